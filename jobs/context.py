@@ -1,0 +1,80 @@
+"""RunContext: when and what a run is about. Made once by the command line, handed down to every stage."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.datasets import Dataset
+from jobs.lake import Lake, Manifest, StagedRun, fingerprint
+from jobs.settings import Settings
+
+
+class RunContext(BaseModel):
+    """One night of one catalogue. Frozen; everything time-dependent derives from `run_date`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    settings: Settings
+    catalogue: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="name of the data set, lower case")
+    dataset_uri: str = Field(description="folder in the Unsplash layout")
+    run_date: date = Field(description="the last day whose log is used")
+    run_id: str = Field(description="name of the night in Airflow or of the call on the command line")
+    started_at: datetime = Field(description="for the record only; nothing is computed from it")
+    code_version: str = Field(description="digest of the project's source")
+    git_version: str = "unknown"
+    seed: int = 20251006
+
+    @property
+    def as_of(self) -> datetime:
+        """End of the run date (exclusive), UTC: nothing at or after it is known."""
+        return datetime.combine(self.run_date + timedelta(days=1), time(), tzinfo=UTC)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake of this catalogue."""
+        return Lake(self.settings.lake_uri, self.catalogue)
+
+    @property
+    def partition(self) -> dict[str, str]:
+        """The lake partition of this night."""
+        return {"run_date": self.run_date.isoformat()}
+
+    def read(self, dataset: Dataset) -> Manifest:
+        """Return the current manifest of a dataset for this night; `MissingInput` if there is none."""
+        return self.lake.current(dataset, self.partition)
+
+    def begin(
+        self,
+        dataset: Dataset,
+        params: BaseModel,
+        inputs: dict[str, Manifest],
+        source_digests: dict[str, str] | None = None,
+    ) -> StagedRun:
+        """Open a run of `dataset` for this night.
+
+        If the same inputs, params, code and seed were committed before, `.manifest` of the result is set and
+        the stage has nothing to do. `source_digests` names what is read from outside the lake.
+        """
+        identity: dict[str, Any] = {
+            "dataset": dataset.name,
+            "partition": self.partition,
+            "params": params.model_dump(mode="json"),
+            "inputs": {name: manifest.digest for name, manifest in sorted(inputs.items())},
+            "sources": source_digests or {},
+            "code_version": self.code_version,
+            "seed": self.seed,
+        }
+        return self.lake.begin(
+            dataset,
+            self.partition,
+            run_id=fingerprint(identity),
+            identity=identity,
+            input_runs={name: manifest.reference for name, manifest in inputs.items()},
+            started_at=self.started_at,
+            night=self.run_id,
+            git_version=self.git_version,
+        )

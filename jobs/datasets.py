@@ -1,0 +1,294 @@
+"""Every dataset of the lake, declared once: name, layer, tables and their schemas.
+
+A dataset is what one stage commits under one manifest: a few tables (Parquet) and a few files (models,
+indexes, reports). Stages meet only here. No path is spelled in this module; `jobs.lake` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Parquet table of a dataset. `schema` fixes names and types; an empty table is an error unless allowed."""
+
+    name: str
+    schema: pa.Schema
+    may_be_empty: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What one stage commits: its tables and (free-form) files live together under one manifest."""
+
+    name: str
+    layer: str
+    tables: tuple[Table, ...] = ()
+
+    def table(self, name: str) -> Table:
+        """Return the declaration of one table; `KeyError` names the known ones."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(f"dataset {self.name!r} has no table {name!r}; it has {[t.name for t in self.tables]}")
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+
+
+_STR, _BOOL, _I32, _I64 = pa.string(), pa.bool_(), pa.int32(), pa.int64()
+_F32, _F64 = pa.float32(), pa.float64()
+VECTOR = pa.list_(_F32)
+
+VALIDATED = Dataset(
+    "validated",
+    "clean",
+    (
+        Table(
+            "photos",
+            _schema(
+                photo_id=_STR,
+                image_url=_STR,
+                submitted_at=TIMESTAMP,
+                is_featured=_BOOL,
+                width=_I32,
+                height=_I32,
+                description=_STR,
+                ai_description=_STR,
+                photographer=_STR,
+                country=_STR,
+                stats_views=_I64,
+                stats_downloads=_I64,
+                blur_hash=_STR,
+            ),
+        ),
+        Table(
+            "keywords",
+            # confidence is in 0..1: the strongest AI confidence / 100, 1.0 where a user suggested the keyword
+            _schema(photo_id=_STR, keyword=_STR, confidence=_F64, is_suggested_by_user=_BOOL),
+            may_be_empty=True,
+        ),
+        Table(
+            "conversions",
+            _schema(
+                converted_at=TIMESTAMP,
+                conversion_type=_STR,
+                query=_STR,  # normalised: NFKC, casefolded, white space collapsed
+                query_raw=_STR,
+                photo_id=_STR,
+                visitor_id=_STR,  # keyed pseudonym, never the id of the log
+                country=_STR,
+                device_type=_STR,
+                orientation_filter=_STR,
+                ordering=_STR,
+                source_file=_STR,
+                source_line=_I64,
+            ),
+        ),
+        Table(
+            "collections",
+            _schema(
+                photo_id=_STR,
+                collection_id=_STR,
+                collection_title=_STR,
+                collected_at=TIMESTAMP,
+                collection_type=_STR,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "colors",
+            _schema(
+                photo_id=_STR,
+                hex=_STR,
+                red=_I32,
+                green=_I32,
+                blue=_I32,
+                keyword=_STR,
+                coverage=_F64,
+                score=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "quarantine",
+            _schema(
+                table=_STR,
+                source_file=_STR,
+                source_line=_I64,  # line the record begins on; the header is line 1
+                line_count=_I32,
+                reasons=pa.list_(_STR),
+                record=_STR,  # visitor ids replaced by pseudonyms; null where the columns cannot be told apart
+                record_sha256=_STR,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "repairs",
+            _schema(table=_STR, source_file=_STR, source_line=_I64, repair=_STR, column=_STR),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Files: validation.json (suite results and counts), data_docs/** (the Great Expectations site)."""
+
+IMAGES = Dataset(
+    "images",
+    "clean",
+    (
+        Table(
+            "images",
+            _schema(
+                photo_id=_STR,
+                status=_STR,  # present | fetched | missing | refused | failed
+                reason=_STR,  # null when present or fetched
+                uri=_STR,  # where the bytes are; null when there are none
+                byte_count=_I64,
+                modified_ns=_I64,  # file time, to skip hashing an unchanged file the next night
+                sha256=_STR,
+            ),
+        ),
+    ),
+)
+
+_SPLIT = _schema(
+    visitor_id=_STR,
+    query=_STR,
+    country=_STR,
+    photo_id=_STR,
+    converted_at=TIMESTAMP,  # the first of the repeated conversions inside the window
+    conversion_count=_I64,
+)
+SPLITS = Dataset(
+    "splits",
+    "features",
+    (
+        Table("train", _SPLIT),
+        Table("validation", _SPLIT),
+        Table("test", _SPLIT),
+        Table(
+            "photos",  # the corpus at as_of: nothing submitted at or after it; no totals known only at dump time
+            _schema(
+                photo_id=_STR,
+                submitted_at=TIMESTAMP,
+                description=_STR,
+                photographer=_STR,
+                is_in_train=_BOOL,  # submitted before the training window ended
+            ),
+        ),
+        Table("photo_keywords", _schema(photo_id=_STR, keyword=_STR, confidence=_F64), may_be_empty=True),
+    ),
+)
+"""Facts: the windows (train_start, train_end, validation_end, test_end; ISO 8601, half-open) and row counts."""
+
+LEAK_AUDIT = Dataset(
+    "leak_audit",
+    "features",
+    (Table("findings", _schema(check=_STR, status=_STR, violation_count=_I64, detail=_STR)),),
+)
+
+BASE_MODEL = Dataset("base_model", "models", (Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64)),))
+"""Files: zero_shot/** (a SearchModel folder). Facts: base_key, trained_until, model_digest."""
+
+SEARCH_MODELS = Dataset(
+    "search_models", "models", (Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64)),)
+)
+"""Files: <arm>/** for every arm, zero_shot included. Facts: arms {arm: {model_digest, ...}}, challenger."""
+
+CHAMPION = Dataset("champion", "models")
+"""Files: champion.json and, if there is a champion, champion/** (a SearchModel folder). Facts: version or None."""
+
+PHOTO_EMBEDDINGS = Dataset(
+    "photo_embeddings",
+    "embeddings",
+    (
+        Table("embeddings", _schema(arm=_STR, photo_id=_STR, vector=VECTOR)),  # unit vectors, ready to rank
+        Table("quarantine", _schema(photo_id=_STR, reason=_STR), may_be_empty=True),
+    ),
+)
+"""Facts: per arm model_digest, dim, embedded_count (newly computed), reused_count, seconds."""
+
+QUERY_EMBEDDINGS = Dataset(
+    "query_embeddings",
+    "embeddings",
+    (Table("embeddings", _schema(arm=_STR, query=_STR, country=_STR, vector=VECTOR)),),
+)
+
+REGISTRATION = Dataset("registration", "models")
+"""Files: registration.json. Facts: model_name, version, mlflow_run_id, model_digest."""
+
+PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
+"""Files: shard-NNNN.faiss, index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
+
+EVALUATION = Dataset(
+    "evaluation",
+    "reports",
+    (
+        Table(
+            "metrics",
+            _schema(
+                arm=_STR,
+                segment_kind=_STR,  # all | country | photo_age | query_seen
+                segment=_STR,
+                metric=_STR,  # hit_rate | map | mrr | ndcg
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                query_count=_I64,
+            ),
+        ),
+        Table(
+            "comparisons",
+            _schema(
+                arm=_STR,
+                baseline=_STR,
+                metric=_STR,
+                k=_I32,
+                difference=_F64,
+                low=_F64,
+                high=_F64,
+                probability_better=_F64,
+            ),
+        ),
+        Table("ranks", _schema(query_id=_I64, arm=_STR, rank=_I32)),
+        Table("queries", _schema(query_id=_I64, visitor_id=_STR, query=_STR, country=_STR, photo_id=_STR)),
+        Table(
+            "contact_sheet",
+            _schema(
+                query=_STR,
+                country=_STR,
+                converted_photo_id=_STR,
+                arm=_STR,
+                position=_I32,
+                photo_id=_STR,
+                score=_F64,
+            ),
+        ),
+    ),
+)
+
+REPORT = Dataset("report", "reports")
+"""Files: report.html."""
+
+ALL = (
+    VALIDATED,
+    IMAGES,
+    SPLITS,
+    LEAK_AUDIT,
+    BASE_MODEL,
+    SEARCH_MODELS,
+    CHAMPION,
+    PHOTO_EMBEDDINGS,
+    QUERY_EMBEDDINGS,
+    REGISTRATION,
+    PHOTO_INDEX,
+    EVALUATION,
+    REPORT,
+)

@@ -1,0 +1,17 @@
+"""The errors a user sees. The command line prints their text as it is; anything else keeps its traceback."""
+
+
+class NightlensError(Exception):
+    """Something the user can act on. The text says what is wrong, where, and what to do."""
+
+
+class MissingInput(NightlensError):
+    """An input dataset, table or file is not there, or is empty."""
+
+
+class BadInput(NightlensError):
+    """The input is there but cannot be used."""
+
+
+class GateFailed(NightlensError):
+    """A limit set by a parameter was passed: too many bad rows, a leak, a recall below its floor."""

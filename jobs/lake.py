@@ -1,0 +1,486 @@
+"""The lake: immutable runs of datasets on a local folder or an object store.
+
+Layout: ``<root>/<catalogue>/<layer>/<dataset>/<partition>=<value>/run_id=<id>/``. A run's data is written
+below its folder first and ``manifest.json`` last; without a manifest the run does not exist. ``run_id`` is a
+digest of what the run was made from (inputs, params, code, seed), so the same work has the same name and is
+done once. ``current.json`` beside the runs is a small pointer that is swapped whole. Nothing here relies on
+renaming folders. This is the only module that joins paths of the lake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jobs.datasets import Dataset, Table
+from jobs.errors import BadInput, MissingInput, NightlensError
+
+MANIFEST = "manifest.json"
+POINTER = "current.json"
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """Return 16 hex digits that name `identity` (a JSON-like dict, order of keys irrelevant).
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class FileInfo(BaseModel):
+    """One file of a run. `path` is relative to the catalogue's root, so a run may point into an older one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    byte_count: int
+    sha256: str
+    row_count: int | None = None
+
+
+class TableInfo(BaseModel):
+    """One table of a run: its Parquet files in order, the number of rows, and the schema found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: list[FileInfo]
+    row_count: int
+    columns: dict[str, str]
+
+
+class Manifest(BaseModel):
+    """What a committed run consists of and what it was made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    layer: str
+    partition: dict[str, str]
+    run_id: str
+    identity: dict[str, Any]
+    input_runs: dict[str, str]
+    tables: dict[str, TableInfo]
+    files: dict[str, FileInfo]
+    facts: dict[str, Any]
+    night: str
+    git_version: str
+    started_at: datetime
+    duration_seconds: float
+
+    @property
+    def reference(self) -> str:
+        """`layer/dataset/partition/run_id`, readable and unique in the catalogue."""
+        return f"{_partition_path(self.layer, self.dataset, self.partition)}/run_id={self.run_id}"
+
+    @property
+    def digest(self) -> str:
+        """Digest of the content: every table's and file's bytes, not names, durations or times."""
+        content = {
+            "tables": {name: sorted(f.sha256 for f in t.files) for name, t in self.tables.items()},
+            "files": {name: f.sha256 for name, f in self.files.items()},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters the run was made with."""
+        params: dict[str, Any] = self.identity["params"]
+        return params
+
+    @property
+    def row_counts(self) -> dict[str, int]:
+        """Rows per table."""
+        return {name: table.row_count for name, table in self.tables.items()}
+
+
+def _partition_path(layer: str, dataset: str, partition: dict[str, str]) -> str:
+    return "/".join([layer, dataset, *(f"{key}={value}" for key, value in partition.items())])
+
+
+class Lake:
+    """Runs of one catalogue under `root_uri` (a folder or any fsspec URL)."""
+
+    def __init__(self, root_uri: str, catalogue: str) -> None:
+        self.fs, root = fsspec.url_to_fs(root_uri)
+        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        self.root = f"{root.rstrip('/')}/{catalogue}"
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def current(self, dataset: Dataset, partition: dict[str, str]) -> Manifest:
+        """Return the manifest `current.json` points to; `MissingInput` says which stage is to be run."""
+        folder = _partition_path(dataset.layer, dataset.name, partition)
+        pointer = f"{self.root}/{folder}/{POINTER}"
+        if not self.fs.exists(pointer):
+            raise MissingInput(
+                f"no committed run of {dataset.name!r} for {partition} below {self.root}. "
+                f"Run the stage that makes it first (nightlens --help lists the stages in order)."
+            )
+        run_id = json.loads(self.fs.cat_file(pointer))["run_id"]
+        manifest = self.find(dataset, partition, run_id)
+        if manifest is None:
+            raise BadInput(f"{pointer} points to run {run_id!r}, which has no readable manifest. Rerun the stage.")
+        return manifest
+
+    def find(self, dataset: Dataset, partition: dict[str, str], run_id: str) -> Manifest | None:
+        """Return one run's manifest, or None if the run was never committed."""
+        folder = _partition_path(dataset.layer, dataset.name, partition)
+        return self._read_manifest(f"{self.root}/{folder}/run_id={run_id}/{MANIFEST}")
+
+    def history(self, dataset: Dataset) -> list[Manifest]:
+        """Return the current manifest of every partition of a dataset, by partition value, oldest first."""
+        pattern = f"{self.root}/{dataset.layer}/{dataset.name}/*/{POINTER}"
+        manifests = []
+        for pointer in sorted(self.fs.glob(pattern)):
+            run_id = json.loads(self.fs.cat_file(pointer))["run_id"]
+            folder = pointer.rsplit("/", 1)[0]
+            manifest = self._read_manifest(f"{folder}/run_id={run_id}/{MANIFEST}")
+            if manifest is not None:
+                manifests.append(manifest)
+        return manifests
+
+    def _read_manifest(self, path: str) -> Manifest | None:
+        if not self.fs.exists(path):
+            return None
+        try:
+            return Manifest.model_validate_json(self.fs.cat_file(path))
+        except ValidationError as error:
+            raise BadInput(
+                f"{path} is damaged ({error.error_count()} errors). Delete it and rerun the stage."
+            ) from error
+
+    def uri(self, path: str) -> str:
+        """Return a path of this lake as a URI other tools open (a plain path when local)."""
+        return path if self.is_local else str(self.fs.unstrip_protocol(path))
+
+    def spark_uri(self, path: str) -> str:
+        """Return a path of this lake as Spark and Hadoop spell it."""
+        uri = f"file://{path}" if self.is_local else self.uri(path)
+        return uri.replace("s3://", "s3a://", 1)
+
+    def table_uris(self, manifest: Manifest, table: str) -> list[str]:
+        """Return the Parquet files of a table, in order, as URIs."""
+        return [self.uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
+
+    def spark_uris(self, manifest: Manifest, table: str) -> list[str]:
+        """Return the Parquet files of a table as Spark spells them."""
+        return [self.spark_uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
+
+    def read_table(self, manifest: Manifest, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Read a whole table into memory. For tables that may be large use `table_uris` and a lazy scan."""
+        parts = []
+        for info in self._table(manifest, table).files:
+            with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
+                parts.append(pq.read_table(file, columns=columns))
+        return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
+
+    def read_file(self, manifest: Manifest, name: str) -> bytes:
+        """Return one file of a run; `MissingInput` names the files there are."""
+        return bytes(self.fs.cat_file(f"{self.root}/{self._file(manifest, name).path}"))
+
+    @contextmanager
+    def local_folder(self, manifest: Manifest, prefix: str) -> Iterator[Path]:
+        """Give the files of a run below `prefix/` as a local folder; treat it as read-only.
+
+        A folder of a local lake is handed out as it is; others are copied to a temporary folder first.
+        """
+        names = [name for name in manifest.files if name.startswith(f"{prefix}/")]
+        if not names:
+            raise MissingInput(f"{manifest.reference} has no files below {prefix!r}; it has {sorted(manifest.files)}")
+        paths = {name: f"{self.root}/{manifest.files[name].path}" for name in names}
+        if self.is_local:
+            first = names[0]
+            yield Path(paths[first][: -len(first)]) / prefix
+            return
+        with tempfile.TemporaryDirectory(prefix="nightlens-") as folder:
+            for name, path in paths.items():
+                target = Path(folder) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.fs.get_file(path, str(target))
+            yield Path(folder) / prefix
+
+    def _table(self, manifest: Manifest, table: str) -> TableInfo:
+        if table not in manifest.tables:
+            raise MissingInput(f"{manifest.reference} has no table {table!r}; it has {sorted(manifest.tables)}")
+        return manifest.tables[table]
+
+    def _file(self, manifest: Manifest, name: str) -> FileInfo:
+        if name not in manifest.files:
+            raise MissingInput(f"{manifest.reference} has no file {name!r}; it has {sorted(manifest.files)}")
+        return manifest.files[name]
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        dataset: Dataset,
+        partition: dict[str, str],
+        *,
+        run_id: str,
+        identity: dict[str, Any],
+        input_runs: dict[str, str],
+        started_at: datetime,
+        night: str,
+        git_version: str,
+    ) -> StagedRun:
+        """Open a run for writing; if it was committed before, make it current and say so in `.manifest`."""
+        record = {
+            "dataset": dataset.name,
+            "layer": dataset.layer,
+            "partition": partition,
+            "run_id": run_id,
+            "identity": identity,
+            "input_runs": input_runs,
+            "started_at": started_at,
+            "night": night,
+            "git_version": git_version,
+        }
+        manifest = self.find(dataset, partition, run_id)
+        if manifest is not None:
+            self.point_to(manifest)
+        return StagedRun(self, dataset, record, manifest)
+
+    def point_to(self, manifest: Manifest) -> None:
+        """Make a committed run the current one of its partition."""
+        folder = f"{self.root}/{_partition_path(manifest.layer, manifest.dataset, manifest.partition)}"
+        self.put(f"{folder}/{POINTER}", json.dumps({"run_id": manifest.run_id}).encode())
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        if not self.is_local:
+            self.fs.pipe_file(path, data)
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(target)
+
+    def store(self, *names: str) -> Store:
+        """Return a content-addressed store (embeddings, checkpoints): parts that outlive one run."""
+        return Store(self, "/".join([self.root, "store", *names]))
+
+
+class Store:
+    """A folder of parts that are committed one by one: a part is there whole or not at all."""
+
+    def __init__(self, lake: Lake, folder: str) -> None:
+        self.lake = lake
+        self.folder = folder
+
+    def put(self, name: str, data: bytes) -> None:
+        """Commit one part; an equal name replaces it."""
+        self.lake.put(f"{self.folder}/{name}", data)
+
+    def get(self, name: str) -> bytes | None:
+        """Return one part, or None if it is not there."""
+        path = f"{self.folder}/{name}"
+        return bytes(self.lake.fs.cat_file(path)) if self.lake.fs.exists(path) else None
+
+    def names(self, suffix: str = "") -> list[str]:
+        """Return the names of the committed parts, sorted; unfinished ones start with a dot and are left out."""
+        if not self.lake.fs.exists(self.folder):
+            return []
+        names = (path.rsplit("/", 1)[1] for path in self.lake.fs.ls(self.folder, detail=False))
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+
+    def uris(self, suffix: str = "") -> list[str]:
+        """Return the committed parts as URIs."""
+        return [self.lake.uri(f"{self.folder}/{name}") for name in self.names(suffix)]
+
+    def spark_uris(self, suffix: str = "") -> list[str]:
+        """Return the committed parts as Spark spells them."""
+        return [self.lake.spark_uri(f"{self.folder}/{name}") for name in self.names(suffix)]
+
+    def clear(self) -> None:
+        """Remove every part, when they are no longer of use."""
+        if self.lake.fs.exists(self.folder):
+            self.lake.fs.rm(self.folder, recursive=True)
+
+
+class StagedRun:
+    """A run being written. Its files lie below an attempt folder of their own, so two writers never mix."""
+
+    def __init__(self, lake: Lake, dataset: Dataset, record: dict[str, Any], manifest: Manifest | None) -> None:
+        self.lake = lake
+        self.dataset = dataset
+        self.manifest = manifest
+        self.run_id: str = record["run_id"]
+        self._record = record
+        self._begun = time.perf_counter()
+        folder = _partition_path(dataset.layer, dataset.name, record["partition"])
+        self._run_folder = f"{lake.root}/{folder}/run_id={self.run_id}"
+        self._attempt = f"{self._run_folder}/{uuid.uuid4().hex[:12]}"
+        self._linked_files: dict[str, FileInfo] = {}
+        self._linked_tables: dict[str, TableInfo] = {}
+
+    def spark_table_uri(self, table: str) -> str:
+        """Return the folder into which Spark writes a declared table (mode: error if it exists)."""
+        return self.lake.spark_uri(f"{self._attempt}/tables/{self.dataset.table(table).name}")
+
+    def write_table(self, table: str, frame: pl.DataFrame) -> None:
+        """Write a whole table, its columns in the declared order and cast to the declared types where safe."""
+        declared = self.dataset.table(table)
+        missing = set(declared.schema.names) - set(frame.columns)
+        if missing or set(frame.columns) - set(declared.schema.names):
+            raise NightlensError(
+                f"{self.dataset.name}.{table}: columns are {frame.columns}, declared are {declared.schema.names}"
+            )
+        arrow = frame.select(declared.schema.names).to_arrow().cast(declared.schema)
+        buffer = io.BytesIO()
+        pq.write_table(arrow, buffer, compression="zstd")
+        self.lake.put(f"{self._attempt}/tables/{table}/part-00000.parquet", buffer.getvalue())
+
+    def write_file(self, name: str, data: bytes) -> None:
+        """Write one file; `name` may hold slashes."""
+        self.lake.put(f"{self._attempt}/files/{name}", data)
+
+    @contextmanager
+    def local_folder(self, prefix: str) -> Iterator[Path]:
+        """Give a local folder to write into; its files become `prefix/...` of the run when the block ends."""
+        if self.lake.is_local:
+            folder = Path(f"{self._attempt}/files/{prefix}")
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+            return
+        with tempfile.TemporaryDirectory(prefix="nightlens-") as temporary:
+            yield Path(temporary)
+            for path in sorted(Path(temporary).rglob("*")):
+                if path.is_file():
+                    name = path.relative_to(temporary).as_posix()
+                    self.lake.fs.put_file(str(path), f"{self._attempt}/files/{prefix}/{name}")
+
+    def link_files(self, manifest: Manifest, prefix: str, new_prefix: str | None = None) -> None:
+        """Take over the files below `prefix/` of a committed run without copying them."""
+        target = prefix if new_prefix is None else new_prefix
+        names = [name for name in manifest.files if name.startswith(f"{prefix}/")]
+        if not names:
+            raise MissingInput(f"{manifest.reference} has no files below {prefix!r}")
+        for name in names:
+            self._linked_files[target + name[len(prefix) :]] = manifest.files[name]
+
+    def link_table(self, manifest: Manifest, table: str) -> None:
+        """Take over a table of a committed run without copying it."""
+        self._linked_tables[self.dataset.table(table).name] = manifest.tables[table]
+
+    def commit(self, facts: dict[str, Any] | None = None) -> Manifest:
+        """Check every declared table (present, schema, rows), then write the manifest and swap the pointer.
+
+        Raises `NightlensError` and commits nothing if a table is missing, empty or of another schema. If
+        another writer committed the same run first, its manifest is returned and this attempt is dropped.
+        """
+        tables = {table.name: self._table_info(table) for table in self.dataset.tables}
+        manifest = Manifest(
+            **self._record,
+            tables=tables,
+            files=self._file_infos() | self._linked_files,
+            facts=facts or {},
+            duration_seconds=round(time.perf_counter() - self._begun, 3),
+        )
+        path = f"{self._run_folder}/{MANIFEST}"
+        winner = self.lake._read_manifest(path)
+        if winner is None:
+            self.lake.put(path, manifest.model_dump_json(indent=1).encode())
+            winner = manifest
+        else:
+            self.abandon()
+        self.lake.point_to(winner)
+        self.manifest = winner
+        return winner
+
+    def abandon(self) -> None:
+        """Remove what this attempt wrote."""
+        if self.lake.is_local:
+            shutil.rmtree(self._attempt, ignore_errors=True)
+        elif self.lake.fs.exists(self._attempt):
+            self.lake.fs.rm(self._attempt, recursive=True)
+
+    def _table_info(self, table: Table) -> TableInfo:
+        if table.name in self._linked_tables:
+            return self._linked_tables[table.name]
+        where = f"{self.dataset.name}.{table.name}"
+        folder = f"{self._attempt}/tables/{table.name}"
+        paths = sorted(self.lake.fs.glob(f"{folder}/**/*.parquet")) if self.lake.fs.exists(folder) else []
+        if not paths:
+            raise NightlensError(f"{where} was not written; nothing is committed")
+        infos, schema, row_count = [], None, 0
+        for path in paths:
+            with self.lake.fs.open(path, "rb") as file:
+                metadata = pq.read_metadata(file)
+            schema = metadata.schema.to_arrow_schema()
+            _check_schema(where, schema, table.schema)
+            if metadata.num_rows == 0 and len(paths) > 1:
+                continue  # Spark writes empty parts; one is kept when the whole table is empty
+            infos.append(self._info(path, metadata.num_rows))
+            row_count += metadata.num_rows
+        if row_count == 0 and not table.may_be_empty:
+            raise MissingInput(f"{where} came out empty; nothing is committed. Look at the rows of its inputs.")
+        if not infos:
+            infos = [self._info(paths[0], 0)]
+        assert schema is not None
+        return TableInfo(files=infos, row_count=row_count, columns={f.name: str(f.type) for f in schema})
+
+    def _file_infos(self) -> dict[str, FileInfo]:
+        folder = f"{self._attempt}/files"
+        if not self.lake.fs.exists(folder):
+            return {}
+        return {path[len(folder) + 1 :]: self._info(path, None) for path in sorted(self.lake.fs.find(folder))}
+
+    def _info(self, path: str, row_count: int | None) -> FileInfo:
+        digest = hashlib.sha256()
+        with self.lake.fs.open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return FileInfo(
+            path=path[len(self.lake.root) + 1 :],
+            byte_count=self.lake.fs.size(path),
+            sha256=digest.hexdigest(),
+            row_count=row_count,
+        )
+
+    @cached_property
+    def checkpoints(self) -> Store:
+        """Where a long stage keeps what a rerun of the very same run resumes from; clear it after commit."""
+        return self.lake.store("checkpoints", self.dataset.name, self.run_id)
+
+
+def _check_schema(where: str, found: pa.Schema, declared: pa.Schema) -> None:
+    found_types = {field.name: field.type for field in found}
+    declared_types = {field.name: field.type for field in declared}
+    if found_types.keys() != declared_types.keys() or any(
+        not _same_type(found_types[name], kind) for name, kind in declared_types.items()
+    ):
+        raise NightlensError(
+            f"{where}: schema is { ({n: str(t) for n, t in found_types.items()}) }, "
+            f"declared is { ({n: str(t) for n, t in declared_types.items()}) }; nothing is committed"
+        )
+
+
+def _same_type(found: pa.DataType, declared: pa.DataType) -> bool:
+    """Types are equal up to the name of a list's element and its nullability, which writers spell differently."""
+    if pa.types.is_list(declared):
+        return pa.types.is_list(found) and _same_type(found.value_type, declared.value_type)
+    return bool(found.equals(declared))

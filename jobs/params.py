@@ -1,0 +1,169 @@
+"""What each stage computes: one frozen Params class per stage, and presets that fill them.
+
+Light on purpose: the DAG imports it. Defaults are those of the preset `small`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ZERO_SHOT = "zero_shot"
+FINETUNED = "finetuned"
+FULL = "finetuned_country_keywords"
+CHAMPION_ARM = "champion"
+
+
+class Params(BaseModel):
+    """Base of all Params: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ValidateLogsParams(Params):
+    max_bad_share: float = Field(
+        0.05, ge=0, le=1, description="stop if a larger share of any table's rows is quarantined"
+    )
+    bot_conversions_per_minute: int = Field(
+        60, ge=2, description="more conversions of one visitor within a minute count as a bot's"
+    )
+    conversions_folder: str | None = Field(
+        None, description="read conversions from this folder instead of the data set's own"
+    )
+
+
+class FetchImagesParams(Params):
+    width: int = Field(512, ge=16, le=4096, description="width asked for in the image URL, pixels")
+    concurrency: int = Field(16, ge=1, le=256, description="downloads at a time")
+    max_bytes: int = Field(30_000_000, ge=1, description="refuse a longer body")
+    max_pixels: int = Field(100_000_000, ge=1, description="refuse a picture with more pixels when decoded")
+    retry_count: int = Field(4, ge=0, le=20, description="further tries after 429, 5xx and broken connections")
+    timeout_seconds: float = Field(30.0, gt=0)
+    max_missing_share: float = Field(0.2, ge=0, le=1, description="stop if more photos end without an image")
+
+
+class SplitTemporalParams(Params):
+    test_days: int = Field(7, ge=1, description="length of the test window, which ends with the run date")
+    validation_days: int = Field(3, ge=1, description="length of the window before it, for early stopping")
+    train_days: int = Field(365, ge=1, description="how far back training reaches")
+
+
+class AuditLeaksParams(Params):
+    pass
+
+
+class TrainBaseParams(Params):
+    source: str = Field(
+        "tiny",
+        description="'tiny' (trained on photo descriptions), an open_clip tag 'MODEL/PRETRAINED', or a path",
+    )
+    image_size: int = Field(48, ge=16, le=512)
+    patch_size: int = Field(16, ge=4, le=64)
+    vision_width: int = Field(128, ge=16)
+    vision_layers: int = Field(4, ge=1)
+    text_width: int = Field(128, ge=16)
+    text_layers: int = Field(2, ge=1)
+    embed_dim: int = Field(128, ge=8)
+    context_length: int = Field(16, ge=4)
+    epochs: int = Field(60, ge=1, description="passes over the photos and their descriptions")
+    batch_size: int = Field(256, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+
+
+class TrainSearchParams(Params):
+    arms: tuple[Literal["finetuned", "finetuned_country_keywords"], ...] = ("finetuned", "finetuned_country_keywords")
+    retrain: Literal["always", "never"] = Field(
+        "always", description="'never' takes over the models of the latest earlier night"
+    )
+    epochs: int = Field(2, ge=1)
+    batch_size: int = Field(256, ge=2)
+    learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup_share: float = Field(0.05, ge=0, lt=1)
+    evaluations_per_epoch: int = Field(4, ge=1, description="validations per pass, for early stopping")
+    patience: int = Field(4, ge=1, description="validations without a better result before training stops")
+    keyword_min_count: int = Field(2, ge=1, description="rarer keywords are hashed into shared rows")
+    keyword_hash_rows: int = Field(1024, ge=1)
+    keyword_dropout: float = Field(0.15, ge=0, lt=1)
+    max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
+
+
+class SnapshotChampionParams(Params):
+    pass
+
+
+class EmbedPhotosParams(Params):
+    batch_size: int = Field(256, ge=1)
+    part_size: int = Field(1024, ge=1, description="photos per committed part of the store")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    max_failed_share: float = Field(0.05, ge=0, le=1)
+
+
+class EmbedQueriesParams(Params):
+    batch_size: int = Field(512, ge=1)
+    part_size: int = Field(8192, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class RegisterModelParams(Params):
+    arm: str = Field(FULL, description="the arm that becomes the challenger")
+
+
+class BuildIndexParams(Params):
+    arm: str = FULL
+    shard_size: int = Field(1_000_000, ge=1, description="photos per shard")
+    kind: Literal["auto", "flat", "ivf_flat"] = "auto"
+    recall_query_count: int = Field(1000, ge=1)
+    min_recall_at_10: float = Field(0.9, ge=0, le=1)
+
+
+class EvaluateParams(Params):
+    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
+    contact_sheet_queries: int = Field(12, ge=1)
+
+
+class PublishReportParams(Params):
+    pass
+
+
+class NightParams(Params):
+    """The form of the nightly DAG: what a person fills in to run a night."""
+
+    run_date: str | None = Field(None, description="last day used, YYYY-MM-DD; empty: the day before the run")
+    dataset: str = Field(description="folder in the Unsplash layout")
+    catalogue: str = Field("sample", description="name under which the lake and the registry keep this data set")
+    preset: str = "sample"
+    retrain: Literal["always", "never"] = "always"
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "tiny": {
+        "train_base": {
+            "image_size": 32,
+            "vision_width": 64,
+            "vision_layers": 1,
+            "text_width": 64,
+            "text_layers": 1,
+            "embed_dim": 64,
+            "epochs": 2,
+            "batch_size": 64,
+        },
+        "train_search": {"epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
+        "embed_photos": {"part_size": 64, "batch_size": 32},
+        "build_index": {"shard_size": 100},
+        "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
+    },
+    "sample": {
+        "train_base": {"vision_layers": 3, "text_layers": 1, "epochs": 15},
+        "train_search": {"epochs": 1},
+    },
+    "small": {},
+    "vit-b-16-siglip": {
+        "train_base": {"source": "ViT-B-16-SigLIP/webli"},
+        "train_search": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-5},
+        "embed_photos": {"precision": "bfloat16"},
+        "embed_queries": {"precision": "bfloat16"},
+        "build_index": {"kind": "auto"},
+    },
+}

@@ -1,0 +1,74 @@
+"""Where things are: lake, registry, Spark. Read from the environment once, by the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from jobs.errors import BadInput
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "NIGHTLENS_"
+
+
+class Settings(BaseModel):
+    """Locations and credentials; frozen, unknown keys refused. Every field is `NIGHTLENS_<FIELD>` outside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state_dir: Path = Field(description="folder of everything Nightlens writes")
+    lake_uri: str = Field(description="root of the lake: a folder, or an object store such as s3://bucket/lake")
+    tracking_uri: str = Field(description="MLflow tracking and registry: sqlite:///file or http(s)://server")
+    artifact_uri: str = Field(description="where MLflow keeps artifacts when the tracking URI is a database")
+    report_dir: Path = Field(description="folder where reports are published")
+    spark_master: str = "local[2]"
+    spark_driver_memory: str = "3g"
+    spark_conf: dict[str, str] = Field(default_factory=dict, description="further Spark settings, as JSON")
+    pseudonym_key: SecretStr = Field(description="key of the visitor pseudonyms; keep it out of the lake")
+    allow_private_addresses: bool = Field(
+        False, description="let fetch_images read from private and loopback addresses"
+    )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+        """Read `NIGHTLENS_*`, with everything under `NIGHTLENS_STATE_DIR` (default: .nightlens in the project)."""
+        given = {
+            name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX) and value
+        }
+        unknown = sorted(set(given) - set(cls.model_fields))
+        if unknown:
+            names = ", ".join(PREFIX + name.upper() for name in unknown)
+            raise BadInput(f"unknown setting in the environment: {names}. Known: {', '.join(cls.model_fields)}")
+        state = Path(given.get("state_dir", str(PROJECT_ROOT / ".nightlens"))).absolute()
+        values: dict[str, object] = {
+            "state_dir": state,
+            "lake_uri": str(state / "lake"),
+            "tracking_uri": f"sqlite:///{state / 'mlflow.db'}",
+            "artifact_uri": (state / "mlflow-artifacts").as_uri(),
+            "report_dir": state / "reports",
+        }
+        values |= given
+        if "spark_conf" in given:
+            values["spark_conf"] = json.loads(given["spark_conf"])
+        if "pseudonym_key" not in given:
+            values["pseudonym_key"] = _own_pseudonym_key(state)
+        return cls.model_validate(values)
+
+
+def _own_pseudonym_key(state_dir: Path) -> str:
+    """Return the key kept in the state folder, made on first use and readable by the owner only."""
+    path = state_dir / "secrets" / "pseudonym.key"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):  # another process was first: its key counts
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_text()

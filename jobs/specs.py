@@ -1,0 +1,102 @@
+"""The stages of a night in order: name, Params, module, and the command line that runs each.
+
+Light on purpose: the DAG imports it. `command` and the command line's parser are inverse to each other.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from jobs import params as p
+from jobs.errors import BadInput
+
+if TYPE_CHECKING:
+    from jobs.context import RunContext
+    from jobs.lake import Manifest
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One stage: `jobs.<name>.run(ctx, params) -> Manifest`, after the stages it reads from."""
+
+    name: str
+    params: type[p.Params]
+    after: tuple[str, ...]
+    summary: str
+    timeout_minutes: int = 60
+    uses_gpu: bool = False
+
+    def load(self) -> Callable[[RunContext, Any], Manifest]:
+        """Import the stage's module and return its `run`."""
+        run: Callable[[RunContext, Any], Manifest] = importlib.import_module(f"jobs.{self.name}").run
+        return run
+
+
+STAGES: dict[str, StageSpec] = {
+    spec.name: spec
+    for spec in (
+        StageSpec("validate_logs", p.ValidateLogsParams, (), "check every table, quarantine bad rows"),
+        StageSpec("fetch_images", p.FetchImagesParams, ("validate_logs",), "find or download the images", 720),
+        StageSpec("split_temporal", p.SplitTemporalParams, ("validate_logs",), "cut the log into windows"),
+        StageSpec("audit_leaks", p.AuditLeaksParams, ("split_temporal",), "prove that no future is in training"),
+        StageSpec("snapshot_champion", p.SnapshotChampionParams, ("audit_leaks",), "fetch the model that is live"),
+        StageSpec(
+            "train_base", p.TrainBaseParams, ("audit_leaks", "fetch_images"), "make the base checkpoint", 240, True
+        ),
+        StageSpec("train_search", p.TrainSearchParams, ("train_base",), "fine-tune the search arms", 720, True),
+        StageSpec("register_model", p.RegisterModelParams, ("train_search",), "log and register the challenger"),
+        StageSpec(
+            "embed_photos",
+            p.EmbedPhotosParams,
+            ("train_search", "snapshot_champion"),
+            "embed new and changed photos",
+            720,
+            True,
+        ),
+        StageSpec(
+            "embed_queries",
+            p.EmbedQueriesParams,
+            ("train_search", "snapshot_champion"),
+            "embed the queries to be ranked",
+            240,
+            True,
+        ),
+        StageSpec("build_index", p.BuildIndexParams, ("embed_photos", "embed_queries"), "build the FAISS shards"),
+        StageSpec("evaluate", p.EvaluateParams, ("embed_photos", "embed_queries"), "rank the test queries, all arms"),
+        StageSpec(
+            "publish_report",
+            p.PublishReportParams,
+            ("build_index", "evaluate", "register_model"),
+            "write the night's report",
+        ),
+    )
+}
+
+
+def stage_params(stage: str, preset: str, overrides: dict[str, Any] | None = None) -> p.Params:
+    """Return the Params of a stage: its defaults, then the preset's values, then `overrides`."""
+    if preset not in p.PRESETS:
+        raise BadInput(f"unknown preset {preset!r}; there are {', '.join(p.PRESETS)}")
+    values = p.PRESETS[preset].get(stage, {}) | (overrides or {})
+    try:
+        return STAGES[stage].params.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadInput(f"parameters of {stage}: {faults}") from error
+
+
+def command(stage: str, options: dict[str, str], overrides: dict[str, str] | None = None) -> list[str]:
+    """Return the arguments after `nightlens` that run a stage.
+
+    `options` are those of the night (dataset, catalogue, run_date, run_id, preset, seed), `overrides` those of
+    the stage's Params; values may be templates. Names become flags: run_date is --run-date.
+    """
+    arguments = [stage]
+    for name, value in (options | (overrides or {})).items():
+        arguments += ["--" + name.replace("_", "-"), value]
+    return arguments

@@ -1,0 +1,63 @@
+"""Fixtures shared by all tests: settings in a temporary folder, a context, one Spark session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from jobs.context import RunContext
+from jobs.settings import Settings
+from jobs.spark import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def make_settings(state_dir: Path, **changes: Any) -> Settings:
+    values: dict[str, Any] = {
+        "state_dir": state_dir,
+        "lake_uri": str(state_dir / "lake"),
+        "tracking_uri": f"sqlite:///{state_dir / 'mlflow.db'}",
+        "artifact_uri": (state_dir / "mlflow-artifacts").as_uri(),
+        "report_dir": state_dir / "reports",
+        "pseudonym_key": SecretStr("test-key"),
+        "spark_master": "local[2]",
+        "spark_driver_memory": "1g",
+    }
+    return Settings(**(values | changes))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path / "state")
+
+
+@pytest.fixture
+def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext]:
+    """Return a factory of contexts; every field can be overridden."""
+
+    def make(**changes: Any) -> RunContext:
+        values: dict[str, Any] = {
+            "settings": settings,
+            "catalogue": "test",
+            "dataset_uri": str(tmp_path / "dataset"),
+            "run_date": date(2025, 12, 28),
+            "run_id": "test-night",
+            "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "code_version": "test-code",
+        }
+        return RunContext(**(values | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One Spark session for the whole test run. Stages under test get it through `jobs.spark.spark_session`."""
+    with spark_session(make_settings(tmp_path_factory.mktemp("spark")), "tests") as session:
+        yield session
