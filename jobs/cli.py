@@ -1,4 +1,4 @@
-"""The command line: reads the environment and the clock once, builds the context, runs one stage.
+"""The command line: reads the environment and the clock once, builds the context, runs one stage or tool.
 
 `python -m jobs --help` and `nightlens --help` are the same. Stage flags are made from the Params classes.
 """
@@ -10,22 +10,25 @@ import hashlib
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from jobs.context import RunContext
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import NightlensError
+from jobs.names import catalogue_name
+from jobs.night import NightPlan, describe, ensure_sample, plan_night
 from jobs.params import PRESETS
 from jobs.settings import PROJECT_ROOT, Settings
-from jobs.specs import STAGES, stage_params
+from jobs.specs import STAGES, StageSpec, stage_params
 
-log = logging.getLogger("nightlens")
+log = logging.getLogger("nightlens.stage")
 _CODE_FOLDERS = ("jobs", "models", "sql", "great_expectations")
+_CODE_SUFFIXES = {".py", ".sql", ".json", ".css", ".j2"}
 
 
 def code_version(root: Path = PROJECT_ROOT) -> str:
@@ -33,58 +36,79 @@ def code_version(root: Path = PROJECT_ROOT) -> str:
     digest = hashlib.sha256()
     for folder in _CODE_FOLDERS:
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix in {".py", ".sql", ".json", ".html", ".css", ".j2"} and "uncommitted" not in path.parts:
+            if path.suffix in _CODE_SUFFIXES:
                 digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
 def git_version(root: Path = PROJECT_ROOT) -> str:
     """Return the commit (with -dirty if the tree differs), or 'unknown' outside a checkout."""
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        asked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
     return asked.stdout.strip() or "unknown"
 
 
-def catalogue_name(dataset: str) -> str:
-    """Return a catalogue name made from a folder's name.
-
-    >>> catalogue_name("/data/Unsplash Lite 1.4.0/")
-    'unsplash-lite-1-4-0'
-    """
-    name = re.sub(r"[^a-z0-9_-]+", "-", dataset.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-_")
-    if not name:
-        raise BadInput(f"no catalogue name can be made from {dataset!r}: give one with --catalogue")
-    return name[:63]
-
-
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser: one sub-command per stage, one flag per field of its Params."""
+    """Return the parser: the tools, then one sub-command per stage with one flag per field of its Params."""
     parser = argparse.ArgumentParser(
-        prog="nightlens", description="Nightly pipeline for image search. Stages, in the order of a night:"
+        prog="nightlens",
+        description="Nightly pipeline for image search. The tools come first, then the stages in a night's order.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_tools(commands)
     for stage in STAGES.values():
-        sub = commands.add_parser(stage.name, help=stage.summary, description=stage.summary)
-        night = sub.add_argument_group("the night")
-        night.add_argument("--dataset", required=True, help="folder in the Unsplash layout")
-        night.add_argument("--catalogue", help="name of the data set in the lake; default: the folder's name")
-        night.add_argument("--run-date", required=True, type=date.fromisoformat, help="last day used, YYYY-MM-DD")
-        night.add_argument("--run-id", default="manual", help="name of the night, for the record")
-        night.add_argument("--preset", default="small", choices=sorted(PRESETS))
-        night.add_argument("--seed", type=int, default=20251006)
-        group = sub.add_argument_group("parameters (default: the preset's)")
-        for name, field in stage.params.model_fields.items():
-            group.add_argument("--" + name.replace("_", "-"), dest=f"param_{name}", help=field.description)
+        _add_stage(commands, stage)
     return parser
 
 
-def parse_stage(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the stage's overrides among parsed arguments; lists are given as comma-separated text."""
+def _add_tools(commands: Any) -> None:
+    def tool(name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+        sub.set_defaults(run=run)
+        return sub
+
+    night = tool("nightly", _nightly, "run a whole night through Airflow and sum it up")
+    plan = tool("plan_night", _plan_night, "print what a night would be about, as JSON")
+    for sub in (night, plan):
+        sub.add_argument("--dataset", default="", help="folder in the Unsplash layout; default: the sample")
+        sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
+        sub.add_argument("--preset", default="", help="default: 'sample' for the sample, else 'small'")
+        sub.add_argument("--run-date", default="", help="last day used; default: the log's last complete day")
+    night.add_argument("--retrain", default="always", choices=["always", "never"])
+    plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
+    sample = tool("make_sample", _make_sample, "generate the sample catalogue")
+    sample.add_argument("--folder", type=Path, help="default: below the state folder, if it is not there yet")
+    up = tool("up", _up, "start Airflow and the MLflow server in the background")
+    up.add_argument("--airflow-port", type=int, default=8080)
+    up.add_argument("--mlflow-port", type=int, default=5000)
+    up.add_argument("--dataset", default="", help="data set of scheduled nights; default: the sample")
+    up.add_argument("--preset", default="", help="preset of scheduled nights")
+    tool("down", _down, "stop them")
+    promote = tool("promote", _promote, "make a registered model version the champion")
+    promote.add_argument("--catalogue", required=True)
+    promote.add_argument("--version", required=True)
+
+
+def _add_stage(commands: Any, stage: StageSpec) -> None:
+    sub = commands.add_parser(stage.name, help=stage.summary, description=stage.summary)
+    sub.set_defaults(run=_run_stage)
+    night = sub.add_argument_group("the night")
+    night.add_argument("--dataset", required=True, help="folder in the Unsplash layout")
+    night.add_argument("--catalogue", help="name of the data set in the lake; default: the folder's name")
+    night.add_argument("--run-date", required=True, type=date.fromisoformat, help="last day used, YYYY-MM-DD")
+    night.add_argument("--run-id", default="manual", help="name of the night, for the record")
+    night.add_argument("--preset", default="small", choices=sorted(PRESETS))
+    night.add_argument("--seed", type=int, default=20251006)
+    group = sub.add_argument_group("parameters (default: the preset's)")
+    for name, field in stage.params.model_fields.items():
+        group.add_argument(f"--{name.replace('_', '-')}", dest=f"param_{name}", help=field.description, metavar="VALUE")
+
+
+def stage_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the stage's parameters given on the command line; lists are comma-separated."""
     overrides: dict[str, Any] = {}
     for name, field in STAGES[arguments.command].params.model_fields.items():
         value = getattr(arguments, f"param_{name}")
@@ -110,21 +134,81 @@ def make_context(arguments: argparse.Namespace, settings: Settings) -> RunContex
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status. Errors a user can act on are printed without a traceback."""
+    """Run one command; return the exit status: 0, or 2 for an error the user can act on, printed as one text."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = build_parser().parse_args(argv)
     try:
-        return run_stage_command(arguments)
+        arguments.run(arguments, Settings.from_environment(os.environ))
     except NightlensError as error:
         print(f"nightlens {arguments.command}: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
-
-
-def run_stage_command(arguments: argparse.Namespace) -> int:
-    """Run one stage and print what it committed as one JSON line."""
-    stage = STAGES[arguments.command]
-    params = stage_params(stage.name, arguments.preset, parse_stage(arguments))
-    context = make_context(arguments, Settings.from_environment(os.environ))
-    manifest = stage.load()(context, params)
-    print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts, "facts": manifest.facts}))
+    except KeyboardInterrupt:
+        print(f"nightlens {arguments.command}: interrupted", file=sys.stderr)
+        return 130
     return 0
+
+
+def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
+    stage = STAGES[arguments.command]
+    params = stage_params(stage.name, arguments.preset, stage_overrides(arguments))
+    context = make_context(arguments, settings)
+    log.info("%-18s %s", stage.name, stage.summary)
+    begun = time.perf_counter()
+    manifest = stage.load()(context, params)
+    done_before = " (done before)" if manifest.started_at != context.started_at else ""
+    rows = ", ".join(f"{name} {count:,}" for name, count in manifest.row_counts.items())
+    log.info("%-18s %5.1f s%s  %s", stage.name, time.perf_counter() - begun, done_before, rows)
+    print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts}), flush=True)
+
+
+def _nightly(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.nightly import run_night
+
+    plan = _plan(arguments, settings)
+    print(run_night(settings, plan, arguments.retrain))
+
+
+def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:
+    print(describe(_plan(arguments, settings, arguments.scheduled_for)), flush=True)
+
+
+def _plan(arguments: argparse.Namespace, settings: Settings, scheduled_for: datetime | None = None) -> NightPlan:
+    return plan_night(
+        settings,
+        dataset=arguments.dataset,
+        catalogue=arguments.catalogue,
+        preset=arguments.preset,
+        run_date=arguments.run_date,
+        scheduled_for=scheduled_for,
+    )
+
+
+def _make_sample(arguments: argparse.Namespace, settings: Settings) -> None:
+    if arguments.folder is None:
+        print(ensure_sample(settings.state_dir))
+        return
+    from jobs.sample import make_sample
+
+    make_sample(arguments.folder)
+    print(arguments.folder)
+
+
+def _up(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.services import start_services
+
+    variables = {"nightlens_dataset": arguments.dataset, "nightlens_preset": arguments.preset}
+    print(start_services(settings, arguments.airflow_port, arguments.mlflow_port, variables))
+
+
+def _down(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.services import stop_services
+
+    print(stop_services(settings))
+
+
+def _promote(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.promote import promote
+
+    print(promote(settings, arguments.catalogue, arguments.version))

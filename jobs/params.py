@@ -128,13 +128,17 @@ class PublishReportParams(Params):
 
 
 class NightParams(Params):
-    """The form of the nightly DAG: what a person fills in to run a night."""
+    """The form of the nightly DAG: what a person fills in to run a night. Empty text means the default."""
 
-    run_date: str | None = Field(None, description="last day used, YYYY-MM-DD; empty: the day before the run")
-    dataset: str = Field(description="folder in the Unsplash layout")
-    catalogue: str = Field("sample", description="name under which the lake and the registry keep this data set")
-    preset: str = "sample"
-    retrain: Literal["always", "never"] = "always"
+    run_date: str | None = Field(
+        None, description="last day used; empty: the day before the run, or the log's last complete day"
+    )
+    dataset: str = Field("", description="folder in the Unsplash layout, or 'sample'")
+    catalogue: str = Field("", description="name of the data set in lake and registry; empty: the folder's name")
+    preset: str = Field("", description="sizes of model and training; empty: 'sample' for the sample, else 'small'")
+    retrain: Literal["always", "never"] = Field(
+        "always", description="'never' takes over the models of the latest earlier night"
+    )
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -1,0 +1,68 @@
+# Nightlens. `make nightly` runs a night, `make test` the tests; `make help` lists the rest.
+.PHONY: help nightly test check up down setup preflight benchmark format clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3 || echo python3-not-found)
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+NIGHTLENS := .venv/bin/python -m jobs
+
+DATASET ?=
+DATE ?=
+PRESET ?=
+CATALOGUE ?=
+RETRAIN ?=
+AIRFLOW_PORT ?= 8080
+MLFLOW_PORT ?= 5000
+NIGHT_FLAGS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$(DATE)") \
+	$(if $(PRESET),--preset "$(PRESET)") $(if $(CATALOGUE),--catalogue "$(CATALOGUE)") \
+	$(if $(RETRAIN),--retrain "$(RETRAIN)")
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+nightly: setup ## run a night through Airflow: make nightly [DATASET=folder] [DATE=YYYY-MM-DD] [PRESET=name]
+	@$(NIGHTLENS) nightly $(NIGHT_FLAGS)
+
+test: setup ## run the tests
+	@.venv/bin/python -m pytest
+
+check: setup ## lint, types, import rules
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+up: setup ## start Airflow and the MLflow server: make up [AIRFLOW_PORT=8080] [MLFLOW_PORT=5000] [DATASET=folder]
+	@$(NIGHTLENS) up --airflow-port $(AIRFLOW_PORT) --mlflow-port $(MLFLOW_PORT) \
+		$(if $(DATASET),--dataset "$(DATASET)") $(if $(PRESET),--preset "$(PRESET)")
+
+down: setup ## stop them
+	@$(NIGHTLENS) down
+
+benchmark: setup ## measure speed and memory against named peers (tests/benchmarks)
+	.venv/bin/python -m pytest -m benchmark -s tests/benchmarks
+
+format: setup ## format the code
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+setup: preflight .venv/.synced ## install what is locked into .venv
+
+preflight:
+	@command -v $(PYTHON) >/dev/null || { echo "nightlens: no Python found: install Python 3.11 or newer" >&2; exit 2; }
+	@$(PYTHON) jobs/preflight.py
+
+$(UV):
+	@echo "nightlens: installing uv $(UV_VERSION) into .tools"
+	@$(PYTHON) -m venv .tools || { echo "nightlens: $(PYTHON) cannot make virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
+	@.tools/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: pyproject.toml uv.lock | $(UV)
+	@echo "nightlens: installing the locked libraries into .venv (7 GB, once)"
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+clean: ## remove everything Nightlens wrote (.nightlens), keep the environment
+	@if [ -x .venv/bin/python ]; then $(NIGHTLENS) down; fi
+	rm -rf .nightlens

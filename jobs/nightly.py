@@ -1,0 +1,125 @@
+"""`nightlens nightly`: one whole night through Airflow on this machine, followed line by line, then summed up.
+
+If `nightlens up` is running, that Airflow is asked for the run; otherwise Airflow runs the DAG in a process of
+its own and nothing stays behind but the run's record, which the UI shows later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs import datasets, services
+from jobs.errors import NightlensError
+from jobs.lake import Lake
+from jobs.night import NightPlan
+from jobs.settings import Settings
+
+_PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*)$")
+_FAULT = re.compile(r"(nightlens \w+: \w+: .*)$")
+
+
+def run_night(settings: Settings, plan: NightPlan, retrain: str = "always") -> str:
+    """Run the nightly DAG for `plan`; return the summary. `NightlensError` names the failed task and the log."""
+    conf = {**plan.model_dump(mode="json"), "retrain": retrain}
+    running = services.running_services(settings)
+    print(f"night of {plan.run_date}, data set {plan.dataset}, catalogue {plan.catalogue}, preset {plan.preset}")
+    begun = time.monotonic()
+    if running is not None:
+        _run_through_server(settings, running, conf)
+    else:
+        _run_in_process(settings, conf)
+    return f"{summarise(settings, plan)}\nTook {_minutes(time.monotonic() - begun)}."
+
+
+def _run_through_server(settings: Settings, running: dict[str, Any], conf: dict[str, Any]) -> None:
+    with services.airflow_client(settings, running["airflow_port"]) as client:
+        run_id = services.trigger_night(client, conf)
+        url = f"http://127.0.0.1:{running['airflow_port']}/dags/{services.DAG_ID}/runs/{run_id}"
+        print(f"run {run_id} in the Airflow that is up: {url}")
+        failed = []
+        for task, state in services.follow_night(client, run_id):
+            if task and state in ("running", "success", "failed", "up_for_retry", "upstream_failed"):
+                print(f"  {task:<18} {state}", flush=True)
+                failed += [task] if state == "failed" else []
+            if not task and state == "failed":
+                raise NightlensError(f"the night failed in {', '.join(failed)}; the task's log is at {url}")
+
+
+def _run_in_process(settings: Settings, conf: dict[str, Any]) -> None:
+    environment = services.airflow_environment(settings)
+    services.prepare_airflow(settings, environment)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    log_path = settings.state_dir / "logs" / f"night-{conf['catalogue']}-{conf['run_date']}-{stamp}.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    print(f"log: {log_path}", flush=True)
+    airflow = str(Path(sys.executable).parent / "airflow")
+    process = subprocess.Popen(
+        [airflow, "dags", "test", services.DAG_ID, "--conf", json.dumps(conf)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    faults = []
+    try:
+        with log_path.open("w") as log:
+            for line in process.stdout:
+                log.write(line)
+                if found := _PROGRESS.search(line.rstrip()):
+                    print(f"  {found[1]}", flush=True)
+                elif found := _FAULT.search(line.rstrip()):
+                    faults.append(found[1])
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+    finally:
+        process.wait()
+    if process.returncode != 0:
+        reason = faults[-1] if faults else "no stage gave a reason"
+        raise NightlensError(f"the night failed. {reason}\nThe whole log: {log_path}")
+
+
+def summarise(settings: Settings, plan: NightPlan) -> str:
+    """Return the short summary of a finished night: verdict, table of arms, report, MLflow."""
+    lake = Lake(settings.lake_uri, plan.catalogue)
+    partition = {"run_date": plan.run_date.isoformat()}
+    evaluation = lake.current(datasets.EVALUATION, partition)
+    registration = lake.current(datasets.REGISTRATION, partition).facts
+    report = settings.report_dir / plan.catalogue / f"{plan.run_date}.html"
+    lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
+    lines += [
+        f"Report  {report}",
+        f"MLflow  model {registration['model_name']} version {registration['version']}, "
+        f"run {registration['mlflow_run_id']} ({settings.tracking_uri}; `make up` shows it)",
+    ]
+    return "\n".join(lines)
+
+
+def _arm_table(lake: Lake, evaluation: Any) -> Iterator[str]:
+    metrics = lake.read_table(evaluation, "metrics")
+    whole = metrics.filter((metrics["segment_kind"] == "all") & (metrics["metric"] == "hit_rate"))
+    yield f"{'hit rate':<28} {'@1':>6} {'@5':>6} {'@10':>6}  {'95% interval':<16} {'@25':>6}"
+    at_10 = whole.filter(whole["k"] == 10).sort("value")
+    for arm, low, high in at_10.select("arm", "low", "high").iter_rows():
+        value = dict(whole.filter(whole["arm"] == arm).select("k", "value").iter_rows())
+        interval = f"{low:.3f} to {high:.3f}"
+        yield f"{arm:<28} {value[1]:>6.3f} {value[5]:>6.3f} {value[10]:>6.3f}  {interval:<16} {value[25]:>6.3f}"
+
+
+def _minutes(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> _minutes(75.2)
+    '1 min 15 s'
+    """
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds >= 60 else f"{seconds:.0f} s"

@@ -1,0 +1,162 @@
+"""The nightly DAG: its shape, its form, its commands, and runs of it in process with stand-in commands."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.cli import build_parser, stage_overrides
+from jobs.params import PRESETS, NightParams
+from jobs.specs import STAGES, command, stage_params
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+PLAN = {"dataset": "/data/with space; rm -rf x", "catalogue": "c", "preset": "tiny", "run_date": "2025-12-28"}
+
+
+@pytest.fixture(scope="session")
+def dag() -> Any:
+    from airflow.dag_processing.dagbag import BundleDagBag
+    from airflow.utils.db import initdb
+
+    initdb()
+    bag = BundleDagBag(str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    assert list(bag.dags) == ["nightlens_nightly"]
+    return bag.dags["nightlens_nightly"]
+
+
+@pytest.fixture(scope="session")
+def gpu_pool(dag: Any) -> None:
+    from airflow.models.pool import Pool
+
+    Pool.create_or_update_pool("gpu", slots=1, description="", include_deferred=False)
+
+
+def test_there_is_one_task_per_stage_in_the_order_of_the_specs(dag: Any) -> None:
+    assert set(dag.task_ids) == {"plan_night", *STAGES}
+    for name, spec in STAGES.items():
+        assert dag.get_task(name).upstream_task_ids == set(spec.after or ("plan_night",))
+
+
+def test_tasks_retry_time_out_and_share_the_gpu(dag: Any) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+    for name, spec in STAGES.items():
+        task = dag.get_task(name)
+        assert task.retries == 2
+        assert task.execution_timeout.total_seconds() == spec.timeout_minutes * 60
+        assert (task.pool == "gpu") == spec.uses_gpu
+
+
+def test_the_form_has_every_parameter_of_a_night_typed_and_described(dag: Any) -> None:
+    assert set(dag.params) == set(NightParams.model_fields)
+    for name in NightParams.model_fields:
+        param = dag.params.get_param(name)
+        assert param.description
+        assert "type" in param.schema
+    assert dag.params.get_param("preset").schema["enum"] == ["", *PRESETS]
+    assert dag.doc_md
+
+
+def test_what_is_published_is_announced_as_assets(dag: Any) -> None:
+    outlets = {asset.name for task in dag.tasks for asset in task.outlets}
+    assert outlets == {"nightlens_search_model", "nightlens_photo_index", "nightlens_report"}
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_the_command_the_dag_renders_is_the_one_the_parser_reads(stage: str) -> None:
+    fields = STAGES[stage].params.model_fields
+    defaults = stage_params(stage, "small").model_dump(mode="json")
+    given = {name: ",".join(v) if isinstance(v, list) else str(v) for name, v in defaults.items() if v is not None}
+    arguments = build_parser().parse_args(command(stage, PLAN | {"run_id": "manual__1"}, given))
+    assert arguments.command == stage
+    assert arguments.dataset == PLAN["dataset"]
+    assert arguments.run_date.isoformat() == PLAN["run_date"]
+    assert set(stage_overrides(arguments)) == {name for name in fields if defaults[name] is not None}
+    assert stage_params(stage, "small", stage_overrides(arguments)) == stage_params(stage, "small")
+
+
+def test_dags_import_only_airflow_and_the_light_modules() -> None:
+    allowed = {"airflow", "pendulum", "stage_operator"}
+    for path in DAGS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                root = name.split(".")[0]
+                light = name in ("jobs.specs", "jobs.params") or root in allowed or root in sys.stdlib_module_names
+                assert light, f"{path.name} imports {name}"
+
+
+def test_parsing_the_dag_loads_nothing_heavy() -> None:
+    heavy = "pyspark", "torch", "faiss", "mlflow", "great_expectations", "polars"
+    code = f"import sys; sys.path.insert(0, {str(DAGS)!r}); import nightly; print([m for m in {heavy} if m in "
+    code += "sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+# -- runs in process --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag: Any, gpu_pool: None) -> Path:
+    """Replace the interpreter the operator starts by a script that notes its arguments.
+
+    It exits with the status in `<stage>.status`, taking that file away so that a second try succeeds.
+    """
+    script = tmp_path / "python"
+    script.write_text(
+        "#!/bin/bash\n"
+        f'cd {tmp_path}; shift 2; printf "%s\\n" "$*" >> calls; stage=$1\n'
+        'if [ -f "$stage.status" ]; then status=$(cat "$stage.status"); rm "$stage.status"; '
+        'echo "nightlens $stage: it went wrong"; exit "$status"; fi\n'
+        f"echo working; echo '{json.dumps(PLAN)}'\n"
+    )
+    script.chmod(0o755)
+    operator = sys.modules[type(dag.get_task("plan_night")).__module__]
+    monkeypatch.setattr(operator.sys, "executable", str(script))
+    for task in dag.tasks:
+        monkeypatch.setattr(task, "retry_delay", type(task.retry_delay)(0))
+    return tmp_path
+
+
+def calls(folder: Path) -> list[str]:
+    return (folder / "calls").read_text().splitlines()
+
+
+def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_in: Path) -> None:
+    run = dag.test(run_conf={"run_date": "2025-12-28", "dataset": "/data/x", "retrain": "never"})
+    assert run.state == "success"
+    made = calls(stand_in)
+    assert sorted(call.split()[0] for call in made) == sorted(["plan_night", *STAGES])
+    assert re.match(r"plan_night --dataset /data/x --catalogue  --preset  --run-date 2025-12-28 --sched", made[0])
+    train = next(call for call in made if call.startswith("train_search"))
+    assert f"--dataset {PLAN['dataset']} --catalogue c --run-date 2025-12-28 --preset tiny" in train
+    assert train.endswith("--retrain never")
+
+
+def test_a_crash_is_retried_and_an_error_of_the_user_is_not(dag: Any, stand_in: Path) -> None:
+    (stand_in / "split_temporal.status").write_text("1")
+    run = dag.test(run_conf={})
+    assert run.state == "success"
+    assert sum(call.startswith("split_temporal") for call in calls(stand_in)) == 2
+
+    (stand_in / "calls").unlink()
+    (stand_in / "audit_leaks.status").write_text("2")
+    run = dag.test(run_conf={})
+    assert run.state == "failed"
+    assert sum(call.startswith("audit_leaks") for call in calls(stand_in)) == 1
+    assert not any(call.startswith(("train_base", "publish_report")) for call in calls(stand_in))
+
+
+def test_a_date_that_is_none_is_refused_by_the_form(dag: Any, stand_in: Path) -> None:
+    with pytest.raises(ValueError, match="run_date"):
+        dag.test(run_conf={"run_date": "yesterday"})

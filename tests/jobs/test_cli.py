@@ -1,0 +1,85 @@
+"""The command line: help, errors without tracebacks, the versions it records, settings from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs import cli
+from jobs.errors import BadInput
+from jobs.params import PRESETS
+from jobs.settings import Settings
+from jobs.specs import STAGES, stage_params
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(tmp_path / "state"))
+
+
+def test_help_lists_every_stage_and_tool(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    for name in [*STAGES, "nightly", "up", "down", "promote", "make_sample"]:
+        assert name in text
+
+
+def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.main(["audit_leaks", "--dataset", str(tmp_path), "--catalogue", "c", "--run-date", "2025-12-28"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert status == 2
+    assert error.startswith("nightlens audit_leaks: MissingInput: no committed run of '")
+
+
+def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--dataset", str(tmp_path), "--run-date", "2025-12-28", "--catalogue", "c"]
+    assert cli.main(["split_temporal", *options, "--test-days", "0"]) == 2
+    assert "parameters of split_temporal: test_days" in capsys.readouterr().err
+
+
+def test_a_missing_data_set_folder_says_what_was_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan_night", "--dataset", "/nowhere/at/all"]) == 2
+    assert "MissingInput: no folder /nowhere/at/all. Name a folder in the Unsplash layout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_preset_fills_every_stage(preset: str) -> None:
+    assert set(PRESETS[preset]) <= set(STAGES)
+    for stage in STAGES:
+        assert stage_params(stage, preset)
+    with pytest.raises(BadInput, match="unknown preset"):
+        stage_params("evaluate", "no-such-preset")
+
+
+def test_the_code_version_follows_the_source_only(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "a.py").write_text("x = 1\n")
+    first = cli.code_version(tmp_path)
+    (tmp_path / "README.md").write_text("hello")
+    (tmp_path / "jobs" / "__pycache__").mkdir()
+    (tmp_path / "jobs" / "__pycache__" / "a.pyc").write_text("x")
+    assert cli.code_version(tmp_path) == first
+    (tmp_path / "jobs" / "a.py").write_text("x = 2\n")
+    assert cli.code_version(tmp_path) != first
+
+
+def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    environ = {"NIGHTLENS_STATE_DIR": str(tmp_path), "NIGHTLENS_SPARK_CONF": '{"spark.executor.cores": "2"}'}
+    settings = Settings.from_environment(environ | {"NIGHTLENS_LAKE_URI": "s3://bucket/lake"})
+    assert settings.lake_uri == "s3://bucket/lake"
+    assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert settings.spark_conf == {"spark.executor.cores": "2"}
+    with pytest.raises(BadInput, match="NIGHTLENS_LAKE_URL"):
+        Settings.from_environment(environ | {"NIGHTLENS_LAKE_URL": "x"})
+
+
+def test_the_pseudonym_key_is_made_once_private_and_never_shown(tmp_path: Path) -> None:
+    environ = {"NIGHTLENS_STATE_DIR": str(tmp_path)}
+    first, second = Settings.from_environment(environ), Settings.from_environment(environ)
+    key = first.pseudonym_key.get_secret_value()
+    assert len(key) == 64
+    assert second.pseudonym_key.get_secret_value() == key
+    assert key not in repr(first)
+    assert (tmp_path / "secrets" / "pseudonym.key").stat().st_mode & 0o077 == 0
