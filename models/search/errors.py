@@ -1,0 +1,5 @@
+"""The errors of this package that a user can act on; stages pass their text on."""
+
+
+class ModelError(Exception):
+    """A model cannot be found, read or used. The text says what is wrong, where, and what to do."""

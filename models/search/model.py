@@ -1,0 +1,242 @@
+"""SearchModel: open_clip towers, an optional country prefix and keyword encoder; saved without pickles.
+
+Shapes: B batch, D embedding dimension, C H W channels and pixels, L tokens. How a model comes into being is in
+`sources`; how it learns, in `training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.model import CustomTextCLIP
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from models.search.config import ImageConfig, SearchModelConfig, tiny_architecture
+from models.search.errors import ModelError
+from models.search.images import Preprocess, normalise_pixels
+from models.search.keywords import KeywordEncoder, KeywordVocabulary, PhotoKeywords, RaggedKeywords
+from models.search.tokenizer import FOLDER as TOKENIZER_FOLDER
+from models.search.tokenizer import Tokenizer, make_tokenizer, needs_files, save_tokenizer
+
+WEIGHTS, CONFIG, KEYWORDS = "model.safetensors", "config.json", "keywords.json"
+
+
+class SearchModel(nn.Module):
+    """Scores a query and a photo by the dot product of two unit vectors of length `dim`."""
+
+    def __init__(
+        self,
+        config: SearchModelConfig,
+        network: CustomTextCLIP,
+        tokenizer: Tokenizer,
+        vocabulary: KeywordVocabulary | None = None,
+    ) -> None:
+        super().__init__()
+        if config.uses_keywords != (vocabulary is not None):
+            raise ModelError("config.json and the keyword vocabulary do not belong together")
+        self.config = config
+        self.network = network
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.keyword_encoder = None if vocabulary is None else KeywordEncoder(vocabulary.row_count, self.dim)
+        self.preprocess = Preprocess(config.image)
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self.config.architecture["embed_dim"])
+
+    @property
+    def uses_country(self) -> bool:
+        """Whether a query carries its country."""
+        return self.config.uses_country
+
+    @property
+    def uses_keywords(self) -> bool:
+        """Whether a photo's vector depends on its keywords."""
+        return self.config.uses_keywords
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    # -- photos ----------------------------------------------------------------------------------------
+
+    def encode_images(self, pixels_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return raw image features [B, D], not normalised, of pictures from `preprocess`."""
+        features_BD: torch.Tensor = self.network.visual(normalise_pixels(pixels_BCHW, self.config.image))
+        return features_BD
+
+    def compose_photos(self, features_BD: torch.Tensor, keywords: Sequence[PhotoKeywords]) -> torch.Tensor:
+        """Return photo vectors, unit float32 [B, D]: image features plus, if the model reads them, the keywords.
+
+        `keywords[i]` are those of photo i with confidences in 0..1; a model without keyword encoder ignores them.
+        """
+        if len(keywords) != len(features_BD):
+            raise ValueError(f"{len(features_BD)} photos but keywords of {len(keywords)}")
+        if self.vocabulary is None:
+            return functional.normalize(features_BD.float(), dim=-1)
+        return self.combine(features_BD, RaggedKeywords.encode(self.vocabulary, keywords))
+
+    def combine(self, features_BD: torch.Tensor, keywords: RaggedKeywords | None) -> torch.Tensor:
+        """Like `compose_photos`, for keyword rows looked up before."""
+        if self.keyword_encoder is not None and keywords is not None:
+            features_BD = features_BD.float() + self.keyword_encoder(keywords)
+        return functional.normalize(features_BD.float(), dim=-1)
+
+    # -- queries ---------------------------------------------------------------------------------------
+
+    def query_text(self, query: str, country: str) -> str:
+        """Return what the text tower reads: "GB: cat" if the model uses the country and it is known, else "cat"."""
+        return f"{country}: {query}" if self.uses_country and country else query
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return token ids, int64 [B, L], on the CPU."""
+        return self.tokenizer(list(texts))
+
+    def encode_tokens(self, tokens_BL: torch.Tensor) -> torch.Tensor:
+        """Return text vectors, unit float32 [B, D]."""
+        return functional.normalize(self.network.text(tokens_BL).float(), dim=-1)
+
+    def encode_queries(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return query vectors, unit float32 [B, D]; make the texts with `query_text`."""
+        if not texts:
+            return torch.zeros(0, self.dim, device=self.device)
+        return self.encode_tokens(self.tokenize(texts).to(self.device))
+
+    # -- identity --------------------------------------------------------------------------------------
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change with anything that could change a score."""
+        vocabulary = "" if self.vocabulary is None else self.vocabulary.to_json()
+        return self._digest("all", [self.config.model_dump(mode="json"), vocabulary], self.state_dict())
+
+    @property
+    def image_digest(self) -> str:
+        """Like `digest`, of what `preprocess` and `encode_images` depend on: equal digests, equal features."""
+        architecture = self.config.architecture
+        parts = [architecture["embed_dim"], architecture["vision_cfg"], architecture.get("quick_gelu", False)]
+        return self._digest("image", [parts, self.config.image.model_dump()], self.network.visual.state_dict())
+
+    @property
+    def text_digest(self) -> str:
+        """Like `digest`, of what `query_text` and `encode_queries` depend on."""
+        architecture = self.config.architecture
+        parts = [architecture["embed_dim"], architecture["text_cfg"], architecture.get("quick_gelu", False)]
+        return self._digest("text", [parts, self.uses_country], self.network.text.state_dict())
+
+    def _digest(self, name: str, description: Any, tensors: dict[str, torch.Tensor]) -> str:
+        # PyTorch counts the in-place changes of a tensor: as long as they are the same, so are the bytes.
+        state = tuple(
+            value
+            for tensor in tensors.values()
+            for value in (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
+        )
+        known = self._digests.get(name)
+        if known is not None and known[0] == state:
+            return known[1]
+        digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+        for key, tensor in sorted(tensors.items()):
+            digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        self._digests[name] = (state, digest.hexdigest()[:16])
+        return self._digests[name][1]
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), config, and, where there are, keyword vocabulary and tokenizer files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, folder / WEIGHTS)
+        (folder / CONFIG).write_text(json.dumps(self.config.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+        if self.vocabulary is not None:
+            (folder / KEYWORDS).write_text(self.vocabulary.to_json(), encoding="utf-8")
+        save_tokenizer(self.tokenizer, folder)
+
+    @classmethod
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> SearchModel:
+        """Read what `save` wrote, ready for inference; `ModelError` says which file is missing or does not fit."""
+        folder = Path(folder)
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder} is no search model: it has no {name}")
+        try:
+            config = SearchModelConfig.model_validate_json((folder / CONFIG).read_text())
+        except ValidationError as error:
+            raise ModelError(f"{folder / CONFIG} is not the config of a search model: {error}") from error
+        vocabulary = None
+        if config.uses_keywords:
+            vocabulary = KeywordVocabulary.from_json((folder / KEYWORDS).read_text(encoding="utf-8"))
+        source = folder / TOKENIZER_FOLDER if needs_files(config.text_cfg) else None
+        model = cls(config, build_network(config.architecture), make_tokenizer(config.text_cfg, source), vocabulary)
+        try:
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (SafetensorError, RuntimeError) as error:
+            raise ModelError(f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {error}") from error
+        return model.to(device).eval()
+
+
+def build_network(architecture: dict[str, Any]) -> CustomTextCLIP:
+    """Return open_clip's two towers with random weights, always in the form visual.*, text.*, scale and bias.
+
+    Raises `ModelError` for architectures with a text tower of transformers or a decoder (CoCa).
+    """
+    cfg = deepcopy(architecture)
+    cfg.pop("custom_text", None)
+    if "multimodal_cfg" in cfg or cfg["text_cfg"].get("hf_model_name"):
+        raise ModelError("text towers from transformers and captioning models (CoCa) are not supported: take another")
+    if cfg["vision_cfg"].get("timm_model_name"):
+        cfg["vision_cfg"]["timm_model_pretrained"] = False
+    cfg.setdefault("init_logit_bias", 0.0)  # models trained with softmax have none; training fits one
+    return CustomTextCLIP(**cfg)
+
+
+def build_tiny_model(
+    *,
+    seed: int = 0,
+    uses_country: bool = False,
+    vocabulary: KeywordVocabulary | None = None,
+    **sizes: Any,
+) -> SearchModel:
+    """Return a small SigLIP with random weights that needs no download; `sizes` as in `tiny_architecture`."""
+    architecture = tiny_architecture(**sizes)
+    config = SearchModelConfig(
+        architecture=architecture,
+        image=ImageConfig(size=architecture["vision_cfg"]["image_size"]),
+        uses_country=uses_country,
+        uses_keywords=vocabulary is not None,
+        origin="tiny",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(architecture)
+    return SearchModel(config, network, make_tokenizer(config.text_cfg), vocabulary).eval()
+
+
+def extend_model(base: SearchModel, *, uses_country: bool, vocabulary: KeywordVocabulary | None) -> SearchModel:
+    """Return a copy of `base` that also uses the country, or keywords through a fresh (zero) encoder.
+
+    Before training it ranks as `base` does, apart from the country prefix in its queries.
+    """
+    changes = {"uses_country": uses_country, "uses_keywords": vocabulary is not None}
+    config = base.config.model_copy(update=changes)
+    return SearchModel(config, deepcopy(base.network), base.tokenizer, vocabulary).to(base.device).eval()
+
+
+def parameter_count(parameters: Iterable[torch.Tensor]) -> int:
+    """Return how many numbers the tensors hold."""
+    return sum(parameter.numel() for parameter in parameters)
