@@ -1,0 +1,102 @@
+"""Exact ranks of known photos among all candidates, and the photos at the top. Only ranking: no metric, no model.
+
+Shape letters: Q queries to be ranked, U distinct query texts, B queries of a block, P photos, D dimensions, K places.
+
+One rule for ties, the same for every arm: photos stand in the order of `tie_order`, and of photos with equal scores
+the earlier one ranks first. The order is a hash of the photo's id, so no arm can profit from it: a scorer that
+gives every photo the same score finds a photo no more often than chance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TIE_RULE = "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm"
+CELLS_PER_BLOCK = 4_000_000
+"""Scores held at a time: about 70 MB with their masks, however many queries there are."""
+
+Scorer = Callable[[Ints], Floats]
+"""Scores of every photo, shape (B, P), for distinct query texts given by their numbers, shape (B,). Not NaN;
+-inf ranks a photo behind all others."""
+
+
+def tie_order(photo_ids: Sequence[str]) -> Ints:
+    """Return the places of `photo_ids` (distinct) in the order that decides ties, shape (P,).
+
+    >>> tie_order(["a", "b", "c"])  # their digests begin with ca, 3e and 2e
+    array([2, 1, 0])
+    """
+    return np.array(sorted(range(len(photo_ids)), key=lambda i: hashlib.sha256(photo_ids[i].encode()).digest()))
+
+
+def dense_scorer(
+    query_UD: NDArray[np.float32], photo_PD: NDArray[np.float32], has_vector_P: NDArray[np.bool_]
+) -> Scorer:
+    """Return the scorer of an embedding model: dot products, and -inf for photos without a vector."""
+
+    def scores(text_B: Ints) -> Floats:
+        score_BP = query_UD[text_B] @ photo_PD.T
+        score_BP[:, ~has_vector_P] = -np.inf
+        return score_BP
+
+    return scores
+
+
+def rank_targets(
+    scorer: Scorer, text_Q: Ints, target_Q: Ints, asked_at_Q: Ints, available_at_P: Ints
+) -> NDArray[np.int32]:
+    """Return the exact rank of each query's target among all its candidates, shape (Q,), 1 for the best.
+
+    The photos' axis must be in `tie_order`. `text_Q` is the number of the query's text, `target_Q` the place of
+    its photo. The candidates of a query are the photos with `available_at_P <= asked_at_Q` (times as integers). A
+    target that is no candidate raises `ValueError`, and so does a score that is NaN.
+    """
+    late = available_at_P[target_Q] > asked_at_Q
+    if late.any():
+        raise ValueError(f"{late.sum()} of {len(late)} targets were not available when they were asked for")
+    rank_Q = np.empty(len(text_Q), dtype=np.int32)
+    by_text_Q = np.argsort(text_Q, kind="stable")  # queries with the same text fall into one block
+    place_P = np.arange(len(available_at_P))
+    step = max(1, CELLS_PER_BLOCK // len(place_P))
+    for start in range(0, len(by_text_Q), step):
+        block = by_text_Q[start : start + step]
+        score_BP = _candidate_scores(scorer, text_Q[block], asked_at_Q[block], available_at_P)
+        target_B1 = target_Q[block, None]
+        bar_B1 = np.take_along_axis(score_BP, target_B1, axis=1)
+        better_B = np.count_nonzero(score_BP > bar_B1, axis=1)
+        tied_B = np.count_nonzero((score_BP == bar_B1) & (place_P < target_B1), axis=1)
+        rank_Q[block] = 1 + better_B + tied_B
+    return rank_Q
+
+
+def top_photos(
+    scorer: Scorer, text_B: Ints, asked_at_B: Ints, available_at_P: Ints, k: int
+) -> list[tuple[Ints, Floats]]:
+    """Return the places and scores of the best k photos of each query, best first; for a few queries.
+
+    Photos that are no candidate (see `rank_targets`) or score -inf are left out, so there may be fewer than k.
+    """
+    best = []
+    for row_P in _candidate_scores(scorer, text_B, asked_at_B, available_at_P):
+        order = np.argsort(-row_P, kind="stable")[:k]  # equal scores stay in the order of the places; NaN goes last
+        order = order[np.isfinite(row_P[order])]
+        best.append((order, row_P[order]))
+    return best
+
+
+def _candidate_scores(scorer: Scorer, text_B: Ints, asked_at_B: Ints, available_at_P: Ints) -> Floats:
+    """Return the scores, shape (B, P), with NaN where a photo is no candidate: NaN loses every comparison."""
+    distinct, inverse = np.unique(text_B, return_inverse=True)
+    score_UP = scorer(distinct)
+    if np.isnan(score_UP).any():
+        raise ValueError("the scorer gave NaN")
+    score_BP = score_UP[inverse]
+    score_BP[available_at_P > asked_at_B[:, None]] = np.nan
+    return score_BP

@@ -1,0 +1,115 @@
+"""The counting and keyword baselines on catalogues small enough to work out by hand."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+from models.evaluation import baselines as b
+from models.evaluation.ranking import top_photos
+
+
+def ranking(scorer: object, text: int, photo_count: int) -> list[int]:
+    """Places of all photos, best first, ties by place."""
+    always = np.zeros(photo_count, dtype=int)
+    return top_photos(scorer, np.array([text]), np.array([0]), always, photo_count)[0][0].tolist()  # type: ignore[arg-type]
+
+
+def test_popularity_is_the_count_for_every_query() -> None:
+    scorer = b.popularity_scorer(np.array([2, 2, 0, 2, 0, 3]), photo_count=5)
+    assert scorer(np.array([0, 9])).tolist() == [[2, 0, 3, 1, 0]] * 2
+
+
+def test_the_count_for_the_query_comes_first_then_popularity() -> None:
+    photo_N = np.array([1, 1, 3, 3, 0, 0, 0, 0, 0, 2])
+    text_N = np.array([0, 0, 0, 0, 0, 1, 1, -1, -1, -1])
+    scorer = b.most_converted_scorer(text_N, photo_N, text_count=3, photo_count=5)
+    # 1 and 3 twice for the query (equal popularity: by place), 0 once though it is the most popular, then 2, then 4
+    assert ranking(scorer, 0, 5) == [1, 3, 0, 2, 4]
+    assert ranking(scorer, 1, 5)[0] == 0
+    popularity = b.popularity_scorer(photo_N, 5)
+    assert ranking(scorer, 2, 5) == ranking(popularity, 2, 5) == [0, 1, 3, 2, 4]  # a query nobody asked before
+
+
+def test_counts_equal_a_plain_count() -> None:
+    random = np.random.default_rng(0)
+    text_N, photo_N = random.integers(-1, 20, 3000), random.integers(0, 15, 3000)
+    scorer = b.most_converted_scorer(text_N, photo_N, 21, 15)
+    popularity = np.bincount(photo_N, minlength=15)
+    score_UP = scorer(np.arange(21))
+    for text in range(21):
+        count = np.array([np.sum((text_N == text) & (photo_N == photo)) for photo in range(15)])
+        expected = sorted(range(15), key=lambda photo: (-count[photo], -popularity[photo], photo))
+        assert np.argsort(-score_UP[text], kind="stable").tolist() == expected
+
+
+def test_no_past_conversion_at_all_ties_everything() -> None:
+    nobody = np.array([], dtype=int)
+    assert np.unique(b.popularity_scorer(nobody, 4)(np.array([0]))).size == 1
+    assert np.unique(b.most_converted_scorer(nobody, nobody, 1, 4)(np.array([0]))).size == 1
+
+
+DOCUMENTS = [
+    ["black cat", "night"],
+    ["black dog", "a very good dog on a long walk in the park"],
+    ["黒猫", "夜"],
+    ["हिन्दी कविता"],
+    [],
+    ["❤️", "любовь"],
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("cat", [0]),
+        ("CAT!", [0]),
+        ("cats", []),  # no stemming
+        ("black cat", [0, 1]),
+        ("猫", [2]),
+        ("黒猫", [2]),
+        ("हिन्दी", [3]),  # vowel signs do not cut the word
+        ("Любовь", [5]),
+        ("❤", [5]),
+        ("", []),
+        ("?!", []),
+        ("no such word", []),
+    ],
+)
+def test_keywords_match_in_every_script(query: str, expected: list[int]) -> None:
+    score_P = b.keyword_scorer([query], DOCUMENTS)(np.array([0]))[0]
+    assert [int(i) for i in np.argsort(-score_P, kind="stable") if score_P[i] > 0] == expected
+
+
+def test_an_emoji_is_one_token_in_colour_or_not() -> None:
+    assert b.tokenise("❤\ufe0f") == b.tokenise("❤") == ("❤",)
+
+
+def test_a_rare_word_weighs_more_and_a_long_document_less() -> None:
+    documents = [["cat tree"], ["dog tree"], ["dog tree"], ["dog and many other words that say little tree"]]
+    scorer = b.keyword_scorer(["cat dog", "dog"], documents)
+    assert ranking(scorer, 0, 4)[0] == 0
+    assert ranking(scorer, 1, 4)[:3] == [1, 2, 3]
+
+
+def test_bm25_equals_the_formula() -> None:
+    documents = [["cat cat tree"], ["dog tree"], ["tree"]]
+    score_P = b.keyword_scorer(["cat tree"], documents)(np.array([0]))[0]
+    mean_length = 2.0
+
+    def weight(count: int, length: int, document_count: int) -> float:
+        idf = np.log(1 + (3 - document_count + 0.5) / (document_count + 0.5))
+        return float(idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * length / mean_length)))
+
+    expected = [weight(2, 3, 1) + weight(1, 3, 3), weight(1, 2, 3), weight(1, 1, 3)]
+    np.testing.assert_allclose(score_P, expected, rtol=1e-5)
+
+
+def test_a_catalogue_without_any_word_ties_everything() -> None:
+    assert b.keyword_scorer(["cat"], [[], ["?"]])(np.array([0])).tolist() == [[0.0, 0.0]]
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(b).failed == 0

@@ -1,0 +1,104 @@
+"""Exact ranks against a plain sort; candidates as of the query; ties that favour nobody."""
+
+from __future__ import annotations
+
+import doctest
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.evaluation import ranking as r
+
+
+def table_scorer(score_UP: np.ndarray) -> r.Scorer:
+    return lambda text_B: score_UP[text_B]
+
+
+def plain_rank(score_P: np.ndarray, is_candidate_P: np.ndarray, target: int) -> int:
+    order = sorted(np.flatnonzero(is_candidate_P), key=lambda place: (-score_P[place], place))
+    return order.index(target) + 1
+
+
+@given(st.integers(0, 10_000))
+def test_ranks_and_tops_equal_a_plain_sort(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    text_count, photo_count, query_count = random.integers(1, 12, 3)
+    score_UP = random.integers(0, 4, (text_count, photo_count)).astype(np.float32)  # few values: many ties
+    score_UP[random.random(score_UP.shape) < 0.1] = -np.inf
+    available_at_P = random.integers(0, 5, photo_count)
+    text_Q = random.integers(0, text_count, query_count)
+    target_Q = random.integers(0, photo_count, query_count)
+    asked_at_Q = available_at_P[target_Q] + random.integers(0, 3, query_count)
+    rank_Q = r.rank_targets(table_scorer(score_UP), text_Q, target_Q, asked_at_Q, available_at_P)
+    tops = r.top_photos(table_scorer(score_UP), text_Q, asked_at_Q, available_at_P, 3)
+    for q in range(query_count):
+        is_candidate_P = available_at_P <= asked_at_Q[q]
+        assert rank_Q[q] == plain_rank(score_UP[text_Q[q]], is_candidate_P, target_Q[q])
+        places, scores = tops[q]
+        shown = [p for p in np.flatnonzero(is_candidate_P) if score_UP[text_Q[q], p] > -np.inf]
+        assert places.tolist() == sorted(shown, key=lambda p: (-score_UP[text_Q[q], p], p))[:3]
+        assert scores.tolist() == score_UP[text_Q[q], places].tolist()
+
+
+def test_blocks_do_not_change_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    score_UP = random.integers(0, 50, (40, 30)).astype(np.float64)
+    text_Q, target_Q = random.integers(0, 40, 200), random.integers(0, 30, 200)
+    times = np.ones(200, dtype=int), np.zeros(30, dtype=int)
+    whole = r.rank_targets(table_scorer(score_UP), text_Q, target_Q, *times)
+    for cells in (1, 7 * 30):
+        monkeypatch.setattr(r, "CELLS_PER_BLOCK", cells)
+        np.testing.assert_array_equal(r.rank_targets(table_scorer(score_UP), text_Q, target_Q, *times), whole)
+
+
+def test_a_constant_scorer_gets_chance_level() -> None:
+    photo_ids = [f"photo-{i:04}" for i in range(400)]
+    places = np.empty(400, dtype=int)
+    places[r.tie_order(photo_ids)] = np.arange(400)
+    random = np.random.default_rng(1)
+    # Conversions that favour low numbers, as when the first photos of a catalogue are the popular ones.
+    target_Q = places[np.minimum(random.geometric(0.01, 20_000) - 1, 399)]
+    constant = table_scorer(np.full((1, 400), 0.5, dtype=np.float32))
+    rank_Q = r.rank_targets(constant, np.zeros(20_000, dtype=int), target_Q, np.ones(20_000, int), np.zeros(400, int))
+    assert np.mean(rank_Q <= 40) == pytest.approx(0.1, abs=0.04)
+    assert np.mean(1 / rank_Q) == pytest.approx(np.mean(1 / np.arange(1, 401)), abs=0.02)
+
+
+def test_ties_do_not_depend_on_the_order_of_the_catalogue() -> None:
+    photo_ids = ["c", "猫", "a", "../b"]
+    by_digest = sorted(photo_ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    for names in (photo_ids, photo_ids[::-1]):
+        assert [names[i] for i in r.tie_order(names)] == by_digest
+
+
+def test_photos_of_the_future_are_no_candidates() -> None:
+    score_UP = np.array([[3.0, 2.0, 1.0]])
+    available_at_P = np.array([5, 0, 0])
+    text_Q, target_Q = np.array([0, 0]), np.array([1, 1])
+    rank_Q = r.rank_targets(table_scorer(score_UP), text_Q, target_Q, np.array([4, 5]), available_at_P)
+    assert rank_Q.tolist() == [1, 2]
+    with pytest.raises(ValueError, match="1 of 2 targets were not available"):
+        r.rank_targets(table_scorer(score_UP), text_Q, np.array([0, 1]), np.array([4, 4]), available_at_P)
+
+
+def test_photos_without_a_vector_rank_last_and_are_not_shown() -> None:
+    query_UD = np.array([[1.0, 0.0]], dtype=np.float32)
+    photo_PD = np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]], dtype=np.float32)
+    scorer = r.dense_scorer(query_UD, photo_PD, np.array([False, True, False, True]))
+    text_Q, now_Q, always_P = np.zeros(4, dtype=int), np.ones(4, dtype=int), np.zeros(4, dtype=int)
+    assert r.rank_targets(scorer, text_Q, np.arange(4), now_Q, always_P).tolist() == [3, 2, 4, 1]
+    [(places, scores)] = r.top_photos(scorer, text_Q[:1], now_Q[:1], always_P, k=4)
+    assert places.tolist() == [3, 1]
+    assert scores.tolist() == [1.0, -1.0]
+
+
+def test_a_score_that_is_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        r.rank_targets(table_scorer(np.array([[np.nan]])), *np.zeros((4, 1), dtype=int))
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(r).failed == 0
