@@ -40,26 +40,26 @@ def rank_metrics(rank_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
     >>> rank_metrics([2, 30], cutoffs=[5]).round(3).tolist()
     [[1.0, 0.5, 0.5, 0.631], [0.0, 0.0, 0.0, 0.0]]
     """
-    rank_Q = np.asarray(rank_Q)
-    if rank_Q.size and rank_Q.min() < 1:
-        raise ValueError(f"ranks start at 1, found {rank_Q.min()}")
+    ranks = np.asarray(rank_Q, dtype=np.int64)
+    if ranks.size and ranks.min() < 1:
+        raise ValueError(f"ranks start at 1, found {ranks.min()}")
     deepest = max(cutoffs)
     position = np.arange(1, deepest + 2)
     is_found = position[:, None] <= np.asarray(cutoffs)
     reciprocal = is_found / position[:, None]
     value_by_rank = np.hstack([is_found, reciprocal, reciprocal, is_found / np.log2(position[:, None] + 1)])
-    return value_by_rank[np.minimum(rank_Q, deepest + 1) - 1]
+    return np.asarray(value_by_rank[np.minimum(ranks, deepest + 1) - 1], dtype=np.float64)
 
 
 def hit_rate(relevance_QK: ArrayLike, k: int) -> Floats:
     """Return 1 for every query with a relevant photo (relevance > 0) among the first k, else 0 (Success@k)."""
-    return (np.asarray(relevance_QK)[:, :k] > 0).any(axis=1).astype(np.float64)
+    return np.asarray((np.asarray(relevance_QK)[:, :k] > 0).any(axis=1), dtype=np.float64)
 
 
 def reciprocal_rank(relevance_QK: ArrayLike, k: int) -> Floats:
     """Return 1 / position of the first relevant photo, 0 if none is among the first k (RR@k; its mean is MRR@k)."""
     is_relevant_QK = np.asarray(relevance_QK)[:, :k] > 0
-    return np.where(is_relevant_QK.any(axis=1), 1.0 / (is_relevant_QK.argmax(axis=1) + 1), 0.0)
+    return np.asarray(is_relevant_QK.any(axis=1) / (is_relevant_QK.argmax(axis=1) + 1.0))
 
 
 def average_precision(relevance_QK: ArrayLike, relevant_count_Q: ArrayLike, k: int) -> Floats:

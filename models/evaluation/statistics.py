@@ -28,10 +28,10 @@ def cluster_sums(value_QM: ArrayLike, visitor_Q: ArrayLike) -> tuple[Floats, Flo
            [5.]]), array([1., 2.]))
     """
     value_QM = np.asarray(value_QM, dtype=np.float64)
-    _, visitor_Q, count_V = np.unique(np.asarray(visitor_Q), return_inverse=True, return_counts=True)
-    sum_VM = np.stack(
-        [np.bincount(visitor_Q, weights=column_Q, minlength=len(count_V)) for column_Q in value_QM.T], axis=1
-    )
+    _, place_Q, count_V = np.unique(np.asarray(visitor_Q), return_inverse=True, return_counts=True)
+    sum_VM = np.empty((len(count_V), value_QM.shape[1]))
+    for column, value_Q in enumerate(value_QM.T):
+        sum_VM[:, column] = np.bincount(place_Q, weights=value_Q, minlength=len(count_V))
     return sum_VM, count_V.astype(np.float64)
 
 
