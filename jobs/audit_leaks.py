@@ -1,0 +1,133 @@
+"""Stage `audit_leaks`: prove, every night anew, that nothing of the future is in training.
+
+Everything the splits hold is derived a second time from the validated tables and the run date, with queries of
+its own, and compared. What training may read: the train rows (query, country, photo, count), and of the photos
+with `is_in_train` description and keywords. Neither keywords nor descriptions carry dates; they count as known
+since their photo was submitted. Totals of the dump (views, downloads) are never known.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.errors import BadInput, GateFailed
+from jobs.lake import Manifest
+from jobs.params import AuditLeaksParams
+from jobs.spark import read_spark, spark_session
+from jobs.sql import run_sql
+from models.windows import SPLIT_NAMES, Windows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger("nightlens")
+
+QUERIES = {
+    "timestamps": "audit_timestamps",
+    "corpus": "audit_corpus",
+    "vocabularies": "audit_vocabularies",
+    "histories": "audit_histories",
+    "statistics": "audit_statistics",
+    "completeness": "audit_completeness",
+}
+"""The checks made in SQL; every query returns one text, `violation`, per fault. `windows` is made in Python."""
+
+_EXAMPLE_COUNT = 3
+
+
+def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
+    """Commit the findings if every check passes; else log them all, commit nothing and raise `GateFailed`."""
+    validated, splits = ctx.read(datasets.VALIDATED), ctx.read(datasets.SPLITS)
+    if splits.input_runs["validated"] != validated.reference:
+        raise BadInput(
+            f"{splits.reference} was made from {splits.input_runs['validated']}, but the validated tables are now "
+            f"{validated.reference}. Run split_temporal again."
+        )
+    staged = ctx.begin(datasets.LEAK_AUDIT, params, {"validated": validated, "splits": splits})
+    if staged.manifest is not None:
+        return staged.manifest
+    windows = _derive_windows(ctx, splits)
+    findings = [_finding("windows", _window_violations(splits, windows))]
+    with spark_session(ctx.settings, "audit_leaks") as spark:
+        findings += _compare(spark, ctx, validated, splits, windows)
+    table = pl.DataFrame(findings)
+    for finding in findings:
+        log.info("audit %(check)s: %(status)s, %(violation_count)d violations. %(detail)s", finding)
+    failed = table.filter(pl.col("status") == "failed")
+    if not failed.is_empty():
+        faults = "; ".join(f"{row['check']} ({row['violation_count']}: {row['detail']})" for row in failed.to_dicts())
+        raise GateFailed(
+            f"{failed.height} of {table.height} checks failed on {splits.reference}: {faults}. Nothing may be trained "
+            f"on it. Run split_temporal again; if the audit still fails, its queries in sql/ are at fault."
+        )
+    staged.write_table("findings", table)
+    return staged.commit({"check_count": table.height, "violation_count": 0})
+
+
+def _derive_windows(ctx: RunContext, splits: Manifest) -> Windows:
+    """Return the windows that the night and the parameters call for, whatever the splits declare."""
+    validation_end = ctx.as_of - timedelta(days=splits.params["test_days"])
+    train_end = validation_end - timedelta(days=splits.params["validation_days"])
+    return Windows(train_end - timedelta(days=splits.params["train_days"]), train_end, validation_end, ctx.as_of)
+
+
+def _window_violations(splits: Manifest, windows: Windows) -> list[str]:
+    return [
+        f"{name} is declared as {splits.facts.get(name)}, should be {boundary.isoformat()}"
+        for name, boundary in windows.boundaries.items()
+        if splits.facts.get(name) != boundary.isoformat()
+    ]
+
+
+def _column_violations(splits: Manifest) -> list[str]:
+    """Name every column that is not declared: a total of the dump could hide under any name."""
+    return [
+        f"{table.name}.{column} is not a declared column"
+        for table in datasets.SPLITS.tables
+        for column in splits.tables[table.name].columns
+        if column not in table.schema.names
+    ]
+
+
+def _compare(
+    spark: SparkSession, ctx: RunContext, validated: Manifest, splits: Manifest, windows: Windows
+) -> list[dict[str, str | int]]:
+    """Run the checks made in SQL."""
+    boundaries = windows.boundaries
+    views = {name: read_spark(spark, ctx.lake, validated, name) for name in ("conversions", "photos", "keywords")}
+    parts = [_split_rows(read_spark(spark, ctx.lake, splits, name), name) for name in SPLIT_NAMES]
+    views["split_rows"] = reduce(lambda left, right: left.unionByName(right), parts)
+    views["split_photos"] = read_spark(spark, ctx.lake, splits, "photos")
+    views["split_keywords"] = read_spark(spark, ctx.lake, splits, "photo_keywords")
+    views["log_events"] = run_sql(spark, "audit_log_events", views, **boundaries).persist()
+    findings = []
+    for check, query in QUERIES.items():
+        found = run_sql(spark, query, views, **boundaries)
+        known = _column_violations(splits) if check == "statistics" else []
+        count = found.count()
+        examples = [row["violation"] for row in found.orderBy("violation").head(_EXAMPLE_COUNT)] if count else []
+        findings.append(_finding(check, known + examples, len(known) + count))
+    views["log_events"].unpersist()
+    return findings
+
+
+def _split_rows(frame: DataFrame, split: str) -> DataFrame:
+    return frame.selectExpr(f"'{split}' AS split", *datasets.SPLITS.table(split).schema.names)
+
+
+def _finding(check: str, examples: list[str], violation_count: int | None = None) -> dict[str, str | int]:
+    """Return one row of the findings; `examples` may be fewer than the violations."""
+    count = len(examples) if violation_count is None else violation_count
+    return {
+        "check": check,
+        "status": "failed" if count else "passed",
+        "violation_count": count,
+        "detail": "; ".join(examples[:_EXAMPLE_COUNT]),
+    }

@@ -1,0 +1,52 @@
+"""Time windows of a night: where training ends and the test begins. Instants only; no rows, no clock.
+
+All windows are half-open, [start, end), in UTC, and adjoin: train, then validation, then test, which ends at
+the night's `as_of`. They are cut by time and never by row count, so a busy day moves no boundary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The three windows by their four boundaries; the end of each is the start of the next."""
+
+    train_start: datetime
+    train_end: datetime
+    validation_end: datetime
+    test_end: datetime
+
+    @classmethod
+    def before(cls, as_of: datetime, *, test_days: int, validation_days: int, train_days: int) -> Windows:
+        """Return the windows that end at `as_of` (exclusive, timezone-aware); days are of 24 hours.
+
+        >>> night = Windows.before(datetime(2025, 1, 11, tzinfo=UTC), test_days=2, validation_days=1, train_days=5)
+        >>> [boundary.day for boundary in night.boundaries.values()]
+        [3, 8, 9, 11]
+        """
+        test_end = as_of.astimezone(UTC)
+        validation_end = test_end - timedelta(days=test_days)
+        train_end = validation_end - timedelta(days=validation_days)
+        return cls(train_end - timedelta(days=train_days), train_end, validation_end, test_end)
+
+    @property
+    def boundaries(self) -> dict[str, datetime]:
+        """The four boundaries by name, earliest first."""
+        return {
+            "train_start": self.train_start,
+            "train_end": self.train_end,
+            "validation_end": self.validation_end,
+            "test_end": self.test_end,
+        }
+
+    @property
+    def spans(self) -> dict[str, tuple[datetime, datetime]]:
+        """Start (inclusive) and end (exclusive) of each window by its name, earliest first."""
+        edges = list(self.boundaries.values())
+        return dict(zip(SPLIT_NAMES, pairwise(edges), strict=True))

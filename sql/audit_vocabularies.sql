@@ -1,0 +1,39 @@
+-- Terms that training may read from the splits but that were not known before its window ended.
+-- Training may read: queries and countries of the train rows; keywords and descriptions of photos with is_in_train.
+-- Known: queries and countries of the log inside the training window; keywords and descriptions, which carry no
+-- dates, of photos submitted before it ended.
+-- Views: split_rows, split_photos, split_keywords, log_events, photos, keywords. Marker: train_end.
+WITH usable AS (
+  SELECT 'query' AS kind, query AS term FROM split_rows WHERE split = 'train'
+  UNION
+  SELECT 'country' AS kind, country AS term FROM split_rows WHERE split = 'train'
+  UNION
+  SELECT 'keyword' AS kind, split_keywords.keyword AS term
+  FROM split_keywords
+  INNER JOIN split_photos ON split_photos.photo_id = split_keywords.photo_id
+  WHERE split_photos.is_in_train
+  UNION
+  SELECT 'description' AS kind, description AS term
+  FROM split_photos
+  WHERE is_in_train AND description IS NOT NULL
+),
+known AS (
+  SELECT 'query' AS kind, query AS term FROM log_events WHERE split = 'train'
+  UNION
+  SELECT 'country' AS kind, country AS term FROM log_events WHERE split = 'train'
+  UNION
+  SELECT 'keyword' AS kind, keywords.keyword AS term
+  FROM keywords
+  INNER JOIN photos ON photos.photo_id = keywords.photo_id
+  WHERE photos.submitted_at < :train_end
+  UNION
+  SELECT 'description' AS kind, TRIM(description) AS term FROM photos WHERE submitted_at < :train_end
+  UNION
+  SELECT 'description' AS kind, TRIM(ai_description) AS term FROM photos WHERE submitted_at < :train_end
+)
+SELECT CONCAT_WS(' | ', CONCAT(kind, ' unknown in the training window'), term) AS violation
+FROM (
+  SELECT kind, term FROM usable
+  EXCEPT
+  SELECT kind, term FROM known
+)
