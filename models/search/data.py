@@ -1,0 +1,149 @@
+"""What the training loop is fed with: pixels decoded once and kept, pairs, and batches of unique photos and texts.
+
+Shapes: N photos, P pairs, T texts, U and V different photos and texts of a batch, L tokens, C H W pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.images import ImageError, decode_image
+from models.search.errors import ModelError
+from models.search.images import Preprocess
+from models.search.keywords import RaggedKeywords
+from models.search.losses.sigmoid import count_pairs
+
+Indices = npt.NDArray[np.int64]
+
+
+class PhotoPixels:
+    """Photos at model size: decoded when first asked for, kept in a memory-mapped file up to a byte limit.
+
+    Past the limit the photo that was not asked for the longest makes room. Pictures that cannot be decoded are
+    reported in `failures` (photo index to reason) and never tried again. Safe to call from several threads.
+    """
+
+    def __init__(
+        self,
+        uris: Sequence[str],
+        read: Callable[[str], bytes],
+        preprocess: Preprocess,
+        folder: Path,
+        byte_limit: int,
+        thread_count: int = 4,
+    ) -> None:
+        size = preprocess.config.size
+        slot_count = min(len(uris), byte_limit // (3 * size * size))
+        if slot_count < 1:
+            raise ModelError(f"no room to keep pixels: {len(uris)} photos of {3 * size * size} bytes, {byte_limit=}")
+        self.failures: dict[int, str] = {}
+        self._uris, self._read, self._preprocess = uris, read, preprocess
+        self._shape = (3, size, size)
+        self._kept = np.memmap(folder / "pixels.u8", np.uint8, "w+", shape=(slot_count, *self._shape))
+        self._slots: OrderedDict[int, int] = OrderedDict()  # photo to slot, the longest unused first
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(thread_count)
+
+    def __len__(self) -> int:
+        return len(self._uris)
+
+    def fetch(self, photos: Indices) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
+        """Return pixels, uint8 [n, 3, size, size], and which of them are good; the others are black."""
+        pixels = np.zeros((len(photos), *self._shape), np.uint8)
+        with self._lock:
+            missing = []
+            for position, photo in enumerate(photos.tolist()):
+                slot = self._slots.get(photo)
+                if slot is not None:
+                    self._slots.move_to_end(photo)
+                    pixels[position] = self._kept[slot]
+                elif photo not in self.failures:
+                    missing.append((position, photo))
+            decoded = self._threads.map(self._decode, [photo for _, photo in missing])
+            for (position, photo), (picture, reason) in zip(missing, decoded, strict=True):
+                if picture is None:
+                    self.failures[photo] = reason
+                else:
+                    pixels[position] = picture
+                    self._keep(photo, picture)
+            good = np.array([photo not in self.failures for photo in photos.tolist()], np.bool_)
+        return torch.from_numpy(pixels), good
+
+    def _decode(self, photo: int) -> tuple[npt.NDArray[np.uint8] | None, str]:
+        try:
+            image = decode_image(self._read(self._uris[photo]))
+        except ImageError as error:
+            return None, error.reason
+        return self._preprocess(image).numpy(), ""
+
+    def _keep(self, photo: int, picture: npt.NDArray[np.uint8]) -> None:
+        if photo in self._slots:
+            return
+        free = len(self._slots)
+        slot = free if free < len(self._kept) else self._slots.popitem(last=False)[1]
+        self._kept[slot] = picture
+        self._slots[photo] = slot
+
+    def close(self) -> None:
+        """Stop the threads; the file is the caller's."""
+        self._threads.shutdown()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's input: every photo and text once, and how often each photo and text make a pair."""
+
+    pixels: torch.Tensor  # uint8 [U, C, H, W]
+    tokens: torch.Tensor  # int64 [V, L]
+    keywords: RaggedKeywords | None
+    counts: torch.Tensor  # float32 [U, V]
+    pair_count: int
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Positive pairs (photo, text) by index into `pixels` and `tokens`, and all photos' keywords."""
+
+    photos: Indices  # [P]
+    texts: Indices  # [P]
+    tokens: torch.Tensor  # int32 [T, L]
+    pixels: PhotoPixels
+    keywords: RaggedKeywords | None = None
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def batch(self, rows: Indices, keyword_dropout: float, generator: np.random.Generator) -> Batch:
+        """Return the pairs of `rows`, every photo and text once; pairs whose picture cannot be decoded are left out.
+
+        Raises `ModelError` if none is left.
+        """
+        photos = np.unique(self.photos[rows])
+        pixels_UCHW, is_good = self.pixels.fetch(photos)
+        if not is_good.all():
+            rows = rows[np.isin(self.photos[rows], photos[is_good])]
+            photos, pixels_UCHW = photos[is_good], pixels_UCHW[torch.from_numpy(is_good)]
+        if not len(rows):
+            reasons = sorted(set(self.pixels.failures.values()))
+            raise ModelError(f"no picture of a batch can be decoded ({', '.join(reasons)}): look at the images")
+        texts, text_P = np.unique(self.texts[rows], return_inverse=True)
+        photo_P = np.searchsorted(photos, self.photos[rows])
+        keywords = None
+        if self.keywords is not None:
+            keywords = self.keywords.take(photos).dropped(keyword_dropout, generator)
+        return Batch(
+            pixels=pixels_UCHW,
+            tokens=self.tokens[torch.from_numpy(texts)].long(),
+            keywords=keywords,
+            counts=count_pairs(torch.from_numpy(photo_P), torch.from_numpy(text_P), len(photos), len(texts)),
+            pair_count=len(rows),
+        )
