@@ -1,0 +1,214 @@
+"""The leak audit: honest splits pass, and a planted leak of each kind makes it fail by that kind's name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from jobs import audit_leaks, datasets, split_temporal
+from jobs.context import RunContext
+from jobs.datasets import Dataset, Table
+from jobs.errors import BadInput, GateFailed, MissingInput
+from jobs.lake import Manifest
+from jobs.params import AuditLeaksParams, SplitTemporalParams
+from tests.conftest import make_settings
+from tests.validated_lake import commit_tables, commit_validated
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=30)
+AUDIT = AuditLeaksParams()
+AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
+TRAIN_DAY, VALIDATION_DAY, TEST_DAY = (AS_OF - timedelta(days=days) for days in (20, 9, 2))
+CHECKS = ["windows", "timestamps", "corpus", "vocabularies", "histories", "statistics", "completeness"]
+
+PHOTOS = pl.DataFrame(
+    {
+        "photo_id": ["old", "new", "late"],
+        "submitted_at": [AS_OF - timedelta(days=90), VALIDATION_DAY - timedelta(hours=1), AS_OF],
+        "description": ["a cat", "a rocket", "a comet"],
+        "stats_downloads": [10, 20, 30],
+    }
+)
+KEYWORDS = pl.DataFrame({"photo_id": ["old", "new", "late"], "keyword": ["cat", "rocket", "comet"], "confidence": 1.0})
+CONVERSIONS = pl.DataFrame(
+    [
+        ("v1", "cat", "GB", "old", TRAIN_DAY),
+        ("v1", "cat", "GB", "old", TRAIN_DAY + timedelta(days=1)),
+        ("v2", "cat", "US", "old", TRAIN_DAY),
+        ("v2", "rocket", "US", "new", VALIDATION_DAY),
+        ("v1", "rocket", "GB", "new", TEST_DAY),
+        ("v1", "cat", "GB", "old", TEST_DAY),
+        ("v3", "comet", "GB", "late", AS_OF),
+    ],
+    schema=["visitor_id", "query", "country", "photo_id", "converted_at"],
+    orient="row",
+)
+Tables = dict[str, pl.DataFrame]
+
+
+class Night(NamedTuple):
+    ctx: RunContext
+    validated: Manifest
+    splits: Manifest
+
+    def tables(self) -> Tables:
+        return {name: self.ctx.lake.read_table(self.splits, name) for name in self.splits.tables}
+
+
+@pytest.fixture(scope="module")
+def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """A night whose splits are honest."""
+    ctx = RunContext(
+        settings=make_settings(tmp_path_factory.mktemp("audit")),
+        catalogue="test",
+        dataset_uri="none",
+        run_date=date(2025, 12, 28),
+        run_id="test-night",
+        started_at=AS_OF,
+        code_version="test-code",
+    )
+    validated = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    return Night(ctx, validated, split_temporal.run(ctx, PARAMS))
+
+
+def plant(night: Night, label: str, tables: Tables, dataset: Dataset = datasets.SPLITS, **facts: Any) -> None:
+    """Commit fabricated splits and make them current."""
+    inputs = {"validated": night.validated}
+    commit_tables(
+        night.ctx, dataset, tables, label=label, params=PARAMS, inputs=inputs, facts=night.splits.facts | facts
+    )
+
+
+def failed_checks(night: Night, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """Run the audit, which must fail and commit nothing; return the failed checks with their details."""
+    before = night.ctx.lake.history(datasets.LEAK_AUDIT)
+    with caplog.at_level(logging.INFO, "nightlens"), pytest.raises(GateFailed) as caught:
+        audit_leaks.run(night.ctx, AUDIT)
+    assert night.ctx.lake.history(datasets.LEAK_AUDIT) == before
+    logged = [record.args for record in caplog.records if record.msg.startswith("audit ")]
+    assert [finding["check"] for finding in logged] == CHECKS
+    failed = {finding["check"]: finding["detail"] for finding in logged if finding["status"] == "failed"}
+    for check, detail in failed.items():
+        assert check in str(caught.value)
+        assert detail in str(caught.value)
+    return failed
+
+
+def with_row(tables: Tables, split: str, *row: object) -> Tables:
+    """Add one row to a split."""
+    added = pl.DataFrame([row], schema=tables[split].schema, orient="row")
+    return tables | {split: pl.concat([tables[split], added])}
+
+
+def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    night.ctx.lake.point_to(night.splits)
+    manifest = audit_leaks.run(night.ctx, AUDIT)
+    findings = night.ctx.lake.read_table(manifest, "findings")
+    assert findings["check"].to_list() == CHECKS
+    assert set(findings["status"]) == {"passed"}
+    assert findings["violation_count"].sum() == 0
+    assert manifest.facts == {"check_count": 7, "violation_count": 0}
+    monkeypatch.setattr(audit_leaks, "spark_session", None)
+    assert audit_leaks.run(night.ctx, AUDIT) == manifest
+
+
+def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    plant(night, "time", with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1))
+    failed = failed_checks(night, caplog)
+    assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
+    assert failed["histories"] == (
+        "train row that is of the test window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
+    )
+    assert "query unknown in the training window | rocket" in failed["vocabularies"]
+    assert "train row of a photo outside the corpus" in failed["corpus"]
+
+
+def test_a_test_row_with_a_forged_time_is_a_leak_of_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    plant(night, "history", with_row(tables, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1))
+    assert failed_checks(night, caplog) == {
+        "histories": "train row that is not in the log | v1 | cat | US | old | 2025-12-09 00:00:00"
+    }
+
+
+def test_a_photo_of_the_future_is_a_leak_of_corpus(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    late = pl.DataFrame([("late", AS_OF, "a comet", None, False)], schema=tables["photos"].schema, orient="row")
+    plant(night, "corpus", tables | {"photos": pl.concat([tables["photos"], late])})
+    assert failed_checks(night, caplog) == {
+        "corpus": "photo submitted after the test window | late | 2025-12-29 00:00:00"
+    }
+
+
+def test_a_keyword_of_the_future_is_a_leak_of_vocabulary(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    photos = tables["photos"].with_columns(is_in_train=pl.lit(True))
+    plant(night, "vocabulary", tables | {"photos": photos})
+    failed = failed_checks(night, caplog)
+    assert set(failed) == {"vocabularies", "corpus"}
+    assert failed["vocabularies"] == (
+        "description unknown in the training window | a rocket; keyword unknown in the training window | rocket"
+    )
+
+
+def test_a_count_over_the_whole_log_is_a_leak_of_statistics(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    train = tables["train"].with_columns(
+        conversion_count=pl.when(pl.col("visitor_id") == "v1").then(3).otherwise("conversion_count")
+    )
+    plant(night, "statistics", tables | {"train": train})
+    failed = failed_checks(night, caplog)
+    assert set(failed) == {"statistics"}
+    assert failed["statistics"].startswith("train row with conversion_count 3 | the log has 2 from 2025-12-09")
+
+
+def test_a_total_of_the_dump_is_a_leak_of_statistics(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    widened = tuple(
+        Table(table.name, table.schema.append(pa.field("stats_downloads", pa.int64())), table.may_be_empty)
+        if table.name == "photos"
+        else table
+        for table in datasets.SPLITS.tables
+    )
+    photos = tables["photos"].with_columns(stats_downloads=pl.lit(20))
+    plant(night, "dump", tables | {"photos": photos}, Dataset("splits", "features", widened))
+    assert failed_checks(night, caplog) == {"statistics": "photos.stats_downloads is not a declared column"}
+
+
+def test_a_lost_conversion_is_named(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    plant(night, "lost", tables | {"train": tables["train"].filter(pl.col("visitor_id") == "v1")})
+    assert failed_checks(night, caplog) == {"completeness": "conversion lost from train | v2 | cat | US | old"}
+
+
+def test_a_moved_boundary_is_named(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    plant(night, "windows", night.tables(), train_end=AS_OF.isoformat())
+    assert failed_checks(night, caplog) == {
+        "windows": "train_end is declared as 2025-12-29T00:00:00+00:00, should be 2025-12-19T00:00:00+00:00"
+    }
+
+
+def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:
+    ctx = make_context()
+    first = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    commit_tables(ctx, datasets.SPLITS, stale_tables(), label="stale", params=PARAMS, inputs={"validated": first})
+    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS, label="newer")
+    with pytest.raises(BadInput, match=r"was made from .* Run split_temporal again"):
+        audit_leaks.run(ctx, AUDIT)
+    with pytest.raises(MissingInput, match="no committed run of 'leak_audit'"):
+        ctx.read(datasets.LEAK_AUDIT)
+
+
+def stale_tables() -> Tables:
+    rows = CONVERSIONS.head(1)
+    return {"train": rows, "validation": rows, "test": rows, "photos": PHOTOS.select("photo_id", "submitted_at")}

@@ -1,0 +1,205 @@
+"""The temporal split against a plain one: nothing leaks, nothing is lost, and the same rows give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from jobs import datasets, split_temporal
+from jobs.context import RunContext
+from jobs.errors import MissingInput
+from jobs.lake import Manifest
+from jobs.params import SplitTemporalParams
+from tests.conftest import make_settings
+from tests.validated_lake import commit_validated
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+PARAMS = SplitTemporalParams(test_days=2, validation_days=1, train_days=4)
+AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
+EDGES = [AS_OF - timedelta(days=days) for days in (7, 3, 2, 0)]
+TICKS = [timedelta(microseconds=ticks) for ticks in (-1, 0, 1)]
+
+moments = st.builds(lambda edge, tick: edge + tick, st.sampled_from(EDGES), st.sampled_from(TICKS)) | st.datetimes(
+    datetime(2025, 12, 20), datetime(2025, 12, 31), timezones=st.just(UTC)
+)
+photo_numbers, visitor_numbers = st.integers(0, 3), st.integers(0, 2)
+conversions = st.tuples(visitor_numbers, st.sampled_from("ab"), st.sampled_from(("GB", "US")), photo_numbers, moments)
+logs = st.tuples(st.lists(moments, min_size=2, max_size=4), st.lists(conversions, max_size=15))
+Log = tuple[list[datetime], list[tuple[int, str, str, int, datetime]]]
+
+PHOTOS = pl.DataFrame(
+    {
+        "photo_id": ["old", "mid", "new", "late"],
+        "submitted_at": [datetime(2025, 1, 1, tzinfo=UTC), EDGES[1] - TICKS[2], EDGES[2], AS_OF],
+        "description": ["an old one", None, "a new one", "a late one"],
+        "ai_description": ["x", "in between", None, None],
+        "stats_views": [9, 9, 9, 9],
+    }
+)
+KEYWORDS = pl.DataFrame({"photo_id": ["old", "late"], "keyword": ["age", "future"], "confidence": [0.5, 1.0]})
+CONVERSIONS = pl.DataFrame(
+    [
+        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2]),
+        ("v1", "cat", "GB", "old", EDGES[0]),
+        ("v1", "cat", "GB", "old", EDGES[0] + timedelta(hours=1)),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2)),
+        ("v3", "cat", "GB", "mid", EDGES[0]),  # before that photo was submitted
+        ("v1", "cat", "GB", "old", EDGES[1]),
+        ("v1", "cat", "GB", "new", EDGES[2]),
+        ("v1", "cat", "GB", "new", EDGES[2]),
+        ("v1", "cat", "GB", "old", AS_OF - TICKS[2]),
+        ("v1", "cat", "GB", "old", AS_OF),
+        ("v1", "cat", "GB", "late", AS_OF + timedelta(days=1)),
+    ],
+    schema=["visitor_id", "query", "country", "photo_id", "converted_at"],
+    orient="row",
+)
+
+
+def split_plainly(log: list[tuple[str, ...]], submitted: dict[str, datetime]) -> dict[str, set[tuple[object, ...]]]:
+    """Split a log row by row: window, then one row per visitor, query, country and photo."""
+    found: dict[str, dict[tuple[str, ...], list[datetime]]] = {"train": {}, "validation": {}, "test": {}}
+    for *key, converted_at in log:
+        for name, start, end in zip(found, EDGES, EDGES[1:], strict=False):
+            if start <= converted_at < end and submitted[key[-1]] <= converted_at:
+                found[name].setdefault(tuple(key), []).append(converted_at)
+    return {name: {(*key, min(times), len(times)) for key, times in repeats.items()} for name, repeats in found.items()}
+
+
+def frames_of(cases: list[Log]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return photos and conversions of many logs in one, kept apart by their ids, and a row for every window."""
+    photos = [("anchor", EDGES[0])]
+    rows = [("anchor", "a", "GB", "anchor", edge) for edge in EDGES[:3]]
+    for number, (submissions, log) in enumerate(cases):
+        photos += [(f"{number}-p{photo}", at) for photo, at in enumerate(submissions)]
+        rows += [
+            (f"{number}-v{visitor}", query, country, f"{number}-p{photo % len(submissions)}", at)
+            for visitor, query, country, photo, at in log
+        ]
+    return (
+        pl.DataFrame(photos, schema=["photo_id", "submitted_at"], orient="row"),
+        pl.DataFrame(rows, schema=CONVERSIONS.columns, orient="row"),
+    )
+
+
+def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[object, ...]]:
+    return ctx.lake.read_table(manifest, table).rows()
+
+
+@settings(
+    max_examples=2,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # one example takes seconds: no shrinking
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(cases=st.lists(logs, min_size=15, max_size=30))
+def test_the_split_is_the_plain_one_and_loses_nothing(
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_context: Callable[..., RunContext],
+    cases: list[Log],
+) -> None:
+    ctx = make_context(settings=make_settings(tmp_path_factory.mktemp("state")))
+    photos, log = frames_of(cases)
+    commit_validated(ctx, photos, log, pl.DataFrame({"photo_id": photos["photo_id"], "keyword": "k"}))
+    manifest = split_temporal.run(ctx, PARAMS)
+
+    submitted = dict(photos.rows())
+    plain = split_plainly(log.rows(), submitted)
+    for name, expected in plain.items():
+        found = read_rows(ctx, manifest, name)
+        assert set(found) == expected
+        assert len(found) == len(expected)
+        assert manifest.facts["conversions"][name] == sum(row[-1] for row in found)
+    corpus = ctx.lake.read_table(manifest, "photos")
+    assert {row["photo_id"]: row["is_in_train"] for row in corpus.to_dicts()} == {
+        photo_id: at < EDGES[1] for photo_id, at in submitted.items() if at < AS_OF
+    }
+    assert set(ctx.lake.read_table(manifest, "photo_keywords")["photo_id"]) == set(corpus["photo_id"])
+    assert sum(manifest.facts["conversions"].values()) == log.height
+    assert sum(manifest.facts["photos_by_age"].values()) == corpus.height
+
+
+def test_facts_rows_and_corpus_of_a_small_log(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:
+    ctx = make_context()
+    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    manifest = split_temporal.run(ctx, PARAMS)
+    assert manifest.facts == {
+        "train_start": "2025-12-22T00:00:00+00:00",
+        "train_end": "2025-12-26T00:00:00+00:00",
+        "validation_end": "2025-12-27T00:00:00+00:00",
+        "test_end": "2025-12-29T00:00:00+00:00",
+        "conversions": {
+            "before_train": 1,
+            "train": 3,
+            "validation": 1,
+            "test": 3,
+            "after_as_of": 2,
+            "photo_not_yet_submitted": 1,
+        },
+        "photos_by_age": {"before_train": 1, "train": 1, "validation": 0, "test": 1},
+    }
+    assert read_rows(ctx, manifest, "train") == [
+        ("v1", "cat", "GB", "old", EDGES[0], 2),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1),
+    ]
+    assert read_rows(ctx, manifest, "photos") == [
+        ("mid", EDGES[1] - TICKS[2], "in between", None, True),
+        ("new", EDGES[2], "a new one", None, False),
+        ("old", datetime(2025, 1, 1, tzinfo=UTC), "an old one", None, True),
+    ]
+    assert read_rows(ctx, manifest, "photo_keywords") == [("old", "age", 0.5)]
+
+
+def test_a_rerun_does_nothing(
+    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = make_context()
+    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    first = split_temporal.run(ctx, PARAMS)
+    monkeypatch.setattr(split_temporal, "spark_session", None)
+    assert split_temporal.run(ctx, PARAMS) == first
+
+
+@pytest.mark.parametrize("rows_per_file", [2_000_000, 3])
+def test_the_same_rows_in_another_order_give_the_same_bytes(
+    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, rows_per_file: int
+) -> None:
+    monkeypatch.setattr(split_temporal, "ROWS_PER_FILE", rows_per_file)
+    digests = []
+    for catalogue, order in (("one", slice(None)), ("two", slice(None, None, -1))):
+        ctx = make_context(catalogue=catalogue)
+        commit_validated(ctx, PHOTOS[order], CONVERSIONS[order], KEYWORDS[order])
+        manifest = split_temporal.run(ctx, PARAMS)
+        digests.append(manifest.digest)
+    assert digests[0] == digests[1]
+    assert (len(manifest.tables["photos"].files) > 1) == (rows_per_file == 3)
+
+
+@pytest.mark.parametrize(
+    ("run_date", "empty"), [(date(2026, 3, 1), "train, validation, test"), (date(2025, 12, 24), "test")]
+)
+def test_an_empty_window_says_what_the_log_has_and_what_to_do(
+    spark: SparkSession, make_context: Callable[..., RunContext], run_date: date, empty: str
+) -> None:
+    ctx = make_context(run_date=run_date)
+    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    with pytest.raises(MissingInput) as caught:
+        split_temporal.run(ctx, PARAMS)
+    message = str(caught.value)
+    assert f"no usable conversion in the window of: {empty}" in message
+    assert "The log runs from 2025-12-21 23:59:59.999999 to 2025-12-30 00:00:00 UTC (11 rows)" in message
+    assert f"{run_date + timedelta(days=1):%Y-%m-%d})" in message
+    assert "such as 2025-12-30" in message
+    with pytest.raises(MissingInput, match="no committed run of 'splits'"):
+        ctx.read(datasets.SPLITS)
