@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pendulum
-from airflow.sdk import Asset, Param, dag
+from airflow.sdk import Asset, CronTriggerTimetable, Param, dag
 from stage_operator import StageOperator
 
 from jobs.params import PRESETS, NightParams
@@ -20,7 +19,11 @@ PUBLISHED = {
     "build_index": [Asset("nightlens_photo_index")],
     "publish_report": [Asset("nightlens_report")],
 }
-FIELDS = NightParams.model_fields
+
+
+def _param(name: str, default: str | None, **schema: object) -> Param:
+    return Param(default, description=NightParams.model_fields[name].description, **schema)
+
 
 DOC = """
 ### Tomorrow's image search from yesterday's conversion log
@@ -33,7 +36,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `run_date` | the last day used; empty: the day before the run, or the log's last complete day if that is earlier |
 | `dataset` | folder in the Unsplash layout; `sample` the generated one; empty: Airflow's variable `nightlens_dataset` |
 | `catalogue` | name under which lake and registry keep the data set; empty: made from the folder's name |
-| `preset` | sizes of model and training |
+| `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
 | `retrain` | `never` evaluates and indexes with the models of the latest earlier night |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
@@ -42,19 +45,19 @@ The champion is never changed here: `nightlens promote` is the explicit act.
 
 @dag(
     dag_id="nightlens_nightly",
-    schedule="0 2 * * *",
-    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
+    # no start date: turning the DAG on waits for the next 02:00 instead of running the last one at once
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=False),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
     params={
-        "run_date": Param(None, type=["null", "string"], format="date", description=FIELDS["run_date"].description),
-        "dataset": Param("", type="string", maxLength=4096, description=FIELDS["dataset"].description),
-        "catalogue": Param(
-            "", type="string", pattern="^([a-z0-9][a-z0-9_-]{0,62})?$", description=FIELDS["catalogue"].description
+        "run_date": _param("run_date", None, title="Run date", type=["null", "string"], format="date"),
+        "dataset": _param("dataset", None, title="Data set", type=["null", "string"], maxLength=4096),
+        "catalogue": _param(
+            "catalogue", None, title="Catalogue", type=["null", "string"], pattern="^([a-z0-9][a-z0-9_-]{0,62})?$"
         ),
-        "preset": Param("", type="string", enum=["", *PRESETS], description=FIELDS["preset"].description),
-        "retrain": Param("always", type="string", enum=["always", "never"], description=FIELDS["retrain"].description),
+        "preset": _param("preset", "auto", title="Preset", type="string", enum=["auto", *PRESETS]),
+        "retrain": _param("retrain", "always", title="Retrain", type="string", enum=["always", "never"]),
     },
     tags=["nightlens"],
     doc_md=DOC,
@@ -68,7 +71,7 @@ def nightlens_nightly() -> None:
             {
                 "dataset": "{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
                 "catalogue": "{{ params.catalogue or '' }}",
-                "preset": "{{ params.preset or var.value.get('nightlens_preset', '') }}",
+                "preset": "{{ var.value.get('nightlens_preset', 'auto') if params.preset == 'auto' else params.preset }}",
                 "run_date": "{{ params.run_date or '' }}",
                 "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
             },

@@ -75,7 +75,7 @@ def _add_tools(commands: Any) -> None:
     for sub in (night, plan):
         sub.add_argument("--dataset", default="", help="folder in the Unsplash layout; default: the sample")
         sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
-        sub.add_argument("--preset", default="", help="default: 'sample' for the sample, else 'small'")
+        sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
         sub.add_argument("--run-date", default="", help="last day used; default: the log's last complete day")
     night.add_argument("--retrain", default="always", choices=["always", "never"])
     plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")

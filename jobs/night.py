@@ -29,7 +29,7 @@ def plan_night(
     *,
     dataset: str = "",
     catalogue: str = "",
-    preset: str = "",
+    preset: str = "auto",
     run_date: str = "",
     scheduled_for: datetime | None = None,
 ) -> NightPlan:
@@ -43,7 +43,7 @@ def plan_night(
 
     is_sample = dataset in ("", SAMPLE)
     folder = str(ensure_sample(settings.state_dir)) if is_sample else _absolute(dataset)
-    chosen = preset or ("sample" if is_sample else "small")
+    chosen = ("sample" if is_sample else "small") if preset == "auto" else preset
     if chosen not in PRESETS:
         raise BadInput(f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}")
     if run_date:

@@ -120,7 +120,10 @@ class BuildIndexParams(Params):
 
 class EvaluateParams(Params):
     resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
-    contact_sheet_queries: int = Field(12, ge=1)
+    contact_sheet_queries: int = Field(12, ge=1, description="queries shown with their top photos")
+    max_missing_share: float = Field(
+        0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
+    )
 
 
 class PublishReportParams(Params):
@@ -128,14 +131,20 @@ class PublishReportParams(Params):
 
 
 class NightParams(Params):
-    """The form of the nightly DAG: what a person fills in to run a night. Empty text means the default."""
+    """The form of the nightly DAG: what a person fills in to run a night."""
 
     run_date: str | None = Field(
         None, description="last day used; empty: the day before the run, or the log's last complete day"
     )
-    dataset: str = Field("", description="folder in the Unsplash layout, or 'sample'")
-    catalogue: str = Field("", description="name of the data set in lake and registry; empty: the folder's name")
-    preset: str = Field("", description="sizes of model and training; empty: 'sample' for the sample, else 'small'")
+    dataset: str | None = Field(
+        None, description="folder in the Unsplash layout, or 'sample' for the generated one; empty: the configured one"
+    )
+    catalogue: str | None = Field(
+        None, description="name of the data set in lake and registry; empty: the folder's name"
+    )
+    preset: str = Field(
+        "auto", description="sizes of model and training; 'auto': 'sample' for the sample, else 'small'"
+    )
     retrain: Literal["always", "never"] = Field(
         "always", description="'never' takes over the models of the latest earlier night"
     )

@@ -48,7 +48,6 @@ def airflow_environment(settings: Settings, port: int = 8080) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
@@ -112,8 +111,7 @@ def running_services(settings: Settings) -> dict[str, Any] | None:
 
 def _is_same_process(service: dict[str, Any]) -> bool:
     try:
-        created: float = service["created"]
-        return abs(psutil.Process(service["pid"]).create_time() - created) < 2
+        return bool(abs(psutil.Process(service["pid"]).create_time() - service["created"]) < 2)
     except psutil.NoSuchProcess:
         return False
 
@@ -132,18 +130,20 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
     environment |= {f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items() if value}
     prepare_airflow(settings, environment)
     _prepare_mlflow(settings)
-    mlflow_command = [
-        *(str(_BIN / "mlflow"), "server", "--backend-store-uri", settings.tracking_uri),
-        *("--artifacts-destination", settings.artifact_uri),
-        *("--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"),
-    ]
-    commands = {"airflow": [str(_BIN / "airflow"), "standalone"], "mlflow": mlflow_command}
+    commands = {
+        "airflow-api-server": ["airflow", "api-server"],
+        "airflow-scheduler": ["airflow", "scheduler", "--skip-serve-logs"],
+        "airflow-dag-processor": ["airflow", "dag-processor"],
+        "airflow-triggerer": ["airflow", "triggerer", "--skip-serve-logs"],
+        "mlflow": _mlflow_command(settings, mlflow_port),
+    }
     processes = [_spawn(settings, name, command, environment) for name, command in commands.items()]
     record = {"processes": processes, "airflow_port": airflow_port, "mlflow_port": mlflow_port}
     _services_file(settings).write_text(json.dumps(record))
     try:
-        _wait_for(f"http://127.0.0.1:{airflow_port}/api/v2/monitor/health", processes[0])
-        _wait_for(f"http://127.0.0.1:{mlflow_port}/health", processes[1])
+        _wait_for(f"http://127.0.0.1:{airflow_port}/api/v2/monitor/health", processes)
+        _wait_for(f"http://127.0.0.1:{mlflow_port}/health", processes)
+        _wait_for_dag(settings, airflow_port)
     except NightlensError:
         stop_services(settings)
         raise
@@ -153,6 +153,14 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
         f"Reports  {settings.report_dir}\n"
         f"Stop with `make down`."
     )
+
+
+def _mlflow_command(settings: Settings, port: int) -> list[str]:
+    return [
+        *("mlflow", "server", "--backend-store-uri", settings.tracking_uri),
+        *("--artifacts-destination", settings.artifact_uri),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+    ]
 
 
 def _prepare_mlflow(settings: Settings) -> None:
@@ -179,7 +187,7 @@ def _spawn(settings: Settings, name: str, command: list[str], environment: dict[
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            command,
+            [str(_BIN / command[0]), *command[1:]],
             env=environment,
             cwd=settings.state_dir,
             stdin=subprocess.DEVNULL,
@@ -191,18 +199,33 @@ def _spawn(settings: Settings, name: str, command: list[str], environment: dict[
     return {"name": name, "pid": process.pid, "created": created, "log": str(log_path)}
 
 
-def _wait_for(url: str, service: dict[str, Any], limit_seconds: float = 180) -> None:
+def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 180) -> None:
+    """Ask until `url` answers; `NightlensError` if a process ends before, or the time is up."""
     deadline = time.monotonic() + limit_seconds
     while time.monotonic() < deadline:
-        if not _is_same_process(service):
-            break
+        ended = [process for process in processes if not _is_same_process(process)]
+        if ended:
+            raise NightlensError(f"{ended[0]['name']} ended at once; its log: {ended[0]['log']}")
         try:
             if httpx.get(url, timeout=5).status_code == 200:
                 return
         except httpx.HTTPError:
             pass  # not up yet: ask again
         time.sleep(1)
-    raise NightlensError(f"{service['name']} did not come up; its log: {service['log']}")
+    raise NightlensError(
+        f"{url} did not answer in {limit_seconds:.0f} s; the logs: {processes[0]['log']} and beside it"
+    )
+
+
+def _wait_for_dag(settings: Settings, port: int, limit_seconds: float = 60) -> None:
+    """Wait until the DAG processor has read the nightly DAG, so that it can be triggered."""
+    deadline = time.monotonic() + limit_seconds
+    with airflow_client(settings, port) as client:
+        while client.get(f"/dags/{DAG_ID}").status_code != 200:
+            if time.monotonic() > deadline:
+                errors = client.get("/importErrors").text
+                raise NightlensError(f"Airflow has not read the DAG {DAG_ID} in {limit_seconds:.0f} s: {errors}")
+            time.sleep(1)
 
 
 def stop_services(settings: Settings) -> str:
