@@ -13,6 +13,7 @@ from jobs.specs import STAGES, command
 NIGHT = "ti.xcom_pull(task_ids='plan_night')"
 OPTIONS = {name: f"{{{{ {NIGHT}['{name}'] }}}}" for name in ("dataset", "catalogue", "run_date", "preset")}
 OPTIONS["run_id"] = "{{ run_id }}"
+PRESET = "{{ params.preset if params.preset != 'auto' else var.value.get('nightlens_preset', 'auto') }}"
 OVERRIDES = {"train_search": {"retrain": "{{ params.retrain }}"}}
 PUBLISHED = {
     "register_model": [Asset("nightlens_search_model")],
@@ -71,7 +72,7 @@ def nightlens_nightly() -> None:
             {
                 "dataset": "{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
                 "catalogue": "{{ params.catalogue or '' }}",
-                "preset": "{{ var.value.get('nightlens_preset', 'auto') if params.preset == 'auto' else params.preset }}",
+                "preset": PRESET,
                 "run_date": "{{ params.run_date or '' }}",
                 "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
             },

@@ -1,0 +1,107 @@
+"""Local services: their environment, starting and stopping processes, following a run over REST."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from jobs import services
+from jobs.errors import NightlensError
+from jobs.settings import Settings
+
+
+def test_everything_lies_below_the_state_folder_and_listens_on_loopback(settings: Settings) -> None:
+    environment = services.airflow_environment(settings, 18080)
+    assert environment["AIRFLOW_HOME"].startswith(str(settings.state_dir))
+    assert environment["NIGHTLENS_STATE_DIR"] == str(settings.state_dir)
+    assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
+    assert environment["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+
+
+def test_the_password_is_made_once_and_private(settings: Settings) -> None:
+    password = services.airflow_password(settings)
+    assert len(password) >= 12
+    assert services.airflow_password(settings) == password
+    assert services._passwords_file(settings).stat().st_mode & 0o077 == 0
+
+
+def test_a_taken_port_is_named(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(NightlensError, match=r"port \d+ for MLflow is taken: choose another with MLFLOW_PORT"):
+            services._refuse_taken_port("MLflow", taken.getsockname()[1])
+
+
+def test_stop_ends_whole_process_groups_also_those_that_ignore_the_first_signal(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.state_dir.mkdir(parents=True)
+    monkeypatch.setattr(services, "_BIN", Path(sys.executable).parent)
+    child = "import time; time.sleep(600)"
+    stubborn = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)"
+    )
+    process = services._spawn(settings, "stubborn", ["python", "-c", stubborn], services.airflow_environment(settings))
+    services._services_file(settings).write_text(json.dumps({"processes": [process]}))
+    while len(psutil.Process(process["pid"]).children()) < 1:
+        time.sleep(0.05)
+    members = [psutil.Process(process["pid"]), *psutil.Process(process["pid"]).children()]
+    assert services.running_services(settings) is not None
+    monkeypatch.setattr(services._stop_group, "__defaults__", (0.5,))
+    assert services.stop_services(settings) == "stopped: stubborn"
+    assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
+    assert services.running_services(settings) is None
+    assert services.stop_services(settings).startswith("nothing to stop")
+
+
+def test_another_process_with_a_recorded_pid_is_left_alone(settings: Settings) -> None:
+    settings.state_dir.mkdir(parents=True)
+    own = psutil.Process()
+    record = {"name": "old", "pid": own.pid, "created": own.create_time() - 1000}
+    services._services_file(settings).write_text(json.dumps({"processes": [record]}))
+    assert services.running_services(settings) is None
+    assert services.stop_services(settings) == "stopped: nothing was running any more"
+
+
+def test_a_run_is_followed_to_its_end_each_change_once() -> None:
+    states = iter([("running", None), ("running", None), ("success", "running"), ("success", "failed")])
+    now: dict[str, Any] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("taskInstances"):
+            now["states"] = next(states)
+            tasks = zip(("split_temporal", "evaluate"), now["states"], strict=True)
+            return httpx.Response(200, json={"task_instances": [{"task_id": t, "state": s} for t, s in tasks]})
+        return httpx.Response(200, json={"state": "failed" if "failed" in now["states"] else "running"})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://airflow/api/v2")
+    assert list(services.follow_night(client, "manual__1", poll_seconds=0)) == [
+        ("split_temporal", "running"),
+        ("evaluate", "waiting"),
+        ("split_temporal", "success"),
+        ("evaluate", "running"),
+        ("evaluate", "failed"),
+        ("", "failed"),
+    ]
+
+
+def test_a_refused_run_says_why_in_airflows_words() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "PATCH":
+            return httpx.Response(200, json={})
+        return httpx.Response(400, json={"detail": "Invalid input for param run_date"})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://airflow/api/v2")
+    with pytest.raises(NightlensError, match="Invalid input for param run_date"):
+        services.trigger_night(client, {})
