@@ -1,0 +1,48 @@
+"""Progress of long work: a line with the count, the rate and the time left, every few seconds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+
+class Progress:
+    """Counts done work and logs a line at most every `every_seconds`; `total` is what is to be done."""
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        what: str,
+        total: int,
+        every_seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._what, self._total, self._every, self._clock = log, what, total, every_seconds, clock
+        self._begun = self._logged = clock()
+        self.done = 0
+
+    def advance(self, count: int = 1) -> None:
+        """Count further work as done."""
+        self.move_to(self.done + count)
+
+    def move_to(self, done: int) -> None:
+        """Set how much is done in all."""
+        self.done = done
+        now = self._clock()
+        if now - self._logged >= self._every or (done >= self._total and now - self._begun >= self._every):
+            self._logged = now
+            self._log.info("%s", self.line(now - self._begun))
+
+    def line(self, seconds: float) -> str:
+        """Return the line for `seconds` of work so far.
+
+        >>> progress = Progress(logging.getLogger(), "photos", 300)
+        >>> progress.done = 100
+        >>> progress.line(20.0)
+        'photos: 100 of 300 (33%), 5.0/s, 40 s left'
+        """
+        rate = self.done / seconds if seconds > 0 else 0.0
+        left = f"{(self._total - self.done) / rate:.0f} s left" if rate > 0 else "time left unknown"
+        share = self.done / self._total if self._total else 1.0
+        return f"{self._what}: {self.done} of {self._total} ({share:.0%}), {rate:.1f}/s, {left}"
