@@ -1,0 +1,135 @@
+"""Stage `evaluate`: rank the whole as-of corpus for every test query, by every arm, and say who is better.
+
+A query of the test window is a conversion; its one relevant photo is the one converted. Candidates are the photos
+submitted by then. The models have learned from the training window only; the counting baselines see everything
+before the test window (training and validation), which favours them. Facts: verdict (see `_verdict`),
+hit_rate_at_10 per arm, champion_version and champion_note, counts, tie_rule, seconds per step.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.evaluation.inputs import BASELINES, Plan, Task, baseline_scorer, model_scorer, read_task
+from jobs.evaluation.tables import Ranks, comparisons_table, contact_sheet_table, metrics_table, ranks_table
+from jobs.lake import Lake, Manifest, fingerprint
+from jobs.params import CHAMPION_ARM, ZERO_SHOT, EvaluateParams
+from models.evaluation.metrics import columns
+from models.evaluation.ranking import TIE_RULE, Scorer, rank_targets
+from models.evaluation.scorecard import Scorecard
+
+log = logging.getLogger(__name__)
+
+METRIC, CUTOFF = "hit_rate", 10
+"""What the verdict is about."""
+INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
+
+
+def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
+    """Rank, measure and compare; a missing or unfinished arm raises and commits nothing."""
+    names = ("splits", "search_models", "champion", "photo_embeddings", "query_embeddings")
+    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
+    plan = Plan.of(inputs)
+    # What the plan takes from facts is not part of the inputs' digests.
+    staged = ctx.begin(datasets.EVALUATION, params, inputs, {"plan": fingerprint(asdict(plan))})
+    if staged.manifest is not None:
+        return staged.manifest
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "read"):
+        task = read_task(ctx.lake, inputs["splits"])
+    load = partial(_load, ctx.lake, inputs, plan, task, params.max_missing_share)
+    ranks: Ranks = {}
+    without_vector: dict[str, int] = {}
+    for arm in plan.arms:
+        with _timed(seconds, arm):
+            scorer, without_vector[arm] = load(arm)
+            ranks[arm] = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
+    with _timed(seconds, "intervals"):
+        metrics, card = metrics_table(ranks, task, params.resample_count, ctx.seed)
+        staged.write_table("metrics", metrics)
+        staged.write_table("comparisons", comparisons_table(card, plan.challenger))
+    with _timed(seconds, "contact_sheet"):
+        scorers = {arm: load(arm)[0] for arm in (plan.challenger, _rival(card, plan))}
+        staged.write_table("contact_sheet", contact_sheet_table(ranks, task, scorers, params.contact_sheet_queries))
+    staged.write_table("ranks", ranks_table(ranks))
+    staged.write_table("queries", task.queries.select("query_id", "visitor_id", "query", "country", "photo_id"))
+    counts = {"test_query_count": card.query_count, "test_visitor_count": card.visitor_count}
+    return staged.commit(
+        counts
+        | {
+            "corpus_photo_count": len(task.photos),
+            "photos_without_vector": without_vector,
+            "verdict": _verdict(card, plan),
+            "hit_rate_at_10": {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms},
+            "champion_version": plan.champion_version,
+            "champion_note": plan.champion_note,
+            "tie_rule": TIE_RULE,
+            "intervals": INTERVALS,
+            "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
+        }
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begun
+    log.info("%s: %.1f s", step, seconds[step])
+
+
+def _load(
+    lake: Lake, inputs: dict[str, Manifest], plan: Plan, task: Task, max_missing_share: float, arm: str
+) -> tuple[Scorer, int]:
+    """Return an arm's scorer and the number of photos it has no vector of."""
+    if arm in BASELINES:
+        return baseline_scorer(lake, inputs["splits"], task, arm), 0
+    return model_scorer(lake, inputs, plan, task, arm, max_missing_share)
+
+
+def _rival(card: Scorecard, plan: Plan) -> str:
+    """Return the arm shown beside the challenger: the champion, or else the strongest of the others."""
+    if CHAMPION_ARM in card.arms:
+        return CHAMPION_ARM
+    others = [arm for arm in card.arms if arm != plan.challenger]
+    return max(others, key=lambda arm: card.value(arm, METRIC, CUTOFF))
+
+
+def _verdict(card: Scorecard, plan: Plan) -> dict[str, Any]:
+    """Return the challenger's difference to the champion, or to the zero-shot base where there is none to compare.
+
+    Keys: challenger, compared_with, metric, k, difference, low, high, probability_better, is_better (the whole 95 %
+    interval lies above 0), sentence.
+    """
+    compared_with = CHAMPION_ARM if CHAMPION_ARM in card.arms else ZERO_SHOT
+    difference = card.difference(plan.challenger, compared_with)
+    column = columns().index((METRIC, CUTOFF))
+    value, low, high = (float(one[column]) for one in (difference.value, difference.low, difference.high))
+    finding = "is better than" if low > 0 else "is worse than" if high < 0 else "is not shown to differ from"
+    other = f"champion version {plan.champion_version}" if compared_with == CHAMPION_ARM else compared_with
+    note = f" ({plan.champion_note})" if plan.champion_note else ""
+    ours, theirs = (card.value(arm, METRIC, CUTOFF) for arm in (plan.challenger, compared_with))
+    return {
+        "challenger": plan.challenger,
+        "compared_with": compared_with,
+        "metric": METRIC,
+        "k": CUTOFF,
+        "difference": value,
+        "low": low,
+        "high": high,
+        "probability_better": float(difference.probability_better[column]),
+        "is_better": low > 0,
+        "sentence": (
+            f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
+            f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
+            f"{card.visitor_count} visitors)."
+        ),
+    }

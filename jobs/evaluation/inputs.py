@@ -1,0 +1,222 @@
+"""The inputs of the evaluation: the queries of the test window, and the arms that rank them. Checked, not judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Lake, Manifest
+from jobs.params import CHAMPION_ARM
+from models.evaluation.baselines import keyword_scorer, most_converted_scorer, popularity_scorer
+from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
+
+BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
+NO_CHAMPION = "no champion yet"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which arms are to be there, and whether the live model may be compared; all taken from facts."""
+
+    models: tuple[str, ...]
+    uses_country: dict[str, bool]
+    challenger: str
+    champion_version: str | None
+    champion_note: str
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Every arm, baselines first."""
+        return (*BASELINES, *self.models)
+
+    @classmethod
+    def of(cls, inputs: dict[str, Manifest]) -> Plan:
+        """Return the plan of a night; an arm that was trained but not embedded raises `MissingInput`."""
+        trained, champion = inputs["search_models"].facts, inputs["champion"].facts
+        models = sorted(trained["arms"])
+        version, note = champion["version"], NO_CHAMPION
+        if version is not None:
+            note = _champion_note(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
+            models += [] if note else [CHAMPION_ARM]
+        if trained["challenger"] not in models:
+            raise BadInput(f"the challenger {trained['challenger']!r} is not among the trained arms {models}")
+        embedded = inputs["query_embeddings"].facts["arms"]
+        if missing := [arm for arm in models if arm not in embedded]:
+            raise MissingInput(
+                f"{inputs['query_embeddings'].reference} has no vectors of arm {', '.join(missing)}; it has "
+                f"{sorted(embedded)}. Every arm must be there: rerun embed_queries."
+            )
+        uses_country = {arm: bool(embedded[arm]["uses_country"]) for arm in models}
+        return cls(tuple(models), uses_country, trained["challenger"], None if note else str(version), note)
+
+
+def _champion_note(champion: dict[str, str], test_start: datetime) -> str:
+    """Return why the champion is left out, or nothing."""
+    if not champion.get("trained_until"):
+        raise BadInput(
+            f"champion version {champion['version']} does not say until when it was trained (fact trained_until), "
+            f"so it cannot be told whether it has seen the test window. Rerun snapshot_champion."
+        )
+    if datetime.fromisoformat(champion["trained_until"]) <= test_start:
+        return ""
+    return (
+        f"champion version {champion['version']} was trained until {champion['trained_until']}, inside the test "
+        f"window that starts {test_start.isoformat()}: it has seen answers, so it is left out"
+    )
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be ranked: Q queries with U distinct texts, among P photos. Times in microseconds, UTC."""
+
+    photos: pl.DataFrame  # the P photos of the corpus in the order that decides ties, `place` numbering them
+    queries: pl.DataFrame  # the Q test conversions, `query_id` numbering them
+    texts: pl.DataFrame  # the U distinct (query, country), `text` numbering them
+    text_ids: Ints  # (Q,) the text of each query
+    targets: Ints  # (Q,) the place of the photo converted
+    visitors: Ints  # (Q,)
+    asked_at: Ints  # (Q,) when the photo was converted
+    available_at: Ints  # (P,) when the photo was submitted
+
+
+def read_task(lake: Lake, splits: Manifest) -> Task:
+    """Return the test window's queries and the as-of corpus; `BadInput` if a converted photo is not in it."""
+    photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
+    photos = photos.sort("photo_id")
+    photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
+    order = ("query", "country", "converted_at", "visitor_id", "photo_id")
+    queries = lake.read_table(splits, "test").with_columns(pl.col("country").fill_null("")).sort(order)
+    texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
+    seen = lake.read_table(splits, "train", ["query"])["query"].unique()
+    queries = (
+        queries.with_row_index("query_id")
+        .join(texts, on=["query", "country"], how="left", maintain_order="left")
+        .join(photos.select("photo_id", "place", "is_in_train"), on="photo_id", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("query").is_in(seen.implode()).alias("is_seen"),
+            pl.col("visitor_id").rank("dense").alias("visitor"),
+        )
+    )
+    if unknown := queries["place"].null_count():
+        example = queries.filter(pl.col("place").is_null())["photo_id"][0]
+        raise BadInput(
+            f"{unknown} of {len(queries)} test conversions in {splits.reference} are of photos that are not in its "
+            f"corpus, such as {example!r}. Rerun split_temporal."
+        )
+    return Task(
+        photos=photos,
+        queries=queries,
+        texts=texts,
+        text_ids=_integers(queries["text"]),
+        targets=_integers(queries["place"]),
+        visitors=_integers(queries["visitor"]),
+        asked_at=_integers(queries["converted_at"]),
+        available_at=_integers(photos["submitted_at"]),
+    )
+
+
+def _integers(column: pl.Series) -> Ints:
+    """Return a column as int64; instants become microseconds."""
+    return column.cast(pl.Int64).to_numpy()
+
+
+def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Scorer:
+    """Return the scorer of a baseline. Counts are of everything before the test window: training and validation."""
+    if arm == "keyword_bm25":
+        return keyword_scorer(task.texts["query"].to_list(), _documents(lake, splits, task))
+    past = pl.concat([lake.read_table(splits, name, ["query", "photo_id"]) for name in ("train", "validation")])
+    past = past.join(task.photos.select("photo_id", "place"), on="photo_id")
+    if arm == "popularity":
+        return popularity_scorer(_integers(past["place"]), len(task.photos))
+    # The scorer knows queries by number, and a query asked in several countries has several texts: each gets its own
+    # copy of the query's counts, without counting the query's conversions twice for popularity.
+    first = task.texts.group_by("query").agg(pl.col("text").min().alias("number"))
+    number_N = _integers(past.join(first, on="query", how="left", maintain_order="left")["number"].fill_null(-1))
+    number_U = _integers(task.texts.join(first, on="query", how="left", maintain_order="left")["number"])
+    scorer = most_converted_scorer(number_N, _integers(past["place"]), len(task.texts), len(task.photos))
+    return lambda text_B: scorer(number_U[text_B])
+
+
+def _documents(lake: Lake, splits: Manifest, task: Task) -> list[list[str]]:
+    keywords = lake.read_table(splits, "photo_keywords", ["photo_id", "keyword"]).group_by("photo_id").agg("keyword")
+    joined = task.photos.join(keywords, on="photo_id", how="left", maintain_order="left")
+    return [
+        [*(words or []), *([description] if description else [])]
+        for words, description in joined.select("keyword", "description").iter_rows()
+    ]
+
+
+def model_scorer(
+    lake: Lake, inputs: dict[str, Manifest], plan: Plan, task: Task, arm: str, max_missing_share: float
+) -> tuple[Scorer, int]:
+    """Return the scorer of an embedding arm and how many photos of the corpus have no vector.
+
+    Raises `BadInput` that names the arm and the counts: a query without a vector, more than `max_missing_share` of
+    the photos without one, vectors that differ in length, are not finite or not of length 1.
+    """
+    photos, queries = inputs["photo_embeddings"], inputs["query_embeddings"]
+    photo_rows = _arm_rows(lake, photos, arm, ["photo_id"])
+    photo_rows = task.photos.select("photo_id").join(photo_rows, on="photo_id", how="left", maintain_order="left")
+    country = pl.col("country") if plan.uses_country[arm] else pl.lit("")
+    query_rows = task.texts.select("query", country.alias("country")).join(
+        _arm_rows(lake, queries, arm, ["query", "country"]),
+        on=["query", "country"],
+        how="left",
+        maintain_order="left",
+    )
+    missing_queries, missing_photos = query_rows["vector"].null_count(), photo_rows["vector"].null_count()
+    if missing_queries:
+        raise BadInput(
+            f"arm {arm!r}: {missing_queries} of {len(query_rows)} distinct test queries have no vector in "
+            f"{queries.reference}. The arm is unfinished: rerun embed_queries."
+        )
+    if missing_photos > max_missing_share * len(photo_rows):
+        raise BadInput(
+            f"arm {arm!r}: {missing_photos} of {len(photo_rows)} photos have no vector in {photos.reference}, more "
+            f"than the allowed share of {max_missing_share:g}. Look at its quarantine, then rerun embed_photos."
+        )
+    has_vector_P = photo_rows["vector"].is_not_null().to_numpy()
+    query_UD = _matrix(query_rows["vector"], f"arm {arm!r}: queries in {queries.reference}")
+    found_PD = _matrix(photo_rows["vector"].drop_nulls(), f"arm {arm!r}: photos in {photos.reference}")
+    if query_UD.shape[1] != found_PD.shape[1]:
+        raise BadInput(
+            f"arm {arm!r}: query vectors have {query_UD.shape[1]} numbers, photo vectors {found_PD.shape[1]}. They "
+            f"come from different models: rerun embed_photos and embed_queries."
+        )
+    if missing_photos == 0:
+        return dense_scorer(query_UD, found_PD, has_vector_P), 0
+    photo_PD = np.zeros((len(has_vector_P), found_PD.shape[1]), dtype=np.float32)
+    photo_PD[has_vector_P] = found_PD
+    return dense_scorer(query_UD, photo_PD, has_vector_P), missing_photos
+
+
+def _arm_rows(lake: Lake, manifest: Manifest, arm: str, key: list[str]) -> pl.DataFrame:
+    """Return one arm's vectors; the others are not held in memory."""
+    table = pl.scan_parquet(lake.table_uris(manifest, "embeddings"))
+    rows = table.filter(pl.col("arm") == arm).select(*key, "vector").collect()
+    if rows.is_empty():
+        raise MissingInput(f"{manifest.reference} has no vectors of arm {arm!r}. Rerun {_STAGE[manifest.dataset]}.")
+    if repeated := len(rows) - rows.select(key).n_unique():
+        raise BadInput(f"arm {arm!r}: {repeated} of {len(rows)} rows in {manifest.reference} repeat a {key[0]}")
+    return rows
+
+
+_STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
+
+
+def _matrix(vectors: pl.Series, what: str) -> NDArray[np.float32]:
+    """Return vectors as a matrix, one per row, checked."""
+    lengths = vectors.list.len().unique().sort().to_list()
+    if len(lengths) != 1 or lengths[0] == 0:
+        raise BadInput(f"{what}: vectors have different lengths or none: {lengths}")
+    matrix = vectors.explode().to_numpy().astype(np.float32, copy=False).reshape(len(vectors), lengths[0])
+    if bad := int((~np.isfinite(matrix).all(axis=1)).sum()):
+        raise BadInput(f"{what}: {bad} of {len(matrix)} vectors hold NaN or infinity. The model has diverged.")
+    if bad := int((np.abs(np.linalg.norm(matrix, axis=1) - 1) > 0.01).sum()):
+        raise BadInput(f"{what}: {bad} of {len(matrix)} vectors are not of length 1, so they cannot be ranked")
+    return matrix

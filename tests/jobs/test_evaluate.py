@@ -1,0 +1,367 @@
+"""The stage `evaluate` on a small made-up night: right numbers, and no number at all where an arm is unfinished."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jobs import datasets, evaluate
+from jobs.context import RunContext
+from jobs.datasets import Dataset
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Manifest
+from jobs.params import AuditLeaksParams, EvaluateParams
+from models.evaluation.ranking import tie_order
+
+PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
+TRAIN_END = datetime(2025, 12, 19, tzinfo=UTC)
+TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
+PHOTO_COUNT, DIM = 40, 8
+COUNTRIES = ("US", "JP", "")
+BASELINES = {"popularity", "most_converted_for_query", "keyword_bm25"}
+_number = itertools.count()
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Night:
+    """The inputs of the stage, open to changes before `commit`. Query i of a country is about photo i."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        random = np.random.default_rng(0)
+        ids = [f"photo-{i:02}" for i in range(PHOTO_COUNT)]
+        submitted = [TRAIN_END - timedelta(days=30)] * (PHOTO_COUNT - 4) + [TEST_START + timedelta(days=1)] * 4
+        self.photos = pl.DataFrame(
+            {
+                "photo_id": ids,
+                "submitted_at": submitted,
+                "description": [f"thing {i}" if i % 2 else None for i in range(PHOTO_COUNT)],
+                "photographer": ["someone"] * PHOTO_COUNT,
+                "is_in_train": [at < TRAIN_END for at in submitted],
+            }
+        )
+        self.keywords = pl.DataFrame(
+            {"photo_id": ids, "keyword": [f"q{i}" for i in range(PHOTO_COUNT)], "confidence": [1.0] * PHOTO_COUNT}
+        )
+        self.train = self.conversions(random, 300, TRAIN_END - timedelta(days=5), PHOTO_COUNT - 4)
+        self.validation = self.conversions(random, 30, TRAIN_END, PHOTO_COUNT - 4)
+        self.test = self.conversions(random, 240, TEST_START + timedelta(days=2), PHOTO_COUNT)
+        photo_PD = unit(random.normal(size=(PHOTO_COUNT, DIM)))
+        noise = {"zero_shot": 3.0, "finetuned": 1.0, "finetuned_country_keywords": 0.2, "champion": 0.5}
+        self.photo_vectors, self.query_vectors = [], []
+        for arm, scale in noise.items():
+            self.photo_vectors.append(self.table(arm, {"photo_id": ids}, photo_PD))
+            for country in COUNTRIES if arm in ("finetuned_country_keywords", "champion") else ("",):
+                query_PD = unit(photo_PD + scale * random.normal(size=photo_PD.shape) / np.sqrt(DIM))
+                keys = {"query": [f"q{i}" for i in range(PHOTO_COUNT)], "country": [country] * PHOTO_COUNT}
+                self.query_vectors.append(self.table(arm, keys, query_PD))
+        self.photo_vectors, self.query_vectors = pl.concat(self.photo_vectors), pl.concat(self.query_vectors)
+        self.champion: dict[str, Any] = {"version": None}
+
+    @staticmethod
+    def conversions(random: np.random.Generator, count: int, start: datetime, photo_count: int) -> pl.DataFrame:
+        photo = np.minimum(random.geometric(0.08, count) - 1, photo_count - 1)
+        return pl.DataFrame(
+            {
+                "visitor_id": [f"visitor-{v:03}" for v in random.integers(0, count // 2, count)],
+                "query": [f"q{i}" for i in photo],
+                "country": random.choice(COUNTRIES, count),
+                "photo_id": [f"photo-{i:02}" for i in photo],
+                "converted_at": [start + timedelta(minutes=m) for m in range(count)],
+                "conversion_count": [1] * count,
+            }
+        )
+
+    @staticmethod
+    def table(arm: str, keys: dict[str, list[str]], vectors: np.ndarray) -> pl.DataFrame:
+        column = pl.Series("vector", vectors.tolist(), dtype=pl.List(pl.Float32))
+        return pl.DataFrame(keys).with_columns(column, arm=pl.lit(arm))
+
+    def drop(self, table: str, rows: pl.Expr) -> None:
+        setattr(self, table, getattr(self, table).filter(~rows))
+
+    def spoil(self, table: str, rows: pl.Expr, vector: list[float]) -> None:
+        spoilt = pl.when(rows).then(pl.lit(vector, dtype=pl.List(pl.Float32))).otherwise("vector").alias("vector")
+        setattr(self, table, getattr(self, table).with_columns(spoilt))
+
+    def commit(self) -> RunContext:
+        windows = {"train_end": TRAIN_END, "validation_end": TEST_START, "test_end": TEST_END}
+        splits = {name: getattr(self, name) for name in ("train", "validation", "test", "photos")}
+        self._write(
+            datasets.SPLITS,
+            splits | {"photo_keywords": self.keywords},
+            {name: at.isoformat() for name, at in windows.items()},
+        )
+        arms = ("finetuned", "finetuned_country_keywords", "zero_shot")
+        curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
+        trained = {"arms": {arm: {} for arm in arms}, "challenger": "finetuned_country_keywords"}
+        self._write(datasets.SEARCH_MODELS, {"curves": curves}, trained)
+        self._write(datasets.CHAMPION, {}, self.champion)
+        nothing = pl.DataFrame(schema={"photo_id": pl.String, "reason": pl.String})
+        self._write(datasets.PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors, "quarantine": nothing}, {})
+        by_country = {"finetuned_country_keywords", "champion"}
+        embedded = {arm: {"uses_country": arm in by_country} for arm in self.query_vectors["arm"].unique()}
+        self._write(datasets.QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, {"arms": embedded})
+        return self.context
+
+    def _write(self, dataset: Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any]) -> None:
+        staged = self.context.begin(dataset, AuditLeaksParams(), {}, {"number": str(next(_number))})
+        for name, frame in tables.items():
+            staged.write_table(name, frame)
+        staged.commit(facts)
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext]) -> Night:
+    return Night(make_context())
+
+
+def run(night: Night) -> tuple[Manifest, dict[str, pl.DataFrame]]:
+    context = night.commit()
+    manifest = evaluate.run(context, PARAMS)
+    return manifest, {name: context.lake.read_table(manifest, name) for name in manifest.tables}
+
+
+def plain_ranks(night: Night, arm: str, uses_country: bool) -> list[int]:
+    """Ranks by a plain loop, in the order of the table `queries`."""
+    photo = {p: np.array(v) for a, p, v in night.photo_vectors.select("arm", "photo_id", "vector").rows() if a == arm}
+    text = {
+        (q, c): np.array(v)
+        for a, q, c, v in night.query_vectors.select("arm", "query", "country", "vector").rows()
+        if a == arm
+    }
+    submitted = dict(night.photos.select("photo_id", "submitted_at").rows())
+    ids = night.photos["photo_id"].to_list()
+    place = {ids[i]: n for n, i in enumerate(tie_order(ids))}
+    ranks = []
+    ordered = night.test.sort("query", "country", "converted_at", "visitor_id", "photo_id")
+    for query, country, target, at in ordered.select("query", "country", "photo_id", "converted_at").iter_rows():
+        vector = text[query, country if uses_country else ""]
+        candidates = [p for p in ids if submitted[p] <= at]
+        score = {p: np.float32(vector @ photo[p]) if p in photo else -np.inf for p in candidates}
+        ranks.append(sorted(candidates, key=lambda p: (-score[p], place[p])).index(target) + 1)
+    return ranks
+
+
+def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
+    manifest, tables = run(night)
+    models = {"zero_shot", "finetuned", "finetuned_country_keywords"}
+    assert set(tables["metrics"]["arm"]) == BASELINES | models
+    assert tables["ranks"].height == 6 * 240
+    for arm, uses_country in (("finetuned", False), ("finetuned_country_keywords", True)):
+        ranks = tables["ranks"].filter(pl.col("arm") == arm).sort("query_id")["rank"]
+        assert ranks.to_list() == plain_ranks(night, arm, uses_country)
+        whole = tables["metrics"].filter((pl.col("arm") == arm) & (pl.col("segment_kind") == "all"))
+        values = {(metric, k): value for metric, k, value in whole.select("metric", "k", "value").rows()}
+        assert values["hit_rate", 5] == pytest.approx((ranks <= 5).mean())
+        assert values["mrr", 25] == values["map", 25] == pytest.approx((1 / ranks).filter(ranks <= 25).sum() / 240)
+    facts = manifest.facts
+    verdict = facts["verdict"]
+    assert verdict["challenger"] == "finetuned_country_keywords"
+    assert verdict["compared_with"] == "zero_shot"
+    assert verdict["is_better"]
+    assert 0 < verdict["low"] < verdict["difference"] < verdict["high"]
+    assert "is better than zero_shot (no champion yet): hit rate@10" in verdict["sentence"]
+    rates = facts["hit_rate_at_10"]
+    assert rates["zero_shot"] < rates["finetuned"] <= rates["finetuned_country_keywords"]
+    assert verdict["difference"] == pytest.approx(rates["finetuned_country_keywords"] - rates["zero_shot"])
+    assert (facts["test_query_count"], facts["corpus_photo_count"]) == (240, PHOTO_COUNT)
+    assert facts["test_visitor_count"] == night.test["visitor_id"].n_unique()
+    assert "SHA-256" in facts["tie_rule"]
+
+
+def test_comparisons_are_with_every_other_arm(night: Night) -> None:
+    manifest, tables = run(night)
+    comparisons = tables["comparisons"]
+    assert set(comparisons["arm"]) == {"finetuned_country_keywords"}
+    assert set(comparisons["baseline"]) == BASELINES | {"zero_shot", "finetuned"}
+    assert comparisons.height == 5 * 16
+    rates = manifest.facts["hit_rate_at_10"]
+    at_10 = comparisons.filter((pl.col("metric") == "hit_rate") & (pl.col("k") == 10))
+    for baseline, difference in at_10.select("baseline", "difference").iter_rows():
+        assert difference == pytest.approx(rates["finetuned_country_keywords"] - rates[baseline])
+    assert (comparisons["low"] <= comparisons["high"]).all()
+
+
+def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
+    night.drop("train", pl.col("query") == "q3")
+    _, tables = run(night)
+    rows = tables["metrics"].filter((pl.col("metric") == "hit_rate") & (pl.col("k") == 10))
+    assert dict(rows.group_by("segment_kind").agg(pl.col("segment").unique().sort()).rows()) == {
+        "all": ["all"],
+        "country": ["JP", "US", "unknown"],
+        "photo_age": ["new", "old"],
+        "query_seen": ["seen", "unseen"],
+    }
+    per_kind = rows.group_by("arm", "segment_kind").agg(
+        pl.col("query_count").sum(), (pl.col("value") * pl.col("query_count")).sum().alias("hits")
+    )
+    assert set(per_kind["query_count"]) == {240}
+    spread = per_kind.group_by("arm").agg(pl.col("hits").max() - pl.col("hits").min())
+    assert spread["hits"].max() == pytest.approx(0, abs=1e-6)
+    few = rows.filter(pl.col("segment") == "new")  # the last photos are rarely converted here
+    assert few["query_count"][0] < 10
+    assert few["low"].null_count() == few["high"].null_count() == few.height
+    assert rows.filter(pl.col("query_count") > 30)["low"].null_count() == 0
+
+
+def test_the_baselines_see_the_validation_window_too(night: Night) -> None:
+    night.validation = pl.concat(
+        [night.test.head(1).with_columns(query=pl.lit("q0"), photo_id=pl.lit("photo-20"))] * 200
+    )
+    _, tables = run(night)
+    asked = tables["queries"].filter(pl.col("photo_id") == "photo-20").select("query_id")
+    ranks = tables["ranks"].filter(pl.col("arm") == "popularity").join(asked, on="query_id")
+    assert set(ranks["rank"]) == {1}
+    of_q0 = tables["queries"].filter(pl.col("query") == "q0").select("query_id")
+    ranks = tables["ranks"].filter(pl.col("arm") == "most_converted_for_query").join(of_q0, on="query_id")
+    assert set(ranks["rank"]) == {2}  # photo-20 is before photo-00 for q0 now, in every country
+
+
+def test_the_contact_sheet_shows_the_challenger_beside_the_strongest_other(night: Night) -> None:
+    _, tables = run(night)
+    sheet = tables["contact_sheet"]
+    assert set(sheet["arm"]) == {"finetuned_country_keywords", "keyword_bm25"}
+    pages = sheet.group_by("query", "country", "converted_photo_id", "arm").agg(pl.col("position").sort(), "score")
+    assert pages.height == 2 * 6
+    assert all(positions == list(range(1, 9)) for positions in pages["position"].to_list())
+    assert set(sheet["country"]) == set(COUNTRIES)
+    best = sheet.filter((pl.col("position") == 1) & (pl.col("arm") == "keyword_bm25"))
+    assert best["photo_id"].to_list() == best["converted_photo_id"].to_list()  # the keyword is the query here
+
+
+def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(
+    night: Night, make_context: Callable[..., RunContext]
+) -> None:
+    manifest, _ = run(night)
+    assert evaluate.run(night.context, PARAMS) == manifest
+    other, _ = run(Night(make_context(catalogue="other")))
+    assert other.digest == manifest.digest
+
+
+def test_a_comparable_champion_is_what_the_challenger_is_compared_with(night: Night) -> None:
+    night.champion = {"version": 7, "trained_until": TEST_START.isoformat()}
+    manifest, tables = run(night)
+    verdict = manifest.facts["verdict"]
+    assert verdict["compared_with"] == "champion"
+    assert "champion version 7: hit rate@10" in verdict["sentence"]
+    assert manifest.facts["champion_version"] == "7"
+    assert "champion" in set(tables["comparisons"]["baseline"])
+    assert "champion" in set(tables["contact_sheet"]["arm"])
+
+
+def test_a_champion_that_has_seen_the_test_window_is_left_out(night: Night) -> None:
+    night.champion = {"version": 7, "trained_until": (TEST_START + timedelta(hours=1)).isoformat()}
+    manifest, tables = run(night)
+    assert manifest.facts["verdict"]["compared_with"] == "zero_shot"
+    assert "was trained until 2025-12-22T01:00" in manifest.facts["champion_note"]
+    assert manifest.facts["champion_note"] in manifest.facts["verdict"]["sentence"]
+    for table in ("metrics", "ranks", "contact_sheet"):
+        assert "champion" not in set(tables[table]["arm"])
+    assert "champion" not in set(tables["comparisons"]["baseline"])
+
+
+def test_a_champion_without_its_training_time_is_refused(night: Night) -> None:
+    night.champion = {"version": 7}
+    with pytest.raises(BadInput, match="champion version 7 does not say until when it was trained"):
+        run(night)
+
+
+def test_other_facts_are_other_work(night: Night) -> None:
+    first, _ = run(night)
+    night.champion = {"version": 8, "trained_until": TEST_START.isoformat()}
+    second, _ = run(night)
+    assert first.run_id != second.run_id
+
+
+def test_a_few_photos_without_a_vector_rank_last_and_are_counted(night: Night) -> None:
+    night.drop("photo_vectors", (pl.col("arm") == "finetuned") & (pl.col("photo_id") == "photo-02"))
+    manifest, tables = run(night)
+    assert manifest.facts["photos_without_vector"] == dict.fromkeys(BASELINES, 0) | {
+        "finetuned": 1,
+        "finetuned_country_keywords": 0,
+        "zero_shot": 0,
+    }
+    ranks = tables["ranks"].filter(pl.col("arm") == "finetuned").sort("query_id")["rank"]
+    assert ranks.to_list() == plain_ranks(night, "finetuned", uses_country=False)
+    asked = tables["queries"].filter(pl.col("photo_id") == "photo-02")["query_id"]
+    assert min(ranks[asked.to_list()]) >= PHOTO_COUNT - 4
+
+
+FINETUNED = pl.col("arm") == "finetuned"
+COUNTRY_ARM = pl.col("arm") == "finetuned_country_keywords"
+NAN_VECTOR = [float("nan")] * DIM
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (
+            lambda night: night.drop("query_vectors", FINETUNED),
+            MissingInput,
+            r"no vectors of arm finetuned; it has .*rerun embed_queries",
+        ),
+        (
+            lambda night: night.drop("photo_vectors", FINETUNED),
+            MissingInput,
+            r"no vectors of arm 'finetuned'\. Rerun embed_photos",
+        ),
+        (
+            lambda night: night.drop("query_vectors", COUNTRY_ARM & (pl.col("country") == "JP")),
+            BadInput,
+            r"arm 'finetuned_country_keywords': \d+ of \d+ distinct test queries have no vector",
+        ),
+        (
+            lambda night: night.drop("photo_vectors", FINETUNED & (pl.col("photo_id") < "photo-05")),
+            BadInput,
+            r"arm 'finetuned': 5 of 40 photos have no vector .* more than the allowed share of 0\.1",
+        ),
+        (
+            lambda night: night.spoil("photo_vectors", FINETUNED & (pl.col("photo_id") == "photo-05"), NAN_VECTOR),
+            BadInput,
+            r"arm 'finetuned': photos in .*: 1 of 40 vectors hold NaN or infinity",
+        ),
+        (
+            lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [0.5] * DIM),
+            BadInput,
+            r"arm 'finetuned': queries in .*: \d+ of \d+ vectors are not of length 1",
+        ),
+        (
+            lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [1.0]),
+            BadInput,
+            r"arm 'finetuned': queries in .*: vectors have different lengths or none: \[1, 8\]",
+        ),
+        (
+            lambda night: night.spoil("query_vectors", FINETUNED, [1.0, 0.0]),
+            BadInput,
+            r"arm 'finetuned': query vectors have 2 numbers, photo vectors 8",
+        ),
+        (
+            lambda night: setattr(night, "photo_vectors", pl.concat([night.photo_vectors, night.photo_vectors[40:42]])),
+            BadInput,
+            r"arm 'finetuned': 2 of 42 rows in .* repeat a photo_id",
+        ),
+        (
+            lambda night: night.drop("photos", pl.col("photo_id") == "photo-00"),
+            BadInput,
+            r"\d+ of 240 test conversions in .* are of photos that are not in its corpus, such as 'photo-00'",
+        ),
+    ],
+)
+def test_an_unfinished_arm_stops_the_run(
+    night: Night, damage: Callable[[Night], None], error: type[Exception], message: str
+) -> None:
+    damage(night)
+    with pytest.raises(error, match=message):
+        run(night)
+    with pytest.raises(MissingInput, match="no committed run of 'evaluation'"):
+        night.context.read(datasets.EVALUATION)
