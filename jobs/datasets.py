@@ -224,7 +224,7 @@ REGISTRATION = Dataset("registration", "models")
 """Files: registration.json. Facts: model_name, version, mlflow_run_id, model_digest."""
 
 PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
-"""Files: shard-NNNN.faiss, index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
+"""Files: index/shard-NNNN.faiss, index/index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
 
 EVALUATION = Dataset(
     "evaluation",

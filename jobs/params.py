@@ -111,11 +111,16 @@ class RegisterModelParams(Params):
 
 
 class BuildIndexParams(Params):
-    arm: str = FULL
+    arm: str = Field(FULL, description="the arm whose photo vectors are indexed")
     shard_size: int = Field(1_000_000, ge=1, description="photos per shard")
-    kind: Literal["auto", "flat", "ivf_flat"] = "auto"
-    recall_query_count: int = Field(1000, ge=1)
-    min_recall_at_10: float = Field(0.9, ge=0, le=1)
+    kind: Literal["auto", "flat", "ivf_flat"] = Field(
+        "auto", description="flat (exact) or inverted file; auto: flat below 100,000 photos"
+    )
+    nprobe: int | None = Field(
+        None, ge=1, description="lists of an inverted file scanned per shard; default: a sixteenth, at least 8"
+    )
+    recall_query_count: int = Field(1000, ge=1, description="validation queries on which recall is measured, at most")
+    min_recall_at_10: float = Field(0.9, ge=0, le=1, description="stop if the index finds less of the exact 10 best")
 
 
 class EvaluateParams(Params):
