@@ -86,6 +86,9 @@ class TrainSearchParams(Params):
     keyword_min_count: int = Field(2, ge=1, description="rarer keywords are hashed into shared rows")
     keyword_hash_rows: int = Field(1024, ge=1)
     keyword_dropout: float = Field(0.15, ge=0, lt=1)
+    keyword_rate_factor: float = Field(30.0, gt=0, description="learning rate of the keyword table, in learning rates")
+    validation_query_count: int = Field(3000, ge=1, description="validation queries looked up for early stopping")
+    validation_photo_count: int = Field(20_000, ge=1, description="photos they are looked for in, at most")
     max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
 
 

@@ -5,6 +5,7 @@ Shapes: N photos, P pairs, T texts, U and V different photos and texts of a batc
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ class PhotoPixels:
     """Photos at model size: decoded when first asked for, kept in a memory-mapped file up to a byte limit.
 
     Past the limit the photo that was not asked for the longest makes room. Pictures that cannot be decoded are
-    reported in `failures` (photo index to reason) and never tried again. Safe to call from several threads.
+    reported in `failures` (photo index to reason) and never tried again. Safe to call from several threads. The
+    file is made in `folder` and has no name there: it is gone with the process, however that ends.
     """
 
     def __init__(
@@ -48,7 +50,8 @@ class PhotoPixels:
         self.failures: dict[int, str] = {}
         self._uris, self._read, self._preprocess = uris, read, preprocess
         self._shape = (3, size, size)
-        self._kept = np.memmap(folder / "pixels.u8", np.uint8, "w+", shape=(slot_count, *self._shape))
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._kept = np.memmap(self._file, np.uint8, "r+", shape=(slot_count, *self._shape))
         self._slots: OrderedDict[int, int] = OrderedDict()  # photo to slot, the longest unused first
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(thread_count)
@@ -94,8 +97,9 @@ class PhotoPixels:
         self._slots[photo] = slot
 
     def close(self) -> None:
-        """Stop the threads; the file is the caller's."""
+        """Stop the threads and give the disk space back."""
         self._threads.shutdown()
+        self._file.close()
 
 
 @dataclass(frozen=True)

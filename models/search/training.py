@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as unpack_tensors
-from safetensors.torch import save as pack_tensors
 
+from models.search.checkpoint import pack, unpack
 from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
 from models.search.losses.sigmoid import best_bias, sigmoid_loss
@@ -273,37 +272,31 @@ class _Trainer:
 
     def _checkpoint(self) -> bytes:
         """Pack everything that later steps depend on; of a finished training only what is still of use."""
-        result = self.result
+        is_over = bool(self.result.stopped_because)
+        groups = {"best": self.best_weights or {}}
+        if not is_over or self.best_weights is None:
+            groups["model"] = self.model.state_dict()
+        if not is_over:
+            moments = self.optimizer.state_dict()["state"].items()
+            groups["optimizer"] = {f"{index}.{key}": value for index, part in moments for key, value in part.items()}
         state = {
             "identity": self.identity,
-            "result": asdict(result),
+            "result": asdict(self.result),
             "stale_validations": self.stale_validations,
             "loss": [self.loss_sum, self.loss_count],
         }
-        tensors = {"state": torch.frombuffer(bytearray(json.dumps(state).encode()), dtype=torch.uint8)}
-        tensors |= {f"best.{name}": tensor for name, tensor in (self.best_weights or {}).items()}
-        if not result.stopped_because or self.best_weights is None:
-            tensors |= {f"model.{name}": tensor.detach() for name, tensor in self.model.state_dict().items()}
-        if not result.stopped_because:
-            for index, values in self.optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-        return bytes(pack_tensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+        return pack(groups, state)
 
     def _restore(self, blob: bytes) -> None:
-        tensors = unpack_tensors(blob)
-        state = json.loads(tensors.pop("state").numpy().tobytes())
+        groups, state = unpack(blob)
         if state["identity"] != self.identity:
             raise ModelError("the checkpoint is of another training (other parameters, data or model): remove it")
-        parts: dict[str, dict[str, torch.Tensor]] = {"best": {}, "model": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            kind, rest = name.split(".", 1)
-            parts[kind][rest] = tensor
-        self.best_weights = parts["best"] or None
-        if parts["model"]:
-            self.model.load_state_dict(parts["model"])
-        if parts["optimizer"]:
+        self.best_weights = groups.get("best")
+        if "model" in groups:
+            self.model.load_state_dict(groups["model"])
+        if "optimizer" in groups:
             moments: dict[int, dict[str, torch.Tensor]] = {}
-            for name, tensor in parts["optimizer"].items():
+            for name, tensor in groups["optimizer"].items():
                 index, key = name.split(".", 1)
                 moments.setdefault(int(index), {})[key] = tensor
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})

@@ -1,0 +1,1 @@
+"""What the stages `train_base` and `train_search` do once there is something to do; imports torch."""

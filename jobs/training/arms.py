@@ -1,0 +1,179 @@
+"""Fine-tuning the arms: every arm on the same pairs in the same order, validated on the same queries."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs.context import RunContext
+from jobs.errors import MissingInput
+from jobs.lake import Manifest, StagedRun
+from jobs.params import FINETUNED, FULL, ZERO_SHOT, TrainSearchParams
+from jobs.training.inputs import (
+    curve_rows,
+    index_texts,
+    keyword_lists,
+    model_errors_of,
+    open_pixels,
+    read_photos,
+    save_model,
+    training_device,
+)
+from models.search.data import Indices, PhotoPixels, TrainingData
+from models.search.keywords import KeywordVocabulary, PhotoKeywords, RaggedKeywords
+from models.search.model import SearchModel, extend_model
+from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
+from models.search.validation import ValidationSet, hit_rate
+
+log = logging.getLogger("nightlens")
+
+USES_COUNTRY_AND_KEYWORDS = {FINETUNED: False, FULL: True}
+
+
+def train_arms(
+    ctx: RunContext,
+    params: TrainSearchParams,
+    staged: StagedRun,
+    splits: Manifest,
+    images: Manifest,
+    base_model: Manifest,
+) -> dict[str, Any]:
+    """Train the arms of `params`, write models and curves into a run and return its facts."""
+    with model_errors_of("train_search"), ctx.lake.local_folder(base_model, ZERO_SHOT) as folder:
+        base = SearchModel.load(folder, training_device())
+    pairs = _read_pairs(ctx, params, splits, images)
+    with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
+        base_hit_rate = hit_rate(base, _validation_set(base, pairs, pixels, None))
+        arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
+        curves = [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
+        for arm in params.arms:
+            model, result = _train_arm(ctx, params, staged, arm, base, pairs, pixels)
+            save_model(staged, arm, model)
+            arms[arm] = _describe(model) | _measure(result)
+            curves.append(curve_rows(arm, result.curves))
+        if pixels.failures:
+            log.warning("train_search: pictures left out: %s", dict(Counter(pixels.failures.values())))
+    staged.link_files(base_model, ZERO_SHOT)
+    staged.write_table("curves", pl.concat(curves))
+    return {"arms": arms, "challenger": FULL if FULL in params.arms else params.arms[-1]} | pairs.counts
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Conversions by photo number, and the corpus validation searches in."""
+
+    photos: pl.DataFrame
+    keywords: list[list[tuple[str, float]]]  # of every photo
+    train: pl.DataFrame  # query, country, photo
+    validation: pl.DataFrame
+    corpus: Indices
+    counts: dict[str, int]
+
+    def keywords_in_train(self) -> list[PhotoKeywords]:
+        known = self.photos["is_in_train"].to_list()
+        return [keywords for keywords, is_known in zip(self.keywords, known, strict=True) if is_known]
+
+
+def _read_pairs(ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest) -> _Pairs:
+    photos = read_photos(ctx.lake, splits, images)
+    tables = {}
+    for name in ("train", "validation"):
+        rows = ctx.lake.read_table(splits, name, ["query", "country", "photo_id"])
+        # Sorted, so that training does not depend on how the table is cut into files.
+        tables[name] = rows.join(photos.select("photo_id", "photo"), on="photo_id").sort("query", "country", "photo_id")
+        if tables[name].is_empty():
+            raise MissingInput(f"no conversion of {splits.reference}, table {name!r}, is of a photo with an image")
+    sample_size = min(params.validation_query_count, len(tables["validation"]))
+    validation = tables["validation"].sample(sample_size, seed=ctx.seed)
+    corpus = _corpus(photos, splits, validation, params.validation_photo_count, ctx.seed)
+    counts = {
+        "train_pair_count": len(tables["train"]),
+        "train_pairs_without_image": splits.row_counts["train"] - len(tables["train"]),
+        "validation_query_count": len(validation),
+        "validation_photo_count": len(corpus),
+    }
+    return _Pairs(photos, keyword_lists(photos), tables["train"], validation, corpus, counts)
+
+
+def _corpus(photos: pl.DataFrame, splits: Manifest, validation: pl.DataFrame, limit: int, seed: int) -> Indices:
+    """Return the photos that were there by the end of the validation window, in order.
+
+    Of more than `limit`, the converted ones and a random choice of the others.
+    """
+    end = datetime.fromisoformat(splits.facts["validation_end"])
+    there = photos.filter(pl.col("submitted_at") < end)["photo"].to_numpy()
+    if len(there) <= limit:
+        return there
+    converted = np.unique(validation["photo"].to_numpy())
+    others = np.setdiff1d(there, converted)
+    chosen = np.random.default_rng(seed).choice(others, max(0, limit - len(converted)), replace=False)
+    return np.sort(np.concatenate([converted, chosen]))
+
+
+def _texts(model: SearchModel, rows: pl.DataFrame) -> list[str]:
+    return [model.query_text(query, country) for query, country in rows.select("query", "country").iter_rows()]
+
+
+def _validation_set(
+    model: SearchModel, pairs: _Pairs, pixels: PhotoPixels, keywords: RaggedKeywords | None
+) -> ValidationSet:
+    tokens, texts = index_texts(model, _texts(model, pairs.validation))
+    targets = np.searchsorted(pairs.corpus, pairs.validation["photo"].to_numpy())
+    return ValidationSet(pairs.corpus, tokens, texts, targets, pixels, keywords)
+
+
+def _train_arm(
+    ctx: RunContext,
+    params: TrainSearchParams,
+    staged: StagedRun,
+    arm: str,
+    base: SearchModel,
+    pairs: _Pairs,
+    pixels: PhotoPixels,
+) -> tuple[SearchModel, TrainingResult]:
+    vocabulary = keywords = None
+    if USES_COUNTRY_AND_KEYWORDS[arm]:
+        vocabulary = KeywordVocabulary.build(
+            pairs.keywords_in_train(), params.keyword_min_count, params.keyword_hash_rows
+        )
+        keywords = RaggedKeywords.encode(vocabulary, pairs.keywords)
+    model = extend_model(base, uses_country=USES_COUNTRY_AND_KEYWORDS[arm], vocabulary=vocabulary)
+    tokens, texts = index_texts(model, _texts(model, pairs.train))
+    validation = _validation_set(model, pairs, pixels, keywords)
+    hooks = Hooks(
+        validate=lambda current: hit_rate(current, validation),
+        load_checkpoint=lambda: staged.checkpoints.get(arm),
+        save_checkpoint=lambda blob: staged.checkpoints.put(arm, blob),
+        report=lambda line: log.info("train_search %s: %s", arm, line),
+    )
+    options = params.model_dump(include=set(TrainingConfig.__dataclass_fields__))
+    data = TrainingData(pairs.train["photo"].to_numpy(), texts, tokens, pixels, keywords)
+    return model, train(model, data, TrainingConfig(seed=ctx.seed, **options), hooks)
+
+
+def _describe(model: SearchModel) -> dict[str, Any]:
+    return {
+        "model_digest": model.digest,
+        "image_digest": model.image_digest,
+        "uses_country": model.uses_country,
+        "uses_keywords": model.uses_keywords,
+        "keyword_count": 0 if model.vocabulary is None else len(model.vocabulary.keywords),
+    }
+
+
+def _measure(result: TrainingResult) -> dict[str, Any]:
+    return {
+        "best_validation_hit_rate": result.best_hit_rate,
+        "best_step": result.best_step,
+        "steps": result.steps,
+        "pairs_seen": result.pairs_seen,
+        "pairs_per_second": round(result.pairs_per_second, 1),
+        "seconds": round(result.seconds, 1),
+        "stopped_because": result.stopped_because,
+    }

@@ -1,0 +1,89 @@
+"""Making a base: a tiny SigLIP trained on photo descriptions, or a pretrained model imported as it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import polars as pl
+
+from jobs.context import RunContext
+from jobs.errors import MissingInput
+from jobs.lake import Manifest, StagedRun
+from jobs.params import ZERO_SHOT, TrainBaseParams
+from jobs.training.inputs import (
+    curve_rows,
+    index_texts,
+    model_errors_of,
+    open_pixels,
+    read_photos,
+    save_model,
+    training_device,
+)
+from models.search.data import TrainingData
+from models.search.model import SearchModel, build_tiny_model, parameter_count
+from models.search.sources import import_model
+from models.search.training import Hooks, TrainingConfig, TrainingResult, train
+from models.text import normalise_query
+
+log = logging.getLogger("nightlens")
+
+
+def import_base(source: str, staged: StagedRun) -> dict[str, Any]:
+    """Import a pretrained model into a run; return its facts."""
+    with model_errors_of("train_base"):
+        model = import_model(source)
+    curves = [(0, "parameter_count", float(parameter_count(model.parameters())))]
+    return _write(staged, model, curves)
+
+
+def train_tiny_base(
+    ctx: RunContext, params: TrainBaseParams, staged: StagedRun, splits: Manifest, images: Manifest
+) -> dict[str, Any]:
+    """Train a tiny base on the photos of the training window, write it into a run and return its facts."""
+    photos = read_photos(ctx.lake, splits, images)
+    described = photos.filter("is_in_train").drop_nulls("description")
+    if described.is_empty():
+        raise MissingInput(
+            f"no photo of {splits.reference} that was there in the training window has an image and a description: "
+            f"a tiny base cannot be trained. Name a pretrained one with --source, or widen the window (--train-days)."
+        )
+    sizes = params.model_dump(exclude={"source", "epochs", "batch_size", "learning_rate"})
+    with model_errors_of("train_base"):
+        model = build_tiny_model(seed=ctx.seed, **sizes).to(training_device())
+        result = _train_on_descriptions(ctx, params, staged, model, photos, described)
+    facts = {
+        "photo_count": len(described),
+        "pairs_seen": result.pairs_seen,
+        "pairs_per_second": round(result.pairs_per_second, 1),
+        "seconds": round(result.seconds, 1),
+    }
+    return _write(staged, model, result.curves) | facts
+
+
+def _train_on_descriptions(
+    ctx: RunContext,
+    params: TrainBaseParams,
+    staged: StagedRun,
+    model: SearchModel,
+    photos: pl.DataFrame,
+    described: pl.DataFrame,
+) -> TrainingResult:
+    """Photos with the same description share a text, so that they are no negatives of each other."""
+    tokens, texts = index_texts(model, [normalise_query(text) for text in described["description"]])
+    config = TrainingConfig(
+        epochs=params.epochs, batch_size=params.batch_size, learning_rate=params.learning_rate, seed=ctx.seed
+    )
+    hooks = Hooks(
+        load_checkpoint=lambda: staged.checkpoints.get(ZERO_SHOT),
+        save_checkpoint=lambda blob: staged.checkpoints.put(ZERO_SHOT, blob),
+        report=lambda line: log.info("train_base: %s", line),
+    )
+    with open_pixels(photos, model, ctx.settings.state_dir) as pixels:
+        return train(model, TrainingData(described["photo"].to_numpy(), texts, tokens, pixels), config, hooks)
+
+
+def _write(staged: StagedRun, model: SearchModel, curves: list[tuple[int, str, float]]) -> dict[str, Any]:
+    save_model(staged, ZERO_SHOT, model)
+    staged.write_table("curves", curve_rows(ZERO_SHOT, curves))
+    return {"model_digest": model.digest, "image_digest": model.image_digest}

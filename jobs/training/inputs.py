@@ -1,0 +1,94 @@
+"""What both training stages read: the photos of the splits with their images and keywords, as the models want them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import polars as pl
+import torch
+
+from jobs import datasets
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Lake, Manifest, StagedRun
+from models.search.data import Indices, PhotoPixels
+from models.search.errors import ModelError
+from models.search.model import SearchModel
+
+PIXEL_CACHE_BYTES = 4_000_000_000
+
+
+@contextmanager
+def model_errors_of(stage: str) -> Iterator[None]:
+    """Pass on what the models say as an error of the night."""
+    try:
+        yield
+    except ModelError as error:
+        raise BadInput(f"{stage}: {error}") from error
+
+
+def training_device() -> str:
+    """Return where to train: the first GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def read_photos(lake: Lake, splits: Manifest, images: Manifest) -> pl.DataFrame:
+    """Return the corpus's photos that have an image, by photo_id, numbered in `photo` (int64).
+
+    Columns: those of `splits.photos`, uri, and the lists keywords and confidences.
+    """
+    with_image = lake.read_table(images, "images", ["photo_id", "uri"]).drop_nulls("uri")
+    photos = lake.read_table(splits, "photos").join(with_image, on="photo_id")
+    if photos.is_empty():
+        raise MissingInput(
+            f"no photo of {splits.reference} has an image in {images.reference}. Look at the reasons in that table "
+            f"and run fetch_images again."
+        )
+    keywords = lake.read_table(splits, "photo_keywords").sort("photo_id", "keyword").group_by("photo_id")
+    lists = keywords.agg(pl.col("keyword").alias("keywords"), pl.col("confidence").alias("confidences"))
+    numbered = photos.sort("photo_id").with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("photo"))
+    return numbered.join(lists, on="photo_id", how="left", maintain_order="left")
+
+
+def keyword_lists(photos: pl.DataFrame) -> list[list[tuple[str, float]]]:
+    """Return every photo's keywords with their confidences."""
+    columns = photos["keywords"].to_list(), photos["confidences"].to_list()
+    return [list(zip(names or [], values or [], strict=True)) for names, values in zip(*columns, strict=True)]
+
+
+@contextmanager
+def open_pixels(photos: pl.DataFrame, model: SearchModel, scratch: Path) -> Iterator[PhotoPixels]:
+    """Give the photos' pixels at the model's size; `scratch` is a folder on a disk with room for them."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    pixels = PhotoPixels(photos["uri"].to_list(), _read, model.preprocess, scratch, PIXEL_CACHE_BYTES)
+    try:
+        yield pixels
+    finally:
+        pixels.close()
+
+
+def index_texts(model: SearchModel, texts: Sequence[str]) -> tuple[torch.Tensor, Indices]:
+    """Return the tokens of the different texts (int32 [T, L]) and, for each text, which of them it is."""
+    different, index = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    return model.tokenize(different.tolist()).int(), index.astype(np.int64)
+
+
+def curve_rows(arm: str, curves: Sequence[tuple[int, str, float]]) -> pl.DataFrame:
+    """Return training curves (step, name, value) as rows of the tables `curves`."""
+    rows = [(arm, step, name, value) for step, name, value in curves]
+    return pl.DataFrame(rows, schema=datasets.BASE_MODEL.table("curves").schema.names, orient="row")
+
+
+def save_model(staged: StagedRun, arm: str, model: SearchModel) -> None:
+    """Write a model as the files `<arm>/**` of a run."""
+    with staged.local_folder(arm) as folder:
+        model.save(folder)
+
+
+def _read(uri: str) -> bytes:
+    with fsspec.open(uri, "rb") as file:
+        data: bytes = file.read()
+    return data
