@@ -11,6 +11,7 @@ import pytest
 from jobs.context import RunContext
 from jobs.datasets import Dataset, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.lake import Lake
 from jobs.params import SplitTemporalParams
 
 THINGS = Dataset(
@@ -164,3 +165,36 @@ def test_an_object_store_works_like_a_folder(make_context: Callable[..., RunCont
     with staged.local_folder("made") as folder:
         (folder / "b.txt").write_bytes(b"made")
     assert context.lake.read_file(staged.commit(), "made/b.txt") == b"made"
+
+
+class Crash(Exception):
+    """Stands for a process that dies."""
+
+
+@pytest.mark.parametrize("puts_before_crash", range(6))
+def test_a_crash_at_any_write_leaves_the_old_run_or_the_new_one(
+    make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, puts_before_crash: int
+) -> None:
+    context = make_context()
+    commit(context)
+    old = context.read(THINGS)
+    put, count = Lake.put, 0
+
+    def dying_put(lake: Lake, path: str, data: bytes) -> None:
+        nonlocal count
+        if count == puts_before_crash:
+            raise Crash
+        count += 1
+        put(lake, path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "put", dying_put)
+        try:
+            commit(context, ROWS.reverse(), test_days=9)
+        except Crash:
+            assert context.read(THINGS) == old
+    commit(context, ROWS.reverse(), test_days=9)
+    new = context.read(THINGS)
+    assert context.lake.read_table(new, "rows")["n"].to_list() == [2, 1, 3]
+    assert new.params["test_days"] == 9
+    assert context.lake.find(THINGS, context.partition, old.run_id) == old

@@ -1,0 +1,112 @@
+"""The golden small night: every stage, in order, on a tiny generated catalogue, with its real component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobs import datasets, specs
+from jobs.context import RunContext
+from jobs.lake import Manifest
+from jobs.sample import make_sample
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+ARMS = {
+    "popularity",
+    "most_converted_for_query",
+    "keyword_bm25",
+    "zero_shot",
+    "finetuned",
+    "finetuned_country_keywords",
+}
+
+
+def run_night(context: RunContext, **overrides: dict[str, Any]) -> dict[str, Manifest]:
+    """Run every stage with the preset `tiny`; return its manifests by stage."""
+    manifests = {}
+    for name, spec in specs.STAGES.items():
+        manifests[name] = spec.load()(context, specs.stage_params(name, "tiny", overrides.get(name)))
+    return manifests
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    info = make_sample(folder, photo_count=120, conversion_count=1500)
+    return folder, info
+
+
+def test_two_nights_on_a_tiny_catalogue(
+    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession
+) -> None:
+    folder, info = sample
+    last_day = info.last_complete_day
+    first_context = make_context(dataset_uri=str(folder), run_date=last_day - timedelta(days=1))
+    first = run_night(first_context)
+
+    metrics = first_context.lake.read_table(first["evaluate"], "metrics")
+    whole = metrics.filter(
+        (metrics["segment_kind"] == "all") & (metrics["k"] == 10) & (metrics["metric"] == "hit_rate")
+    )
+    assert set(whole["arm"]) == ARMS
+    assert whole["value"].is_between(0, 1).all()
+    assert (whole["low"] <= whole["value"]).all()
+    assert (whole["value"] <= whole["high"]).all()
+    assert first["build_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
+    assert set(first_context.lake.read_table(first["audit_leaks"], "findings")["status"]) == {"passed"}
+    report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
+    assert b"no champion" in report.read_bytes().lower()
+
+    # the same night again: nothing is computed
+    again = run_night(make_context(dataset_uri=str(folder), run_date=first_context.run_date, run_id="again"))
+    assert {name: m.night for name, m in again.items()} == dict.fromkeys(first, "test-night")
+
+    # the next night takes over the base and, told so, the models: only new photos are embedded
+    second_context = make_context(dataset_uri=str(folder), run_date=last_day)
+    second = run_night(second_context, train_search={"retrain": "never"})
+    assert second["train_base"].facts["model_digest"] == first["train_base"].facts["model_digest"]
+    assert second["train_search"].digest == first["train_search"].digest
+    known = set(first_context.lake.read_table(first["split_temporal"], "photos")["photo_id"])
+    now = set(second_context.lake.read_table(second["split_temporal"], "photos")["photo_id"])
+    for arm, facts in second["embed_photos"].facts["arms"].items():
+        assert facts["embedded_count"] <= len(now - known), arm
+        assert facts["reused_count"] >= len(known & now) - 5, arm
+    history = second_context.lake.history(datasets.EVALUATION)
+    assert [m.partition["run_date"] for m in history] == [str(last_day - timedelta(days=1)), str(last_day)]
+
+
+def test_no_raw_visitor_id_is_anywhere_in_the_state_folder(
+    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession
+) -> None:
+    folder, info = sample
+    context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day)
+    for name in ("validate_logs", "split_temporal", "audit_leaks"):
+        specs.STAGES[name].load()(context, specs.stage_params(name, "tiny"))
+    raw_ids = set()
+    for part in folder.glob("conversions.tsv*"):
+        lines = part.read_bytes().split(b"\n")
+        column = lines[0].split(b"\t").index(b"anonymous_user_id")
+        rows = (line.split(b"\t") for line in lines[1:])
+        raw_ids |= {row[column] for row in rows if len(row) > column and len(row[column]) >= 16}
+    assert len(raw_ids) > 100
+    split = context.read(datasets.SPLITS)
+    for table in ("train", "validation", "test"):
+        visitors = {visitor.encode() for visitor in context.lake.read_table(split, table)["visitor_id"]}
+        assert visitors
+        assert not visitors & raw_ids
+    clean = context.read(datasets.VALIDATED)
+    for table in clean.tables:
+        frame = context.lake.read_table(clean, table)
+        text = frame.write_json().encode()
+        assert not any(raw in text for raw in raw_ids), table
+    for name in clean.files:
+        content = context.lake.read_file(clean, name)
+        assert not any(raw in content for raw in raw_ids), name
