@@ -5,35 +5,32 @@
 -- Views: split_rows, split_photos, split_keywords, log_events, photos, keywords. Marker: train_end.
 WITH usable AS (
   SELECT 'query' AS kind, query AS term FROM split_rows WHERE split = 'train'
-  UNION
+  UNION ALL
   SELECT 'country' AS kind, country AS term FROM split_rows WHERE split = 'train'
-  UNION
+  UNION ALL
   SELECT 'keyword' AS kind, split_keywords.keyword AS term
   FROM split_keywords
   INNER JOIN split_photos ON split_photos.photo_id = split_keywords.photo_id
   WHERE split_photos.is_in_train
-  UNION
+  UNION ALL
   SELECT 'description' AS kind, description AS term
   FROM split_photos
   WHERE is_in_train AND description IS NOT NULL
 ),
 known AS (
   SELECT 'query' AS kind, query AS term FROM log_events WHERE split = 'train'
-  UNION
+  UNION ALL
   SELECT 'country' AS kind, country AS term FROM log_events WHERE split = 'train'
-  UNION
+  UNION ALL
   SELECT 'keyword' AS kind, keywords.keyword AS term
   FROM keywords
   INNER JOIN photos ON photos.photo_id = keywords.photo_id
   WHERE photos.submitted_at < :train_end
-  UNION
+  UNION ALL
   SELECT 'description' AS kind, TRIM(description) AS term FROM photos WHERE submitted_at < :train_end
-  UNION
+  UNION ALL
   SELECT 'description' AS kind, TRIM(ai_description) AS term FROM photos WHERE submitted_at < :train_end
 )
-SELECT CONCAT_WS(' | ', CONCAT(kind, ' unknown in the training window'), term) AS violation
-FROM (
-  SELECT kind, term FROM usable
-  EXCEPT
-  SELECT kind, term FROM known
-)
+SELECT DISTINCT CONCAT_WS(' | ', CONCAT(usable.kind, ' unknown in the training window'), usable.term) AS violation
+FROM usable
+LEFT ANTI JOIN known ON known.kind = usable.kind AND known.term <=> usable.term
