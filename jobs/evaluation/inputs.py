@@ -17,6 +17,9 @@ from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
 
 BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
 NO_CHAMPION = "no champion yet"
+PRETRAINED = "pretrained"
+"""Stands for the time of training where a model was trained elsewhere, before any night."""
+_STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
 
 
 @dataclass(frozen=True)
@@ -36,37 +39,58 @@ class Plan:
 
     @classmethod
     def of(cls, inputs: dict[str, Manifest]) -> Plan:
-        """Return the plan of a night; an arm that was trained but not embedded raises `MissingInput`."""
+        """Return the plan of a night.
+
+        Raises `MissingInput` for an arm that was trained but not embedded, `BadInput` for one whose vectors come
+        from another model than the one trained.
+        """
         trained, champion = inputs["search_models"].facts, inputs["champion"].facts
         models = sorted(trained["arms"])
+        if trained["challenger"] not in models:
+            raise BadInput(f"the challenger {trained['challenger']!r} is not among the trained arms {models}")
         version, note = champion["version"], NO_CHAMPION
         if version is not None:
             note = _champion_note(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
             models += [] if note else [CHAMPION_ARM]
-        if trained["challenger"] not in models:
-            raise BadInput(f"the challenger {trained['challenger']!r} is not among the trained arms {models}")
+        for arm in models:
+            _check_models(inputs, arm)
         embedded = inputs["query_embeddings"].facts["arms"]
-        if missing := [arm for arm in models if arm not in embedded]:
-            raise MissingInput(
-                f"{inputs['query_embeddings'].reference} has no vectors of arm {', '.join(missing)}; it has "
-                f"{sorted(embedded)}. Every arm must be there: rerun embed_queries."
-            )
         uses_country = {arm: bool(embedded[arm]["uses_country"]) for arm in models}
         return cls(tuple(models), uses_country, trained["challenger"], None if note else str(version), note)
 
 
+def _check_models(inputs: dict[str, Manifest], arm: str) -> None:
+    """Check that an arm's photos and queries were embedded, and by the model that was trained."""
+    digests = {}
+    for dataset, stage in _STAGE.items():
+        arms = inputs[dataset].facts["arms"]
+        if arm not in arms:
+            raise MissingInput(
+                f"{inputs[dataset].reference} has no vectors of arm {arm!r}; it has {sorted(arms)}. Every arm must be "
+                f"there: rerun {stage}."
+            )
+        digests[dataset] = arms[arm]["model_digest"]
+    if arm != CHAMPION_ARM:
+        digests["search_models"] = inputs["search_models"].facts["arms"][arm]["model_digest"]
+    if len(set(digests.values())) > 1:
+        raise BadInput(
+            f"arm {arm!r}: vectors and model do not match: {digests}. Rerun {' and '.join(_STAGE.values())}."
+        )
+
+
 def _champion_note(champion: dict[str, str], test_start: datetime) -> str:
     """Return why the champion is left out, or nothing."""
-    if not champion.get("trained_until"):
+    until = champion.get("trained_until")
+    if not until:
         raise BadInput(
             f"champion version {champion['version']} does not say until when it was trained (fact trained_until), "
             f"so it cannot be told whether it has seen the test window. Rerun snapshot_champion."
         )
-    if datetime.fromisoformat(champion["trained_until"]) <= test_start:
+    if until == PRETRAINED or datetime.fromisoformat(until) <= test_start:
         return ""
     return (
-        f"champion version {champion['version']} was trained until {champion['trained_until']}, inside the test "
-        f"window that starts {test_start.isoformat()}: it has seen answers, so it is left out"
+        f"champion version {champion['version']} was trained until {until}, inside the test window that starts "
+        f"{test_start.isoformat()}: it has seen answers, so it is left out"
     )
 
 
@@ -159,40 +183,48 @@ def model_scorer(
     Raises `BadInput` that names the arm and the counts: a query without a vector, more than `max_missing_share` of
     the photos without one, vectors that differ in length, are not finite or not of length 1.
     """
-    photos, queries = inputs["photo_embeddings"], inputs["query_embeddings"]
-    photo_rows = _arm_rows(lake, photos, arm, ["photo_id"])
-    photo_rows = task.photos.select("photo_id").join(photo_rows, on="photo_id", how="left", maintain_order="left")
-    country = pl.col("country") if plan.uses_country[arm] else pl.lit("")
-    query_rows = task.texts.select("query", country.alias("country")).join(
-        _arm_rows(lake, queries, arm, ["query", "country"]),
-        on=["query", "country"],
-        how="left",
-        maintain_order="left",
-    )
-    missing_queries, missing_photos = query_rows["vector"].null_count(), photo_rows["vector"].null_count()
-    if missing_queries:
+    query_UD = _query_matrix(lake, inputs["query_embeddings"], task, arm, plan.uses_country[arm])
+    photo_PD, has_vector_P = _photo_matrix(lake, inputs["photo_embeddings"], task, arm, max_missing_share)
+    if query_UD.shape[1] != photo_PD.shape[1]:
         raise BadInput(
-            f"arm {arm!r}: {missing_queries} of {len(query_rows)} distinct test queries have no vector in "
-            f"{queries.reference}. The arm is unfinished: rerun embed_queries."
-        )
-    if missing_photos > max_missing_share * len(photo_rows):
-        raise BadInput(
-            f"arm {arm!r}: {missing_photos} of {len(photo_rows)} photos have no vector in {photos.reference}, more "
-            f"than the allowed share of {max_missing_share:g}. Look at its quarantine, then rerun embed_photos."
-        )
-    has_vector_P = photo_rows["vector"].is_not_null().to_numpy()
-    query_UD = _matrix(query_rows["vector"], f"arm {arm!r}: queries in {queries.reference}")
-    found_PD = _matrix(photo_rows["vector"].drop_nulls(), f"arm {arm!r}: photos in {photos.reference}")
-    if query_UD.shape[1] != found_PD.shape[1]:
-        raise BadInput(
-            f"arm {arm!r}: query vectors have {query_UD.shape[1]} numbers, photo vectors {found_PD.shape[1]}. They "
+            f"arm {arm!r}: query vectors have {query_UD.shape[1]} numbers, photo vectors {photo_PD.shape[1]}. They "
             f"come from different models: rerun embed_photos and embed_queries."
         )
-    if missing_photos == 0:
-        return dense_scorer(query_UD, found_PD, has_vector_P), 0
-    photo_PD = np.zeros((len(has_vector_P), found_PD.shape[1]), dtype=np.float32)
+    return dense_scorer(query_UD, photo_PD, has_vector_P), int((~has_vector_P).sum())
+
+
+def _query_matrix(lake: Lake, manifest: Manifest, task: Task, arm: str, uses_country: bool) -> NDArray[np.float32]:
+    """Return the vectors of the distinct texts, shape (U, D); an arm that uses no country has them at country ""."""
+    asked = task.texts.select("query", "country" if uses_country else pl.lit("").alias("country"))
+    keys = ["query", "country"]
+    vectors = asked.join(_arm_rows(lake, manifest, arm, keys), on=keys, how="left", maintain_order="left")["vector"]
+    if vectors.null_count():
+        raise BadInput(
+            f"arm {arm!r}: {vectors.null_count()} of {len(vectors)} distinct test queries have no vector in "
+            f"{manifest.reference}. The arm is unfinished: rerun embed_queries."
+        )
+    return _matrix(vectors, f"arm {arm!r}: queries in {manifest.reference}")
+
+
+def _photo_matrix(
+    lake: Lake, manifest: Manifest, task: Task, arm: str, max_missing_share: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the vectors of the corpus, shape (P, D), zero where there is none, and which there are, shape (P,)."""
+    rows = _arm_rows(lake, manifest, arm, ["photo_id"])
+    vectors = task.photos.join(rows, on="photo_id", how="left", maintain_order="left")["vector"]
+    missing = vectors.null_count()
+    if missing > max_missing_share * len(vectors):
+        raise BadInput(
+            f"arm {arm!r}: {missing} of {len(vectors)} photos have no vector in {manifest.reference}, more than the "
+            f"allowed share of {max_missing_share:g}. Look at its quarantine, then rerun embed_photos."
+        )
+    found_PD = _matrix(vectors.drop_nulls(), f"arm {arm!r}: photos in {manifest.reference}")
+    has_vector_P = vectors.is_not_null().to_numpy()
+    if missing == 0:
+        return found_PD, has_vector_P
+    photo_PD = np.zeros((len(vectors), found_PD.shape[1]), dtype=np.float32)
     photo_PD[has_vector_P] = found_PD
-    return dense_scorer(query_UD, photo_PD, has_vector_P), missing_photos
+    return photo_PD, has_vector_P
 
 
 def _arm_rows(lake: Lake, manifest: Manifest, arm: str, key: list[str]) -> pl.DataFrame:
@@ -204,9 +236,6 @@ def _arm_rows(lake: Lake, manifest: Manifest, arm: str, key: list[str]) -> pl.Da
     if repeated := len(rows) - rows.select(key).n_unique():
         raise BadInput(f"arm {arm!r}: {repeated} of {len(rows)} rows in {manifest.reference} repeat a {key[0]}")
     return rows
-
-
-_STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
 
 
 def _matrix(vectors: pl.Series, what: str) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ TRAIN_END = datetime(2025, 12, 19, tzinfo=UTC)
 TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
 PHOTO_COUNT, DIM = 40, 8
 COUNTRIES = ("US", "JP", "")
+WITH_COUNTRY = ("finetuned_country_keywords", "champion")
 BASELINES = {"popularity", "most_converted_for_query", "keyword_bm25"}
 _number = itertools.count()
 
@@ -60,12 +61,13 @@ class Night:
         self.photo_vectors, self.query_vectors = [], []
         for arm, scale in noise.items():
             self.photo_vectors.append(self.table(arm, {"photo_id": ids}, photo_PD))
-            for country in COUNTRIES if arm in ("finetuned_country_keywords", "champion") else ("",):
+            for country in COUNTRIES if arm in WITH_COUNTRY else ("",):
                 query_PD = unit(photo_PD + scale * random.normal(size=photo_PD.shape) / np.sqrt(DIM))
                 keys = {"query": [f"q{i}" for i in range(PHOTO_COUNT)], "country": [country] * PHOTO_COUNT}
                 self.query_vectors.append(self.table(arm, keys, query_PD))
         self.photo_vectors, self.query_vectors = pl.concat(self.photo_vectors), pl.concat(self.query_vectors)
         self.champion: dict[str, Any] = {"version": None}
+        self.other_facts: dict[str, dict[str, Any]] = {}
 
     @staticmethod
     def conversions(random: np.random.Generator, count: int, start: datetime, photo_count: int) -> pl.DataFrame:
@@ -103,15 +105,20 @@ class Night:
         )
         arms = ("finetuned", "finetuned_country_keywords", "zero_shot")
         curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
-        trained = {"arms": {arm: {} for arm in arms}, "challenger": "finetuned_country_keywords"}
+        trained = {"arms": {arm: {"model_digest": arm} for arm in arms}, "challenger": "finetuned_country_keywords"}
         self._write(datasets.SEARCH_MODELS, {"curves": curves}, trained)
         self._write(datasets.CHAMPION, {}, self.champion)
         nothing = pl.DataFrame(schema={"photo_id": pl.String, "reason": pl.String})
-        self._write(datasets.PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors, "quarantine": nothing}, {})
-        by_country = {"finetuned_country_keywords", "champion"}
-        embedded = {arm: {"uses_country": arm in by_country} for arm in self.query_vectors["arm"].unique()}
-        self._write(datasets.QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, {"arms": embedded})
+        self._write(
+            datasets.PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors, "quarantine": nothing}, self.embedded("photo")
+        )
+        self._write(datasets.QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query"))
         return self.context
+
+    def embedded(self, kind: str) -> dict[str, Any]:
+        arms = getattr(self, f"{kind}_vectors")["arm"].unique()
+        facts = {arm: {"model_digest": arm, "uses_country": arm in WITH_COUNTRY} for arm in arms}
+        return {"arms": facts | self.other_facts.get(kind, {})}
 
     def _write(self, dataset: Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any]) -> None:
         staged = self.context.begin(dataset, AuditLeaksParams(), {}, {"number": str(next(_number))})
@@ -270,6 +277,11 @@ def test_a_champion_that_has_seen_the_test_window_is_left_out(night: Night) -> N
     assert "champion" not in set(tables["comparisons"]["baseline"])
 
 
+def test_a_champion_trained_elsewhere_is_compared(night: Night) -> None:
+    night.champion = {"version": 1, "trained_until": "pretrained"}
+    assert run(night)[0].facts["verdict"]["compared_with"] == "champion"
+
+
 def test_a_champion_without_its_training_time_is_refused(night: Night) -> None:
     night.champion = {"version": 7}
     with pytest.raises(BadInput, match="champion version 7 does not say until when it was trained"):
@@ -308,12 +320,25 @@ NAN_VECTOR = [float("nan")] * DIM
         (
             lambda night: night.drop("query_vectors", FINETUNED),
             MissingInput,
-            r"no vectors of arm finetuned; it has .*rerun embed_queries",
+            r"no vectors of arm 'finetuned'; it has .*rerun embed_queries",
         ),
         (
             lambda night: night.drop("photo_vectors", FINETUNED),
             MissingInput,
+            r"no vectors of arm 'finetuned'; it has .*rerun embed_photos",
+        ),
+        (
+            lambda night: (
+                night.drop("photo_vectors", FINETUNED),
+                night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}}),
+            ),
+            MissingInput,
             r"no vectors of arm 'finetuned'\. Rerun embed_photos",
+        ),
+        (
+            lambda night: night.other_facts.update(photo={"finetuned": {"model_digest": "yesterday"}}),
+            BadInput,
+            r"arm 'finetuned': vectors and model do not match: .*'photo_embeddings': 'yesterday'",
         ),
         (
             lambda night: night.drop("query_vectors", COUNTRY_ARM & (pl.col("country") == "JP")),
