@@ -72,6 +72,12 @@ class SearchModel(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    def train(self, mode: bool = True) -> SearchModel:
+        """Switch training mode as usual; digests known so far are forgotten."""
+        self._digests.clear()
+        super().train(mode)
+        return self
+
     # -- photos ----------------------------------------------------------------------------------------
 
     def encode_images(self, pixels_BCHW: torch.Tensor) -> torch.Tensor:
@@ -139,7 +145,7 @@ class SearchModel(nn.Module):
         return self._digest("text", [parts, self.uses_country], self.network.text.state_dict())
 
     def _digest(self, name: str, description: Any, tensors: dict[str, torch.Tensor]) -> str:
-        # PyTorch counts the in-place changes of a tensor: as long as they are the same, so are the bytes.
+        # PyTorch counts the in-place changes of a tensor, all but those of fused optimisers: see `train`.
         state = tuple(
             value
             for tensor in tensors.values()

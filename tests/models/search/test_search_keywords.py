@@ -1,0 +1,56 @@
+"""The keyword vocabulary and encoder: who gets a row, what is added to a photo, and that nothing is at first."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from models.search.keywords import KeywordEncoder, KeywordVocabulary, RaggedKeywords
+
+PHOTOS = [
+    [("Cat", 0.9), ("cat ", 0.5), ("sofa", 0.4)],
+    [("cat", 1.0), ("sleep", 0.2)],
+    [],
+    [("sofa", 0.5)],
+]
+VOCABULARY = KeywordVocabulary.build(PHOTOS, min_count=2, hash_rows=3)
+
+
+def test_a_keyword_needs_enough_photos_for_a_row_of_its_own() -> None:
+    assert VOCABULARY.keywords == ("cat", "sofa")
+    assert VOCABULARY.row_count == 5
+    assert VOCABULARY.row("cat") == VOCABULARY.row("  CAT") == 0
+    assert KeywordVocabulary.build(PHOTOS, min_count=3, hash_rows=3).keywords == ()  # "cat" twice on one photo is once
+
+
+def test_rare_and_unknown_keywords_share_hashed_rows_the_same_everywhere() -> None:
+    rows = {word: VOCABULARY.row(word) for word in ("sleep", "猫", "never seen")}
+    assert all(2 <= row < 5 for row in rows.values())
+    assert rows["sleep"] == 2 + 0  # crc32 of "sleep" modulo 3, whatever the process's hash seed
+    assert KeywordVocabulary.from_json(VOCABULARY.to_json()) == VOCABULARY
+
+
+def test_photos_are_taken_in_any_order_and_number() -> None:
+    taken = RaggedKeywords.encode(VOCABULARY, PHOTOS).take(np.array([3, 2, 0, 3]))
+    assert taken.starts.tolist() == [0, 1, 1, 4, 5]
+    assert taken.rows.tolist() == [1, 0, 0, 1, 1]
+    assert taken.weights.tolist() == np.array([0.5, 0.9, 0.5, 0.4, 0.5], np.float32).tolist()
+    assert RaggedKeywords.encode(VOCABULARY, PHOTOS).take(np.array([], np.int64)).starts.tolist() == [0]
+
+
+def test_dropping_takes_the_asked_share_and_spares_the_rest() -> None:
+    many = RaggedKeywords.encode(VOCABULARY, [[("cat", 0.5)] * 4000])
+    dropped = many.dropped(0.25, np.random.default_rng(0))
+    assert set(dropped.weights.tolist()) == {0.0, 0.5}
+    assert abs((dropped.weights == 0).mean() - 0.25) < 0.03
+    assert np.array_equal(many.dropped(0.0, np.random.default_rng(0)).weights, many.weights)
+
+
+def test_the_encoder_adds_nothing_at_first_and_then_vectors_times_confidence() -> None:
+    encoder = KeywordEncoder(VOCABULARY.row_count, dim=2)
+    keywords = RaggedKeywords.encode(VOCABULARY, PHOTOS)
+    assert not encoder(keywords).any()
+    with torch.no_grad():
+        encoder.bag.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 10.0], [0.0, 1.0], [5.0, 5.0], [5.0, 5.0]]))
+    expected = torch.tensor([[1.4, 4.0], [1.0, 0.2], [0.0, 0.0], [0.0, 5.0]])  # "sleep" is in row 2
+    torch.testing.assert_close(encoder(keywords), expected)
