@@ -1,0 +1,187 @@
+"""The temporal split against the same split in pandas: rows per second and peak memory, each in a process of its own.
+
+    pytest -m benchmark tests/benchmarks/test_split_benchmark.py -s [-k 200000]
+
+Both read the same Parquet files and write all five tables; every row written is compared. Spark's seconds leave
+out the start of the session, which is shown beside them. Memory is the peak of the resident sizes of the process
+and its children (the Java virtual machine), sampled every 50 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import psutil
+import pytest
+
+from jobs import datasets, split_temporal
+from jobs.context import RunContext
+from jobs.params import SplitTemporalParams
+from jobs.settings import PROJECT_ROOT
+from jobs.spark import spark_session
+from models.windows import Windows
+from tests.conftest import make_settings
+from tests.validated_lake import commit_validated
+
+PHOTO_COUNT, QUERY_COUNT, LOG_DAYS = 25_000, 20_000, 120
+PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=90)
+KEY = ["visitor_id", "query", "country", "photo_id"]
+
+
+def context(state_dir: Path) -> RunContext:
+    return RunContext(
+        settings=make_settings(state_dir, spark_driver_memory="3g"),
+        catalogue="benchmark",
+        dataset_uri="generated",
+        run_date=date(2025, 12, 28),
+        run_id="benchmark",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        code_version="benchmark",
+    )
+
+
+def generate(state_dir: Path, row_count: int) -> None:
+    """Commit validated tables: Zipf-like queries and photos, visitors of two conversions each, repeats included."""
+    ctx = context(state_dir)
+    rng = np.random.default_rng(7)
+    end = np.datetime64(ctx.as_of.replace(tzinfo=None), "us")
+    day = np.timedelta64(86_400_000_000, "us")
+    photo_ids = np.array([f"photo{number:06d}" for number in range(PHOTO_COUNT)])
+    photos = pl.DataFrame(
+        {
+            "photo_id": photo_ids,
+            "submitted_at": end - day * 365 + (rng.random(PHOTO_COUNT) * 366 * 86_400e6).astype("timedelta64[us]"),
+            "ai_description": [f"description of photo {number}" for number in range(PHOTO_COUNT)],
+        }
+    ).with_columns(pl.col("submitted_at").dt.replace_time_zone("UTC"))
+    keywords = pl.DataFrame(
+        {
+            "photo_id": np.repeat(photo_ids, 8),
+            "keyword": [f"keyword{number % 5000}" for number in range(8 * PHOTO_COUNT)],
+            "confidence": rng.random(8 * PHOTO_COUNT),
+        }
+    )
+
+    def skewed(count: int) -> np.ndarray:
+        return (count * rng.random(row_count) ** 3).astype(np.int64)
+
+    visitors = rng.integers(0, row_count // 2, row_count)
+    conversions = pl.DataFrame(
+        {
+            "converted_at": end + day - (rng.random(row_count) * LOG_DAYS * 86_400e6).astype("timedelta64[us]"),
+            "visitor": visitors,
+            "query": skewed(QUERY_COUNT),
+            "photo_id": photo_ids[skewed(PHOTO_COUNT)],
+            "country": np.array(["US", "GB", "DE", "FR", "JP", "BR"])[visitors % 6],
+        }
+    ).with_columns(
+        pl.col("converted_at").dt.replace_time_zone("UTC"),
+        pl.format("query {}", "query").alias("query"),
+        pl.format("visitor-{}", pl.col("visitor").cast(pl.String).str.zfill(12)).alias("visitor_id"),
+    )
+    repeats = conversions.head(row_count // 20)  # at the same instant: the least work to repeat, the same to find
+    conversions = pl.concat([conversions.head(row_count - repeats.height), repeats]).drop("visitor")
+    commit_validated(ctx, photos, conversions, keywords)
+
+
+def split_with_spark(state_dir: Path) -> dict[str, float]:
+    ctx = context(state_dir)
+    begun = time.perf_counter()
+    with spark_session(ctx.settings, "benchmark"):
+        ready = time.perf_counter()
+        split_temporal.run(ctx, PARAMS)
+        return {"start_seconds": ready - begun, "seconds": time.perf_counter() - ready}
+
+
+def split_with_pandas(state_dir: Path) -> dict[str, float]:
+    begun = time.perf_counter()
+    ctx = context(state_dir)
+    validated = ctx.read(datasets.VALIDATED)
+
+    def read(table: str, columns: list[str]) -> pd.DataFrame:
+        return pd.concat(
+            [pd.read_parquet(uri, columns=columns) for uri in ctx.lake.table_uris(validated, table)], ignore_index=True
+        )
+
+    windows = Windows.before(ctx.as_of, **PARAMS.model_dump())
+    log = read("conversions", [*KEY, "converted_at"])
+    photos = read("photos", ["photo_id", "submitted_at", "description", "ai_description", "photographer"])
+    keywords = read("keywords", ["photo_id", "keyword", "confidence"])
+    log = log[log["photo_id"].map(photos.set_index("photo_id")["submitted_at"]) <= log["converted_at"]]
+    tables = {}
+    for name, (start, end) in windows.spans.items():
+        rows = log[(log["converted_at"] >= start) & (log["converted_at"] < end)]
+        merged = rows.groupby(KEY, sort=False)["converted_at"].agg(converted_at="min", conversion_count="size")
+        tables[name] = merged.reset_index().sort_values(["visitor_id", "converted_at", *KEY[1:]])
+    corpus = photos[photos["submitted_at"] < windows.test_end].sort_values("photo_id")
+    corpus["description"] = corpus["description"].fillna(corpus["ai_description"])
+    corpus["is_in_train"] = corpus["submitted_at"] < windows.train_end
+    tables["photos"] = corpus.drop(columns="ai_description")
+    known = keywords[keywords["photo_id"].isin(corpus["photo_id"])]
+    tables["photo_keywords"] = known.groupby(["photo_id", "keyword"], as_index=False)["confidence"].max()
+    for name, frame in tables.items():
+        frame.to_parquet(pandas_path(state_dir, name), index=False, compression="zstd")
+    return {"start_seconds": 0.0, "seconds": time.perf_counter() - begun}
+
+
+def pandas_path(state_dir: Path, table: str) -> Path:
+    return state_dir / f"pandas-{table}.parquet"
+
+
+def measure(engine: str, state_dir: Path) -> dict[str, float]:
+    """Run one engine in a process of its own; return its seconds and the peak memory of its process tree, GB."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.test_split_benchmark", engine, str(state_dir)],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    tree, peak = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        resident = 0
+        for member in [tree, *tree.children(recursive=True)]:
+            try:
+                resident += member.memory_info().rss
+            except psutil.NoSuchProcess:  # ended between the listing and the look
+                continue
+        peak = max(peak, resident)
+        time.sleep(0.05)
+    assert process.returncode == 0
+    assert process.stdout is not None
+    return json.loads(process.stdout.read().splitlines()[-1]) | {"peak_gb": peak / 1e9}
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("row_count", [200_000, 5_000_000])
+def test_split_against_pandas(row_count: int, tmp_path: Path) -> None:
+    generate(tmp_path, row_count)
+    found = {engine: measure(engine, tmp_path) for engine in ENGINES}
+    ctx = context(tmp_path)
+    splits = ctx.read(datasets.SPLITS)
+    for table in datasets.SPLITS.tables:
+        ours = ctx.lake.read_table(splits, table.name)
+        theirs = pl.read_parquet(pandas_path(tmp_path, table.name)).select(ours.columns).cast(dict(ours.schema))
+        assert ours.sort(ours.columns).equals(theirs.sort(ours.columns)), table.name
+    print(f"\n{row_count:,} conversions -> {splits.row_counts}")
+    print(f"{'engine':8} {'start s':>8} {'split s':>8} {'rows/s':>12} {'peak GB':>8}")
+    for engine, row in found.items():
+        rate = row_count / row["seconds"]
+        print(f"{engine:8} {row['start_seconds']:8.1f} {row['seconds']:8.1f} {rate:12,.0f} {row['peak_gb']:8.2f}")
+    ratios = [found["pandas"]["seconds"] / found["spark"]["seconds"]]
+    ratios.append(found["spark"]["peak_gb"] / found["pandas"]["peak_gb"])
+    print(f"Spark does {ratios[0]:.2f} times the rows/s of pandas, with {ratios[1]:.2f} times its memory")
+
+
+ENGINES = {"spark": split_with_spark, "pandas": split_with_pandas}
+
+if __name__ == "__main__":
+    print(json.dumps(ENGINES[sys.argv[1]](Path(sys.argv[2]))))
