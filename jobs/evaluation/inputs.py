@@ -150,7 +150,11 @@ def _integers(column: pl.Series) -> Ints:
 
 
 def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Scorer:
-    """Return the scorer of a baseline. Counts are of everything before the test window: training and validation."""
+    """Return the scorer of a baseline.
+
+    Counts are of everything before the test window, training and validation; repeats of one search by one visitor
+    count once in each. Keywords have no dates, so all of the corpus are used, whatever their confidence.
+    """
     if arm == "keyword_bm25":
         return keyword_scorer(task.texts["query"].to_list(), _documents(lake, splits, task))
     past = pl.concat([lake.read_table(splits, name, ["query", "photo_id"]) for name in ("train", "validation")])

@@ -266,6 +266,30 @@ def test_a_comparable_champion_is_what_the_challenger_is_compared_with(night: Ni
     assert "champion" in set(tables["contact_sheet"]["arm"])
 
 
+@pytest.mark.parametrize(
+    ("spoilt_arm", "spoilt", "sign", "finding"),
+    [
+        ("champion", slice(1), 1, "is not shown to differ from"),
+        ("finetuned_country_keywords", slice(1, None), -1, "is worse than"),
+    ],
+)
+def test_a_challenger_that_is_not_surely_better_is_not_called_better(
+    night: Night, spoilt_arm: str, spoilt: slice, sign: int, finding: str
+) -> None:
+    twin = night.query_vectors.filter(COUNTRY_ARM).with_columns(arm=pl.lit("champion"))
+    night.query_vectors = pl.concat([night.query_vectors.filter(pl.col("arm") != "champion"), twin])
+    night.champion = {"version": 7, "trained_until": TEST_START.isoformat()}
+    photos = night.photo_vectors.filter(COUNTRY_ARM)["vector"]
+    rarest_first = night.test.group_by("query").len().sort("len", "query")["query"].to_list()
+    for query in rarest_first[spoilt]:
+        is_spoilt = (pl.col("arm") == spoilt_arm) & (pl.col("query") == query)
+        night.spoil("query_vectors", is_spoilt, (-photos[int(query[1:])]).to_list())  # away from the right photo
+    verdict = run(night)[0].facts["verdict"]
+    assert verdict["difference"] * sign > 0
+    assert finding in verdict["sentence"]
+    assert not verdict["is_better"]
+
+
 def test_a_champion_that_has_seen_the_test_window_is_left_out(night: Night) -> None:
     night.champion = {"version": 7, "trained_until": (TEST_START + timedelta(hours=1)).isoformat()}
     manifest, tables = run(night)

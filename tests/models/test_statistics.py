@@ -49,6 +49,12 @@ def test_one_query_per_visitor_equals_the_textbook() -> None:
     assert width(value_QM, np.arange(500), 4000) == pytest.approx(textbook, rel=0.06)
 
 
+def test_a_resample_is_divided_by_its_own_number_of_queries() -> None:
+    _, visitor_Q = correlated(np.random.default_rng(13), 30)
+    mean_BM = s.bootstrap_means(*s.cluster_sums(np.ones((len(visitor_Q), 1)), visitor_Q), 100, seed=14)
+    np.testing.assert_allclose(mean_BM, 1.0)
+
+
 def test_a_paired_difference_is_surer_than_an_unpaired_one() -> None:
     random = np.random.default_rng(5)
     hit_Q1, visitor_Q = correlated(random, 400)
