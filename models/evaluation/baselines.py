@@ -13,7 +13,6 @@ import itertools
 import unicodedata
 from collections.abc import Sequence
 
-import bm25s
 import numpy as np
 
 from models.evaluation.ranking import Floats, Ints, Scorer
@@ -62,6 +61,8 @@ def keyword_scorer(texts: Sequence[str], documents: Sequence[Sequence[str]]) -> 
     Score: the sum over the query's tokens of the BM25 weight (k1 = 1.5, b = 0.75, Lucene's idf; Robertson and
     Zaragoza, 2009; Kamphuis et al., 2020), 0 where no token matches.
     """
+    import bm25s  # slow to import, and a stage whose work is done needs none of it
+
     tokens_P = [[token for text in document for token in tokenise(text)] for document in documents]
     if not any(tokens_P):
         return lambda text_B: np.zeros((len(text_B), len(documents)), dtype=np.float32)
