@@ -17,8 +17,6 @@ from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
 
 BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
 NO_CHAMPION = "no champion yet"
-PRETRAINED = "pretrained"
-"""Stands for the time of training where a model was trained elsewhere, before any night."""
 _STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
 
 
@@ -60,7 +58,7 @@ class Plan:
 
 
 def _check_models(inputs: dict[str, Manifest], arm: str) -> None:
-    """Check that an arm's photos and queries were embedded, and by the model that was trained."""
+    """Check that an arm's photos and queries were embedded, and by the model that was trained or is live."""
     digests = {}
     for dataset, stage in _STAGE.items():
         arms = inputs[dataset].facts["arms"]
@@ -70,7 +68,9 @@ def _check_models(inputs: dict[str, Manifest], arm: str) -> None:
                 f"there: rerun {stage}."
             )
         digests[dataset] = arms[arm]["model_digest"]
-    if arm != CHAMPION_ARM:
+    if arm == CHAMPION_ARM:
+        digests["champion"] = inputs["champion"].facts["model_digest"]
+    else:
         digests["search_models"] = inputs["search_models"].facts["arms"][arm]["model_digest"]
     if len(set(digests.values())) > 1:
         raise BadInput(
@@ -86,7 +86,7 @@ def _champion_note(champion: dict[str, str], test_start: datetime) -> str:
             f"champion version {champion['version']} does not say until when it was trained (fact trained_until), "
             f"so it cannot be told whether it has seen the test window. Rerun snapshot_champion."
         )
-    if until == PRETRAINED or datetime.fromisoformat(until) <= test_start:
+    if datetime.fromisoformat(until) <= test_start:
         return ""
     return (
         f"champion version {champion['version']} was trained until {until}, inside the test window that starts "
