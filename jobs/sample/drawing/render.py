@@ -1,0 +1,151 @@
+"""From a `Look` to pixels: scene, object, shadow, then the style of the whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from jobs.sample.drawing import animals, buildings, food, plants, things, vehicles
+from jobs.sample.drawing.kinds import AFLOAT, AIR, COLOURS, KINDS, ON_TABLE, Kind
+from jobs.sample.drawing.patterns import PATTERNS
+from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Pen, clear, light, mix
+from jobs.sample.drawing.scenes import LAND, SCENES, TABLE, WATER, Scene, table_top
+
+_REGISTERED = (animals, buildings, food, plants, things, vehicles)  # importing them fills KINDS
+_LARGER = 3  # drawn this many times larger, then averaged
+PLAIN = "plain"
+_TURN = {"building": 0.0, "vehicle": 3.0, "animal": 5.0, "plant": 5.0, "food": 4.0, "thing": 5.0}  # degrees
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything that is visible in one picture. `subject` names a kind, a scene or a pattern.
+
+    A kind stands in a `scene`; a pattern has none. `variation` decides place, size and the other small things.
+    """
+
+    subject: str
+    colour: str | None
+    scene: str | None
+    hour: str
+    style: str
+    width: int
+    height: int
+    variation: int
+
+
+def render(look: Look) -> Image.Image:
+    """Return the picture, RGB, `look.width` x `look.height`."""
+    rng = Random(look.variation)
+    image = Image.new("RGB", (look.width * _LARGER, look.height * _LARGER), WHITE)
+    if look.subject in PATTERNS:
+        _draw_pattern(image, look, rng)
+    elif look.scene is not None:
+        _draw_scene(image, look, rng)
+    else:
+        raise ValueError(f"{look.subject!r} is no pattern and stands in no scene")
+    image = ImageEnhance.Brightness(image.reduce(_LARGER)).enhance(rng.uniform(0.93, 1.06))
+    return STYLES[look.style](image, rng)
+
+
+def _draw_pattern(image: Image.Image, look: Look, rng: Random) -> None:
+    main = _shade(look.colour, rng)
+    accent = rng.choice([light(main, 0.75), mix(main, BLACK, 0.6), (250, 244, 228), (246, 214, 120)])
+    image.paste(main, (0, 0, *image.size))
+    pen = Pen(image, (0, 0), image.height, rng, main, accent, is_ink=look.style == "sketch")
+    PATTERNS[look.subject](pen, look.width / look.height)
+
+
+def _draw_scene(image: Image.Image, look: Look, rng: Random) -> None:
+    kind = KINDS.get(look.subject)
+    ground = {AFLOAT: WATER, ON_TABLE: TABLE}.get(kind.stands, LAND) if kind else LAND
+    scene = Scene(image, rng, look.hour, ground, is_ink=look.style == "sketch")
+    SCENES[look.scene or ""](scene)
+    if kind is None:
+        return
+    if ground == TABLE and look.scene != "studio":
+        table_top(scene)
+    _draw_object(scene, kind, look, rng)
+
+
+def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
+    image, height = scene.image, scene.image.height
+    radius = rng.uniform(0.31, 0.4) * min(height, image.width)
+    x = image.width * rng.uniform(0.42, 0.58)
+    if kind.stands == AIR:
+        y = height * rng.uniform(0.4, 0.48)
+    else:
+        y = height * rng.uniform(0.86, 0.93) - radius
+        shadow = Pen(image, (x, y + radius), radius, rng)
+        if kind.stands != AFLOAT and not scene.is_ink:
+            shadow.oval(0.08, -0.02, 0.9, 0.14, clear((20, 14, 30), 0.3))
+    main = _shade(look.colour, rng)
+    accent = _accent(main, look.colour, rng)
+    pen = Pen(
+        image,
+        (x, y),
+        radius,
+        rng,
+        mix(main, scene.lit(main), 0.35),
+        mix(accent, scene.lit(accent), 0.35),
+        is_flipped=kind.can_flip and rng.random() < 0.5,
+        turn=rng.uniform(-1, 1) * _TURN[kind.group],
+        is_ink=scene.is_ink,
+    )
+    kind.draw(pen)
+
+
+def _shade(colour: str | None, rng: Random) -> RGB:
+    """Return a shade of the named colour."""
+    r, g, b = (min(255, max(0, value + rng.randint(-14, 14))) for value in COLOURS[colour or "grey"])
+    return r, g, b
+
+
+def _accent(main: RGB, colour: str | None, rng: Random) -> RGB:
+    """Return a colour for details that stands out from the main one."""
+    names = {"white": ["blue", "red", "green"], "black": ["white", "red", "yellow"]}.get(
+        colour or "", ["white", "white", "yellow", "blue", "red"]
+    )
+    accent = COLOURS[rng.choice([name for name in names if name != colour])]
+    return accent if sum(abs(a - b) for a, b in zip(accent, main, strict=True)) > 150 else light(main, 0.8)
+
+
+def _plain(image: Image.Image, rng: Random) -> Image.Image:
+    return image
+
+
+def _vintage(image: Image.Image, rng: Random) -> Image.Image:
+    """Brown as an old print, darker towards the corners, with grain."""
+    matrix = (0.45, 0.6, 0.15, 6.0, 0.36, 0.53, 0.13, 2.0, 0.26, 0.4, 0.12, 0.0)
+    y, x = np.mgrid[-1 : 1 : image.height * 1j, -1 : 1 : image.width * 1j]
+    shade = 1.06 - 0.28 * np.minimum(1.0, (x**2 + y**2) / 1.6) ** 1.5
+    return _grain(np.asarray(image.convert("RGB", matrix), dtype=np.float64) * shade[..., None], 5, rng)
+
+
+def _mono(image: Image.Image, rng: Random) -> Image.Image:
+    """Black and white, with contrast and grain."""
+    grey = np.asarray(image.convert("L"), dtype=np.float64)
+    return _grain(np.repeat(((grey - 128) * 1.12 + 120)[..., None], 3, axis=2), 4, rng)
+
+
+def _pastel(image: Image.Image, rng: Random) -> Image.Image:
+    """Pale, soft colours."""
+    return Image.blend(ImageEnhance.Color(image).enhance(0.85), Image.new("RGB", image.size, (255, 246, 244)), 0.5)
+
+
+def _grain(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float64]], strength: float, rng: Random) -> Image.Image:
+    noise = np.random.default_rng(rng.getrandbits(32)).normal(0, strength, pixels.shape[:2])
+    return Image.fromarray((pixels + noise[..., None]).clip(0, 255).astype(np.uint8))
+
+
+STYLES: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
+    PLAIN: _plain,
+    "sketch": _plain,  # drawn so: see Pen.is_ink
+    "vintage": _vintage,
+    "mono": _mono,
+    "pastel": _pastel,
+}

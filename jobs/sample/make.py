@@ -1,0 +1,166 @@
+"""Writes the sample catalogue: pictures, tables, and what is known about them, into one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from PIL import Image
+
+from jobs.errors import BadInput
+from jobs.sample import tables
+from jobs.sample.choices import Conversion, Market, make_conversions
+from jobs.sample.drawing import render
+from jobs.sample.faults import COLUMNS, REPAIRABLE, Row, encode, spoil
+from jobs.sample.pixels import Colour, blurhash, main_colours
+from jobs.sample.visitors import make_visits
+from jobs.sample.world import LOG_END, Photo, make_photos
+
+LAST_COMPLETE_DAY: date = (LOG_END - timedelta(days=1)).date()
+DEFAULT_SEED = 20260426
+_FIRST_PART = 0.6  # of the conversions; the others go into a second part file
+_FACTS = "sample.json"
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """How much is generated. The log always covers the same eight weeks."""
+
+    photo_count: int = 2400
+    conversion_count: int = 26_000
+
+
+TINY = SampleSize(photo_count=120, conversion_count=1500)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where one faulty record is: its file, the line it begins on (the header is line 1), and how many lines it has."""
+
+    file: str
+    line: int
+    line_count: int
+    fault: str
+
+
+@dataclass(frozen=True)
+class SampleInfo:
+    """What was written: rows per table (`conversions` with the faulty ones), and every fault put in."""
+
+    last_complete_day: date
+    counts: dict[str, int]
+    faults: tuple[Fault, ...]
+
+    @property
+    def unusable_count(self) -> int:
+        """Number of conversions that cannot be used; the other faults can be repaired."""
+        return sum(fault.fault not in REPAIRABLE for fault in self.faults)
+
+
+def make_sample(folder: Path, size: SampleSize | None = None, seed: int = DEFAULT_SEED) -> SampleInfo:
+    """Generate the sample catalogue into `folder`, which must not exist or be empty; whole or not at all.
+
+    Equal size and seed give equal bytes, whatever the date. Raises `BadInput` if there is something already.
+    """
+    size = size or SampleSize()
+    folder = folder.absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise BadInput(f"{folder} is not empty: give a new folder for the sample, or delete this one first")
+    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        info = _write(unfinished, size, seed)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return info
+
+
+def simulate(size: SampleSize, seed: int) -> tuple[Market, list[Conversion]]:
+    """Return the photos and the log, without any picture or file."""
+    market = Market(make_photos(size.photo_count, seed), seed)
+    return market, make_conversions(market, make_visits(size.conversion_count, seed), seed)
+
+
+def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
+    market, log = simulate(size, seed)
+    photos = market.photos
+    suffixes = [_suffix(photo) for photo in photos]
+    blurhashes, colours = _write_pictures(folder / "photos", photos, suffixes)
+    per_photo = Counter(conversion.photo for conversion in log)
+    downloads = [per_photo[number] for number in range(len(photos))]
+    rows = {
+        "photos": (tables.PHOTOS, tables.photo_rows(photos, suffixes, blurhashes, downloads, seed)),
+        "keywords": (tables.KEYWORDS, tables.keyword_rows(photos, seed)),
+        "collections": (tables.COLLECTIONS, tables.collection_rows(photos, seed)),
+        "colors": (tables.COLORS, tables.color_rows(photos, colours)),
+    }
+    counts = {name: tables.write_table(folder / f"{name}.tsv000", *table) for name, table in rows.items()}
+    submissions = [(photo.submitted_at, photo.photo_id) for photo in photos]
+    records = spoil(tables.conversion_records(log, photos), submissions, seed)
+    cut = int(len(records) * _FIRST_PART)
+    faults: list[Fault] = []
+    for name, part in (("conversions.tsv000", records[:cut]), ("conversions.tsv001", records[cut:])):
+        faults += _write_conversions(folder / name, part)
+    info = SampleInfo(LAST_COMPLETE_DAY, counts | {"conversions": len(records)}, tuple(faults))
+    (folder / _FACTS).write_text(json.dumps(_facts(info, size, seed), indent=1) + "\n", encoding="utf-8")
+    return info
+
+
+def _suffix(photo: Photo) -> str:
+    """A quarter of the pictures are PNG files, the others JPEG."""
+    return ".png" if photo.look.variation % 4 == 0 else ".jpg"
+
+
+def _write_pictures(
+    folder: Path, photos: Sequence[Photo], suffixes: Sequence[str]
+) -> tuple[list[str], list[list[Colour]]]:
+    """Draw and write every picture; return their blurhashes and main colours."""
+    folder.mkdir()
+    blurhashes, colours = [], []
+    for photo, suffix in zip(photos, suffixes, strict=True):
+        image = render(photo.look)
+        _save(image, folder / f"{photo.photo_id}{suffix}")
+        blurhashes.append(blurhash(image))
+        colours.append(main_colours(image))
+    return blurhashes, colours
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    if path.suffix == ".png":
+        image.save(path, optimize=False)
+    else:
+        image.save(path, quality=90)
+
+
+def _write_conversions(path: Path, records: Sequence[Row]) -> list[Fault]:
+    """Write one part file; return where its faults are."""
+    faults, line, chunks = [], 2, [encode(COLUMNS)]
+    for record in records:
+        chunk = record.encode()
+        line_count = chunk.count(b"\n")
+        if record.fault:
+            faults.append(Fault(path.name, line, line_count, record.fault))
+        line += line_count
+        chunks.append(chunk)
+    path.write_bytes(b"".join(chunks))
+    return faults
+
+
+def _facts(info: SampleInfo, size: SampleSize, seed: int) -> dict[str, object]:
+    return {
+        "seed": seed,
+        "photo_count": size.photo_count,
+        "conversion_count": size.conversion_count,
+        "last_complete_day": info.last_complete_day.isoformat(),
+        "rows": info.counts,
+        "fault_counts": dict(sorted(Counter(fault.fault for fault in info.faults).items())),
+        "faults": [[fault.file, fault.line, fault.line_count, fault.fault] for fault in info.faults],
+    }

@@ -1,0 +1,205 @@
+"""The rows of the tables, in the columns of the Unsplash research layout, version 1.4.0."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from jobs.sample.choices import Conversion
+from jobs.sample.countries import PLACES
+from jobs.sample.faults import Row, encode, timestamp
+from jobs.sample.pixels import Colour
+from jobs.sample.words import Label, lexicon
+from jobs.sample.world import LOG_END, Photo
+
+PHOTOS = """
+    photo_id photo_url photo_image_url photo_submitted_at photo_featured photo_width photo_height photo_aspect_ratio
+    photo_description photographer_username photographer_first_name photographer_last_name exif_camera_make
+    exif_camera_model exif_iso exif_aperture_value exif_focal_length exif_exposure_time photo_location_name
+    photo_location_latitude photo_location_longitude photo_location_country photo_location_city stats_views
+    stats_downloads ai_description ai_primary_landmark_name ai_primary_landmark_latitude
+    ai_primary_landmark_longitude ai_primary_landmark_confidence blur_hash
+""".split()  # noqa: SIM905
+KEYWORDS = """
+    photo_id keyword ai_service_1_confidence ai_service_2_confidence suggested_by_user user_suggestion_source
+    suggested_by_ai_service_3 confirmed_by_ai_service_3
+""".split()  # noqa: SIM905
+COLLECTIONS = ["photo_id", "collection_id", "collection_title", "photo_collected_at", "collection_type"]
+COLORS = ["photo_id", "hex", "red", "green", "blue", "keyword", "coverage", "score"]
+
+_SECOND_SERVICE_SINCE = datetime.fromisoformat("2025-10-01T00:00:00+00:00")
+_TOPICS = {
+    ("group", "animal"): "Animals",
+    ("group", "food"): "Food & Drink",
+    ("group", "building"): "Architecture & Interiors",
+    ("group", "vehicle"): "Travel",
+    ("group", "plant"): "Nature",
+    ("style", "mono"): "Black & White",
+    ("style", "vintage"): 'The "Good Old Days"',
+    ("scene", "city"): "Street Photography",
+    ("scene", "beach"): "Summer by the Sea",
+}
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Write one part file with its header; return the number of rows."""
+    lines = [encode(row) for row in rows]
+    path.write_bytes(b"".join([encode(columns), *lines]))
+    return len(lines)
+
+
+def photo_rows(
+    photos: Sequence[Photo], suffixes: Sequence[str], blurhashes: Sequence[str], conversions: Sequence[int], seed: int
+) -> list[list[str]]:
+    """Return the photos table. `conversions` counts those of each photo in the log: the totals include them."""
+    rng = np.random.default_rng([seed, 6])
+    rows = []
+    for photo, suffix, blurhash, count in zip(photos, suffixes, blurhashes, conversions, strict=True):
+        look, name = photo.look, f"{photo.photographer:03d}"
+        age_days = (LOG_END - photo.submitted_at) / timedelta(days=1)
+        downloads = count + int(rng.poisson(0.03 * age_days * np.exp(0.7 * photo.popularity)))
+        title = f'"Untitled", {photo.description}' if rng.random() < 0.01 else photo.description
+        rows.append(
+            [
+                photo.photo_id,
+                f"https://photos.example.invalid/photos/{photo.photo_id}",
+                f"https://images.example.invalid/{photo.photo_id}{suffix}",
+                timestamp(photo.submitted_at),
+                _flag(rng.random() < 0.05 + 0.1 * (photo.popularity > 1)),
+                str(look.width),
+                str(look.height),
+                f"{look.width / look.height:.2f}",
+                "" if rng.random() < 0.1 else title,
+                f"photographer{name}",
+                "Photographer",
+                name,
+                *_exif(rng),
+                *_location(photo, rng),
+                str(downloads * 14 + int(rng.integers(40))),
+                str(downloads),
+                photo.description,
+                *[""] * 4,
+                blurhash,
+            ]
+        )
+    return rows
+
+
+def _exif(rng: np.random.Generator) -> list[str]:
+    if rng.random() < 0.6:
+        return [""] * 6
+    model, iso, aperture, focal, exposure = (
+        str(rng.choice(choice))
+        for choice in (
+            ["P1", "P2", "X"],
+            ["100", "400", "800"],
+            ["1.8", "2.8", "5.6"],
+            ["24.0", "50.0"],
+            ["1/60", "1/250"],
+        )
+    )
+    return ["Pencam", f"Pencam {model}", iso, aperture, focal, exposure]
+
+
+def _location(photo: Photo, rng: np.random.Generator) -> list[str]:
+    place = PLACES.get(dict(photo.hidden).get("place", ""))
+    if place is None or rng.random() < 0.4:
+        return [""] * 5
+    return [f"{place.city}, {place.country}", str(place.latitude), str(place.longitude), place.country, place.city]
+
+
+def keyword_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:
+    """Return the keywords table; which service gave a confidence depends on when the photo came."""
+    rng = np.random.default_rng([seed, 7])
+    rows = []
+    for photo in photos:
+        for keyword in photo.keywords:
+            confidence = "" if keyword.confidence is None else str(keyword.confidence)
+            is_second = photo.submitted_at >= _SECOND_SERVICE_SINCE
+            is_third = keyword.confidence is not None and rng.random() < 0.3
+            rows.append(
+                [
+                    photo.photo_id,
+                    keyword.word,
+                    "" if is_second else confidence,
+                    confidence if is_second else "",
+                    _flag(keyword.suggested_by is not None),
+                    keyword.suggested_by or "",
+                    _flag(is_third),
+                    _flag(is_third and rng.random() < 0.6),
+                ]
+            )
+    return rows
+
+
+def collection_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:
+    """Return the collections table: topics by what is visible, collections of people by what is not."""
+    rng = np.random.default_rng([seed, 8])
+    rows = []
+    for photo in photos:
+        for label in photo.labels:
+            topic = _TOPICS.get(label)
+            if topic and rng.random() < 0.7:
+                identity, title, kind = _code(topic), topic, "topic"
+            elif label[0] in {"place", "occasion", "theme"} and rng.random() < 0.3:
+                identity, title, kind = _collection(label, rng), lexicon()[label]["en"][0].title(), "collection"
+            else:
+                continue
+            collected = photo.submitted_at + (LOG_END - photo.submitted_at) * float(rng.random())
+            rows.append([photo.photo_id, identity, title, timestamp(collected), kind])
+    return rows
+
+
+def _collection(label: Label, rng: np.random.Generator) -> str:
+    """Return the id of one of three people's collections about a label."""
+    number = hashlib.blake2b(repr((label, int(rng.integers(3)))).encode(), digest_size=4).digest()
+    return str(int.from_bytes(number) % 9_000_000 + 1_000_000)
+
+
+def _code(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=8).digest()).decode().rstrip("=")
+
+
+def color_rows(photos: Sequence[Photo], colours: Sequence[Sequence[Colour]]) -> list[list[str]]:
+    """Return the colors table."""
+    return [
+        [
+            photo.photo_id,
+            "{:02X}{:02X}{:02X}".format(*colour.rgb),
+            *map(str, colour.rgb),
+            colour.name,
+            f"{colour.percent:.4f}".rstrip("0").rstrip("."),
+            f"{colour.score:.6f}".rstrip("0").rstrip("."),
+        ]
+        for photo, found in zip(photos, colours, strict=True)
+        for colour in found
+    ]
+
+
+def conversion_records(log: Sequence[Conversion], photos: Sequence[Photo]) -> list[Row]:
+    """Return the records of the conversions table, all of them good."""
+    return [
+        Row(
+            (
+                timestamp(conversion.at),
+                "download",
+                conversion.query,
+                photos[conversion.photo].photo_id,
+                conversion.visitor.visitor_id,
+                conversion.visitor.country,
+                conversion.visitor.device,
+                conversion.orientation,
+                conversion.ordering,
+            )
+        )
+        for conversion in log
+    ]
+
+
+def _flag(value: bool) -> str:
+    return "t" if value else "f"

@@ -1,0 +1,274 @@
+"""The photos of the sample: what each shows, what its photographer knows about it, and the keywords it carries.
+
+Photos are made in the order of their submission, so a photo's number says which photos are older.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from jobs.sample.countries import COUNTRIES, PLACES
+from jobs.sample.drawing import COLOURS, HOURS, KINDS, PATTERNS, PLAIN, SCENES, STYLES, Kind, Look
+from jobs.sample.drawing.kinds import AFLOAT, AIR, ON_TABLE
+from jobs.sample.words import HIDDEN, Label, lexicon, names
+
+LOG_START = datetime(2026, 3, 2, tzinfo=UTC)
+LOG_END = datetime(2026, 4, 27, tzinfo=UTC)
+"""The log is half-open: its last complete day is 2026-04-26."""
+_FIRST_SUBMISSION = datetime(2025, 4, 28, tzinfo=UTC)
+
+_SIZES = ((96, 72, 0.62), (72, 96, 0.2), (96, 96, 0.18))
+_HIDDEN_SHARES = {"place": 0.75, "occasion": 0.4, "season": 0.45, "theme": 0.6, "brand": 0.18}
+_PHRASES = {
+    "beach": "on the beach",
+    "sunset": "at sunset",
+    "city": "in the city",
+    "city_night": "in the city at night",
+    "forest": "in the forest",
+    "desert": "in the desert",
+    "snow": "in the snow",
+    "meadow": "in a meadow",
+    "mountains": "in the mountains",
+    "room": "in a room",
+    "rain": "in the rain",
+    "studio": "on a plain background",
+    "evening": "in the evening",
+    "night": "at night",
+    "sketch": "drawing",
+    "vintage": "vintage photo",
+    "mono": "black and white",
+    "pastel": "pastel colors",
+}
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """One keyword of one photo. `confidence` (0 to 100) is null where only people suggested the word."""
+
+    word: str
+    confidence: float | None
+    suggested_by: str | None
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo: `visible` labels are in the pixels, `hidden` ones only its photographer knows."""
+
+    photo_id: str
+    look: Look
+    visible: tuple[Label, ...]
+    hidden: tuple[Label, ...]
+    submitted_at: datetime
+    photographer: int
+    popularity: float
+    description: str
+    keywords: tuple[Keyword, ...]
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """All labels."""
+        return self.visible + self.hidden
+
+
+def make_photos(count: int, seed: int) -> list[Photo]:
+    """Return `count` photos in the order of submission."""
+    rng = np.random.default_rng([seed, 1])
+    looks = _looks(count, rng)
+    span = (LOG_END - _FIRST_SUBMISSION) / timedelta(microseconds=1)
+    # the density of submissions rises with time, so that every week brings more new photos than the one before
+    moments = np.sort(span * rng.random(count) ** (1 / 1.7)).astype(np.int64)
+    photographers = 12 + count // 20
+    haunts = [rng.choice(len(PLACES), size=rng.integers(1, 4), replace=False) for _ in range(photographers)]
+    photos = []
+    for look, moment in zip(looks, moments.tolist(), strict=True):
+        photographer = int(photographers * rng.random() ** 2)  # a few are much more active
+        hidden = _hidden(look, haunts[photographer], rng)
+        visible = visible_labels(look)
+        photos.append(
+            Photo(
+                photo_id=_photo_id(look, hidden),
+                look=look,
+                visible=visible,
+                hidden=hidden,
+                submitted_at=_FIRST_SUBMISSION + timedelta(microseconds=moment),
+                photographer=photographer,
+                popularity=float(rng.normal()),
+                description=describe(look),
+                keywords=_keywords(visible, hidden, rng),
+            )
+        )
+    if len({photo.photo_id for photo in photos}) < count:
+        raise ValueError(f"two photos of the sample are the same (seed {seed}): take another seed")
+    return photos
+
+
+def visible_labels(look: Look) -> tuple[Label, ...]:
+    """Return what a person sees in the picture: the colour only where the style shows it."""
+    labels: list[Label] = []
+    if look.subject in PATTERNS:
+        labels.append(("pattern", look.subject))
+    elif look.subject in KINDS:
+        kind = KINDS[look.subject]
+        labels += [("kind", kind.name), ("group", kind.group)]
+        if kind.concept != kind.name:
+            labels.append(("concept", kind.concept))
+    if look.scene:
+        labels.append(("scene", look.scene))
+        if look.hour != "day":
+            labels.append(("hour", look.hour))
+    if look.style != PLAIN:
+        labels.append(("style", look.style))
+    if look.colour and look.style not in {"mono", "vintage"}:
+        labels.append(("colour", look.colour))
+    return tuple(labels)
+
+
+def describe(look: Look) -> str:
+    """Return an English description of what is visible, and of nothing else.
+
+    >>> describe(Look("cat", "black", "snow", "night", "plain", 96, 72, 1))
+    'black cat in the snow at night'
+    """
+    labels = dict(visible_labels(look))
+    english = {facet: lexicon()[facet, name]["en"][0] for facet, name in labels.items()}
+    parts = [english.get("colour", "")]
+    if "pattern" in labels:
+        parts.append(f"{english['pattern']} pattern")
+    elif "kind" in labels:
+        parts += [_english_kind(KINDS[look.subject]), _PHRASES[look.scene or ""]]
+    else:
+        parts.append(english["scene"])
+    if "hour" in labels:
+        parts.append(_PHRASES[look.hour])
+    text = " ".join(part for part in parts if part)
+    return f"{text}, {_PHRASES[look.style]}" if "style" in labels else text
+
+
+def _english_kind(kind: Kind) -> str:
+    word = lexicon()["kind", kind.name]["en"][0]
+    if kind.concept == kind.name:
+        return word
+    shared = lexicon()["concept", kind.concept]["en"][0]
+    stands_alone = kind.concept in {"breakfast", "chips", "football", "money"} or kind.name in {"tram", "yellow_taxi"}
+    return word if stands_alone or shared in word else f"{word} {shared}"
+
+
+def _photo_id(look: Look, hidden: Iterable[Label]) -> str:
+    """Return 11 characters of [A-Za-z0-9_-] that depend on nothing but the content."""
+    content = repr((astuple(look), tuple(hidden))).encode()
+    return base64.urlsafe_b64encode(hashlib.blake2b(content, digest_size=8).digest()).decode().rstrip("=")
+
+
+def _looks(count: int, rng: np.random.Generator) -> list[Look]:
+    """Return the looks, shuffled: mostly things in scenes, some scenes alone, some patterns."""
+    patterns, scenes = count * 55 // 1000, count * 75 // 1000
+    subjects = _cycle(list(PATTERNS), patterns) + _cycle(list(SCENES), scenes)
+    subjects += _kinds(count - patterns - scenes, rng)
+    rng.shuffle(subjects)
+    return [_look(subject, rng) for subject in subjects]
+
+
+def _cycle(items: Sequence[str], count: int) -> list[str]:
+    return [items[step % len(items)] for step in range(count)]
+
+
+def _kinds(count: int, rng: np.random.Generator) -> list[str]:
+    """Return `count` kinds: all readings of a word or none, few kinds in a small catalogue, some more frequent."""
+    concepts: dict[str, list[str]] = {"football": []}
+    for kind in KINDS.values():
+        concepts.setdefault(kind.concept, []).append(kind.name)
+    order = ["football", *(str(name) for name in rng.permutation([name for name in concepts if name != "football"]))]
+    chosen: dict[str, float] = {}
+    for concept in order:
+        if len(chosen) + len(concepts[concept]) <= max(4, count / 8):
+            weight = (len(chosen) + 8) ** -0.6 if len(concepts[concept]) == 1 else 0.085
+            chosen |= dict.fromkeys(concepts[concept], weight)
+    share = np.array(list(chosen.values())) / sum(chosen.values())
+    whole = np.maximum(1, np.floor(share * count).astype(int))
+    found = [name for name, times in zip(chosen, whole, strict=True) for _ in range(times)]
+    return (found + _cycle(list(chosen), count))[:count]
+
+
+def _look(subject: str, rng: np.random.Generator) -> Look:
+    width, height, _ = _SIZES[rng.choice(len(_SIZES), p=[share for *_, share in _SIZES])]
+    kind = KINDS.get(subject)
+    scene = None if subject in PATTERNS else subject if kind is None else str(rng.choice(_scenes(kind)))
+    colours = list(COLOURS) if subject in PATTERNS else kind.colours if kind else ()
+    hours = HOURS[scene] if scene else ("day",)
+    return Look(
+        subject=subject,
+        colour=str(rng.choice(colours)) if colours else None,
+        scene=scene,
+        hour=hours[min(len(hours) - 1, int(rng.choice([0, 0, 0, 1, 2])))],
+        style=str(rng.choice(list(STYLES), p=[0.6, 0.1, 0.1, 0.1, 0.1])),
+        width=width,
+        height=height,
+        variation=int(rng.integers(2**40)),
+    )
+
+
+def _scenes(kind: Kind) -> list[str]:
+    """Return the scenes a thing can be in: no ship in a room, no house in a studio."""
+    without: set[str] = set()
+    if kind.stands == AFLOAT:
+        without = {"room", "studio", "desert"}
+    elif kind.stands == AIR or (kind.group in {"plant", "vehicle"} and kind.stands != ON_TABLE):
+        without = {"room"}
+    elif kind.group == "building":
+        without = {"room", "studio"}
+    elif kind.concept in {"mailbox", "flag", "snowman"}:
+        without = {"room"}
+    return [scene for scene in SCENES if scene not in without]
+
+
+def _hidden(look: Look, haunts: np.ndarray, rng: np.random.Generator) -> tuple[Label, ...]:
+    """Draw the labels that the picture does not show; only what it would contradict is left out."""
+    labels = []
+    for facet in HIDDEN:
+        if rng.random() >= _HIDDEN_SHARES[facet]:
+            continue
+        choice = names(facet)
+        if facet == "season":
+            against = {"snow": {"summer", "spring"}, "beach": {"winter"}, "desert": {"winter"}}.get(
+                look.scene or "", set()
+            )
+            choice = [name for name in choice if name not in against]
+        place = list(PLACES)[int(rng.choice(haunts))]
+        labels.append((facet, place if facet == "place" else str(rng.choice(choice))))
+    return tuple(labels)
+
+
+def _keywords(visible: Sequence[Label], hidden: Sequence[Label], rng: np.random.Generator) -> tuple[Keyword, ...]:
+    """Draw the keywords: 8 % of the words missing, a third of the photos in other languages too, some wrong ones."""
+    words: dict[str, Keyword] = {}
+    languages = ["en"]
+    if rng.random() < 1 / 3:
+        others = sorted({country.language for country in COUNTRIES.values()} - {"en"})
+        languages += rng.choice(others, size=rng.integers(1, 3), replace=False).tolist()
+    for language in languages:
+        for label in (*visible, *hidden):
+            for position, word in enumerate(lexicon()[label][language]):
+                if rng.random() < (0.08 if position == 0 else 0.35):
+                    continue
+                words.setdefault(word, _keyword(word, label[0] in HIDDEN, rng))
+    facets = list({label[0] for label in visible} | {"place", "theme"})
+    for _ in range(rng.poisson(0.5)):
+        facet = str(rng.choice(sorted(facets)))
+        word = lexicon()[facet, str(rng.choice(names(facet)))]["en"][0]
+        words.setdefault(word, Keyword(word, round(float(rng.uniform(18, 45)), 10), None))
+    return tuple(words[word] for word in sorted(words))
+
+
+def _keyword(word: str, is_hidden: bool, rng: np.random.Generator) -> Keyword:
+    """A hidden word comes from a person; a visible one mostly from the image service, sometimes from both."""
+    if is_hidden:
+        return Keyword(word, None, "photographer" if rng.random() < 0.9 else "admin")
+    by_person = rng.random() < 0.35
+    confidence = None if by_person and rng.random() < 0.4 else round(float(100 * rng.beta(9, 1.6)), 10)
+    return Keyword(word, confidence, "photographer" if by_person else None)
