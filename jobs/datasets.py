@@ -202,7 +202,10 @@ SEARCH_MODELS = Dataset(
 """Files: <arm>/** for every arm, zero_shot included. Facts: arms {arm: {model_digest, ...}}, challenger."""
 
 CHAMPION = Dataset("champion", "models")
-"""Files: champion.json and, if there is a champion, champion/** (a SearchModel folder). Facts: version or None."""
+"""Files: champion.json and, if there is a champion, champion/** (a SearchModel folder).
+
+Facts: version, None without a champion; with one also model_name, model_digest, arm, trained_until, run_date.
+"""
 
 PHOTO_EMBEDDINGS = Dataset(
     "photo_embeddings",
@@ -221,7 +224,7 @@ QUERY_EMBEDDINGS = Dataset(
 )
 
 REGISTRATION = Dataset("registration", "models")
-"""Files: registration.json. Facts: model_name, version, mlflow_run_id, model_digest."""
+"""Files: registration.json. Facts: model_name, version, arm, model_digest, mlflow_run_id, tracking_uri, run_page."""
 
 PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
 """Files: index/shard-NNNN.faiss, index/index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""

@@ -1,0 +1,70 @@
+"""The check of a registered version: loaded back through MLflow it embeds as the model in the lake does."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from PIL import Image
+
+from jobs import tracking
+from jobs.context import RunContext
+from jobs.errors import NightlensError
+from jobs.lake import Manifest
+from models.images import decode_image
+from models.search.model import SearchModel
+
+TOLERANCE = 1e-6
+
+
+def check_version(ctx: RunContext, splits: Manifest, version: tracking.Version, model: SearchModel) -> float:
+    """Embed a few queries and pictures by the registered version and by `model`; return the largest difference.
+
+    Raises `NightlensError` if it is more than `TOLERANCE`.
+    """
+    table = _probes(ctx, splits)
+    registered = tracking.load_version(ctx.settings, version)(table)
+    difference = float(np.abs(registered - _embed(model, table)).max())
+    if not difference <= TOLERANCE:
+        raise NightlensError(
+            f"{version.uri} loaded through MLflow embeds differently from the model in the lake (by {difference:g}, "
+            f"allowed {TOLERANCE:g}). The alias was not moved. Delete that version in MLflow and rerun the stage."
+        )
+    return difference
+
+
+def _probes(ctx: RunContext, splits: Manifest) -> pd.DataFrame:
+    """Return eight queries of the validation window and four made-up pictures with keywords of the catalogue."""
+    queries = ctx.lake.read_table(splits, "validation", ["query", "country"]).unique().sort("query", "country").head(8)
+    keywords = ctx.lake.read_table(splits, "photo_keywords", ["keyword", "confidence"]).sort("keyword").head(4)
+    noise = np.random.default_rng(ctx.seed)
+    images = []
+    for width, height in ((96, 96), (200, 120), (64, 300), (31, 17)):
+        file = io.BytesIO()
+        Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(file, "PNG")
+        images.append(file.getvalue())
+    no_query, no_image = [None] * len(images), [None] * len(queries)
+    columns: dict[str, list[Any]] = {
+        "query": [*queries["query"], *no_query],
+        "country": [*queries["country"], *no_query],
+        "image": [*no_image, *images],
+        "keywords": [*no_image, *[keywords.to_dicts()] * len(images)],
+    }
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _embed(model: SearchModel, table: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Embed the probes without MLflow: queries first, then pictures, as they stand in the table."""
+    queries, photos = table[table["image"].isna()], table[table["image"].notna()]
+    pairs = zip(queries["query"], queries["country"], strict=True)
+    texts = [model.query_text(query, country or "") for query, country in pairs]
+    pixels_BCHW = torch.stack([model.preprocess(decode_image(data)) for data in photos["image"]])
+    keywords = [[(entry["keyword"], entry["confidence"]) for entry in entries] for entries in photos["keywords"]]
+    with torch.inference_mode():
+        photo_BD = model.compose_photos(model.encode_images(pixels_BCHW), keywords)
+        vectors: npt.NDArray[np.float32] = torch.cat([model.encode_queries(texts), photo_BD]).numpy()
+    return vectors

@@ -1,0 +1,364 @@
+"""MLflow: the night's run, the registered model, its versions and aliases. The only module that imports mlflow.
+
+Names, for a catalogue `sample`: experiment and registered model are both `nightlens-sample`. Alias `challenger`
+is the last night's model; `champion` is the one that is live and moves by `nightlens promote` alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # a model needs a few packages, not this project's lock file
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 seconds instead of 4 minutes
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema, TensorSpec
+
+from jobs.errors import BadInput, NightlensError
+from jobs.settings import PROJECT_ROOT, Settings
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+_LOADER = "models.serving"
+_REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "open-clip-torch",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "safetensors",
+    "sentencepiece",
+    "torch",
+    "torchvision",
+    "transformers",
+)
+_METRICS_AT_ONCE = 1000
+_PARAMS_AT_ONCE = 100
+
+for _name in ("alembic", "mlflow"):  # a hundred lines of migrations say nothing to the reader of a night's log
+    logging.getLogger(_name).setLevel(logging.WARNING)
+logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # warns that no pip is installed beside uv
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    number: int
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def uri(self) -> str:
+        """What MLflow calls it."""
+        return f"models:/{self.name}/{self.number}"
+
+
+@dataclass(frozen=True)
+class NightRecord:
+    """What is kept of a night. `key` finds its run again; `curves` are (name, step, value).
+
+    `inputs` are (dataset, digest, lake reference).
+    """
+
+    title: str
+    description: str
+    key: Mapping[str, str]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: list[tuple[str, int, float]] = field(repr=False)
+    inputs: list[tuple[str, str, str]]
+    recorded_at: datetime
+
+
+def model_name(catalogue: str) -> str:
+    """Return the name of a catalogue's experiment and registered model."""
+    return f"nightlens-{catalogue}"
+
+
+# -- the connection --------------------------------------------------------------------------------------
+
+
+def ensure_database(settings: Settings) -> None:
+    """Make the tracking database if there is none, one process at a time; `NightlensError` if MLflow fails.
+
+    Two processes that first touch a new SQLite database at once would leave it broken for good.
+    """
+    uri = settings.tracking_uri
+    with _alone(settings):
+        try:
+            if uri.startswith("sqlite:///"):
+                Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            _use(uri).search_experiments(max_results=1)
+        except Exception as error:  # MLflow passes on the errors of whichever database or HTTP library it uses
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise NightlensError(
+                f"MLflow at {public_uri(settings)} cannot be used: {reason}. "
+                f"Check that the server runs (`make up`) or the database can be written, and NIGHTLENS_TRACKING_URI."
+            ) from error
+
+
+def public_uri(settings: Settings) -> str:
+    """Return the tracking URI without user and password."""
+    parts = urlsplit(settings.tracking_uri)
+    if parts.password is None and parts.username is None:
+        return settings.tracking_uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Let one process of this state folder at a time into the block."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.state_dir / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _use(uri: str) -> mlflow.MlflowClient:
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return mlflow.MlflowClient(uri, uri)
+
+
+def _client(settings: Settings) -> mlflow.MlflowClient:
+    ensure_database(settings)
+    return _use(settings.tracking_uri)
+
+
+# -- the run of a night ----------------------------------------------------------------------------------
+
+
+def log_night(settings: Settings, catalogue: str, record: NightRecord) -> str:
+    """Write a night's parameters, curves, metrics and inputs to its run and return the run's id.
+
+    The run with the tags of `record.key` is taken up again if there is one, so a repeated call adds nothing.
+    """
+    client = _client(settings)
+    with _alone(settings):
+        run_id = _find_or_start(client, settings, catalogue, record)
+    at = round(record.recorded_at.timestamp() * 1000)
+    metrics = [Metric(_metric_name(name), value, at, 0) for name, value in record.metrics.items()]
+    metrics += [Metric(_metric_name(name), value, at, step) for name, step, value in record.curves]
+    for start in range(0, len(metrics), _METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_AT_ONCE])
+    params = [Param(name, value) for name, value in record.params.items()]
+    for start in range(0, len(params), _PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=params[start : start + _PARAMS_AT_ONCE])
+    tags = {**record.tags, "mlflow.note.content": record.description}
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    inputs = [Dataset(name, digest[:32], "lake", reference) for name, digest, reference in record.inputs]
+    client.log_inputs(run_id, [DatasetInput(dataset) for dataset in inputs])
+    return run_id
+
+
+def finish_run(settings: Settings, run_id: str) -> None:
+    """Mark a run as finished."""
+    _client(settings).set_terminated(run_id)
+
+
+def run_page(settings: Settings, run_id: str) -> str:
+    """Return where a run is shown: a link if MLflow is a server, else its place below any server's address."""
+    experiment_id = _client(settings).get_run(run_id).info.experiment_id
+    page = f"#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{public_uri(settings)}/{page}" if settings.tracking_uri.startswith("http") else f"/{page}"
+
+
+def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Add test metrics to the run of a registration (the facts of that dataset) and its hit rate to the version.
+
+    Metrics are named `<arm>/<metric>_at_<k>`. `<the registered arm>/hit_rate_at_10` must be among them; it
+    becomes the version's tag `hit_rate_at_10`.
+    """
+    headline = f"{registration['arm']}/hit_rate_at_10"
+    if headline not in metrics:
+        raise BadInput(f"no metric {headline!r} to log for {registration['model_name']}; there are {sorted(metrics)}")
+    client = _client(settings)
+    run: Run = client.get_run(registration["mlflow_run_id"])
+    at = run.info.start_time  # so that the same metrics logged twice are one point, not two
+    client.log_batch(run.info.run_id, metrics=[Metric(f"test/{key}", value, at, 0) for key, value in metrics.items()])
+    name, number = registration["model_name"], str(registration["version"])
+    client.set_model_version_tag(name, number, "hit_rate_at_10", f"{metrics[headline]:.4f}")
+
+
+def log_report(settings: Settings, registration: Mapping[str, Any], report: Path | str) -> None:
+    """Add the night's report, a file or the HTML itself, to the run of a registration as report/report.html."""
+    html = report.read_text(encoding="utf-8") if isinstance(report, Path) else report
+    _client(settings).log_text(registration["mlflow_run_id"], html, "report/report.html")
+
+
+def _metric_name(name: str) -> str:
+    """Return a name MLflow takes: it refuses hit_rate@10."""
+    return name.replace("@", "_at_")
+
+
+def _find_or_start(client: mlflow.MlflowClient, settings: Settings, catalogue: str, record: NightRecord) -> str:
+    experiment_id = _experiment(client, settings, catalogue)
+    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in record.key.items())
+    found = client.search_runs([experiment_id], wanted, max_results=1, order_by=["attributes.start_time"])
+    if found:
+        run_id: str = found[0].info.run_id
+        return run_id
+    run = client.create_run(experiment_id, run_name=record.title, tags=dict(record.key))
+    return str(run.info.run_id)
+
+
+def _experiment(client: mlflow.MlflowClient, settings: Settings, catalogue: str) -> str:
+    name = model_name(catalogue)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        is_server = settings.tracking_uri.startswith("http")  # a server knows where its artifacts belong
+        place = None if is_server else f"{settings.artifact_uri.rstrip('/')}/{catalogue}"
+        return str(client.create_experiment(name, artifact_location=place))
+    if experiment.lifecycle_stage == "deleted":
+        raise NightlensError(f"experiment {name!r} was deleted in MLflow at {public_uri(settings)}: restore it there")
+    return str(experiment.experiment_id)
+
+
+# -- the registry ----------------------------------------------------------------------------------------
+
+
+def register_version(
+    settings: Settings, catalogue: str, run_id: str, folder: Path, dim: int, tags: Mapping[str, str], card: str
+) -> Version:
+    """Register the model saved in `folder` with tags and card, or return the version of this digest there is.
+
+    Tags must hold `model_digest`. The version is made of the files of `folder` and the package `models`; nothing
+    is pickled. `dim` is the length of the vectors it returns.
+    """
+    client = _client(settings)
+    name = model_name(catalogue)
+    known = [v for v in versions(settings, catalogue) if v.tags.get("model_digest") == tags["model_digest"]]
+    if known:
+        number = known[0].number
+    else:
+        _ensure_model(client, name, catalogue)
+        _drop_unregistered(client, run_id)
+        with mlflow.start_run(run_id=run_id), _own_code_first():
+            logged = mlflow.pyfunc.log_model(
+                name="search_model",
+                loader_module=_LOADER,
+                data_path=str(folder),
+                code_paths=[str(PROJECT_ROOT / "models")],
+                signature=_signature(dim),
+                input_example=pd.DataFrame({"query": ["cat", "sunset"], "country": ["GB", ""]}),
+                pip_requirements=[f"{package}=={installed_version(package)}" for package in _REQUIREMENTS],
+                tags=dict(tags),
+            )
+        made = client.create_model_version(name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id)
+        number = int(made.version)
+    client.update_model_version(name, str(number), card)
+    return _version(client.get_model_version(name, str(number)))
+
+
+def versions(settings: Settings, catalogue: str) -> list[Version]:
+    """Return the registered versions of a catalogue's model, oldest first."""
+    found = _client(settings).search_model_versions(f"name = '{model_name(catalogue)}'", max_results=10_000)
+    return sorted((_version(entry) for entry in found), key=lambda version: version.number)
+
+
+def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | None:
+    """Return the version an alias points to, or None if there is no such alias or no model yet."""
+    client = _client(settings)
+    models = client.search_registered_models(f"name = '{model_name(catalogue)}'")
+    if not models or alias not in models[0].aliases:
+        return None
+    return _version(client.get_model_version(model_name(catalogue), str(models[0].aliases[alias])))
+
+
+def set_alias(settings: Settings, version: Version, alias: str) -> None:
+    """Point an alias to a version."""
+    _client(settings).set_registered_model_alias(version.name, alias, str(version.number))
+
+
+def set_tag(settings: Settings, version: Version, name: str, value: str) -> None:
+    """Set one tag of a version."""
+    _client(settings).set_model_version_tag(version.name, str(version.number), name, value)
+
+
+def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame], npt.NDArray[np.float32]]:
+    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`)."""
+    _client(settings)
+    with _own_code_first():
+        predict: Callable[[pd.DataFrame], npt.NDArray[np.float32]] = mlflow.pyfunc.load_model(version.uri).predict
+    return predict
+
+
+def download_model(settings: Settings, version: Version, folder: Path) -> None:
+    """Copy the files that were registered as a version into `folder`, which must exist."""
+    _client(settings)
+    with tempfile.TemporaryDirectory(prefix="nightlens-") as temporary:
+        whole = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=temporary))
+        saved = whole / Model.load(str(whole)).flavors["python_function"]["data"]
+        for path in sorted(saved.rglob("*")):
+            if path.is_file():
+                target = folder / path.relative_to(saved)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+
+
+@contextmanager
+def _own_code_first() -> Iterator[None]:
+    """Undo that MLflow puts the code which a version carries before this project's own when it loads one."""
+    path = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+
+
+def _ensure_model(client: mlflow.MlflowClient, name: str, catalogue: str) -> None:
+    if client.search_registered_models(f"name = '{name}'"):
+        return
+    lines = [
+        f"Search models of the catalogue `{catalogue}`: one version for every new model.",
+        "",
+        f"- **{CHALLENGER}** is the model of the last night.",
+        f"- **{CHAMPION}** is the model that is live. It moves by an explicit act alone: "
+        f"`nightlens promote --catalogue {catalogue} --version N`.",
+    ]
+    client.create_registered_model(name, description="\n".join(lines))
+
+
+def _drop_unregistered(client: mlflow.MlflowClient, run_id: str) -> None:
+    """Remove what a call that was cut off between logging and registering left in its run."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
+        client.delete_logged_model(model.model_id)
+
+
+def _version(entry: Any) -> Version:
+    return Version(entry.name, int(entry.version), entry.run_id, dict(entry.tags))
+
+
+def _signature(dim: int) -> ModelSignature:
+    keyword = Object([Property("keyword", DataType.string), Property("confidence", DataType.double)])
+    columns: dict[str, DataType | Array] = {
+        "query": DataType.string,
+        "country": DataType.string,
+        "image": DataType.binary,
+        "keywords": Array(keyword),
+    }
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(kind, name, required=False) for name, kind in columns.items()]
+    return ModelSignature(Schema(inputs), Schema([TensorSpec(np.dtype("float32"), (-1, dim))]))

@@ -1,0 +1,78 @@
+"""A search model behind one function that takes a table: what a model registry loads and serves.
+
+The registry names this module as the loader of a model version and carries the `models` package along with
+the weights, so a version is loaded without this project installed. B rows, D embedding dimension.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.images import ImageError, decode_image
+from models.search.model import SearchModel
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+QUERY, COUNTRY, IMAGE, KEYWORDS = "query", "country", "image", "keywords"
+_BATCH = 256
+
+
+class Embedder:
+    """Embeds queries and photos, one per row."""
+
+    def __init__(self, model: SearchModel) -> None:
+        self.model = model
+
+    def predict(self, frame: DataFrame) -> npt.NDArray[np.float32]:
+        """Return unit vectors, float32 [B, D], one per row of `frame`; score a query and a photo by dot product.
+
+        A row is either a query (`query`, text, and perhaps `country`, ISO 3166 code) or a photo (`image`, the
+        bytes of a picture file, and perhaps `keywords`, a list of {"keyword": text, "confidence": 0..1}). Absent
+        columns and empty cells are the same. Raises `ValueError` naming the row that is neither, both, or
+        not a picture.
+        """
+        queries, countries, images, keywords = (_cells(frame, name) for name in (QUERY, COUNTRY, IMAGE, KEYWORDS))
+        for row, (query, image) in enumerate(zip(queries, images, strict=True)):
+            if (query is None) == (image is None):
+                raise ValueError(f"row {row}: give either a query or an image")
+        vectors_BD = np.empty((len(frame), self.model.dim), dtype=np.float32)
+        query_rows = [row for row, query in enumerate(queries) if query is not None]
+        image_rows = [row for row, image in enumerate(images) if image is not None]
+        with torch.inference_mode():
+            for rows in _batches(query_rows):
+                texts = [self.model.query_text(queries[row], countries[row] or "") for row in rows]
+                vectors_BD[rows] = self.model.encode_queries(texts).numpy()
+            for rows in _batches(image_rows):
+                pixels_BCHW = torch.stack([self._pixels(row, images[row]) for row in rows])
+                named = [[(entry["keyword"], entry["confidence"]) for entry in keywords[row] or ()] for row in rows]
+                vectors_BD[rows] = self.model.compose_photos(self.model.encode_images(pixels_BCHW), named).numpy()
+        return vectors_BD
+
+    def _pixels(self, row: int, data: bytes) -> torch.Tensor:
+        try:
+            return self.model.preprocess(decode_image(data))
+        except ImageError as error:
+            raise ValueError(f"row {row}: the image cannot be used: {error}") from error
+
+
+def _load_pyfunc(folder: str) -> Embedder:
+    """Return the embedder of the model saved in `folder`; the name is the one the registry looks for."""
+    return Embedder(SearchModel.load(Path(folder)))
+
+
+def _cells(frame: DataFrame, name: str) -> list[Any]:
+    """Return a column as a list, None for each empty cell or if there is no such column."""
+    if name not in frame.columns:
+        return [None] * len(frame)
+    column = frame[name]
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def _batches(rows: list[int]) -> list[list[int]]:
+    return [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]

@@ -1,0 +1,31 @@
+"""Fixtures of the stages: MLflow databases that need not be made from nothing for every test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobs.context import RunContext
+from jobs.settings import Settings
+from tests.conftest import make_settings
+
+
+@pytest.fixture(scope="session")
+def new_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow with nothing in it, made once: that takes seconds."""
+    from jobs.tracking import ensure_database
+
+    state = tmp_path_factory.mktemp("mlflow")
+    ensure_database(make_settings(state))
+    return state / "mlflow.db"
+
+
+@pytest.fixture
+def tracked(new_mlflow_database: Path, settings: Settings, make_context: Callable[..., RunContext]) -> RunContext:
+    """A context whose MLflow database is there and empty; `make_context` gives others of the same."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    shutil.copy(new_mlflow_database, settings.state_dir / "mlflow.db")
+    return make_context()

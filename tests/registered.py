@@ -1,0 +1,84 @@
+"""Fabricated nights up to `train_search`, for the stages that register, snapshot and promote models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import polars as pl
+
+from jobs.context import RunContext
+from jobs.datasets import BASE_MODEL, SEARCH_MODELS, SPLITS
+from jobs.lake import Manifest
+from jobs.params import FULL, ZERO_SHOT, SplitTemporalParams, TrainBaseParams, TrainSearchParams
+from models.search.keywords import KeywordVocabulary
+from models.search.model import SearchModel, build_tiny_model
+
+SIZES: dict[str, Any] = {
+    "image_size": 32,
+    "vision_width": 32,
+    "vision_layers": 1,
+    "text_width": 32,
+    "text_layers": 1,
+    "embed_dim": 24,
+}
+HIT_RATE = "validation_hit_rate@10"
+
+
+@cache
+def make_model(arm: str, seed: int = 0) -> SearchModel:
+    """Return a model with random weights, of the kind the arm calls for."""
+    if arm == ZERO_SHOT:
+        return build_tiny_model(seed=seed, **SIZES)
+    model = build_tiny_model(seed=seed, uses_country=True, vocabulary=KeywordVocabulary(("cat", "sea"), 4), **SIZES)
+    assert model.keyword_encoder is not None
+    model.keyword_encoder.bag.weight.data.fill_(0.5)
+    return model
+
+
+def commit_night(context: RunContext, seed: int = 0) -> Manifest:
+    """Commit splits, base and search models; equal seeds give equal models on every night."""
+    splits = _commit_splits(context)
+    base = context.begin(BASE_MODEL, TrainBaseParams(), {"splits": splits}, {"seed": str(seed)})
+    with base.local_folder(ZERO_SHOT) as folder:
+        make_model(ZERO_SHOT, seed).save(folder)
+    base.write_table("curves", _curves(ZERO_SHOT, {"loss": [3.0, 2.0]}))
+    base_model = base.commit({"trained_until": splits.facts["train_end"]})
+    staged = context.begin(SEARCH_MODELS, TrainSearchParams(), {"base_model": base_model})
+    staged.link_files(base_model, ZERO_SHOT)
+    with staged.local_folder(FULL) as folder:
+        make_model(FULL, seed).save(folder)
+    curves = [_curves(ZERO_SHOT, {HIT_RATE: [0.1]}), _curves(FULL, {"loss": [1.5, 1.0, 0.5], HIT_RATE: [0.2, 0.4]})]
+    staged.write_table("curves", pl.concat(curves))
+    arms = {
+        ZERO_SHOT: {"model_digest": make_model(ZERO_SHOT, seed).digest, "best_validation_hit_rate": 0.1},
+        FULL: {"model_digest": make_model(FULL, seed).digest, "best_validation_hit_rate": 0.4, "steps": 120},
+    }
+    return staged.commit({"arms": arms, "challenger": FULL, "trained_until": splits.facts["train_end"]})
+
+
+def _commit_splits(context: RunContext) -> Manifest:
+    staged = context.begin(SPLITS, SplitTemporalParams(), {})
+    if staged.manifest is not None:
+        return staged.manifest
+    for window, query, country in (("train", "cat", "GB"), ("validation", "sea", "DE"), ("test", "dog", None)):
+        row = {"visitor_id": "v", "query": query, "country": country, "photo_id": "p0", "conversion_count": 1}
+        rows = pl.DataFrame([row], schema_overrides={"country": pl.String})
+        staged.write_table(window, rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC)))
+    photo = {"photo_id": "p0", "description": "a cat", "photographer": "n", "is_in_train": True}
+    photos = pl.DataFrame([photo]).with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))
+    staged.write_table("photos", photos)
+    staged.write_table("photo_keywords", pl.DataFrame({"photo_id": ["p0"], "keyword": ["cat"], "confidence": [0.7]}))
+    bounds = {
+        "train_start": "2024-12-19T00:00:00+00:00",
+        "train_end": "2025-12-19T00:00:00+00:00",
+        "validation_end": "2025-12-22T00:00:00+00:00",
+        "test_end": "2025-12-29T00:00:00+00:00",
+    }
+    return staged.commit(bounds)
+
+
+def _curves(arm: str, series: dict[str, list[float]]) -> pl.DataFrame:
+    rows = [(arm, 10 * place, name, value) for name, values in series.items() for place, value in enumerate(values)]
+    return pl.DataFrame(rows, schema=["arm", "step", "name", "value"], orient="row")
