@@ -1,0 +1,87 @@
+"""Stage `publish_report`: the night as one HTML page, kept in the lake, in MLflow, and published for people.
+
+Published are `<report_dir>/<catalogue>/<run_date>.html`, the Data Docs in a folder beside it, and `latest.html`, a
+copy of the newest night. A rerun of a committed night puts back what is missing or was changed there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from pathlib import Path
+
+import polars as pl
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.lake import Manifest
+from jobs.params import PublishReportParams
+from jobs.report.night import Night
+from jobs.report.quality import data_docs_folder
+
+log = logging.getLogger("nightlens.publish_report")
+
+REPORT_FILE = "report.html"
+_PUBLISHED = re.compile(r"\d{4}-\d{2}-\d{2}\.html")
+
+
+def run(ctx: RunContext, params: PublishReportParams) -> Manifest:
+    """Render, log and commit the night's report, then publish it."""
+    night = Night.read(ctx)
+    staged = ctx.begin(datasets.REPORT, params, night.manifests, night.source_digests)
+    manifest = staged.manifest
+    if manifest is None:
+        from jobs.report.render import build_report, render
+
+        report = build_report(night)
+        html = render(report)
+        staged.write_file(REPORT_FILE, html.encode())
+        _log_to_mlflow(night, html)  # before the commit, so that a rerun after a failure tries again
+        manifest = staged.commit({"outcome": report.verdict.outcome, "headline": report.verdict.headline})
+    log.info("report: %s", publish(ctx, manifest, night.manifest(datasets.VALIDATED)))
+    return manifest
+
+
+def _log_to_mlflow(night: Night, html: str) -> None:
+    from jobs import tracking
+
+    registration = night.manifest(datasets.REGISTRATION).facts
+    whole = night.table(datasets.EVALUATION, "metrics").filter(pl.col("segment_kind") == "all")
+    values = whole.select("arm", "metric", "k", "value").iter_rows()
+    metrics = {f"{arm}/{metric}_at_{k}": value for arm, metric, k, value in values}
+    tracking.log_evaluation(night.ctx.settings, registration, metrics)
+    tracking.log_report(night.ctx.settings, registration, html)
+
+
+def publish(ctx: RunContext, report: Manifest, validated: Manifest) -> Path:
+    """Bring the published copies of a night up to date and return the page's path; what is equal is not touched."""
+    folder = ctx.settings.report_dir / ctx.catalogue
+    page = folder / f"{ctx.run_date.isoformat()}.html"
+    html = ctx.lake.read_file(report, REPORT_FILE)
+    with ctx.lake.local_folder(validated, "data_docs") as docs:
+        _mirror(docs, folder / data_docs_folder(ctx.run_date.isoformat()))
+    _write(page, html)
+    if page.name == max(path.name for path in folder.iterdir() if _PUBLISHED.fullmatch(path.name)):
+        _write(folder / "latest.html", html)
+    return page
+
+
+def _mirror(source: Path, target: Path) -> None:
+    """Make the files below `target` those below `source`."""
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for name in sorted(wanted):
+        _write(target / name, (source / name).read_bytes())
+    for path in [path for path in target.rglob("*") if path.is_file()]:
+        if path.relative_to(target) not in wanted:
+            path.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, unless it is the same already."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    fresh.write_bytes(data)
+    fresh.replace(path)

@@ -1,0 +1,151 @@
+"""The contact sheet: what a few searches show, arm beside arm, with the photo that was really chosen."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import fsspec
+import polars as pl
+from PIL import Image
+
+from jobs import datasets
+from jobs.errors import MissingInput
+from jobs.params import CHAMPION_ARM, ZERO_SHOT
+from jobs.report import formats
+from jobs.report.arms import Arm, in_order
+from jobs.report.night import Night
+from models.images import ImageError, decode_image
+
+SIDE = 128
+"""Longest side of a thumbnail in pixels: sharp at the size shown on a screen of double density."""
+JPEG_QUALITY = 78
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it is shown. `src` is a data URI, or None where there is no usable image: `missing` says why."""
+
+    photo_id: str
+    alt: str
+    credit: str
+    src: str | None
+    missing: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo at its place in a ranking."""
+
+    position: int
+    photo: Photo
+    is_converted: bool
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one arm shows for a search, and in words where the chosen photo came."""
+
+    arm: Arm
+    is_challenger: bool
+    hits: tuple[Hit, ...]
+    found: str
+
+    @property
+    def is_found(self) -> bool:
+        return any(hit.is_converted for hit in self.hits)
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search of the contact sheet."""
+
+    query: str
+    country: str
+    converted: Photo
+    rankings: tuple[Ranking, ...]
+
+
+def contact_sheet(night: Night, challenger: str) -> list[Search]:
+    """Return the searches in the order the evaluation chose them, the challenger's ranking first."""
+    sheet = night.table(datasets.EVALUATION, "contact_sheet")
+    photos = _photos(night, {*sheet["photo_id"], *sheet["converted_photo_id"]})
+    ranks = _ranks(night, sheet)
+    corpus_size = int(night.fact(datasets.EVALUATION, "corpus_photo_count"))
+    arms = sorted(in_order(sheet["arm"].unique()), key=lambda one: _column_order(one, challenger))
+    searches = []
+    for (query, country, converted), rows in sheet.group_by(
+        "query", "country", "converted_photo_id", maintain_order=True
+    ):
+        rankings = []
+        for one in arms:
+            found = rows.filter(pl.col("arm") == one.key).sort("position")
+            hits = tuple(Hit(p, photos[i], i == converted) for p, i in found.select("position", "photo_id").iter_rows())
+            rank = ranks[str(query), str(country), str(converted), one.key]
+            rankings.append(Ranking(one, one.key == challenger, hits, _found(rank, len(hits), corpus_size)))
+        searches.append(Search(str(query), str(country), photos[str(converted)], tuple(rankings)))
+    return searches
+
+
+def _column_order(one: Arm, challenger: str) -> int:
+    first = (challenger, CHAMPION_ARM, ZERO_SHOT)
+    return first.index(one.key) if one.key in first else len(first)
+
+
+def _found(rank: int, shown: int, corpus_size: int) -> str:
+    if rank <= shown:
+        return f"chosen photo at place {rank}"
+    return f"chosen photo not among these: place {formats.count(rank)} of {formats.count(corpus_size)}"
+
+
+def _ranks(night: Night, sheet: pl.DataFrame) -> dict[tuple[str, str, str, str], int]:
+    """Return the rank of the converted photo by (query, country, photo, arm), of the first such search."""
+    wanted = sheet.select("query", "country", pl.col("converted_photo_id").alias("photo_id"), "arm").unique()
+    queries = night.table(datasets.EVALUATION, "queries", ["query_id", "query", "country", "photo_id"])
+    ranks = night.table(datasets.EVALUATION, "ranks", ["query_id", "arm", "rank"])
+    found = wanted.join(queries, on=["query", "country", "photo_id"]).join(ranks, on=["query_id", "arm"])
+    first = found.group_by("query", "country", "photo_id", "arm").agg(pl.col("rank").sort_by("query_id").first())
+    if first.height < wanted.height:
+        raise MissingInput(
+            f"{night.manifest(datasets.EVALUATION).reference}: {wanted.height - first.height} rankings of the contact "
+            "sheet have no rank in the table ranks. Run the stage evaluate again."
+        )
+    return {(query, country, photo, one): rank for query, country, photo, one, rank in first.iter_rows()}
+
+
+def _photos(night: Night, photo_ids: Iterable[str]) -> dict[str, Photo]:
+    """Return every photo with its thumbnail and words."""
+    wanted = pl.DataFrame({"photo_id": sorted(set(photo_ids))})
+    known = night.table(datasets.SPLITS, "photos", ["photo_id", "description", "photographer"])
+    images = night.table(datasets.IMAGES, "images", ["photo_id", "status", "reason", "uri"])
+    photos = {}
+    joined = wanted.join(known, on="photo_id", how="left").join(images, on="photo_id", how="left")
+    for row in joined.iter_rows(named=True):
+        src, missing = _thumbnail(row["uri"], row["reason"] or row["status"])
+        photos[row["photo_id"]] = Photo(
+            photo_id=row["photo_id"],
+            alt=row["description"] or f"photo {row['photo_id']}, no description",
+            credit=row["photographer"] or "",
+            src=src,
+            missing=missing,
+        )
+    return photos
+
+
+def _thumbnail(uri: str | None, reason: str | None) -> tuple[str | None, str]:
+    """Return a data URI, or None and the reason where the photo has no usable image."""
+    if uri is None:
+        return None, reason or "no image"
+    try:
+        with fsspec.open(uri, "rb") as file:
+            image = decode_image(file.read())
+    except FileNotFoundError as error:
+        raise MissingInput(f"the image {uri} is gone. Put it back, or run the stage fetch_images again.") from error
+    except ImageError as error:
+        return None, error.reason
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), ""

@@ -1,0 +1,91 @@
+"""What the report is made from: every dataset the night has committed, and the evaluations of the nights before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.datasets import Dataset
+from jobs.errors import MissingInput
+from jobs.lake import Manifest, fingerprint
+
+INPUTS: dict[str, Dataset] = {
+    "validate_logs": datasets.VALIDATED,
+    "fetch_images": datasets.IMAGES,
+    "split_temporal": datasets.SPLITS,
+    "audit_leaks": datasets.LEAK_AUDIT,
+    "snapshot_champion": datasets.CHAMPION,
+    "train_base": datasets.BASE_MODEL,
+    "train_search": datasets.SEARCH_MODELS,
+    "register_model": datasets.REGISTRATION,
+    "embed_photos": datasets.PHOTO_EMBEDDINGS,
+    "embed_queries": datasets.QUERY_EMBEDDINGS,
+    "build_index": datasets.PHOTO_INDEX,
+    "evaluate": datasets.EVALUATION,
+}
+"""Stage to dataset, in the order of a night."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """The inputs of one report. `manifests` is by dataset name, `earlier` the evaluations of the nights before."""
+
+    ctx: RunContext
+    manifests: dict[str, Manifest]
+    earlier: tuple[Manifest, ...]
+    reported_dates: frozenset[str]
+
+    @classmethod
+    def read(cls, ctx: RunContext) -> Night:
+        """Read the manifests; `MissingInput` names the first stage that has committed nothing for this night."""
+        today = ctx.run_date.isoformat()
+        return cls(
+            ctx=ctx,
+            manifests={dataset.name: ctx.read(dataset) for dataset in INPUTS.values()},
+            earlier=tuple(m for m in ctx.lake.history(datasets.EVALUATION) if m.partition["run_date"] < today),
+            reported_dates=frozenset(m.partition["run_date"] for m in ctx.lake.history(datasets.REPORT)),
+        )
+
+    @property
+    def source_digests(self) -> dict[str, str]:
+        """Digests of what the report shows beside the content of its inputs: their runs, and the nights before."""
+        earlier = {m.reference: m.partition["run_date"] in self.reported_dates for m in self.earlier}
+        return {
+            "runs": fingerprint({name: manifest.run_id for name, manifest in self.manifests.items()}),
+            "history": fingerprint(earlier),
+        }
+
+    def manifest(self, dataset: Dataset) -> Manifest:
+        """Return the manifest of one input."""
+        return self.manifests[dataset.name]
+
+    def table(self, dataset: Dataset, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a table of one input, or only some columns of it."""
+        return self.ctx.lake.read_table(self.manifest(dataset), table, columns)
+
+    def fact(self, dataset: Dataset, *names: str) -> Any:
+        """Return a fact of one input, or one nested in it; `MissingInput` names the run that lacks it."""
+        return fact(self.manifest(dataset), *names)
+
+
+def fact(manifest: Manifest, *names: str) -> Any:
+    """Return a fact of a run, or one nested in it; `MissingInput` names the run that lacks it."""
+    value: Any = manifest.facts
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            raise MissingInput(
+                f"{manifest.reference} has no fact {'.'.join(names)!r}, which the report shows. Run the stage that "
+                f"makes {manifest.dataset!r} again."
+            )
+        value = value[name]
+    return value
+
+
+def run_date_of(manifest: Manifest) -> date:
+    """Return the night a run belongs to."""
+    return date.fromisoformat(manifest.partition["run_date"])

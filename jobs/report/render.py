@@ -1,0 +1,99 @@
+"""From views to one HTML page that needs nothing else: template and style inline, escaping on, no script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from jobs import datasets
+from jobs.report import formats
+from jobs.report.arms import Arm, arm
+from jobs.report.charts import DotChart
+from jobs.report.contact_sheet import Search, contact_sheet
+from jobs.report.history import History, history
+from jobs.report.night import Night
+from jobs.report.quality import Quality, quality
+from jobs.report.ranking import (
+    METRICS,
+    Differences,
+    Metrics,
+    MetricTable,
+    Slice,
+    arms_chart,
+    differences,
+    metric_table,
+    slices,
+)
+from jobs.report.run_facts import Fact, RunFacts, index_facts, run_facts
+from jobs.report.training import Training, training
+from jobs.report.verdict import Tile, Verdict, tiles, verdict
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the template shows."""
+
+    catalogue: str
+    run_date: str
+    run_day: str
+    verdict: Verdict
+    tiles: list[Tile]
+    arms: list[Arm]
+    arms_chart: DotChart
+    metric_tables: list[MetricTable]
+    tie_rule: str
+    differences: Differences
+    slices: list[Slice]
+    training: Training
+    quality: Quality
+    index: tuple[Fact, ...]
+    searches: list[Search]
+    run: RunFacts
+    history: History
+
+
+def build_report(night: Night) -> Report:
+    """Return the report of a night; `MissingInput` or `BadInput` if an input lacks what is shown."""
+    metrics = Metrics(night.table(datasets.EVALUATION, "metrics"))
+    challenger = arm(night.fact(datasets.EVALUATION, "verdict", "challenger"))
+    state = quality(night)
+    judged = verdict(night, metrics, state)
+    return Report(
+        catalogue=night.ctx.catalogue,
+        run_date=night.ctx.run_date.isoformat(),
+        run_day=formats.day(night.ctx.run_date),
+        verdict=judged,
+        tiles=tiles(night, metrics, state, challenger, judged.compared),
+        arms=metrics.arms,
+        arms_chart=arms_chart(metrics, challenger.key),
+        metric_tables=[metric_table(metrics, metric, challenger.key) for metric in METRICS],
+        tie_rule=str(night.fact(datasets.EVALUATION, "tie_rule")),
+        differences=differences(metrics, night.table(datasets.EVALUATION, "comparisons")),
+        slices=slices(metrics, challenger.key),
+        training=training(night),
+        quality=state,
+        index=index_facts(night),
+        searches=contact_sheet(night, challenger.key),
+        run=run_facts(night),
+        history=history(night),
+    )
+
+
+def render(report: Report) -> str:
+    """Return the page. Text of users and data is escaped by the template; the style sheet is the project's own."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    values: dict[str, Any] = {"report": report, "style": Markup((FOLDER / "style.css").read_text(encoding="utf-8"))}
+    return environment.get_template("report.html.j2").render(values)

@@ -1,0 +1,173 @@
+"""How the night was made: the index, the model version, stages with durations and digests, parameters, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobs import datasets
+from jobs.lake import Manifest
+from jobs.report import formats
+from jobs.report.arms import arm
+from jobs.report.night import INPUTS, Night
+
+LIBRARIES = (
+    "apache-airflow",
+    "pyspark",
+    "great-expectations",
+    "torch",
+    "open-clip-torch",
+    "faiss-cpu",
+    "mlflow",
+    "polars",
+    "pyarrow",
+    "numpy",
+    "pillow",
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and its value; codes are set in a fixed-width face."""
+
+    name: str
+    value: str
+    is_code: bool = False
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage: what it committed, how long it took, whether tonight or on an earlier run."""
+
+    stage: str
+    rows: str
+    duration: str
+    share: float  # of the longest stage, percent
+    is_reused: bool
+    params: str
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The section as a whole."""
+
+    run: tuple[Fact, ...]
+    model: tuple[Fact, ...]
+    embeddings: tuple[tuple[str, str, str, str], ...]  # arm, computed tonight, taken over, model digest
+    stages: tuple[StageRow, ...]
+    total: str
+    versions: tuple[Fact, ...]
+
+
+def index_facts(night: Night) -> tuple[Fact, ...]:
+    """Return what is known of the search index."""
+    facts = {name: night.fact(datasets.PHOTO_INDEX, name) for name in _INDEX_FACTS}
+    probes = "" if facts["nlist"] is None else f", {facts['nprobe']} of {facts['nlist']} lists searched"
+    recall = f"{formats.percent(facts['recall_at_10'], 2)} on {formats.count(facts['query_count'])} validation searches"
+    return (
+        Fact("Recall@10 against exact search", recall),
+        Fact("Kind", str(facts["kind"]) + probes),
+        Fact("Photos", formats.count(facts["photo_count"])),
+        Fact("Shards", f"{formats.count(facts['shard_count'])}, {formats.size(facts['bytes'])} together"),
+        Fact("Model", arm(night.manifest(datasets.PHOTO_INDEX).params["arm"]).name),
+        Fact("Model digest", str(facts["model_digest"]), is_code=True),
+    )
+
+
+_INDEX_FACTS = (
+    "kind",
+    "nlist",
+    "nprobe",
+    "photo_count",
+    "shard_count",
+    "bytes",
+    "recall_at_10",
+    "query_count",
+    "model_digest",
+)
+
+
+def run_facts(night: Night) -> RunFacts:
+    """Return durations, rows, versions and lineage."""
+    ctx = night.ctx
+    splits = night.manifest(datasets.SPLITS).facts
+    seconds = [manifest.duration_seconds for manifest in night.manifests.values()]
+    return RunFacts(
+        run=(
+            Fact("Catalogue", ctx.catalogue),
+            Fact("Data set", ctx.dataset_uri, is_code=True),
+            Fact("Night", ctx.run_id, is_code=True),
+            Fact("Log known until", f"{ctx.as_of:%Y-%m-%d %H:%M} UTC"),
+            Fact("Training window", _window(splits, "train_start", "train_end")),
+            Fact("Validation window", _window(splits, "train_end", "validation_end")),
+            Fact("Test window", _window(splits, "validation_end", "test_end")),
+            Fact("Seed", str(ctx.seed)),
+            Fact("Code", ctx.code_version, is_code=True),
+            Fact("Git", ctx.git_version, is_code=True),
+        ),
+        model=_model_facts(night),
+        embeddings=_embedding_rows(night),
+        stages=tuple(_stage_row(stage, night.manifest(d), ctx.run_id, max(seconds)) for stage, d in INPUTS.items()),
+        total=formats.duration(sum(seconds)),
+        versions=_versions(),
+    )
+
+
+def _window(splits: dict[str, Any], start: str, end: str) -> str:
+    """Return the first and the last day of a half-open window."""
+    last = datetime.fromisoformat(splits[end]) - timedelta(microseconds=1)
+    return f"{splits[start][:10]} to {last:%Y-%m-%d}"
+
+
+def _model_facts(night: Night) -> tuple[Fact, ...]:
+    facts = night.manifest(datasets.REGISTRATION).facts
+    champion = night.fact(datasets.CHAMPION, "version")
+    return (
+        Fact("Registered model", str(facts["model_name"])),
+        Fact("Challenger version", str(facts["version"])),
+        Fact("Champion version", "none" if champion is None else str(champion)),
+        Fact("MLflow run", str(facts["mlflow_run_id"]), is_code=True),
+        Fact("Model digest", str(facts["model_digest"]), is_code=True),
+    )
+
+
+def _embedding_rows(night: Night) -> tuple[tuple[str, str, str, str], ...]:
+    arms: dict[str, dict[str, Any]] = night.fact(datasets.PHOTO_EMBEDDINGS, "arms")
+    return tuple(
+        (
+            arm(key).name,
+            formats.count(found["embedded_count"]),
+            formats.count(found["reused_count"]),
+            str(found["model_digest"]),
+        )
+        for key, found in arms.items()
+    )
+
+
+def _stage_row(stage: str, manifest: Manifest, run_id: str, longest: float) -> StageRow:
+    rows = ", ".join(f"{name.replace('_', ' ')} {formats.count(n)}" for name, n in manifest.row_counts.items())
+    return StageRow(
+        stage=stage,
+        rows=rows or f"{formats.count(len(manifest.files))} files",
+        duration=formats.duration(manifest.duration_seconds),
+        share=round(100 * manifest.duration_seconds / longest, 1) if longest else 0.0,
+        is_reused=manifest.night != run_id,
+        params=", ".join(f"{name}={_plain(value)}" for name, value in manifest.params.items()) or "none",
+        reference=manifest.reference,
+        digest=manifest.digest[:16],
+    )
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _versions() -> tuple[Fact, ...]:
+    found = [Fact("Python", platform.python_version())]
+    return (*found, *(Fact(name, importlib.metadata.version(name)) for name in LIBRARIES))

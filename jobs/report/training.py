@@ -1,0 +1,118 @@
+"""Training curves: the loss and the validation hit rate of every trained arm, with the point that was kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs import datasets
+from jobs.params import ZERO_SHOT
+from jobs.report import formats
+from jobs.report.arms import Arm, in_order
+from jobs.report.charts import LineChart, Series, line_chart, nice_ticks, percent_tick
+from jobs.report.night import Night
+
+LOSS = "loss"
+HIT_RATE = "validation_hit_rate@10"
+
+
+@dataclass(frozen=True)
+class TrainedArm:
+    """One arm's training in figures; what does not apply to the base is a dash."""
+
+    arm: Arm
+    best_hit_rate: str
+    best_step: str
+    steps: str
+    speed: str
+    duration: str
+    stopped_because: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """The charts and the table below them. A chart is None where no curve was recorded.
+
+    A pretrained base has no loss, and training cut off by `max_seconds` may end before its first validation.
+    """
+
+    rows: tuple[TrainedArm, ...]
+    arms: tuple[Arm, ...]
+    hit_rate: LineChart | None
+    loss: LineChart | None
+    base_loss: LineChart | None
+    base_source: str
+    taken_over_from: str | None
+    base_taken_over_from: str | None
+
+
+def training(night: Night) -> Training:
+    """Return the curves of the arms trained on conversions, and of the base model where it was trained here."""
+    curves = night.table(datasets.SEARCH_MODELS, "curves")
+    base_curves = night.table(datasets.BASE_MODEL, "curves")
+    facts = night.fact(datasets.SEARCH_MODELS, "arms")
+    arms = tuple(in_order(facts))
+    return Training(
+        rows=tuple(_trained_arm(one, facts[one.key]) for one in arms),
+        arms=arms,
+        hit_rate=_chart("validation", "Validation hit rate@10", curves, HIT_RATE, mark_best=True),
+        loss=_chart("loss", "Training loss", curves, LOSS),
+        base_loss=_chart("base-loss", "Training loss of the base model", base_curves, LOSS),
+        base_source=str(night.fact(datasets.BASE_MODEL, "source")),
+        taken_over_from=night.fact(datasets.SEARCH_MODELS, "taken_over_from"),
+        base_taken_over_from=night.fact(datasets.BASE_MODEL, "taken_over_from"),
+    )
+
+
+def _trained_arm(one: Arm, facts: dict[str, float]) -> TrainedArm:
+    best = formats.percent(facts["best_validation_hit_rate"])
+    if one.key == ZERO_SHOT:
+        return TrainedArm(one, best, *[formats.MISSING] * 5)
+    return TrainedArm(
+        arm=one,
+        best_hit_rate=best,
+        best_step=formats.count(int(facts["best_step"])),
+        steps=formats.count(int(facts["steps"])),
+        speed=formats.count(round(facts["pairs_per_second"])),
+        duration=formats.duration(facts["seconds"]),
+        stopped_because=str(facts["stopped_because"]),
+    )
+
+
+def _chart(
+    key: str,
+    title: str,
+    curves: pl.DataFrame,
+    name: str,
+    *,
+    mark_best: bool = False,
+) -> LineChart | None:
+    """Return the chart of one curve of every arm that has it, or None if none has."""
+    format_value = formats.percent if name == HIT_RATE else formats.score
+    found = curves.filter(pl.col("name") == name).sort("step")
+    series = []
+    for one in in_order(found["arm"].unique()):
+        rows = found.filter(pl.col("arm") == one.key).select(pl.col("step").cast(pl.Float64), "value")
+        points = tuple(rows.iter_rows())
+        is_trained = mark_best and one.key != ZERO_SHOT
+        series.append(Series(one.name, one.css, points, _best(points) if is_trained else None))
+    if not series:
+        return None
+    last = max(step for line in series for step, _ in line.points)
+    ends = (f"{s.name}: from {format_value(s.points[0][1])} to {format_value(s.points[-1][1])}" for s in series)
+    return line_chart(
+        key,
+        title,
+        "; ".join(ends) + ".",
+        series,
+        x_ticks=[(value, formats.count(round(value))) for value in nice_ticks(0, last) if value <= last],
+        x_label="training step",
+        format_tick=percent_tick if name == HIT_RATE else lambda value: f"{value:g}",
+        format_value=format_value,
+    )
+
+
+def _best(points: tuple[tuple[float, float], ...]) -> int:
+    """Return the place of the highest value, the first of equals, as early stopping keeps it."""
+    return max(range(len(points)), key=lambda i: (points[i][1], -i))

@@ -1,0 +1,389 @@
+"""A night made up for the report: every input committed to a test lake, with figures that can be looked up."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from PIL import Image, ImageDraw
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.datasets import Dataset
+from jobs.lake import Manifest
+from jobs.params import CHAMPION_ARM, FINETUNED, FULL, ZERO_SHOT
+from jobs.report.night import INPUTS
+from jobs.specs import STAGES
+
+HIT_RATES = {
+    "popularity": 0.0804,
+    "keyword_bm25": 0.3961,
+    "most_converted_for_query": 0.7321,
+    ZERO_SHOT: 0.1493,
+    FINETUNED: 0.6188,
+    FULL: 0.7042,
+}
+"""hit_rate@10 over all queries, by arm."""
+OUTCOMES = {"better": (0.0212, 0.0131, 0.0293, 1.0), "worse": (-0.0334, -0.0415, -0.0252, 0.0)} | {
+    "undecided": (0.0021, -0.0058, 0.0099, 0.713)
+}
+"""Challenger less champion: difference, low, high, probability better."""
+QUERY_COUNT, CORPUS_SIZE = 9412, 1899
+CUTOFF_FACTORS = {1: 0.45, 5: 0.83, 10: 1.0, 25: 1.13}
+METRIC_FACTORS = {"hit_rate": 1.0, "map": 0.61, "mrr": 0.615, "ndcg": 0.7}
+COLOURS = ("#d1495b", "#edae49", "#66a182", "#2e4057", "#8d96a3", "#6a4c93", "#1982c4", "#8ac926")
+SUBJECTS = ("red ball", "yellow house", "green tree", "night sky", "grey stone", "violet flower", "sea", "meadow")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What may differ between made-up nights. `outcome` None is a night without a champion."""
+
+    outcome: str | None = None
+    left_out: str = ""
+    searches: tuple[tuple[str, str], ...] = (("cat", "GB"), ("montaña nevada", "ES"))
+    description: str = ""
+    bad_rows: int = 57
+    countries: tuple[str, ...] = ("US", "GB", "DE")
+    query_count: int = QUERY_COUNT
+    hit_rates: dict[str, float] = field(default_factory=lambda: dict(HIT_RATES))
+    photo_count: int = 24
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """hit_rate@10 by arm, the champion's derived from the outcome."""
+        if self.outcome is None:
+            return self.hit_rates
+        return self.hit_rates | {CHAMPION_ARM: self.hit_rates[FULL] - OUTCOMES[self.outcome][0]}
+
+
+def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manifest]:
+    """Commit all inputs of the report for one night and return them by dataset name."""
+    story = story or Story()
+    photos = _write_photos(Path(ctx.dataset_uri), story)
+    tables: dict[str, dict[str, pl.DataFrame]] = {
+        "validated": _validated_tables(photos),
+        "images": {"images": photos["images"]},
+        "splits": _split_tables(photos["photos"]),
+        "leak_audit": {"findings": _findings()},
+        "base_model": {"curves": _base_curves()},
+        "search_models": {"curves": _curves()},
+        "photo_embeddings": {
+            "embeddings": pl.DataFrame({"arm": [FULL], "photo_id": ["photo-000"], "vector": [[1.0, 0.0]]}),
+            "quarantine": pl.DataFrame({"photo_id": ["photo-bad"], "reason": ["truncated"]}),
+        },
+        "query_embeddings": {
+            "embeddings": pl.DataFrame({"arm": [FULL], "query": ["cat"], "country": ["GB"], "vector": [[1.0, 0.0]]})
+        },
+        "photo_index": {"ids": pl.DataFrame({"faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]})},
+        "evaluation": evaluation_tables(story),
+    }
+    files = {"validated": {"data_docs/index.html": b"<h1>docs</h1>", "data_docs/photos.html": b"<h1>photos</h1>"}}
+    facts = _facts(ctx, story)
+    return {
+        dataset.name: _commit(
+            ctx, stage, dataset, tables.get(dataset.name, {}), files.get(dataset.name, {}), facts.get(dataset.name, {})
+        )
+        for stage, dataset in INPUTS.items()
+    }
+
+
+def commit_evaluation(ctx: RunContext, story: Story) -> Manifest:
+    """Commit only the evaluation of another night: a point of the history."""
+    facts = _facts(ctx, story)["evaluation"]
+    return _commit(ctx, "evaluate", datasets.EVALUATION, evaluation_tables(story), {}, facts)
+
+
+def _commit(
+    ctx: RunContext,
+    stage: str,
+    dataset: Dataset,
+    tables: dict[str, pl.DataFrame],
+    files: dict[str, bytes],
+    facts: dict[str, Any],
+) -> Manifest:
+    source = str(zlib.crc32(repr((facts, [t.to_dicts() for t in tables.values()])).encode()))
+    staged = ctx.begin(dataset, STAGES[stage].params(), {}, {"made_up": source})
+    if staged.manifest is not None:
+        return staged.manifest
+    for name, frame in tables.items():
+        staged.write_table(name, frame)
+    for name, data in files.items():
+        staged.write_file(name, data)
+    return staged.commit(facts)
+
+
+def _write_photos(folder: Path, story: Story) -> dict[str, pl.DataFrame]:
+    """Draw the photos and return the tables `photos` (corpus) and `images`. The last one has no image."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, images = [], []
+    submitted = datetime(2025, 6, 1, tzinfo=UTC)
+    for i in range(story.photo_count):
+        photo_id, subject = f"photo-{i:03}", SUBJECTS[i % len(SUBJECTS)]
+        path = folder / f"{photo_id}.png"
+        path.write_bytes(_draw(i))
+        description = story.description or (None if i == 5 else f"{subject}, number {i}")
+        rows.append((photo_id, submitted + timedelta(days=i), description, f"Ada {i}", i < story.photo_count - 4))
+        is_last = i == story.photo_count - 1
+        status = (
+            ("missing", "not_found", None, None, None, None) if is_last else ("present", None, str(path), 1, 1, "0")
+        )
+        images.append((photo_id, *status))
+    names = ("photo_id", "submitted_at", "description", "photographer", "is_in_train")
+    image_schema = dict(pl.DataFrame(datasets.IMAGES.table("images").schema.empty_table()).schema)
+    return {
+        "photos": pl.DataFrame(rows, schema=names, orient="row"),
+        "images": pl.DataFrame(images, schema=image_schema, orient="row"),
+    }
+
+
+def _draw(number: int) -> bytes:
+    image = Image.new("RGB", (120, 90), COLOURS[(number + 3) % len(COLOURS)])
+    draw = ImageDraw.Draw(image)
+    left, top = 10 + number * 7 % 50, 8 + number * 5 % 30
+    shape = draw.ellipse if number % 2 else draw.rectangle
+    shape((left, top, left + 44, top + 44), fill=COLOURS[number % len(COLOURS)], outline="white", width=3)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _validated_tables(photos: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Return tables as small as the lake takes them: the report shows the counts among the facts."""
+    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.VALIDATED.tables}
+    tables["photos"] = _filled(tables["photos"], photos["photos"].select("photo_id", "submitted_at", "description"))
+    row = pl.DataFrame({"query": ["cat"], "photo_id": ["photo-000"]})
+    tables["conversions"] = _filled(tables["conversions"], row)
+    return tables
+
+
+def _filled(empty: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` with every column of `empty`, nulls where nothing is given."""
+    return pl.concat([empty, rows], how="diagonal_relaxed").select(empty.columns)
+
+
+def _split_tables(photos: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    row = {"visitor_id": ["v"], "query": ["cat"], "country": ["GB"], "photo_id": ["photo-000"], "conversion_count": [1]}
+    conversions = pl.DataFrame(row).with_columns(converted_at=pl.lit(datetime(2025, 12, 22, tzinfo=UTC)))
+    keywords = pl.DataFrame({"photo_id": ["photo-000"], "keyword": ["cat"], "confidence": [0.9]})
+    return dict.fromkeys(("train", "validation", "test"), conversions) | {
+        "photos": photos,
+        "photo_keywords": keywords,
+    }
+
+
+def _findings() -> pl.DataFrame:
+    checks = ("windows", "timestamps", "corpus", "vocabularies", "histories", "statistics", "completeness")
+    rows = [(check, "passed", 0, "") for check in checks]
+    return pl.DataFrame(rows, schema=["check", "status", "violation_count", "detail"], orient="row")
+
+
+def _base_curves() -> pl.DataFrame:
+    rows = [(ZERO_SHOT, step, "loss", 4.2 * 0.985**step + 0.6) for step in range(2, 400, 4)]
+    return pl.DataFrame(rows, schema=["arm", "step", "name", "value"], orient="row")
+
+
+def _curves() -> pl.DataFrame:
+    rows: list[tuple[str, int, str, float]] = [(ZERO_SHOT, 0, "validation_hit_rate@10", 0.152)]
+    for arm, top in ((FINETUNED, 0.61), (FULL, 0.69)):
+        rows += [(arm, s, "loss", 3.1 * 0.995**s + 1.1 - top + 0.05 * ((s * 37) % 11) / 11) for s in range(4, 750, 4)]
+        hit_rates = [top * share for share in (0.71, 0.84, 0.91, 0.95, 0.982, 0.994, 1.0, 0.996)]
+        rows += [(arm, 93 * (i + 1), "validation_hit_rate@10", value) for i, value in enumerate(hit_rates)]
+    return pl.DataFrame(rows, schema=["arm", "step", "name", "value"], orient="row")
+
+
+def evaluation_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the evaluation's tables; every figure follows from `story.rates`, see `value_of`."""
+    return {
+        "metrics": _metrics(story),
+        "comparisons": _comparisons(story),
+        **_contact_tables(story),
+    }
+
+
+def value_of(rate: float, metric: str, k: int) -> float:
+    """Return the made-up metric of an arm whose hit_rate@10 is `rate`."""
+    return rate * CUTOFF_FACTORS[k] * METRIC_FACTORS[metric]
+
+
+def slice_rate(rate: float, arm: str, segment: str) -> float:
+    """Return the made-up hit_rate@10 of a slice."""
+    if segment in ("new", "unseen") and arm in ("popularity", "most_converted_for_query"):
+        return rate * 0.15
+    return rate * (0.85 + zlib.crc32(f"{arm} {segment}".encode()) % 100 / 500)
+
+
+def _metrics(story: Story) -> pl.DataFrame:
+    segments = [("all", "all", story.query_count)]
+    segments += [("country", name, story.query_count // (i + 3)) for i, name in enumerate(story.countries)]
+    segments += [("country", "unknown", 4)]
+    segments += [("photo_age", "old", story.query_count * 9 // 10), ("photo_age", "new", story.query_count // 10)]
+    segments += [("query_seen", "seen", story.query_count * 4 // 5), ("query_seen", "unseen", story.query_count // 5)]
+    rows = []
+    for kind, segment, count in segments:
+        half = 1.0 / max(count, 1) ** 0.5
+        for arm, rate in story.rates.items():
+            shown = rate if kind == "all" else slice_rate(rate, arm, segment)
+            for metric in METRIC_FACTORS:
+                for k in CUTOFF_FACTORS:
+                    value = value_of(shown, metric, k)
+                    ends = (None, None) if count < 10 else (max(0.0, value - half), min(1.0, value + half))
+                    rows.append((arm, kind, segment, metric, k, value, *ends, count))
+    schema = dict(pl.DataFrame(datasets.EVALUATION.table("metrics").schema.empty_table()).schema)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def verdict_of(story: Story) -> dict[str, Any]:
+    """Return the verdict the evaluation would give."""
+    if story.outcome is not None:
+        difference, low, high, probability = OUTCOMES[story.outcome]
+        against = CHAMPION_ARM
+    else:
+        difference = story.rates[FULL] - story.rates[ZERO_SHOT]
+        low, high, probability, against = difference - 0.01, difference + 0.01, float(difference > 0), ZERO_SHOT
+    return {
+        "challenger": FULL,
+        "compared_with": against,
+        "metric": "hit_rate",
+        "k": 10,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "probability_better": probability,
+        "is_better": low > 0,
+        "sentence": "",
+    }
+
+
+def _comparisons(story: Story) -> pl.DataFrame:
+    rows = []
+    verdict = verdict_of(story)
+    for baseline, rate in story.rates.items():
+        for metric in METRIC_FACTORS:
+            for k in CUTOFF_FACTORS:
+                difference = value_of(story.rates[FULL], metric, k) - value_of(rate, metric, k)
+                ends = (difference - 0.009, difference + 0.009, float(difference > 0))
+                if baseline == verdict["compared_with"] and (metric, k) == ("hit_rate", 10):
+                    ends = (verdict["low"], verdict["high"], verdict["probability_better"])
+                if baseline != FULL:
+                    rows.append((FULL, baseline, metric, k, difference, *ends))
+    schema = dict(pl.DataFrame(datasets.EVALUATION.table("comparisons").schema.empty_table()).schema)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the contact sheet with its queries and ranks; the challenger finds every photo but the last search's."""
+    rival = CHAMPION_ARM if story.outcome else "most_converted_for_query"
+    sheet, queries, ranks = [], [], []
+    ids = [f"photo-{i:03}" for i in range(story.photo_count)]
+    for number, (query, country) in enumerate(story.searches):
+        converted = ids[number % (story.photo_count - 1)]
+        queries.append((number, f"v{number}", query, country, converted))
+        others = [photo_id for photo_id in ids[number:] + ids[:number] if photo_id != converted]
+        for arm, place in ((FULL, number % 8 + 1), (rival, 3 if number % 3 else 214)):
+            rank = 1204 if arm == FULL and number == len(story.searches) - 1 else place
+            shown = others[:8] if rank > 8 else [*others[: rank - 1], converted, *others[rank - 1 : 7]]
+            sheet += [(query, country, converted, arm, i + 1, p, 1 - i / 10) for i, p in enumerate(shown)]
+            ranks.append((number, arm, rank))
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.EVALUATION.tables}
+    rows = {"contact_sheet": sheet, "queries": queries, "ranks": ranks}
+    return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
+
+
+def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
+    digests = {arm: f"{zlib.crc32(arm.encode()):08x}" * 2 for arm in story.rates}
+    models = [arm for arm in story.rates if arm in (ZERO_SHOT, FINETUNED, FULL)]
+    embedded = [*models, *([CHAMPION_ARM] if story.outcome else [])]
+    has_champion = story.outcome is not None or story.left_out
+    bad = story.bad_rows
+    return {
+        "validated": {
+            "dataset_version": "1.4.0",
+            "counts": {
+                "photos": {"input": 1899, "clean": 1899, "quarantined": 0, "repaired": 0},
+                "conversions": {"input": 120_000, "clean": 120_000 - bad, "quarantined": bad, "repaired": 8},
+            },
+            "reasons": {"photos": {}, "conversions": {"null_country": bad - 5, "bad_country": 9} if bad else {}},
+            "repairs": {"photos": {}, "conversions": {"country_upper_case": 8}},
+        },
+        "images": {
+            **{f"{status}_count": 0 for status in ("fetched", "refused", "failed")},
+            "present_count": story.photo_count - 1,
+            "missing_count": 1,
+            "reasons": {"not_found": 1},
+        },
+        "splits": _windows(ctx),
+        "leak_audit": {"check_count": 7, "violation_count": 0},
+        "champion": {"version": 2 if has_champion else None},
+        "base_model": {"source": "tiny", "taken_over_from": None},
+        "search_models": {
+            "arms": {ZERO_SHOT: {"best_validation_hit_rate": 0.152}}
+            | {
+                arm: {
+                    "best_validation_hit_rate": top,
+                    "best_step": 651,
+                    "steps": 744,
+                    "pairs_per_second": 987.6,
+                    "seconds": 189.0,
+                    "stopped_because": "all epochs done",
+                }
+                for arm, top in ((FINETUNED, 0.61), (FULL, 0.69))
+            },
+            "challenger": FULL,
+            "taken_over_from": None,
+        },
+        "photo_embeddings": {
+            "arms": {
+                arm: {"model_digest": digests[arm], "embedded_count": 23, "reused_count": 1876, "dim": 128}
+                for arm in embedded
+            }
+        },
+        "registration": {
+            "model_name": f"nightlens-{ctx.catalogue}",
+            "version": 3,
+            "arm": FULL,
+            "mlflow_run_id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+            "model_digest": digests[FULL],
+        },
+        "photo_index": {
+            "kind": "ivf_flat",
+            "nlist": 174,
+            "nprobe": 32,
+            "shard_count": 2,
+            "photo_count": 1898,
+            "bytes": 1_012_736,
+            "recall_at_10": 0.9917,
+            "query_count": 1000,
+            "model_digest": digests[FULL],
+        },
+        "evaluation": {
+            "verdict": verdict_of(story),
+            "test_query_count": story.query_count,
+            "test_visitor_count": story.query_count // 2,
+            "corpus_photo_count": CORPUS_SIZE,
+            "hit_rate_at_10": story.rates,
+            "champion_note": story.left_out,
+            "tie_rule": "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm",
+        },
+    }
+
+
+def _windows(ctx: RunContext) -> dict[str, str]:
+    days = {"train_start": 375, "train_end": 10, "validation_end": 7, "test_end": 0}
+    return {name: (ctx.as_of - timedelta(days=number)).isoformat() for name, number in days.items()}
+
+
+def earlier_nights(ctx: RunContext, count: int, story: Story) -> list[Manifest]:
+    """Commit the evaluations of the `count` nights before, each a little weaker than the one after it."""
+    manifests = []
+    for i in range(count, 0, -1):
+        day: date = ctx.run_date - timedelta(days=i)
+        weaker = {arm: rate * (1 - 0.01 * i) + 0.004 * (i % 3) for arm, rate in story.hit_rates.items()}
+        context = ctx.model_copy(update={"run_date": day, "run_id": f"night-{day}"})
+        manifests.append(commit_evaluation(context, replace(story, hit_rates=weaker)))
+    return manifests
