@@ -276,7 +276,7 @@ def test_a_version_carries_its_code(night: RunContext, tmp_path: Path) -> None:
         "model = mlflow.pyfunc.load_model('models:/nightlens-test@challenger')\n"
         "assert 'jobs' not in sys.modules\n"
         "print(sys.modules['models'].__file__)\n"
-        "print(model.predict(pandas.DataFrame({'query': ['cat'], 'country': ['GB']}))[0, 0].hex())\n"
+        "print(float(model.predict(pandas.DataFrame({'query': ['cat'], 'country': ['GB']}))[0, 0]).hex())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, night.settings.tracking_uri],
