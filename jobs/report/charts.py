@@ -52,9 +52,11 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     >>> nice_ticks(0.13, 0.71)
     [0.0, 0.2, 0.4, 0.6, 0.8]
     >>> nice_ticks(5, 5)
-    [5.0, 6.0]
+    [5.0, 5.2, 5.4, 5.6, 5.8, 6.0]
     """
-    span = (high - low) or 1.0
+    span = high - low
+    if span < 1e-8 * max(1.0, abs(low), abs(high)):
+        high, span = low + 1.0, 1.0  # as good as equal
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     for factor in (1, 2, 5, 10, 20, 50, 100):
         step = factor * magnitude

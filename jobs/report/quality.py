@@ -76,9 +76,9 @@ class Quality:
     tables: tuple[TableQuality, ...]
     reasons: tuple[Tally, ...]
     repairs: tuple[Tally, ...]
-    image_statuses: tuple[tuple[str, str], ...]
-    image_reasons: tuple[tuple[str, str], ...]
-    photos_without_image: int
+    images: tuple[tuple[str, str], ...]  # of all photos, by what became of the image
+    unusable_images: tuple[tuple[str, str], ...]  # of the corpus, by reason
+    unusable_image_count: int
     findings: tuple[Finding, ...]
     docs_link: str
 
@@ -102,12 +102,11 @@ def data_docs_folder(run_date: str) -> str:
 
 def quality(night: Night) -> Quality:
     """Return the state of the data from the facts of validation and images, and from the photos that failed."""
-    reasons = dict(night.fact(datasets.IMAGES, "reasons"))
-    unusable = night.table(datasets.PHOTO_EMBEDDINGS, "quarantine").unique("photo_id", keep="first").sort("photo_id")
-    for reason in unusable["reason"]:
-        reasons[reason] = reasons.get(reason, 0) + 1
-    statuses = {status: int(night.fact(datasets.IMAGES, f"{status}_count")) for status in IMAGE_STATUSES}
-    without = sum(statuses[status] for status in ("missing", "refused", "failed"))
+    statuses = {name: night.fact(datasets.IMAGES, f"{key}_count") for key, name in IMAGE_STATUSES.items()}
+    unusable = night.table(datasets.PHOTO_EMBEDDINGS, "quarantine").unique(
+        "photo_id", keep="first", maintain_order=True
+    )
+    unusable_by_reason = unusable.group_by("reason").len().sort("len", "reason", descending=[True, False])
     counts: dict[str, dict[str, int]] = night.fact(datasets.VALIDATED, "counts")
     return Quality(
         dataset_version=str(night.fact(datasets.VALIDATED, "dataset_version")),
@@ -117,9 +116,9 @@ def quality(night: Night) -> Quality:
         ),
         reasons=_tallies(night.fact(datasets.VALIDATED, "reasons")),
         repairs=_tallies(night.fact(datasets.VALIDATED, "repairs")),
-        image_statuses=tuple((name, formats.count(statuses[status])) for status, name in IMAGE_STATUSES.items()),
-        image_reasons=tuple((reason, formats.count(number)) for reason, number in sorted(reasons.items())),
-        photos_without_image=without + unusable.height,
+        images=tuple((name, formats.count(number)) for name, number in statuses.items() if number),
+        unusable_images=tuple((what.replace("_", " "), formats.count(n)) for what, n in unusable_by_reason.iter_rows()),
+        unusable_image_count=unusable.height,
         findings=tuple(_finding(row) for row in night.table(datasets.LEAK_AUDIT, "findings").to_dicts()),
         docs_link=f"{data_docs_folder(night.ctx.run_date.isoformat())}/index.html",
     )

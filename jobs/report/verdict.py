@@ -171,8 +171,10 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
         for table in quality.tables
         if table.bad_share > NOTABLE_BAD_SHARE
     ]
-    if quality.photos_without_image:
-        notes.append(f"{formats.count(quality.photos_without_image)} photos have no usable image and cannot be found.")
+    if quality.unusable_image_count:
+        number = quality.unusable_image_count
+        photos = "1 photo of the corpus has" if number == 1 else f"{formats.count(number)} photos of the corpus have"
+        notes.append(f"{photos} no usable image, so no model can find {'it' if number == 1 else 'them'}.")
     return notes
 
 

@@ -75,7 +75,9 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         "search_models": {"curves": _curves()},
         "photo_embeddings": {
             "embeddings": pl.DataFrame({"arm": [FULL], "photo_id": ["photo-000"], "vector": [[1.0, 0.0]]}),
-            "quarantine": pl.DataFrame({"photo_id": ["photo-bad"], "reason": ["truncated"]}),
+            "quarantine": pl.DataFrame(
+                {"photo_id": ["photo-bad", "photo-023"], "reason": ["truncated", "no_image: missing (not_found)"]}
+            ),
         },
         "query_embeddings": {
             "embeddings": pl.DataFrame({"arm": [FULL], "query": ["cat"], "country": ["GB"], "vector": [[1.0, 0.0]]})
@@ -315,7 +317,6 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             **{f"{status}_count": 0 for status in ("fetched", "refused", "failed")},
             "present_count": story.photo_count - 1,
             "missing_count": 1,
-            "reasons": {"not_found": 1},
         },
         "splits": _windows(ctx),
         "leak_audit": {"check_count": 7, "violation_count": 0},

@@ -1,0 +1,630 @@
+"""The report: its figures are those of its inputs, it opens offline, it trusts no text, it is published whole."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import re
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import jobs
+from jobs import datasets, publish_report
+from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Lake
+from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, PublishReportParams
+from jobs.report import charts, formats
+from jobs.report.arms import ARMS, arm
+from jobs.report.night import Night
+from jobs.report.ranking import METRICS, Metrics, segment_name
+from jobs.report.render import build_report, render
+from tests.jobs.report_fixtures import (
+    CUTOFF_FACTORS,
+    Story,
+    commit_evaluation,
+    commit_night,
+    earlier_nights,
+    evaluation_tables,
+    slice_rate,
+    value_of,
+)
+
+Make = Callable[..., RunContext]
+SECTIONS = ["verdict", "arms", "slices", "training", "data", "index", "examples", "run", "history"]
+INLINE = {"bdi", "strong", "tspan", "code"}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """A page taken apart: tags with attributes, text by section, tables as rows of cell texts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.sections: dict[str, str] = {}
+        self.tables: dict[str, list[list[str]]] = {}
+        self._open: list[str] = []
+        self._section = self._cell = ""
+        self._rows: list[list[str]] = []
+        self._caption: str | None = None
+        self.feed(html)
+        assert self._open == [], f"unclosed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, values))
+        if self._section and tag not in INLINE:
+            self.sections[self._section] += " "
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "section":
+            self._section = values["id"]
+            self.sections[self._section] = ""
+        elif tag == "table":
+            self._rows = []
+        elif tag == "caption":
+            self._caption = ""
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th"):
+            self._cell = ""
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, tag
+        if tag in ("td", "th"):
+            self._rows[-1].append(" ".join(self._cell.split()))
+        elif tag == "caption":
+            self.tables[f"{self._section}: {' '.join((self._caption or '').split())}"] = self._rows
+            self._caption = None
+
+    def handle_data(self, data: str) -> None:
+        self._cell += data + " "
+        if self._caption is not None:
+            self._caption += data
+        if self._section:
+            self.sections[self._section] += data
+
+    def text(self, section: str) -> str:
+        return " ".join(self.sections[section].split())
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Stand in for MLflow; what would be logged is kept here."""
+    calls: list[tuple[str, Any]] = []
+    fake = types.SimpleNamespace(
+        log_evaluation=lambda settings, registration, metrics: calls.append(("evaluation", metrics)),
+        log_report=lambda settings, registration, html: calls.append((registration["mlflow_run_id"], html)),
+    )
+    monkeypatch.setitem(sys.modules, "jobs.tracking", fake)
+    monkeypatch.setattr(jobs, "tracking", fake, raising=False)
+    return calls
+
+
+def rendered(context: RunContext, story: Story | None = None) -> str:
+    commit_night(context, story)
+    return render(build_report(Night.read(context)))
+
+
+def page_of(context: RunContext, story: Story | None = None) -> Page:
+    return Page(rendered(context, story))
+
+
+def publish(context: RunContext) -> Any:
+    return publish_report.run(context, PublishReportParams())
+
+
+# -- what it says ------------------------------------------------------------------------------------------
+
+
+def test_the_sections_come_in_order_and_the_verdict_first(make_context: Make) -> None:
+    page = page_of(make_context())
+    assert list(page.sections) == SECTIONS
+    assert [link["href"] for link in page.all("a")][: len(SECTIONS)] == [f"#{name}" for name in SECTIONS]
+
+
+@pytest.mark.parametrize(
+    ("story", "headline", "advice", "has_command"),
+    [
+        (
+            Story(outcome="better"),
+            "The challenger is better than the champion: it answers 2.1 more of every 100 searches "
+            "(+3.1%; probability that it is better: over 99.9%).",
+            "Promote the challenger",
+            True,
+        ),
+        (
+            Story(outcome="worse"),
+            "The challenger is worse than the champion: it answers 3.3 fewer of every 100 searches "
+            "(−4.5%; probability that it is worse: over 99.9%).",
+            "Keep the champion",
+            False,
+        ),
+        (
+            Story(outcome="undecided"),
+            "The challenger is neither clearly better nor worse than the champion: it answers 0.2 more of every 100 "
+            "searches (+0.3%; probability that it is better: 71.3%).",
+            "Keep the champion",
+            False,
+        ),
+        (
+            Story(),
+            "No champion yet. The challenger is better than the base model without training on conversions: it "
+            "answers 55.5 more of every 100 searches (+371.7%; probability that it is better: over 99.9%).",
+            "No model is live as champion yet",
+            True,
+        ),
+        (
+            Story(left_out="champion version 2 was trained until 2025-12-25, inside the test window"),
+            "The champion could not be compared tonight. The challenger is better than the base model without "
+            "training on conversions: it answers 55.5 more of every 100 searches",
+            "This says nothing about the champion",
+            False,
+        ),
+    ],
+    ids=["better", "worse", "undecided", "no champion", "champion left out"],
+)
+def test_the_verdict_says_what_was_found_and_what_to_do(
+    make_context: Make, story: Story, headline: str, advice: str, has_command: bool
+) -> None:
+    text = page_of(make_context(), story).text("verdict")
+    assert headline in text
+    assert advice in text
+    assert ("nightlens promote --catalogue test --version 3" in text) == has_command
+    assert (story.left_out[1:] in text) if story.left_out else ("inside the test window" not in text)
+
+
+def test_the_key_figures_are_those_of_the_inputs(make_context: Make) -> None:
+    text = page_of(make_context(), Story(outcome="better")).text("verdict")
+    for figure in ("70.4%", "Champion: 68.3%", "9,412", "22 Dec to 28 December 2025", "1,899", "99.2%"):
+        assert figure in text, figure
+    assert "57 0.05% of 121,899 rows read" in text
+    assert "all stages ran tonight" in text
+
+
+def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make) -> None:
+    text = page_of(make_context(), Story(query_count=150, bad_rows=6000)).text("verdict")
+    assert "“Most converted for the query” reaches 73.2%, 2.8 points above the challenger" in text
+    assert "Only 150 searches were tested" in text
+    assert "5.0% of the rows of conversions were quarantined" in text
+    assert "2 photos of the corpus have no usable image" in text
+
+
+def test_every_metric_of_every_arm_is_shown_with_its_interval(make_context: Make) -> None:
+    story = Story(outcome="worse")
+    tables = page_of(make_context(), story).tables
+    half = 1 / story.query_count**0.5
+    for metric, (name, _) in METRICS.items():
+        rows = tables[f"arms: {name} of every arm"]
+        assert rows[0] == ["Arm", "@1", "@5", "@10", "@25"]
+        shown = {row[0].removesuffix(" challenger"): row[1:] for row in rows[1:]}
+        assert set(shown) == {ARMS[key].name for key in story.rates}
+        for key, rate in story.rates.items():
+            for k, cell in zip(CUTOFF_FACTORS, shown[ARMS[key].name], strict=True):
+                value = value_of(rate, metric, k)
+                spell, spell_interval = (
+                    (formats.percent, formats.percent_interval)
+                    if metric == "hit_rate"
+                    else (formats.score, formats.score_interval)
+                )
+                assert cell == f"{spell(value)} {spell_interval(max(0, value - half), min(1, value + half))}"
+
+
+def test_the_chart_of_arms_has_the_primary_metric_and_every_arm_an_explanation(make_context: Make) -> None:
+    story = Story(outcome="better")
+    text = page_of(make_context(), story).text("arms")
+    for key, rate in story.rates.items():
+        assert f"{ARMS[key].name}: {formats.percent(rate)}, 95% interval" in text
+        assert ARMS[key].explanation in text
+        assert key not in text or "_" not in key
+
+
+def test_differences_are_those_of_the_comparisons(make_context: Make) -> None:
+    rows = page_of(make_context(), Story(outcome="undecided")).tables["arms: Differences between arms"]
+    shown = {row[0]: row[1:5] for row in rows[1:]}
+    assert len(shown) == 6
+    assert shown["Champion"] == ["not clear", "+0.2 −0.6 to +1.0", "+0.3%", "71.3%"]
+    assert shown["Zero-shot base"] == ["clearly better", "+55.5 +54.6 to +56.4", "+371.7%", "> 99.9%"]
+    assert shown["Most converted for the query"][0] == "clearly worse"
+
+
+def test_slices_show_challenger_champion_strongest_counting_and_zero_shot(make_context: Make) -> None:
+    story = Story(outcome="better")
+    tables = page_of(make_context(), story).tables
+    shown_arms = [FULL, CHAMPION_ARM, "most_converted_for_query", ZERO_SHOT]
+    for title, segments in {
+        "By country": [*story.countries, "unknown"],
+        "New and old photos": ["old", "new"],
+        "Seen and unseen queries": ["seen", "unseen"],
+    }.items():
+        rows = tables[f"slices: Hit rate@10, {title}"]
+        assert rows[0] == ["Slice", "Searches", *(ARMS[key].name for key in shown_arms)]
+        assert [row[0] for row in rows[1:]] == [segment_name(segment) for segment in segments]
+        for segment, row in zip(segments, rows[1:], strict=True):
+            rates = [formats.percent(slice_rate(story.rates[key], key, segment)) for key in shown_arms]
+            assert [cell.split()[0] for cell in row[2:]] == rates
+    assert tables["slices: Hit rate@10, By country"][-1][1] == "4"
+    assert all(cell.endswith(" –") for cell in tables["slices: Hit rate@10, By country"][-1][2:])  # no interval
+
+
+def test_training_shows_the_curves_and_marks_the_best_validation(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("training")
+    assert "best: Fine-tuned + country + keywords, 651: 69.0%" in text
+    assert "Zero-shot base, 0: 15.2%" in text
+    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 2
+    rows = page.tables["training: Training in figures"]
+    assert rows[3] == [
+        "Fine-tuned + country + keywords challenger",
+        "69.0%",
+        "651",
+        "744",
+        "988",
+        "3 min 9 s",
+        "all epochs done",
+    ]
+
+
+def test_data_quality_adds_up_and_links_to_the_data_docs(make_context: Make) -> None:
+    page = page_of(make_context())
+    assert page.tables["data: Rows per table"][1:] == [
+        ["photos", "1,899", "1,899", "0", "0", "0.00%"],
+        ["conversions", "120,000", "119,943", "57", "8", "0.05%"],
+    ]
+    assert page.tables["data: Reasons"][1:] == [
+        ["conversions", "null country", "52"],
+        ["conversions", "bad country", "9"],
+    ]
+    assert page.tables["data: Repairs"][1:] == [["conversions", "country upper case", "8"]]
+    assert ["Missing", "1"] in page.tables["data: Images"]
+    assert len(page.tables["data: Leak audit"]) == 8
+    assert "version 1.4.0" in page.text("data")
+    assert {"href": "2025-12-28-data-docs/index.html"} in page.all("a")
+
+
+def test_index_and_run_facts_name_versions_and_lineage(make_context: Make) -> None:
+    context = make_context(git_version="abc123-dirty")
+    manifests = commit_night(context)
+    page = Page(render(build_report(Night.read(context))))
+    index, run = page.text("index"), page.text("run")
+    assert "99.17% on 1,000 validation searches" in index
+    assert "ivf_flat, 32 of 174 lists searched" in index
+    assert "2, 989.0 KiB together" in index
+    for manifest in manifests.values():
+        assert manifest.reference in run
+        assert manifest.digest[:16] in run
+    for fact in ("abc123-dirty", "test-code", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "pyspark", "test_days=7"):
+        assert fact in run, fact
+
+
+def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
+    commit_night(make_context())
+    page = Page(render(build_report(Night.read(make_context(run_id="again")))))
+    assert "0 of 12 stages ran tonight" in page.text("verdict")
+    assert "earlier, taken over" in page.text("run")
+
+
+# -- the contact sheet -------------------------------------------------------------------------------------
+
+
+def test_the_contact_sheet_shows_both_arms_and_names_the_chosen_photo(make_context: Make) -> None:
+    page = page_of(make_context(), Story(outcome="better"))
+    text = page.text("examples")
+    assert "“cat” GB" in text
+    assert "“montaña nevada” ES" in text
+    assert "chosen photo at place 1 " in text
+    assert "chosen photo not among these: place 214 of 1,899" in text
+    assert "chosen photo not among these: place 1,204 of 1,899" in text
+    converted = [a for a in page.all("li") if a.get("class") == "converted"]
+    assert len(converted) == 2  # each arm finds one of the two
+    assert text.count("· chosen") == 2
+    assert text.index("challenger") < text.index("Champion")
+
+
+def test_every_image_is_a_small_inline_jpeg_with_a_description(make_context: Make) -> None:
+    images = page_of(make_context()).all("img")
+    assert len(images) > 30
+    for image in images:
+        head, _, data = image["src"].partition(",")
+        assert head == "data:image/jpeg;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            assert max(picture.size) == 128 or picture.size == (120, 90)
+        assert len(data) < 20_000
+        assert image["alt"]
+    alts = {image["alt"] for image in images}
+    assert "red ball, number 0" in alts
+    assert "photo photo-005, no description" in alts
+
+
+def test_a_photo_without_image_is_shown_as_such(make_context: Make) -> None:
+    searches = tuple((f"query {i}", "GB") for i in range(23))
+    page = page_of(make_context(), Story(searches=searches))
+    placeholders = [a for a in page.all("span") if a.get("class") == "no-image"]
+    assert placeholders
+    assert {a["aria-label"] for a in placeholders} == {"meadow, number 23, not shown: not_found"}
+
+
+def test_an_image_that_vanished_stops_the_report(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context)
+    (Path(context.dataset_uri) / "photo-000.png").unlink()
+    with pytest.raises(MissingInput, match=r"photo-000\.png is gone.*fetch_images"):
+        build_report(Night.read(context))
+
+
+# -- safe, self-contained, accessible ------------------------------------------------------------------------
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='alert(3) </style> javascript:alert(4) {{7*7}}"
+)
+
+
+def test_hostile_text_stays_text(make_context: Make) -> None:
+    story = Story(searches=((HOSTILE, "<b>"), ("cat", "GB")), description=HOSTILE, countries=("<i>US", "GB"))
+    context = make_context(git_version=HOSTILE)
+    html = rendered(context, story)
+    page = Page(html)
+    assert {tag for tag, _ in page.tags} & {"script", "b", "i", "iframe", "object", "link"} == set()
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert f"“{HOSTILE}”" in page.text("examples")
+    assert HOSTILE in {image["alt"] for image in page.all("img")}
+    assert HOSTILE in page.text("run")
+    assert html.count("</style>") == 1
+
+
+def test_the_page_needs_nothing_from_outside(make_context: Make) -> None:
+    html = rendered(make_context(), Story(outcome="better"))
+    page = Page(html)
+    assert "://" not in re.sub(r"<code>[^<]*</code>", "", html)
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "base", "form"), tag
+        assert attributes.get("src", "data:").startswith("data:"), attributes
+        assert re.fullmatch(r"#[a-z]+|\d{4}-\d\d-\d\d(\.html|-data-docs/index\.html)", attributes.get("href", "#ok"))
+    policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+
+
+def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
+    context = make_context()
+    earlier_nights(context, 2, Story())
+    page = page_of(context)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    drawn = [a for a in page.all("svg") if a.get("role") == "img"]
+    assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
+        *("verdict", "arms", "validation", "loss", "base-loss", "history"),
+        *("slice-country", "slice-photo-age", "slice-query-seen"),
+    }
+    for chart in drawn:
+        assert set(chart["aria-labelledby"].split()) <= set(ids)
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all("scope" in attributes for attributes in page.all("th"))
+    assert page.all("html") == [{"lang": "en"}]
+
+
+# -- history -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_night_says_that_there_is_no_history(make_context: Make) -> None:
+    page = page_of(make_context())
+    assert "This is the first night of this catalogue" in page.text("history")
+    assert [row[0] for row in page.tables["history: Nights"][1:]] == ["2025-12-28 tonight"]
+
+
+def test_history_shows_the_nights_so_far_newest_first_and_none_of_the_future(
+    make_context: Make, logged: list[tuple[str, Any]]
+) -> None:
+    context = make_context()
+    earlier_nights(context, 3, Story())
+    commit_evaluation(make_context(run_date=date(2025, 12, 29)), Story())
+    yesterday = make_context(run_date=date(2025, 12, 27))
+    commit_night(yesterday)
+    publish(yesterday)
+    page = page_of(context)
+    rows = page.tables["history: Nights"]
+    nights = ["2025-12-28 tonight", "2025-12-27", "2025-12-26", "2025-12-25"]
+    assert [row[0] for row in rows[1:]] == nights
+    assert rows[1][-1] == "70.4%"
+    assert rows[4][-1] == formats.percent(0.7042 * 0.97 + 0.0)
+    assert {"href": "2025-12-27.html"} in page.all("a")
+    assert {"href": "2025-12-26.html"} not in page.all("a")  # evaluated, but no report was committed
+    assert "Fine-tuned + country + keywords, 28 Dec: 70.4%" in page.text("history")
+
+
+# -- the stage ---------------------------------------------------------------------------------------------
+
+
+def test_the_report_is_committed_logged_and_published(make_context: Make, logged: list[tuple[str, Any]]) -> None:
+    context = make_context()
+    commit_night(context)
+    manifest = publish(context)
+    html = context.lake.read_file(manifest, "report.html")
+    folder = context.settings.report_dir / "test"
+    assert (folder / "2025-12-28.html").read_bytes() == html
+    assert (folder / "latest.html").read_bytes() == html
+    assert (folder / "2025-12-28-data-docs" / "index.html").read_bytes() == b"<h1>docs</h1>"
+    assert manifest.facts["outcome"] == "better"
+    metrics = dict(logged)["evaluation"]
+    assert metrics[f"{FULL}/hit_rate_at_10"] == pytest.approx(0.7042)
+    assert len(metrics) == 6 * 16
+    assert dict(logged)["0f1e2d3c4b5a69788796a5b4c3d2e1f0"] == html.decode()
+
+
+def test_a_rerun_does_nothing_but_put_back_what_is_missing(make_context: Make, logged: list[tuple[str, Any]]) -> None:
+    context = make_context()
+    commit_night(context)
+    first = publish(context)
+    folder = context.settings.report_dir / "test"
+    (folder / "latest.html").unlink()
+    (folder / "2025-12-28.html").write_text("overwritten")
+    (folder / "2025-12-28-data-docs" / "photos.html").unlink()
+    (folder / "2025-12-28-data-docs" / "stray.html").write_text("of another run")
+    kept = (folder / "2025-12-28-data-docs" / "index.html").stat().st_mtime_ns
+    logged.clear()
+    again = publish(make_context(run_id="again"))
+    assert again == first
+    assert logged == []
+    html = context.lake.read_file(first, "report.html")
+    assert (folder / "2025-12-28.html").read_bytes() == (folder / "latest.html").read_bytes() == html
+    docs = folder / "2025-12-28-data-docs"
+    assert sorted(path.name for path in docs.iterdir()) == ["index.html", "photos.html"]
+    assert (docs / "index.html").stat().st_mtime_ns == kept
+
+
+def test_an_older_night_does_not_become_the_latest(make_context: Make, logged: list[tuple[str, Any]]) -> None:
+    for day in (date(2025, 12, 28), date(2025, 12, 27)):
+        context = make_context(run_date=day)
+        commit_night(context)
+        publish(context)
+    folder = make_context().settings.report_dir / "test"
+    assert (folder / "latest.html").read_bytes() == (folder / "2025-12-28.html").read_bytes()
+    assert (folder / "2025-12-27.html").exists()
+
+
+def test_equal_inputs_give_the_same_bytes(make_context: Make, logged: list[tuple[str, Any]]) -> None:
+    context = make_context()
+    earlier_nights(context, 2, Story())
+    commit_night(context, Story(outcome="better"))
+    first = publish(context)
+    context.lake.fs.rm(f"{context.lake.root}/{first.reference}", recursive=True)
+    assert publish(context).digest == first.digest
+
+
+def test_a_failure_to_log_commits_nothing(
+    make_context: Make, logged: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise ConnectionError("no MLflow")
+
+    context = make_context()
+    commit_night(context)
+    monkeypatch.setattr(sys.modules["jobs.tracking"], "log_report", refuse)
+    with pytest.raises(ConnectionError):
+        publish(context)
+    with pytest.raises(MissingInput):
+        context.read(datasets.REPORT)
+    assert not (context.settings.report_dir / "test").exists()
+
+
+def test_another_run_of_an_input_with_the_same_content_makes_a_new_report(
+    make_context: Make, logged: list[tuple[str, Any]]
+) -> None:
+    context = make_context()
+    commit_night(context)
+    first = publish(context)
+    commit_night(make_context(code_version="newer"))  # the same bytes under other run ids
+    assert publish(context).run_id != first.run_id
+
+
+# -- what is missing is an error -----------------------------------------------------------------------------
+
+
+def test_a_missing_input_is_named(make_context: Make) -> None:
+    context = make_context()
+    with pytest.raises(MissingInput, match="'validated'"):
+        publish(context)
+    commit_night(context)
+    folder = f"{context.lake.root}/indexes/photo_index/run_date=2025-12-28"
+    context.lake.fs.rm(f"{folder}/current.json")
+    with pytest.raises(MissingInput, match="'photo_index'"):
+        publish(context)
+
+
+def test_a_missing_fact_names_the_run(make_context: Make) -> None:
+    context = make_context()
+    manifests = commit_night(context)
+    night = Night.read(context)
+    night.manifest(datasets.PHOTO_INDEX).facts.pop("recall_at_10")
+    with pytest.raises(MissingInput, match=r"photo_index/.* has no fact 'recall_at_10'"):
+        build_report(night)
+    assert "recall_at_10" in manifests["photo_index"].facts
+
+
+def test_a_contact_sheet_without_ranks_is_refused(make_context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = make_context()
+    commit_night(context)
+    read = Lake.read_table
+
+    def read_without_ranks(lake: Lake, manifest: Any, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        frame = read(lake, manifest, table, columns)
+        return frame.filter(pl.col("arm") != FULL) if table == "ranks" else frame
+
+    monkeypatch.setattr(Lake, "read_table", read_without_ranks)
+    with pytest.raises(MissingInput, match="2 rankings of the contact sheet have no rank"):
+        build_report(Night.read(context))
+
+
+def test_an_arm_that_was_not_evaluated_is_not_a_zero() -> None:
+    metrics = Metrics(evaluation_tables(Story())["metrics"])
+    with pytest.raises(MissingInput, match=r"no hit_rate@10 of arm 'champion'"):
+        metrics.whole(CHAMPION_ARM)
+    with pytest.raises(BadInput, match="no name for arm 'mystery'"):
+        arm("mystery")
+
+
+# -- numbers and charts --------------------------------------------------------------------------------------
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.integers(4, 10))
+def test_ticks_are_few_round_and_cover_the_values(low: float, span: float, most: int) -> None:
+    ticks = charts.nice_ticks(low, low + span, most)
+    slack = 1e-6 * max(1.0, abs(low), span)  # less than a pixel
+    assert 2 <= len(ticks) <= most
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= low + span - slack
+    steps = {round((b - a) / (ticks[1] - ticks[0]), 4) for a, b in itertools.pairwise(ticks)}
+    assert steps == {1.0}
+
+
+def test_marks_lie_where_their_values_are() -> None:
+    mark = charts.Mark(0.5, 0.25, 1.0, "arm-x", "circle", "half")
+    chart = charts.dot_chart("k", "t", "d", [charts.DotRow("row", "50%", "", (mark,))], str, include=(0.0,))
+    placed = chart.rows[0].marks[0]
+    ends = chart.ticks[0].at, chart.ticks[-1].at
+    assert placed.x == pytest.approx(sum(ends) / 2)
+    assert placed.high_x == ends[1]
+    assert placed.low_x == pytest.approx(ends[0] + (ends[1] - ends[0]) / 4)
+
+
+def test_a_line_goes_through_its_points_and_marks_the_best() -> None:
+    series = charts.Series("a", "arm-x", ((0.0, 0.0), (1.0, 1.0), (2.0, 0.5)), best=1)
+    chart = charts.line_chart(
+        "k", "t", "d", [series], x_ticks=[(0, "0"), (2, "2")], x_label="x", format_tick=str, format_value=str
+    )
+    line = chart.series[0]
+    assert [point.x for point in line.points] == [9.0, 53.25, 97.5]
+    assert line.points[0].y == chart.axis_y
+    assert line.best == line.points[1]
+    assert line.best.note == "a, 1: 1.0"
+    assert line.path == f"M9,{chart.axis_y:g} L53.25,{line.points[1].y:g} L97.5,{line.points[2].y:g}"
+
+
+def test_one_night_later_the_champion_is_in_the_history(make_context: Make) -> None:
+    context = make_context()
+    commit_evaluation(make_context(run_date=context.run_date - timedelta(days=1)), Story())
+    rows = page_of(context, replace(Story(), outcome="better")).tables["history: Nights"]
+    assert rows[0][-1] == "Champion"
+    assert [row[-1] for row in rows[1:]] == ["68.3%", "–"]
