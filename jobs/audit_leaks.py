@@ -106,7 +106,7 @@ def _compare(
     views["split_rows"] = reduce(lambda left, right: left.unionByName(right), parts)
     views["split_photos"] = read_spark(spark, ctx.lake, splits, "photos")
     views["split_keywords"] = read_spark(spark, ctx.lake, splits, "photo_keywords")
-    views["log_events"] = run_sql(spark, "audit_log_events", views, **boundaries).persist()
+    views["matches"] = run_sql(spark, "audit_matches", views, **boundaries).persist()
     findings = []
     for check, query in QUERIES.items():
         found = run_sql(spark, query, views, **boundaries)
@@ -114,7 +114,7 @@ def _compare(
         count = found.count()
         examples = [row["violation"] for row in found.orderBy("violation").head(_EXAMPLE_COUNT)] if count else []
         findings.append(_finding(check, known + examples, len(known) + count))
-    views["log_events"].unpersist()
+    views["matches"].unpersist()
     return findings
 
 

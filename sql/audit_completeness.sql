@@ -1,25 +1,19 @@
 -- What the validated tables have and the splits lost, or hold more than once.
--- Views: split_rows, split_photos, split_keywords, log_events, photos, keywords. Marker: test_end.
+-- Views: matches (from audit_matches), split_photos, split_keywords, photos, keywords. Marker: test_end.
 WITH known_photos AS (
   SELECT photo_id FROM photos WHERE submitted_at < :test_end
 )
 SELECT
   CONCAT_WS(
-    ' | ', CONCAT('conversion lost from ', events.split), events.visitor_id, events.query, events.country, events.photo_id
+    ' | ',
+    CONCAT(IF(row_count = 0, 'conversion lost from ', 'more than one row in '), split),
+    visitor_id,
+    query,
+    country,
+    photo_id
   ) AS violation
-FROM (SELECT DISTINCT split, visitor_id, query, country, photo_id FROM log_events) AS events
-LEFT ANTI JOIN split_rows
-  ON
-    split_rows.split = events.split
-    AND split_rows.visitor_id <=> events.visitor_id
-    AND split_rows.query <=> events.query
-    AND split_rows.country <=> events.country
-    AND split_rows.photo_id <=> events.photo_id
-UNION ALL
-SELECT CONCAT_WS(' | ', CONCAT('more than one row in ', split), visitor_id, query, country, photo_id)
-FROM split_rows
-GROUP BY split, visitor_id, query, country, photo_id
-HAVING COUNT(*) > 1
+FROM matches
+WHERE row_count > 1 OR (log_count > 0 AND row_count = 0)
 UNION ALL
 SELECT CONCAT_WS(' | ', 'photo lost from the corpus', known_photos.photo_id)
 FROM known_photos

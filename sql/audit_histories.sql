@@ -1,25 +1,19 @@
--- Rows of a split whose conversion, told by visitor, query, country, photo and time, the log does not have inside
--- that split's window: taken from another window's history, or from nowhere.
--- Views: split_rows, log_events.
-WITH events AS (
-  SELECT DISTINCT split, visitor_id, query, country, photo_id, converted_at FROM log_events
-)
+-- Rows of a split whose visitor did not make that conversion (query, country, photo, first time) inside the split's
+-- window: taken from another window's history, or from nowhere.
+-- View: matches, from audit_matches.
 SELECT
   CONCAT_WS(
     ' | ',
-    CONCAT(split_rows.split, ' row that is ', COALESCE(CONCAT('of the ', events.split, ' window'), 'not in the log')),
-    split_rows.visitor_id,
-    split_rows.query,
-    split_rows.country,
-    split_rows.photo_id,
-    split_rows.converted_at
+    CONCAT(
+      split,
+      ' row ',
+      IF(log_count = 0, 'that the log of its window does not have', CONCAT('that the log first has at ', log_at))
+    ),
+    visitor_id,
+    query,
+    country,
+    photo_id,
+    row_last_at
   ) AS violation
-FROM split_rows
-LEFT JOIN events
-  ON
-    events.visitor_id <=> split_rows.visitor_id
-    AND events.query <=> split_rows.query
-    AND events.country <=> split_rows.country
-    AND events.photo_id <=> split_rows.photo_id
-    AND events.converted_at <=> split_rows.converted_at
-WHERE NOT events.split <=> split_rows.split
+FROM matches
+WHERE row_count > 0 AND (NOT row_first_at <=> log_at OR NOT row_last_at <=> log_at)

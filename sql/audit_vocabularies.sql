@@ -2,7 +2,7 @@
 -- Training may read: queries and countries of the train rows; keywords and descriptions of photos with is_in_train.
 -- Known: queries and countries of the log inside the training window; keywords and descriptions, which carry no
 -- dates, of photos submitted before it ended.
--- Views: split_rows, split_photos, split_keywords, log_events, photos, keywords. Marker: train_end.
+-- Views: split_rows, split_photos, split_keywords, photos, keywords, matches (from audit_matches). Marker: train_end.
 WITH usable AS (
   SELECT 'query' AS kind, query AS term FROM split_rows WHERE split = 'train'
   UNION ALL
@@ -18,9 +18,9 @@ WITH usable AS (
   WHERE is_in_train AND description IS NOT NULL
 ),
 known AS (
-  SELECT 'query' AS kind, query AS term FROM log_events WHERE split = 'train'
+  SELECT 'query' AS kind, query AS term FROM matches WHERE split = 'train' AND log_count > 0
   UNION ALL
-  SELECT 'country' AS kind, country AS term FROM log_events WHERE split = 'train'
+  SELECT 'country' AS kind, country AS term FROM matches WHERE split = 'train' AND log_count > 0
   UNION ALL
   SELECT 'keyword' AS kind, keywords.keyword AS term
   FROM keywords
