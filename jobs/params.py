@@ -25,6 +25,9 @@ class ValidateLogsParams(Params):
     max_bad_share: float = Field(
         0.05, ge=0, le=1, description="stop if a larger share of any table's rows is quarantined"
     )
+    max_critical_share: float = Field(
+        0.02, ge=0, le=1, description="stop if a larger share of a table's rows breaks one critical rule"
+    )
     bot_conversions_per_minute: int = Field(
         60, ge=2, description="more conversions of one visitor within a minute count as a bot's"
     )
@@ -69,6 +72,7 @@ class TrainBaseParams(Params):
     epochs: int = Field(60, ge=1, description="passes over the photos and their descriptions")
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
+    checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
 
 
 class TrainSearchParams(Params):
@@ -90,6 +94,7 @@ class TrainSearchParams(Params):
     validation_query_count: int = Field(3000, ge=1, description="validation queries looked up for early stopping")
     validation_photo_count: int = Field(20_000, ge=1, description="photos they are looked for in, at most")
     max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
+    checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
 
 
 class SnapshotChampionParams(Params):

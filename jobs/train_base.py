@@ -31,7 +31,8 @@ def run(ctx: RunContext, params: TrainBaseParams) -> Manifest:
     staged = ctx.begin(datasets.BASE_MODEL, params, {"splits": splits, "images": images}, {"source": source})
     if staged.manifest is not None:
         return staged.manifest
-    key = fingerprint({"params": params.model_dump(mode="json"), "seed": ctx.seed, "source": source})
+    kind = params.model_dump(mode="json", exclude={"checkpoint_seconds"})
+    key = fingerprint({"params": kind, "seed": ctx.seed, "source": source})
     earlier = _find_earlier(ctx, key, datetime.fromisoformat(splits.facts["train_end"]))
     if earlier is not None:
         log.info("train_base: taking over the base of %s", earlier.reference)

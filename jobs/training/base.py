@@ -28,6 +28,17 @@ from models.text import normalise_query
 
 log = logging.getLogger("nightlens")
 
+SIZES = {
+    "image_size",
+    "patch_size",
+    "vision_width",
+    "vision_layers",
+    "text_width",
+    "text_layers",
+    "embed_dim",
+    "context_length",
+}
+
 
 def import_base(source: str, staged: StagedRun) -> dict[str, Any]:
     """Import a pretrained model into a run; return its facts."""
@@ -48,7 +59,7 @@ def train_tiny_base(
             f"no photo of {splits.reference} that was there in the training window has an image and a description: "
             f"a tiny base cannot be trained. Name a pretrained one with --source, or widen the window (--train-days)."
         )
-    sizes = params.model_dump(exclude={"source", "epochs", "batch_size", "learning_rate"})
+    sizes = params.model_dump(include=SIZES)
     with model_errors_of("train_base"):
         model = build_tiny_model(seed=ctx.seed, **sizes).to(training_device())
         result = _train_on_descriptions(ctx, params, staged, model, photos, described)
@@ -71,9 +82,8 @@ def _train_on_descriptions(
 ) -> TrainingResult:
     """Photos with the same description share a text, so that they are no negatives of each other."""
     tokens, texts = index_texts(model, [normalise_query(text) for text in described["description"]])
-    config = TrainingConfig(
-        epochs=params.epochs, batch_size=params.batch_size, learning_rate=params.learning_rate, seed=ctx.seed
-    )
+    options = params.model_dump(include={"epochs", "batch_size", "learning_rate", "checkpoint_seconds"})
+    config = TrainingConfig(seed=ctx.seed, **options)
     hooks = Hooks(
         load_checkpoint=lambda: staged.checkpoints.get(ZERO_SHOT),
         save_checkpoint=lambda blob: staged.checkpoints.put(ZERO_SHOT, blob),

@@ -21,7 +21,7 @@ import torch
 from models.search.checkpoint import pack, unpack
 from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
-from models.search.losses.sigmoid import best_bias, sigmoid_loss
+from models.search.losses.sigmoid import calibrate, sigmoid_loss
 from models.search.model import SearchModel
 
 HIT_RATE = "validation_hit_rate@10"
@@ -144,7 +144,7 @@ class _Trainer:
             self._restore(blob)
         begun = time.perf_counter() - self.result.seconds
         if self.result.steps == 0 and not self.result.stopped_because:
-            self._fit_bias()
+            self._calibrate()
             self._validate()
         if not self.result.stopped_because:
             for batch in self._batches():
@@ -187,8 +187,9 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
         self.model.train()
-        scaled_UV, count_UV = self._scaled_cosines(batch)
-        loss = sigmoid_loss(scaled_UV + self.model.network.logit_bias, count_UV)
+        cosine_UV, count_UV = self._cosines(batch)
+        network = self.model.network
+        loss = sigmoid_loss(network.logit_scale.exp() * cosine_UV + network.logit_bias, count_UV)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -199,20 +200,21 @@ class _Trainer:
         self.result.steps += 1
         self.result.pairs_seen += batch.pair_count
 
-    def _scaled_cosines(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _cosines(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         model, device = self.model, self.model.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             features_UD = model.encode_images(batch.pixels.to(device, non_blocking=True))
             text_VD = model.encode_tokens(batch.tokens.to(device, non_blocking=True))
-        photo_UD = model.combine(features_UD, batch.keywords)
-        return model.network.logit_scale.exp() * photo_UD @ text_VD.float().T, batch.counts.to(device)
+        return model.combine(features_UD, batch.keywords) @ text_VD.float().T, batch.counts.to(device)
 
     @torch.no_grad()
-    def _fit_bias(self) -> None:
-        """Set the bias to the best one for the first batch: about -log(batch size), for any towers and scale."""
+    def _calibrate(self) -> None:
+        """Fit scale and bias to the first batch; the bias comes out at about -log(batch size)."""
         self.model.eval()
-        scaled_UV, count_UV = self._scaled_cosines(self._make_batch(0))
-        self.model.network.logit_bias.fill_(best_bias(scaled_UV, count_UV))
+        network = self.model.network
+        scale, bias = calibrate(*self._cosines(self._make_batch(0)), network.logit_scale.exp().item())
+        network.logit_scale.fill_(math.log(scale))
+        network.logit_bias.fill_(bias)
 
     # -- between steps ---------------------------------------------------------------------------------
 

@@ -51,3 +51,16 @@ def best_bias(scaled_UV: torch.Tensor, count_UV: torch.Tensor) -> float:
         slope = (negatives * chance - count * (1 - chance)).sum().item()
         low, high = (low, middle) if slope > 0 else (middle, high)
     return (low + high) / 2
+
+
+def calibrate(cosine_UV: torch.Tensor, count_UV: torch.Tensor, scale: float) -> tuple[float, float]:
+    """Return the scale, between 10 and the given one, and the bias with the smallest loss on a batch.
+
+    Towers sure of one task are at first surely wrong on another. A loss far above that of chance then drives
+    them together before it teaches them anything; at the calibrated scale it starts below. 10 is where the
+    paper starts; a lower scale is left as it is.
+    """
+    scales = torch.logspace(0, 1, 24).sub(1).div(9)  # 0 to 1, dense near 0
+    candidates = [scale] if scale <= 10 else [10 + (scale - 10) * share for share in scales.tolist()]
+    fits = [(value, best_bias(value * cosine_UV, count_UV)) for value in candidates]
+    return min(fits, key=lambda fit: sigmoid_loss(fit[0] * cosine_UV + fit[1], count_UV).item())

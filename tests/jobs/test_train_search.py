@@ -1,0 +1,163 @@
+"""The arms: what each one uses, where their files come from, resuming after a kill, and nights without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jobs import datasets, train_base, train_search
+from jobs.context import RunContext
+from jobs.errors import MissingInput
+from jobs.lake import Lake, Manifest
+from jobs.params import FINETUNED, FULL, ZERO_SHOT
+from models.search.model import SearchModel
+from tests.training_lake import BASE_PARAMS, EVERY_STEP, SEARCH_PARAMS, commit_images, commit_splits, conversions
+
+MakeContext = Callable[..., RunContext]
+FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
+
+
+@pytest.fixture
+def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
+    def make(*broken: str, **changes: object) -> RunContext:
+        ctx = make_context(**({"run_date": FIRST} | changes))
+        commit_splits(ctx)
+        commit_images(ctx, tmp_path / "photos", *broken)
+        train_base.run(ctx, BASE_PARAMS)
+        return ctx
+
+    return make
+
+
+def load(ctx: RunContext, manifest: Manifest, arm: str) -> SearchModel:
+    with ctx.lake.local_folder(manifest, arm) as folder:
+        return SearchModel.load(folder)
+
+
+def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
+    ctx = make_night()
+    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    arms = manifest.facts["arms"]
+    assert list(arms) == [ZERO_SHOT, FINETUNED, FULL]
+    for arm, facts in arms.items():
+        model = load(ctx, manifest, arm)
+        assert (facts["model_digest"], facts["image_digest"]) == (model.digest, model.image_digest)
+        uses = arm == FULL
+        assert (facts["uses_country"], facts["uses_keywords"]) == (uses, uses)
+        assert (model.uses_country, model.uses_keywords) == (uses, uses)
+        assert 0 <= facts["best_validation_hit_rate"] <= 1
+    assert len({facts["model_digest"] for facts in arms.values()}) == 3
+    assert arms[FULL]["pairs_seen"] == 2 * 64
+    assert arms[FULL]["stopped_because"]
+    assert manifest.facts["challenger"] == FULL
+    assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
+    assert manifest.facts["train_pair_count"] == 64
+    assert ctx.lake.store("checkpoints", "search_models", manifest.run_id).names() == []
+
+
+def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: MakeContext) -> None:
+    ctx = make_night()
+    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    base = ctx.read(datasets.BASE_MODEL)
+    assert {name: manifest.files[name] for name in base.files} == base.files
+    curves = ctx.lake.read_table(manifest, "curves")
+    assert curves["arm"].unique(maintain_order=True).to_list() == [ZERO_SHOT, FINETUNED, FULL]
+    starts = curves.filter((pl.col("step") == 0) & (pl.col("name") == "validation_hit_rate@10"))
+    assert starts["value"].to_list()[0] == starts["value"].to_list()[1]  # untrained, it is the base
+
+
+def test_the_vocabulary_is_of_photos_known_in_the_training_window(make_night: MakeContext) -> None:
+    ctx = make_night()
+    vocabulary = load(ctx, train_search.run(ctx, SEARCH_PARAMS), FULL).vocabulary
+    assert vocabulary is not None
+    assert vocabulary.keywords == ("black", "blue", "green", "orange", "purple", "red", "white", "yellow")
+
+
+def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
+    ctx = make_night()
+    first = train_search.run(ctx, SEARCH_PARAMS)
+    assert train_search.run(ctx, SEARCH_PARAMS) == first
+    assert train_search.run(make_night(catalogue="other"), SEARCH_PARAMS).digest == first.digest
+
+
+@pytest.mark.parametrize("killed_in", [FINETUNED, FULL])
+def test_a_killed_night_goes_on_to_the_same_models(
+    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch, killed_in: str
+) -> None:
+    unbroken = train_search.run(make_night(catalogue="unbroken"), SEARCH_PARAMS)
+    ctx, params = make_night(), SEARCH_PARAMS.model_copy(update=EVERY_STEP)
+    put = Lake.put
+    written: list[str] = []
+
+    def put_and_die(lake: Lake, path: str, data: bytes) -> None:
+        put(lake, path, data)
+        if "checkpoints" in path:
+            written.append(path.rsplit("/", 1)[1])
+            if written.count(killed_in) == 3:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "put", put_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_search.run(ctx, params)
+        with pytest.raises(MissingInput):
+            ctx.read(datasets.SEARCH_MODELS)
+        before = len(written)
+        resumed = train_search.run(ctx, params)
+    assert resumed.digest == unbroken.digest
+    steps = {arm: written.count(arm) for arm in (FINETUNED, FULL)}
+    assert steps == {FINETUNED: 8, FULL: 8}  # one checkpoint per step: none was made twice
+    assert (FINETUNED in written[before:]) == (killed_in == FINETUNED)
+
+
+def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
+    ctx = make_night("red-0", "blue-2")
+    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (64 - 4)
+    assert "pictures left out: {'truncated': 2}" in caplog.text
+
+
+def test_pairs_of_photos_without_an_image_are_counted(make_night: MakeContext) -> None:
+    ctx = make_night()
+    rows = pl.concat([conversions((0, 1), 2), pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3})])
+    commit_splits(ctx, "more", train=rows)
+    facts = train_search.run(ctx, SEARCH_PARAMS).facts
+    assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
+    commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
+    with pytest.raises(MissingInput, match="table 'train', is of a photo with an image"):
+        train_search.run(ctx, SEARCH_PARAMS)
+
+
+def test_validation_can_be_a_sample(make_night: MakeContext) -> None:
+    params = SEARCH_PARAMS.model_copy(update={"validation_query_count": 5, "validation_photo_count": 9})
+    facts = train_search.run(make_night(), params).facts
+    assert (facts["validation_query_count"], facts["validation_photo_count"]) == (5, 9)
+
+
+NEVER = SEARCH_PARAMS.model_copy(update={"retrain": "never"})
+
+
+def test_a_night_without_training_takes_over_the_latest_earlier_models(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), SEARCH_PARAMS)
+    train_search.run(make_night(run_date=date(2025, 5, 30)), SEARCH_PARAMS)
+    second = train_search.run(make_night(run_date=SECOND), NEVER)
+    assert second.files == first.files
+    assert second.tables == first.tables
+    assert second.facts == first.facts | {"taken_over_from": first.reference}
+
+
+def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
+    ctx = make_night()
+    with pytest.raises(MissingInput, match=r"no night before 2025-06-01 has models .*--retrain always"):
+        train_search.run(ctx, NEVER)
+    train_search.run(make_night(run_date=SECOND), SEARCH_PARAMS)  # the future is no help
+    with pytest.raises(MissingInput, match="no night before"):
+        train_search.run(ctx, NEVER)
+    only = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
+    train_search.run(make_night(run_date=date(2025, 5, 1)), only)
+    with pytest.raises(MissingInput, match=FULL):
+        train_search.run(ctx, NEVER)

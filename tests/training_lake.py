@@ -1,0 +1,108 @@
+"""A toy night for the training stages: plain colours, each wanted by its word, with splits and images committed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from PIL import Image
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.lake import Manifest
+from jobs.params import TrainBaseParams, TrainSearchParams
+from tests.validated_lake import commit_tables
+
+COLOURS = {
+    "red": (220, 20, 20),
+    "green": (20, 200, 20),
+    "blue": (20, 20, 220),
+    "yellow": (230, 230, 20),
+    "black": (40, 40, 40),
+    "white": (250, 250, 250),
+    "purple": (140, 20, 140),
+    "orange": (250, 140, 0),
+}
+FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
+
+BASE_PARAMS = TrainBaseParams(
+    image_size=16,
+    patch_size=8,
+    vision_width=32,
+    vision_layers=1,
+    text_width=32,
+    text_layers=1,
+    embed_dim=16,
+    epochs=2,
+    batch_size=8,
+)
+SEARCH_PARAMS = TrainSearchParams(epochs=2, batch_size=16, evaluations_per_epoch=2)
+EVERY_STEP = {"checkpoint_seconds": 0.0}
+
+
+def photos(ctx: RunContext) -> pl.DataFrame:
+    """Three shades of every colour; the third of each came after the training window. One has no description."""
+    rows = []
+    for number, colour in enumerate(COLOURS):
+        for shade in range(3):
+            submitted_at = FIRST_DAY if shade < 2 else ctx.as_of - timedelta(days=2)
+            description = None if (number, shade) == (0, 0) else f"something {colour.upper()}"
+            rows.append((f"{colour}-{shade}", submitted_at, description, shade < 2))
+    schema = {
+        "photo_id": pl.String,
+        "submitted_at": pl.Datetime("us", "UTC"),
+        "description": pl.String,
+        "is_in_train": pl.Boolean,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
+    """Every colour's word, from two countries, `repeats` times for each of its shades."""
+    rows = [
+        (colour, country, f"{colour}-{shade}")
+        for _ in range(repeats)
+        for colour in COLOURS
+        for shade in shades
+        for country in ("GB", "JP")
+    ]
+    return pl.DataFrame(rows, schema=["query", "country", "photo_id"], orient="row")
+
+
+def commit_splits(ctx: RunContext, label: str = "splits", **tables: pl.DataFrame) -> Manifest:
+    """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
+    corpus = photos(ctx)
+    keywords = corpus.select(
+        "photo_id", pl.col("photo_id").str.extract(r"(\w+)-").alias("keyword"), pl.lit(0.9).alias("confidence")
+    )
+    late = corpus.filter(~pl.col("is_in_train")).select(
+        "photo_id", pl.lit("of the future").alias("keyword"), pl.lit(0.5).alias("confidence")
+    )
+    boundaries = {"train_start": FIRST_DAY, "train_end": ctx.as_of - timedelta(days=2)}
+    boundaries |= {"validation_end": ctx.as_of - timedelta(days=1), "test_end": ctx.as_of}
+    given = {
+        "train": conversions((0, 1), repeats=2),
+        "validation": conversions((0, 1, 2), repeats=1),
+        "test": conversions((2,), repeats=1),
+        "photos": corpus,
+        "photo_keywords": pl.concat([keywords, late]),
+    }
+    facts = {name: moment.isoformat() for name, moment in boundaries.items()}
+    return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=facts)
+
+
+def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:
+    """Draw the photos and commit where they are; `broken` ones are cut short."""
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for photo_id in photos(ctx)["photo_id"]:
+        colour, shade = photo_id.split("-")
+        path = folder / f"{photo_id}.png"
+        dimmed = tuple(int(value * (1 - 0.08 * int(shade))) for value in COLOURS[colour])
+        Image.new("RGB", (20, 16), dimmed).save(path)
+        if photo_id in broken:
+            path.write_bytes(path.read_bytes()[:45])
+        rows.append((photo_id, "present", str(path)))
+    images = pl.DataFrame(rows, schema=["photo_id", "status", "uri"], orient="row")
+    return commit_tables(ctx, datasets.IMAGES, {"images": images}, label=label + " ".join(broken))
