@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Progress:
@@ -46,3 +48,21 @@ class Progress:
         left = f"{(self._total - self.done) / rate:.0f} s left" if rate > 0 else "time left unknown"
         share = self.done / self._total if self._total else 1.0
         return f"{self._what}: {self.done} of {self._total} ({share:.0%}), {rate:.1f}/s, {left}"
+
+
+@contextlib.contextmanager
+def watch(progress: Progress, done_count: Callable[[], int], every_seconds: float = 10.0) -> Iterator[None]:
+    """Log progress from `done_count` while the block runs, which usually waits for Spark."""
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(every_seconds):
+            progress.move_to(done_count())
+
+    thread = threading.Thread(target=look, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()

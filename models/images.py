@@ -15,7 +15,9 @@ from PIL import Image, UnidentifiedImageError
 
 # Named, because Pillow also opens formats that start other programs (EPS) or read further files.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000")
+DECODER_VERSION = 1  # part of the key of everything computed from pixels: raise it when other pixels come out
 HUGE_PIXELS = 16_000_000
+MAX_ASPECT_RATIO = 1000  # resizing the shorter side of a longer strip to a model's input would fill the memory
 _HUGE_LOCK = threading.Lock()  # threads that decode side by side hold one huge picture at a time
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -31,7 +33,7 @@ _UPRIGHT = {
 
 class ImageError(ValueError):
     """A picture that cannot be used. `reason` is a short code: empty, not_an_image, zero_size,
-    too_many_pixels, truncated, corrupt, out_of_memory.
+    too_many_pixels, extreme_shape, truncated, corrupt, out_of_memory.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -46,7 +48,8 @@ def decode_image(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
     grey values, which have no agreed range, are stretched from the smallest to the largest. A picture of
     more than `HUGE_PIXELS` comes back reduced by a whole factor, JPEGs while they are decoded, so that its
     memory is bounded. Safe to call from several threads. Raises `ImageError`, and nothing else, for bytes
-    that are no picture, are damaged, or declare more than `max_pixels`; the latter are never decoded.
+    that are no picture, are damaged, longer than `MAX_ASPECT_RATIO` times their width or the other way round, or
+    declare more than `max_pixels`; the last two are refused by their header.
     """
     if not data:
         raise ImageError("empty")
@@ -72,6 +75,8 @@ def _decode(image: Image.Image, max_pixels: int) -> Image.Image:
         raise ImageError("zero_size", f"{width} x {height}")
     if width * height > max_pixels:
         raise ImageError("too_many_pixels", f"{width} x {height}, limit {max_pixels}")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise ImageError("extreme_shape", f"{width} x {height}")
     is_huge = width * height > HUGE_PIXELS
     with _HUGE_LOCK if is_huge else contextlib.nullcontext():
         if is_huge:

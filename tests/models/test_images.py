@@ -197,7 +197,7 @@ def test_random_damage_never_raises_anything_else() -> None:
             outcomes.add(decode_image(bytes(data), max_pixels=1_000_000).mode)
         except ImageError as error:
             outcomes.add(error.reason)
-    assert outcomes <= {"RGB", "not_an_image", "zero_size", "too_many_pixels", "truncated", "corrupt"}
+    assert outcomes <= {"RGB", "not_an_image", "zero_size", "too_many_pixels", "extreme_shape", "truncated", "corrupt"}
     assert {"RGB", "corrupt"} <= outcomes
 
 
@@ -206,6 +206,11 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     assert reason_of(bomb) == "too_many_pixels"
     assert reason_of(encoded(halves(), "PNG"), max_pixels=511) == "too_many_pixels"
     assert decode_image(encoded(halves(), "PNG"), max_pixels=512).size == (32, 16)
+
+
+def test_a_strip_of_pixels_is_refused() -> None:
+    assert reason_of(encoded(Image.new("RGB", (1, 1001)), "PNG")) == "extreme_shape"
+    assert decode_image(encoded(Image.new("RGB", (2, 2000)), "PNG")).size == (2, 2000)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])

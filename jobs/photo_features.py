@@ -1,0 +1,90 @@
+"""The image features of a catalogue's corpus: which are missing, embedding them, and reading what there is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from jobs.embedding import EncodeJob, MissingCounts, ModelSource, embed_missing, embed_photos
+from jobs.progress import Progress
+from jobs.sql import run_sql
+from jobs.vector_store import FAILED_DDL, MAY_PASS, STORED_DDL
+from models.images import DECODER_VERSION
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.context import RunContext
+    from jobs.lake import Store
+    from jobs.params import EmbedPhotosParams
+
+log = logging.getLogger("nightlens.embed_photos")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An image tower with the precision it runs in: what the store's features depend on beside the images."""
+
+    source: ModelSource
+    image_digest: str
+    precision: str
+
+    @property
+    def name(self) -> str:
+        """Its part of every key."""
+        return f"{self.image_digest}:{self.precision}:{DECODER_VERSION}"
+
+    @property
+    def store_names(self) -> tuple[str, ...]:
+        """Its store in the lake."""
+        return "photo_vectors", self.name.replace(":", "-")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one encoder's pass over the corpus did. `without_vector` has photo_id, has_image and reason."""
+
+    embedded_count: int
+    seconds: float
+    without_vector: pl.DataFrame
+
+
+def embed_corpus(
+    spark: SparkSession,
+    ctx: RunContext,
+    params: EmbedPhotosParams,
+    encoder: Encoder,
+    views: dict[str, DataFrame],
+) -> Pass:
+    """Bring the store of one encoder up to date with the corpus."""
+    begun = time.perf_counter()
+    missing = with_stored(spark, ctx, encoder, "images_to_embed", views, part_size=params.part_size).persist()
+    counts = MissingCounts(missing.count(), params.part_size)
+    failed: list[tuple[str, str]] = []
+    if counts.rows:
+        log.info("%s: %d images to embed in %d parts", encoder.name, counts.rows, counts.parts)
+        job = EncodeJob(encoder.source, encoder.store_names, encoder.precision, params.batch_size)
+        progress = Progress(log, f"{encoder.name}: images embedded", counts.rows)
+        failed = embed_missing(missing, embed_photos, job, counts, progress)
+    missing.unpersist()
+    seconds = time.perf_counter() - begun
+    unread = spark.createDataFrame([row for row in failed if row[1] in MAY_PASS], FAILED_DDL)
+    without = with_stored(spark, ctx, encoder, "photos_without_vector", views | {"unread": unread})
+    return Pass(counts.rows - len(failed), seconds, pl.DataFrame(pl.from_arrow(without.toArrow())))
+
+
+def with_stored(
+    spark: SparkSession, ctx: RunContext, encoder: Encoder, query: str, views: dict[str, DataFrame], **markers: Any
+) -> DataFrame:
+    """Run a query over `views` and what the encoder's store holds now."""
+    stored = _read_store(spark, ctx.lake.store(*encoder.store_names))
+    return run_sql(spark, query, views | {"stored": stored}, encoder=encoder.name, **markers)
+
+
+def _read_store(spark: SparkSession, store: Store) -> DataFrame:
+    uris = store.spark_uris(".parquet")
+    return spark.read.schema(STORED_DDL).parquet(*uris) if uris else spark.createDataFrame([], STORED_DDL)

@@ -1,0 +1,387 @@
+"""embed_photos: right vectors, once each, in the same bits after a broken run; bad images cost only themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+
+from jobs import datasets, embedding
+from jobs.context import RunContext
+from jobs.embed_photos import run
+from jobs.embedding import EncodeJob, ModelSource, cut_batches, effective_precision, pick_device
+from jobs.errors import BadInput, GateFailed
+from jobs.lake import Store
+from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, EmbedPhotosParams
+from jobs.vector_store import Row
+from models.images import decode_image
+from models.search.model import SearchModel
+from tests.jobs.embedding_fixtures import (
+    KEYWORDS,
+    commit_images,
+    commit_models,
+    commit_splits,
+    make_models,
+    picture,
+    vectors,
+    write_pictures,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PARAMS = EmbedPhotosParams(part_size=8, batch_size=3, max_failed_share=0.5)
+MODELS = make_models()
+
+
+def prepare(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, ...] = ()) -> None:
+    commit_images(ctx, paths, missing)
+    commit_splits(ctx, sorted([*paths, *missing]))
+    commit_models(ctx, MODELS)
+
+
+def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarray[Any, Any]:
+    """The plain way: one picture, no store, no batches."""
+    with torch.inference_mode():
+        features_BD = model.encode_images(model.preprocess(decode_image(data))[None])
+        return model.compose_photos(features_BD, [KEYWORDS.get(photo_id, [])])[0].numpy()
+
+
+@pytest.mark.spark
+def test_a_night_and_the_next(
+    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = make_context()
+    paths = write_pictures(tmp_path / "photos", 20)
+    prepare(ctx, paths)
+    manifest = run(ctx, PARAMS)
+
+    for arm, model in MODELS.items():
+        found = vectors(ctx, manifest, arm, "photo_id")
+        assert list(found) == sorted(paths)
+        for photo_id, path in paths.items():
+            np.testing.assert_allclose(found[photo_id], expected_vector(model, photo_id, path.read_bytes()), atol=2e-6)
+    order = ctx.lake.read_table(manifest, "embeddings", ["arm", "photo_id"])
+    assert order.equals(order.sort("arm", "photo_id"))
+    facts = manifest.facts["arms"]
+    assert {arm: (f["embedded_count"], f["reused_count"], f["failed_count"]) for arm, f in facts.items()} == {
+        CHAMPION_ARM: (20, 0, 0),
+        FULL: (20, 0, 0),
+        ZERO_SHOT: (0, 20, 0),  # the champion has the same image tower, and comes first
+    }
+    assert facts[FULL]["model_digest"] == MODELS[FULL].digest
+    assert facts[FULL]["dim"] == 32
+    assert facts[FULL]["images_per_second"] > 0
+    assert facts[ZERO_SHOT]["images_per_second"] is None
+
+    monkeypatch.setattr("jobs.embed_photos.spark_session", lambda *_: pytest.fail("a rerun should do nothing"))
+    assert run(ctx, PARAMS) == manifest
+    monkeypatch.undo()
+
+    tomorrow = make_context(run_date=date(2025, 12, 29))
+    changed = tmp_path / "photos" / "p003.png"
+    changed.write_bytes(picture(900))
+    paths["new"] = tmp_path / "photos" / "new.png"
+    paths["new"].write_bytes(picture(901))
+    paths["twin"] = tmp_path / "photos" / "twin.png"
+    paths["twin"].write_bytes(picture(901))
+    prepare(tomorrow, paths)
+    later = run(tomorrow, PARAMS)
+    assert {arm: (f["embedded_count"], f["reused_count"]) for arm, f in later.facts["arms"].items()} == {
+        CHAMPION_ARM: (2, 20),
+        FULL: (2, 20),
+        ZERO_SHOT: (0, 22),
+    }
+    before, after = vectors(ctx, manifest, FULL, "photo_id"), vectors(tomorrow, later, FULL, "photo_id")
+    assert all(np.array_equal(before[p], after[p]) for p in before if p != "p003")
+    assert not np.allclose(before["p003"], after["p003"])
+    np.testing.assert_array_equal(after["new"], after["twin"])
+
+
+@pytest.mark.spark
+def test_bad_images_are_quarantined_with_their_reason_and_the_others_embedded(
+    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path
+) -> None:
+    ctx = make_context()
+    bad = {"empty": b"", "html": b"<html>", "cut": picture(50)[:300], "gone": picture(51), "swapped": picture(52)}
+    paths = write_pictures(tmp_path / "photos", 6, **bad)
+    prepare(ctx, paths, missing=("nowhere",))
+    paths["gone"].unlink()
+    paths["swapped"].write_bytes(picture(53))
+    manifest = run(ctx, PARAMS)
+    expected = {
+        "empty": "empty",
+        "html": "not_an_image",
+        "cut": "truncated",
+        "gone": "unreadable",
+        "swapped": "changed_since_listed",
+        "nowhere": "no_image: missing (http_404)",
+    }
+    assert dict(ctx.lake.read_table(manifest, "quarantine").iter_rows()) == expected
+    good = [f"p{number:03}" for number in range(6)]
+    for arm, model in MODELS.items():
+        found = vectors(ctx, manifest, arm, "photo_id")
+        assert sorted(found) == good
+        np.testing.assert_allclose(found["p001"], expected_vector(model, "p001", picture(1)), atol=2e-6)
+    assert manifest.facts["arms"][FULL]["embedded_count"] == 6
+    assert manifest.facts["arms"][FULL]["failed_count"] == 5
+
+    paths["gone"].write_bytes(picture(51))
+    again = run(ctx, PARAMS.model_copy(update={"batch_size": 4}))
+    assert again.facts["arms"][FULL]["embedded_count"] == 1  # what may pass is tried again, what cannot is not
+    assert "gone" in vectors(ctx, again, FULL, "photo_id")
+    assert again.facts["arms"][FULL]["failed_count"] == 4
+
+
+@pytest.mark.spark
+def test_too_many_failures_stop_the_night(
+    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path
+) -> None:
+    ctx = make_context()
+    prepare(ctx, write_pictures(tmp_path / "photos", 3, bad=b"no picture"), missing=("nowhere",))
+    strict = PARAMS.model_copy(update={"max_failed_share": 0.2})
+    with pytest.raises(GateFailed, match=r"1 of 4 images \(25\.0%\)(?s:.*)not_an_image: 1(?s:.*)such as bad"):
+        run(ctx, strict)
+
+
+def parts_of(ctx: RunContext) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path(ctx.lake.root).rglob("store/photo_vectors/*/*.parquet")}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("lost", [slice(0, 1), slice(1, None, 2), slice(-1, None)])
+def test_a_run_resumed_from_any_parts_ends_with_the_same_digest(
+    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path, lost: slice
+) -> None:
+    """A killed run leaves some parts: here any of them, as they are committed whole."""
+    ctx = make_context()
+    prepare(ctx, write_pictures(tmp_path / "photos", 30, bad=b"no picture"))
+    whole = run(ctx, PARAMS)
+    parts = parts_of(ctx)
+    assert len(parts) == 2 * 4
+    for path in sorted(parts)[lost]:
+        path.unlink()
+    shutil.rmtree(f"{ctx.lake.root}/embeddings")
+    resumed = run(ctx, PARAMS)
+    assert resumed.digest == whole.digest
+    assert parts_of(ctx) == parts
+    assert sum(f["embedded_count"] for f in resumed.facts["arms"].values()) < 60
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_kill_9_and_run_again(make_context: Callable[..., RunContext], tmp_path: Path) -> None:
+    script = """
+import sys
+from jobs.context import RunContext
+from jobs.embed_photos import run
+from jobs.params import EmbedPhotosParams
+ctx = RunContext.model_validate_json(sys.argv[1])
+ctx = ctx.model_copy(update={"settings": ctx.settings.model_copy(update={"pseudonym_key": "x"})})
+print(run(ctx, EmbedPhotosParams(part_size=8, batch_size=3)).digest)
+"""
+    paths = write_pictures(tmp_path / "photos", 400)
+    digests = []
+    for catalogue in ("broken", "whole"):
+        ctx = make_context(catalogue=catalogue)
+        prepare(ctx, paths)
+        command = [sys.executable, "-c", script, ctx.model_dump_json()]
+        if catalogue == "broken":
+            process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+            while not parts_of(ctx):
+                assert process.poll() is None, "ended before a part was there"
+                time.sleep(0.005)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert 0 < len(parts_of(ctx)) < 100
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        digests.append(done.stdout.strip())
+    assert digests[0] == digests[1]
+
+
+# -- the worker function, without Spark --------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(make_context: Callable[..., RunContext]) -> Iterator[EncodeJob]:
+    """An embedding pass of the arm with keywords; the models of this process are forgotten afterwards."""
+    ctx = make_context()
+    commit_models(ctx, MODELS)
+    manifest = ctx.read(datasets.SEARCH_MODELS)
+    source = ModelSource(ctx.settings.lake_uri, ctx.catalogue, manifest.model_dump_json(), FULL)
+    yield EncodeJob(source, ("photo_vectors", "test"), "float32", 4)
+    embedding._models.clear()
+
+
+def rows_for(paths: list[Path], part_size: int = 10) -> pa.RecordBatch:
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    rows = [(i // part_size, f"k{i:03}", str(path), digests[i]) for i, path in enumerate(paths)]
+    return pa.RecordBatch.from_pylist([dict(zip(("part", "key", "uri", "sha256"), row, strict=True)) for row in rows])
+
+
+def run_worker(job: EncodeJob, *batches: pa.RecordBatch) -> dict[str, str]:
+    return {row["key"]: row["reason"] for out in embedding.embed_photos(batches, job) for row in out.to_pylist()}
+
+
+def read_store(store: Store) -> dict[str, list[float] | None]:
+    frames = [pl.read_parquet(uri) for uri in store.uris(".parquet")]
+    return dict(pl.concat(frames).select("key", "vector").iter_rows())
+
+
+def test_the_worker_stores_each_part_as_soon_as_it_is_full(job: EncodeJob, tmp_path: Path) -> None:
+    paths = list(write_pictures(tmp_path, 25).values())
+    worker = embedding.embed_photos([rows_for(paths)], job)
+    for count in (1, 2, 3):
+        next(worker)
+        assert len(job.store.names(".parquet")) == count
+    assert len(read_store(job.store)) == 25
+
+
+def test_a_worker_that_dies_leaves_whole_parts_and_the_next_makes_the_same(
+    job: EncodeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_for(list(write_pictures(tmp_path, 40, zzz=b"bad").values()))
+    unbroken = dataclasses.replace(job, store_names=("photo_vectors", "unbroken"))
+    run_worker(unbroken, rows)
+    original, calls = Store.put, []
+
+    def failing(self: Store, name: str, data: bytes) -> None:
+        calls.append(name)
+        if len(calls) == 3:
+            raise OSError("disk full")
+        original(self, name, data)
+
+    monkeypatch.setattr(Store, "put", failing)
+    with pytest.raises(OSError, match="disk full"):
+        run_worker(job, rows)
+    monkeypatch.undo()
+    assert len(job.store.names()) == 2
+    rest = rows.slice(20)  # what the anti-join leaves
+    run_worker(job, rest)
+    assert [job.store.get(name) for name in job.store.names()] == [
+        unbroken.store.get(name) for name in unbroken.store.names()
+    ]
+
+
+def test_a_bad_image_does_not_change_a_bit_of_the_others(job: EncodeJob, tmp_path: Path) -> None:
+    paths = list(write_pictures(tmp_path, 10).values())
+    run_worker(job, rows_for(paths))
+    clean = read_store(job.store)
+    paths[3].write_bytes(b"damaged")
+    other = dataclasses.replace(job, store_names=("photo_vectors", "other"))
+    assert run_worker(other, rows_for(paths)) == {"k003": "not_an_image"}
+    damaged = read_store(other.store)
+    assert damaged.pop("k003") is None
+    del clean["k003"]
+    assert damaged == clean
+
+
+def test_nothing_but_bad_images(job: EncodeJob, tmp_path: Path) -> None:
+    paths = list(write_pictures(tmp_path, 0, **{f"b{i}": b"bad%d" % i for i in range(6)}).values())
+    assert set(run_worker(job, rows_for(paths)).values()) == {"not_an_image"}
+    assert set(read_store(job.store).values()) == {None}
+
+
+def test_vectors_that_are_not_finite_are_refused(
+    job: EncodeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SearchModel, "encode_images", lambda *_: torch.full((2, 32), float("nan")))
+    paths = list(write_pictures(tmp_path, 2).values())
+    assert set(run_worker(job, rows_for(paths)).values()) == {"not_finite"}
+
+
+def test_rows_may_come_in_any_arrow_batches(job: EncodeJob, tmp_path: Path) -> None:
+    rows = rows_for(list(write_pictures(tmp_path, 25).values()))
+    run_worker(job, rows)
+    other = dataclasses.replace(job, store_names=("photo_vectors", "other"))
+    run_worker(other, rows.slice(0, 3), rows.slice(3, 0), rows.slice(3, 13), rows.slice(16))
+    assert other.store.names() == job.store.names()
+    assert read_store(other.store) == read_store(job.store)
+
+
+def test_a_model_is_loaded_once_per_process(job: EncodeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    original = SearchModel.load.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(SearchModel, "load", classmethod(lambda cls, *args: loads.append(args) or original(cls, *args)))
+    rows = rows_for(list(write_pictures(tmp_path, 5).values()))
+    for _ in range(3):
+        run_worker(job, rows)
+    assert len(loads) == 1
+    for folder in (ZERO_SHOT, FULL, ZERO_SHOT):
+        embedding.cached_model(dataclasses.replace(job.source, folder=folder), "cpu")
+    assert len(loads) == 2
+    assert len(embedding._models) <= embedding.MODELS_KEPT
+
+
+@pytest.mark.spark
+def test_spark_workers_keep_the_model_from_task_to_task(spark: SparkSession, job: EncodeJob, tmp_path: Path) -> None:
+    rows = rows_for(list(write_pictures(tmp_path, 16).values()), part_size=2)
+    frame = spark.createDataFrame(pa.Table.from_batches([rows])).repartition(8)
+
+    def loaded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from jobs import embedding as module
+
+        list(batches)
+        source = job.source
+        ids = [id(model) for (kept, _), model in module._models.items() if kept == source]
+        yield pa.RecordBatch.from_pydict({"pid": [os.getpid()] * len(ids), "model": ids})
+
+    found = set()
+    for _ in range(2):
+        frame.mapInArrow(partial(embedding.embed_photos, job=job), "key string, reason string").collect()
+        found |= {tuple(row) for row in frame.mapInArrow(loaded, "pid long, model long").collect()}
+    assert 1 <= len(found) == len({pid for pid, _ in found}) <= 2
+
+
+def test_a_damaged_model_is_named(job: EncodeJob) -> None:
+    manifest = embedding.Manifest.model_validate_json(job.source.manifest_json)
+    weights = job.store.lake.root + "/" + manifest.files[f"{FULL}/model.safetensors"].path
+    Path(weights).write_bytes(b"damaged")
+    with pytest.raises(BadInput, match=f"model '{FULL}' of models/search_models/"):
+        job.source.load()
+
+
+def test_batches_never_reach_into_the_next_part() -> None:
+    rows = [Row(part, f"{part}{i}", "", None) for part, count in ((0, 5), (1, 2), (4, 4)) for i in range(count)]
+    batches = list(cut_batches(rows, 2))
+    assert [[row.part for row in batch] for batch in batches] == [[0, 0], [0, 0], [0], [1, 1], [4, 4], [4, 4]]
+    assert [row for batch in batches for row in batch] == rows
+
+
+@pytest.mark.parametrize(
+    ("resources", "device"),
+    [
+        ({}, "cpu"),
+        ({"fpga": SimpleNamespace(addresses=["0"])}, "cpu"),
+        ({"gpu": SimpleNamespace(addresses=[])}, "cpu"),
+        ({"gpu": SimpleNamespace(addresses=["3"])}, "cuda:3"),
+        ({"gpu": SimpleNamespace(addresses=["1", "0"])}, "cuda:1"),
+    ],
+)
+def test_the_device_is_what_spark_assigned(resources: dict[str, Any], device: str) -> None:
+    assert pick_device(resources) == device
+
+
+def test_bfloat16_is_for_gpus() -> None:
+    assert effective_precision("bfloat16", {}) == "float32"
+    assert effective_precision("bfloat16", {"spark.task.resource.gpu.amount": "1"}) == "bfloat16"
+    assert effective_precision("float32", {"spark.task.resource.gpu.amount": "0.5"}) == "float32"
+    with pytest.raises(ValueError, match="bfloat16"):
+        embedding.encode_texts(MODELS[ZERO_SHOT], ["cat"], "cpu", "bfloat16")
