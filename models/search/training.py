@@ -126,7 +126,7 @@ class _Trainer:
         self.model, self.data, self.config, self.hooks = model, data, config, hooks
         self.steps_per_epoch = max(1, len(data) // config.batch_size)  # a smaller last batch would fit the bias badly
         self.step_count = self.steps_per_epoch * config.epochs
-        self.validate_every = max(1, self.steps_per_epoch // config.evaluations_per_epoch)
+        self.validate_every = math.ceil(self.steps_per_epoch / config.evaluations_per_epoch)
         self.record_every = max(1, self.step_count // 200)
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config), lr=config.learning_rate, fused=True)
         self.result = TrainingResult()

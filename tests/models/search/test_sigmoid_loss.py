@@ -11,7 +11,7 @@ from open_clip.loss import SigLipLoss
 from torch.nn.functional import normalize, softplus
 
 from models.search.losses import sigmoid
-from models.search.losses.sigmoid import best_bias, count_pairs, sigmoid_loss
+from models.search.losses.sigmoid import best_bias, calibrate, count_pairs, sigmoid_loss
 
 
 def leaves(photo_count: int, text_count: int, seed: int) -> list[torch.Tensor]:
@@ -107,6 +107,23 @@ def test_no_other_bias_is_better() -> None:
     bias = best_bias(scaled, torch.eye(6))
     best = sigmoid_loss(scaled + bias, torch.eye(6)).item()
     assert all(best <= sigmoid_loss(scaled + bias + change, torch.eye(6)).item() for change in (-0.1, 0.1))
+
+
+def test_a_scale_that_is_surely_wrong_is_lowered_and_one_that_is_right_is_kept() -> None:
+    right, pairs = torch.eye(16) * 2 - 1, torch.eye(16)
+    scale, bias = calibrate(right, pairs, 60.0)
+    assert scale > 20
+    assert abs(bias) < scale
+    wrong = right.roll(1, dims=0)
+    scale, bias = calibrate(wrong, pairs, 60.0)
+    assert scale == 10
+    assert sigmoid_loss(scale * wrong + bias, pairs).item() < sigmoid_loss(60 * wrong + bias, pairs).item()
+
+
+def test_a_low_scale_is_left_as_it_is() -> None:
+    scale, bias = calibrate(torch.zeros(8, 8), torch.eye(8), 4.0)
+    assert scale == 4
+    assert bias == pytest.approx(-math.log(7), abs=1e-6)
 
 
 def test_examples_in_the_documentation() -> None:
