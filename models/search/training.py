@@ -133,6 +133,7 @@ class _Trainer:
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stale_validations = 0
         self.loss_sum, self.loss_count = 0.0, 0
+        self.order: tuple[int, Indices] | None = None  # of the current epoch
         self.saved_at = self.reported_at = time.perf_counter()
         self.identity = json.dumps([asdict(config), len(data), sorted(model.state_dict())])
 
@@ -175,10 +176,10 @@ class _Trainer:
         return self.data.batch(rows, self.config.keyword_dropout, generator)
 
     def _order(self, epoch: int) -> Indices:
-        if getattr(self, "_shuffled_epoch", None) != epoch:
-            self._shuffled_epoch = epoch
-            self._shuffled = np.random.default_rng([self.config.seed, _ORDER, epoch]).permutation(len(self.data))
-        return self._shuffled
+        if self.order is None or self.order[0] != epoch:
+            generator = np.random.default_rng([self.config.seed, _ORDER, epoch])
+            self.order = epoch, generator.permutation(len(self.data))
+        return self.order[1]
 
     def _step(self, batch: Batch) -> None:
         step = self.result.steps
@@ -220,17 +221,16 @@ class _Trainer:
 
     def _after_step(self) -> None:
         result, config = self.result, self.config
-        is_last = result.steps == self.step_count
-        if result.steps % self.record_every == 0 or is_last:
-            self._record()
-        if result.steps % self.validate_every == 0 or is_last:
-            self._validate()
-        if self.stale_validations >= config.patience:
-            result.stopped_because = f"no better validation in {config.patience}"
-        elif is_last:
+        if result.steps == self.step_count:
             result.stopped_because = "all epochs done"
         elif config.max_seconds is not None and result.seconds >= config.max_seconds:
             result.stopped_because = f"{config.max_seconds:g} s passed"
+        if result.steps % self.record_every == 0 or result.stopped_because:
+            self._record()
+        if result.steps % self.validate_every == 0 or result.stopped_because:
+            self._validate()
+            if self.stale_validations >= config.patience and not result.stopped_because:
+                result.stopped_because = f"no better validation in {config.patience}"
         now = time.perf_counter()
         if now - self.reported_at >= config.report_seconds or result.stopped_because:
             self.reported_at = now
