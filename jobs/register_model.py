@@ -79,6 +79,7 @@ def _register(
         digest=model.digest,
         origin=model.config.origin,
         image_size=model.config.image.size,
+        context_length=model.config.text_cfg["context_length"],
         dim=model.dim,
         parameter_count=parameter_count(model.parameters()),
         uses_country=model.uses_country,

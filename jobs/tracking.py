@@ -30,10 +30,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema, TensorSpec
 
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.settings import PROJECT_ROOT, Settings
 
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -188,24 +189,37 @@ def run_page(settings: Settings, run_id: str) -> str:
 def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
     """Add test metrics to the run of a registration (the facts of that dataset) and its hit rate to the version.
 
-    Metrics are named `<arm>/<metric>_at_<k>`. `<the registered arm>/hit_rate_at_10` must be among them; it
-    becomes the version's tag `hit_rate_at_10`.
+    Metrics are named `<arm>/<metric>_at_<k>` and appear as `test/<arm>/...`. `<registered arm>/hit_rate_at_10` must
+    be among them: it becomes the version's tag and the run's metric `hit_rate_at_10`, by which nights compare.
     """
     headline = f"{registration['arm']}/hit_rate_at_10"
     if headline not in metrics:
         raise BadInput(f"no metric {headline!r} to log for {registration['model_name']}; there are {sorted(metrics)}")
     client = _client(settings)
-    run: Run = client.get_run(registration["mlflow_run_id"])
+    run = _run_of(client, settings, registration)
     at = run.info.start_time  # so that the same metrics logged twice are one point, not two
-    client.log_batch(run.info.run_id, metrics=[Metric(f"test/{key}", value, at, 0) for key, value in metrics.items()])
+    points = {"hit_rate_at_10": metrics[headline]} | {f"test/{name}": value for name, value in metrics.items()}
+    client.log_batch(run.info.run_id, metrics=[Metric(name, value, at, 0) for name, value in points.items()])
     name, number = registration["model_name"], str(registration["version"])
     client.set_model_version_tag(name, number, "hit_rate_at_10", f"{metrics[headline]:.4f}")
 
 
 def log_report(settings: Settings, registration: Mapping[str, Any], report: Path | str) -> None:
-    """Add the night's report, a file or the HTML itself, to the run of a registration as report/report.html."""
+    """Add the night's report, a file or the HTML itself, to the run of a registration as artifact report.html."""
     html = report.read_text(encoding="utf-8") if isinstance(report, Path) else report
-    _client(settings).log_text(registration["mlflow_run_id"], html, "report/report.html")
+    client = _client(settings)
+    client.log_text(_run_of(client, settings, registration).info.run_id, html, "report.html")
+
+
+def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: Mapping[str, Any]) -> Run:
+    try:
+        return client.get_run(registration["mlflow_run_id"])
+    except MlflowException as error:
+        raise MissingInput(
+            f"MLflow at {public_uri(settings)} has no run {registration['mlflow_run_id']}, with which "
+            f"{registration['model_name']} version {registration['version']} was registered. If its database was "
+            f"replaced, delete that night's dataset `registration` from the lake and rerun register_model."
+        ) from error
 
 
 def _metric_name(name: str) -> str:

@@ -22,6 +22,7 @@ class ModelFacts:
     digest: str
     origin: str
     image_size: int
+    context_length: int
     dim: int
     parameter_count: int
     uses_country: bool
@@ -30,29 +31,28 @@ class ModelFacts:
 
 
 def model_card(
-    ctx: RunContext,
-    model: ModelFacts,
-    splits: Manifest,
-    base_model: Manifest,
-    search_models: Manifest,
+    ctx: RunContext, model: ModelFacts, splits: Manifest, base_model: Manifest, search_models: Manifest
 ) -> str:
-    """Return the card of a model, from the runs it came out of."""
+    """Return the card of a model, from the runs it came out of.
+
+    It is made of headings, sentences and lists: MLflow shows tables without any space between their columns.
+    """
     parts = [
         f"# Search model of {ctx.catalogue}, {ctx.run_date}",
         _purpose(model),
-        _table(("Model", ""), _model_rows(model)),
-        "## How to use it",
-        _usage(model, ctx.catalogue),
-        "## Training data",
-        _table(("Window (UTC, end not included)", "From", "To", "Distinct conversions"), _window_rows(splits)),
-        f"Trained until {model.trained_until}. Corpus: {splits.row_counts['photos']:,} photos, "
-        f"{splits.row_counts['photo_keywords']:,} keyword entries. Visitors are keyed pseudonyms.",
-        "## Training",
-        _table(("Parameter", "Base", "Fine-tuning"), _param_rows(base_model.params, search_models.params)),
-        "## Result on the validation window",
-        _table(("Arm", "Hit rate@10"), _result_rows(search_models)),
+        "## Hit rate@10 on the validation window",
+        _results(model, search_models),
         "Early stopping looked at these numbers, so they flatter the model. The test window's metrics, with "
-        "intervals and the counting baselines, are in the run (metrics `test/...`, artifact `report/report.html`).",
+        "intervals and the counting baselines, are in the source run: metrics `test/...`, artifact `report.html`.",
+        "## Model",
+        _model(model),
+        "## How to use it",
+        _usage(ctx.catalogue),
+        "## Data",
+        _data(splits, search_models),
+        "## Training",
+        f"Base: {_params(base_model)}",
+        f"Fine-tuning: {_params(search_models)}",
         "## Limits",
         _limits(model),
         "## Licence",
@@ -67,74 +67,86 @@ def model_card(
 
 
 def _purpose(model: ModelFacts) -> str:
-    query = "a query and the visitor's country" if model.uses_country else "a query"
-    photo = "a photo and its keywords" if model.uses_keywords else "a photo"
+    query = "a query with the visitor's country" if model.uses_country else "a query"
+    photo = "a photo with its keywords" if model.uses_keywords else "a photo"
     learned = (
         "the base as it is, before it saw a conversion"
         if model.arm == ZERO_SHOT
         else "SigLIP towers fine-tuned on which photo visitors took after which query"
     )
     return (
-        f"Embeds {query} and {photo} as unit vectors; the dot product ranks photos for the query. "
+        f"Embeds {query}, and {photo}, as unit vectors; their dot product ranks the photos. "
         f"Arm `{model.arm}`: {learned}."
     )
 
 
-def _model_rows(model: ModelFacts) -> list[tuple[str, str]]:
-    return [
-        ("Digest", f"`{model.digest}`"),
-        ("Base", f"`{model.origin}`"),
-        ("Parameters", f"{model.parameter_count:,}"),
-        ("Input", f"{model.image_size} x {model.image_size} pixels; text, byte-level or the base's own tokenizer"),
-        ("Output", f"float32 vector of {model.dim}, length 1"),
-        ("Country in the query", "yes" if model.uses_country else "no"),
-        ("Keywords in the photo", "yes" if model.uses_keywords else "no"),
-    ]
+def _results(model: ModelFacts, search_models: Manifest) -> str:
+    rates = {arm: facts["best_validation_hit_rate"] for arm, facts in search_models.facts["arms"].items()}
+    ordered = sorted(rates, key=lambda arm: -rates[arm])
+    return _list(f"**{rates[arm]:.4f}** `{arm}`{' (this version)' * (arm == model.arm)}" for arm in ordered)
 
 
-def _usage(model: ModelFacts, catalogue: str) -> str:
-    return (
-        f"`mlflow.pyfunc.load_model('models:/nightlens-{catalogue}@champion').predict(table)`, where a row is a query "
-        f"(`query`, perhaps `country`) or a photo (`image`: the file's bytes, perhaps `keywords`). "
-        f"Never compare vectors of two versions."
+def _model(model: ModelFacts) -> str:
+    return _list(
+        (
+            f"Digest `{model.digest}`, base `{model.origin}`, {model.parameter_count:,} parameters",
+            f"Pictures of {model.image_size} x {model.image_size} pixels; queries of up to {model.context_length} tokens",
+            f"Vectors: float32, {model.dim} numbers, length 1",
+            f"Country in the query: {_yes_no(model.uses_country)}. "
+            f"Keywords in the photo: {_yes_no(model.uses_keywords)}",
+        )
     )
 
 
-def _window_rows(splits: Manifest) -> list[tuple[str, ...]]:
-    bounds = ("train_start", "train_end", "validation_end", "test_end")
-    dates = [str(splits.facts[name])[:10] for name in bounds]
-    names = ("train", "validation", "test")
-    return [(name, dates[place], dates[place + 1], f"{splits.row_counts[name]:,}") for place, name in enumerate(names)]
+def _usage(catalogue: str) -> str:
+    return f"""```python
+model = mlflow.pyfunc.load_model("models:/nightlens-{catalogue}@champion")
+model.predict(pandas.DataFrame({{"query": ["cat"], "country": ["GB"]}}))
+model.predict(pandas.DataFrame({{"image": [file_bytes], "keywords": [[{{"keyword": "cat", "confidence": 0.9}}]]}}))
+```
+
+Country and keywords may be left out. Never compare the vectors of two versions."""
 
 
-def _param_rows(base: dict[str, Any], search: dict[str, Any]) -> list[tuple[str, ...]]:
-    names = list(dict.fromkeys([*base, *search]))
-    return [(name, _plain(base.get(name)), _plain(search.get(name))) for name in names]
+def _data(splits: Manifest, search_models: Manifest) -> str:
+    bounds = [str(splits.facts[name])[:10] for name in ("train_start", "train_end", "validation_end", "test_end")]
+    windows = zip(("train", "validation", "test"), bounds, bounds[1:], strict=False)
+    return _list(
+        (
+            *(
+                f"{name.capitalize()}: {start} up to, not including, {end} UTC; {splits.row_counts[name]:,} conversions"
+                for name, start, end in windows
+            ),
+            f"The weights know nothing at or after {search_models.facts['trained_until']}",
+            f"Corpus: {splits.row_counts['photos']:,} photos, {splits.row_counts['photo_keywords']:,} keywords of them",
+            "Visitors are keyed pseudonyms; the model does not see them",
+        )
+    )
 
 
-def _result_rows(search_models: Manifest) -> list[tuple[str, ...]]:
-    arms = search_models.facts["arms"].items()
-    return [(arm, f"{facts['best_validation_hit_rate']:.4f}") for arm, facts in arms]
+def _params(run: Manifest) -> str:
+    return " ".join(f"`{name}={_plain(value)}`" for name, value in run.params.items() if value is not None)
 
 
 def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _limits(model: ModelFacts) -> str:
-    return "\n".join(
-        [
-            "- It has learned what visitors of this catalogue chose, with their biases of taste, language and region.",
-            "- Queries and photos unlike those of the training window rest on the base alone.",
-            "- A score orders photos for one query; it is no probability and not comparable between queries.",
-            "- Not for recognising or judging people.",
-            *(["- A photo without keywords loses what they would have added."] if model.uses_keywords else []),
-        ]
+    return _list(
+        (
+            "It has learned what visitors of this catalogue chose, with their biases of taste, language and region.",
+            "Queries and photos unlike those of the training window rest on the base alone.",
+            "A score orders photos for one query; it is no probability and not comparable between queries.",
+            *(("A photo without keywords loses what they would have added.",) if model.uses_keywords else ()),
+            "Not for recognising or judging people.",
+        )
     )
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -141,11 +141,12 @@ def test_the_card_says_what_the_model_is(night: RunContext) -> None:
     card = client(night).get_model_version("nightlens-test", "1").description
     assert card.startswith("# Search model of test, 2025-12-28")
     for part in (
-        "Embeds a query and the visitor's country and a photo and its keywords",
-        f"| Digest | `{make_model(FULL).digest}` |",
-        "| train | 2024-12-19 | 2025-12-19 | 1 |",
-        "| learning_rate | 0.001 | 0.0005 |",
-        f"| {FULL} | 0.4000 |",
+        "Embeds a query with the visitor's country, and a photo with its keywords, as unit vectors",
+        f"- Digest `{make_model(FULL).digest}`, base `tiny`",
+        "- Train: 2024-12-19 up to, not including, 2025-12-19 UTC; 1 conversions",
+        "Base: `source=tiny` ",
+        "`learning_rate=0.0005`",
+        f"- **0.4000** `{FULL}` (this version)\n- **0.1000** `{ZERO_SHOT}`\n",
         "## Limits",
         "## Licence",
     ):
@@ -240,13 +241,15 @@ def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunCont
         tracking.log_evaluation(tracked.settings, facts, metrics)
     tracking.log_report(tracked.settings, facts, "<h1>A night</h1>")
     (run,) = logged_runs(tracked)
-    assert run.data.metrics[f"test/{FULL}/hit_rate_at_10"] == 0.61234
+    assert run.data.metrics[f"test/{FULL}/hit_rate_at_10"] == run.data.metrics["hit_rate_at_10"] == 0.61234
     assert len(client(tracked).get_metric_history(run.info.run_id, f"test/{FULL}/hit_rate_at_10")) == 1
     assert tracking.versions(tracked.settings, "test")[0].tags["hit_rate_at_10"] == "0.6123"
-    report = client(tracked).download_artifacts(run.info.run_id, "report/report.html")
+    report = client(tracked).download_artifacts(run.info.run_id, "report.html")
     assert Path(report).read_text() == "<h1>A night</h1>"
     with pytest.raises(BadInput, match=f"no metric '{FULL}/hit_rate_at_10'"):
         tracking.log_evaluation(tracked.settings, facts, {"other": 1.0})
+    with pytest.raises(MissingInput, match=r"has no run 0123, .*delete that night's dataset `registration`"):
+        tracking.log_report(tracked.settings, {**facts, "mlflow_run_id": "0123"}, "<h1>Another night</h1>")
 
 
 @pytest.mark.parametrize(
