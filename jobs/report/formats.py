@@ -31,13 +31,17 @@ def percent(share: float | None, digits: int = 1) -> str:
     return MISSING if share is None or math.isnan(share) else f"{100 * share:.{digits}f}%"
 
 
-def signed_percent(share: float | None) -> str:
-    """Return a relative change in percent with its sign.
+def relative(difference: float, base: float) -> str:
+    """Return a change relative to `base`: in percent, or as a multiple where it is several times the base.
 
-    >>> signed_percent(0.137), signed_percent(-0.02)
-    ('+13.7%', '−2.0%')
+    >>> relative(0.085, 0.619), relative(-0.02, 0.5), relative(0.502, 0.039), relative(0.1, 0.0)
+    ('+13.7%', '−4.0%', '13.9 times as many', '–')
     """
-    return MISSING if share is None or math.isnan(share) else _signed(100 * share, 1) + "%"
+    if base <= 0:
+        return MISSING
+    if difference > 2 * base:
+        return f"{(base + difference) / base:.1f} times as many"
+    return _signed(100 * difference / base, 1) + "%"
 
 
 def points(difference: float | None) -> str:

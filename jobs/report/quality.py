@@ -76,6 +76,7 @@ class Quality:
     tables: tuple[TableQuality, ...]
     reasons: tuple[Tally, ...]
     repairs: tuple[Tally, ...]
+    warnings: tuple[Tally, ...]
     images: tuple[tuple[str, str], ...]  # of all photos, by what became of the image
     unusable_images: tuple[tuple[str, str], ...]  # of the corpus, by reason
     unusable_image_count: int
@@ -116,6 +117,7 @@ def quality(night: Night) -> Quality:
         ),
         reasons=_tallies(night.fact(datasets.VALIDATED, "reasons")),
         repairs=_tallies(night.fact(datasets.VALIDATED, "repairs")),
+        warnings=_tallies(night.fact(datasets.VALIDATED, "warnings")),
         images=tuple((name, formats.count(number)) for name, number in statuses.items() if number),
         unusable_images=tuple((what.replace("_", " "), formats.count(n)) for what, n in unusable_by_reason.iter_rows()),
         unusable_image_count=unusable.height,

@@ -16,11 +16,13 @@ from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent
 PRIMARY, PRIMARY_K = "hit_rate", 10
 METRICS = {
     "hit_rate": ("Hit rate", "share of searches whose chosen photo is among the first k"),
-    "map": ("MAP", "mean average precision; equals MRR where each search has one chosen photo"),
+    "map": ("MAP", "equals MRR here, as each search has one chosen photo"),
     "mrr": ("MRR", "mean of 1/place of the chosen photo, 0 beyond the first k"),
     "ndcg": ("nDCG", "mean of 1/log2(1 + place) of the chosen photo, 0 beyond the first k"),
 }
 CUTOFFS = (1, 5, 10, 25)
+MOST_SEGMENTS = 20
+"""Segments of one kind that are shown: a world-wide log has some two hundred countries."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _difference_row(
         baseline=baseline,
         difference=formats.points(primary["difference"]),
         interval=formats.points_interval(primary["low"], primary["high"]),
-        relative=formats.signed_percent(primary["difference"] / base if base else None),
+        relative=formats.relative(primary["difference"], base),
         probability=formats.probability(primary["probability_better"]),
         outcome=found_outcome,
         outcome_text={"better": "clearly better", "worse": "clearly worse", "undecided": "not clear"}[found_outcome],
@@ -238,6 +240,7 @@ class Slice:
     meaning: str
     arms: tuple[Arm, ...]
     rows: tuple[SliceRow, ...]
+    left_out: str  # how many segments are not shown, or nothing
     chart: DotChart
 
     @property
@@ -271,7 +274,8 @@ def slices(metrics: Metrics, challenger: str) -> list[Slice]:
 def _slice(metrics: Metrics, kind: str, arms: tuple[Arm, ...]) -> Slice:
     title, meaning = SLICES[kind]
     rows, chart_rows = [], []
-    for segment in metrics.segments(kind):
+    segments = metrics.segments(kind)
+    for segment in segments[:MOST_SEGMENTS]:
         name = segment_name(segment)
         found = [(one, metrics.find(one.key, PRIMARY, PRIMARY_K, kind, segment)) for one in arms]
         queries = formats.count(max((estimate.query_count for _, estimate in found if estimate), default=0))
@@ -297,7 +301,9 @@ def _slice(metrics: Metrics, kind: str, arms: tuple[Arm, ...]) -> Slice:
         percent_tick,
         include=(0.0,),
     )
-    return Slice(kind.replace("_", "-"), title, meaning, arms, tuple(rows), chart)
+    more = len(segments) - MOST_SEGMENTS
+    left_out = f"{formats.count(more)} more with fewer searches are not shown." if more > 0 else ""
+    return Slice(kind.replace("_", "-"), title, meaning, arms, tuple(rows), left_out, chart)
 
 
 def segment_name(segment: str) -> str:

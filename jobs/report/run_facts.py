@@ -12,7 +12,7 @@ from typing import Any
 from jobs import datasets
 from jobs.lake import Manifest
 from jobs.report import formats
-from jobs.report.arms import arm
+from jobs.report.arms import arm, in_order
 from jobs.report.night import INPUTS, Night
 
 LIBRARIES = (
@@ -141,12 +141,12 @@ def _embedding_rows(night: Night) -> tuple[tuple[str, str, str, str], ...]:
     arms: dict[str, dict[str, Any]] = night.fact(datasets.PHOTO_EMBEDDINGS, "arms")
     return tuple(
         (
-            arm(key).name,
-            formats.count(found["embedded_count"]),
-            formats.count(found["reused_count"]),
-            str(found["model_digest"]),
+            one.name,
+            formats.count(arms[one.key]["embedded_count"]),
+            formats.count(arms[one.key]["reused_count"]),
+            str(arms[one.key]["model_digest"]),
         )
-        for key, found in arms.items()
+        for one in in_order(arms)
     )
 
 
@@ -154,7 +154,7 @@ def _stage_row(stage: str, manifest: Manifest, run_id: str, longest: float) -> S
     rows = ", ".join(f"{name.replace('_', ' ')} {formats.count(n)}" for name, n in manifest.row_counts.items())
     return StageRow(
         stage=stage,
-        rows=rows or f"{formats.count(len(manifest.files))} files",
+        rows=rows or f"files {formats.count(len(manifest.files))}",
         duration=formats.duration(manifest.duration_seconds),
         share=round(100 * manifest.duration_seconds / longest, 1) if longest else 0.0,
         is_reused=manifest.night != run_id,

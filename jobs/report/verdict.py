@@ -104,14 +104,15 @@ _ADVICE = {
 def _headline(found: str, facts: dict[str, Any], situation: str, base: Estimate) -> str:
     """Return the one sentence: better or not, by how much, how sure."""
     other = "the champion" if situation == "compared" else "the base model without training on conversions"
-    size = formats.points(abs(facts["difference"])).lstrip("+")
-    direction = "more" if facts["difference"] >= 0 else "fewer"
-    relative = formats.signed_percent(facts["difference"] / base.value) if base.value else "from none"
+    difference = formats.points(facts["difference"])
+    direction = "fewer" if facts["difference"] < 0 else "more"
+    change = f"{difference[1:]} {direction} of every 100 searches" if difference != "0.0" else "as many searches"
+    relative = formats.relative(facts["difference"], base.value)
     side = "worse" if found == "worse" else "better"
     probability = facts["probability_better"] if side == "better" else 1 - facts["probability_better"]
     return (
-        f"{_LEAD[situation]}The challenger is {_JUDGEMENT[found]} {other}: it answers {size} {direction} of every 100 "
-        f"searches ({relative}; probability that it is {side}: {formats.probability_in_words(probability)})."
+        f"{_LEAD[situation]}The challenger is {_JUDGEMENT[found]} {other}: it answers {change} "
+        f"({relative}; probability that it is {side}: {formats.probability_in_words(probability)})."
     )
 
 
@@ -138,7 +139,7 @@ def _chart(facts: dict[str, Any], compared: Arm) -> DotChart:
     label, difference = f"Challenger − {compared.name}", formats.points(facts["difference"])
     text = f"{difference} ({interval})"
     mark = Mark(facts["difference"], facts["low"], facts["high"], "verdict-mark", "circle", f"{text} points")
-    reach = max(abs(facts["low"]), abs(facts["high"]))
+    reach = max(abs(facts["low"]), abs(facts["high"]), 0.01)
     return dot_chart(
         "verdict",
         "Difference of hit rate@10 in percentage points",

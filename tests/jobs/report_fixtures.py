@@ -30,7 +30,8 @@ HIT_RATES = {
 }
 """hit_rate@10 over all queries, by arm."""
 OUTCOMES = {"better": (0.0212, 0.0131, 0.0293, 1.0), "worse": (-0.0334, -0.0415, -0.0252, 0.0)} | {
-    "undecided": (0.0021, -0.0058, 0.0099, 0.713)
+    "undecided": (0.0021, -0.0058, 0.0099, 0.713),
+    "same": (0.0, 0.0, 0.0, 0.5),
 }
 """Challenger less champion: difference, low, high, probability better."""
 QUERY_COUNT, CORPUS_SIZE = 9412, 1899
@@ -312,6 +313,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             },
             "reasons": {"photos": {}, "conversions": {"null_country": bad - 5, "bad_country": 9} if bad else {}},
             "repairs": {"photos": {}, "conversions": {"country_upper_case": 8}},
+            "warnings": {"photos": {"null_description": 104}, "conversions": {}},
         },
         "images": {
             **{f"{status}_count": 0 for status in ("fetched", "refused", "failed")},

@@ -168,9 +168,16 @@ def test_the_sections_come_in_order_and_the_verdict_first(make_context: Make) ->
             False,
         ),
         (
+            Story(outcome="same"),
+            "The challenger is neither clearly better nor worse than the champion: it answers as many searches "
+            "(0.0%; probability that it is better: 50.0%).",
+            "Keep the champion",
+            False,
+        ),
+        (
             Story(),
             "No champion yet. The challenger is better than the base model without training on conversions: it "
-            "answers 55.5 more of every 100 searches (+371.7%; probability that it is better: over 99.9%).",
+            "answers 55.5 more of every 100 searches (4.7 times as many; probability that it is better: over 99.9%).",
             "No model is live as champion yet",
             True,
         ),
@@ -182,7 +189,7 @@ def test_the_sections_come_in_order_and_the_verdict_first(make_context: Make) ->
             False,
         ),
     ],
-    ids=["better", "worse", "undecided", "no champion", "champion left out"],
+    ids=["better", "worse", "undecided", "the same", "no champion", "champion left out"],
 )
 def test_the_verdict_says_what_was_found_and_what_to_do(
     make_context: Make, story: Story, headline: str, advice: str, has_command: bool
@@ -244,7 +251,7 @@ def test_differences_are_those_of_the_comparisons(make_context: Make) -> None:
     shown = {row[0]: row[1:5] for row in rows[1:]}
     assert len(shown) == 6
     assert shown["Champion"] == ["not clear", "+0.2 −0.6 to +1.0", "+0.3%", "71.3%"]
-    assert shown["Zero-shot base"] == ["clearly better", "+55.5 +54.6 to +56.4", "+371.7%", "> 99.9%"]
+    assert shown["Zero-shot base"] == ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%"]
     assert shown["Most converted for the query"][0] == "clearly worse"
 
 
@@ -265,6 +272,14 @@ def test_slices_show_challenger_champion_strongest_counting_and_zero_shot(make_c
             assert [cell.split()[0] for cell in row[2:]] == rates
     assert tables["slices: Hit rate@10, By country"][-1][1] == "4"
     assert all(cell.endswith(" –") for cell in tables["slices: Hit rate@10, By country"][-1][2:])  # no interval
+
+
+def test_of_many_countries_those_with_most_searches_are_shown(make_context: Make) -> None:
+    story = Story(countries=tuple(f"C{i:03}" for i in range(40)))
+    page = page_of(make_context(), story)
+    rows = page.tables["slices: Hit rate@10, By country"]
+    assert [row[0] for row in rows[1:]] == list(story.countries[:20])
+    assert "21 more with fewer searches are not shown." in page.text("slices")  # the unknown country among them
 
 
 def test_training_shows_the_curves_and_marks_the_best_validation(make_context: Make) -> None:
@@ -291,14 +306,17 @@ def test_data_quality_adds_up_and_links_to_the_data_docs(make_context: Make) -> 
         ["photos", "1,899", "1,899", "0", "0", "0.00%"],
         ["conversions", "120,000", "119,943", "57", "8", "0.05%"],
     ]
-    assert page.tables["data: Reasons"][1:] == [
-        ["conversions", "null country", "52"],
-        ["conversions", "bad country", "9"],
-    ]
-    assert page.tables["data: Repairs"][1:] == [["conversions", "country upper case", "8"]]
-    assert ["Missing", "1"] in page.tables["data: Images"]
+    text = page.text("data")
+    for tally in (
+        "null country conversions 52 bad country conversions 9",
+        "country upper case conversions 8",
+        "null description photos 104",
+        "Missing all photos 1",
+        "Not usable: no image: missing (not found) corpus 1",
+    ):
+        assert tally in text, tally
     assert len(page.tables["data: Leak audit"]) == 8
-    assert "version 1.4.0" in page.text("data")
+    assert "version 1.4.0" in text
     assert {"href": "2025-12-28-data-docs/index.html"} in page.all("a")
 
 
