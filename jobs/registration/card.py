@@ -90,7 +90,8 @@ def _model(model: ModelFacts) -> str:
     return _list(
         (
             f"Digest `{model.digest}`, base `{model.origin}`, {model.parameter_count:,} parameters",
-            f"Pictures of {model.image_size} x {model.image_size} pixels; queries of up to {model.context_length} tokens",
+            f"Pictures of {model.image_size} x {model.image_size} pixels, "
+            f"queries of up to {model.context_length} tokens",
             f"Vectors: float32, {model.dim} numbers, length 1",
             f"Country in the query: {_yes_no(model.uses_country)}. "
             f"Keywords in the photo: {_yes_no(model.uses_keywords)}",
