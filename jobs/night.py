@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -66,14 +65,10 @@ def parse_day(text: str) -> date:
 def ensure_sample(state_dir: Path) -> Path:
     """Return the folder of the sample catalogue, generated on first use; whole or not at all."""
     folder = state_dir / SAMPLE
-    if not (folder / "sample.json").exists():
+    if not folder.exists():
         from jobs.sample import make_sample
 
-        unfinished = state_dir / f".{SAMPLE}-unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        make_sample(unfinished)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
+        make_sample(folder)
     return folder
 
 

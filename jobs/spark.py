@@ -115,6 +115,8 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
     if is_local:
         conf |= {
             "spark.sql.shuffle.partitions": "4",
+            # Short jobs on few cores: the optimising compiler would take more time than it saves.
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
         }

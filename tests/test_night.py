@@ -12,7 +12,7 @@ import pytest
 from jobs import datasets, specs
 from jobs.context import RunContext
 from jobs.lake import Manifest
-from jobs.sample import make_sample
+from jobs.sample import TINY, make_sample
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +40,7 @@ def run_night(context: RunContext, **overrides: dict[str, Any]) -> dict[str, Man
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder = tmp_path_factory.mktemp("data") / "tiny"
-    info = make_sample(folder, photo_count=120, conversion_count=1500)
+    info = make_sample(folder, TINY)
     return folder, info
 
 
