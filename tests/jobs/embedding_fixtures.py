@@ -39,18 +39,18 @@ def table(dataset: Dataset, table_name: str, /, **columns: Any) -> pl.DataFrame:
     return pl.DataFrame({column: columns.get(column, [None] * count) for column in schema}, schema=schema)
 
 
-def picture(number: int) -> bytes:
+def picture(number: int, side: int = 24) -> bytes:
     """A picture of coloured noise; equal numbers, equal bytes."""
     noise = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(noise).resize((24, 24)).save(buffer, "PNG")
+    Image.fromarray(noise).resize((side, side)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def write_pictures(folder: Path, count: int, **others: bytes) -> dict[str, Path]:
+def write_pictures(folder: Path, count: int, side: int = 24, **others: bytes) -> dict[str, Path]:
     """Write pictures p000, p001 ... and `others`; return their paths by photo_id."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {f"p{number:03}": picture(number) for number in range(count)} | others
+    contents = {f"p{number:03}": picture(number, side) for number in range(count)} | others
     paths = {photo_id: folder / f"{photo_id}.png" for photo_id in contents}
     for photo_id, data in contents.items():
         paths[photo_id].write_bytes(data)

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,14 +26,16 @@ import torch
 
 from jobs import datasets, embedding
 from jobs.context import RunContext
-from jobs.embed_photos import run
+from jobs.embed_photos import check_share, run
 from jobs.embedding import EncodeJob, ModelSource, cut_batches, effective_precision, pick_device
 from jobs.errors import BadInput, GateFailed
-from jobs.lake import Store
+from jobs.lake import Manifest, Store
 from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, EmbedPhotosParams
+from jobs.photo_features import Pass
 from jobs.vector_store import Row
 from models.images import decode_image
 from models.search.model import SearchModel
+from tests.conftest import make_settings
 from tests.jobs.embedding_fixtures import (
     KEYWORDS,
     commit_images,
@@ -51,10 +54,52 @@ PARAMS = EmbedPhotosParams(part_size=8, batch_size=3, max_failed_share=0.5)
 MODELS = make_models()
 
 
+BAD = {"empty": b"", "html": b"<html>", "cut": picture(50)[:300], "gone": picture(51), "swapped": picture(52)}
+GOOD = [f"p{number:03}" for number in range(16)]
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night with bad images, run once for several tests; treat it as read-only."""
+
+    ctx: RunContext
+    manifest: Manifest
+    paths: dict[str, Path]
+
+
 def prepare(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, ...] = ()) -> None:
     commit_images(ctx, paths, missing)
     commit_splits(ctx, sorted([*paths, *missing]))
     commit_models(ctx, MODELS)
+
+
+def context(state: Path, day: int = 28) -> RunContext:
+    return RunContext(
+        settings=make_settings(state),
+        catalogue="test",
+        dataset_uri=str(state / "dataset"),
+        run_date=date(2025, 12, day),
+        run_id="test-night",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        code_version="test-code",
+    )
+
+
+@pytest.fixture(scope="module")
+def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    folder = tmp_path_factory.mktemp("night")
+    ctx = context(folder / "state")
+    paths = write_pictures(folder / "photos", len(GOOD), **BAD)
+    prepare(ctx, paths, missing=("nowhere",))
+    paths["gone"].unlink()
+    paths["swapped"].write_bytes(picture(53))
+    return Night(ctx, run(ctx, PARAMS), paths)
+
+
+def copy_of(night: Night, folder: Path, day: int = 28) -> RunContext:
+    """A context on a copy of the night's lake; its images stay where they are."""
+    shutil.copytree(night.ctx.settings.state_dir, folder / "state")
+    return context(folder / "state", day)
 
 
 def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarray[Any, Any]:
@@ -65,68 +110,33 @@ def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarra
 
 
 @pytest.mark.spark
-def test_a_night_and_the_next(
-    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ctx = make_context()
-    paths = write_pictures(tmp_path / "photos", 20)
-    prepare(ctx, paths)
-    manifest = run(ctx, PARAMS)
-
-    for arm, model in MODELS.items():
-        found = vectors(ctx, manifest, arm, "photo_id")
-        assert list(found) == sorted(paths)
-        for photo_id, path in paths.items():
-            np.testing.assert_allclose(found[photo_id], expected_vector(model, photo_id, path.read_bytes()), atol=2e-6)
-    order = ctx.lake.read_table(manifest, "embeddings", ["arm", "photo_id"])
-    assert order.equals(order.sort("arm", "photo_id"))
-    facts = manifest.facts["arms"]
-    assert {arm: (f["embedded_count"], f["reused_count"], f["failed_count"]) for arm, f in facts.items()} == {
-        CHAMPION_ARM: (20, 0, 0),
-        FULL: (20, 0, 0),
-        ZERO_SHOT: (0, 20, 0),  # the champion has the same image tower, and comes first
-    }
-    assert facts[FULL]["model_digest"] == MODELS[FULL].digest
-    assert facts[FULL]["dim"] == 32
-    assert facts[FULL]["images_per_second"] > 0
-    assert facts[ZERO_SHOT]["images_per_second"] is None
-
-    monkeypatch.setattr("jobs.embed_photos.spark_session", lambda *_: pytest.fail("a rerun should do nothing"))
-    assert run(ctx, PARAMS) == manifest
-    monkeypatch.undo()
-
-    tomorrow = make_context(run_date=date(2025, 12, 29))
-    changed = tmp_path / "photos" / "p003.png"
-    changed.write_bytes(picture(900))
-    paths["new"] = tmp_path / "photos" / "new.png"
-    paths["new"].write_bytes(picture(901))
-    paths["twin"] = tmp_path / "photos" / "twin.png"
-    paths["twin"].write_bytes(picture(901))
-    prepare(tomorrow, paths)
-    later = run(tomorrow, PARAMS)
-    assert {arm: (f["embedded_count"], f["reused_count"]) for arm, f in later.facts["arms"].items()} == {
-        CHAMPION_ARM: (2, 20),
-        FULL: (2, 20),
-        ZERO_SHOT: (0, 22),
-    }
-    before, after = vectors(ctx, manifest, FULL, "photo_id"), vectors(tomorrow, later, FULL, "photo_id")
-    assert all(np.array_equal(before[p], after[p]) for p in before if p != "p003")
-    assert not np.allclose(before["p003"], after["p003"])
-    np.testing.assert_array_equal(after["new"], after["twin"])
+@pytest.mark.parametrize("arm", MODELS)
+def test_vectors_are_those_of_the_model_alone(night: Night, arm: str) -> None:
+    found = vectors(night.ctx, night.manifest, arm, "photo_id")
+    assert list(found) == GOOD
+    for photo_id, vector in found.items():
+        expected = expected_vector(MODELS[arm], photo_id, night.paths[photo_id].read_bytes())
+        np.testing.assert_allclose(vector, expected, atol=2e-6)
 
 
 @pytest.mark.spark
-def test_bad_images_are_quarantined_with_their_reason_and_the_others_embedded(
-    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path
-) -> None:
-    ctx = make_context()
-    bad = {"empty": b"", "html": b"<html>", "cut": picture(50)[:300], "gone": picture(51), "swapped": picture(52)}
-    paths = write_pictures(tmp_path / "photos", 6, **bad)
-    prepare(ctx, paths, missing=("nowhere",))
-    paths["gone"].unlink()
-    paths["swapped"].write_bytes(picture(53))
-    manifest = run(ctx, PARAMS)
-    expected = {
+def test_the_table_is_sorted_and_the_facts_say_what_was_done(night: Night) -> None:
+    order = night.ctx.lake.read_table(night.manifest, "embeddings", ["arm", "photo_id"])
+    assert order.equals(order.sort("arm", "photo_id"))
+    facts = night.manifest.facts["arms"]
+    assert {arm: (f["embedded_count"], f["reused_count"], f["failed_count"]) for arm, f in facts.items()} == {
+        CHAMPION_ARM: (16, 0, 5),
+        FULL: (16, 0, 5),
+        ZERO_SHOT: (0, 16, 5),  # the champion has the same image tower, and comes first
+    }
+    assert (facts[FULL]["model_digest"], facts[FULL]["dim"]) == (MODELS[FULL].digest, 32)
+    assert facts[FULL]["images_per_second"] > 0
+    assert facts[ZERO_SHOT]["images_per_second"] is None
+
+
+@pytest.mark.spark
+def test_bad_images_are_quarantined_with_their_reason(night: Night) -> None:
+    assert dict(night.ctx.lake.read_table(night.manifest, "quarantine").iter_rows()) == {
         "empty": "empty",
         "html": "not_an_image",
         "cut": "truncated",
@@ -134,55 +144,66 @@ def test_bad_images_are_quarantined_with_their_reason_and_the_others_embedded(
         "swapped": "changed_since_listed",
         "nowhere": "no_image: missing (http_404)",
     }
-    assert dict(ctx.lake.read_table(manifest, "quarantine").iter_rows()) == expected
-    good = [f"p{number:03}" for number in range(6)]
-    for arm, model in MODELS.items():
-        found = vectors(ctx, manifest, arm, "photo_id")
-        assert sorted(found) == good
-        np.testing.assert_allclose(found["p001"], expected_vector(model, "p001", picture(1)), atol=2e-6)
-    assert manifest.facts["arms"][FULL]["embedded_count"] == 6
-    assert manifest.facts["arms"][FULL]["failed_count"] == 5
 
+
+@pytest.mark.spark
+def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.embed_photos.spark_session", lambda *_: pytest.fail("a rerun should do nothing"))
+    assert run(night.ctx, PARAMS) == night.manifest
+
+
+@pytest.mark.spark
+def test_the_next_night_embeds_what_is_new_or_changed_or_was_not_readable(night: Night, tmp_path: Path) -> None:
+    ctx = copy_of(night, tmp_path, day=29)
+    paths = night.paths | write_pictures(tmp_path, 0, p003=picture(900), new=picture(901), twin=picture(901))
+    paths["gone"] = tmp_path / "gone.png"
     paths["gone"].write_bytes(picture(51))
-    again = run(ctx, PARAMS.model_copy(update={"batch_size": 4}))
-    assert again.facts["arms"][FULL]["embedded_count"] == 1  # what may pass is tried again, what cannot is not
-    assert "gone" in vectors(ctx, again, FULL, "photo_id")
-    assert again.facts["arms"][FULL]["failed_count"] == 4
+    prepare(ctx, paths)
+    manifest = run(ctx, PARAMS)
+    assert {arm: (f["embedded_count"], f["reused_count"]) for arm, f in manifest.facts["arms"].items()} == {
+        CHAMPION_ARM: (4, 16),  # p003, new, gone, swapped; the twin of new is reused
+        FULL: (4, 16),
+        ZERO_SHOT: (0, 20),
+    }
+    before = vectors(night.ctx, night.manifest, FULL, "photo_id")
+    after = vectors(ctx, manifest, FULL, "photo_id")
+    assert all(np.array_equal(before[photo_id], after[photo_id]) for photo_id in GOOD if photo_id != "p003")
+    assert not np.allclose(before["p003"], after["p003"])
+    np.testing.assert_array_equal(after["new"], after["twin"])
+    quarantined = ctx.lake.read_table(manifest, "quarantine")["photo_id"].to_list()
+    assert quarantined == ["cut", "empty", "html"]
+
+
+def parts_of(ctx: RunContext) -> dict[str, bytes]:
+    store = Path(ctx.lake.root) / "store" / "photo_vectors"
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.glob("*/*.parquet")}
 
 
 @pytest.mark.spark
-def test_too_many_failures_stop_the_night(
-    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path
-) -> None:
-    ctx = make_context()
-    prepare(ctx, write_pictures(tmp_path / "photos", 3, bad=b"no picture"), missing=("nowhere",))
-    strict = PARAMS.model_copy(update={"max_failed_share": 0.2})
-    with pytest.raises(GateFailed, match=r"1 of 4 images \(25\.0%\)(?s:.*)not_an_image: 1(?s:.*)such as bad"):
-        run(ctx, strict)
-
-
-def parts_of(ctx: RunContext) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in Path(ctx.lake.root).rglob("store/photo_vectors/*/*.parquet")}
-
-
-@pytest.mark.spark
-@pytest.mark.parametrize("lost", [slice(0, 1), slice(1, None, 2), slice(-1, None)])
-def test_a_run_resumed_from_any_parts_ends_with_the_same_digest(
-    spark: SparkSession, make_context: Callable[..., RunContext], tmp_path: Path, lost: slice
-) -> None:
-    """A killed run leaves some parts: here any of them, as they are committed whole."""
-    ctx = make_context()
-    prepare(ctx, write_pictures(tmp_path / "photos", 30, bad=b"no picture"))
+def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(spark: SparkSession, tmp_path: Path) -> None:
+    """What a killed run leaves is any of its parts, each whole: here every second one."""
+    ctx = context(tmp_path / "state")
+    prepare(ctx, write_pictures(tmp_path / "photos", 18, cut=BAD["cut"]))
     whole = run(ctx, PARAMS)
     parts = parts_of(ctx)
-    assert len(parts) == 2 * 4
-    for path in sorted(parts)[lost]:
-        path.unlink()
+    assert len(parts) == 2 * 3
+    for name in sorted(parts)[::2]:
+        (Path(ctx.lake.root) / "store" / "photo_vectors" / name).unlink()
     shutil.rmtree(f"{ctx.lake.root}/embeddings")
     resumed = run(ctx, PARAMS)
+    assert 0 < sum(f["embedded_count"] for f in resumed.facts["arms"].values()) < 36
     assert resumed.digest == whole.digest
     assert parts_of(ctx) == parts
-    assert sum(f["embedded_count"] for f in resumed.facts["arms"].values()) < 60
+
+
+def test_too_many_failures_stop_the_night() -> None:
+    failed = pl.DataFrame(
+        {"photo_id": ["b", "a", "c"], "has_image": [True, True, False], "reason": ["truncated", "empty", "no_image"]}
+    )
+    done = Pass(7, 1.0, failed)
+    check_share(done, 11, 0.2)
+    with pytest.raises(GateFailed, match=r"2 of 9 images \(22\.2%\)(?s:.*)truncated: 1, empty: 1(?s:.*)such as a, b"):
+        check_share(done, 10, 0.2)
 
 
 @pytest.mark.slow
@@ -191,7 +212,7 @@ def test_kill_9_and_run_again(make_context: Callable[..., RunContext], tmp_path:
     script = """
 import sys
 from jobs.context import RunContext
-from jobs.embed_photos import run
+from jobs.embed_photos import check_share, run
 from jobs.params import EmbedPhotosParams
 ctx = RunContext.model_validate_json(sys.argv[1])
 ctx = ctx.model_copy(update={"settings": ctx.settings.model_copy(update={"pseudonym_key": "x"})})
@@ -351,7 +372,7 @@ def test_spark_workers_keep_the_model_from_task_to_task(spark: SparkSession, job
 
 
 def test_a_damaged_model_is_named(job: EncodeJob) -> None:
-    manifest = embedding.Manifest.model_validate_json(job.source.manifest_json)
+    manifest = Manifest.model_validate_json(job.source.manifest_json)
     weights = job.store.lake.root + "/" + manifest.files[f"{FULL}/model.safetensors"].path
     Path(weights).write_bytes(b"damaged")
     with pytest.raises(BadInput, match=f"model '{FULL}' of models/search_models/"):
