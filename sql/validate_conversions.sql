@@ -1,0 +1,56 @@
+-- Conversions as they were read. A country in small letters is repaired: it goes on in capitals.
+-- seconds_since_submission: how old the photo was, below zero if it was not there yet.
+-- is_in_burst: one of more than :burst_limit conversions that the visitor made in less than a minute.
+-- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
+-- Views: records, photos (photo_id, submitted_at, is_clean). Marker: burst_limit.
+WITH typed AS (
+  SELECT
+    records.*,
+    CASE
+      WHEN converted_at RLIKE r'\A\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d(:\d\d)?)?\z'
+        THEN TRY_CAST(converted_at AS TIMESTAMP)
+    END AS instant,
+    CASE WHEN instant IS NULL OR visitor_id IS NULL THEN record_sha256 ELSE visitor_id END AS burst_key,
+    conversion_country RLIKE r'\A[A-Za-z]{2}\z' AND conversion_country != UPPER(conversion_country) AS is_small
+  FROM records
+),
+spans AS (
+  SELECT
+    *,
+    UNIX_MICROS(
+      LEAD(instant, :burst_limit) OVER (PARTITION BY burst_key ORDER BY instant, source_file, source_line)
+    ) - UNIX_MICROS(instant) AS span_micros
+  FROM typed
+)
+SELECT
+  instant AS converted_at,
+  conversion_type,
+  query,
+  keyword AS query_raw,
+  spans.photo_id,
+  visitor_id,
+  CASE WHEN is_small THEN UPPER(conversion_country) ELSE conversion_country END AS country,
+  device_type,
+  search_orientation_filter AS orientation_filter,
+  search_ordering AS ordering,
+  converted_at AS converted_at_text,
+  CASE WHEN spans.converted_at IS NOT NULL THEN instant IS NOT NULL END AS is_time_readable,
+  CASE WHEN spans.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
+  photos.is_clean AS photo_is_clean,
+  (UNIX_MICROS(instant) - UNIX_MICROS(photos.submitted_at)) / 1e6D AS seconds_since_submission,
+  COALESCE(
+    MIN(span_micros) OVER (
+      PARTITION BY burst_key
+      ORDER BY instant, source_file, source_line
+      ROWS BETWEEN :burst_limit PRECEDING AND CURRENT ROW
+    ) < 60000000,
+    FALSE
+  ) AS is_in_burst,
+  unit, source_file, source_line, line_count, faults, is_utf8, has_nul, is_duplicate_of_previous, has_stray_visitor_id,
+  CASE
+    WHEN is_small THEN CONCAT(repairs, ARRAY(STRUCT('lowercase_country' AS repair, 'conversion_country' AS column)))
+    ELSE repairs
+  END AS repairs,
+  record, record_sha256
+FROM spans
+LEFT JOIN photos ON photos.photo_id = spans.photo_id
