@@ -53,13 +53,12 @@ def _css_name(red: int, green: int, blue: int) -> str:
 
 def blurhash(image: Image.Image, across: int = 4, down: int = 3) -> str:
     """Return the blurhash with `across` x `down` components (https://github.com/woltapp/blurhash, Algorithm.md)."""
-    small = np.asarray(image.resize((32, 32), Image.Resampling.BOX), dtype=float) / 255
-    linear = np.where(small <= 0.04045, small / 12.92, ((small + 0.055) / 1.055) ** 2.4)
-    x, y = (
-        np.cos(np.pi * np.outer(np.arange(across), np.arange(32) + 0.5) / 32),
-        np.cos(np.pi * np.outer(np.arange(down), np.arange(32) + 0.5) / 32),
-    )
-    factors = np.einsum("jy,ix,yxc->jic", y, x, linear).reshape(-1, 3) * 2 / (32 * 32)
+    pixels = np.asarray(image, dtype=float) / 255
+    linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
+    y = np.cos(np.pi * np.outer(np.arange(down), np.arange(image.height)) / image.height)
+    x = np.cos(np.pi * np.outer(np.arange(across), np.arange(image.width)) / image.width)
+    factors = np.einsum("jy,yxc,ix->jic", y, linear, x, optimize=True).reshape(-1, 3)
+    factors *= 2 / (image.width * image.height)
     factors[0] /= 2
     strongest = np.abs(factors[1:]).max()
     quantised = max(0, min(82, math.floor(strongest * 166 - 0.5)))

@@ -15,7 +15,7 @@ from jobs.sample.countries import PLACES
 from jobs.sample.faults import Row, encode, timestamp
 from jobs.sample.pixels import Colour
 from jobs.sample.words import Label, lexicon
-from jobs.sample.world import LOG_END, Photo
+from jobs.sample.world import LOG_END, Photo, describe
 
 PHOTOS = """
     photo_id photo_url photo_image_url photo_submitted_at photo_featured photo_width photo_height photo_aspect_ratio
@@ -82,7 +82,7 @@ def photo_rows(
                 *_location(photo, rng),
                 str(downloads * 14 + int(rng.integers(40))),
                 str(downloads),
-                photo.description,
+                describe(look),
                 *[""] * 4,
                 blurhash,
             ]

@@ -64,7 +64,7 @@ class Wishes:
     def _interest_in(self, pool: Sequence[Label]) -> np.ndarray:
         """Return how much the labels are searched: roughly as much as there are photos of them."""
         count = np.array([len(self._holders[label]) for label in pool], dtype=float)
-        return count**0.8 * self._rng.lognormal(0, 0.4, len(pool))
+        return count**1.1 * self._rng.lognormal(0, 0.4, len(pool))
 
     def holders(self, wish: Wish, present_count: int) -> np.ndarray:
         """Return the numbers of the first `present_count` photos that fulfil the wish."""
@@ -125,7 +125,7 @@ class Wishes:
         return self._typed(" ".join(words))
 
     def _word(self, words: list[str]) -> str:
-        if len(words) == 1 or self._rng.random() < 0.7:
+        if len(words) == 1 or self._rng.random() < 0.8:
             return words[0]
         return words[int(self._rng.integers(1, len(words)))]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -45,6 +45,9 @@ _PHRASES = {
     "mono": "black and white",
     "pastel": "pastel colors",
 }
+_TOLD: tuple[tuple[str, ...], ...] = ((), ("colour",), ("scene",), ("style",), ("colour", "scene", "hour", "style"))
+_TOLD_SHARES = (0.3, 0.15, 0.2, 0.05, 0.3)
+"""What people's descriptions tell besides the thing itself: often nothing, sometimes everything."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def make_photos(count: int, seed: int) -> list[Photo]:
                 submitted_at=_FIRST_SUBMISSION + timedelta(microseconds=moment),
                 photographer=photographer,
                 popularity=float(rng.normal()),
-                description=describe(look),
+                description=describe(look, _TOLD[rng.choice(len(_TOLD), p=_TOLD_SHARES)]),
                 keywords=_keywords(visible, hidden, rng),
             )
         )
@@ -129,25 +132,28 @@ def visible_labels(look: Look) -> tuple[Label, ...]:
     return tuple(labels)
 
 
-def describe(look: Look) -> str:
-    """Return an English description of what is visible, and of nothing else.
+def describe(look: Look, facets: Collection[str] = _TOLD[-1]) -> str:
+    """Return an English description of those facets of what is visible, and of nothing else.
 
-    >>> describe(Look("cat", "black", "snow", "night", "plain", 96, 72, 1))
-    'black cat in the snow at night'
+    >>> cat = Look("cat", "black", "snow", "night", "plain", 96, 72, 1)
+    >>> describe(cat), describe(cat, {"colour"})
+    ('black cat in the snow at night', 'black cat')
     """
     labels = dict(visible_labels(look))
-    english = {facet: lexicon()[facet, name]["en"][0] for facet, name in labels.items()}
-    parts = [english.get("colour", "")]
+    told = {facet: name for facet, name in labels.items() if facet in facets}
+    parts = [lexicon()["colour", told["colour"]]["en"][0]] if "colour" in told else []
     if "pattern" in labels:
-        parts.append(f"{english['pattern']} pattern")
+        parts.append(lexicon()["pattern", look.subject]["en"][0])
     elif "kind" in labels:
-        parts += [_english_kind(KINDS[look.subject]), _PHRASES[look.scene or ""]]
+        parts.append(_english_kind(KINDS[look.subject]))
     else:
-        parts.append(english["scene"])
-    if "hour" in labels:
-        parts.append(_PHRASES[look.hour])
-    text = " ".join(part for part in parts if part)
-    return f"{text}, {_PHRASES[look.style]}" if "style" in labels else text
+        parts.append(lexicon()["scene", look.subject]["en"][0])
+    if "kind" in labels and "scene" in told:
+        parts.append(_PHRASES[told["scene"]])
+    if "hour" in told:
+        parts.append(_PHRASES[told["hour"]])
+    text = " ".join(parts)
+    return f"{text}, {_PHRASES[told['style']]}" if "style" in told else text
 
 
 def _english_kind(kind: Kind) -> str:
@@ -206,7 +212,7 @@ def _look(subject: str, rng: np.random.Generator) -> Look:
         colour=str(rng.choice(colours)) if colours else None,
         scene=scene,
         hour=hours[min(len(hours) - 1, int(rng.choice([0, 0, 0, 1, 2])))],
-        style=str(rng.choice(list(STYLES), p=[0.6, 0.1, 0.1, 0.1, 0.1])),
+        style=str(rng.choice(list(STYLES), p=[0.68, 0.08, 0.08, 0.08, 0.08])),
         width=width,
         height=height,
         variation=int(rng.integers(2**40)),

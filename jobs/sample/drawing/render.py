@@ -74,7 +74,7 @@ def _draw_scene(image: Image.Image, look: Look, rng: Random) -> None:
 
 def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
     image, height = scene.image, scene.image.height
-    radius = rng.uniform(0.31, 0.4) * min(height, image.width)
+    radius = rng.uniform(0.36, 0.43) * min(height, image.width)
     x = image.width * rng.uniform(0.42, 0.58)
     if kind.stands == AIR:
         y = height * rng.uniform(0.4, 0.48)
