@@ -136,7 +136,7 @@ def make_context(arguments: argparse.Namespace, settings: Settings) -> RunContex
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0, or 2 for an error the user can act on, printed as one text."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "matplotlib"):
+    for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "faiss.loader"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = build_parser().parse_args(argv)
     try:

@@ -208,9 +208,9 @@ class Lake:
         if not names:
             raise MissingInput(f"{manifest.reference} has no files below {prefix!r}; it has {sorted(manifest.files)}")
         paths = {name: f"{self.root}/{manifest.files[name].path}" for name in names}
-        if self.is_local:
-            first = names[0]
-            yield Path(paths[first][: -len(first)]) / prefix
+        folders = {path.removesuffix(name.removeprefix(f"{prefix}/")) for name, path in paths.items()}
+        if self.is_local and len(folders) == 1 and not folders & set(paths.values()):
+            yield Path(folders.pop())
             return
         with tempfile.TemporaryDirectory(prefix="nightlens-") as folder:
             for name, path in paths.items():

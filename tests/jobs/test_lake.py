@@ -127,6 +127,8 @@ def test_linked_files_and_tables_are_not_copied(make_context: Callable[..., RunC
     newer = staged.commit()
     assert newer.run_id != older.run_id
     assert newer.files["old-notes/a.txt"] == older.files["notes/a.txt"]
+    with context.lake.local_folder(newer, "old-notes") as folder:
+        assert (folder / "a.txt").read_bytes() == b"hello"
     assert context.lake.read_table(newer, "rows")["n"].to_list() == [3, 1, 2]
 
 
