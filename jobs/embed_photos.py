@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from jobs import datasets
+from jobs.embedding_daemon import preloading
 from jobs.errors import GateFailed
 from jobs.spark import read_spark, spark_session
 
@@ -50,7 +51,7 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
     facts: dict[str, dict[str, Any]] = {}
     passes: dict[str, Pass] = {}
     composed: list[DataFrame] = []
-    with spark_session(ctx.settings, "embed_photos") as spark:
+    with spark_session(preloading(ctx.settings), "embed_photos") as spark:
         views = {name: read_spark(spark, ctx.lake, inputs["splits"], name) for name in ("photos", "photo_keywords")}
         views["images"] = read_spark(spark, ctx.lake, inputs["images"], "images")
         for arm, source in sources.items():

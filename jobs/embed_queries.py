@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from jobs import datasets
+from jobs.embedding_daemon import preloading
 from jobs.errors import BadInput
 from jobs.progress import Progress
 from jobs.spark import spark_session
@@ -125,7 +126,7 @@ def embed_new_texts(
             known = read_stored(ctx.lake.store(*arm.store_names), arm.wanted)
             missing = arm.wanted.select("key", "text").unique("key").join(known, on="key", how="anti").sort("key")
             if len(missing):
-                spark = spark or stack.enter_context(spark_session(ctx.settings, "embed_queries"))
+                spark = spark or stack.enter_context(spark_session(preloading(ctx.settings), "embed_queries"))
                 embed_texts(spark, params, arm, missing, precision)
             done[arm.arm] = len(missing), round(time.perf_counter() - begun, 3)
     return done

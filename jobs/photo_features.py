@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
 
 from jobs.embedding import EncodeJob, MissingCounts, ModelSource, embed_missing, embed_photos
 from jobs.progress import Progress
 from jobs.sql import run_sql
-from jobs.vector_store import FAILED_DDL, MAY_PASS, STORED_DDL
+from jobs.vector_store import FAILED_SCHEMA, MAY_PASS, PART_SCHEMA, STORED_DDL
 from models.images import DECODER_VERSION
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def embed_corpus(
         failed = embed_missing(missing, embed_photos, job, counts, progress)
     missing.unpersist()
     seconds = time.perf_counter() - begun
-    unread = spark.createDataFrame([row for row in failed if row[1] in MAY_PASS], FAILED_DDL)
+    unread_rows = [{"key": key, "reason": reason} for key, reason in failed if reason in MAY_PASS]
+    unread = spark.createDataFrame(pa.Table.from_pylist(unread_rows, FAILED_SCHEMA))
     without = with_stored(spark, ctx, encoder, "photos_without_vector", views | {"unread": unread})
     return Pass(counts.rows - len(failed), seconds, pl.DataFrame(pl.from_arrow(without.toArrow())))
 
@@ -87,4 +89,4 @@ def with_stored(
 
 def _read_store(spark: SparkSession, store: Store) -> DataFrame:
     uris = store.spark_uris(".parquet")
-    return spark.read.schema(STORED_DDL).parquet(*uris) if uris else spark.createDataFrame([], STORED_DDL)
+    return spark.read.schema(STORED_DDL).parquet(*uris) if uris else spark.createDataFrame(PART_SCHEMA.empty_table())

@@ -22,6 +22,7 @@ from jobs.lake import Store
 
 PART_SCHEMA = pa.schema([("key", pa.string()), ("vector", pa.list_(pa.float32())), ("reason", pa.string())])
 STORED_DDL = "key string, vector array<float>, reason string"
+FAILED_SCHEMA = pa.schema([("key", pa.string()), ("reason", pa.string())])
 FAILED_DDL = "key string, reason string"
 UNREADABLE, CHANGED = "unreadable", "changed_since_listed"
 MAY_PASS = (UNREADABLE, CHANGED)
@@ -65,8 +66,7 @@ def commit_parts(batches: Iterable[Encoded], store: Store) -> Iterator[pa.Record
             keys, features, reasons = zip(*stored, strict=True)
             store.put(part_name(keys), part_bytes(keys, np.stack(features), reasons))
         failed = [(key, reason) for key, _, reason in rows if reason is not None]
-        columns = zip(*failed, strict=True) if failed else ([], [])
-        yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], names=["key", "reason"])
+        yield pa.RecordBatch.from_pylist([{"key": key, "reason": reason} for key, reason in failed], FAILED_SCHEMA)
 
 
 def _reason(reason: str | None, feature_D: npt.NDArray[np.float32]) -> str | None:

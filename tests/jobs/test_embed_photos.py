@@ -28,10 +28,12 @@ from jobs import datasets, embedding
 from jobs.context import RunContext
 from jobs.embed_photos import check_share, run
 from jobs.embedding import EncodeJob, ModelSource, cut_batches, effective_precision, pick_device
+from jobs.embedding_daemon import preloading
 from jobs.errors import BadInput, GateFailed
 from jobs.lake import Manifest, Store
 from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, EmbedPhotosParams
 from jobs.photo_features import Pass
+from jobs.settings import Settings
 from jobs.vector_store import Row
 from models.images import decode_image
 from models.search.model import SearchModel
@@ -369,6 +371,13 @@ def test_spark_workers_keep_the_model_from_task_to_task(spark: SparkSession, job
         frame.mapInArrow(partial(embedding.embed_photos, job=job), "key string, reason string").collect()
         found |= {tuple(row) for row in frame.mapInArrow(loaded, "pid long, model long").collect()}
     assert 1 <= len(found) == len({pid for pid, _ in found}) <= 2
+
+
+def test_workers_start_from_a_daemon_that_a_setting_can_replace(settings: Settings) -> None:
+    name = "spark.python.daemon.module"
+    assert preloading(settings).spark_conf == {name: "jobs.embedding_daemon"}
+    other = settings.model_copy(update={"spark_conf": {name: "pyspark.daemon", "a": "b"}})
+    assert preloading(other).spark_conf == other.spark_conf
 
 
 def test_a_damaged_model_is_named(job: EncodeJob) -> None:

@@ -1,0 +1,31 @@
+"""Spark's Python daemon with what embedding workers need loaded before it forks them off.
+
+Importing torch and open_clip takes seconds of processor time; this way it is spent once per executor instead of
+once per worker. Nothing may start threads or touch a GPU before the fork, and importing does neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from jobs.settings import Settings
+
+
+def preloading(settings: Settings) -> Settings:
+    """Return settings whose Spark sessions start Python workers from this daemon."""
+    conf = {"spark.python.daemon.module": "jobs.embedding_daemon"} | settings.spark_conf
+    return settings.model_copy(update={"spark_conf": conf})
+
+
+def main() -> None:
+    """Load, then be Spark's own daemon, which speaks to Spark on standard output."""
+    from pyspark import daemon
+
+    with contextlib.redirect_stdout(sys.stderr):
+        import jobs.embedding  # noqa: F401
+    daemon.manager()
+
+
+if __name__ == "__main__":
+    main()
