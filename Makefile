@@ -2,7 +2,8 @@
 .PHONY: help nightly test check up down setup preflight benchmark format clean
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3 || echo python3-not-found)
+# the first that really runs: a name on the PATH may be a version manager's shim for a version that is not there
+PYTHON ?= $(shell for name in python3.12 python3.11 python3; do $$name -c "" 2>/dev/null && echo $$name && break; done)
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 NIGHTLENS := .venv/bin/python -m jobs
@@ -50,7 +51,7 @@ format: setup ## format the code
 setup: preflight .venv/.synced ## install what is locked into .venv
 
 preflight:
-	@command -v $(PYTHON) >/dev/null || { echo "nightlens: no Python found: install Python 3.11 or newer" >&2; exit 2; }
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c "" || { echo "nightlens: no Python found: install Python 3.11 or newer" >&2; exit 2; }
 	@$(PYTHON) jobs/preflight.py
 
 $(UV):
