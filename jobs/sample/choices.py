@@ -19,7 +19,7 @@ from jobs.sample.visitors import Visit, Visitor
 from jobs.sample.wishes import Wish, Wishes, pick
 from jobs.sample.world import LOG_END, Photo
 
-_POPULARITY, _AT_HOME, _NEW, _NEW_DAYS, _PLACE = 0.7, 4.5, 0.8, 9.0, 0.4
+_POPULARITY, _AT_HOME, _NEW, _NEW_DAYS, _PLACE = 0.7, 4.5, 0.8, 9.0, 0.25
 _AGAIN_SHARE = 0.15  # of the visits that stay with a query: the same download once more
 
 

@@ -78,7 +78,7 @@ def _visitor(rng: np.random.Generator) -> Visitor:
         country=country,
         english_share=1.0 if mean == 1 else float(rng.beta(mean, 1 - mean)),
         device=str(rng.choice(["desktop", "mobile", "tablet"], p=[0.56, 0.38, 0.06])),
-        likes={str(name): 0.6 for name in (*scenes, *colours)},
+        likes={str(name): 1.2 for name in (*scenes, *colours)},
         groups=tuple(str(group) for group in rng.choice(GROUPS, 2, replace=False)),
     )
 

@@ -24,10 +24,10 @@ TREND = ("rocket", "aeroplane", "kite", "hot_air_balloon", "balloons")
 """Things that fly are wanted more and more in the last two weeks."""
 
 _FORMS: dict[tuple[str, ...], float] = {
-    ("thing",): 0.44,
+    ("thing",): 0.46,
     ("colour", "thing"): 0.06,
     ("thing", "scene"): 0.07,
-    ("scene",): 0.06,
+    ("scene",): 0.04,
     ("pattern",): 0.03,
     ("thing", "style"): 0.05,
     ("style", "scene"): 0.025,

@@ -24,7 +24,7 @@ LOG_END = datetime(2026, 4, 27, tzinfo=UTC)
 _FIRST_SUBMISSION = datetime(2025, 4, 28, tzinfo=UTC)
 
 _SIZES = ((96, 72, 0.62), (72, 96, 0.2), (96, 96, 0.18))
-_HIDDEN_SHARES = {"place": 0.75, "occasion": 0.4, "season": 0.45, "theme": 0.6, "brand": 0.18}
+_HIDDEN_SHARES = {"place": 0.7, "occasion": 0.35, "season": 0.3, "theme": 0.45, "brand": 0.18}
 _PHRASES = {
     "beach": "on the beach",
     "sunset": "at sunset",
@@ -260,7 +260,7 @@ def _keywords(visible: Sequence[Label], hidden: Sequence[Label], rng: np.random.
     for language in languages:
         for label in (*visible, *hidden):
             for position, word in enumerate(lexicon()[label][language]):
-                if rng.random() < (0.08 if position == 0 else 0.35):
+                if rng.random() < (0.08 if position == 0 else 0.6):
                     continue
                 words.setdefault(word, _keyword(word, label[0] in HIDDEN, rng))
     facets = list({label[0] for label in visible} | {"place", "theme"})

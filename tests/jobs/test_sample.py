@@ -102,6 +102,7 @@ def test_photos_come_until_the_last_day(world: tuple[Market, list[Conversion]]) 
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "same").mkdir()  # an empty folder will do
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
         make_sample(tmp_path / name, SMALLEST, seed)
     assert digests(tmp_path / "one") == digests(tmp_path / "same")
