@@ -1,8 +1,5 @@
 -- What the validated tables have and the splits lost, or hold more than once.
 -- Views: matches (from audit_matches), split_photos, split_keywords, photos, keywords. Marker: test_end.
-WITH known_photos AS (
-  SELECT photo_id FROM photos WHERE submitted_at < :test_end
-)
 SELECT
   CONCAT_WS(
     ' | ',
@@ -15,12 +12,13 @@ SELECT
 FROM matches
 WHERE row_count > 1 OR (log_count > 0 AND row_count = 0)
 UNION ALL
-SELECT CONCAT_WS(' | ', 'photo lost from the corpus', known_photos.photo_id)
-FROM known_photos
-LEFT ANTI JOIN split_photos ON split_photos.photo_id = known_photos.photo_id
+SELECT CONCAT_WS(' | ', 'photo lost from the corpus', photos.photo_id)
+FROM photos
+LEFT ANTI JOIN split_photos ON split_photos.photo_id = photos.photo_id
+WHERE photos.submitted_at < :test_end
 UNION ALL
 SELECT CONCAT_WS(' | ', 'keyword lost from the corpus', keywords.photo_id, keywords.keyword)
 FROM keywords
-LEFT SEMI JOIN known_photos ON known_photos.photo_id = keywords.photo_id
+LEFT SEMI JOIN photos ON photos.photo_id = keywords.photo_id AND photos.submitted_at < :test_end
 LEFT ANTI JOIN split_keywords
   ON split_keywords.photo_id = keywords.photo_id AND split_keywords.keyword = keywords.keyword
