@@ -22,8 +22,9 @@ from jobs.lake import Lake
 from jobs.night import NightPlan
 from jobs.settings import Settings
 
-_PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*)$")
-_FAULT = re.compile(r"(nightlens \w+: \w+: .*)$")
+_ORIGIN = r"(?:\s+\[[\w.]+\] loc=\S+)?$"  # what Airflow's own logging puts behind a line
+_PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*?)" + _ORIGIN)
+_FAULT = re.compile(r"(nightlens \w+: \w+: .*?)" + _ORIGIN)
 
 
 def run_night(settings: Settings, plan: NightPlan, retrain: str = "always") -> str:
