@@ -193,6 +193,6 @@ def _samples(frame: DataFrame, verdict: Verdict) -> list[list[str]]:
 
 
 def photo_lookup(photos: Judged) -> DataFrame:
-    """Return one row per photo_id there is: when it was submitted, and whether its row is clean."""
-    named = photos.frame.where("photo_id IS NOT NULL AND NOT is_repeated_photo_id")
+    """Return one row per proper photo_id there is: when it was submitted, and whether its row is clean."""
+    named = photos.frame.where(r"photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' AND NOT is_repeated_photo_id")
     return named.selectExpr("photo_id", "submitted_at", "SIZE(reasons) = 0 AS is_clean")

@@ -137,7 +137,7 @@ def _rule(table: str, outcome: ExpectationValidationResult) -> Rule:
         column=config.kwargs["column"],
         expectation=config.type,
         condition=_condition(result["unexpected_index_query"]),
-        failed_count=result["unexpected_count"],
+        failed_count=result["unexpected_count"] or 0,  # null where there is no row
         is_met=bool(outcome.success),
     )
 

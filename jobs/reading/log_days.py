@@ -34,8 +34,8 @@ def last_plausible_day(counts: Mapping[date, int]) -> date:
     """Return the last day that belongs to the log whose rows per day are `counts` (not empty).
 
     A day is plausible with at least a tenth of the rows of a typical day. Typical is the day of the middle row when
-    rows are ordered by how full their day is: stray rows on many odd days then do not count as days of the log. The
-    log runs from its fullest day on, over plausible days with at most 30 others between two of them.
+    rows are ordered by how full their day is: stray rows on many odd days then do not count as days of the log. Of
+    plausible days more than 30 days apart, those with the most rows in all are the log.
 
     >>> last_plausible_day({date(2025, 1, 1): 90, date(2025, 1, 2): 40, date(2025, 1, 3): 2, date(2034, 1, 1): 20})
     datetime.date(2025, 1, 2)
@@ -45,12 +45,13 @@ def last_plausible_day(counts: Mapping[date, int]) -> date:
         seen += typical
         if seen >= half:
             break
-    last = max(counts, key=lambda day: (counts[day], day))
-    for day in sorted(day for day, count in counts.items() if day > last and count >= MIN_DAY_SHARE * typical):
-        if (day - last).days > MAX_GAP_DAYS + 1:
-            break
-        last = day
-    return last
+    runs: list[list[date]] = []
+    for day in sorted(day for day, count in counts.items() if count >= MIN_DAY_SHARE * typical):
+        if runs and (day - runs[-1][-1]).days <= MAX_GAP_DAYS + 1:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return max(runs, key=lambda run: sum(counts[day] for day in run))[-1]
 
 
 def log_end(days: Iterable[date]) -> date:

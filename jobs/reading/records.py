@@ -39,18 +39,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Form:
-    """How the records of one file look. `shapes` tells the values of some columns by their form."""
+    """How the records of one file look. `shapes` tells the values of some columns by their form, in column order."""
 
     delimiter: bytes
     column_count: int
     shapes: tuple[tuple[int, re.Pattern[bytes]], ...] = ()
     is_crlf: bool = False  # every line ends in CR LF: that is no repair
 
-    def matches(self, fields: list[bytes], shift: int = 0) -> int:
-        """Return how many columns have their form if the fields stand `shift` places to the right."""
+    def matches(self, fields: list[bytes], shift: int = 0, since: int = 0) -> int:
+        """Return how many shapes are found, those from number `since` on `shift` columns further right."""
         return sum(
-            index + shift < len(fields) and shape.fullmatch(fields[index + shift]) is not None
-            for index, shape in self.shapes
+            shape.fullmatch(fields[index + (shift if number >= since else 0)]) is not None
+            for number, (index, shape) in enumerate(self.shapes)
         )
 
 
@@ -167,11 +167,17 @@ def _closing_quote(
         following = start + used
         if used >= MAX_LINES or following >= len(lines):
             return -1, text, used
-        if is_whole(lines[following], form.delimiter, form.column_count):
+        if is_whole(lines[following], form.delimiter, form.column_count) or _looks_whole(lines[following], form):
             return -1, text, used
         position = len(text)
         text = text + b"\n" + lines[following]
         used += 1
+
+
+def _looks_whole(line: bytes, form: Form) -> bool:
+    """Tell whether a line with quotes where CSV has none is a record for all that: as many columns, every shape."""
+    read = _read_quoted([line], 0, form) if form.shapes else None
+    return read is not None and len(read[0]) == form.column_count and form.matches(read[0]) == len(form.shapes)
 
 
 def _broken(lines: list[bytes], start: int, form: Form, first_line: int) -> Record:
@@ -208,4 +214,5 @@ def _wrong_count(fields: list[bytes], form: Form) -> str:
     surplus = len(fields) - form.column_count
     if surplus < 0:
         return "too_few_columns"
-    return "embedded_tab" if form.matches(fields, surplus) > form.matches(fields) else "too_many_columns"
+    shifted = max((form.matches(fields, surplus, since) for since in range(len(form.shapes))), default=0)
+    return "embedded_tab" if shifted > form.matches(fields) else "too_many_columns"

@@ -110,7 +110,8 @@ def _to_arrow(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
 def _form(unit: Unit) -> Form:
     part = unit.part
     shapes = [(part.position(column), column.shape) for column in LAYOUT[part.table].columns]
-    compiled = tuple((i, re.compile(shape.encode())) for i, shape in shapes if i is not None and shape is not None)
+    known = sorted((index, shape) for index, shape in shapes if index is not None and shape is not None)
+    compiled = tuple((index, re.compile(shape.encode())) for index, shape in known)
     return Form(part.delimiter, len(part.header), compiled, part.is_crlf)
 
 
