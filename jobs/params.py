@@ -181,8 +181,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
     },
     "sample": {
-        "train_base": {"vision_layers": 3, "text_layers": 1, "epochs": 15},
-        "train_search": {"epochs": 1},
+        # small batches: the catalogue is small, and what it lacks is steps
+        "train_base": {"vision_layers": 3, "text_layers": 1, "epochs": 15, "batch_size": 64},
+        "train_search": {"epochs": 1, "batch_size": 64, "learning_rate": 1e-3},
     },
     "small": {},
     "vit-b-16-siglip": {
