@@ -2,8 +2,12 @@
 -- could not be read in this run and are tried again in the next; stored holds those that never will.
 -- Views: photos, images, stored (key, vector, reason), unread (key, reason). Marker: encoder.
 WITH results AS (
-  SELECT key, MIN(vector) AS vector, MIN(reason) AS reason
-  FROM (SELECT key, vector, reason FROM stored UNION ALL SELECT key, NULL AS vector, reason FROM unread)
+  SELECT key, MAX(has_vector) AS has_vector, MIN(reason) AS reason
+  FROM (
+    SELECT key, vector IS NOT NULL AS has_vector, reason FROM stored
+    UNION ALL
+    SELECT key, FALSE AS has_vector, reason FROM unread
+  )
   GROUP BY key
 ),
 corpus AS (
@@ -22,4 +26,4 @@ SELECT
   CASE WHEN corpus.has_image THEN COALESCE(results.reason, 'not_stored') ELSE corpus.image_reason END AS reason
 FROM corpus
 LEFT JOIN results ON results.key = corpus.key
-WHERE results.vector IS NULL
+WHERE NOT COALESCE(results.has_vector, FALSE)
