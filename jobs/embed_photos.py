@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from jobs import datasets
+from jobs.embedding import COMPOSED_DDL, arm_sources, compose_photos, effective_precision
 from jobs.embedding_daemon import preloading
 from jobs.errors import GateFailed
+from jobs.photo_features import Encoder, embed_corpus, with_stored
 from jobs.spark import read_spark, spark_session
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from jobs.context import RunContext
     from jobs.lake import Manifest
     from jobs.params import EmbedPhotosParams
-    from jobs.photo_features import Encoder, Pass
+    from jobs.photo_features import Pass
 
 ROWS_PER_FILE = 65_536
 
@@ -42,9 +44,6 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
     staged = ctx.begin(datasets.PHOTO_EMBEDDINGS, params, inputs)
     if staged.manifest is not None:
         return staged.manifest
-    from jobs.embedding import arm_sources, effective_precision
-    from jobs.photo_features import Encoder, embed_corpus
-
     precision = effective_precision(params.precision, ctx.settings.spark_conf)
     sources = arm_sources(ctx, inputs["search_models"], inputs["champion"])
     photo_count = inputs["splits"].row_counts["photos"]
@@ -55,7 +54,7 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
         views = {name: read_spark(spark, ctx.lake, inputs["splits"], name) for name in ("photos", "photo_keywords")}
         views["images"] = read_spark(spark, ctx.lake, inputs["images"], "images")
         for arm, source in sources.items():
-            model = source.load()
+            model = source.identity()
             encoder = Encoder(source, model.image_digest, precision)
             is_new = encoder.name not in passes
             if is_new:
@@ -76,9 +75,6 @@ def _compose(
     spark: SparkSession, ctx: RunContext, arm: str, encoder: Encoder, views: dict[str, DataFrame], photo_count: int
 ) -> DataFrame:
     """Return an arm's rows of the table, sorted by photo_id, in files that do not depend on how the data lie."""
-    from jobs.embedding import COMPOSED_DDL, compose_photos
-    from jobs.photo_features import with_stored
-
     features = with_stored(spark, ctx, encoder, "photo_features", views, part_size=ROWS_PER_FILE)
     return (
         features.repartitionById(-(-photo_count // ROWS_PER_FILE), features["part"])

@@ -15,16 +15,25 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from jobs import datasets
+from jobs.embedding import (
+    EncodeJob,
+    MissingCounts,
+    ModelSource,
+    arm_sources,
+    effective_precision,
+    embed_missing,
+    embed_queries,
+)
 from jobs.embedding_daemon import preloading
 from jobs.errors import BadInput
 from jobs.progress import Progress
 from jobs.spark import spark_session
+from jobs.vector_store import text_key
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from jobs.context import RunContext
-    from jobs.embedding import ModelSource
     from jobs.lake import Lake, Manifest, Store
     from jobs.params import EmbedQueriesParams
 
@@ -52,8 +61,6 @@ def run(ctx: RunContext, params: EmbedQueriesParams) -> Manifest:
     staged = ctx.begin(datasets.QUERY_EMBEDDINGS, params, inputs)
     if staged.manifest is not None:
         return staged.manifest
-    from jobs.embedding import arm_sources, effective_precision
-
     precision = effective_precision(params.precision, ctx.settings.spark_conf)
     queries = read_queries(ctx.lake, inputs["splits"])
     sources = arm_sources(ctx, inputs["search_models"], inputs["champion"])
@@ -84,9 +91,7 @@ def read_queries(lake: Lake, splits: Manifest) -> pl.DataFrame:
 
 def plan_arm(arm: str, source: ModelSource, queries: pl.DataFrame, precision: str) -> ArmQueries:
     """Return the texts an arm reads for `queries`, with their keys in its store."""
-    from jobs.vector_store import text_key
-
-    model = source.load()
+    model = source.identity()
     encoder = f"{model.text_digest}:{precision}"
     if not model.uses_country:
         queries = queries.select("query").unique().sort("query").with_columns(country=pl.lit(""))
@@ -136,8 +141,6 @@ def embed_texts(
     spark: SparkSession, params: EmbedQueriesParams, arm: ArmQueries, missing: pl.DataFrame, precision: str
 ) -> None:
     """Fill the arm's store with `missing` (key and text, sorted by key), cut into parts of equal size."""
-    from jobs.embedding import EncodeJob, MissingCounts, embed_missing, embed_queries
-
     cut = missing.with_row_index("part").with_columns(pl.col("part").cast(pl.Int32) // params.part_size)
     job = EncodeJob(arm.source, arm.store_names, precision, params.batch_size)
     progress = Progress(log, f"{arm.arm}: texts embedded", len(missing))

@@ -23,7 +23,7 @@ def main() -> None:
     from pyspark import daemon
 
     with contextlib.redirect_stdout(sys.stderr):
-        import jobs.embedding  # noqa: F401
+        import jobs.embedding_workers  # noqa: F401
     daemon.manager()
 
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from models.search.config import ImageConfig, SearchModelConfig, tiny_architecture
 from models.search.errors import ModelError
+from models.search.identity import IDENTITY, ModelIdentity, query_text
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordEncoder, KeywordVocabulary, PhotoKeywords, RaggedKeywords
 from models.search.tokenizer import FOLDER as TOKENIZER_FOLDER
@@ -106,7 +107,7 @@ class SearchModel(nn.Module):
 
     def query_text(self, query: str, country: str) -> str:
         """Return what the text tower reads: "GB: cat" if the model uses the country and it is known, else "cat"."""
-        return f"{country}: {query}" if self.uses_country and country else query
+        return query_text(query, country if self.uses_country else "")
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids, int64 [B, L], on the CPU."""
@@ -144,6 +145,17 @@ class SearchModel(nn.Module):
         parts = [architecture["embed_dim"], architecture["text_cfg"], architecture.get("quick_gelu", False)]
         return self._digest("text", [parts, self.uses_country], self.network.text.state_dict())
 
+    @property
+    def identity(self) -> ModelIdentity:
+        """All digests together, with what else is needed to plan work for the model without loading it."""
+        return ModelIdentity(
+            digest=self.digest,
+            image_digest=self.image_digest,
+            text_digest=self.text_digest,
+            dim=self.dim,
+            uses_country=self.uses_country,
+        )
+
     def _digest(self, name: str, description: Any, tensors: dict[str, torch.Tensor]) -> str:
         # PyTorch counts the in-place changes of a tensor, all but those of fused optimisers: see `train`.
         state = tuple(
@@ -164,7 +176,7 @@ class SearchModel(nn.Module):
     # -- files -----------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors), config, and, where there are, keyword vocabulary and tokenizer files."""
+        """Write weights (safetensors), config, identity and, where there are, keywords and tokenizer files."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(tensors, folder / WEIGHTS)
@@ -172,12 +184,16 @@ class SearchModel(nn.Module):
         if self.vocabulary is not None:
             (folder / KEYWORDS).write_text(self.vocabulary.to_json(), encoding="utf-8")
         save_tokenizer(self.tokenizer, folder)
+        self.identity.save(folder)
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> SearchModel:
-        """Read what `save` wrote, ready for inference; `ModelError` says which file is missing or does not fit."""
+        """Read what `save` wrote, ready for inference; `ModelError` says which file is missing or does not fit.
+
+        The weights are checked against the digests that were written beside them.
+        """
         folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
+        for name in (CONFIG, WEIGHTS, IDENTITY):
             if not (folder / name).is_file():
                 raise ModelError(f"{folder} is no search model: it has no {name}")
         try:
@@ -193,6 +209,8 @@ class SearchModel(nn.Module):
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
             raise ModelError(f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {error}") from error
+        if model.identity != ModelIdentity.read(folder):
+            raise ModelError(f"{folder}: {IDENTITY} is of another model than {WEIGHTS} and {CONFIG} beside it")
         return model.to(device).eval()
 
 

@@ -24,11 +24,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from jobs import datasets, embedding
+from jobs import datasets, embedding, embedding_workers
 from jobs.context import RunContext
 from jobs.embed_photos import check_share, run
-from jobs.embedding import EncodeJob, ModelSource, cut_batches, effective_precision, pick_device
+from jobs.embedding import EncodeJob, ModelSource, effective_precision
 from jobs.embedding_daemon import preloading
+from jobs.embedding_workers import cut_batches, pick_device
 from jobs.errors import BadInput, GateFailed
 from jobs.lake import Manifest, Store
 from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, EmbedPhotosParams
@@ -250,7 +251,7 @@ def job(make_context: Callable[..., RunContext]) -> Iterator[EncodeJob]:
     manifest = ctx.read(datasets.SEARCH_MODELS)
     source = ModelSource(ctx.settings.lake_uri, ctx.catalogue, manifest.model_dump_json(), FULL)
     yield EncodeJob(source, ("photo_vectors", "test"), "float32", 4)
-    embedding._models.clear()
+    embedding_workers._models.clear()
 
 
 def rows_for(paths: list[Path], part_size: int = 10) -> pa.RecordBatch:
@@ -260,7 +261,8 @@ def rows_for(paths: list[Path], part_size: int = 10) -> pa.RecordBatch:
 
 
 def run_worker(job: EncodeJob, *batches: pa.RecordBatch) -> dict[str, str]:
-    return {row["key"]: row["reason"] for out in embedding.embed_photos(batches, job) for row in out.to_pylist()}
+    results = embedding_workers.embed_photos(batches, job)
+    return {row["key"]: row["reason"] for result in results for row in result.to_pylist()}
 
 
 def read_store(store: Store) -> dict[str, list[float] | None]:
@@ -270,7 +272,7 @@ def read_store(store: Store) -> dict[str, list[float] | None]:
 
 def test_the_worker_stores_each_part_as_soon_as_it_is_full(job: EncodeJob, tmp_path: Path) -> None:
     paths = list(write_pictures(tmp_path, 25).values())
-    worker = embedding.embed_photos([rows_for(paths)], job)
+    worker = embedding_workers.embed_photos([rows_for(paths)], job)
     for count in (1, 2, 3):
         next(worker)
         assert len(job.store.names(".parquet")) == count
@@ -348,9 +350,9 @@ def test_a_model_is_loaded_once_per_process(job: EncodeJob, tmp_path: Path, monk
         run_worker(job, rows)
     assert len(loads) == 1
     for folder in (ZERO_SHOT, FULL, ZERO_SHOT):
-        embedding.cached_model(dataclasses.replace(job.source, folder=folder), "cpu")
+        embedding_workers.cached_model(dataclasses.replace(job.source, folder=folder), "cpu")
     assert len(loads) == 2
-    assert len(embedding._models) <= embedding.MODELS_KEPT
+    assert len(embedding_workers._models) <= embedding_workers.MODELS_KEPT
 
 
 @pytest.mark.spark
@@ -359,7 +361,7 @@ def test_spark_workers_keep_the_model_from_task_to_task(spark: SparkSession, job
     frame = spark.createDataFrame(pa.Table.from_batches([rows])).repartition(8)
 
     def loaded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from jobs import embedding as module
+        from jobs import embedding_workers as module
 
         list(batches)
         source = job.source
@@ -414,4 +416,4 @@ def test_bfloat16_is_for_gpus() -> None:
     assert effective_precision("bfloat16", {"spark.task.resource.gpu.amount": "1"}) == "bfloat16"
     assert effective_precision("float32", {"spark.task.resource.gpu.amount": "0.5"}) == "float32"
     with pytest.raises(ValueError, match="bfloat16"):
-        embedding.encode_texts(MODELS[ZERO_SHOT], ["cat"], "cpu", "bfloat16")
+        embedding_workers.encode_texts(MODELS[ZERO_SHOT], ["cat"], "cpu", "bfloat16")

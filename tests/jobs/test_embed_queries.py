@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -121,3 +123,9 @@ def test_missing_models_say_which_stage_to_run(make_context: Callable[..., RunCo
     commit_splits(ctx, ["p000"], QUERIES)
     with pytest.raises(MissingInput, match="search_models"):
         run(ctx, PARAMS)
+
+
+def test_the_driver_plans_without_loading_torch() -> None:
+    code = "import sys, jobs.embed_photos, jobs.embed_queries; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

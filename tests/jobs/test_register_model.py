@@ -100,7 +100,7 @@ def test_nothing_is_pickled_and_the_versions_form_is_declared(night: RunContext)
     artifacts = Path(night.settings.artifact_uri.removeprefix("file://"))
     names = {path.name for path in artifacts.rglob("*") if path.is_file() and path.suffix != ".py"}
     expected = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "model.safetensors", "config.json"}
-    expected |= {"keywords.json", "input_example.json", "serving_input_example.json"}
+    expected |= {"keywords.json", "identity.json", "input_example.json", "serving_input_example.json"}
     assert names - {"registered_model_meta"} == expected  # MLflow leaves the former where it loaded a version from
     tracking.ensure_database(night.settings)  # of the databases of these tests, ask this one
     info = mlflow.models.get_model_info("models:/nightlens-test/1")

@@ -11,9 +11,11 @@ import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from safetensors.torch import save_file
 
 from models.search.config import ImageConfig
 from models.search.errors import ModelError
+from models.search.identity import ModelIdentity
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_network, build_tiny_model, extend_model
@@ -110,10 +112,24 @@ def test_a_saved_model_loads_as_the_same_model_without_a_pickle(
     assert {file.suffix for file in (tmp_path / "model").rglob("*") if file.is_file()} == {".json", ".safetensors"}
     again = SearchModel.load(tmp_path / "model")
     assert (again.digest, again.config) == (model.digest, model.config)
+    assert ModelIdentity.read(tmp_path / "model") == again.identity == model.identity
+    assert model.identity.query_text("cat", "GB") == model.query_text("cat", "GB")
     assert not again.training
     assert torch.equal(photo_vectors(again), photo_vectors(model))
     with torch.inference_mode():
         assert torch.equal(again.encode_queries(["GB: cat"]), model.encode_queries(["GB: cat"]))
+
+
+def test_weights_of_another_model_are_refused(base: SearchModel, tmp_path: Path) -> None:
+    base.save(tmp_path)
+    other = build_tiny_model(seed=1, **SIZES)
+    tensors = {name: tensor.contiguous() for name, tensor in other.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"identity\.json is of another model than model\.safetensors"):
+        SearchModel.load(tmp_path)
+    (tmp_path / "identity.json").write_text("{}")
+    with pytest.raises(ModelError, match="does not say who a search model is"):
+        ModelIdentity.read(tmp_path)
 
 
 def test_what_does_not_load_is_named(base: SearchModel, tmp_path: Path) -> None:
