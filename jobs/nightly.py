@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jobs import datasets, services
 from jobs.errors import NightlensError
@@ -24,6 +25,7 @@ from jobs.settings import Settings
 
 _ORIGIN = r"(?:\s+\[[\w.]+\] loc=\S+)?$"  # what Airflow's own logging puts behind a line
 _PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*?)" + _ORIGIN)
+_DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
 _FAULT = re.compile(r"(nightlens \w+: \w+: .*?)" + _ORIGIN)
 
 
@@ -54,6 +56,36 @@ def _run_through_server(settings: Settings, running: dict[str, Any], conf: dict[
                 raise NightlensError(f"the night failed in {', '.join(failed)}; the task's log is at {url}")
 
 
+class Screen:
+    """Shows lines that stay, and between them how far the current stage is.
+
+    On a terminal the latest status takes the place of the one before; elsewhere one is printed now and then.
+    """
+
+    def __init__(
+        self, stream: TextIO, every_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream, self._every, self._clock = stream, every_seconds, clock
+        self._is_terminal = stream.isatty()
+        self._shown_at = clock()
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        self._write(text + "\n")
+        self._shown_at = self._clock()
+
+    def status(self, text: str) -> None:
+        """Show how far the work is."""
+        if self._is_terminal:
+            self._write(text[: shutil.get_terminal_size().columns - 1])
+        elif self._clock() - self._shown_at >= self._every:
+            self.line(text)
+
+    def _write(self, text: str) -> None:
+        self._stream.write(("\r\x1b[K" if self._is_terminal else "") + text)
+        self._stream.flush()
+
+
 def _run_in_process(settings: Settings, conf: dict[str, Any]) -> None:
     environment = services.airflow_environment(settings)
     services.prepare_airflow(settings, environment)
@@ -72,14 +104,18 @@ def _run_in_process(settings: Settings, conf: dict[str, Any]) -> None:
     )
     assert process.stdout is not None
     faults = []
+    screen = Screen(sys.stdout)
     try:
         with log_path.open("w") as log:
             for line in process.stdout:
                 log.write(line)
                 if found := _PROGRESS.search(line.rstrip()):
-                    print(f"  {found[1]}", flush=True)
+                    screen.line(f"  {found[1]}")
+                elif found := _DETAIL.search(line.rstrip()):
+                    screen.status(f"    {found[1]}")
                 elif found := _FAULT.search(line.rstrip()):
                     faults.append(found[1])
+            screen.line("")
     except KeyboardInterrupt:
         process.terminate()
         raise
