@@ -106,7 +106,7 @@ def _run_in_process(settings: Settings, conf: dict[str, Any]) -> None:
     faults = []
     screen = Screen(sys.stdout)
     try:
-        with log_path.open("w") as log:
+        with log_path.open("w", buffering=1) as log:  # a person may follow it
             for line in process.stdout:
                 log.write(line)
                 if found := _PROGRESS.search(line.rstrip()):
