@@ -1,0 +1,86 @@
+"""Hard negatives: photos that a model ranks high for a query but that nobody took for it.
+
+Mined by exact search with the vectors of an earlier model, filtered so that likely positives are left alone:
+https://arxiv.org/abs/2407.15831 (positive-aware mining, "TopK-PercPos").
+
+Shapes: T texts, N photos, P pairs, K candidates per text, D embedding dimension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Indices = npt.NDArray[np.int64]
+NONE = -1
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """For every text up to K photos, best first; `NONE` fills the rows. Scores are cosines, -inf where none."""
+
+    photos: Indices  # [T, K]
+    scores: npt.NDArray[np.float32]  # [T, K]
+    max_share: float
+
+    def draw(
+        self, texts: Indices, positive_scores: npt.NDArray[np.float32], count: int, generator: np.random.Generator
+    ) -> Indices:
+        """Return at most `count` different photos, drawn evenly from what the given pairs allow.
+
+        A pair of a text and a photo of cosine `s` allows candidates of the text with a cosine of at most
+        `max_share` * s (for a negative s, as far below it): what scores nearly as high may well be a positive.
+        """
+        limits = positive_scores - (1 - self.max_share) * np.abs(positive_scores)
+        candidates, scores = self.photos[texts], self.scores[texts]
+        allowed = np.unique(candidates[(candidates != NONE) & (scores <= limits[:, None])])
+        if len(allowed) <= count:
+            return allowed
+        return np.sort(generator.choice(allowed, count, replace=False))
+
+
+def mine(
+    text_TD: torch.Tensor,
+    photo_ND: torch.Tensor,
+    pair_text_P: Indices,
+    pair_photo_P: Indices,
+    *,
+    k: int,
+    max_share: float,
+    block: int = 1024,
+) -> HardNegatives:
+    """Return for every text the `k` photos nearest to it that are in no pair with it.
+
+    Vectors are unit length; a photo whose vector is not finite is never a candidate. The pairs are all positives
+    that are known, whatever part of them is trained on.
+    """
+    if not 0 < max_share <= 1:
+        raise ValueError(f"{max_share=} must lie in (0, 1]")
+    photo_ND = photo_ND.clone()
+    is_bad_N = ~torch.isfinite(photo_ND).all(dim=1)
+    photo_ND[is_bad_N] = 0
+    order = np.argsort(pair_text_P, kind="stable")
+    text_P, photo_P = pair_text_P[order], torch.from_numpy(pair_photo_P[order])
+    k = min(k, len(photo_ND))
+    photos, scores = [], []
+    for start in range(0, len(text_TD), block):
+        score_BN = text_TD[start : start + block] @ photo_ND.T
+        first, last = np.searchsorted(text_P, (start, start + block))
+        score_BN[torch.from_numpy(text_P[first:last] - start), photo_P[first:last]] = -torch.inf
+        score_BN[:, is_bad_N] = -torch.inf
+        best_BK = score_BN.topk(k, dim=1)
+        photos.append(best_BK.indices.masked_fill(best_BK.values == -torch.inf, NONE).cpu().numpy())
+        scores.append(best_BK.values.float().cpu().numpy())
+    return HardNegatives(np.concatenate(photos), np.concatenate(scores), max_share)
+
+
+def hard_share(step: int, step_count: int, final_share: float) -> float:
+    """Return the share of hard negatives at a step (from 0): rising in a line from 0 to `final_share`.
+
+    >>> [hard_share(step, 5, 0.4) for step in (0, 2, 4)]
+    [0.0, 0.2, 0.4]
+    """
+    return final_share * step / max(1, step_count - 1)
