@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 
@@ -109,7 +107,3 @@ def test_bm25_equals_the_formula() -> None:
 
 def test_a_catalogue_without_any_word_ties_everything() -> None:
     assert b.keyword_scorer(["cat"], [[], ["?"]])(np.array([0])).tolist() == [[0.0, 0.0]]
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(b).failed == 0

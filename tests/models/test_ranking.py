@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import hashlib
 
 import numpy as np
@@ -98,7 +97,3 @@ def test_photos_without_a_vector_rank_last_and_are_not_shown() -> None:
 def test_a_score_that_is_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         r.rank_targets(table_scorer(np.array([[np.nan]])), *np.zeros((4, 1), dtype=int))
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(r).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from models.search import training
 from models.search.data import TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
@@ -211,7 +209,3 @@ def test_training_without_pairs_is_an_error(make_data: MakeData) -> None:
     model = small_model()
     with pytest.raises(ModelError, match="no pairs"):
         train(model, make_data(model, repeats=0), CONFIG, Hooks())
-
-
-def test_examples_in_the_documentation() -> None:
-    assert doctest.testmod(training) == (0, 1)
