@@ -1,0 +1,63 @@
+"""Random batches for the tests of the losses, with repetitions, weights, masks and extra weights."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import normalize
+
+from models.search.losses.pairs import Pairs
+
+PHOTOS, TEXTS, PAIRS, FEATURES = 7, 6, 11, 5
+KINDS = ["plain", "weights", "masked", "extras", "everything", "unmasked", "unmasked everything"]
+
+
+def random_pairs(kind: str, seed: int) -> Pairs:
+    """Return pairs of 7 photos and 6 texts. Photo 6 is in none, so without extras it is nothing to anyone."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def positive(count: int) -> torch.Tensor:
+        return torch.rand(count, generator=generator, dtype=torch.float64) * 2 + 0.1
+
+    photo_P = torch.randint(PHOTOS - 1, (PAIRS,), generator=generator)
+    text_P = torch.randint(TEXTS, (PAIRS,), generator=generator)
+    masked_2M = torch.stack([torch.randint(n, (8,), generator=generator) for n in (PHOTOS, TEXTS)])
+    weight_P, extra_photo_U, extra_text_V = positive(PAIRS), positive(PHOTOS), positive(TEXTS)
+    extra_photo_U[:3] = 0
+    is_all = "everything" in kind
+    return Pairs(
+        photo_P=photo_P,
+        text_P=text_P,
+        photo_count=PHOTOS,
+        text_count=TEXTS,
+        weight_P=weight_P if kind == "weights" or is_all else torch.ones_like(weight_P) if kind == "extras" else None,
+        masked_2M=masked_2M if kind == "masked" or is_all else None,
+        extra_photo_U=extra_photo_U if kind == "extras" or is_all else None,
+        extra_text_V=extra_text_V if is_all else None,
+        masks="unmasked" not in kind,
+    )
+
+
+def leaves(photo_count: int = PHOTOS, text_count: int = TEXTS, seed: int = 0, scale: float = 7.0) -> list[torch.Tensor]:
+    """Return normalised features of photos and texts, scale and bias, all double and with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    sides = [torch.randn(n, FEATURES, generator=generator, dtype=torch.float64) for n in (photo_count, text_count)]
+    numbers = [torch.tensor(value, dtype=torch.float64) for value in (scale, -2.5)]
+    return [leaf.requires_grad_() for leaf in (*(normalize(side, dim=-1) for side in sides), *numbers)]
+
+
+def combinations(
+    pairs: Pairs,
+) -> tuple[list[tuple[int, int, float]], list[tuple[int, int, float]], set[tuple[int, int]]]:
+    """Return pairs and extras written out as (photo, text, weight), -1 for none, and the masked combinations."""
+    own = list(zip(pairs.photo_P.tolist(), pairs.text_P.tolist(), pairs.weights.tolist(), strict=True))
+    extras = [] if pairs.extra_photo_U is None else [(u, -1, w) for u, w in enumerate(pairs.extra_photo_U.tolist())]
+    extras += [] if pairs.extra_text_V is None else [(-1, v, w) for v, w in enumerate(pairs.extra_text_V.tolist())]
+    masked = set() if pairs.masked_2M is None else set(map(tuple, pairs.masked_2M.T.tolist()))
+    pair_set = {(photo, text) for photo, text, _ in own}
+    return own, extras, (masked - pair_set) | (pair_set if pairs.masks else set())
+
+
+def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the gradients, zeros for an input that does not matter."""
+    found = torch.autograd.grad(value, inputs, allow_unused=True)
+    return [torch.zeros_like(leaf) if one is None else one for leaf, one in zip(inputs, found, strict=True)]
