@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 ZERO_SHOT = "zero_shot"
 FINETUNED = "finetuned"
@@ -75,14 +75,39 @@ class TrainBaseParams(Params):
     checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
 
 
+ARMS: dict[str, dict[str, Any]] = {
+    FINETUNED: {},
+    "finetuned_country": {"uses_country": True},
+    "finetuned_keywords": {"uses_keywords": True},
+    FULL: {"uses_country": True, "uses_keywords": True},
+}
+"""The trained arms by name: what each reads, and in what its training differs from the parameters of the night."""
+
+
 class TrainSearchParams(Params):
-    arms: tuple[Literal["finetuned", "finetuned_country_keywords"], ...] = ("finetuned", "finetuned_country_keywords")
+    arms: tuple[str, ...] = Field((FINETUNED, FULL), description=f"of {', '.join(ARMS)}")
     retrain: Literal["always", "never"] = Field(
         "always", description="'never' takes over the models of the latest earlier night"
     )
     epochs: int = Field(2, ge=1)
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(5e-4, gt=0)
+    loss: Literal["sigmoid", "softmax"] = Field("sigmoid", description="pairwise sigmoid (SigLIP) or InfoNCE (CLIP)")
+    masks: bool = Field(True, description="known positives of the log are never negatives")
+    popularity_exponent: float = Field(
+        0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
+    )
+    hard_share: float = Field(0.0, ge=0, le=4, description="hard negatives per pair at the end, rising from 0")
+    hard_candidates: int = Field(50, ge=1, description="nearest photos of a query that hard negatives are drawn from")
+    hard_max_score: float = Field(
+        0.95, gt=0, le=1, description="a candidate above this share of the positive's score may be a positive"
+    )
+    average_decay: float = Field(0.0, ge=0, lt=1, description="keep averaged weights, of this decay per step")
+    frozen: Literal["none", "image", "text"] = Field("none", description="tower that is not trained")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="rate of a block, in rates of the block above")
+    encode_chunk: int | None = Field(None, ge=1, description="photos and texts encoded at a time: less memory")
+    loss_chunk: int | None = Field(None, ge=1, description="photos whose logits are held at a time: less memory")
+    checkpoint_activations: bool = Field(False, description="compute activations twice: less memory")
     weight_decay: float = Field(0.05, ge=0)
     warmup_share: float = Field(0.05, ge=0, lt=1)
     evaluations_per_epoch: int = Field(4, ge=1, description="validations per pass, for early stopping")
@@ -95,6 +120,15 @@ class TrainSearchParams(Params):
     validation_photo_count: int = Field(20_000, ge=1, description="photos they are looked for in, at most")
     max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
     checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
+
+    @field_validator("arms")
+    @classmethod
+    def _are_known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [arm for arm in arms if arm not in ARMS]:
+            raise ValueError(f"unknown arm {', '.join(unknown)}; there are {', '.join(ARMS)}")
+        if not arms or len(set(arms)) < len(arms):
+            raise ValueError("name at least one arm, each once")
+        return arms
 
 
 class SnapshotChampionParams(Params):

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.lake import Manifest, StagedRun
-from jobs.params import FINETUNED, FULL, ZERO_SHOT, TrainSearchParams
+from jobs.params import ARMS, FULL, ZERO_SHOT, TrainSearchParams
 from jobs.training.inputs import (
     curve_rows,
     index_texts,
@@ -28,12 +29,12 @@ from jobs.training.inputs import (
 from models.search.data import Indices, PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, PhotoKeywords, RaggedKeywords
 from models.search.model import SearchModel, extend_model
+from models.search.negatives import HardNegatives, mine
+from models.search.sampling import KnownPositives, merge_pairs
 from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
-from models.search.validation import ValidationSet, hit_rate
+from models.search.validation import ValidationSet, hit_rate, photo_vectors, text_vectors
 
 log = logging.getLogger("nightlens")
-
-USES_COUNTRY_AND_KEYWORDS = {FINETUNED: False, FULL: True}
 
 
 def train_arms(
@@ -137,14 +138,15 @@ def _train_arm(
     pairs: _Pairs,
     pixels: PhotoPixels,
 ) -> tuple[SearchModel, TrainingResult]:
+    choices = {"uses_country": False, "uses_keywords": False} | ARMS[arm]
     vocabulary = keywords = None
-    if USES_COUNTRY_AND_KEYWORDS[arm]:
+    if choices["uses_keywords"]:
         vocabulary = KeywordVocabulary.build(
             pairs.keywords_in_train(), params.keyword_min_count, params.keyword_hash_rows
         )
         keywords = RaggedKeywords.encode(vocabulary, pairs.keywords)
-    model = extend_model(base, uses_country=USES_COUNTRY_AND_KEYWORDS[arm], vocabulary=vocabulary)
-    tokens, texts = index_texts(model, _texts(model, pairs.train))
+    model = extend_model(base, uses_country=choices["uses_country"], vocabulary=vocabulary)
+    data = _training_data(model, pairs, pixels, keywords)
     validation = _validation_set(model, pairs, pixels, keywords)
     hooks = Hooks(
         validate=lambda current: hit_rate(current, validation),
@@ -152,9 +154,42 @@ def _train_arm(
         save_checkpoint=lambda blob: staged.checkpoints.put(arm, blob),
         report=lambda line: log.info("train_search %s: %s", arm, line),
     )
-    options = params.model_dump(include=set(TrainingConfig.__dataclass_fields__))
-    data = TrainingData(pairs.train["photo"].to_numpy(), texts, tokens, pixels, keywords)
-    return model, train(model, data, TrainingConfig(seed=ctx.seed, **options), hooks)
+    options = params.model_dump() | choices
+    config = TrainingConfig(
+        seed=ctx.seed, **{name: options[name] for name in TrainingConfig.__dataclass_fields__ if name in options}
+    )
+    hard = _mine(model, data, options) if config.hard_share else None
+    return model, train(model, data, config, hooks, hard)
+
+
+def _training_data(
+    model: SearchModel, pairs: _Pairs, pixels: PhotoPixels, keywords: RaggedKeywords | None
+) -> TrainingData:
+    """Return every pair of a photo and a text once, weighted by how often it was taken."""
+    tokens, texts = index_texts(model, _texts(model, pairs.train))
+    photos, texts, weights = merge_pairs(pairs.train["photo"].to_numpy(), texts)
+    known = KnownPositives.of(photos, texts, len(pairs.photos))
+    return TrainingData(photos, texts, tokens, pixels, keywords, weights=weights, known=known)
+
+
+@torch.inference_mode()
+def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> HardNegatives:
+    """Mine with the model that training starts from: on an incremental night, that of the night before."""
+    photos = np.arange(len(data.pixels))
+    photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
+    groups = np.arange(len(data.tokens)) if data.groups is None else data.groups
+    assert data.known is not None
+    found = mine(
+        text_vectors(model, data.tokens),
+        photo_ND,
+        data.texts,
+        data.photos,
+        data.known,
+        groups,
+        k=options["hard_candidates"],
+        max_share=options["hard_max_score"],
+    )
+    return found
 
 
 def _describe(model: SearchModel) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from models.images import ImageError, decode_image
 from models.search.errors import ModelError
 from models.search.images import Preprocess
 from models.search.keywords import RaggedKeywords
-from models.search.losses.sigmoid import count_pairs
+from models.search.losses.pairs import Pairs
+from models.search.sampling import KnownPositives
 
 Indices = npt.NDArray[np.int64]
 
@@ -104,34 +105,53 @@ class PhotoPixels:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input: every photo and text once, and how often each photo and text make a pair."""
+    """One step's input: every photo and text once, and what they are to one another."""
 
     pixels: torch.Tensor  # uint8 [U, C, H, W]
     tokens: torch.Tensor  # int64 [V, L]
     keywords: RaggedKeywords | None
-    counts: torch.Tensor  # float32 [U, V]
+    pairs: Pairs
     pair_count: int
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Positive pairs (photo, text) by index into `pixels` and `tokens`, and all photos' keywords."""
+    """Positive pairs (photo, text) by index into `pixels` and `tokens`, and all photos' keywords.
+
+    Texts of one group, such as one query from different countries, have their positives in common: `known` has
+    the groups of every photo. Without it only the batch's own pairs are known.
+    """
 
     photos: Indices  # [P]
     texts: Indices  # [P]
     tokens: torch.Tensor  # int32 [T, L]
     pixels: PhotoPixels
     keywords: RaggedKeywords | None = None
+    weights: npt.NDArray[np.float32] | None = None  # [P]; 1 each if None
+    groups: Indices | None = None  # [T]; every text its own if None
+    known: KnownPositives | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def batch(self, rows: Indices, keyword_dropout: float, generator: np.random.Generator) -> Batch:
+    def batch(
+        self,
+        rows: Indices,
+        keyword_dropout: float,
+        generator: np.random.Generator,
+        *,
+        masks: bool = True,
+        hard_photos: Indices | None = None,
+    ) -> Batch:
         """Return the pairs of `rows`, every photo and text once; pairs whose picture cannot be decoded are left out.
 
-        Raises `ModelError` if none is left.
+        `hard_photos` are further photos that serve as negatives of all texts they are no known positives of.
+        Without `masks` nothing is known of repetitions and other positives: see `Pairs`. Raises `ModelError` if
+        no pair is left.
         """
         photos = np.unique(self.photos[rows])
+        if hard_photos is not None:
+            photos = np.union1d(photos, hard_photos)
         pixels_UCHW, is_good = self.pixels.fetch(photos)
         if not is_good.all():
             rows = rows[np.isin(self.photos[rows], photos[is_good])]
@@ -140,14 +160,33 @@ class TrainingData:
             reasons = sorted(set(self.pixels.failures.values()))
             raise ModelError(f"no picture of a batch can be decoded ({', '.join(reasons)}): look at the images")
         texts, text_P = np.unique(self.texts[rows], return_inverse=True)
-        photo_P = np.searchsorted(photos, self.photos[rows])
         keywords = None
         if self.keywords is not None:
             keywords = self.keywords.take(photos).dropped(keyword_dropout, generator)
-        return Batch(
-            pixels=pixels_UCHW,
-            tokens=self.tokens[torch.from_numpy(texts)].long(),
-            keywords=keywords,
-            counts=count_pairs(torch.from_numpy(photo_P), torch.from_numpy(text_P), len(photos), len(texts)),
-            pair_count=len(rows),
+        pairs = Pairs(
+            photo_P=torch.from_numpy(np.searchsorted(photos, self.photos[rows])),
+            text_P=torch.from_numpy(text_P),
+            photo_count=len(photos),
+            text_count=len(texts),
+            weight_P=None if self.weights is None else torch.from_numpy(self.weights[rows]),
+            masked_2M=torch.from_numpy(self._known(photos, texts)) if masks and self.known is not None else None,
+            extra_photo_U=None
+            if hard_photos is None
+            else torch.from_numpy(np.isin(photos, hard_photos).astype(np.float32)),
+            masks=masks,
         )
+        tokens = self.tokens[torch.from_numpy(texts)].long()
+        return Batch(pixels_UCHW, tokens, keywords, pairs, len(rows))
+
+    def _known(self, photos: Indices, texts: Indices) -> Indices:
+        """Return the combinations that are positives somewhere in the log, as positions in both, int64 [2, M]."""
+        assert self.known is not None
+        if self.groups is None:
+            return self.known.among(photos, texts)
+        groups, group_V = np.unique(self.groups[texts], return_inverse=True)
+        photo_M, group_M = self.known.among(photos, groups)
+        by_group, counts = np.argsort(group_V, kind="stable"), np.bincount(group_V, minlength=len(groups))
+        first = np.cumsum(counts) - counts
+        repeats = counts[group_M]
+        offset = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        return np.stack([np.repeat(photo_M, repeats), by_group[np.repeat(first[group_M], repeats) + offset]])

@@ -14,29 +14,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.search.sampling import KnownPositives
+
 Indices = npt.NDArray[np.int64]
 NONE = -1
 
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """For every text up to K photos, best first; `NONE` fills the rows. Scores are cosines, -inf where none."""
+    """For every text up to K photos, best first; `NONE` fills the rows. Scores are cosines, -inf where none.
+
+    A pair's limit is the highest cosine at which a candidate of its text is taken for a negative.
+    """
 
     photos: Indices  # [T, K]
     scores: npt.NDArray[np.float32]  # [T, K]
-    max_share: float
+    limits: npt.NDArray[np.float32]  # [P]
 
-    def draw(
-        self, texts: Indices, positive_scores: npt.NDArray[np.float32], count: int, generator: np.random.Generator
-    ) -> Indices:
-        """Return at most `count` different photos, drawn evenly from what the given pairs allow.
+    def draw(self, texts: Indices, rows: Indices, count: int, generator: np.random.Generator) -> Indices:
+        """Return at most `count` different photos, ascending, drawn evenly from what the pairs `rows` allow.
 
-        A pair of a text and a photo of cosine `s` allows candidates of the text with a cosine of at most
-        `max_share` * s (for a negative s, as far below it): what scores nearly as high may well be a positive.
+        `texts` are those of the pairs.
         """
-        limits = positive_scores - (1 - self.max_share) * np.abs(positive_scores)
         candidates, scores = self.photos[texts], self.scores[texts]
-        allowed = np.unique(candidates[(candidates != NONE) & (scores <= limits[:, None])])
+        allowed = np.unique(candidates[(candidates != NONE) & (scores <= self.limits[rows][:, None])])
         if len(allowed) <= count:
             return allowed
         return np.sort(generator.choice(allowed, count, replace=False))
@@ -45,36 +46,42 @@ class HardNegatives:
 def mine(
     text_TD: torch.Tensor,
     photo_ND: torch.Tensor,
-    pair_text_P: Indices,
-    pair_photo_P: Indices,
+    text_P: Indices,
+    photo_P: Indices,
+    known: KnownPositives,
+    groups: Indices,
     *,
     k: int,
     max_share: float,
     block: int = 1024,
 ) -> HardNegatives:
-    """Return for every text the `k` photos nearest to it that are in no pair with it.
+    """Return for every text the `k` photos nearest to it that are in no known pair with it or its group.
 
-    Vectors are unit length; a photo whose vector is not finite is never a candidate. The pairs are all positives
-    that are known, whatever part of them is trained on.
+    Vectors are unit length; a photo whose vector is not finite is never a candidate. A pair of cosine s allows
+    candidates of a cosine of at most `max_share` * s (for a negative s, as far below it): what scores nearly as
+    high may well be a positive. `groups` gives every text's group, of which `known` says the positives.
     """
     if not 0 < max_share <= 1:
         raise ValueError(f"{max_share=} must lie in (0, 1]")
     photo_ND = photo_ND.clone()
     is_bad_N = ~torch.isfinite(photo_ND).all(dim=1)
     photo_ND[is_bad_N] = 0
-    order = np.argsort(pair_text_P, kind="stable")
-    text_P, photo_P = pair_text_P[order], torch.from_numpy(pair_photo_P[order])
+    positive_P = (text_TD[text_P] * photo_ND[photo_P]).sum(dim=1).float().cpu().numpy()
+    all_photos = np.arange(len(photo_ND))
     k = min(k, len(photo_ND))
     photos, scores = [], []
     for start in range(0, len(text_TD), block):
         score_BN = text_TD[start : start + block] @ photo_ND.T
-        first, last = np.searchsorted(text_P, (start, start + block))
-        score_BN[torch.from_numpy(text_P[first:last] - start), photo_P[first:last]] = -torch.inf
+        own, group_B = np.unique(groups[start : start + block], return_inverse=True)
+        is_known_NB = np.zeros((len(photo_ND), len(own)), np.bool_)
+        is_known_NB[tuple(known.among(all_photos, own))] = True
+        score_BN[torch.from_numpy(is_known_NB[:, group_B].T).to(score_BN.device)] = -torch.inf
         score_BN[:, is_bad_N] = -torch.inf
         best_BK = score_BN.topk(k, dim=1)
         photos.append(best_BK.indices.masked_fill(best_BK.values == -torch.inf, NONE).cpu().numpy())
         scores.append(best_BK.values.float().cpu().numpy())
-    return HardNegatives(np.concatenate(photos), np.concatenate(scores), max_share)
+    limits = positive_P - (1 - max_share) * np.abs(positive_P)
+    return HardNegatives(np.concatenate(photos), np.concatenate(scores), limits)
 
 
 def hard_share(step: int, step_count: int, final_share: float) -> float:

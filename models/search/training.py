@@ -12,8 +12,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,21 +22,42 @@ import torch
 from models.search.checkpoint import pack, unpack
 from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
-from models.search.losses.sigmoid import calibrate, sigmoid_loss
+from models.search.gradient_cache import backward_in_chunks
+from models.search.losses import LOSSES
+from models.search.losses.sigmoid import calibrate
 from models.search.model import SearchModel
+from models.search.negatives import HardNegatives, hard_share
+from models.search.optimizer import AveragedWeights, Tower, freeze, parameter_groups, rate_factor
+from models.search.sampling import draw_pairs
 
 HIT_RATE = "validation_hit_rate@10"
-_ORDER, _DROPOUT, _TORCH = 1, 2, 3  # streams of random numbers
+_ORDER, _DROPOUT, _TORCH, _HARD = 1, 2, 3, 4  # streams of random numbers
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. Rates of the scale and bias and of the keyword table are multiples of `learning_rate`."""
+    """How to train. Rates of the scale and bias and of the keyword table are multiples of `learning_rate`.
+
+    `masks`: known positives are never negatives (see `Pairs`). `popularity_exponent`: see `draw_pairs`.
+    `hard_share`: hard negatives per pair in the last step, rising from 0. `average_decay`: of the averaged weights
+    that are validated and kept, none if 0. `encode_chunk`: photos and texts encoded at a time (gradient caching),
+    `loss_chunk`: photos whose logits are held at a time; both change memory and time, not what is learned.
+    """
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int
+    loss: str = "sigmoid"
+    masks: bool = True
+    popularity_exponent: float = 0.0
+    hard_share: float = 0.0
+    average_decay: float = 0.0
+    frozen: Tower = "none"
+    layer_decay: float = 1.0
+    encode_chunk: int | None = None
+    loss_chunk: int | None = None
+    checkpoint_activations: bool = False
     weight_decay: float = 0.05
     warmup_share: float = 0.05
     scale_rate_factor: float = 20.0
@@ -76,59 +98,59 @@ class Hooks:
     report: Callable[[str], None] = lambda line: None
 
 
-def train(model: SearchModel, data: TrainingData, config: TrainingConfig, hooks: Hooks) -> TrainingResult:
+def train(
+    model: SearchModel,
+    data: TrainingData,
+    config: TrainingConfig,
+    hooks: Hooks,
+    hard: HardNegatives | None = None,
+) -> TrainingResult:
     """Train `model` in place on its device and return the curves; `ModelError` if the loss stops being finite.
 
-    A checkpoint found through `hooks` is gone on from; that of a finished training gives its result at once.
+    `hard` are the negatives that `hard_share` of `config` speaks of. A checkpoint found through `hooks` is gone on
+    from; that of a finished training gives its result at once.
     """
-    trainer = _Trainer(model, data, config, hooks)
+    trainer = _Trainer(model, data, config, hooks, hard)
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         trainer.run()
+    freeze(model, "none")
     model.eval()
     return trainer.result
 
 
-def parameter_groups(model: SearchModel, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Return the optimiser's groups: matrices of the towers decay; scale, bias and keyword table learn faster."""
-    scale = [model.network.logit_scale, model.network.logit_bias]
-    keywords = [] if model.keyword_encoder is None else list(model.keyword_encoder.parameters())
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
-    special = {id(parameter) for parameter in [*scale, *keywords]}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in special]
-    decays = [parameter for parameter in rest if parameter.ndim >= 2 and id(parameter) not in tables]
-    plain = [parameter for parameter in rest if parameter.ndim < 2 or id(parameter) in tables]
-    rate = config.learning_rate
-    groups = [
-        {"params": decays, "rate": rate, "weight_decay": config.weight_decay},
-        {"params": plain, "rate": rate, "weight_decay": 0.0},
-        {"params": scale, "rate": rate * config.scale_rate_factor, "weight_decay": 0.0},
-        {"params": keywords, "rate": rate * config.keyword_rate_factor, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def rate_factor(step: int, step_count: int, warmup_share: float) -> float:
-    """Return the share of the full learning rate at a step (from 0): linear warm-up, then half a cosine to 0.
-
-    >>> [round(rate_factor(step, 10, 0.2), 3) for step in (0, 1, 2, 6, 9)]
-    [0.5, 1.0, 1.0, 0.5, 0.038]
-    """
-    warmup = round(step_count * warmup_share)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, step_count - warmup)))
-
-
 class _Trainer:
-    def __init__(self, model: SearchModel, data: TrainingData, config: TrainingConfig, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        model: SearchModel,
+        data: TrainingData,
+        config: TrainingConfig,
+        hooks: Hooks,
+        hard: HardNegatives | None,
+    ) -> None:
         if not len(data):
             raise ModelError("there are no pairs to train on")
-        self.model, self.data, self.config, self.hooks = model, data, config, hooks
+        if config.loss not in LOSSES:
+            raise ModelError(f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}")
+        if (hard is None) != (config.hard_share == 0):
+            raise ModelError("hard negatives and a share of them above 0 go together")
+        self.model, self.data, self.config, self.hooks, self.hard = model, data, config, hooks, hard
         self.steps_per_epoch = max(1, len(data) // config.batch_size)  # a smaller last batch would fit the bias badly
         self.step_count = self.steps_per_epoch * config.epochs
         self.validate_every = math.ceil(self.steps_per_epoch / config.evaluations_per_epoch)
         self.record_every = max(1, self.step_count // 200)
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, config), lr=config.learning_rate, fused=True)
+        freeze(model, config.frozen)
+        if config.checkpoint_activations:
+            model.network.set_grad_checkpointing(True)
+        groups = parameter_groups(
+            model,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            scale_rate_factor=config.scale_rate_factor,
+            keyword_rate_factor=config.keyword_rate_factor,
+            layer_decay=config.layer_decay,
+        )
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self.average = AveragedWeights(model, config.average_decay) if config.average_decay else None
         self.result = TrainingResult()
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stale_validations = 0
@@ -155,8 +177,10 @@ class _Trainer:
                 if self.result.stopped_because:
                     break
             self.hooks.save_checkpoint(self._checkpoint())
-        if self.best_weights is not None:
-            self.model.load_state_dict(self.best_weights)
+        last = None if self.average is None else self.average.weights
+        kept = last if self.best_weights is None else self.best_weights
+        if kept is not None:
+            self.model.load_state_dict(kept)
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the batches from the current step on, each made while the one before is trained on."""
@@ -173,12 +197,25 @@ class _Trainer:
         start = position * self.config.batch_size
         rows = self._order(epoch)[start : start + self.config.batch_size]
         generator = np.random.default_rng([self.config.seed, _DROPOUT, step])
-        return self.data.batch(rows, self.config.keyword_dropout, generator)
+        return self.data.batch(
+            rows,
+            self.config.keyword_dropout,
+            generator,
+            masks=self.config.masks,
+            hard_photos=self._hard_photos(step, rows),
+        )
+
+    def _hard_photos(self, step: int, rows: Indices) -> Indices | None:
+        if self.hard is None:
+            return None
+        count = round(hard_share(step, self.step_count, self.config.hard_share) * len(rows))
+        generator = np.random.default_rng([self.config.seed, _HARD, step])
+        return self.hard.draw(self.data.texts[rows], rows, count, generator)
 
     def _order(self, epoch: int) -> Indices:
         if self.order is None or self.order[0] != epoch:
             generator = np.random.default_rng([self.config.seed, _ORDER, epoch])
-            self.order = epoch, generator.permutation(len(self.data))
+            self.order = epoch, draw_pairs(self.data.photos, self.config.popularity_exponent, generator)
         return self.order[1]
 
     def _step(self, batch: Batch) -> None:
@@ -188,32 +225,63 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
         self.model.train()
-        cosine_UV, count_UV = self._cosines(batch)
-        network = self.model.network
-        loss = sigmoid_loss(network.logit_scale.exp() * cosine_UV + network.logit_bias, count_UV)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        value = loss.item()
+        value = self._backward(batch).item()
         if not math.isfinite(value):
             raise ModelError(f"the loss is {value} at step {step}: lower the learning rate ({self.config})")
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
         self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
         self.result.steps += 1
         self.result.pairs_seen += batch.pair_count
 
-    def _cosines(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _backward(self, batch: Batch) -> torch.Tensor:
+        """Add the gradients of a batch's loss and return the loss."""
+        network, device = self.model.network, self.model.device
+        pairs = batch.pairs.to(device)
+
+        def loss(photo_UD: torch.Tensor, text_VD: torch.Tensor) -> torch.Tensor:
+            scale, bias = network.logit_scale.exp(), network.logit_bias
+            return LOSSES[self.config.loss](photo_UD, text_VD, scale, bias, pairs, chunk_size=self.config.loss_chunk)
+
+        photos, texts = partial(self._photo_vectors, batch), partial(self._text_vectors, batch)
+        if self.config.encode_chunk is None:
+            value = loss(photos(0, pairs.photo_count), texts(0, pairs.text_count))
+            value.backward()
+            return value.detach()
+        return backward_in_chunks(
+            photos,
+            pairs.photo_count,
+            texts,
+            pairs.text_count,
+            loss,
+            chunk_size=self.config.encode_chunk,
+            device=device,
+        )
+
+    def _photo_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
         model, device = self.model, self.model.device
+        keywords = None if batch.keywords is None else batch.keywords.take(np.arange(start, stop))
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            features_UD = model.encode_images(batch.pixels.to(device, non_blocking=True))
-            text_VD = model.encode_tokens(batch.tokens.to(device, non_blocking=True))
-        return model.combine(features_UD, batch.keywords) @ text_VD.float().T, batch.counts.to(device)
+            features_UD = model.encode_images(batch.pixels[start:stop].to(device, non_blocking=True))
+        return model.combine(features_UD, keywords)
+
+    def _text_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
+        device = self.model.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return self.model.encode_tokens(batch.tokens[start:stop].to(device, non_blocking=True)).float()
 
     @torch.no_grad()
     def _calibrate(self) -> None:
         """Fit scale and bias to the first batch; the bias comes out at about -log(batch size)."""
         self.model.eval()
         network = self.model.network
-        scale, bias = calibrate(*self._cosines(self._make_batch(0)), network.logit_scale.exp().item())
+        batch = self._make_batch(0)
+        photo_UD = self._photo_vectors(batch, 0, batch.pairs.photo_count)
+        cosine_UV = photo_UD @ self._text_vectors(batch, 0, batch.pairs.text_count).T
+        positive_UV, negative_UV = batch.pairs.to(cosine_UV.device).dense()
+        scale, bias = calibrate(cosine_UV, positive_UV, network.logit_scale.exp().item(), negative_UV)
         network.logit_scale.fill_(math.log(scale))
         network.logit_bias.fill_(bias)
 
@@ -250,11 +318,13 @@ class _Trainer:
         if self.hooks.validate is None:
             return
         self.model.eval()
-        value = self.hooks.validate(self.model)
+        with nullcontext() if self.average is None else self.average.in_place(self.model):
+            value = self.hooks.validate(self.model)
+            weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
         self.result.curves.append((self.result.steps, HIT_RATE, value))
         if self.result.best_hit_rate is None or value > self.result.best_hit_rate:
             self.result.best_hit_rate, self.result.best_step = value, self.result.steps
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best_weights = weights
             self.stale_validations = 0
         else:
             self.stale_validations += 1
@@ -281,6 +351,8 @@ class _Trainer:
         if not is_over:
             moments = self.optimizer.state_dict()["state"].items()
             groups["optimizer"] = {f"{index}.{key}": value for index, part in moments for key, value in part.items()}
+        if self.average is not None:
+            groups["average"] = self.average.weights
         state = {
             "identity": self.identity,
             "result": asdict(self.result),
@@ -302,6 +374,9 @@ class _Trainer:
                 index, key = name.split(".", 1)
                 moments.setdefault(int(index), {})[key] = tensor
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        if self.average is not None:
+            self.average.weights = {k: v.to(self.model.device) for k, v in groups["average"].items()}
+            self.average.step_count = state["result"]["steps"]
         result = state["result"]
         self.result = TrainingResult(**{**result, "curves": [tuple(row) for row in result["curves"]]})
         self.stale_validations = state["stale_validations"]

@@ -36,11 +36,8 @@ def hit_rate(model: SearchModel, validation: ValidationSet, k: int = 10, batch_s
     Of photos with equal scores the target comes last, so a constant scorer gets nothing. A target whose picture
     cannot be decoded is a miss.
     """
-    photo_ND = _photo_vectors(model, validation, batch_size)
-    tokens_TL = validation.tokens
-    text_TD = torch.cat(
-        [model.encode_tokens(part.long().to(model.device)) for part in tokens_TL.split(batch_size)]
-    ).float()
+    photo_ND = photo_vectors(model, validation.photos, validation.pixels, validation.keywords, batch_size)
+    text_TD = text_vectors(model, validation.tokens, batch_size)
     text_Q, target_Q = torch.from_numpy(validation.texts), torch.from_numpy(validation.targets)
     hits = 0
     for text_B, target_B in zip(text_Q.split(batch_size), target_Q.split(batch_size), strict=True):
@@ -51,14 +48,26 @@ def hit_rate(model: SearchModel, validation: ValidationSet, k: int = 10, batch_s
     return hits / len(text_Q)
 
 
-def _photo_vectors(model: SearchModel, validation: ValidationSet, batch_size: int) -> torch.Tensor:
+def text_vectors(model: SearchModel, tokens_TL: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
+    """Return the unit vectors of texts, float32 [T, D]."""
+    parts = [model.encode_tokens(part.long().to(model.device)) for part in tokens_TL.split(batch_size)]
+    return torch.cat(parts).float()
+
+
+def photo_vectors(
+    model: SearchModel,
+    photos: Indices,
+    pixels: PhotoPixels,
+    keywords: RaggedKeywords | None,
+    batch_size: int = 512,
+) -> torch.Tensor:
+    """Return the unit vectors of photos, float32 [N, D]; NaN for those whose picture cannot be decoded."""
     parts = []
-    for start in range(0, len(validation.photos), batch_size):
-        photos = validation.photos[start : start + batch_size]
-        pixels_BCHW, is_good = validation.pixels.fetch(photos)
+    for start in range(0, len(photos), batch_size):
+        some = photos[start : start + batch_size]
+        pixels_BCHW, is_good = pixels.fetch(some)
         features_BD = model.encode_images(pixels_BCHW.to(model.device))
-        keywords = None if validation.keywords is None else validation.keywords.take(photos)
-        vectors_BD = model.combine(features_BD, keywords)
+        vectors_BD = model.combine(features_BD, None if keywords is None else keywords.take(some))
         vectors_BD[torch.from_numpy(~is_good).to(model.device)] = float("nan")
         parts.append(vectors_BD)
     return torch.cat(parts)

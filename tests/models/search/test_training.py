@@ -14,7 +14,7 @@ from models.search.data import TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel
-from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, parameter_groups, train
+from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
 from models.search.validation import ValidationSet, hit_rate
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, small_model
 
@@ -147,9 +147,9 @@ def test_every_pass_sees_every_pair_once_in_another_order(make_data: MakeData) -
     original = TrainingData.batch
 
     class Watched(TrainingData):
-        def batch(self, rows: Any, *rest: Any) -> Any:
+        def batch(self, rows: Any, *rest: Any, **options: Any) -> Any:
             seen.append(rows.tolist())
-            return original(self, rows, *rest)
+            return original(self, rows, *rest, **options)
 
     train(model, Watched(**vars(data)), CONFIG, Hooks())
     first, second = ([row for rows in batches for row in rows] for batches in (seen[1:7], seen[7:13]))
@@ -180,22 +180,6 @@ def test_progress_is_reported_with_rate_and_time_left(make_data: MakeData) -> No
     assert "pairs/s" in lines[0]
     assert lines[0].endswith("s left")
     assert lines[-1].endswith("all epochs done")
-
-
-def test_every_parameter_is_trained_once_at_its_rate() -> None:
-    model = small_model(vocabulary=VOCABULARY)
-    groups = parameter_groups(model, replace(CONFIG, learning_rate=1.0))
-    found = [id(parameter) for group in groups for parameter in group["params"]]
-    assert sorted(found) == sorted(id(parameter) for parameter in model.parameters())
-    of = {id(parameter): group for group in groups for parameter in group["params"]}
-    network, encoder = model.network, model.keyword_encoder
-    assert encoder is not None
-    assert of[id(encoder.bag.weight)]["rate"] == 30
-    assert of[id(network.logit_scale)]["rate"] == of[id(network.logit_bias)]["rate"] == 20
-    assert of[id(network.visual.conv1.weight)]["rate"] == 1
-    assert of[id(network.visual.conv1.weight)]["weight_decay"] > 0
-    for parameter in (encoder.bag.weight, network.logit_scale, network.text.token_embedding.weight):
-        assert of[id(parameter)]["weight_decay"] == 0
 
 
 def test_the_keyword_encoder_is_trained(make_data: MakeData) -> None:

@@ -1,0 +1,119 @@
+"""What is optimised and how fast: parameter groups, frozen towers, rates by depth, the schedule, averaged weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from models.search.model import SearchModel
+
+Tower = Literal["none", "image", "text"]
+_BLOCK = re.compile(r"\.(?:resblocks|blocks|layers)\.(\d+)\.")
+_BELOW_BLOCKS = re.compile(
+    r"\.(?:conv1|patch_embed|token_embedding|positional_embedding|pos_embed|class_embedding|ln_pre)\b"
+)
+
+
+def freeze(model: SearchModel, tower: Tower) -> None:
+    """Let one tower stay as it is: https://arxiv.org/abs/2111.07991 (LiT) freezes the image tower."""
+    for name, parameter in model.network.named_parameters():
+        parameter.requires_grad_(not name.startswith({"none": " ", "image": "visual.", "text": "text."}[tower]))
+
+
+def parameter_groups(
+    model: SearchModel,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    scale_rate_factor: float,
+    keyword_rate_factor: float,
+    layer_decay: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Return the optimiser's groups of what is not frozen.
+
+    Matrices of the towers decay; scale, bias and keyword table learn faster. With a `layer_decay` below 1 the
+    rate of a tower's block is `layer_decay` times that of the block above it, of what lies below the blocks once
+    more (https://arxiv.org/abs/1801.06146, discriminative fine-tuning).
+    """
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    depths = _depths(model)
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate, decay = learning_rate, 0.0
+        if name in ("network.logit_scale", "network.logit_bias"):
+            rate *= scale_rate_factor
+        elif name.startswith("keyword_encoder."):
+            rate *= keyword_rate_factor
+        else:
+            rate *= layer_decay ** depths[name]
+            decay = weight_decay if parameter.ndim >= 2 and id(parameter) not in tables else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": members, "rate": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+
+
+def _depths(model: SearchModel) -> dict[str, int]:
+    """Return how many blocks lie above each parameter of the towers; what comes after the blocks is at 0."""
+    block = {name: int(found[1]) for name, _ in model.named_parameters() if (found := _BLOCK.search(name))}
+    counts: dict[str, int] = {}
+    for name, number in block.items():
+        tower = _tower(name)
+        counts[tower] = max(counts.get(tower, 0), number + 1)
+    depths = {}
+    for name, _ in model.named_parameters():
+        count = counts.get(_tower(name), 0)
+        depths[name] = count - 1 - block[name] if name in block else count if _BELOW_BLOCKS.search(name) else 0
+    return depths
+
+
+def _tower(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def rate_factor(step: int, step_count: int, warmup_share: float) -> float:
+    """Return the share of the full learning rate at a step (from 0): linear warm-up, then half a cosine to 0.
+
+    >>> [round(rate_factor(step, 10, 0.2), 3) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.038]
+    """
+    warmup = round(step_count * warmup_share)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, step_count - warmup)))
+
+
+class AveragedWeights:
+    """An exponential moving average of a model's weights, its early steps weighted so that none counts too much."""
+
+    def __init__(self, model: SearchModel, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.step_count = 0
+
+    @torch.no_grad()
+    def update(self, model: SearchModel) -> None:
+        """Take the model's weights in after a step."""
+        self.step_count += 1
+        decay = min(self.decay, (1 + self.step_count) / (10 + self.step_count))
+        for name, value in model.state_dict().items():
+            average = self.weights[name]
+            if average.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:
+                average.copy_(value)
+
+    @contextmanager
+    def in_place(self, model: SearchModel) -> Iterator[None]:
+        """Let the model have the averaged weights for the time of the block."""
+        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)

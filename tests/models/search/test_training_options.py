@@ -1,0 +1,134 @@
+"""What an arm may choose: each option does what it says, repeats itself, and survives an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.search.data import TrainingData
+from models.search.errors import ModelError
+from models.search.negatives import NONE, HardNegatives
+from models.search.sampling import KnownPositives
+from models.search.training import Hooks, TrainingConfig, train
+from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, small_model
+
+CONFIG = TrainingConfig(epochs=1, batch_size=16, learning_rate=2e-3, seed=5, evaluations_per_epoch=2)
+MakeData = Callable[..., TrainingData]
+
+
+def digest(make_data: MakeData, hard: HardNegatives | None = None, **changes: Any) -> str:
+    model = small_model()
+    train(model, make_data(model), replace(CONFIG, **changes), Hooks(), hard)
+    return model.digest
+
+
+def other_colours(data: TrainingData) -> HardNegatives:
+    """For every colour the photos of the next one."""
+    photos = np.arange(len(URIS)).reshape(len(WORDS), PHOTOS_PER_COLOUR)
+    photos = np.roll(photos, -1, axis=0)
+    scores = np.zeros(photos.shape, np.float32)
+    return HardNegatives(photos, scores, np.ones(len(data), np.float32))
+
+
+def test_memory_options_learn_the_same(make_data: MakeData) -> None:
+    curves = []
+    for options in ({}, {"encode_chunk": 5, "loss_chunk": 3, "checkpoint_activations": True}):
+        model = small_model()
+        config = replace(CONFIG, learning_rate=1e-4, **options)
+        curves.append(train(model, make_data(model), config, Hooks()).curves)
+    losses = [[value for _, name, value in curve if name == "loss"] for curve in curves]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0][0] != losses[0][-1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "softmax"},
+        {"masks": False},
+        {"popularity_exponent": 0.5},
+        {"average_decay": 0.9},
+        {"layer_decay": 0.5},
+        {"frozen": "image"},
+    ],
+)
+def test_an_option_changes_what_is_learned_the_same_way_each_time(make_data: MakeData, changes: dict[str, Any]) -> None:
+    found = digest(make_data, **changes)
+    assert found == digest(make_data, **changes) != digest(make_data)
+
+
+def test_a_frozen_tower_stays(make_data: MakeData) -> None:
+    before, model = small_model(), small_model()
+    train(model, make_data(model), replace(CONFIG, frozen="image"), Hooks())
+    assert model.image_digest == before.image_digest
+    assert model.text_digest != before.text_digest
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_hard_negatives_are_in_the_batches_more_and_more(make_data: MakeData) -> None:
+    model = small_model()
+    data = make_data(model)
+    counts: list[int] = []
+
+    class Watched(TrainingData):
+        def batch(self, *rest: Any, hard_photos: Any = None, **options: Any) -> Any:
+            counts.append(len(hard_photos))
+            made = TrainingData.batch(self, *rest, hard_photos=hard_photos, **options)
+            assert made.pairs.extra_photo_U is not None
+            assert int(made.pairs.extra_photo_U.sum()) == len(hard_photos)
+            return made
+
+    config = replace(CONFIG, hard_share=0.5)
+    train(model, Watched(**vars(data)), config, Hooks(), other_colours(data))
+    steps = counts[1:]  # the first look is for the bias
+    assert steps[0] == 0
+    assert steps[-1] == 8
+    assert sorted(steps) == steps
+    assert model.digest == digest(make_data, hard_share=0.5, hard=other_colours(data)) != digest(make_data)
+
+
+def test_hard_negatives_need_a_share_and_a_share_needs_them(make_data: MakeData) -> None:
+    with pytest.raises(ModelError, match="go together"):
+        digest(make_data, hard_share=0.5)
+    with pytest.raises(ModelError, match="unknown loss 'mse'; there are sigmoid, softmax"):
+        digest(make_data, loss="mse")
+
+
+def test_averaged_weights_survive_an_interruption(make_data: MakeData) -> None:
+    store: dict[str, bytes] = {}
+    saves: list[int] = []
+    config = replace(CONFIG, average_decay=0.95, checkpoint_seconds=0.0)
+
+    def save(blob: bytes) -> None:
+        store["last"] = blob
+        saves.append(len(blob))
+        if len(saves) == 3:
+            raise KeyboardInterrupt
+
+    hooks = Hooks(load_checkpoint=lambda: store.get("last"), save_checkpoint=save)
+    model = small_model()
+    with pytest.raises(KeyboardInterrupt):
+        train(model, make_data(model), config, hooks)
+    again = small_model()
+    train(again, make_data(again), config, hooks)
+    assert again.digest == digest(make_data, average_decay=0.95, checkpoint_seconds=1e9)
+
+
+def test_known_positives_of_the_log_are_no_negatives(make_data: MakeData) -> None:
+    data = make_data(small_model())
+    known = KnownPositives.of(np.array([0, 5]), np.array([0, 1]), len(URIS))  # photo 5 was taken for group 1
+    groups = np.array([0, 1, 1, *range(3, len(WORDS))])  # texts 1 and 2 are one query
+    rows = np.array([np.flatnonzero(data.texts == text)[0] for text in (0, 1, 2)])  # photos 0, 3 and 6
+    with_known = replace(data, known=known, groups=groups)
+    batch = with_known.batch(rows, 0.0, np.random.default_rng(0), hard_photos=np.array([5]))
+    assert batch.pairs.masked_2M is not None
+    photos = np.array([0, 3, 5, 6])
+    found = {(int(photos[u]), v) for u, v in batch.pairs.masked_2M.T.tolist()}
+    assert found == {(0, 0), (5, 1), (5, 2)}
+    _, negative_UV = batch.pairs.dense()
+    assert negative_UV[2].tolist() == [1.0, 0.0, 0.0]
+    assert NONE not in batch.pairs.photo_P
