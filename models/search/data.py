@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,11 @@ class TrainingData:
 
     Texts of one group, such as one query from different countries, have their positives in common: `known` has
     the groups of every photo. Without it only the batch's own pairs are known.
+
+    Photos are in a batch as often as they are taken, and so are negatives as often: what is learned is how much
+    likelier a photo is for this query than for any. With a `popularity_correction` of 1 they are negatives equally
+    often, and what is learned is how likely the photo is (https://doi.org/10.1145/3298689.3346996, the correction
+    of sampling bias, with the sampling probability known); between 0 and 1 lies between.
     """
 
     photos: Indices  # [P]
@@ -130,6 +136,7 @@ class TrainingData:
     weights: npt.NDArray[np.float32] | None = None  # [P]; 1 each if None
     groups: Indices | None = None  # [T]; every text its own if None
     known: KnownPositives | None = None
+    popularity_correction: float = 0.0
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -173,10 +180,25 @@ class TrainingData:
             extra_photo_U=None
             if hard_photos is None
             else torch.from_numpy(np.isin(photos, hard_photos).astype(np.float32)),
+            photo_factor_U=self._factors(photos),
             masks=masks,
         )
         tokens = self.tokens[torch.from_numpy(texts)].long()
         return Batch(pixels_UCHW, tokens, keywords, pairs, len(rows))
+
+    @cached_property
+    def _photo_weights(self) -> npt.NDArray[np.float64]:
+        weights = np.ones(len(self.photos)) if self.weights is None else self.weights
+        return np.bincount(self.photos, weights, minlength=len(self.pixels)).astype(np.float64)
+
+    def _factors(self, photos: Indices) -> torch.Tensor | None:
+        """Return the factors of photos as negatives, float32 [U]; over all pairs their mean is 1."""
+        if not self.popularity_correction:
+            return None
+        weight_N = self._photo_weights
+        drawn_N = np.maximum(weight_N, 1.0)
+        mean = weight_N.sum() / (weight_N * drawn_N**-self.popularity_correction).sum()
+        return torch.from_numpy((mean * drawn_N[photos] ** -self.popularity_correction).astype(np.float32))
 
     def _known(self, photos: Indices, texts: Indices) -> Indices:
         """Return the combinations that are positives somewhere in the log, as positions in both, int64 [2, M]."""

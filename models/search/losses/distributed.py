@@ -172,6 +172,8 @@ class _Batch:
             masked_2M=_positions(self.excluded_2E, self.photo_ids[self.rank], self.text_ids[other]),
             extra_photo_U=pairs.extra_photo_U if is_own else self.photo_weights[self.rank],
             extra_text_V=pairs.extra_text_V if is_own else self.text_weights[other],
+            photo_factor_U=pairs.photo_factor_U if is_own else None,
+            text_factor_V=pairs.text_factor_V if is_own else None,
             masks=pairs.masks,
         )
 
@@ -195,8 +197,17 @@ def _to_all(
         masked_2M=_positions(excluded_2E, photo_id_U, all_text_id),
         extra_photo_U=pairs.extra_photo_U,
         extra_text_V=torch.cat([*text_weights[:rank], own_extra, *text_weights[rank + 1 :]]),
+        photo_factor_U=pairs.photo_factor_U,
+        text_factor_V=_beside_ones(pairs.text_factor_V, text_weights, rank),
         masks=pairs.masks,
     )
+
+
+def _beside_ones(factor_V: torch.Tensor | None, weights: list[torch.Tensor], rank: int) -> torch.Tensor | None:
+    """Return a rank's factors among all; the weights of the other ranks have theirs in them."""
+    if factor_V is None:
+        return None
+    return torch.cat([factor_V if other == rank else torch.ones_like(w) for other, w in enumerate(weights)])
 
 
 def _excluded(pair_2P: torch.Tensor, known_2N: torch.Tensor, masks: bool) -> torch.Tensor:

@@ -29,6 +29,7 @@ class Rows:
     row_P: torch.Tensor  # the pairs of the slice one by one, repetitions included
     text_P: torch.Tensor
     weight_P: torch.Tensor
+    candidate_P: torch.Tensor  # what the pair adds to the weight of its text among the candidates
     row_K: torch.Tensor
     text_K: torch.Tensor
     positive_K: torch.Tensor
@@ -53,9 +54,10 @@ class Pairs:
     Written out over all P x P combinations of the pairs' photos and texts, each pair's own combination is a
     positive of its weight, and the photo of one pair with the text of another is a negative of the product of
     both weights. A photo's or text's extra weight acts like a pair of that weight without a positive: a hard
-    negative. With `masks`, a combination that is a pair anywhere in the batch is never a negative; without, as
-    an ablation, it is one for every other pair of this photo and every other pair of this text. Masked
-    combinations are never negatives either; one that is a pair of the batch counts as the pair it is.
+    negative. A factor changes what a photo or text weighs as a negative: divided by how often photos are drawn, all
+    are equally likely negatives. With `masks`, a combination that is a pair anywhere in the batch is never a
+    negative; without, as an ablation, it is one for every other pair of this photo and every other pair of this
+    text. Masked combinations are never negatives either; one that is a pair of the batch counts as the pair it is.
 
     Raises ValueError for tensors of the wrong shape and, where it costs no transfer (on the CPU), for positions
     out of range, weights of 0 or less and negative extra weights.
@@ -73,6 +75,8 @@ class Pairs:
     masked_2M: torch.Tensor | None = None  # int64
     extra_photo_U: torch.Tensor | None = None  # float, 0 or above
     extra_text_V: torch.Tensor | None = None  # float, 0 or above
+    photo_factor_U: torch.Tensor | None = None  # float, above 0; None: 1 each
+    text_factor_V: torch.Tensor | None = None  # float, above 0; None: 1 each
     masks: bool = True
 
     def __post_init__(self) -> None:
@@ -83,6 +87,8 @@ class Pairs:
             (masked, (2, -1 if masked is None else masked.shape[-1])),
             (self.extra_photo_U, (self.photo_count,)),
             (self.extra_text_V, (self.text_count,)),
+            (self.photo_factor_U, (self.photo_count,)),
+            (self.text_factor_V, (self.text_count,)),
         ]
         wrong = [
             f"{tuple(tensor.shape)} for {shape}"
@@ -106,6 +112,9 @@ class Pairs:
         for extra in (self.extra_photo_U, self.extra_text_V):
             if extra is not None and not (extra >= 0).all():
                 raise ValueError("extra weights must be 0 or above")
+        for factor in (self.photo_factor_U, self.text_factor_V):
+            if factor is not None and not (factor > 0).all():
+                raise ValueError("factors must be above 0")
 
     # -- changes of view -------------------------------------------------------------------------------
 
@@ -128,6 +137,8 @@ class Pairs:
             masked_2M=None if self.masked_2M is None else self.masked_2M.flip(0),
             extra_photo_U=self.extra_text_V,
             extra_text_V=self.extra_photo_U,
+            photo_factor_U=self.text_factor_V,
+            text_factor_V=self.photo_factor_U,
             masks=self.masks,
         )
 
@@ -145,13 +156,15 @@ class Pairs:
 
     @cached_property
     def photo_weights(self) -> torch.Tensor:
-        """Weight of each photo among the texts' candidates, [U]: its pairs' and its extra weight."""
-        return _summed(self.photo_P, self.weights, self.photo_count, self.extra_photo_U)
+        """Weight of each photo among the texts' candidates, [U]: its pairs' and its extra weight, by its factor."""
+        weight_U = _summed(self.photo_P, self.weights, self.photo_count, self.extra_photo_U)
+        return weight_U if self.photo_factor_U is None else weight_U * self.photo_factor_U
 
     @cached_property
     def text_weights(self) -> torch.Tensor:
-        """Weight of each text among the photos' candidates, [V]: its pairs' and its extra weight."""
-        return _summed(self.text_P, self.weights, self.text_count, self.extra_text_V)
+        """Weight of each text among the photos' candidates, [V]: its pairs' and its extra weight, by its factor."""
+        weight_V = _summed(self.text_P, self.weights, self.text_count, self.extra_text_V)
+        return weight_V if self.text_factor_V is None else weight_V * self.text_factor_V
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return what the photos `start` up to `stop` are to all texts."""
@@ -168,7 +181,8 @@ class Pairs:
     @cached_property
     def _sorted_pairs(self) -> tuple[torch.Tensor, ...]:
         order = torch.argsort(self.photo_P, stable=True)
-        return self.photo_P[order], self.text_P[order], self.weights[order]
+        as_candidate = self.weights if self.text_factor_V is None else self.weights * self.text_factor_V[self.text_P]
+        return self.photo_P[order], self.text_P[order], self.weights[order], as_candidate[order]
 
     @cached_property
     def _pair_keys(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,6 +200,8 @@ class Pairs:
         negative_K = torch.zeros_like(positive_K)
         if not self.masks:
             own_K = _summed(place_P, self.weights.square(), len(key_K), None)
+            for factor, position_K in ((self.photo_factor_U, photo_K), (self.text_factor_V, text_K)):
+                own_K = own_K if factor is None else own_K * factor[position_K]
             negative_K = (self.photo_weights[photo_K] * self.text_weights[text_K] - own_K).clamp(min=0)
         return photo_K, text_K, positive_K, negative_K
 

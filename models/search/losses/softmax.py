@@ -139,13 +139,13 @@ def _total_of_logits(logits_RV: torch.Tensor, rows: Rows, masks: bool) -> torch.
 def _total_of_others(others_R: torch.Tensor, own_P: torch.Tensor, rows: Rows, masks: bool) -> torch.Tensor:
     """Sum the loss of each pair from its own logit and the logarithm of its photo's summed up candidates.
 
-    With masks these candidates hold no positive. Without they hold all, so of the pair's own text 1 - weight too
-    little: what the text's pairs weigh is there, and 1 with what the other pairs weigh should be.
+    With masks these candidates hold no positive. Without they hold all, so of the pair's own text 1 - `candidate_P`
+    too little: what the text's pairs weigh is there, and 1 with what the other pairs weigh should be.
     """
     weight_P, others_P = rows.weight_P.to(own_P.dtype), others_R[rows.row_P]
     if masks:
         return weight_P @ softplus(others_P - own_P, threshold=_LINEAR_FROM)
-    candidates_P = others_P + torch.log1p((1 - weight_P) * (own_P - others_P).exp())
+    candidates_P = others_P + torch.log1p((1 - rows.candidate_P.to(own_P.dtype)) * (own_P - others_P).exp())
     return weight_P @ (candidates_P - own_P)
 
 

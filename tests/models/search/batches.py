@@ -1,4 +1,4 @@
-"""Random batches for the tests of the losses, with repetitions, weights, masks and extra weights."""
+"""Random batches for the tests of the losses, with repetitions, weights, masks, extra weights and factors."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def random_pairs(kind: str, seed: int) -> Pairs:
     masked_2M = torch.stack([torch.randint(n, (8,), generator=generator) for n in (PHOTOS, TEXTS)])
     weight_P, extra_photo_U, extra_text_V = positive(PAIRS), positive(PHOTOS), positive(TEXTS)
     extra_photo_U[:3] = 0
+    photo_factor_U, text_factor_V = positive(PHOTOS), positive(TEXTS)
     is_all = "everything" in kind
     return Pairs(
         photo_P=photo_P,
@@ -33,6 +34,8 @@ def random_pairs(kind: str, seed: int) -> Pairs:
         masked_2M=masked_2M if kind == "masked" or is_all else None,
         extra_photo_U=extra_photo_U if kind == "extras" or is_all else None,
         extra_text_V=extra_text_V if is_all else None,
+        photo_factor_U=photo_factor_U if is_all else None,
+        text_factor_V=text_factor_V if is_all else None,
         masks="unmasked" not in kind,
     )
 
@@ -55,6 +58,13 @@ def combinations(
     masked = set() if pairs.masked_2M is None else set(map(tuple, pairs.masked_2M.T.tolist()))
     pair_set = {(photo, text) for photo, text, _ in own}
     return own, extras, (masked - pair_set) | (pair_set if pairs.masks else set())
+
+
+def factors(pairs: Pairs) -> tuple[list[float], list[float]]:
+    """Return the factors of photos and texts, 1 where there are none."""
+    sides = (pairs.photo_factor_U, pairs.photo_count), (pairs.text_factor_V, pairs.text_count)
+    photo, text = ([1.0] * count if factor is None else factor.tolist() for factor, count in sides)
+    return photo, text
 
 
 def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -12,34 +12,37 @@ from torch.nn.functional import softplus
 
 from models.search.losses import LOSSES
 from models.search.losses.pairs import Pairs
-from tests.models.search.batches import KINDS, combinations, gradients, leaves, random_pairs
+from tests.models.search.batches import KINDS, combinations, factors, gradients, leaves, random_pairs
 
 
 def sigmoid_by_definition(values: list[torch.Tensor], pairs: Pairs) -> torch.Tensor:
     photo_UD, text_VD, scale, bias = values
     own, extras, excluded = combinations(pairs)
+    photo_factors, text_factors = factors(pairs)
     total = torch.zeros((), dtype=torch.float64)
     for i, (photo, text, weight) in enumerate(own + extras):
         if i < len(own):
             total = total + weight * softplus(-(scale * photo_UD[photo] @ text_VD[text] + bias))
         for j, (_, other, other_weight) in enumerate(own + extras):
             if i != j and photo >= 0 and other >= 0 and (photo, other) not in excluded:
-                total = total + weight * other_weight * softplus(scale * photo_UD[photo] @ text_VD[other] + bias)
+                product = weight * photo_factors[photo] * other_weight * text_factors[other]
+                total = total + product * softplus(scale * photo_UD[photo] @ text_VD[other] + bias)
     return total / sum(weight for _, _, weight in own)
 
 
 def softmax_by_definition(values: list[torch.Tensor], pairs: Pairs) -> torch.Tensor:
     photo_UD, text_VD, scale, _ = values
     own, extras, excluded = combinations(pairs)
+    photo_factors, text_factors = factors(pairs)
     exponential_UV = (scale * photo_UD @ text_VD.T).exp()
     total = torch.zeros((), dtype=torch.float64)
     for i, (photo, text, weight) in enumerate(own):
         texts, photos = exponential_UV[photo, text], exponential_UV[photo, text]
         for j, (other_photo, other_text, other_weight) in enumerate(own + extras):
             if i != j and other_text >= 0 and (photo, other_text) not in excluded:
-                texts = texts + other_weight * exponential_UV[photo, other_text]
+                texts = texts + other_weight * text_factors[other_text] * exponential_UV[photo, other_text]
             if i != j and other_photo >= 0 and (other_photo, text) not in excluded:
-                photos = photos + other_weight * exponential_UV[other_photo, text]
+                photos = photos + other_weight * photo_factors[other_photo] * exponential_UV[other_photo, text]
         total = total + weight * (texts.log() + photos.log() - 2 * exponential_UV[photo, text].log()) / 2
     return total / sum(weight for _, _, weight in own)
 

@@ -29,6 +29,8 @@ def brute_force(pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
             is_negative = i != j and photo >= 0 and other_text >= 0 and (photo, other_text) not in excluded
             if is_negative:
                 negative[photo, other_text] += weight * other_weight
+    for factor, dim in ((pairs.photo_factor_U, 1), (pairs.text_factor_V, 0)):
+        negative *= 1 if factor is None else factor.double().unsqueeze(dim)
     return positive, negative
 
 
@@ -53,6 +55,8 @@ def any_pairs(draw: st.DrawFn) -> Pairs:
         masked_2M=None if masked is None else torch.tensor(masked, dtype=torch.int64).reshape(-1, 2).T,
         extra_photo_U=weights(photo_count, 0.0),
         extra_text_V=weights(text_count, 0.0),
+        photo_factor_U=weights(photo_count, 0.25),
+        text_factor_V=weights(text_count, 0.25),
         masks=draw(st.booleans()),
     )
 
