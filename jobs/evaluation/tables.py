@@ -41,12 +41,11 @@ def metrics_tables(
         segment = {"segment_kind": pl.lit(kind), "segment": pl.lit(name)} | _counts(card)
         is_whole = whole is None
         whole = whole or card
-        use_bounds = card.has_few_clusters and not is_whole
         for arm in card.arms:
-            found = card.bounds(arm, highest=HIGHEST) if use_bounds else card.estimates(arm)
+            found = card.estimates(arm) if is_whole else card.cautious(arm, highest=HIGHEST)
             metrics.append(_estimate_rows(found, "value").with_columns(pl.lit(arm).alias("arm"), **segment))
         for baseline in () if is_whole else _others(card, challenger):
-            found = card.bounds(challenger, baseline, HIGHEST) if use_bounds else card.difference(challenger, baseline)
+            found = card.cautious(challenger, baseline, HIGHEST)
             pair = {"arm": pl.lit(challenger), "baseline": pl.lit(baseline)}
             differences.append(_estimate_rows(found, "difference").with_columns(**pair, **segment))
     assert whole is not None, "a test window without queries is refused by split_temporal"

@@ -25,8 +25,8 @@ from models.evaluation.statistics import (
     probability_better,
 )
 
-FEW_CLUSTERS = 30
-"""Below this many (by `effective_count`) a bootstrap of clusters says too little, see `Scorecard.has_few_clusters`."""
+FEW_CLUSTERS = 15
+"""Of fewer clusters (by `effective_count`) a bootstrap says too little, see `Scorecard.cautious`."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,6 @@ class Scorecard:
             resampled_means=metrics_of(mean_BN.reshape(resample_count, len(sums), -1)),
         )
 
-    @property
-    def has_few_clusters(self) -> bool:
-        """Whether intervals should be `bounds`: percentiles of resamples of so few clusters are far too narrow."""
-        return self.effective_cluster_count < FEW_CLUSTERS
-
     def estimates(self, arm: str) -> Estimates:
         """Return the metrics of one arm."""
         a = self.arms.index(arm)
@@ -128,15 +123,20 @@ class Scorecard:
             minimum_detectable_effect(difference_BM),
         )
 
-    def bounds(self, arm: str, baseline: str | None = None, highest: ArrayLike = 1.0) -> Estimates:
-        """Return the metrics of `arm`, or their difference to `baseline`, with intervals that few clusters allow.
+    def cautious(self, arm: str, baseline: str | None = None, highest: ArrayLike = 1.0) -> Estimates:
+        """Return the metrics of `arm`, or their difference to `baseline`, for slices that may be small.
 
-        The intervals are Hoeffding's: wide, and right for any distribution of values between 0 and `highest` (one
-        number, or one per metric column).
+        Percentiles of resamples of a few clusters are far too narrow, and where no cluster differs from another they
+        claim certainty. There the intervals are Hoeffding's: wide, and right for any distribution of values between
+        0 and `highest` (one number, or one per metric column).
         """
-        top = np.broadcast_to(np.asarray(highest, dtype=np.float64), self.means.shape[1:])
-        value, lowest, span = self.means[self.arms.index(arm)], np.zeros_like(top), top
-        if baseline is not None:
-            value, lowest, span = value - self.means[self.arms.index(baseline)], -top, 2 * top
-        half = hoeffding_half_width(self.effective_cluster_count, span)
-        return Estimates(value, np.maximum(value - half, lowest), np.minimum(value + half, top))
+        found = self.estimates(arm) if baseline is None else self.difference(arm, baseline)
+        top = np.broadcast_to(np.asarray(highest, dtype=np.float64), found.value.shape)
+        lowest = np.zeros_like(top) if baseline is None else -top
+        half = hoeffding_half_width(self.effective_cluster_count, top - lowest)
+        is_wide = (found.low == found.high) | (self.effective_cluster_count < FEW_CLUSTERS)
+        return Estimates(
+            found.value,
+            np.where(is_wide, np.maximum(found.value - half, lowest), found.low),
+            np.where(is_wide, np.minimum(found.value + half, top), found.high),
+        )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 HEAD_SHARE, TORSO_SHARE = 0.5, 0.9
-"""The most frequent queries that make up half of the past searches are the head, those up to nine tenths the torso."""
+"""The most frequent queries with up to half of the past searches are the head, those up to nine tenths the torso."""
 
 _SCRIPTS = {"CJK": "han", "IDEOGRAPHIC": "han", "HIRAGANA": "japanese", "KATAKANA": "japanese", "HANGUL": "korean"}
 """First words of the Unicode names of letters, where they do not name the script people know."""
@@ -32,21 +32,17 @@ class FrequencyCuts:
     def of(cls, count_T: ArrayLike) -> FrequencyCuts:
         """Return the cuts that `HEAD_SHARE` and `TORSO_SHARE` give for the past counts (each at least 1).
 
-        A query is head if the queries asked more often than it make up less than half of the past searches, and torso
-        if they make up less than nine tenths: queries asked equally often are never parted. Without a past every
-        query is tail.
+        A query is head if it and all that were asked at least as often make up at most half of the past searches, and
+        torso if they make up at most nine tenths. Queries asked equally often are never parted; a group that lies
+        across a cut falls below it, so that where no query was asked twice all are tail.
 
         >>> FrequencyCuts.of([50, 30, 10, 2, 2, 2, 2, 2])
         FrequencyCuts(head_min_count=50, torso_min_count=10)
         """
-        count_T = np.asarray(count_T, dtype=np.int64)
-        if count_T.size == 0:
-            return cls(1, 1)
-        value, number = np.unique(count_T, return_counts=True)
-        value, total = value[::-1], np.cumsum((value * number)[::-1])
-        more_frequent = (total - (value * number[::-1])) / total[-1]
-        head, torso = (int(value[more_frequent < share][-1]) for share in (HEAD_SHARE, TORSO_SHARE))
-        return cls(head, torso)
+        value, number = np.unique(np.asarray(count_T, dtype=np.int64), return_counts=True)
+        share = np.cumsum((value * number)[::-1])[::-1] / max((value * number).sum(), 1)  # of those at least as often
+        above = np.append(value, value.max(initial=0) + 1)  # where no group is frequent enough, no query is
+        return cls(*(int(above[np.count_nonzero(share > most)]) for most in (HEAD_SHARE, TORSO_SHARE)))
 
     def name(self, count: int) -> str:
         """Return head, torso or tail for the number of past searches of a query."""
