@@ -49,7 +49,7 @@ def read_segments(lake: Lake, splits: Manifest, task: Task) -> Segments:
         photo_age=pl.when("is_in_train").then(pl.lit("old")).otherwise(pl.lit("new")),
         query_seen=pl.when("is_seen").then(pl.lit("seen")).otherwise(pl.lit("unseen")),
         query_frequency=pl.Series(list(map(cuts.name, queries["past_count"].fill_null(0)))),
-        visitor=pl.when(pl.col("day_count") > 1).then(pl.lit("returning")).otherwise(pl.lit("one_off")),
+        visitor=pl.when(pl.col("day_count") > 1).then(pl.lit("returning")).otherwise(pl.lit("one-off")),
         script=pl.col("query").replace_strict(scripts, return_dtype=pl.String),
     )
     return Segments(labels, cuts)

@@ -218,7 +218,7 @@ def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
         "photo_age": ["new", "old"],
         "query_seen": ["seen", "unseen"],
         "query_frequency": ["head", "tail", "torso"],
-        "visitor": ["one_off", "returning"],
+        "visitor": ["one-off", "returning"],
         "script": ["latin"],
     }
     per_kind = rows.group_by("arm", "segment_kind").agg(
@@ -275,7 +275,7 @@ def test_slices_by_frequency_visitor_and_script(night: Night) -> None:
     log = pl.concat([night.train, night.validation, night.test])
     days = dict(log.group_by("visitor_id").agg(pl.col("converted_at").dt.date().n_unique()).rows())
     assert days["nobody else"] == 1
-    assert counts["visitor", "one_off"] == sum(days[visitor] == 1 for visitor in night.test["visitor_id"]) > 0
+    assert counts["visitor", "one-off"] == sum(days[visitor] == 1 for visitor in night.test["visitor_id"]) > 0
 
 
 def plain_judgements(night: Night) -> dict[tuple[str, str], tuple[datetime, dict[str, int]]]:
