@@ -229,38 +229,63 @@ REGISTRATION = Dataset("registration", "models")
 PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
 """Files: index/shard-NNNN.faiss, index/index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
 
+_METRICS = _schema(
+    arm=_STR,
+    segment_kind=_STR,  # all | country | photo_age | query_seen | query_frequency | visitor | script
+    segment=_STR,
+    metric=_STR,  # hit_rate | map | mrr | ndcg | precision | recall | f1
+    k=_I32,
+    value=_F64,
+    low=_F64,
+    high=_F64,
+    query_count=_I64,
+    cluster_count=_I64,  # what was resampled: visitors, or in query_metrics distinct words
+)
+_COMPARISONS = _schema(
+    arm=_STR,
+    baseline=_STR,
+    metric=_STR,
+    k=_I32,
+    difference=_F64,
+    low=_F64,
+    high=_F64,
+    probability_better=_F64,
+    p_value=_F64,  # two-sided, of this comparison alone
+    p_value_holm=_F64,  # adjusted for all comparisons of the challenger by this metric and k
+    detectable=_F64,  # minimum detectable effect at 80 % power
+)
 EVALUATION = Dataset(
     "evaluation",
     "reports",
     (
+        # A query is a conversion, its one relevant photo the one converted.
+        Table("metrics", _METRICS),
+        Table("comparisons", _COMPARISONS),
         Table(
-            "metrics",
-            _schema(
-                arm=_STR,
-                segment_kind=_STR,  # all | country | photo_age | query_seen
-                segment=_STR,
-                metric=_STR,  # hit_rate | map | mrr | ndcg
-                k=_I32,
-                value=_F64,
-                low=_F64,
-                high=_F64,
-                query_count=_I64,
-            ),
-        ),
-        Table(
-            "comparisons",
+            "segment_comparisons",  # the challenger less every other arm, slice by slice
             _schema(
                 arm=_STR,
                 baseline=_STR,
+                segment_kind=_STR,
+                segment=_STR,
                 metric=_STR,
                 k=_I32,
                 difference=_F64,
                 low=_F64,
                 high=_F64,
-                probability_better=_F64,
+                query_count=_I64,
+                cluster_count=_I64,
             ),
         ),
         Table("ranks", _schema(query_id=_I64, arm=_STR, rank=_I32)),
+        # A query is a distinct (query, country), relevant are all photos converted for it.
+        Table("query_metrics", _METRICS),
+        Table("query_comparisons", _COMPARISONS),
+        Table(
+            "judgements",
+            _schema(judgement_id=_I64, query=_STR, country=_STR, photo_id=_STR, visitor_count=_I64),
+        ),
+        Table("judgement_ranks", _schema(judgement_id=_I64, arm=_STR, rank=_I32)),
         Table("queries", _schema(query_id=_I64, visitor_id=_STR, query=_STR, country=_STR, photo_id=_STR)),
         Table(
             "contact_sheet",

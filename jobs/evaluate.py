@@ -1,9 +1,11 @@
 """Stage `evaluate`: rank the whole as-of corpus for every test query, by every arm, and say who is better.
 
 A query of the test window is a conversion; its one relevant photo is the one converted. Candidates are the photos
-submitted by then. The models have learned from the training window only; the counting baselines see everything
-before the test window (training and validation), which favours them. Facts: verdict (see `_verdict`),
-hit_rate_at_10 per arm, champion_version and champion_note, counts, tie_rule, seconds per step.
+submitted by then. Beside it stands the evaluation by query (`jobs.evaluation.by_query`): a query is a distinct
+(query, country), and all photos converted for it are relevant. The models have learned from the training window only;
+the counting baselines see everything before the test window (training and validation), which favours them. Facts:
+verdict (see `_verdict`), rival (the arm shown beside the challenger), hit_rate_at_10 per arm, by_query (see
+`Judgements.facts`), frequency_cuts, champion_version and champion_note, counts, tie_rule, seconds per step.
 """
 
 from __future__ import annotations
@@ -18,12 +20,21 @@ from typing import Any
 
 from jobs import datasets
 from jobs.context import RunContext
+from jobs.evaluation.by_query import Judgements, query_scorecard, rank_both_ways
 from jobs.evaluation.inputs import BASELINES, Plan, Task, baseline_scorer, model_scorer, read_task
-from jobs.evaluation.tables import Ranks, comparisons_table, contact_sheet_table, metrics_table, ranks_table
+from jobs.evaluation.segments import read_segments
+from jobs.evaluation.tables import (
+    Ranks,
+    comparisons_table,
+    contact_sheet_table,
+    metrics_tables,
+    ranks_table,
+    whole_metrics_table,
+)
 from jobs.lake import Lake, Manifest, fingerprint
 from jobs.params import CHAMPION_ARM, ZERO_SHOT, EvaluateParams
 from models.evaluation.metrics import columns
-from models.evaluation.ranking import TIE_RULE, Scorer, rank_targets
+from models.evaluation.ranking import TIE_RULE, Scorer
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger(__name__)
@@ -45,30 +56,44 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
         task = read_task(ctx.lake, inputs["splits"])
+        segments = read_segments(ctx.lake, inputs["splits"], task)
+        judgements = Judgements.of(task)
     load = partial(_load, ctx.lake, inputs, plan, task, params.max_missing_share)
     ranks: Ranks = {}
+    judgement_ranks: Ranks = {}
     without_vector: dict[str, int] = {}
     for arm in plan.arms:
         with _timed(seconds, arm):
             scorer, without_vector[arm] = load(arm)
-            ranks[arm] = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
+            ranks[arm], judgement_ranks[arm] = rank_both_ways(scorer, task, judgements)
     with _timed(seconds, "intervals"):
-        metrics, card = metrics_table(ranks, task, params.resample_count, ctx.seed)
+        tables = metrics_tables(ranks, task, segments, plan.challenger, params.resample_count, ctx.seed)
+        metrics, segment_comparisons, card = tables
         staged.write_table("metrics", metrics)
+        staged.write_table("segment_comparisons", segment_comparisons)
         staged.write_table("comparisons", comparisons_table(card, plan.challenger))
+        query_card = query_scorecard(judgement_ranks, judgements, params.resample_count, ctx.seed)
+        staged.write_table("query_metrics", whole_metrics_table(query_card))
+        staged.write_table("query_comparisons", comparisons_table(query_card, plan.challenger))
     with _timed(seconds, "contact_sheet"):
-        scorers = {arm: load(arm)[0] for arm in (plan.challenger, _rival(card, plan))}
+        rival = _rival(card, plan)
+        scorers = {arm: load(arm)[0] for arm in (plan.challenger, rival)}
         staged.write_table("contact_sheet", contact_sheet_table(ranks, task, scorers, params.contact_sheet_queries))
     staged.write_table("ranks", ranks_table(ranks))
     staged.write_table("queries", task.queries.select("query_id", "visitor_id", "query", "country", "photo_id"))
-    counts = {"test_query_count": card.query_count, "test_visitor_count": card.visitor_count}
+    staged.write_table("judgements", judgements.frame)
+    staged.write_table("judgement_ranks", ranks_table(judgement_ranks, "judgement_id"))
+    counts = {"test_query_count": card.query_count, "test_visitor_count": card.cluster_count}
     return staged.commit(
         counts
         | {
             "corpus_photo_count": len(task.photos),
             "photos_without_vector": without_vector,
             "verdict": _verdict(card, plan),
+            "rival": rival,
             "hit_rate_at_10": {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms},
+            "by_query": judgements.facts(query_card),
+            "frequency_cuts": asdict(segments.frequency_cuts),
             "champion_version": plan.champion_version,
             "champion_note": plan.champion_note,
             "tie_rule": TIE_RULE,
@@ -130,6 +155,6 @@ def _verdict(card: Scorecard, plan: Plan) -> dict[str, Any]:
         "sentence": (
             f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
             f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
-            f"{card.visitor_count} visitors)."
+            f"{card.cluster_count} visitors)."
         ),
     }

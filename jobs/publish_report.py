@@ -47,9 +47,11 @@ def _log_to_mlflow(night: Night, html: str) -> None:
     from jobs import tracking
 
     registration = night.manifest(datasets.REGISTRATION).facts
-    whole = night.table(datasets.EVALUATION, "metrics").filter(pl.col("segment_kind") == "all")
-    values = whole.select("arm", "metric", "k", "value").iter_rows()
-    metrics = {f"{arm}/{metric}_at_{k}": value for arm, metric, k, value in values}
+    metrics: dict[str, float] = {}
+    for table, prefix in (("metrics", ""), ("query_metrics", "by_query_")):
+        whole = night.table(datasets.EVALUATION, table).filter(pl.col("segment_kind") == "all")
+        values = whole.select("arm", "metric", "k", "value").iter_rows()
+        metrics |= {f"{arm}/{prefix}{metric}_at_{k}": value for arm, metric, k, value in values}
     tracking.log_evaluation(night.ctx.settings, registration, metrics)
     tracking.log_report(night.ctx.settings, registration, html)
 

@@ -1,1 +1,1 @@
-"""What the stage `evaluate` reads and writes: its inputs checked (inputs), its tables built (tables)."""
+"""What `evaluate` reads and writes: inputs checked, queries sliced (segments) and pooled (by_query), tables built."""

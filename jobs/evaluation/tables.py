@@ -3,94 +3,106 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from jobs.evaluation.inputs import Task
+from jobs.evaluation.segments import Segments
 from models.evaluation.examples import Example, choose_examples
-from models.evaluation.metrics import columns
+from models.evaluation.metrics import columns, rank_metrics
 from models.evaluation.ranking import Scorer, top_photos
-from models.evaluation.scorecard import Scorecard
+from models.evaluation.scorecard import Estimates, Scorecard
+from models.evaluation.statistics import holm
 
 Ranks = dict[str, NDArray[np.int32]]
 """Rank of the converted photo of each query, shape (Q,), by arm."""
 
 SHEET_PHOTOS = 8
 FAILURE_RANK = 25
-MIN_VISITORS = 10
-"""A slice of fewer visitors gets no interval: a bootstrap of so few says nothing."""
+HIGHEST = rank_metrics([1])[0]
+"""The most a metric of one relevant photo can reach, shape (M,): precision@10, say, is a tenth at best."""
 
 
-def segments(task: Task) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
-    """Give kind, name and queries (mask of shape (Q,)) of each slice, the whole first; none is empty."""
-    labels = task.queries.select(
-        all=pl.lit("all"),
-        country=pl.when(pl.col("country") == "").then(pl.lit("unknown")).otherwise("country"),
-        photo_age=pl.when("is_in_train").then(pl.lit("old")).otherwise(pl.lit("new")),
-        query_seen=pl.when("is_seen").then(pl.lit("seen")).otherwise(pl.lit("unseen")),
-    )
-    for kind in labels.columns:
-        for name in labels[kind].unique().sort():
-            yield kind, name, (labels[kind] == name).to_numpy()
+def metrics_tables(
+    ranks: Ranks, task: Task, segments: Segments, challenger: str, resample_count: int, seed: int
+) -> tuple[pl.DataFrame, pl.DataFrame, Scorecard]:
+    """Return the tables `metrics` and `segment_comparisons`, and the scorecard of all queries.
 
-
-def metrics_table(ranks: Ranks, task: Task, resample_count: int, seed: int) -> tuple[pl.DataFrame, Scorecard]:
-    """Return the table `metrics` and the scorecard of all queries."""
-    frames, whole = [], None
-    for kind, name, is_in_Q in segments(task):
+    Slices of few visitors keep their place, with the wide intervals that so few allow.
+    """
+    metrics, differences, whole = [], [], None
+    for kind, name, is_in_Q in segments.masks():
         kept = {arm: rank_Q[is_in_Q] for arm, rank_Q in ranks.items()}
         slice_seed = [seed, zlib.crc32(f"{kind}={name}".encode())]
         card = Scorecard.of(kept, task.visitors[is_in_Q], resample_count, slice_seed)
+        segment = {"segment_kind": pl.lit(kind), "segment": pl.lit(name)} | _counts(card)
+        is_whole = whole is None
         whole = whole or card
-        has_interval = kind == "all" or card.visitor_count >= MIN_VISITORS
-        rows = pl.concat([_metric_rows(card, arm, has_interval) for arm in card.arms])
-        frames.append(rows.with_columns(segment_kind=pl.lit(kind), segment=pl.lit(name)))
+        for arm in card.arms:
+            found = card.estimates(arm) if is_whole else card.cautious(arm, highest=HIGHEST)
+            metrics.append(_estimate_rows(found, "value").with_columns(pl.lit(arm).alias("arm"), **segment))
+        for baseline in () if is_whole else _others(card, challenger):
+            found = card.cautious(challenger, baseline, HIGHEST)
+            pair = {"arm": pl.lit(challenger), "baseline": pl.lit(baseline)}
+            differences.append(_estimate_rows(found, "difference").with_columns(**pair, **segment))
     assert whole is not None, "a test window without queries is refused by split_temporal"
-    return pl.concat(frames), whole
+    return pl.concat(metrics), pl.concat(differences), whole
 
 
-def _metric_rows(card: Scorecard, arm: str, has_interval: bool) -> pl.DataFrame:
-    estimates = card.estimates(arm)
-    nothing = pl.Series([None] * len(estimates.value), dtype=pl.Float64)
-    return _by_metric().with_columns(
-        pl.lit(arm).alias("arm"),
-        pl.Series("value", estimates.value),
-        (pl.Series(estimates.low) if has_interval else nothing).alias("low"),
-        (pl.Series(estimates.high) if has_interval else nothing).alias("high"),
-        pl.lit(card.query_count, dtype=pl.Int64).alias("query_count"),
+def whole_metrics_table(card: Scorecard) -> pl.DataFrame:
+    """Return the metrics of a scorecard in the form of the table `metrics`, without slices."""
+    whole = {"segment_kind": pl.lit("all"), "segment": pl.lit("all")} | _counts(card)
+    return pl.concat(
+        _estimate_rows(card.estimates(arm), "value").with_columns(pl.lit(arm).alias("arm"), **whole)
+        for arm in card.arms
     )
 
 
 def comparisons_table(card: Scorecard, challenger: str) -> pl.DataFrame:
-    """Return the table `comparisons`: the challenger less every other arm, paired."""
-    frames = []
-    for baseline in card.arms:
-        if baseline != challenger:
-            difference = card.difference(challenger, baseline)
-            frames.append(
-                _by_metric().with_columns(
-                    pl.lit(challenger).alias("arm"),
-                    pl.lit(baseline).alias("baseline"),
-                    pl.Series("difference", difference.value),
-                    pl.Series("low", difference.low),
-                    pl.Series("high", difference.high),
-                    pl.Series("probability_better", difference.probability_better),
-                )
-            )
-    return pl.concat(frames)
+    """Return the challenger less every other arm, paired. Adjusted together are the comparisons of a metric and k."""
+    others = _others(card, challenger)
+    found = [card.difference(challenger, baseline) for baseline in others]
+    adjusted = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1)], axis=1)
+    return pl.concat(
+        _estimate_rows(difference, "difference").with_columns(
+            pl.lit(challenger).alias("arm"),
+            pl.lit(baseline).alias("baseline"),
+            pl.Series("probability_better", difference.probability_better),
+            pl.Series("p_value", difference.p_value),
+            pl.Series("p_value_holm", p_M),
+            pl.Series("detectable", difference.detectable),
+        )
+        for baseline, difference, p_M in zip(others, found, adjusted, strict=True)
+    )
+
+
+def _others(card: Scorecard, challenger: str) -> list[str]:
+    return [arm for arm in card.arms if arm != challenger]
+
+
+def _counts(card: Scorecard) -> dict[str, pl.Expr]:
+    counts = {"query_count": card.query_count, "cluster_count": card.cluster_count}
+    return {name: pl.lit(count, dtype=pl.Int64) for name, count in counts.items()}
+
+
+def _estimate_rows(found: Estimates, name: str) -> pl.DataFrame:
+    """Return a row per metric and k with the estimate, called `name`, and its interval."""
+    return _by_metric().with_columns(
+        pl.Series(name, found.value), pl.Series("low", found.low), pl.Series("high", found.high)
+    )
 
 
 def _by_metric() -> pl.DataFrame:
     return pl.DataFrame(columns(), schema={"metric": pl.String, "k": pl.Int32}, orient="row")
 
 
-def ranks_table(ranks: Ranks) -> pl.DataFrame:
-    """Return the table `ranks`, by arm and query."""
+def ranks_table(ranks: Ranks, key: str = "query_id") -> pl.DataFrame:
+    """Return the ranks by arm and query, or whatever `key` numbers."""
     frames = (
-        pl.DataFrame({"query_id": np.arange(len(rank_Q)), "rank": rank_Q}).with_columns(pl.lit(arm).alias("arm"))
+        pl.DataFrame({key: np.arange(len(rank_Q)), "rank": rank_Q}).with_columns(pl.lit(arm).alias("arm"))
         for arm, rank_Q in ranks.items()
     )
     return pl.concat(frames)

@@ -126,6 +126,17 @@ def probability(value: float | None) -> str:
     return "< 0.1%" if value < 0.001 else percent(value)
 
 
+def p_value(value: float | None) -> str:
+    """Return a p-value with three digits.
+
+    >>> p_value(0.0021), p_value(0.00001), p_value(None)
+    ('0.002', '< 0.001', '–')
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
+
+
 def probability_in_words(value: float) -> str:
     """Return a probability for the middle of a sentence.
 

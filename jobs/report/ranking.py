@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from jobs.errors import MissingInput
-from jobs.params import CHAMPION_ARM, ZERO_SHOT
+from jobs.params import ZERO_SHOT
 from jobs.report import formats
 from jobs.report.arms import Arm, arm, in_order
 from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent_tick
@@ -19,10 +20,29 @@ METRICS = {
     "map": ("MAP", "equals MRR here, as each search has one chosen photo"),
     "mrr": ("MRR", "mean of 1/place of the chosen photo, 0 beyond the first k"),
     "ndcg": ("nDCG", "mean of 1/log2(1 + place) of the chosen photo, 0 beyond the first k"),
+    "precision": ("Precision", "the hit rate divided by k here, as each search has one chosen photo"),
+    "recall": ("Recall", "equals the hit rate here"),
+    "f1": ("F1", "harmonic mean of precision and recall: the hit rate times 2/(k + 1) here"),
 }
+FIRST_METRICS = ("hit_rate", "map", "mrr", "ndcg")
+"""Shown at once; the others follow from the hit rate."""
+QUERY_METRICS = {
+    "ndcg": (
+        "nDCG",
+        "the order of the first k against the best possible one; a photo gains by the number of visitors who took it, "
+        "divided by log2(1 + place)",
+    ),
+    "map": ("MAP", "mean of the precisions at the places of the query's photos, 0 for those beyond the first k"),
+    "precision": ("Precision", "share of the first k that are photos of the query"),
+    "recall": ("Recall", "share of the query's photos that are among the first k"),
+    "f1": ("F1", "harmonic mean of precision and recall, query by query"),
+    "hit_rate": ("Hit rate", "share of queries with any of their photos among the first k"),
+    "mrr": ("MRR", "mean of 1/place of the first of the query's photos, 0 beyond the first k"),
+}
+QUERY_PRIMARY = "ndcg"
 CUTOFFS = (1, 5, 10, 25)
 MOST_SEGMENTS = 20
-"""Segments of one kind that are shown: a world-wide log has some two hundred countries."""
+"""Segments of one kind that are drawn; the table of the others is folded: a world-wide log has 200 countries."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,7 @@ class Estimate:
     low: float | None
     high: float | None
     query_count: int
+    cluster_count: int
 
     @property
     def percent(self) -> str:
@@ -49,7 +70,7 @@ class Metrics:
     def __init__(self, frame: pl.DataFrame) -> None:
         self._estimates = {
             (row["arm"], row["metric"], row["k"], row["segment_kind"], row["segment"]): Estimate(
-                row["value"], _number(row["low"]), _number(row["high"]), row["query_count"]
+                row["value"], _number(row["low"]), _number(row["high"]), row["query_count"], row["cluster_count"]
             )
             for row in frame.to_dicts()
             if _number(row["value"]) is not None
@@ -102,16 +123,17 @@ class ArmRow:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """All arms by one metric at every cutoff."""
+    """All arms by one metric at every cutoff. `title` is unique in the page."""
 
     key: str
     name: str
     meaning: str
+    title: str
     cutoffs: tuple[int, ...]
     rows: tuple[ArmRow, ...]
 
 
-def metric_table(metrics: Metrics, metric: str, challenger: str) -> MetricTable:
+def metric_table(metrics: Metrics, metric: str, challenger: str, is_by_query: bool = False) -> MetricTable:
     """Return the table of one metric; hit rates in percent, the others between 0 and 1."""
     best = {k: max(metrics.whole(one.key, metric, k).value for one in metrics.arms) for k in CUTOFFS}
     rows = []
@@ -119,8 +141,36 @@ def metric_table(metrics: Metrics, metric: str, challenger: str) -> MetricTable:
         estimates = [(metrics.whole(one.key, metric, k), best[k]) for k in CUTOFFS]
         cells = tuple(_cell(found, metric, found.value == top) for found, top in estimates)
         rows.append(ArmRow(one, one.key == challenger, cells))
-    name, meaning = METRICS[metric]
-    return MetricTable(metric, name, meaning, CUTOFFS, tuple(rows))
+    name, meaning = (QUERY_METRICS if is_by_query else METRICS)[metric]
+    title = f"{name} {'by query ' if is_by_query else ''}of every arm"
+    return MetricTable(metric, name, meaning, title, CUTOFFS, tuple(rows))
+
+
+@dataclass(frozen=True)
+class QueryTable:
+    """All arms by every metric at one cutoff, a query counting once."""
+
+    names: tuple[str, ...]
+    rows: tuple[ArmRow, ...]
+    query_count: str
+    words_count: str
+
+
+def query_table(metrics: Metrics, challenger: str) -> QueryTable:
+    """Return the summary of the evaluation by query."""
+    best = {name: max(metrics.whole(one.key, name).value for one in metrics.arms) for name in QUERY_METRICS}
+    rows = []
+    for one in metrics.arms:
+        found = {name: metrics.whole(one.key, name) for name in QUERY_METRICS}
+        cells = tuple(_cell(estimate, name, estimate.value == best[name]) for name, estimate in found.items())
+        rows.append(ArmRow(one, one.key == challenger, cells))
+    counted = metrics.whole(challenger, QUERY_PRIMARY)
+    return QueryTable(
+        names=tuple(name for name, _ in QUERY_METRICS.values()),
+        rows=tuple(rows),
+        query_count=formats.count(counted.query_count),
+        words_count=formats.count(counted.cluster_count),
+    )
 
 
 def _cell(found: Estimate, metric: str, is_best: bool) -> Cell:
@@ -150,14 +200,15 @@ def arms_chart(metrics: Metrics, challenger: str) -> DotChart:
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """The paired difference of two arms by the primary metric, and by the others at the same cutoff."""
+    """The paired difference of two arms by the main metric, and by the others at the same cutoff."""
 
     arm: Arm
     baseline: Arm
-    difference: str
-    interval: str
+    difference: Cell
     relative: str
     probability: str
+    p_value: Cell  # adjusted, and below it the one of this comparison alone
+    detectable: str
     outcome: str  # better | worse | undecided
     outcome_text: str
     others: tuple[Cell, ...]
@@ -165,48 +216,61 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class Differences:
-    """The table of differences; `other_metrics` are the names of the further columns."""
+    """The table of differences by the metric `name`; `other_metrics` are the names of the further columns."""
 
+    title: str
+    name: str
     rows: tuple[DifferenceRow, ...]
     other_metrics: tuple[str, ...]
 
 
-def differences(metrics: Metrics, comparisons: pl.DataFrame) -> Differences:
+ALPHA = 0.05
+"""An adjusted p-value below it is clear."""
+
+
+def differences(metrics: Metrics, comparisons: pl.DataFrame, is_by_query: bool = False) -> Differences:
     """Return every compared pair in the order of the report."""
+    primary, others = (QUERY_PRIMARY, ("map", "recall")) if is_by_query else (PRIMARY, ("mrr", "ndcg"))
+    names = {name: text for name, (text, _) in (QUERY_METRICS if is_by_query else METRICS).items()}
     at_k = comparisons.filter(pl.col("k") == PRIMARY_K)
     by_pair: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     for row in at_k.to_dicts():
         by_pair.setdefault((row["arm"], row["baseline"]), {})[row["metric"]] = row
-    others = tuple(name for name in METRICS if name != PRIMARY and all(name in found for found in by_pair.values()))
     arms = in_order({key for pair in by_pair for key in pair})
     pairs = [(a, b) for a in reversed(arms) for b in arms if (a.key, b.key) in by_pair]
-    rows = tuple(_difference_row(metrics, a, b, by_pair[a.key, b.key], others) for a, b in pairs)
-    return Differences(rows, tuple(METRICS[name][0] for name in others))
+    return Differences(
+        title="Differences by query" if is_by_query else "Differences between arms",
+        name=names[primary] + f"@{PRIMARY_K}" + ("" if is_by_query else ", points"),
+        rows=tuple(_difference_row(metrics, a, b, by_pair[a.key, b.key], primary, others) for a, b in pairs),
+        other_metrics=tuple(names[name] for name in others),
+    )
 
 
 def _difference_row(
-    metrics: Metrics, one: Arm, baseline: Arm, found: dict[str, dict[str, float]], others: Iterable[str]
+    metrics: Metrics, one: Arm, baseline: Arm, found: dict[str, dict[str, float]], primary: str, others: Iterable[str]
 ) -> DifferenceRow:
-    primary = found[PRIMARY]
-    base = metrics.whole(baseline.key).value
-    found_outcome = outcome(primary["low"], primary["high"])
+    row = found[primary]
+    side = outcome(row["low"], row["high"])
+    is_clear = side != "undecided" and row["p_value_holm"] < ALPHA
     return DifferenceRow(
         arm=one,
         baseline=baseline,
-        difference=formats.points(primary["difference"]),
-        interval=formats.points_interval(primary["low"], primary["high"]),
-        relative=formats.relative(primary["difference"], base),
-        probability=formats.probability(primary["probability_better"]),
-        outcome=found_outcome,
-        outcome_text={"better": "clearly better", "worse": "clearly worse", "undecided": "not clear"}[found_outcome],
-        others=tuple(
-            Cell(
-                formats.signed_score(found[name]["difference"]),
-                formats.signed_score_interval(found[name]["low"], found[name]["high"]),
-            )
-            for name in others
-        ),
+        difference=_difference_cell(row, primary),
+        relative=formats.relative(row["difference"], metrics.whole(baseline.key, primary).value),
+        probability=formats.probability(row["probability_better"]),
+        p_value=Cell(formats.p_value(row["p_value_holm"]), f"alone {formats.p_value(row['p_value'])}"),
+        detectable=(formats.points if primary == PRIMARY else formats.signed_score)(row["detectable"]).lstrip("+"),
+        outcome=side if is_clear else "undecided",
+        outcome_text=f"clearly {side}" if is_clear else "not clear" if side == "undecided" else f"{side}, unadjusted",
+        others=tuple(_difference_cell(found[name], name) for name in others),
     )
+
+
+def _difference_cell(row: dict[str, float], metric: str) -> Cell:
+    """Return a difference with its interval: of hit rates in points, of other metrics as it is."""
+    if metric == PRIMARY:
+        return Cell(formats.points(row["difference"]), formats.points_interval(row["low"], row["high"]))
+    return Cell(formats.signed_score(row["difference"]), formats.signed_score_interval(row["low"], row["high"]))
 
 
 def outcome(low: float | None, high: float | None) -> str:
@@ -224,23 +288,28 @@ def outcome(low: float | None, high: float | None) -> str:
 
 @dataclass(frozen=True)
 class SliceRow:
-    """One segment: its name, its number of test queries, and a cell per compared arm."""
+    """One segment: its name, its number of test queries and visitors, a cell per arm, and challenger less rival."""
 
     segment: str
-    query_count: str
+    counts: Cell
     cells: tuple[Cell, ...]
+    difference: Cell
+    outcome: str
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The segments of one kind, compared over a few arms."""
+    """The segments of one kind: the challenger, its rival, and a few arms more.
+
+    `more_rows` are the segments with fewer searches that have no place in the chart.
+    """
 
     key: str
     title: str
     meaning: str
     arms: tuple[Arm, ...]
     rows: tuple[SliceRow, ...]
-    left_out: str  # how many segments are not shown, or nothing
+    more_rows: tuple[SliceRow, ...]
     chart: DotChart
 
     @property
@@ -259,51 +328,100 @@ SLICES = {
         "Seen and unseen queries",
         "Seen: the very words were searched for in the training window. Unseen: nothing was learnt about them.",
     ),
+    "query_frequency": ("Head, torso and tail queries", ""),
+    "visitor": (
+        "One-off and returning visitors",
+        "One-off: all searches of the visitor, from the training to the test window, were on one day. Returning: on "
+        "several.",
+    ),
+    "script": (
+        "By script of the query",
+        "The script most letters are written in; any kana makes it Japanese. A script is not a language: English and "
+        "Spanish are both Latin here.",
+    ),
 }
+_ORDER = {"head": 0, "torso": 1, "tail": 2}
+"""Segments that come in an order of their own; all others by the number of searches."""
 _SHAPES: tuple[Shape, ...] = ("circle", "diamond", "square", "circle")
 
 
-def slices(metrics: Metrics, challenger: str) -> list[Slice]:
-    """Return the slices: challenger beside the strongest counting arm, zero-shot, and the champion if there is one."""
-    keys = dict.fromkeys([challenger, CHAMPION_ARM, metrics.strongest_counting.key, ZERO_SHOT])
+def slices(
+    metrics: Metrics, comparisons: pl.DataFrame, challenger: str, rival: str, frequency_cuts: Mapping[str, int]
+) -> list[Slice]:
+    """Return the slices: the challenger beside its rival, the strongest counting arm and zero-shot.
+
+    `comparisons` is the table `segment_comparisons`, `frequency_cuts` the fact of that name.
+    """
+    keys = dict.fromkeys([challenger, rival, metrics.strongest_counting.key, ZERO_SHOT])
     known = {one.key for one in metrics.arms}
     arms = tuple(arm(key) for key in keys if key in known)
-    return [_slice(metrics, kind, arms) for kind in SLICES if metrics.segments(kind)]
+    primary = comparisons.filter(metric=PRIMARY, k=PRIMARY_K, arm=challenger, baseline=rival)
+    rows = {(row["segment_kind"], row["segment"]): row for row in primary.to_dicts()}
+    meanings = {kind: meaning for kind, (_, meaning) in SLICES.items()}
+    meanings["query_frequency"] = _frequency_meaning(frequency_cuts)
+    return [_slice(metrics, rows, kind, meanings[kind], arms) for kind in SLICES if metrics.segments(kind)]
 
 
-def _slice(metrics: Metrics, kind: str, arms: tuple[Arm, ...]) -> Slice:
-    title, meaning = SLICES[kind]
+def _frequency_meaning(cuts: Mapping[str, int]) -> str:
+    """Return what head, torso and tail are, with the numbers of searches that part them."""
+    head, torso = cuts["head_min_count"], cuts["torso_min_count"]
+    between = f"{torso} to {head - 1} times" if head > torso + 1 else f"{torso} times" if head > torso else "none here"
+    return (
+        f"Head: queries asked at least {head} times in the training window, at most half of its searches together. "
+        f"Torso: {between}, with the head at most nine tenths. Tail: asked more rarely, or never."
+    )
+
+
+def _slice(
+    metrics: Metrics,
+    comparisons: Mapping[tuple[str, str], dict[str, Any]],
+    kind: str,
+    meaning: str,
+    arms: tuple[Arm, ...],
+) -> Slice:
+    title, _ = SLICES[kind]
     rows, chart_rows = [], []
-    segments = metrics.segments(kind)
-    for segment in segments[:MOST_SEGMENTS]:
+    for segment in sorted(metrics.segments(kind), key=lambda segment: _ORDER.get(segment, 0)):
         name = segment_name(segment)
         found = [(one, metrics.find(one.key, PRIMARY, PRIMARY_K, kind, segment)) for one in arms]
-        queries = formats.count(max((estimate.query_count for _, estimate in found if estimate), default=0))
-        top = max((estimate.value for _, estimate in found if estimate), default=None)
-        cells = tuple(
-            Cell(estimate.percent, estimate.percent_interval, estimate.value == top)
-            if estimate
-            else Cell(formats.MISSING, "")
-            for _, estimate in found
-        )
-        rows.append(SliceRow(name, queries, cells))
+        rows.append(_slice_row(name, [estimate for _, estimate in found], comparisons.get((kind, segment))))
         marks = tuple(
             Mark(e.value, e.low, e.high, one.css, shape, f"{name}, {one.name}: {e.percent} ({e.percent_interval})")
             for (one, e), shape in zip(found, _SHAPES, strict=False)
             if e is not None
         )
-        chart_rows.append(DotRow(name, queries, "searches", marks))
+        chart_rows.append(DotRow(name, rows[-1].counts.value, "searches", marks))
     chart = dot_chart(
         f"slice-{kind.replace('_', '-')}",
         f"Hit rate@10, {title[0].lower()}{title[1:]}",
         f"Dots with 95% intervals for {', '.join(one.name for one in arms)}. The table beside it has the figures.",
-        chart_rows,
+        chart_rows[:MOST_SEGMENTS],
         percent_tick,
         include=(0.0,),
     )
-    more = len(segments) - MOST_SEGMENTS
-    left_out = f"{formats.count(more)} more with fewer searches are not shown." if more > 0 else ""
-    return Slice(kind.replace("_", "-"), title, meaning, arms, tuple(rows), left_out, chart)
+    shown, more = tuple(rows[:MOST_SEGMENTS]), tuple(rows[MOST_SEGMENTS:])
+    return Slice(kind.replace("_", "-"), title, meaning, arms, shown, more, chart)
+
+
+def _slice_row(name: str, found: list[Estimate | None], comparison: dict[str, Any] | None) -> SliceRow:
+    known = [estimate for estimate in found if estimate]
+    top = max((estimate.value for estimate in known), default=None)
+    visitors = formats.count(max((estimate.cluster_count for estimate in known), default=0))
+    return SliceRow(
+        segment=name,
+        counts=Cell(
+            formats.count(max((estimate.query_count for estimate in known), default=0)),
+            f"{visitors} visitor{'' if visitors == '1' else 's'}",
+        ),
+        cells=tuple(
+            Cell(estimate.percent, estimate.percent_interval, estimate.value == top)
+            if estimate
+            else Cell(formats.MISSING, "")
+            for estimate in found
+        ),
+        difference=_difference_cell(comparison, PRIMARY) if comparison else Cell(formats.MISSING, ""),
+        outcome=outcome(comparison["low"], comparison["high"]) if comparison else "undecided",
+    )
 
 
 def segment_name(segment: str) -> str:

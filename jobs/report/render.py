@@ -18,14 +18,18 @@ from jobs.report.history import History, history
 from jobs.report.night import Night
 from jobs.report.quality import Quality, quality
 from jobs.report.ranking import (
+    FIRST_METRICS,
     METRICS,
+    QUERY_METRICS,
     Differences,
     Metrics,
     MetricTable,
+    QueryTable,
     Slice,
     arms_chart,
     differences,
     metric_table,
+    query_table,
     slices,
 )
 from jobs.report.run_facts import Fact, RunFacts, index_facts, run_facts
@@ -47,8 +51,13 @@ class Report:
     arms: list[Arm]
     arms_chart: DotChart
     metric_tables: list[MetricTable]
+    more_metric_tables: list[MetricTable]
     tie_rule: str
     differences: Differences
+    query_table: QueryTable
+    query_metric_tables: list[MetricTable]
+    query_differences: Differences
+    judgement_count: str
     slices: list[Slice]
     training: Training
     quality: Quality
@@ -61,6 +70,7 @@ class Report:
 def build_report(night: Night) -> Report:
     """Return the report of a night; `MissingInput` or `BadInput` if an input lacks what is shown."""
     metrics = Metrics(night.table(datasets.EVALUATION, "metrics"))
+    query_metrics = Metrics(night.table(datasets.EVALUATION, "query_metrics"))
     challenger = arm(night.fact(datasets.EVALUATION, "verdict", "challenger"))
     state = quality(night)
     judged = verdict(night, metrics, state)
@@ -72,10 +82,23 @@ def build_report(night: Night) -> Report:
         tiles=tiles(night, metrics, state, challenger, judged.compared),
         arms=metrics.arms,
         arms_chart=arms_chart(metrics, challenger.key),
-        metric_tables=[metric_table(metrics, metric, challenger.key) for metric in METRICS],
+        metric_tables=[metric_table(metrics, metric, challenger.key) for metric in FIRST_METRICS],
+        more_metric_tables=[metric_table(metrics, m, challenger.key) for m in METRICS if m not in FIRST_METRICS],
         tie_rule=str(night.fact(datasets.EVALUATION, "tie_rule")),
         differences=differences(metrics, night.table(datasets.EVALUATION, "comparisons")),
-        slices=slices(metrics, challenger.key),
+        query_table=query_table(query_metrics, challenger.key),
+        query_metric_tables=[metric_table(query_metrics, m, challenger.key, is_by_query=True) for m in QUERY_METRICS],
+        query_differences=differences(
+            query_metrics, night.table(datasets.EVALUATION, "query_comparisons"), is_by_query=True
+        ),
+        judgement_count=formats.count(night.fact(datasets.EVALUATION, "by_query", "judgement_count")),
+        slices=slices(
+            metrics,
+            night.table(datasets.EVALUATION, "segment_comparisons"),
+            challenger.key,
+            night.fact(datasets.EVALUATION, "rival"),
+            night.fact(datasets.EVALUATION, "frequency_cuts"),
+        ),
         training=training(night),
         quality=state,
         index=index_facts(night),

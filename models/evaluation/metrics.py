@@ -1,11 +1,14 @@
 """Ranking metrics at a cutoff k, on integer arrays. Only metrics: no ranking, no intervals, no averages.
 
-Shape letters: Q queries, K positions of a ranked list (best first), I judged photos, M metric columns.
+Shape letters: Q queries, K positions of a ranked list (best first), I judged photos, N judgements (pairs of a query
+and a photo relevant for it), C cutoffs, M metric columns, X any leading axes.
 
 Two forms with equal values. `rank_metrics` takes the rank of the one relevant photo of each query, which is what
-a conversion log gives; the others take the relevance of the photos at each position of the list, for queries with
-several relevant photos. Definitions are those of trec_eval (Buckley and Voorhees, 2005), so that ir-measures
-(Success, AP, RR and nDCG @k, MacAvaney et al., 2022) is an oracle for all of them. Values lie in [0, 1].
+a conversion log gives; `list_metrics`, and the function of each metric, take the relevance of the photos at each
+position of the list, for queries with several relevant photos. Definitions are those of trec_eval (Buckley and
+Voorhees, 2005), so that ir-measures (Success, AP, RR, nDCG, P and R @k, MacAvaney et al., 2022) is an oracle for all
+of them. Values lie in [0, 1]. Growing k never lowers hit rate, MAP, MRR and recall, nor nDCG with one relevant photo;
+it may lower precision, F1, and nDCG with several, whose ideal grows with k too.
 """
 
 from __future__ import annotations
@@ -19,11 +22,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CUTOFFS = (1, 5, 10, 25)
-METRICS = ("hit_rate", "map", "mrr", "ndcg")
+METRICS = ("hit_rate", "map", "mrr", "ndcg", "precision", "recall", "f1")
 
 
 def columns(cutoffs: Sequence[int] = CUTOFFS) -> list[tuple[str, int]]:
-    """Return (metric, k) of each column of `rank_metrics`, in order.
+    """Return (metric, k) of each column of `rank_metrics` and `list_metrics`, in order.
 
     >>> columns([1, 5])[:3]
     [('hit_rate', 1), ('hit_rate', 5), ('map', 1)]
@@ -35,20 +38,103 @@ def rank_metrics(rank_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
     """Return every metric of queries with exactly one relevant photo, shape (Q, M), columns as in `columns`.
 
     `rank_Q` is 1 for the best photo; a rank beyond k counts as not found at k. With one relevant photo average
-    precision equals the reciprocal rank, so `map` and `mrr` are equal here. A rank below 1 raises `ValueError`.
+    precision equals the reciprocal rank, recall equals the hit rate, and precision and F1 are the hit rate over k
+    and over (k + 1) / 2. A rank below 1 raises `ValueError`.
 
     >>> rank_metrics([2, 30], cutoffs=[5]).round(3).tolist()
-    [[1.0, 0.5, 0.5, 0.631], [0.0, 0.0, 0.0, 0.0]]
+    [[1.0, 0.5, 0.5, 0.631, 0.2, 1.0, 0.333], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
+    return _at_ranks(from_rank_basis(_basis_by_rank(cutoffs), cutoffs), rank_Q)
+
+
+def rank_basis(rank_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
+    """Return hit rate, reciprocal rank and nDCG at each cutoff, shape (Q, 3 C): all that `rank_metrics` consists of.
+
+    Sums, means and resamples need to be made of these only; `from_rank_basis` gives the metrics of any of them.
+    """
+    return _at_ranks(_basis_by_rank(cutoffs), rank_Q)
+
+
+def from_rank_basis(basis_XC: Floats, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
+    """Return the metrics, shape (..., M), of what `rank_basis` gave, shape (..., 3 C), or of its sums or means."""
+    hit, reciprocal, gain = np.split(basis_XC, 3, axis=-1)
+    k = np.asarray(cutoffs)
+    return np.concatenate([hit, reciprocal, reciprocal, gain, hit / k, hit, 2 * hit / (k + 1)], axis=-1)
+
+
+def _basis_by_rank(cutoffs: Sequence[int]) -> Floats:
+    """Return `rank_basis` of the ranks 1, 2, ... up to the first one beyond every cutoff."""
+    position = np.arange(1, max(cutoffs) + 2)[:, None]
+    is_found = position <= np.asarray(cutoffs)
+    return np.hstack([is_found, is_found / position, is_found / np.log2(position + 1)])
+
+
+def _at_ranks(value_by_rank: Floats, rank_Q: ArrayLike) -> Floats:
     ranks = np.asarray(rank_Q, dtype=np.int64)
     if ranks.size and ranks.min() < 1:
         raise ValueError(f"ranks start at 1, found {ranks.min()}")
-    deepest = max(cutoffs)
-    position = np.arange(1, deepest + 2)
-    is_found = position[:, None] <= np.asarray(cutoffs)
-    reciprocal = is_found / position[:, None]
-    value_by_rank = np.hstack([is_found, reciprocal, reciprocal, is_found / np.log2(position[:, None] + 1)])
-    return np.asarray(value_by_rank[np.minimum(ranks, deepest + 1) - 1], dtype=np.float64)
+    return np.asarray(value_by_rank[np.minimum(ranks, len(value_by_rank)) - 1], dtype=np.float64)
+
+
+def list_metrics(
+    gain_QK: ArrayLike, judged_QI: ArrayLike, relevant_count_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS
+) -> Floats:
+    """Return every metric of queries with any number of relevant photos, shape (Q, M), columns as in `columns`.
+
+    `gain_QK` are the gains at the first positions, at least as many as the deepest cutoff; `judged_QI` is as for
+    `ndcg`; `relevant_count_Q` is as for `average_precision`. nDCG alone looks at the size of a gain, the other
+    metrics at whether it is positive.
+
+    >>> list_metrics([[0, 5]], [[5, 1]], [2], cutoffs=[2]).round(3).tolist()  # the gains 5 and 1, the first found
+    [[1.0, 0.25, 0.5, 0.56, 0.5, 0.5, 0.5]]
+    """
+    by_metric = {
+        "hit_rate": lambda k: hit_rate(gain_QK, k),
+        "map": lambda k: average_precision(gain_QK, relevant_count_Q, k),
+        "mrr": lambda k: reciprocal_rank(gain_QK, k),
+        "ndcg": lambda k: ndcg(gain_QK, judged_QI, k),
+        "precision": lambda k: precision(gain_QK, k),
+        "recall": lambda k: recall(gain_QK, relevant_count_Q, k),
+        "f1": lambda k: f1(gain_QK, relevant_count_Q, k),
+    }
+    if np.shape(gain_QK)[1] < max(cutoffs):
+        raise ValueError(f"a list of {np.shape(gain_QK)[1]} positions cannot be measured at {max(cutoffs)}")
+    return np.stack([by_metric[metric](k) for metric, k in columns(cutoffs)], axis=1)
+
+
+def gains_at_ranks(query_N: ArrayLike, rank_N: ArrayLike, gain_N: ArrayLike, query_count: int, depth: int) -> Ints:
+    """Return the gains at the first `depth` positions of every query's list, shape (Q, depth), from judgements.
+
+    Judgement n says that the photo ranked `rank_N[n]` (from 1) for query `query_N[n]` has the gain `gain_N[n]`.
+    What is not judged gains 0. Two judgements of one query at the same rank raise `ValueError`.
+
+    >>> gains_at_ranks([0, 0, 1], [2, 9, 1], [5, 1, 3], query_count=2, depth=3).tolist()
+    [[0, 5, 0], [3, 0, 0]]
+    """
+    query_N, rank_N = np.asarray(query_N), np.asarray(rank_N, dtype=np.int64)
+    if rank_N.size and rank_N.min() < 1:
+        raise ValueError(f"ranks start at 1, found {rank_N.min()}")
+    is_shown_N = rank_N <= depth
+    cell_N = query_N[is_shown_N] * depth + rank_N[is_shown_N] - 1
+    if len(np.unique(cell_N)) < len(cell_N):
+        raise ValueError("two photos of one query have the same rank")
+    gain_QK = np.zeros(query_count * depth, dtype=np.int64)
+    gain_QK[cell_N] = np.asarray(gain_N)[is_shown_N]
+    return gain_QK.reshape(query_count, depth)
+
+
+def best_ranks(query_N: ArrayLike, gain_N: ArrayLike) -> Ints:
+    """Return the ranks of the judgements in the best possible order: within each query by falling gain, shape (N,).
+
+    >>> best_ranks([0, 1, 0, 0], [1, 7, 5, 1]).tolist()
+    [2, 1, 1, 3]
+    """
+    query_N = np.asarray(query_N)
+    order = np.lexsort((-np.asarray(gain_N), query_N))
+    ordered = query_N[order]
+    rank_N = np.empty(len(order), dtype=np.int64)
+    rank_N[order] = np.arange(1, len(order) + 1) - np.searchsorted(ordered, ordered)
+    return rank_N
 
 
 def hit_rate(relevance_QK: ArrayLike, k: int) -> Floats:
@@ -72,23 +158,81 @@ def average_precision(relevance_QK: ArrayLike, relevant_count_Q: ArrayLike, k: i
     is_relevant_QK = np.asarray(relevance_QK)[:, :k] > 0
     relevant_count_Q = np.asarray(relevant_count_Q)
     found_QK = is_relevant_QK.cumsum(axis=1)
-    if (found_QK[:, -1] > relevant_count_Q).any():
-        raise ValueError("a query found more relevant photos than it has")
+    _check_found(found_QK[:, -1], relevant_count_Q)
     total_Q = np.where(is_relevant_QK, found_QK / np.arange(1, found_QK.shape[1] + 1), 0.0).sum(axis=1)
     return np.asarray(total_Q / np.maximum(relevant_count_Q, 1), dtype=np.float64)
+
+
+def precision(relevance_QK: ArrayLike, k: int) -> Floats:
+    """Return the share of relevant photos among the first k (P@k). A list shorter than k is divided by k all the same.
+
+    >>> precision([[1, 0, 1]], 2).tolist()
+    [0.5]
+    """
+    return _found(relevance_QK, k) / k
+
+
+def recall(relevance_QK: ArrayLike, relevant_count_Q: ArrayLike, k: int) -> Floats:
+    """Return the share of a query's relevant photos that are among the first k (R@k).
+
+    `relevant_count_Q` is as for `average_precision`. A query without relevant photos gets 0.
+
+    >>> recall([[1, 0, 1]], [4], 2).tolist()
+    [0.25]
+    """
+    found_Q = _found(relevance_QK, k)
+    _check_found(found_Q, relevant_count_Q)
+    return np.asarray(found_Q / np.maximum(relevant_count_Q, 1), dtype=np.float64)
+
+
+def f1(relevance_QK: ArrayLike, relevant_count_Q: ArrayLike, k: int) -> Floats:
+    """Return the harmonic mean of precision and recall at k (F1@k): 2 found / (k + relevant).
+
+    It is taken query by query; the F1 of mean precision and mean recall is another figure. A query without relevant
+    photos gets 0.
+
+    >>> f1([[1, 0, 1]], [4], 2).round(3).tolist()  # precision 1/2, recall 1/4
+    [0.333]
+    """
+    found_Q = _found(relevance_QK, k)
+    _check_found(found_Q, relevant_count_Q)
+    return np.asarray(2 * found_Q / (k + np.asarray(relevant_count_Q)), dtype=np.float64)
+
+
+def _found(relevance_QK: ArrayLike, k: int) -> Floats:
+    return np.asarray(np.count_nonzero(np.asarray(relevance_QK)[:, :k] > 0, axis=1), dtype=np.float64)
+
+
+def _check_found(found_Q: ArrayLike, relevant_count_Q: ArrayLike) -> None:
+    if (np.asarray(found_Q) > np.asarray(relevant_count_Q)).any():
+        raise ValueError("a query found more relevant photos than it has")
 
 
 def dcg(gain_QK: ArrayLike, k: int) -> Floats:
     """Return the discounted cumulative gain: the sum over positions i = 1..k of gain_i / log2(i + 1).
 
-    The gain is the relevance itself (linear; Järvelin and Kekäläinen, 2002, with the discount of trec_eval), not
-    2^relevance - 1 (Burges et al., 2005).
+    The gain is the relevance itself (linear; Järvelin and Kekäläinen, 2002, with the discount of trec_eval). For the
+    other definition in use pass `exponential_gain` of the relevances, here and for what is judged.
 
     >>> dcg([[0, 5, 1, 4, 2]], 5).round(3).tolist()
     [6.151]
     """
     head_QK = np.maximum(np.asarray(gain_QK)[:, :k], 0)
     return np.asarray(head_QK @ (1.0 / np.log2(np.arange(2, head_QK.shape[1] + 2))), dtype=np.float64)
+
+
+def exponential_gain(relevance: ArrayLike) -> Floats:
+    """Return the gain 2^relevance - 1 (Burges et al., 2005), of the same shape; no relevance or less gains 0.
+
+    It suits grades of a fixed scale such as 0 to 4; counts outgrow it, and one above 1000 raises `ValueError`.
+
+    >>> exponential_gain([[0, 5, 1]]).tolist()
+    [[0.0, 31.0, 1.0]]
+    """
+    grade = np.maximum(np.asarray(relevance), 0)
+    if grade.size and grade.max() > 1000:
+        raise ValueError(f"a relevance of {grade.max()} has no exponential gain; grades are small numbers")
+    return np.asarray(np.exp2(grade) - 1.0, dtype=np.float64)
 
 
 def ndcg(gain_QK: ArrayLike, judged_QI: ArrayLike, k: int) -> Floats:

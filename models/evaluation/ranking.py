@@ -1,6 +1,7 @@
 """Exact ranks of known photos among all candidates, and the photos at the top. Only ranking: no metric, no model.
 
-Shape letters: Q queries to be ranked, U distinct query texts, B queries of a block, P photos, D dimensions, K places.
+Shape letters: Q queries to be ranked, U distinct query texts, B queries of a block, P photos, K places,
+D dimensions of a vector or distinct queries.
 
 One rule for ties, the same for every arm: photos stand in the order of `tie_order`, and of photos with equal scores
 the earlier one ranks first. The order is a hash of the photo's id, so no arm can profit from it: a scorer that
@@ -62,19 +63,33 @@ def rank_targets(
     late = available_at_P[target_Q] > asked_at_Q
     if late.any():
         raise ValueError(f"{late.sum()} of {len(late)} targets were not available when they were asked for")
-    rank_Q = np.empty(len(text_Q), dtype=np.int32)
-    by_text_Q = np.argsort(text_Q, kind="stable")  # queries with the same text fall into one block
+    alike_Q, first_D = _alike(text_Q, target_Q, np.searchsorted(np.sort(available_at_P), asked_at_Q, side="right"))
+    rank_D = np.empty(len(first_D), dtype=np.int32)
     place_P = np.arange(len(available_at_P))
     step = max(1, CELLS_PER_BLOCK // len(place_P))
-    for start in range(0, len(by_text_Q), step):
-        block = by_text_Q[start : start + step]
+    for start in range(0, len(first_D), step):
+        block = first_D[start : start + step]
         score_BP = _candidate_scores(scorer, text_Q[block], asked_at_Q[block], available_at_P)
         target_B1 = target_Q[block, None]
         bar_B1 = np.take_along_axis(score_BP, target_B1, axis=1)
         better_B = np.count_nonzero(score_BP > bar_B1, axis=1)
         tied_B = np.count_nonzero((score_BP == bar_B1) & (place_P < target_B1), axis=1)
-        rank_Q[block] = 1 + better_B + tied_B
-    return rank_Q
+        rank_D[start : start + step] = 1 + better_B + tied_B
+    return rank_D[alike_Q]
+
+
+def _alike(text_Q: Ints, target_Q: Ints, candidate_count_Q: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct query that each query is like, shape (Q,), and a query for each of these, shape (D,).
+
+    Queries with the same text, target and candidates have the same rank; candidates are the same if they are as many,
+    since only time adds to them. The distinct queries are in the order of their texts, which so fall into one block.
+    """
+    order = np.lexsort((candidate_count_Q, target_Q, text_Q))
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = np.any([np.diff(key[order]) != 0 for key in (text_Q, target_Q, candidate_count_Q)], axis=0)
+    alike_Q = np.empty(len(order), dtype=np.int64)
+    alike_Q[order] = np.cumsum(is_new) - 1
+    return alike_Q, order[is_new]
 
 
 def top_photos(

@@ -40,6 +40,8 @@ def with_arrays(relevance_QK: np.ndarray) -> tuple[Values, Cost]:
         "AP": m.average_precision(relevance_QK, count_Q, K),
         "RR": m.reciprocal_rank(relevance_QK, K),
         "nDCG": m.ndcg(relevance_QK, m.judged_of_counts(count_Q, K), K),
+        "P": m.precision(relevance_QK, K),
+        "R": m.recall(relevance_QK, count_Q, K),
     }
     return values, {"prepare": 0.0, "evaluate": time.perf_counter() - begun}
 
@@ -48,7 +50,7 @@ def with_ranks(relevance_QK: np.ndarray) -> tuple[Values, Cost]:
     begun = time.perf_counter()
     rank_Q = relevance_QK.argmax(axis=1) + 1
     prepared = time.perf_counter()
-    values = dict(zip(("Success", "AP", "RR", "nDCG"), m.rank_metrics(rank_Q, [K]).T, strict=True))
+    values = dict(zip(("Success", "AP", "RR", "nDCG", "P", "R", "F1"), m.rank_metrics(rank_Q, [K]).T, strict=True))
     return values, {"prepare": prepared - begun, "evaluate": time.perf_counter() - prepared}
 
 
@@ -60,7 +62,7 @@ def with_oracle(relevance_QK: np.ndarray) -> tuple[Values, Cost]:
     run = {name: dict(scores) for name in names}
     qrels = {name: dict(zip(photos, row, strict=True)) for name, row in zip(names, relevance_QK.tolist(), strict=True)}
     prepared = time.perf_counter()
-    measures = [ir.Success @ K, ir.AP @ K, ir.RR @ K, ir.nDCG @ K]
+    measures = [ir.Success @ K, ir.AP @ K, ir.RR @ K, ir.nDCG @ K, ir.P @ K, ir.R @ K]
     found: dict[str, dict[str, float]] = {measure.NAME: {} for measure in measures}
     for value in ir.iter_calc(measures, qrels, run):
         found[value.measure.NAME][value.query_id] = value.value
@@ -95,7 +97,7 @@ def test_metrics_equal_the_oracle_at_a_fraction_of_its_cost(job: Callable[..., A
     (values, cost), (expected, oracle_cost) = results
     for measure in expected:
         np.testing.assert_allclose(values[measure], expected[measure], err_msg=measure)
-    print(f"\n{data.__name__}: {QUERY_COUNT:,} queries x {DEPTH}; Success, AP, RR and nDCG @{K}, values equal")
+    print(f"\n{data.__name__}: {QUERY_COUNT:,} queries x {DEPTH}; Success, AP, RR, nDCG, P and R @{K}, values equal")
     print(f"{'':<14}{'prepare s':>10}{'evaluate s':>12}{'peak MiB':>10}")
     for label, c in ((job.__name__, cost), ("ir-measures", oracle_cost)):
         print(f"{label:<14}{c['prepare']:>10.3f}{c['evaluate']:>12.3f}{c['mib']:>10.1f}")

@@ -36,7 +36,10 @@ OUTCOMES = {"better": (0.0212, 0.0131, 0.0293, 1.0), "worse": (-0.0334, -0.0415,
 """Challenger less champion: difference, low, high, probability better."""
 QUERY_COUNT, CORPUS_SIZE = 9412, 1899
 CUTOFF_FACTORS = {1: 0.45, 5: 0.83, 10: 1.0, 25: 1.13}
-METRIC_FACTORS = {"hit_rate": 1.0, "map": 0.61, "mrr": 0.615, "ndcg": 0.7}
+METRIC_FACTORS = {"hit_rate": 1.0, "map": 0.61, "mrr": 0.615, "ndcg": 0.7, "precision": 0.1, "recall": 0.9, "f1": 0.18}
+BY_QUERY = 0.8
+"""What a metric by query is of the metric by search."""
+DETECTABLE = 0.0128
 COLOURS = ("#d1495b", "#edae49", "#66a182", "#2e4057", "#8d96a3", "#6a4c93", "#1982c4", "#8ac926")
 SUBJECTS = ("red ball", "yellow house", "green tree", "night sky", "grey stone", "violet flower", "sea", "meadow")
 
@@ -205,6 +208,13 @@ def evaluation_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {
         "metrics": _metrics(story),
         "comparisons": _comparisons(story),
+        "segment_comparisons": _segment_comparisons(story),
+        "query_metrics": _query_metrics(story),
+        "query_comparisons": _query_comparisons(story),
+        "judgements": pl.DataFrame(
+            {"judgement_id": [0], "query": ["cat"], "country": ["GB"], "photo_id": ["photo-000"], "visitor_count": [2]}
+        ),
+        "judgement_ranks": pl.DataFrame({"judgement_id": [0], "arm": [FULL], "rank": [1]}).cast({"rank": pl.Int32}),
         **_contact_tables(story),
     }
 
@@ -227,6 +237,11 @@ def _metrics(story: Story) -> pl.DataFrame:
     segments += [("country", "unknown", 4)]
     segments += [("photo_age", "old", story.query_count * 9 // 10), ("photo_age", "new", story.query_count // 10)]
     segments += [("query_seen", "seen", story.query_count * 4 // 5), ("query_seen", "unseen", story.query_count // 5)]
+    segments += [
+        ("query_frequency", name, story.query_count // n) for name, n in (("tail", 2), ("torso", 4), ("head", 5))
+    ]
+    segments += [("visitor", "returning", story.query_count * 2 // 3), ("visitor", "one-off", story.query_count // 3)]
+    segments += [("script", name, story.query_count // n) for name, n in (("latin", 2), ("japanese", 9), ("han", 90))]
     rows = []
     for kind, segment, count in segments:
         half = 1.0 / max(count, 1) ** 0.5
@@ -235,10 +250,38 @@ def _metrics(story: Story) -> pl.DataFrame:
             for metric in METRIC_FACTORS:
                 for k in CUTOFF_FACTORS:
                     value = value_of(shown, metric, k)
-                    ends = (None, None) if count < 10 else (max(0.0, value - half), min(1.0, value + half))
-                    rows.append((arm, kind, segment, metric, k, value, *ends, count))
+                    ends = (max(0.0, value - half), min(1.0, value + half))
+                    rows.append((arm, kind, segment, metric, k, value, *ends, count, count // 2))
     schema = dict(pl.DataFrame(datasets.EVALUATION.table("metrics").schema.empty_table()).schema)
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def rival_of(story: Story) -> str:
+    """Return the champion, or else the strongest of the other arms."""
+    return CHAMPION_ARM if story.outcome else max((a for a in story.rates if a != FULL), key=story.rates.__getitem__)
+
+
+def _segment_comparisons(story: Story) -> pl.DataFrame:
+    metrics = _metrics(story).filter(pl.col("segment_kind") != "all")
+    keys = ["segment_kind", "segment", "metric", "k", "query_count", "cluster_count"]
+    ours = metrics.filter(pl.col("arm") == FULL).select(*keys, "arm", "value")
+    theirs = metrics.filter(pl.col("arm") != FULL).select(*keys, pl.col("arm").alias("baseline"), other="value")
+    half = 1 / pl.col("query_count").sqrt()
+    difference = pl.col("value") - pl.col("other")
+    rows = ours.join(theirs, on=keys, maintain_order="left_right").with_columns(
+        difference=difference, low=difference - half, high=difference + half
+    )
+    return rows.select(datasets.EVALUATION.table("segment_comparisons").schema.names)
+
+
+def _query_metrics(story: Story) -> pl.DataFrame:
+    whole = _metrics(story).filter(pl.col("segment_kind") == "all")
+    counts = {"query_count": pl.col("query_count") * 2 // 3, "cluster_count": pl.col("query_count") // 2}
+    return whole.with_columns(pl.col("value", "low", "high") * BY_QUERY, **counts)
+
+
+def _query_comparisons(story: Story) -> pl.DataFrame:
+    return _comparisons(story).with_columns(pl.col("difference", "low", "high") * BY_QUERY)
 
 
 def verdict_of(story: Story) -> dict[str, Any]:
@@ -273,8 +316,10 @@ def _comparisons(story: Story) -> pl.DataFrame:
                 ends = (difference - 0.009, difference + 0.009, float(difference > 0))
                 if baseline == verdict["compared_with"] and (metric, k) == ("hit_rate", 10):
                     ends = (verdict["low"], verdict["high"], verdict["probability_better"])
+                p = max(2 / 1001, 2 * min(ends[2], 1 - ends[2]))
+                sureness = (p, min(1.0, p * (len(story.rates) - 1)), DETECTABLE)
                 if baseline != FULL:
-                    rows.append((FULL, baseline, metric, k, difference, *ends))
+                    rows.append((FULL, baseline, metric, k, difference, *ends, *sureness))
     schema = dict(pl.DataFrame(datasets.EVALUATION.table("comparisons").schema.empty_table()).schema)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -370,6 +415,9 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "test_visitor_count": story.query_count // 2,
             "corpus_photo_count": CORPUS_SIZE,
             "hit_rate_at_10": story.rates,
+            "rival": rival_of(story),
+            "by_query": {"judgement_count": 8_765},
+            "frequency_cuts": {"head_min_count": 16, "torso_min_count": 2},
             "champion_note": story.left_out,
             "tie_rule": "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm",
         },

@@ -183,6 +183,7 @@ def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
     assert rates["zero_shot"] < rates["finetuned"] <= rates["finetuned_country_keywords"]
     assert verdict["difference"] == pytest.approx(rates["finetuned_country_keywords"] - rates["zero_shot"])
     assert (facts["test_query_count"], facts["corpus_photo_count"]) == (240, PHOTO_COUNT)
+    assert facts["rival"] == "keyword_bm25"  # the strongest other here: the keyword is the query
     assert facts["test_visitor_count"] == night.test["visitor_id"].n_unique()
     assert "SHA-256" in facts["tie_rule"]
 
@@ -192,12 +193,19 @@ def test_comparisons_are_with_every_other_arm(night: Night) -> None:
     comparisons = tables["comparisons"]
     assert set(comparisons["arm"]) == {"finetuned_country_keywords"}
     assert set(comparisons["baseline"]) == BASELINES | {"zero_shot", "finetuned"}
-    assert comparisons.height == 5 * 16
+    assert comparisons.height == 5 * 28
     rates = manifest.facts["hit_rate_at_10"]
     at_10 = comparisons.filter((pl.col("metric") == "hit_rate") & (pl.col("k") == 10))
     for baseline, difference in at_10.select("baseline", "difference").iter_rows():
         assert difference == pytest.approx(rates["finetuned_country_keywords"] - rates[baseline])
     assert (comparisons["low"] <= comparisons["high"]).all()
+    assert (comparisons["p_value_holm"] >= comparisons["p_value"]).all()
+    family = at_10.sort("p_value")
+    assert family["p_value_holm"][0] == pytest.approx(min(1, 5 * family["p_value"][0]))
+    width = comparisons["high"] - comparisons["low"]
+    assert (comparisons["detectable"] / width).drop_nans().is_between(0.4, 1.2).all()  # 2.8 of about 3.9 errors
+    for table in ("comparisons", "query_comparisons"):
+        assert tables[table].select(pl.struct("baseline", "metric", "k").n_unique()).item() == 5 * 28
 
 
 def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
@@ -209,6 +217,9 @@ def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
         "country": ["JP", "US", "unknown"],
         "photo_age": ["new", "old"],
         "query_seen": ["seen", "unseen"],
+        "query_frequency": ["head", "tail", "torso"],
+        "visitor": ["one-off", "returning"],
+        "script": ["latin"],
     }
     per_kind = rows.group_by("arm", "segment_kind").agg(
         pl.col("query_count").sum(), (pl.col("value") * pl.col("query_count")).sum().alias("hits")
@@ -218,8 +229,135 @@ def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
     assert spread["hits"].max() == pytest.approx(0, abs=1e-6)
     few = rows.filter(pl.col("segment") == "new")  # the last photos are rarely converted here
     assert few["query_count"][0] < 10
-    assert few["low"].null_count() == few["high"].null_count() == few.height
-    assert rows.filter(pl.col("query_count") > 30)["low"].null_count() == 0
+    assert rows["low"].null_count() == rows["high"].null_count() == 0
+    assert ((few["high"] - few["low"]) > 0.4).all()  # so few tell little, and say so
+    assert (rows["low"].is_between(0, rows["value"] + 1e-12) & rows["high"].is_between(rows["value"] - 1e-12, 1)).all()
+    assert (rows["cluster_count"] <= rows["query_count"]).all()
+
+
+def test_the_challenger_is_compared_within_every_slice(night: Night) -> None:
+    night.drop("train", pl.col("query") == "q3")
+    _, tables = run(night)
+    metrics = tables["metrics"].filter(pl.col("segment_kind") != "all")
+    keys = ["segment_kind", "segment", "metric", "k"]
+    value = metrics.select(*keys, "arm", "value", "query_count", "cluster_count")
+    found = tables["segment_comparisons"]
+    assert found.height == metrics.height - metrics.filter(COUNTRY_ARM).height
+    joined = found.join(value, on=[*keys, "arm", "query_count", "cluster_count"]).join(
+        value.rename({"arm": "baseline", "value": "other"}), on=[*keys, "baseline", "query_count", "cluster_count"]
+    )
+    assert joined.height == found.height
+    assert (joined["value"] - joined["other"] - joined["difference"]).abs().max() < 1e-9
+    assert (found["low"] <= found["difference"] + 1e-12).all()
+    assert (found["high"] >= found["difference"] - 1e-12).all()
+
+
+def test_slices_by_frequency_visitor_and_script(night: Night) -> None:
+    night.test = night.test.with_columns(
+        query=pl.when(pl.col("query") == "q2").then(pl.lit("猫")).otherwise("query"),
+        visitor_id=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("nobody else")).otherwise("visitor_id"),
+    )
+    renamed = pl.when(pl.col("query") == "q2").then(pl.lit("猫")).otherwise("query").alias("query")
+    night.query_vectors = pl.concat([night.query_vectors, night.query_vectors.filter(pl.col("query") == "q2")])
+    night.query_vectors = night.query_vectors.with_columns(renamed).unique(["arm", "query", "country"])
+    manifest, tables = run(night)
+    counts = {
+        (kind, segment): count
+        for kind, segment, count in tables["metrics"].select("segment_kind", "segment", "query_count").unique().rows()
+    }
+    cuts = manifest.facts["frequency_cuts"]
+    past = dict(night.train["query"].value_counts().rows())
+    asked = [past.get(query, 0) for query in night.test["query"]]
+    heads = sum(count >= cuts["head_min_count"] for count in asked)
+    assert counts["query_frequency", "head"] == heads > 0
+    assert counts["query_frequency", "tail"] == sum(count < cuts["torso_min_count"] for count in asked)
+    assert counts["script", "han"] == (night.test["query"] == "猫").sum() > 0
+    log = pl.concat([night.train, night.validation, night.test])
+    days = dict(log.group_by("visitor_id").agg(pl.col("converted_at").dt.date().n_unique()).rows())
+    assert days["nobody else"] == 1
+    assert counts["visitor", "one-off"] == sum(days[visitor] == 1 for visitor in night.test["visitor_id"]) > 0
+
+
+def plain_judgements(night: Night) -> dict[tuple[str, str], tuple[datetime, dict[str, int]]]:
+    """For each (query, country) when it was asked last, and how many visitors took each photo."""
+    found: dict[tuple[str, str], tuple[datetime, dict[str, set[str]]]] = {}
+    columns = ("query", "country", "photo_id", "visitor_id", "converted_at")
+    for query, country, photo, visitor, at in night.test.select(columns).rows():
+        last, visitors = found.get((query, country), (at, {}))
+        visitors.setdefault(photo, set()).add(visitor)
+        found[query, country] = (max(last, at), visitors)
+    return {key: (last, {p: len(v) for p, v in photos.items()}) for key, (last, photos) in found.items()}
+
+
+def test_by_query_all_photos_taken_are_relevant_graded_by_visitors(night: Night) -> None:
+    other = night.test.with_columns(
+        photo_id=pl.concat_str(
+            pl.lit("photo-"), ((pl.col("photo_id").str.tail(2).cast(pl.Int32) * 7) % 36).cast(pl.String).str.zfill(2)
+        )
+    )
+    night.test = pl.concat([night.test, other[::3]]).unique(
+        ["visitor_id", "query", "country", "photo_id"], maintain_order=True
+    )
+    manifest, tables = run(night)
+    expected = plain_judgements(night)
+    judged = tables["judgements"]
+    assert {(q, c, p): n for q, c, p, n in judged.select("query", "country", "photo_id", "visitor_count").rows()} == {
+        (*key, photo): count for key, (_, photos) in expected.items() for photo, count in photos.items()
+    }
+    assert judged["visitor_count"].max() > 1
+    assert judged.group_by("query", "country").len()["len"].max() > 1
+    ranks = tables["judgement_ranks"].join(judged, on="judgement_id")
+    assert ranks.height == 6 * judged.height
+    place = {
+        (q, c, p): rank
+        for q, c, p, rank in ranks.filter(FINETUNED).select("query", "country", "photo_id", "rank").rows()
+    }
+    vectors = {p: np.array(v) for p, v in night.photo_vectors.filter(FINETUNED).select("photo_id", "vector").rows()}
+    texts = {q: np.array(v) for q, v in night.query_vectors.filter(FINETUNED).select("query", "vector").rows()}
+    submitted = dict(night.photos.select("photo_id", "submitted_at").rows())
+    dcg, recall = [], []
+    for (query, country), (last, photos) in expected.items():
+        candidates = [p for p in submitted if submitted[p] <= last]
+        ordered = sorted(candidates, key=lambda p: -np.float32(texts[query] @ vectors[p]))
+        assert {p: ordered.index(p) + 1 for p in photos} == {p: place[query, country, p] for p in photos}
+        gains = [photos.get(p, 0) for p in ordered[:10]]
+        ideal = sorted(photos.values(), reverse=True)[:10]
+        discounted = [sum(g / np.log2(i + 2) for i, g in enumerate(row)) for row in (gains, ideal)]
+        dcg.append(discounted[0] / discounted[1])
+        recall.append(sum(gain > 0 for gain in gains) / len(photos))
+    whole = tables["query_metrics"].filter(FINETUNED & (pl.col("k") == 10))
+    values = dict(whole.select("metric", "value").rows())
+    assert values["ndcg"] == pytest.approx(np.mean(dcg))
+    assert values["recall"] == pytest.approx(np.mean(recall))
+    assert set(whole["query_count"]) == {len(expected)}
+    assert set(whole["cluster_count"]) == {len({query for query, _ in expected})}  # words, whatever the country
+    facts = manifest.facts["by_query"]
+    assert facts["ndcg_at_10"]["finetuned"] == pytest.approx(values["ndcg"])
+    assert (facts["query_count"], facts["judgement_count"]) == (len(expected), judged.height)
+
+
+def test_where_every_query_is_asked_once_both_evaluations_agree(night: Night) -> None:
+    night.test = night.test.unique(["query", "country"], keep="first", maintain_order=True)
+    _, tables = run(night)
+    keys = ["arm", "metric", "k"]
+    both = tables["metrics"].filter(pl.col("segment_kind") == "all").join(tables["query_metrics"], on=keys)
+    assert both.height == 6 * 28
+    assert (both["value"] - both["value_right"]).abs().max() < 1e-12
+
+
+def test_a_photo_submitted_between_two_searches_is_a_candidate_of_its_query(night: Night) -> None:
+    late = TEST_START + timedelta(days=1)  # when the last four photos were submitted
+    asked = {"photo-01": late - timedelta(hours=1), "photo-39": late + timedelta(hours=1)}
+    rows = [night.test.head(1).with_columns(photo_id=pl.lit(p), converted_at=at) for p, at in asked.items()]
+    night.test = pl.concat(rows).with_columns(query=pl.lit("q1"), country=pl.lit("US"))
+    _, tables = run(night)
+    photos = tables["judgements"]["photo_id"].to_list()
+    assert sorted(photos) == list(asked)
+    assert tables["query_metrics"]["query_count"].unique().to_list() == [1]
+    text = np.array(night.query_vectors.filter(FINETUNED & (pl.col("query") == "q1"))["vector"][0])
+    score_P = np.array(night.photo_vectors.filter(FINETUNED)["vector"].to_list()) @ text
+    ranks = tables["judgement_ranks"].filter(FINETUNED).sort("judgement_id")["rank"].to_list()
+    assert ranks == [1 + int((score_P > score_P[int(photo[-2:])]).sum()) for photo in photos]  # among all 40
 
 
 def test_the_baselines_see_the_validation_window_too(night: Night) -> None:

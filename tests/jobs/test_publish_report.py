@@ -30,9 +30,10 @@ from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, PublishReportParams
 from jobs.report import charts, formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.night import Night
-from jobs.report.ranking import METRICS, Metrics, segment_name
+from jobs.report.ranking import METRICS, QUERY_METRICS, Metrics, differences, segment_name
 from jobs.report.render import build_report, render
 from tests.jobs.report_fixtures import (
+    BY_QUERY,
     CUTOFF_FACTORS,
     Story,
     commit_evaluation,
@@ -248,38 +249,92 @@ def test_the_chart_of_arms_has_the_primary_metric_and_every_arm_an_explanation(m
 
 def test_differences_are_those_of_the_comparisons(make_context: Make) -> None:
     rows = page_of(make_context(), Story(outcome="undecided")).tables["arms: Differences between arms"]
-    shown = {row[0]: row[1:5] for row in rows[1:]}
+    assert rows[0][5:] == ["p, adjusted", "Detectable", "MRR@10", "nDCG@10"]
+    shown = {row[0]: row[1:7] for row in rows[1:]}
     assert len(shown) == 6
-    assert shown["Champion"] == ["not clear", "+0.2 −0.6 to +1.0", "+0.3%", "71.3%"]
-    assert shown["Zero-shot base"] == ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%"]
+    assert shown["Champion"] == ["not clear", "+0.2 −0.6 to +1.0", "+0.3%", "71.3%", "1.000 alone 0.574", "1.3"]
+    zero_shot = ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%", "0.012 alone 0.002", "1.3"]
+    assert shown["Zero-shot base"] == zero_shot
     assert shown["Most converted for the query"][0] == "clearly worse"
 
 
-def test_slices_show_challenger_champion_strongest_counting_and_zero_shot(make_context: Make) -> None:
+def test_a_difference_that_does_not_outlive_the_number_of_comparisons_is_not_called_clear() -> None:
+    tables = evaluation_tables(Story(outcome="better"))
+    is_champion = pl.col("baseline") == CHAMPION_ARM
+    weaker = pl.when(is_champion).then(0.06).otherwise("p_value_holm").alias("p_value_holm")
+    found = differences(Metrics(tables["metrics"]), tables["comparisons"].with_columns(weaker))
+    row = next(row for row in found.rows if row.baseline.key == CHAMPION_ARM)
+    assert (row.outcome, row.outcome_text) == ("undecided", "better, unadjusted")
+
+
+def test_the_evaluation_by_query_stands_beside_the_one_by_search(make_context: Make) -> None:
     story = Story(outcome="better")
-    tables = page_of(make_context(), story).tables
+    page = page_of(make_context(), story)
+    rows = page.tables["arms: Every arm by query"]
+    assert rows[0] == ["Arm", *(f"{name}@10" for name, _ in QUERY_METRICS.values())]
+    shown = {row[0].removesuffix(" challenger"): row[1:] for row in rows[1:]}
+    for key, rate in story.rates.items():
+        for metric, cell in zip(QUERY_METRICS, shown[ARMS[key].name], strict=True):
+            value = value_of(rate, metric, 10) * BY_QUERY
+            assert cell.split()[0] == (formats.percent(value) if metric == "hit_rate" else formats.score(value))
+    for name, _ in QUERY_METRICS.values():
+        assert len(page.tables[f"arms: {name} by query of every arm"]) == 1 + len(story.rates)
+    text = page.text("arms")
+    assert "6,274 queries of 4,706 different words" in text
+    assert "(8,765 in all)" in text
+    compared = page.tables["arms: Differences by query"]
+    assert compared[0][2] == "nDCG@10"
+    assert {row[0]: row[2].split()[0] for row in compared[1:]}["Zero-shot base"] == formats.signed_score(
+        (value_of(story.rates[FULL], "ndcg", 10) - value_of(story.rates[ZERO_SHOT], "ndcg", 10)) * BY_QUERY
+    )
+
+
+def test_slices_show_the_challenger_against_its_rival_and_two_more(make_context: Make) -> None:
+    story = Story(outcome="better")
+    page = page_of(make_context(), story)
     shown_arms = [FULL, CHAMPION_ARM, "most_converted_for_query", ZERO_SHOT]
+    names = [ARMS[key].name for key in shown_arms]
     for title, segments in {
         "By country": [*story.countries, "unknown"],
         "New and old photos": ["old", "new"],
         "Seen and unseen queries": ["seen", "unseen"],
+        "Head, torso and tail queries": ["head", "torso", "tail"],
+        "One-off and returning visitors": ["returning", "one-off"],
+        "By script of the query": ["latin", "japanese", "han"],
     }.items():
-        rows = tables[f"slices: Hit rate@10, {title}"]
-        assert rows[0] == ["Slice", "Searches", *(ARMS[key].name for key in shown_arms)]
+        rows = page.tables[f"slices: Hit rate@10, {title}"]
+        assert rows[0] == ["Slice", "Searches", *names[:2], "Difference, points", *names[2:]]
         assert [row[0] for row in rows[1:]] == [segment_name(segment) for segment in segments]
         for segment, row in zip(segments, rows[1:], strict=True):
-            rates = [formats.percent(slice_rate(story.rates[key], key, segment)) for key in shown_arms]
-            assert [cell.split()[0] for cell in row[2:]] == rates
-    assert tables["slices: Hit rate@10, By country"][-1][1] == "4"
-    assert all(cell.endswith(" –") for cell in tables["slices: Hit rate@10, By country"][-1][2:])  # no interval
+            rates = [slice_rate(story.rates[key], key, segment) for key in shown_arms]
+            difference = formats.points(rates[0] - rates[1])
+            expected = [*map(formats.percent, rates[:2]), difference, *map(formats.percent, rates[2:])]
+            assert [cell.split()[0] for cell in row[2:]] == expected
+    few = page.tables["slices: Hit rate@10, By country"][-1]
+    assert few[1] == "4 2 visitors"
+    assert all("–" in cell or " to " in cell for cell in few[2:])  # an interval all the same
+    assert "Head: queries asked at least 16 times in the training window" in page.text("slices")
+    assert "Torso: 2 to 15 times" in page.text("slices")
 
 
-def test_of_many_countries_those_with_most_searches_are_shown(make_context: Make) -> None:
+def test_without_a_champion_the_rival_is_the_strongest_other_arm(make_context: Make) -> None:
+    rows = page_of(make_context(), Story()).tables["slices: Hit rate@10, By country"]
+    assert rows[0][2:] == [
+        "Fine-tuned + country + keywords",
+        "Most converted for the query",
+        "Difference, points",
+        "Zero-shot base",
+    ]
+
+
+def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_folded(make_context: Make) -> None:
     story = Story(countries=tuple(f"C{i:03}" for i in range(40)))
     page = page_of(make_context(), story)
     rows = page.tables["slices: Hit rate@10, By country"]
     assert [row[0] for row in rows[1:]] == list(story.countries[:20])
-    assert "21 more with fewer searches are not shown." in page.text("slices")  # the unknown country among them
+    assert "21 more with fewer searches" in page.text("slices")
+    more = page.tables["slices: Hit rate@10, By country, continued"]
+    assert [row[0] for row in more[1:]] == [*story.countries[20:], "Unknown"]
 
 
 def test_training_shows_the_curves_and_marks_the_best_validation(make_context: Make) -> None:
@@ -435,6 +490,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
         *("verdict", "arms", "validation", "loss", "base-loss", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
+        *("slice-query-frequency", "slice-visitor", "slice-script"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)
@@ -487,7 +543,8 @@ def test_the_report_is_committed_logged_and_published(make_context: Make, logged
     assert manifest.facts["outcome"] == "better"
     metrics = dict(logged)["evaluation"]
     assert metrics[f"{FULL}/hit_rate_at_10"] == pytest.approx(0.7042)
-    assert len(metrics) == 6 * 16
+    assert metrics[f"{FULL}/by_query_ndcg_at_10"] == pytest.approx(0.7042 * 0.7 * BY_QUERY)
+    assert len(metrics) == 2 * 6 * 28
     assert dict(logged)["0f1e2d3c4b5a69788796a5b4c3d2e1f0"] == html.decode()
 
 

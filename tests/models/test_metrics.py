@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 
 import ir_measures as ir
 import numpy as np
@@ -13,14 +14,15 @@ from hypothesis import strategies as st
 from models.evaluation import metrics as m
 
 CUTOFFS = (1, 3, 5, 10, 25)
+MEASURES = {"hit_rate": ir.Success, "map": ir.AP, "mrr": ir.RR, "ndcg": ir.nDCG, "precision": ir.P, "recall": ir.R}
 
 
-def oracle(measure: object, relevance_QK: np.ndarray, judged: list[list[int]]) -> np.ndarray:
+def oracle(measure: object, relevance_QK: np.ndarray, judged: list[list[int]], depth: int | None = None) -> np.ndarray:
     """Value per query by ir-measures. Photo i of a query is at position i; scores are integers, so none tie.
 
-    Photos judged but not in the list follow after it in `judged`.
+    Photos judged but not in the list follow after it in `judged`. `depth` cuts the list, for a measure without cutoff.
     """
-    depth = relevance_QK.shape[1]
+    depth = depth or relevance_QK.shape[1]
     qrels = {f"{q:06}": {f"d{i}": int(gain) for i, gain in enumerate(row)} for q, row in enumerate(judged)}
     run = {f"{q:06}": {f"d{i}": depth - i for i in range(depth)} for q in range(len(relevance_QK))}
     found = {value.query_id: value.value for value in ir.iter_calc([measure], qrels, run)}
@@ -49,12 +51,65 @@ def test_several_relevant_photos_equal_the_oracle(k: int) -> None:
     np.testing.assert_allclose(m.reciprocal_rank(relevance_QK, k), oracle(ir.RR @ k, relevance_QK, judged))
     ideal_QK = m.judged_of_counts(count_Q, k)
     np.testing.assert_allclose(m.ndcg(relevance_QK, ideal_QK, k), oracle(ir.nDCG @ k, relevance_QK, judged))
+    np.testing.assert_allclose(m.precision(relevance_QK, k), oracle(ir.P @ k, relevance_QK, judged))
+    np.testing.assert_allclose(m.recall(relevance_QK, count_Q, k), oracle(ir.R @ k, relevance_QK, judged))
+    np.testing.assert_allclose(m.f1(relevance_QK, count_Q, k), oracle(ir.SetF, relevance_QK, judged, depth=k))
 
 
 @pytest.mark.parametrize("k", CUTOFFS)
 def test_graded_ndcg_equals_the_oracle(k: int) -> None:
     gain_QK, judged, _ = several_relevant(top_gain=5, seed=100 + k)
     np.testing.assert_allclose(m.ndcg(gain_QK, padded(judged), k), oracle(ir.nDCG @ k, gain_QK, judged))
+    exponential = [[2**gain - 1 for gain in row] for row in judged]
+    np.testing.assert_allclose(
+        m.ndcg(m.exponential_gain(gain_QK), m.exponential_gain(padded(judged)), k),
+        oracle(ir.nDCG @ k, gain_QK, exponential),
+    )
+
+
+def test_all_metrics_of_graded_lists_equal_the_oracle_and_one_another() -> None:
+    gain_QK, judged, count_Q = several_relevant(top_gain=5, seed=7)
+    value_QM = m.list_metrics(gain_QK, padded(judged), count_Q, CUTOFFS)
+    for column, (metric, k) in enumerate(m.columns(CUTOFFS)):
+        measure, depth = (ir.SetF, k) if metric == "f1" else (MEASURES[metric] @ k, None)
+        np.testing.assert_allclose(
+            value_QM[:, column], oracle(measure, gain_QK, judged, depth), err_msg=f"{metric}@{k}"
+        )
+
+
+judgement_lists = st.lists(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 6)), min_size=1, max_size=8, unique_by=lambda pair: pair[0]),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(judgement_lists, st.randoms(use_true_random=False))
+def test_metrics_from_the_ranks_of_judged_photos_equal_those_of_the_lists(
+    judgements: list[list[tuple[int, int]]], random: object
+) -> None:
+    rows = [(query, rank, gain) for query, pairs in enumerate(judgements) for rank, gain in pairs]
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    query_N, rank_N, gain_N = np.array(rows).T
+    gain_QK = m.gains_at_ranks(query_N, rank_N, gain_N, len(judgements), 25)
+    plain_QK = [[dict(pairs).get(place, 0) for place in range(1, 26)] for pairs in judgements]
+    assert gain_QK.tolist() == plain_QK
+    ideal_QK = m.gains_at_ranks(query_N, m.best_ranks(query_N, gain_N), gain_N, len(judgements), 25)
+    judged = [sorted((gain for _, gain in pairs), reverse=True) for pairs in judgements]
+    assert [[gain for gain in row if gain] for row in ideal_QK.tolist()] == judged
+    count_Q = np.bincount(query_N)
+    value_QM = m.list_metrics(gain_QK, ideal_QK, count_Q)
+    deep = np.array([[dict(pairs).get(place, 0) for place in range(1, 41)] for pairs in judgements])
+    np.testing.assert_allclose(value_QM, m.list_metrics(deep, padded(judged), count_Q), atol=1e-12)
+    assert value_QM.min() >= 0
+    assert value_QM.max() <= 1 + 1e-12
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30))
+def test_one_judged_photo_a_query_is_the_same_by_either_form(ranks: list[int]) -> None:
+    one_Q = np.ones(len(ranks), dtype=int)
+    gain_QK = m.gains_at_ranks(np.arange(len(ranks)), ranks, one_Q, len(ranks), 25)
+    np.testing.assert_allclose(m.list_metrics(gain_QK, one_Q[:, None], one_Q), m.rank_metrics(ranks))
 
 
 def test_one_relevant_photo_equals_the_oracle_and_the_list_form() -> None:
@@ -63,15 +118,19 @@ def test_one_relevant_photo_equals_the_oracle_and_the_list_form() -> None:
     judged = [[*row.tolist(), int(rank > 30)] for row, rank in zip(relevance_QK, rank_Q, strict=True)]
     one_Q = np.ones(200, dtype=int)
     value_QM = m.rank_metrics(rank_Q, CUTOFFS)
-    measures = {"hit_rate": ir.Success, "map": ir.AP, "mrr": ir.RR, "ndcg": ir.nDCG}
     listed = {
+        "precision": lambda k: m.precision(relevance_QK, k),
+        "recall": lambda k: m.recall(relevance_QK, one_Q, k),
+        "f1": lambda k: m.f1(relevance_QK, one_Q, k),
         "hit_rate": lambda k: m.hit_rate(relevance_QK, k),
         "map": lambda k: m.average_precision(relevance_QK, one_Q, k),
         "mrr": lambda k: m.reciprocal_rank(relevance_QK, k),
         "ndcg": lambda k: m.ndcg(relevance_QK, m.judged_of_counts(one_Q, k), k),
     }
     for column, (metric, k) in enumerate(m.columns(CUTOFFS)):
-        np.testing.assert_allclose(value_QM[:, column], oracle(measures[metric] @ k, relevance_QK, judged), err_msg=k)
+        if metric != "f1":
+            expected = oracle(MEASURES[metric] @ k, relevance_QK, judged)
+            np.testing.assert_allclose(value_QM[:, column], expected, err_msg=f"{metric}@{k}")
         np.testing.assert_allclose(value_QM[:, column], listed[metric](k), err_msg=f"{metric}@{k}")
 
 
@@ -82,23 +141,54 @@ def test_the_worked_example_of_graded_ndcg() -> None:
     assert m.ndcg(gains, gains, 5)[0] == pytest.approx(0.687, abs=5e-4)
 
 
+def test_the_worked_example_is_of_linear_gain_over_the_logarithm_of_the_place() -> None:
+    gains = np.array([0, 5, 1, 4, 2])
+    by_hand = sum(gain / math.log2(place + 1) for place, gain in enumerate(gains.tolist(), start=1))
+    assert by_hand == pytest.approx(6.151, abs=5e-4)
+    exponential = m.exponential_gain(gains[None])
+    assert m.dcg(exponential, 5)[0] == pytest.approx(27.68, abs=5e-3)
+    assert m.ndcg(exponential, exponential, 5)[0] == pytest.approx(0.653, abs=5e-4)  # not the example's
+
+
+def test_sums_and_means_can_be_taken_before_the_metrics() -> None:
+    ranks = np.random.default_rng(3).integers(1, 41, 50)
+    basis_QC = m.rank_basis(ranks)
+    assert basis_QC.shape == (50, 12)
+    np.testing.assert_allclose(m.from_rank_basis(basis_QC.mean(axis=0)), m.rank_metrics(ranks).mean(axis=0))
+
+
 def test_values_by_hand() -> None:
     relevance = [[1, 0, 1, 0, 0, 1]]
     assert m.average_precision(relevance, [4], 5)[0] == pytest.approx((1 + 2 / 3) / 4)
     assert m.average_precision([[0, 0]], [0], 2)[0] == 0
     assert m.ndcg([[0, 0]], [[0, 0]], 2)[0] == 0
+    assert m.precision([[1, 1]], 5)[0] == pytest.approx(2 / 5)  # a short list is not excused
+    assert m.recall([[0, 0]], [0], 2)[0] == m.f1([[0, 0]], [0], 2)[0] == 0
+    assert m.exponential_gain([[-2, 0, 3]]).tolist() == [[0, 0, 7]]
     assert m.ndcg([[-1, 2]], [[-1, 2]], 2)[0] == pytest.approx(1 / np.log2(3))  # a negative relevance gains nothing
 
 
 def test_impossible_input_is_refused() -> None:
     with pytest.raises(ValueError, match="ranks start at 1, found 0"):
         m.rank_metrics([3, 0])
-    with pytest.raises(ValueError, match="more relevant photos than it has"):
-        m.average_precision([[1, 1]], [1], 2)
+    for metric in (m.average_precision, m.recall, m.f1):
+        with pytest.raises(ValueError, match="more relevant photos than it has"):
+            metric([[1, 1]], [1], 2)
+    with pytest.raises(ValueError, match="a list of 2 positions cannot be measured at 5"):
+        m.list_metrics([[1, 1]], [[1, 1]], [2], cutoffs=[1, 5])
+    with pytest.raises(ValueError, match="ranks start at 1, found 0"):
+        m.gains_at_ranks([0], [0], [1], 1, 5)
+    with pytest.raises(ValueError, match="same rank"):
+        m.gains_at_ranks([0, 0], [2, 2], [1, 1], 1, 5)
+    with pytest.raises(ValueError, match="a relevance of 2000"):
+        m.exponential_gain([[2000]])
 
 
 def test_no_query_gives_no_row() -> None:
-    assert m.rank_metrics(np.array([], dtype=int)).shape == (0, 16)
+    assert m.rank_metrics(np.array([], dtype=int)).shape == (0, 28)
+    nothing = np.array([], dtype=int)
+    assert m.gains_at_ranks(nothing, nothing, nothing, 2, 3).tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert m.best_ranks(nothing, nothing).shape == (0,)
 
 
 ranked_lists = st.lists(st.lists(st.integers(0, 4), min_size=8, max_size=8), min_size=1, max_size=6)
@@ -115,7 +205,10 @@ def test_metrics_are_bounded_and_monotone_where_they_should_be(rows: list[list[i
                 m.hit_rate(gain_QK, k),
                 m.reciprocal_rank(gain_QK, k),
                 m.average_precision(gain_QK, count_Q, k),
+                m.recall(gain_QK, count_Q, k),
                 m.ndcg(gain_QK, judged_QI, k),
+                m.precision(gain_QK, k),
+                m.f1(gain_QK, count_Q, k),
             ]
         )
         for k in range(1, 9)
@@ -123,7 +216,13 @@ def test_metrics_are_bounded_and_monotone_where_they_should_be(rows: list[list[i
     values = np.stack(list(by_k.values()))
     assert values.min() >= 0
     assert values.max() <= 1 + 1e-12
-    assert (np.diff(values[:, :3], axis=0) >= -1e-12).all()  # all but nDCG, whose ideal grows with k too
+    assert (np.diff(values[:, :4], axis=0) >= -1e-12).all()  # all but nDCG, whose ideal grows with k too, and what
+    # divides by k; but one more place can only add hits
+    hits = values[:, 5] * np.arange(1, 9)[:, None]
+    assert (np.diff(hits, axis=0) >= -1e-12).all()
+    np.testing.assert_allclose(
+        values[:, 6] * (values[:, 5] + values[:, 3]), 2 * values[:, 5] * values[:, 3], atol=1e-12
+    )
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30))
@@ -131,7 +230,9 @@ def test_metrics_of_one_relevant_photo_are_bounded_and_monotone(ranks: list[int]
     value_QMC = m.rank_metrics(ranks).reshape(len(ranks), len(m.METRICS), len(m.CUTOFFS))
     assert value_QMC.min() >= 0
     assert value_QMC.max() <= 1
-    assert (np.diff(value_QMC, axis=2) >= 0).all()  # in k
+    by_metric = dict(zip(m.METRICS, value_QMC.transpose(1, 0, 2), strict=True))
+    for metric in ("hit_rate", "map", "mrr", "ndcg", "recall"):
+        assert (np.diff(by_metric[metric], axis=1) >= 0).all(), metric  # in k
     best_first = m.rank_metrics(np.sort(ranks))
     assert (np.diff(best_first, axis=0) <= 0).all()  # in the rank
 

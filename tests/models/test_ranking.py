@@ -53,6 +53,17 @@ def test_blocks_do_not_change_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None
         np.testing.assert_array_equal(r.rank_targets(table_scorer(score_UP), text_Q, target_Q, *times), whole)
 
 
+@given(st.integers(0, 10_000))
+def test_queries_alike_are_ranked_once(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    query_count = int(random.integers(0, 40))
+    text_Q, target_Q, count_Q = random.integers(0, 3, (3, query_count))
+    alike_Q, first_D = r._alike(text_Q, target_Q, count_Q)
+    keys = list(zip(text_Q.tolist(), target_Q.tolist(), count_Q.tolist(), strict=True))
+    assert [keys[first_D[d]] for d in alike_Q] == keys
+    assert [keys[q] for q in first_D] == sorted(set(keys))
+
+
 def test_a_constant_scorer_gets_chance_level() -> None:
     photo_ids = [f"photo-{i:04}" for i in range(400)]
     places = np.empty(400, dtype=int)

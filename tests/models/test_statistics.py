@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.evaluation import statistics as s
 
@@ -95,6 +98,86 @@ def test_the_order_of_the_queries_does_not_matter() -> None:
 def test_a_surely_better_arm_is_called_so() -> None:
     difference_BM = np.array([[0.1, -0.1, 0.0]] * 10)
     assert s.probability_better(difference_BM).tolist() == [1.0, 0.0, 0.5]
+
+
+def test_p_values_are_uniform_where_there_is_no_difference() -> None:
+    random = np.random.default_rng(15)
+    p_values = []
+    for _ in range(400):
+        difference_QM = random.normal(size=(60, 1))
+        mean_BM = s.bootstrap_means(*s.cluster_sums(difference_QM, np.arange(60)), 400, seed=16)
+        p_values.append(s.p_value(mean_BM)[0])
+    assert np.mean(np.array(p_values) < 0.05) == pytest.approx(0.05, abs=0.035)
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.06)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=100, max_size=300), st.integers(-5, 5))
+def test_a_p_value_is_two_sided_and_agrees_with_the_interval(values: list[int], shift: int) -> None:
+    difference_BM = np.array(values, dtype=float)[:, None] + shift
+    p = s.p_value(difference_BM)
+    np.testing.assert_array_equal(p, s.p_value(-difference_BM))
+    assert 0 < p[0] <= 1
+    low_M, high_M = s.interval(difference_BM)
+    if p[0] < 0.04:
+        assert low_M[0] > 0 or high_M[0] < 0
+    if p[0] > 0.07:
+        assert low_M[0] <= 0 <= high_M[0]
+
+
+def closed_testing(p_values: list[float]) -> list[float]:
+    """Adjusted p by definition: the largest Bonferroni p of all intersections of hypotheses that a comparison is in."""
+    every = range(len(p_values))
+    subsets = [set(c) for size in range(1, len(p_values) + 1) for c in itertools.combinations(every, size)]
+    bonferroni = [(subset, min(1.0, len(subset) * min(p_values[i] for i in subset))) for subset in subsets]
+    return [max(p for subset, p in bonferroni if i in subset) for i in every]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_holm_equals_closed_testing(p_values: list[float]) -> None:
+    adjusted = s.holm(p_values)
+    np.testing.assert_allclose(adjusted, closed_testing(p_values))
+    assert (adjusted >= np.array(p_values)).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7), st.sampled_from([0.01, 0.05, 0.2]))
+def test_holm_rejects_what_stepping_down_rejects(p_values: list[float], alpha: float) -> None:
+    rejected = [False] * len(p_values)
+    for step, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[i] * (len(p_values) - step) > alpha:
+            break
+        rejected[i] = True
+    assert (s.holm(p_values) <= alpha).tolist() == rejected
+
+
+def test_what_is_no_probability_is_refused() -> None:
+    for wrong in (1.5, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="lie in"):
+            s.holm([0.5, wrong])
+
+
+def test_an_effect_of_the_detectable_size_is_detected_four_times_in_five() -> None:
+    random = np.random.default_rng(17)
+    effect = float(s.minimum_detectable_effect(random.normal(0, 0.1, (100_000, 1)))[0])
+    assert effect == pytest.approx(0.28016, rel=0.01)
+    found = np.abs(random.normal(effect, 0.1, 20_000)) > 1.959964 * 0.1
+    assert found.mean() == pytest.approx(0.8, abs=0.015)
+    strong = s.minimum_detectable_effect(random.normal(0, 0.1, (100_000, 1)), power=0.99)
+    assert strong[0] == pytest.approx((1.96 + 2.326) * 0.1, rel=0.01)
+
+
+def test_an_interval_of_few_visitors_holds_the_truth() -> None:
+    random = np.random.default_rng(18)
+    for count in (1, 3, 8):
+        half = s.hoeffding_half_width(count)
+        for rate in (0.02, 0.5):
+            misses = np.abs((random.random((4000, count)) < rate).mean(axis=1) - rate) > half
+            assert misses.mean() <= 0.05
+    assert s.hoeffding_half_width(8, span=2.0) == 2 * s.hoeffding_half_width(8)
+
+
+def test_one_busy_visitor_makes_few_of_many() -> None:
+    assert s.effective_count([1] * 50) == pytest.approx(50)
+    assert s.effective_count([1] * 49 + [500]) < 1.3
 
 
 def test_nobody_to_resample_is_refused() -> None:

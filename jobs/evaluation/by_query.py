@@ -1,0 +1,99 @@
+"""The evaluation by query: a query is a distinct (query, country), relevant are all photos converted for it.
+
+Shape letters: U distinct queries, N judgements (a query and a photo converted for it), Q conversions.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobs.evaluation.inputs import Task
+from models.evaluation.metrics import CUTOFFS, Floats, best_ranks, gains_at_ranks, list_metrics
+from models.evaluation.ranking import Ints, Scorer, rank_targets
+from models.evaluation.scorecard import Scorecard
+
+METRIC, CUTOFF = "ndcg", 10
+"""What the evaluation by query is summed up by: the only metric here that looks at the grades."""
+INTERVALS = "95 %, percentiles of a paired bootstrap that resamples queries, the same words in all countries together"
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Which photos are relevant for which query of the test window, and how much."""
+
+    frame: pl.DataFrame  # N rows, `judgement_id` numbering them: query, country, photo_id, visitor_count
+    text_ids: Ints  # (N,) the query, a number of `Task.texts`
+    targets: Ints  # (N,) the place of the photo
+    grades: Ints  # (N,) how many visitors took the photo for this query
+    asked_at: Ints  # (N,) when the query was asked for the last time: from then on all its photos are candidates
+    words: Ints  # (U,) number of the query's words, the same in every country
+
+    @classmethod
+    def of(cls, task: Task) -> Judgements:
+        """Return the judgements that the test conversions amount to; every query has at least one."""
+        last = pl.col("converted_at").max().over("text").alias("last_at")
+        frame = (
+            task.queries.with_columns(last)
+            .group_by("text", "place", "query", "country", "photo_id", "last_at")
+            .agg(pl.col("visitor_id").n_unique().cast(pl.Int64).alias("visitor_count"))
+            .sort("text", "place")
+            .with_row_index("judgement_id")
+            .with_columns(pl.col("judgement_id").cast(pl.Int64))
+        )
+        numbers = {name: frame[name].cast(pl.Int64).to_numpy() for name in ("text", "place", "visitor_count")}
+        return cls(
+            frame=frame.select("judgement_id", "query", "country", "photo_id", "visitor_count"),
+            text_ids=numbers["text"],
+            targets=numbers["place"],
+            grades=numbers["visitor_count"],
+            asked_at=frame["last_at"].cast(pl.Int64).to_numpy(),
+            words=task.texts["query"].rank("dense").cast(pl.Int64).to_numpy(),
+        )
+
+    def values(self, rank_N: NDArray[np.int32]) -> Floats:
+        """Return every metric of every query, shape (U, M), from the ranks of the photos judged."""
+        query_count, depth = len(self.words), max(CUTOFFS)
+        gain_UK, ideal_UK = (
+            gains_at_ranks(self.text_ids, rank, self.grades, query_count, depth)
+            for rank in (rank_N, best_ranks(self.text_ids, self.grades))
+        )
+        return list_metrics(gain_UK, ideal_UK, np.bincount(self.text_ids, minlength=query_count))
+
+    def facts(self, card: Scorecard) -> dict[str, Any]:
+        """Return what the evaluation by query amounts to: counts, ndcg_at_10 per arm, and what its intervals are."""
+        return {
+            "query_count": card.query_count,
+            "words_count": card.cluster_count,
+            "judgement_count": len(self.frame),
+            f"{METRIC}_at_{CUTOFF}": {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms},
+            "intervals": INTERVALS,
+        }
+
+
+def rank_both_ways(scorer: Scorer, task: Task, judgements: Judgements) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the ranks of the photos converted, shape (Q,), and of the photos judged, shape (N,).
+
+    They are ranked in one go, so that a text is scored once for both.
+    """
+    rank = rank_targets(
+        scorer,
+        np.concatenate([task.text_ids, judgements.text_ids]),
+        np.concatenate([task.targets, judgements.targets]),
+        np.concatenate([task.asked_at, judgements.asked_at]),
+        task.available_at,
+    )
+    return rank[: len(task.targets)], rank[len(task.targets) :]
+
+
+def query_scorecard(
+    ranks: dict[str, NDArray[np.int32]], judgements: Judgements, resample_count: int, seed: int
+) -> Scorecard:
+    """Return the metrics of arms given by their ranks of the photos judged, each of shape (N,)."""
+    values = {arm: judgements.values(rank_N) for arm, rank_N in ranks.items()}
+    return Scorecard.of_values(values, judgements.words, resample_count, [seed, zlib.crc32(b"by query")])
