@@ -260,7 +260,8 @@ def _gather_lists(tensors: Sequence[torch.Tensor], group: Group) -> list[list[to
 
 def _gather_rows(own: torch.Tensor, ids: list[torch.Tensor], group: Group) -> torch.Tensor:
     """Return the rows of all ranks, of which there are as many as ids, one rank after the other."""
-    rows: torch.Tensor = _GatherRows.apply(own, [len(of_rank) for of_rank in ids], group)
+    exact = own.to(compute_dtype(own))  # gradients of all ranks are summed up in it
+    rows: torch.Tensor = _GatherRows.apply(exact, [len(of_rank) for of_rank in ids], group)
     return rows
 
 

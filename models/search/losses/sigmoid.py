@@ -9,12 +9,10 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from models.search.losses.blocks import Gradients, compute_dtype, with_found_gradients
 from models.search.losses.pairs import Pairs
-
-_LINEAR_FROM = 40.0  # softplus(x) is x to double precision from here
 
 
 def loss(
@@ -89,8 +87,8 @@ def total_and_gradients(
         logits_K = logits_RV[rows.row_K, rows.text_K]
         logits_RV[rows.row_K, rows.text_K] = -torch.inf  # neither value nor slope
         logits_RV[rows.row_M, rows.text_M] = -torch.inf
-        value += (photo_weight_R1.T @ (softplus(logits_RV, threshold=_LINEAR_FROM) @ text_weight_V1)).squeeze()
-        value -= positive_K @ logsigmoid(logits_K) + negative_K @ logsigmoid(-logits_K)
+        value += (photo_weight_R1.T @ (_cost(logits_RV) @ text_weight_V1)).squeeze()
+        value += positive_K @ _cost(-logits_K) + negative_K @ _cost(logits_K)
         if not with_gradients:
             continue
         slope_RV = logits_RV.sigmoid_()
@@ -167,7 +165,12 @@ def calibrate(
 
 
 def _total_of_logits(logits_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor) -> torch.Tensor:
-    return -(positive_UV * logsigmoid(logits_UV) + negative_UV * logsigmoid(-logits_UV)).sum()
+    return (positive_UV * _cost(-logits_UV) + negative_UV * _cost(logits_UV)).sum()
+
+
+def _cost(logits: torch.Tensor) -> torch.Tensor:
+    """Return -log(1 - logistic), to double precision and, unlike logsigmoid on a CPU, without a buffer kept."""
+    return softplus(logits, threshold=40)
 
 
 def _negatives(positive_UV: torch.Tensor) -> torch.Tensor:
