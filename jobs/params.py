@@ -89,13 +89,16 @@ class TrainSearchParams(Params):
     retrain: Literal["always", "never"] = Field(
         "always", description="'never' takes over the models of the latest earlier night"
     )
-    epochs: int = Field(2, ge=1)
+    epochs: int = Field(5, ge=1, description="passes over the different pairs of a photo and a query")
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(5e-4, gt=0)
     loss: Literal["sigmoid", "softmax"] = Field("sigmoid", description="pairwise sigmoid (SigLIP) or InfoNCE (CLIP)")
     masks: bool = Field(True, description="known positives of the log are never negatives")
     popularity_exponent: float = Field(
         0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
+    )
+    popularity_correction: float = Field(
+        1.0, ge=0, le=1, description="0: a photo is a negative as often as it was taken; 1: all are equally often"
     )
     hard_share: float = Field(0.0, ge=0, le=4, description="hard negatives per pair at the end, rising from 0")
     hard_candidates: int = Field(50, ge=1, description="nearest photos of a query that hard negatives are drawn from")
@@ -217,7 +220,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps
         "train_base": {"vision_layers": 3, "text_layers": 1, "epochs": 15, "batch_size": 64},
-        "train_search": {"epochs": 1, "batch_size": 64, "learning_rate": 1e-3},
+        "train_search": {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3},
     },
     "small": {},
     "vit-b-16-siglip": {

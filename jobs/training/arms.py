@@ -146,7 +146,7 @@ def _train_arm(
         )
         keywords = RaggedKeywords.encode(vocabulary, pairs.keywords)
     model = extend_model(base, uses_country=choices["uses_country"], vocabulary=vocabulary)
-    data = _training_data(model, pairs, pixels, keywords)
+    data = _training_data(model, pairs, pixels, keywords, params.popularity_correction)
     validation = _validation_set(model, pairs, pixels, keywords)
     hooks = Hooks(
         validate=lambda current: hit_rate(current, validation),
@@ -163,13 +163,26 @@ def _train_arm(
 
 
 def _training_data(
-    model: SearchModel, pairs: _Pairs, pixels: PhotoPixels, keywords: RaggedKeywords | None
+    model: SearchModel,
+    pairs: _Pairs,
+    pixels: PhotoPixels,
+    keywords: RaggedKeywords | None,
+    popularity_correction: float,
 ) -> TrainingData:
     """Return every pair of a photo and a text once, weighted by how often it was taken."""
     tokens, texts = index_texts(model, _texts(model, pairs.train))
     photos, texts, weights = merge_pairs(pairs.train["photo"].to_numpy(), texts)
     known = KnownPositives.of(photos, texts, len(pairs.photos))
-    return TrainingData(photos, texts, tokens, pixels, keywords, weights=weights, known=known)
+    return TrainingData(
+        photos,
+        texts,
+        tokens,
+        pixels,
+        keywords,
+        weights=weights,
+        known=known,
+        popularity_correction=popularity_correction,
+    )
 
 
 @torch.inference_mode()
