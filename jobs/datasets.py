@@ -229,6 +229,18 @@ REGISTRATION = Dataset("registration", "models")
 PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
 """Files: index/shard-NNNN.faiss, index/index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
 
+RERANKER = Dataset(
+    "reranker",
+    "models",
+    (  # empty where there were too few searches to learn from
+        Table("importances", _schema(feature=_STR, gain=_F64, split=_I64), may_be_empty=True),
+        Table("curves", _schema(searches=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+    ),
+)
+"""Files: reranker.txt (the text model of LightGBM). Facts: note (why nothing was learned; empty if it was), base_arm,
+arms, cutoff, trained_until, counts, held-out hit rates before and after, checks.
+"""
+
 EVALUATION = Dataset(
     "evaluation",
     "reports",
@@ -292,6 +304,7 @@ ALL = (
     QUERY_EMBEDDINGS,
     REGISTRATION,
     PHOTO_INDEX,
+    RERANKER,
     EVALUATION,
     REPORT,
 )

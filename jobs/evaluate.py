@@ -3,7 +3,8 @@
 A query of the test window is a conversion; its one relevant photo is the one converted. Candidates are the photos
 submitted by then. The models have learned from the training window only; the counting baselines see everything
 before the test window (training and validation), which favours them. Facts: verdict (see `_verdict`),
-hit_rate_at_10 per arm, champion_version and champion_note, counts, tie_rule, seconds per step.
+hit_rate_at_10 per arm, champion_version and champion_note, reranker_note (why that arm is left out), checks,
+counts, tie_rule, seconds per step.
 """
 
 from __future__ import annotations
@@ -21,13 +22,24 @@ from jobs.context import RunContext
 from jobs.evaluation.inputs import BASELINES, Plan, Task, baseline_scorer, model_scorer, read_task
 from jobs.evaluation.tables import Ranks, comparisons_table, contact_sheet_table, metrics_table, ranks_table
 from jobs.lake import Lake, Manifest, fingerprint
-from jobs.params import CHAMPION_ARM, ZERO_SHOT, EvaluateParams
+from jobs.params import CHAMPION_ARM, RERANKED, ZERO_SHOT, EvaluateParams
+from jobs.reranking.reranked import Reranked
 from models.evaluation.metrics import columns
 from models.evaluation.ranking import TIE_RULE, Scorer, rank_targets
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger(__name__)
 
+INPUTS = (
+    "validated",
+    "images",
+    "splits",
+    "search_models",
+    "champion",
+    "photo_embeddings",
+    "query_embeddings",
+    "reranker",
+)
 METRIC, CUTOFF = "hit_rate", 10
 """What the verdict is about."""
 INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
@@ -35,8 +47,7 @@ INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
 
 def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     """Rank, measure and compare; a missing or unfinished arm raises and commits nothing."""
-    names = ("splits", "search_models", "champion", "photo_embeddings", "query_embeddings")
-    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
+    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in INPUTS}
     plan = Plan.of(inputs)
     # What the plan takes from facts is not part of the inputs' digests.
     staged = ctx.begin(datasets.EVALUATION, params, inputs, {"plan": fingerprint(asdict(plan))})
@@ -48,10 +59,15 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     load = partial(_load, ctx.lake, inputs, plan, task, params.max_missing_share)
     ranks: Ranks = {}
     without_vector: dict[str, int] = {}
-    for arm in plan.arms:
+    for arm in (arm for arm in plan.arms if arm != RERANKED):
         with _timed(seconds, arm):
             scorer, without_vector[arm] = load(arm)
             ranks[arm] = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
+    checks: list[dict[str, Any]] = []
+    if not plan.reranker_note:
+        with _timed(seconds, RERANKED):
+            reranked = Reranked.read(ctx.lake, inputs, task, params.max_missing_share)
+            ranks[RERANKED], checks = reranked.ranks(), [reranked.check]
     with _timed(seconds, "intervals"):
         metrics, card = metrics_table(ranks, task, params.resample_count, ctx.seed)
         staged.write_table("metrics", metrics)
@@ -71,6 +87,8 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
             "hit_rate_at_10": {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms},
             "champion_version": plan.champion_version,
             "champion_note": plan.champion_note,
+            "reranker_note": plan.reranker_note,
+            "checks": checks,
             "tie_rule": TIE_RULE,
             "intervals": INTERVALS,
             "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
@@ -92,14 +110,14 @@ def _load(
     """Return an arm's scorer and the number of photos it has no vector of."""
     if arm in BASELINES:
         return baseline_scorer(lake, inputs["splits"], task, arm), 0
-    return model_scorer(lake, inputs, plan, task, arm, max_missing_share)
+    return model_scorer(lake, inputs, plan.uses_country[arm], task, arm, max_missing_share)
 
 
 def _rival(card: Scorecard, plan: Plan) -> str:
-    """Return the arm shown beside the challenger: the champion, or else the strongest of the others."""
+    """Return the arm shown beside the challenger: the champion, or else the strongest that ranks all by itself."""
     if CHAMPION_ARM in card.arms:
         return CHAMPION_ARM
-    others = [arm for arm in card.arms if arm != plan.challenger]
+    others = [arm for arm in card.arms if arm not in (plan.challenger, RERANKED)]
     return max(others, key=lambda arm: card.value(arm, METRIC, CUTOFF))
 
 
