@@ -146,9 +146,9 @@ class TrainRerankerParams(Params):
         0.2, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
     )
     held_out_share: float = Field(0.2, gt=0, lt=1, description="share of the visitors held out for early stopping")
-    rounds: int = Field(400, ge=1, description="trees, at most")
-    patience: int = Field(40, ge=1, description="rounds without a better result before training stops")
-    learning_rate: float = Field(0.05, gt=0)
+    rounds: int = Field(300, ge=1, description="trees, at most")
+    patience: int = Field(25, ge=1, description="rounds without a better result before training stops")
+    learning_rate: float = Field(0.1, gt=0)
     leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_rows_per_leaf: int = Field(50, ge=1)
     max_missing_share: float = Field(
@@ -203,6 +203,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_search": {"epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
         "embed_photos": {"part_size": 64, "batch_size": 32},
         "build_index": {"shard_size": 100},
+        "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
     },
     "sample": {

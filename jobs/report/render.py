@@ -28,6 +28,7 @@ from jobs.report.ranking import (
     metric_table,
     slices,
 )
+from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import Fact, RunFacts, index_facts, run_facts
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
@@ -51,6 +52,7 @@ class Report:
     differences: Differences
     slices: list[Slice]
     training: Training
+    reranker: RerankerReport
     quality: Quality
     index: tuple[Fact, ...]
     searches: list[Search]
@@ -77,6 +79,7 @@ def build_report(night: Night) -> Report:
         differences=differences(metrics, night.table(datasets.EVALUATION, "comparisons")),
         slices=slices(metrics, challenger.key),
         training=training(night),
+        reranker=reranker_report(night),
         quality=state,
         index=index_facts(night),
         searches=contact_sheet(night, challenger.key),

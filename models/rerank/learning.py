@@ -19,6 +19,8 @@ from models.evaluation.ranking import Ints
 from models.rerank.features import Matrix, mask_history
 
 CUTOFF = 10
+ROWS_WORTH_THREADS = 1_000_000
+"""With fewer rows, threads wait for one another longer than they work, above all on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ class Rows:
 class Options:
     """How the trees are grown."""
 
-    rounds: int = 400
-    patience: int = 40
-    learning_rate: float = 0.05
+    rounds: int = 300
+    patience: int = 25
+    learning_rate: float = 0.1
     leaves: int = 15
     min_rows_per_leaf: int = 50
     mask_share: float = 0.2
@@ -119,7 +121,7 @@ def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> 
         sets.append(lgb.Dataset(masked, label, group=rows.count, feature_name=list(names), reference=reference))
     recorded: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
-        _parameters(options),
+        _parameters(options, len(fit.matrix)),
         sets[0],
         num_boost_round=options.rounds,
         valid_sets=sets,
@@ -131,7 +133,12 @@ def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> 
     return Trained(booster.model_to_string(num_iteration=best), best, curves)
 
 
-def _parameters(options: Options) -> dict[str, Any]:
+def _threads(row_count: int) -> int:
+    """Return how many threads to use; 0 leaves it to the library."""
+    return 1 if row_count < ROWS_WORTH_THREADS else 0
+
+
+def _parameters(options: Options, row_count: int) -> dict[str, Any]:
     return {
         "objective": "lambdarank",
         "metric": "ndcg",
@@ -145,6 +152,7 @@ def _parameters(options: Options) -> dict[str, Any]:
         "seed": options.seed,
         "deterministic": True,
         "force_row_wise": True,
+        "num_threads": _threads(row_count),
         "verbosity": -1,
     }
 
@@ -164,7 +172,7 @@ class Reranker:
             raise ValueError(f"the model knows {len(self.names)} features, the rows have {matrix_NF.shape[1]}")
         if len(matrix_NF) == 0:
             return np.zeros(0)
-        return np.asarray(self._booster.predict(matrix_NF), dtype=np.float64)
+        return np.asarray(self._booster.predict(matrix_NF, num_threads=_threads(len(matrix_NF))), dtype=np.float64)
 
     def importances(self) -> dict[str, tuple[float, int]]:
         """Return for each feature the loss it saved (gain, all splits together) and in how many splits it is used."""
