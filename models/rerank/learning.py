@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.ranking import Ints
 from models.rerank.features import Matrix, mask_history
+from models.rerank.library import load_lightgbm
 
 CUTOFF = 10
 ROWS_WORTH_THREADS = 1_000_000
@@ -111,9 +112,8 @@ def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> 
     A share of the rows of both has its history masked (see `features.mask_history`), so that the model that is kept is
     one that can rank photos without history.
     """
-    import lightgbm as lgb  # slow to import, and a stage whose work is done needs none of it
-
-    sets: list[lgb.Dataset] = []
+    lgb = load_lightgbm()
+    sets: list[Any] = []
     for number, rows in enumerate((fit, held_out)):
         masked = mask_history(rows.matrix, names, options.mask_share, options.seed + number)
         label = rows.is_converted.astype(np.int8)
@@ -161,9 +161,7 @@ class Reranker:
     """A trained model: scores rows of features, and says what it looks at."""
 
     def __init__(self, text: str) -> None:
-        import lightgbm as lgb
-
-        self._booster = lgb.Booster(model_str=text)
+        self._booster = load_lightgbm().Booster(model_str=text)
         self.names: list[str] = self._booster.feature_name()
 
     def scores(self, matrix_NF: Matrix) -> NDArray[np.float64]:
