@@ -254,6 +254,19 @@ _COMPARISONS = _schema(
     p_value_holm=_F64,  # adjusted for all comparisons of the challenger by this metric and k
     detectable=_F64,  # minimum detectable effect at 80 % power
 )
+
+RERANKER = Dataset(
+    "reranker",
+    "models",
+    (  # empty where there were too few searches to learn from
+        Table("importances", _schema(feature=_STR, gain=_F64, split=_I64), may_be_empty=True),
+        Table("curves", _schema(searches=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+    ),
+)
+"""Files: reranker.txt (the text model of LightGBM). Facts: note (why nothing was learned; empty if it was), base_arm,
+arms, cutoff, trained_until, counts, held-out hit rates before and after, checks.
+"""
+
 EVALUATION = Dataset(
     "evaluation",
     "reports",
@@ -317,6 +330,7 @@ ALL = (
     QUERY_EMBEDDINGS,
     REGISTRATION,
     PHOTO_INDEX,
+    RERANKER,
     EVALUATION,
     REPORT,
 )

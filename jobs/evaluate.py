@@ -5,7 +5,8 @@ submitted by then. Beside it stands the evaluation by query (`jobs.evaluation.by
 (query, country), and all photos converted for it are relevant. The models have learned from the training window only;
 the counting baselines see everything before the test window (training and validation), which favours them. Facts:
 verdict (see `_verdict`), rival (the arm shown beside the challenger), hit_rate_at_10 per arm, by_query (see
-`Judgements.facts`), frequency_cuts, champion_version and champion_note, counts, tie_rule, seconds per step.
+`Judgements.facts`), frequency_cuts, champion_version and champion_note, reranker_note (why that arm is left out),
+checks, counts, tie_rule, seconds per step.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from jobs import datasets
 from jobs.context import RunContext
@@ -32,13 +35,24 @@ from jobs.evaluation.tables import (
     whole_metrics_table,
 )
 from jobs.lake import Lake, Manifest, fingerprint
-from jobs.params import CHAMPION_ARM, ZERO_SHOT, EvaluateParams
+from jobs.params import CHAMPION_ARM, RERANKED, ZERO_SHOT, EvaluateParams
+from jobs.reranking.reranked import Reranked
 from models.evaluation.metrics import columns
 from models.evaluation.ranking import TIE_RULE, Scorer
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger(__name__)
 
+INPUTS = (
+    "validated",
+    "images",
+    "splits",
+    "search_models",
+    "champion",
+    "photo_embeddings",
+    "query_embeddings",
+    "reranker",
+)
 METRIC, CUTOFF = "hit_rate", 10
 """What the verdict is about."""
 INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
@@ -46,8 +60,7 @@ INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
 
 def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     """Rank, measure and compare; a missing or unfinished arm raises and commits nothing."""
-    names = ("splits", "search_models", "champion", "photo_embeddings", "query_embeddings")
-    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
+    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in INPUTS}
     plan = Plan.of(inputs)
     # What the plan takes from facts is not part of the inputs' digests.
     staged = ctx.begin(datasets.EVALUATION, params, inputs, {"plan": fingerprint(asdict(plan))})
@@ -62,10 +75,17 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     ranks: Ranks = {}
     judgement_ranks: Ranks = {}
     without_vector: dict[str, int] = {}
-    for arm in plan.arms:
+    for arm in (arm for arm in plan.arms if arm != RERANKED):
         with _timed(seconds, arm):
             scorer, without_vector[arm] = load(arm)
             ranks[arm], judgement_ranks[arm] = rank_both_ways(scorer, task, judgements)
+    checks: list[dict[str, Any]] = []
+    if not plan.reranker_note:
+        with _timed(seconds, RERANKED):
+            reranked = Reranked.read(ctx.lake, inputs, task, params.max_missing_share)
+            both = reranked.further(judgements.text_ids, judgements.targets, judgements.asked_at).ranks()
+            ranks[RERANKED], judgement_ranks[RERANKED] = np.split(both, [len(task.targets)])
+            checks = [reranked.check]
     with _timed(seconds, "intervals"):
         tables = metrics_tables(ranks, task, segments, plan.challenger, params.resample_count, ctx.seed)
         metrics, segment_comparisons, card = tables
@@ -96,6 +116,8 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
             "frequency_cuts": asdict(segments.frequency_cuts),
             "champion_version": plan.champion_version,
             "champion_note": plan.champion_note,
+            "reranker_note": plan.reranker_note,
+            "checks": checks,
             "tie_rule": TIE_RULE,
             "intervals": INTERVALS,
             "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
@@ -117,14 +139,14 @@ def _load(
     """Return an arm's scorer and the number of photos it has no vector of."""
     if arm in BASELINES:
         return baseline_scorer(lake, inputs["splits"], task, arm), 0
-    return model_scorer(lake, inputs, plan, task, arm, max_missing_share)
+    return model_scorer(lake, inputs, plan.uses_country[arm], task, arm, max_missing_share)
 
 
 def _rival(card: Scorecard, plan: Plan) -> str:
-    """Return the arm shown beside the challenger: the champion, or else the strongest of the others."""
+    """Return the arm shown beside the challenger: the champion, or else the strongest that ranks all by itself."""
     if CHAMPION_ARM in card.arms:
         return CHAMPION_ARM
-    others = [arm for arm in card.arms if arm != plan.challenger]
+    others = [arm for arm in card.arms if arm not in (plan.challenger, RERANKED)]
     return max(others, key=lambda arm: card.value(arm, METRIC, CUTOFF))
 
 

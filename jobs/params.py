@@ -13,6 +13,7 @@ ZERO_SHOT = "zero_shot"
 FINETUNED = "finetuned"
 FULL = "finetuned_country_keywords"
 CHAMPION_ARM = "champion"
+RERANKED = "reranked"
 
 
 class Params(BaseModel):
@@ -168,6 +169,30 @@ class BuildIndexParams(Params):
     min_recall_at_10: float = Field(0.9, ge=0, le=1, description="stop if the index finds less of the exact 10 best")
 
 
+class TrainRerankerParams(Params):
+    candidate_count: int = Field(200, ge=10, description="best photos of the challenger that are reordered")
+    max_search_count: int = Field(20_000, ge=1, description="validation searches learned from, at most")
+    min_search_count: int = Field(
+        200, ge=2, description="fewer validation searches whose photo is a candidate are too few to learn from"
+    )
+    when_too_few: Literal["leave_out", "fail"] = Field(
+        "leave_out", description="what then: 'leave_out' the reranked arm and say so, or 'fail' the stage"
+    )
+    half_life_days: float = Field(7.0, gt=0, description="after this many days a conversion counts half")
+    mask_share: float = Field(
+        0.2, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
+    )
+    held_out_share: float = Field(0.2, gt=0, lt=1, description="share of the visitors held out for early stopping")
+    rounds: int = Field(300, ge=1, description="trees, at most")
+    patience: int = Field(25, ge=1, description="rounds without a better result before training stops")
+    learning_rate: float = Field(0.1, gt=0)
+    leaves: int = Field(15, ge=2, description="leaves of a tree")
+    min_rows_per_leaf: int = Field(50, ge=1)
+    max_missing_share: float = Field(
+        0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
+    )
+
+
 class EvaluateParams(Params):
     resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
     contact_sheet_queries: int = Field(12, ge=1, description="queries shown with their top photos")
@@ -215,6 +240,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_search": {"epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
         "embed_photos": {"part_size": 64, "batch_size": 32},
         "build_index": {"shard_size": 100},
+        "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
     },
     "sample": {

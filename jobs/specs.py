@@ -67,7 +67,13 @@ STAGES: dict[str, StageSpec] = {
             True,
         ),
         StageSpec("build_index", p.BuildIndexParams, ("embed_photos", "embed_queries"), "build the FAISS shards"),
-        StageSpec("evaluate", p.EvaluateParams, ("embed_photos", "embed_queries"), "rank the test queries, all arms"),
+        StageSpec(
+            "train_reranker",
+            p.TrainRerankerParams,
+            ("embed_photos", "embed_queries"),
+            "learn to reorder the challenger's best photos",
+        ),
+        StageSpec("evaluate", p.EvaluateParams, ("train_reranker",), "rank the test queries, all arms"),
         StageSpec(
             "publish_report",
             p.PublishReportParams,

@@ -26,6 +26,7 @@ ARMS = {
     "zero_shot",
     "finetuned",
     "finetuned_country_keywords",
+    "reranked",
 }
 
 

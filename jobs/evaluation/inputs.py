@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake, Manifest
-from jobs.params import CHAMPION_ARM
+from jobs.params import CHAMPION_ARM, RERANKED
 from models.evaluation.baselines import keyword_scorer, most_converted_scorer, popularity_scorer
 from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
 
@@ -29,11 +29,12 @@ class Plan:
     challenger: str
     champion_version: str | None
     champion_note: str
+    reranker_note: str  # why the reranked arm is left out; empty if it is there
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """Every arm, baselines first."""
-        return (*BASELINES, *self.models)
+        """Every arm, baselines first, the reranked one last."""
+        return (*BASELINES, *self.models, *(() if self.reranker_note else (RERANKED,)))
 
     @classmethod
     def of(cls, inputs: dict[str, Manifest]) -> Plan:
@@ -51,13 +52,20 @@ class Plan:
             note = _champion_note(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
             models += [] if note else [CHAMPION_ARM]
         for arm in models:
-            _check_models(inputs, arm)
+            check_arm(inputs, arm)
         embedded = inputs["query_embeddings"].facts["arms"]
         uses_country = {arm: bool(embedded[arm]["uses_country"]) for arm in models}
-        return cls(tuple(models), uses_country, trained["challenger"], None if note else str(version), note)
+        return cls(
+            models=tuple(models),
+            uses_country=uses_country,
+            challenger=trained["challenger"],
+            champion_version=None if note else str(version),
+            champion_note=note,
+            reranker_note=str(inputs["reranker"].facts["note"]),
+        )
 
 
-def _check_models(inputs: dict[str, Manifest], arm: str) -> None:
+def check_arm(inputs: dict[str, Manifest], arm: str) -> None:
     """Check that an arm's photos and queries were embedded, and by the model that was trained or is live."""
     digests = {}
     for dataset, stage in _STAGE.items():
@@ -98,6 +106,7 @@ def _champion_note(champion: dict[str, str], test_start: datetime) -> str:
 class Task:
     """What is to be ranked: Q queries with U distinct texts, among P photos. Times in microseconds, UTC."""
 
+    window: str
     photos: pl.DataFrame  # the P photos of the corpus in the order that decides ties, `place` numbering them
     queries: pl.DataFrame  # the Q test conversions, `query_id` numbering them
     texts: pl.DataFrame  # the U distinct (query, country), `text` numbering them
@@ -108,13 +117,13 @@ class Task:
     available_at: Ints  # (P,) when the photo was submitted
 
 
-def read_task(lake: Lake, splits: Manifest) -> Task:
-    """Return the test window's queries and the as-of corpus; `BadInput` if a converted photo is not in it."""
+def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
+    """Return a window's queries and the corpus as of its end; `BadInput` if a converted photo is not in it."""
     photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
-    photos = photos.sort("photo_id")
+    photos = photos.filter(pl.col("submitted_at") < window_bounds(splits, window)[1]).sort("photo_id")
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
     order = ("query", "country", "converted_at", "visitor_id", "photo_id")
-    queries = lake.read_table(splits, "test").with_columns(pl.col("country").fill_null("")).sort(order)
+    queries = lake.read_table(splits, window).with_columns(pl.col("country").fill_null("")).sort(order)
     texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
     seen = lake.read_table(splits, "train", ["query"])["query"].unique()
     queries = (
@@ -129,22 +138,29 @@ def read_task(lake: Lake, splits: Manifest) -> Task:
     if unknown := queries["place"].null_count():
         example = queries.filter(pl.col("place").is_null())["photo_id"][0]
         raise BadInput(
-            f"{unknown} of {len(queries)} test conversions in {splits.reference} are of photos that are not in its "
+            f"{unknown} of {len(queries)} {window} conversions in {splits.reference} are of photos that are not in its "
             f"corpus, such as {example!r}. Rerun split_temporal."
         )
     return Task(
+        window=window,
         photos=photos,
         queries=queries,
         texts=texts,
-        text_ids=_integers(queries["text"]),
-        targets=_integers(queries["place"]),
-        visitors=_integers(queries["visitor"]),
-        asked_at=_integers(queries["converted_at"]),
-        available_at=_integers(photos["submitted_at"]),
+        text_ids=integers(queries["text"]),
+        targets=integers(queries["place"]),
+        visitors=integers(queries["visitor"]),
+        asked_at=integers(queries["converted_at"]),
+        available_at=integers(photos["submitted_at"]),
     )
 
 
-def _integers(column: pl.Series) -> Ints:
+def window_bounds(splits: Manifest, window: str) -> tuple[datetime, datetime]:
+    """Return start (inclusive) and end (exclusive) of the window `validation` or `test`."""
+    start, end = {"validation": ("train_end", "validation_end"), "test": ("validation_end", "test_end")}[window]
+    return datetime.fromisoformat(splits.facts[start]), datetime.fromisoformat(splits.facts[end])
+
+
+def integers(column: pl.Series) -> Ints:
     """Return a column as int64; instants become microseconds."""
     return column.cast(pl.Int64).to_numpy()
 
@@ -156,18 +172,23 @@ def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Score
     count once in each. Keywords have no dates, so all of the corpus are used, whatever their confidence.
     """
     if arm == "keyword_bm25":
-        return keyword_scorer(task.texts["query"].to_list(), _documents(lake, splits, task))
+        return keyword_match_scorer(lake, splits, task)
     past = pl.concat([lake.read_table(splits, name, ["query", "photo_id"]) for name in ("train", "validation")])
     past = past.join(task.photos.select("photo_id", "place"), on="photo_id")
     if arm == "popularity":
-        return popularity_scorer(_integers(past["place"]), len(task.photos))
+        return popularity_scorer(integers(past["place"]), len(task.photos))
     # The scorer knows queries by number, and a query asked in several countries has several texts: each gets its own
     # copy of the query's counts, without counting the query's conversions twice for popularity.
     first = task.texts.group_by("query").agg(pl.col("text").min().alias("number"))
-    number_N = _integers(past.join(first, on="query", how="left", maintain_order="left")["number"].fill_null(-1))
-    number_U = _integers(task.texts.join(first, on="query", how="left", maintain_order="left")["number"])
-    scorer = most_converted_scorer(number_N, _integers(past["place"]), len(task.texts), len(task.photos))
+    number_N = integers(past.join(first, on="query", how="left", maintain_order="left")["number"].fill_null(-1))
+    number_U = integers(task.texts.join(first, on="query", how="left", maintain_order="left")["number"])
+    scorer = most_converted_scorer(number_N, integers(past["place"]), len(task.texts), len(task.photos))
     return lambda text_B: scorer(number_U[text_B])
+
+
+def keyword_match_scorer(lake: Lake, splits: Manifest, task: Task) -> Scorer:
+    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos."""
+    return keyword_scorer(task.texts["query"].to_list(), _documents(lake, splits, task))
 
 
 def _documents(lake: Lake, splits: Manifest, task: Task) -> list[list[str]]:
@@ -180,14 +201,14 @@ def _documents(lake: Lake, splits: Manifest, task: Task) -> list[list[str]]:
 
 
 def model_scorer(
-    lake: Lake, inputs: dict[str, Manifest], plan: Plan, task: Task, arm: str, max_missing_share: float
+    lake: Lake, inputs: dict[str, Manifest], uses_country: bool, task: Task, arm: str, max_missing_share: float
 ) -> tuple[Scorer, int]:
     """Return the scorer of an embedding arm and how many photos of the corpus have no vector.
 
     Raises `BadInput` that names the arm and the counts: a query without a vector, more than `max_missing_share` of
     the photos without one, vectors that differ in length, are not finite or not of length 1.
     """
-    query_UD = _query_matrix(lake, inputs["query_embeddings"], task, arm, plan.uses_country[arm])
+    query_UD = _query_matrix(lake, inputs["query_embeddings"], task, arm, uses_country)
     photo_PD, has_vector_P = _photo_matrix(lake, inputs["photo_embeddings"], task, arm, max_missing_share)
     if query_UD.shape[1] != photo_PD.shape[1]:
         raise BadInput(
@@ -204,7 +225,7 @@ def _query_matrix(lake: Lake, manifest: Manifest, task: Task, arm: str, uses_cou
     vectors = asked.join(_arm_rows(lake, manifest, arm, keys), on=keys, how="left", maintain_order="left")["vector"]
     if vectors.null_count():
         raise BadInput(
-            f"arm {arm!r}: {vectors.null_count()} of {len(vectors)} distinct test queries have no vector in "
+            f"arm {arm!r}: {vectors.null_count()} of {len(vectors)} distinct {task.window} queries have no vector in "
             f"{manifest.reference}. The arm is unfinished: rerun embed_queries."
         )
     return _matrix(vectors, f"arm {arm!r}: queries in {manifest.reference}")

@@ -26,6 +26,7 @@ INPUTS: dict[str, Dataset] = {
     "embed_photos": datasets.PHOTO_EMBEDDINGS,
     "embed_queries": datasets.QUERY_EMBEDDINGS,
     "build_index": datasets.PHOTO_INDEX,
+    "train_reranker": datasets.RERANKER,
     "evaluate": datasets.EVALUATION,
 }
 """Stage to dataset, in the order of a night."""

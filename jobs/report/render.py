@@ -32,6 +32,7 @@ from jobs.report.ranking import (
     query_table,
     slices,
 )
+from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import Fact, RunFacts, index_facts, run_facts
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
@@ -60,6 +61,7 @@ class Report:
     judgement_count: str
     slices: list[Slice]
     training: Training
+    reranker: RerankerReport
     quality: Quality
     index: tuple[Fact, ...]
     searches: list[Search]
@@ -100,6 +102,7 @@ def build_report(night: Night) -> Report:
             night.fact(datasets.EVALUATION, "frequency_cuts"),
         ),
         training=training(night),
+        reranker=reranker_report(night),
         quality=state,
         index=index_facts(night),
         searches=contact_sheet(night, challenger.key),

@@ -22,6 +22,7 @@ LIBRARIES = (
     "torch",
     "open-clip-torch",
     "faiss-cpu",
+    "lightgbm",
     "mlflow",
     "polars",
     "pyarrow",

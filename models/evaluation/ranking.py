@@ -11,7 +11,7 @@ gives every photo the same score finds a photo no more often than chance.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,17 +64,9 @@ def rank_targets(
     if late.any():
         raise ValueError(f"{late.sum()} of {len(late)} targets were not available when they were asked for")
     alike_Q, first_D = _alike(text_Q, target_Q, np.searchsorted(np.sort(available_at_P), asked_at_Q, side="right"))
-    rank_D = np.empty(len(first_D), dtype=np.int32)
-    place_P = np.arange(len(available_at_P))
-    step = max(1, CELLS_PER_BLOCK // len(place_P))
-    for start in range(0, len(first_D), step):
-        block = first_D[start : start + step]
-        score_BP = _candidate_scores(scorer, text_Q[block], asked_at_Q[block], available_at_P)
-        target_B1 = target_Q[block, None]
-        bar_B1 = np.take_along_axis(score_BP, target_B1, axis=1)
-        better_B = np.count_nonzero(score_BP > bar_B1, axis=1)
-        tied_B = np.count_nonzero((score_BP == bar_B1) & (place_P < target_B1), axis=1)
-        rank_D[start : start + step] = 1 + better_B + tied_B
+    rank_D, target_D = np.empty(len(first_D), dtype=np.int32), target_Q[first_D]
+    for block, score_BP in score_blocks(scorer, text_Q[first_D], asked_at_Q[first_D], available_at_P):
+        rank_D[block] = ranks_in(score_BP, target_D[block])
     return rank_D[alike_Q]
 
 
@@ -90,6 +82,28 @@ def _alike(text_Q: Ints, target_Q: Ints, candidate_count_Q: Ints) -> tuple[Ints,
     alike_Q = np.empty(len(order), dtype=np.int64)
     alike_Q[order] = np.cumsum(is_new) - 1
     return alike_Q, order[is_new]
+
+
+def score_blocks(scorer: Scorer, text_Q: Ints, asked_at_Q: Ints, available_at_P: Ints) -> Iterator[tuple[Ints, Floats]]:
+    """Give the queries in blocks: their numbers, shape (B,), and their scores, shape (B, P).
+
+    The score of a photo that is no candidate is NaN. The same queries always fall into the same blocks, so that
+    whoever walks them sees equal scores to the last bit.
+    """
+    by_text_Q = np.argsort(text_Q, kind="stable")  # queries with the same text fall into one block
+    step = max(1, CELLS_PER_BLOCK // len(available_at_P))
+    for start in range(0, len(by_text_Q), step):
+        block = by_text_Q[start : start + step]
+        yield block, _candidate_scores(scorer, text_Q[block], asked_at_Q[block], available_at_P)
+
+
+def ranks_in(score_BP: Floats, target_B: Ints) -> NDArray[np.int32]:
+    """Return the rank of each row's target, shape (B,); NaN marks what is no candidate; every target is one."""
+    target_B1 = target_B[:, None]
+    bar_B1 = np.take_along_axis(score_BP, target_B1, axis=1)
+    better_B = np.count_nonzero(score_BP > bar_B1, axis=1)
+    tied_B = np.count_nonzero((score_BP == bar_B1) & (np.arange(score_BP.shape[1]) < target_B1), axis=1)
+    return np.asarray(1 + better_B + tied_B, dtype=np.int32)
 
 
 def top_photos(

@@ -34,6 +34,10 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def empty_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
+    return {table.name: pl.DataFrame(table.schema.empty_table()) for table in dataset.tables}
+
+
 class Night:
     """The inputs of the stage, open to changes before `commit`. Query i of a country is about photo i."""
 
@@ -69,6 +73,7 @@ class Night:
         self.photo_vectors, self.query_vectors = pl.concat(self.photo_vectors), pl.concat(self.query_vectors)
         self.champion: dict[str, Any] = {"version": None}
         self.other_facts: dict[str, dict[str, Any]] = {}
+        self.equal_pictures: dict[str, str] = {}
 
     @staticmethod
     def conversions(random: np.random.Generator, count: int, start: datetime, photo_count: int) -> pl.DataFrame:
@@ -109,12 +114,32 @@ class Night:
         trained = {"arms": {arm: {"model_digest": arm} for arm in arms}, "challenger": "finetuned_country_keywords"}
         self._write(datasets.SEARCH_MODELS, {"curves": curves}, trained)
         self._write(datasets.CHAMPION, {}, self.champion)
+        self._write(datasets.VALIDATED, self.validated(), {})
+        self._write(datasets.IMAGES, {"images": self.images()}, {})
+        self._write(datasets.RERANKER, empty_tables(datasets.RERANKER), {"note": "too few searches"})
         nothing = pl.DataFrame(schema={"photo_id": pl.String, "reason": pl.String})
         self._write(
             datasets.PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors, "quarantine": nothing}, self.embedded("photo")
         )
         self._write(datasets.QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query"))
         return self.context
+
+    def validated(self) -> dict[str, pl.DataFrame]:
+        """Tables as small as the lake takes them: only the photos' sizes are read."""
+        tables = empty_tables(datasets.VALIDATED)
+        sizes = self.photos.select("photo_id", width=pl.lit(300), height=pl.lit(200))
+        conversion = pl.DataFrame({"photo_id": ["photo-00"]})
+        for name, rows in {"photos": sizes, "conversions": conversion}.items():
+            filled = pl.concat([tables[name], rows], how="diagonal_relaxed")
+            tables[name] = filled.select(tables[name].columns)
+        return tables
+
+    def images(self) -> pl.DataFrame:
+        """One image per photo, each another unless `self.equal_pictures` says so."""
+        table = empty_tables(datasets.IMAGES)["images"]
+        digests = [self.equal_pictures.get(photo, photo) for photo in self.photos["photo_id"]]
+        rows = self.photos.select("photo_id", status=pl.lit("present"), sha256=pl.Series(digests))
+        return pl.concat([table, rows], how="diagonal_relaxed").select(table.columns)
 
     def embedded(self, kind: str) -> dict[str, Any]:
         arms = getattr(self, f"{kind}_vectors")["arm"].unique()

@@ -26,12 +26,14 @@ from jobs import datasets, publish_report
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake
-from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, PublishReportParams
+from jobs.params import CHAMPION_ARM, FINETUNED, FULL, RERANKED, ZERO_SHOT, PublishReportParams
 from jobs.report import charts, formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.night import Night
 from jobs.report.ranking import METRICS, QUERY_METRICS, Metrics, differences, segment_name
 from jobs.report.render import build_report, render
+from jobs.report.reranker import feature_name
+from models.rerank.features import feature_names
 from tests.jobs.report_fixtures import (
     BY_QUERY,
     CUTOFF_FACTORS,
@@ -45,7 +47,7 @@ from tests.jobs.report_fixtures import (
 )
 
 Make = Callable[..., RunContext]
-SECTIONS = ["verdict", "arms", "slices", "training", "data", "index", "examples", "run", "history"]
+SECTIONS = ["verdict", "arms", "slices", "training", "reranker", "data", "index", "examples", "run", "history"]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -337,6 +339,32 @@ def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_fol
     assert [row[0] for row in more[1:]] == [*story.countries[20:], "Unknown"]
 
 
+def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
+    page = page_of(make_context())
+    rows = page.tables["reranker: What the reranker looks at"]
+    assert rows[0] == ["Feature", "Share of gain", "Against the strongest", "Splits"]
+    assert len(rows) == 1 + 12
+    assert rows[1] == ["Fine-tuned + country + keywords: score", "50.0%", "", "27"]
+    assert rows[3][:2] == ["Fine-tuned + country + keywords: distance to its best photo", "12.5%"]
+    text = page.text("reranker")
+    assert "15 more features have 0.0% of the gain together." in text
+    assert "the 200 best photos of Fine-tuned + country + keywords" in text
+    assert "73.1% before, 84.2% after reordering" in text
+    assert "3,355 of 3,599 validation searches" in text
+
+
+def test_every_feature_has_a_name_people_understand() -> None:
+    names = [feature_name(feature) for feature in feature_names(FULL, [FINETUNED, ZERO_SHOT])]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if "_" in name]
+    assert ARMS[RERANKED].css == "arm-reranked"
+
+
+def test_a_night_without_a_reranker_says_why(make_context: Make) -> None:
+    page = page_of(make_context(), Story(reranker_note="only 12 of 30 searches <can> be learned from."))
+    assert page.text("reranker") == "Reranker No reranker tonight: only 12 of 30 searches <can> be learned from."
+
+
 def test_training_shows_the_curves_and_marks_the_best_validation(make_context: Make) -> None:
     page = page_of(make_context())
     text = page.text("training")
@@ -393,7 +421,7 @@ def test_index_and_run_facts_name_versions_and_lineage(make_context: Make) -> No
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 12 stages ran tonight" in page.text("verdict")
+    assert "0 of 13 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 

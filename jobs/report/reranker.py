@@ -1,0 +1,116 @@
+"""The reranker: what it learned from, whether it helped on held-out visitors, and what its trees look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs import datasets
+from jobs.report import formats
+from jobs.report.arms import ARMS, arm
+from jobs.report.night import Night
+from jobs.report.run_facts import Fact
+
+MOST_FEATURES = 12
+_OF_AN_ARM = {"score": "score", "rank": "place in its ranking", "gap": "distance to its best photo"}
+_MEANINGS = {
+    "keyword_score": "Keyword match (BM25)",
+    "keyword_share": "Keyword match, as a share of the search's best",
+    "photo_age_days": "Age of the photo",
+    "photo_aspect": "Aspect of the photo (width / height)",
+    "query_conversions": "Conversions of the query, all photos",
+    "photo_conversions": "Conversions of the photo",
+    "photo_conversions_decayed": "Conversions of the photo, recent ones weigh more",
+    "photo_conversions_1_day": "Conversions of the photo, last day",
+    "photo_conversions_7_days": "Conversions of the photo, last 7 days",
+    "photo_conversions_28_days": "Conversions of the photo, last 28 days",
+    "photo_daily_rate": "Conversions of the photo a day",
+    "photo_observed_days": "Time the photo has been in the log",
+    "photo_last_conversion_days": "Time since the photo's last conversion",
+    "country_conversions": "Conversions of the photo in the country",
+    "country_conversions_decayed": "Conversions of the photo in the country, recent ones weigh more",
+    "country_affinity": "Liking of the country for the photo, against all countries",
+    "query_photo_conversions": "Conversions of the photo for the query",
+    "query_photo_conversions_decayed": "Conversions of the photo for the query, recent ones weigh more",
+    "query_photo_share": "Share of the query's conversions that are of the photo",
+    "query_country_conversions": "Conversions of the photo for the query in the country",
+}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature's line; `bar` is its gain as percent of the strongest feature's."""
+
+    name: str
+    gain: str
+    split: str
+    bar: float
+
+
+@dataclass(frozen=True)
+class RerankerReport:
+    """The section. `note` says why there is no reranker tonight; without one there are no facts and no features."""
+
+    note: str
+    facts: tuple[Fact, ...]
+    features: tuple[Feature, ...]
+    left_out: str
+
+
+def reranker_report(night: Night) -> RerankerReport:
+    """Return what there is to say of the night's reranker."""
+    note = str(night.fact(datasets.RERANKER, "note"))
+    if note:
+        return RerankerReport(note, (), (), "")
+    importances = night.table(datasets.RERANKER, "importances").sort("gain", "feature", descending=[True, False])
+    total, best = (float(value) for value in importances.select(pl.col("gain").sum(), most=pl.col("gain").max()).row(0))
+    shown = importances.head(MOST_FEATURES)
+    features = tuple(
+        Feature(
+            name=feature_name(row["feature"]),
+            gain=formats.percent(row["gain"] / total if total else None),
+            split=formats.count(row["split"]),
+            bar=round(100 * row["gain"] / best, 1) if total else 0.0,
+        )
+        for row in shown.to_dicts()
+    )
+    return RerankerReport("", _facts(night), features, _left_out(importances.slice(MOST_FEATURES), total))
+
+
+def feature_name(feature: str) -> str:
+    """Return a feature as people read it.
+
+    >>> feature_name("zero_shot_rank"), feature_name("photo_age_days")
+    ('Zero-shot base: place in its ranking', 'Age of the photo')
+    """
+    if feature in _MEANINGS:
+        return _MEANINGS[feature]
+    key, _, what = feature.rpartition("_")
+    return f"{ARMS[key].name}: {_OF_AN_ARM[what]}" if key in ARMS and what in _OF_AN_ARM else feature
+
+
+def _left_out(rest: pl.DataFrame, total: float) -> str:
+    if rest.is_empty() or not total:
+        return ""
+    return f"{len(rest)} more features have {formats.percent(float(rest['gain'].sum()) / total)} of the gain together."
+
+
+def _facts(night: Night) -> tuple[Fact, ...]:
+    names = (
+        *("base_arm", "search_count", "learnable_search_count", "held_out_search_count"),
+        *("held_out_hit_rate_before", "held_out_hit_rate_after", "best_round"),
+    )
+    facts = {name: night.fact(datasets.RERANKER, name) for name in names}
+    params = night.manifest(datasets.RERANKER).params
+    learned = f"{formats.count(facts['learnable_search_count'])} of {formats.count(facts['search_count'])}"
+    before, after = (formats.percent(facts[f"held_out_hit_rate_{when}"]) for when in ("before", "after"))
+    return (
+        Fact(
+            "Reorders", f"the {formats.count(params['candidate_count'])} best photos of {arm(facts['base_arm']).name}"
+        ),
+        Fact("Learned from", f"{learned} validation searches: those whose photo is among them"),
+        Fact("Held-out visitors", f"{formats.count(facts['held_out_search_count'])} searches"),
+        Fact("Hit rate@10 on these", f"{before} before, {after} after reordering"),
+        Fact("Trees", formats.count(facts["best_round"])),
+    )

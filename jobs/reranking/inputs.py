@@ -1,0 +1,140 @@
+"""The second stage of a window's searches, read from the lake as of the window's beginning. Checked, not judged.
+
+One cutoff per window: the validation searches, from which the reranker learns, know the training window; the test
+searches know training and validation, as the counting baselines do. Nothing that happened inside a window is a
+feature of that window's searches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs.errors import GateFailed
+from jobs.evaluation.inputs import Task, check_arm, integers, keyword_match_scorer, model_scorer, window_bounds
+from jobs.lake import Lake, Manifest
+from models.rerank.features import Photos, Searches
+from models.rerank.history import Events, History
+from models.rerank.ordering import Filters
+from models.rerank.rows import SecondStage
+
+MODEL_FILE = "reranker.txt"
+EVENTS_CHECK = "events_before_cutoff"
+_KNOWN = {"validation": ("train",), "test": ("train", "validation")}
+"""The windows whose conversions are known when a window begins."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The vector arms of a second stage: candidates come from `base`, the others only give features."""
+
+    base: str
+    others: tuple[str, ...]
+    uses_country: dict[str, bool]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (self.base, *self.others)
+
+    @classmethod
+    def of(cls, inputs: dict[str, Manifest]) -> Arms:
+        """Return the night's trained arms, the challenger as base; `NightlensError` if one is unfinished."""
+        trained = inputs["search_models"].facts
+        for arm in trained["arms"]:
+            check_arm(inputs, arm)
+        embedded = inputs["query_embeddings"].facts["arms"]
+        others = tuple(sorted(set(trained["arms"]) - {trained["challenger"]}))
+        return cls(trained["challenger"], others, {arm: bool(embedded[arm]["uses_country"]) for arm in trained["arms"]})
+
+
+def read_second_stage(
+    lake: Lake, inputs: dict[str, Manifest], task: Task, arms: Arms, half_life_days: float, max_missing_share: float
+) -> tuple[SecondStage, dict[str, Any]]:
+    """Return the second stage of the task's window, and what its check of the events found.
+
+    `GateFailed` names the check if an event lies at or past the cutoff, which is the beginning of the window.
+    """
+    splits = inputs["splits"]
+    cutoff = window_bounds(splits, task.window)[0]
+    columns = ["query", "country", "photo_id", "converted_at"]
+    events = pl.concat([lake.read_table(splits, name, columns) for name in _KNOWN[task.window]])
+    found = check_events(events, cutoff)
+    scorers = {
+        arm: model_scorer(lake, inputs, arms.uses_country[arm], task, arm, max_missing_share)[0] for arm in arms.all
+    }
+    searches, numbered, country_count = _number(task, events)
+    stage = SecondStage(
+        text=task.text_ids,
+        target=task.targets,
+        searches=searches,
+        photos=Photos(task.available_at, _aspects(lake, inputs["validated"], task)),
+        history=History.of(numbered, _microseconds(cutoff), task.available_at, country_count, half_life_days),
+        base=arms.base,
+        scorers=scorers,
+        keyword_scorer=keyword_match_scorer(lake, splits, task),
+    )
+    return stage, found
+
+
+def check_events(events: pl.DataFrame, cutoff: datetime) -> dict[str, Any]:
+    """Return what the check found; `GateFailed` if an event (`converted_at`) is not before the cutoff."""
+    late = events.filter(pl.col("converted_at") >= cutoff)
+    if len(late):
+        raise GateFailed(
+            f"check {EVENTS_CHECK!r} failed: {len(late)} of {len(events)} conversions that features are made from lie "
+            f"at or past their cutoff {cutoff.isoformat()}, such as one at {late['converted_at'][0]}. The reranker "
+            f"would know the future: run split_temporal and audit_leaks again."
+        )
+    return {"check": EVENTS_CHECK, "status": "passed", "event_count": len(events), "cutoff": cutoff.isoformat()}
+
+
+def read_filters(lake: Lake, images: Manifest, task: Task, excluded: frozenset[str] = frozenset()) -> Filters:
+    """Return the business filters: photos to be left out by id, and equal pictures by the digest of their image."""
+    digests = lake.read_table(images, "images", ["photo_id", "sha256"]).unique("photo_id")
+    found = task.photos.join(digests, on="photo_id", how="left", maintain_order="left")
+    number = found["sha256"].rank("dense").cast(pl.Int64).fill_null(-1)
+    return Filters(found["photo_id"].is_in(sorted(excluded)).to_numpy(), number.to_numpy())
+
+
+def _number(task: Task, events: pl.DataFrame) -> tuple[Searches, Events, int]:
+    """Return searches and events with queries, countries and photos as numbers, and how many countries there are.
+
+    A query nobody asks in this window is -1; events of photos that are not in the corpus are left out.
+    """
+    asked = task.queries.select("query", "country", "converted_at")
+    events = events.with_columns(pl.col("country").fill_null("")).join(
+        task.photos.select("photo_id", "place"), on="photo_id", maintain_order="left"
+    )
+    queries = task.texts.select("query").unique().sort("query").with_row_index("query_number")
+    countries = pl.concat([asked.select("country"), events.select("country")]).unique().sort("country")
+    countries = countries.with_row_index("country_number")
+
+    def number(frame: pl.DataFrame) -> pl.DataFrame:
+        joined = frame.join(queries, on="query", how="left", maintain_order="left")
+        return joined.join(countries, on="country", how="left", maintain_order="left")
+
+    asked, events = number(asked), number(events)
+    searches = Searches(integers(asked["query_number"]), integers(asked["country_number"]), task.asked_at)
+    past = Events(
+        photo=integers(events["place"]),
+        query=integers(events["query_number"].cast(pl.Int64).fill_null(-1)),
+        country=integers(events["country_number"]),
+        at=integers(events["converted_at"]),
+    )
+    return searches, past, len(countries)
+
+
+def _aspects(lake: Lake, validated: Manifest, task: Task) -> np.ndarray[Any, np.dtype[np.float64]]:
+    sizes = lake.read_table(validated, "photos", ["photo_id", "width", "height"]).unique("photo_id")
+    found = task.photos.join(sizes, on="photo_id", how="left", maintain_order="left")
+    aspect = pl.when(pl.col("height") > 0).then(pl.col("width") / pl.col("height"))
+    return found.select(aspect.cast(pl.Float64).fill_null(np.nan)).to_series().to_numpy()
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // (_EPOCH.resolution)

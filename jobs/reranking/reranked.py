@@ -1,0 +1,81 @@
+"""The arm `reranked` of the evaluation: the night's reranker on the test searches. Reads; the order is the model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.errors import BadInput
+from jobs.evaluation.inputs import Task, window_bounds
+from jobs.lake import Lake, Manifest
+from jobs.reranking.inputs import MODEL_FILE, Arms, read_filters, read_second_stage
+from models.evaluation.ranking import Ints
+from models.rerank.features import Searches
+from models.rerank.learning import Reranker
+from models.rerank.ordering import Filters, final_ranks, reorder
+from models.rerank.rows import SecondStage
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """The test searches with everything that reorders them; `check` is what the check of the events found."""
+
+    stage: SecondStage
+    reranker: Reranker
+    filters: Filters
+    candidate_count: int
+    check: dict[str, Any]
+
+    @classmethod
+    def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, max_missing_share: float) -> Reranked:
+        """Return the arm; `BadInput` if the reranker fits neither arms nor window, `GateFailed` on a leak."""
+        manifest = inputs["reranker"]
+        test_start = window_bounds(inputs["splits"], task.window)[0]
+        if datetime.fromisoformat(manifest.facts["trained_until"]) > test_start:
+            raise BadInput(
+                f"{manifest.reference} was trained until {manifest.facts['trained_until']}, past the beginning of the "
+                f"test window {test_start.isoformat()}. Rerun train_reranker."
+            )
+        params = manifest.params
+        stage, check = read_second_stage(
+            lake, inputs, task, Arms.of(inputs), params["half_life_days"], max_missing_share
+        )
+        reranker = Reranker(lake.read_file(manifest, MODEL_FILE).decode())
+        if reranker.names != stage.names:
+            raise BadInput(
+                f"{manifest.reference} was trained on features {reranker.names}, tonight's arms give {stage.names}. "
+                f"Rerun train_reranker."
+            )
+        filters = read_filters(lake, inputs["images"], task)
+        return cls(stage, reranker, filters, int(params["candidate_count"]), check)
+
+    def further(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> Reranked:
+        """Return the same with searches added: texts that are among those there, asked at other times."""
+        stage = self.stage
+        texts, first = np.unique(stage.text, return_index=True)
+        alike_N = first[np.searchsorted(texts, text_N)]
+        searches = Searches(
+            query=np.concatenate([stage.searches.query, stage.searches.query[alike_N]]),
+            country=np.concatenate([stage.searches.country, stage.searches.country[alike_N]]),
+            asked_at=np.concatenate([stage.searches.asked_at, asked_at_N]),
+        )
+        both = replace(
+            stage,
+            text=np.concatenate([stage.text, text_N]),
+            target=np.concatenate([stage.target, target_N]),
+            searches=searches,
+        )
+        return replace(self, stage=both)
+
+    def ranks(self) -> NDArray[np.int32]:
+        """Return the rank of each search's converted photo, shape (Q,)."""
+        rank_Q = np.empty(len(self.stage.target), dtype=np.int32)
+        for block in self.stage.blocks(self.candidate_count):
+            shown = reorder(block.candidates, self.reranker.scores(block.matrix), self.filters)
+            target_B = self.stage.target[block.searches]
+            rank_Q[block.searches] = final_ranks(block.candidates, shown, target_B, block.base_rank, block.available)
+        return rank_Q

@@ -1,0 +1,179 @@
+"""LambdaRank on the rows of `features`: training, the text model, scoring, importances. No files, no candidates.
+
+Shape letters: S searches, N candidates, F features.
+
+LambdaMART (Burges, 2010) as LightGBM has it. The model is kept as LightGBM's own text: readable, and no pickle.
+Equal rows, options and seed give an equal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.ranking import Ints
+from models.rerank.features import Matrix, mask_history
+from models.rerank.library import load_lightgbm
+
+CUTOFF = 10
+ROWS_WORTH_THREADS = 1_000_000
+"""With fewer rows, threads wait for one another longer than they work, above all on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows: the candidates of S searches one after another, and which of them was converted."""
+
+    matrix: Matrix
+    is_converted: NDArray[np.bool_]
+    count: Ints
+    visitor: Ints
+
+    def __post_init__(self) -> None:
+        """Check that rows and groups add up."""
+        if not len(self.matrix) == len(self.is_converted) == self.count.sum():
+            raise ValueError("rows, labels and groups do not add up")
+
+    def of_searches(self, is_kept_S: NDArray[np.bool_]) -> Rows:
+        """Return the rows of some of the searches."""
+        is_kept_N = np.repeat(is_kept_S, self.count)
+        return Rows(
+            self.matrix[is_kept_N],
+            self.is_converted[is_kept_N],
+            self.count[is_kept_S],
+            self.visitor[is_kept_S],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """Return several blocks of searches as one."""
+        return cls(
+            np.concatenate([part.matrix for part in parts]),
+            np.concatenate([part.is_converted for part in parts]),
+            np.concatenate([part.count for part in parts]),
+            np.concatenate([part.visitor for part in parts]),
+        )
+
+    def ranks(self, score_N: NDArray[np.floating[Any]]) -> Ints:
+        """Return the rank of each search's converted photo by a score, shape (S,), the worst place among equals.
+
+        Every search must have one among its candidates.
+        """
+        search_N = np.repeat(np.arange(len(self.count)), self.count)
+        bar_S = score_N[self.is_converted]
+        return np.bincount(search_N[score_N >= bar_S[search_N]], minlength=len(self.count))
+
+    def learnable(self) -> Rows:
+        """Return the rows of the searches whose converted photo is among the candidates: others teach no order."""
+        search_N = np.repeat(np.arange(len(self.count)), self.count)
+        return self.of_searches(np.bincount(search_N[self.is_converted], minlength=len(self.count)) > 0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the trees are grown."""
+
+    rounds: int = 300
+    patience: int = 25
+    learning_rate: float = 0.1
+    leaves: int = 15
+    min_rows_per_leaf: int = 50
+    mask_share: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model's text, the rounds kept, and nDCG@10 by round on training and held-out searches."""
+
+    text: str
+    best_round: int
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+def hold_out(visitor_S: Ints, share: float, seed: int) -> NDArray[np.bool_]:
+    """Tell which searches are held out, shape (S,): all of a random share of the visitors, at least one of them.
+
+    Whole visitors, because one visitor's searches resemble each other.
+    """
+    visitors = np.unique(visitor_S)
+    count = max(1, round(share * len(visitors)))
+    chosen = np.random.default_rng(seed).choice(visitors, count, replace=False)
+    return np.isin(visitor_S, chosen)
+
+
+def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> Trained:
+    """Grow trees on `fit` until nDCG@10 on `held_out` has not risen for `patience` rounds; keep the best round.
+
+    A share of the rows of both has its history masked (see `features.mask_history`), so that the model that is kept is
+    one that can rank photos without history.
+    """
+    lgb = load_lightgbm()
+    sets: list[Any] = []
+    for number, rows in enumerate((fit, held_out)):
+        masked = mask_history(rows.matrix, names, options.mask_share, options.seed + number)
+        label = rows.is_converted.astype(np.int8)
+        reference = sets[0] if sets else None
+        sets.append(lgb.Dataset(masked, label, group=rows.count, feature_name=list(names), reference=reference))
+    recorded: dict[str, dict[str, list[float]]] = {}
+    booster = lgb.train(
+        _parameters(options, len(fit.matrix)),
+        sets[0],
+        num_boost_round=options.rounds,
+        valid_sets=sets,
+        valid_names=["training", "held_out"],
+        callbacks=[lgb.early_stopping(options.patience, verbose=False), lgb.record_evaluation(recorded)],
+    )
+    best = booster.best_iteration or booster.current_iteration()
+    curves = {name: next(iter(values.values())) for name, values in recorded.items()}
+    return Trained(booster.model_to_string(num_iteration=best), best, curves)
+
+
+def _threads(row_count: int) -> int:
+    """Return how many threads to use; 0 leaves it to the library."""
+    return 1 if row_count < ROWS_WORTH_THREADS else 0
+
+
+def _parameters(options: Options, row_count: int) -> dict[str, Any]:
+    return {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [CUTOFF],
+        "lambdarank_truncation_level": 30,
+        "learning_rate": options.learning_rate,
+        "num_leaves": options.leaves,
+        "min_data_in_leaf": options.min_rows_per_leaf,
+        "feature_fraction": 0.8,
+        "lambda_l2": 1.0,
+        "seed": options.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": _threads(row_count),
+        "verbosity": -1,
+    }
+
+
+class Reranker:
+    """A trained model: scores rows of features, and says what it looks at."""
+
+    def __init__(self, text: str) -> None:
+        self._booster = load_lightgbm().Booster(model_str=text)
+        self.names: list[str] = self._booster.feature_name()
+
+    def scores(self, matrix_NF: Matrix) -> NDArray[np.float64]:
+        """Return the score of every row, shape (N,); only the order within a search means anything."""
+        if matrix_NF.shape[1] != len(self.names):
+            raise ValueError(f"the model knows {len(self.names)} features, the rows have {matrix_NF.shape[1]}")
+        if len(matrix_NF) == 0:
+            return np.zeros(0)
+        return np.asarray(self._booster.predict(matrix_NF, num_threads=_threads(len(matrix_NF))), dtype=np.float64)
+
+    def importances(self) -> dict[str, tuple[float, int]]:
+        """Return for each feature the loss it saved (gain, all splits together) and in how many splits it is used."""
+        gain = self._booster.feature_importance("gain").tolist()
+        split = self._booster.feature_importance("split").tolist()
+        return {name: (float(g), int(s)) for name, g, s in zip(self.names, gain, split, strict=True)}

@@ -1,0 +1,211 @@
+"""The stage `train_reranker` and the arm it makes possible, on the small made-up night of the evaluation's tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jobs import datasets, evaluate, train_reranker
+from jobs.context import RunContext
+from jobs.errors import BadInput, GateFailed, MissingInput
+from jobs.evaluation.inputs import read_task
+from jobs.lake import Manifest
+from jobs.params import TrainRerankerParams
+from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
+from models.rerank.learning import Reranker
+from tests.jobs.test_evaluate import PARAMS as EVALUATE
+from tests.jobs.test_evaluate import PHOTO_COUNT, TEST_START, TRAIN_END, Night
+
+PARAMS = TrainRerankerParams(
+    candidate_count=30, min_search_count=20, rounds=30, patience=10, learning_rate=0.1, min_rows_per_leaf=5, leaves=4
+)
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext]) -> Night:
+    """A night in which the challenger is unsure, so that there is something to learn, and some visitors surprise."""
+    made = Night(make_context())
+    random = np.random.default_rng(7)
+    made.validation = made.conversions(random, 400, TRAIN_END, PHOTO_COUNT - 4)
+    offset = 0.6 * random.normal(size=8)
+    for i in range(PHOTO_COUNT):
+        rows = (pl.col("arm") == "finetuned_country_keywords") & (pl.col("query") == f"q{i}")
+        vector = np.array(made.query_vectors.filter(rows)["vector"][0]) + offset * (-1) ** i
+        made.spoil("query_vectors", rows, (vector / np.linalg.norm(vector)).tolist())
+    surprised = pl.int_range(pl.len()) % 4 == 0
+    made.test = made.test.with_columns(photo_id=pl.when(surprised).then(pl.lit("photo-09")).otherwise("photo_id"))
+    return made
+
+
+def inputs_of(context: RunContext) -> dict[str, Manifest]:
+    return {name: context.read(getattr(datasets, name.upper())) for name in evaluate.INPUTS}
+
+
+def test_it_learns_an_order_and_says_how(night: Night) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    facts = manifest.facts
+    assert facts["note"] == ""
+    assert facts["base_arm"] == "finetuned_country_keywords"
+    assert facts["arms"] == ["finetuned_country_keywords", "finetuned", "zero_shot"]
+    assert (facts["cutoff"], facts["trained_until"]) == (TRAIN_END.isoformat(), TEST_START.isoformat())
+    assert facts["search_count"] == 400
+    assert 0 < facts["learnable_search_count"] <= 400
+    assert facts["held_out_hit_rate_after"] > facts["held_out_hit_rate_before"]
+    check = {"check": "events_before_cutoff", "status": "passed", "event_count": 300, "cutoff": TRAIN_END.isoformat()}
+    assert facts["checks"] == [check]
+    importances = context.lake.read_table(manifest, "importances")
+    assert importances["feature"].to_list() == facts["feature_names"]
+    assert importances["gain"].sum() > 0
+    curves = context.lake.read_table(manifest, "curves")
+    assert set(curves["searches"]) == {"training", "held_out"}
+    assert curves["step"].max() == facts["rounds"]
+    text = context.lake.read_file(manifest, MODEL_FILE)
+    assert Reranker(text.decode()).names == facts["feature_names"]
+    json.dumps(facts)
+
+
+def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
+    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    night.context = make_context(catalogue="other")
+    assert train_reranker.run(night.commit(), PARAMS).digest == manifest.digest
+    monkeypatch.setattr(train_reranker, "train", None)  # would fail if anything were trained again
+    assert train_reranker.run(context, PARAMS) == manifest
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
+    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = night.commit()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_reranker, "_write_tables", kill)  # the model is written, the manifest is not
+        with pytest.raises(Killed):
+            train_reranker.run(context, PARAMS)
+    assert context.read(datasets.RERANKER).facts["note"] == "too few searches"  # still what was there before
+    night.context = make_context(catalogue="other")
+    assert train_reranker.run(context, PARAMS).digest == train_reranker.run(night.commit(), PARAMS).digest
+
+
+def test_too_few_searches_leave_the_arm_out_and_say_so(night: Night) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS.model_copy(update={"min_search_count": 10_000}))
+    assert "of 400 searches" in manifest.facts["note"]
+    assert "10000 are needed" in manifest.facts["note"]
+    assert manifest.row_counts == {"importances": 0, "curves": 0}
+    evaluation = evaluate.run(context, EVALUATE)
+    assert "reranked" not in evaluation.facts["hit_rate_at_10"]
+    assert evaluation.facts["reranker_note"] == manifest.facts["note"]
+
+
+def test_too_few_searches_fail_the_night_where_that_is_asked_for(night: Night) -> None:
+    params = PARAMS.model_copy(update={"min_search_count": 10_000, "when_too_few": "fail"})
+    with pytest.raises(MissingInput, match=r"10000 are needed to learn an order .* Lengthen the window"):
+        train_reranker.run(night.commit(), params)
+
+
+def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
+    context = night.commit()
+    train_reranker.run(context, PARAMS.model_copy(update={"candidate_count": 10}))
+    manifest = evaluate.run(context, EVALUATE)
+    rates = manifest.facts["hit_rate_at_10"]
+    assert list(rates)[-1] == "reranked"
+    assert manifest.facts["reranker_note"] == ""
+    assert manifest.facts["checks"][0]["event_count"] == 700  # training and validation are known, the test is not
+    ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
+    assert (ranks["reranked"] == 1).mean() > (ranks["finetuned_country_keywords"] == 1).mean() + 0.1
+    below = ranks.filter(pl.col("finetuned_country_keywords") > 10)
+    assert below.height > 0
+    assert (below["reranked"] == below["finetuned_country_keywords"]).all()  # there the challenger's order goes on
+    assert "reranked" in set(context.lake.read_table(manifest, "comparisons")["baseline"])
+    assert "reranked" not in set(context.lake.read_table(manifest, "contact_sheet")["arm"])
+
+
+@pytest.mark.parametrize(("window", "start"), [("validation", TRAIN_END), ("test", TEST_START)])
+def test_what_happens_inside_a_window_changes_no_feature_of_it(night: Night, window: str, start: Any) -> None:
+    context = night.commit()
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"], window)
+    arms = Arms.of(inputs)
+
+    def matrix() -> np.ndarray:
+        stage, _ = read_second_stage(context.lake, inputs_of(context), task, arms, 7.0, 0.1)
+        return np.concatenate([block.matrix for block in stage.blocks(30)])
+
+    before = matrix()
+    planted = night.conversions(np.random.default_rng(1), 200, start, PHOTO_COUNT - 4)
+    setattr(night, window, pl.concat([getattr(night, window), planted]))
+    night.commit()
+    np.testing.assert_array_equal(matrix(), before)
+    night.train = pl.concat([night.train, planted.with_columns(pl.col("converted_at") - timedelta(days=10))])
+    night.commit()
+    assert not np.array_equal(matrix(), before, equal_nan=True)
+
+
+def test_the_check_fails_by_name_on_an_event_at_its_cutoff(night: Night) -> None:
+    late = night.train.head(1).with_columns(converted_at=pl.lit(TRAIN_END))
+    night.train = pl.concat([night.train, late])
+    with pytest.raises(GateFailed, match="check 'events_before_cutoff' failed: 1 of 301 conversions"):
+        train_reranker.run(night.commit(), PARAMS)
+    with pytest.raises(GateFailed, match="at or past their cutoff 2025-12-22"):
+        check_events(night.test, TEST_START)
+    before = late.with_columns(pl.col("converted_at") - timedelta(microseconds=1))
+    assert check_events(before, TRAIN_END)["status"] == "passed"
+
+
+def test_equal_pictures_are_shown_once(night: Night) -> None:
+    night.equal_pictures = {f"photo-{i:02}": "same" for i in range(10)}
+    context = night.commit()
+    train_reranker.run(context, PARAMS)
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    filters = read_filters(context.lake, inputs["images"], task, frozenset({"photo-03"}))
+    picture = dict(zip(task.photos["photo_id"], filters.picture.tolist(), strict=True))
+    assert picture["photo-01"] == picture["photo-02"]
+    assert len(set(picture.values())) == PHOTO_COUNT - 9
+    assert task.photos.filter(pl.Series(filters.is_excluded))["photo_id"].to_list() == ["photo-03"]
+    ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
+    ranks = ranks.sort("query_id").with_columns(there=(task.available_at <= task.asked_at[:, None]).sum(axis=1))
+    of_the_ten = ranks.filter(task.queries["photo_id"] < "photo-10")
+    hidden = of_the_ten.filter(pl.col("rank") == pl.col("there"))  # another of the ten was shown: it is not found
+    assert 0 < hidden.height < of_the_ten.height
+
+
+def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    text = context.lake.read_file(manifest, MODEL_FILE)
+
+    def replace(facts: dict[str, Any], model: bytes) -> None:
+        staged = context.begin(datasets.RERANKER, PARAMS, {}, {"other": str(facts)})
+        for table in ("importances", "curves"):
+            staged.write_table(table, context.lake.read_table(manifest, table))
+        staged.write_file(MODEL_FILE, model)
+        staged.commit(manifest.facts | facts)
+
+    replace({"trained_until": (TEST_START + timedelta(days=1)).isoformat()}, text)
+    with pytest.raises(BadInput, match="past the beginning of the test window"):
+        evaluate.run(context, EVALUATE)
+    replace({"other": 1}, text.replace(b"zero_shot", b"zero_shut"))
+    with pytest.raises(BadInput, match=r"was trained on features .*zero_shut.* Rerun train_reranker"):
+        evaluate.run(context, EVALUATE)
+
+
+def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
+    manifest = train_reranker.run(night.commit(), PARAMS.model_copy(update={"max_search_count": 150}))
+    assert manifest.facts["search_count"] == 150

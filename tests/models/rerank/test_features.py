@@ -1,0 +1,124 @@
+"""Features: what is not known is missing, and nothing of the future is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.evaluation.ranking import rank_targets
+from models.rerank.features import HISTORY, feature_names, mask_history
+from models.rerank.history import DAY, Events
+from tests.models.rerank.world import COUNTRIES, World, joined
+
+
+def columns(stage: object, k: int = 30) -> dict[str, np.ndarray]:
+    blocks = list(stage.blocks(k))  # type: ignore[attr-defined]
+    matrix = np.concatenate([block.matrix for block in blocks])
+    return dict(zip(stage.names, matrix.T, strict=True))  # type: ignore[attr-defined]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_planted_future_conversion_changes_no_feature(seed: int) -> None:
+    plain = World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6)
+    random = np.random.default_rng(seed)
+    count = int(random.integers(1, 200))
+    future = Events(
+        random.integers(0, 40, count),
+        random.integers(0, 8, count),
+        random.integers(0, COUNTRIES, count),
+        plain.cutoff + random.integers(0, 9 * DAY, count),
+    )
+    future.at[0] = plain.cutoff
+    again = World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6)
+    ours, theirs = columns(plain.stage(30)), columns(again.stage(30, joined(again.events, future)))
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    past = Events(future.photo, future.query, future.country, future.at - 9 * DAY)
+    changed = columns(
+        World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6).stage(30, joined(plain.events, past))
+    )
+    assert any((ours[name] != changed[name]).any() for name in HISTORY)
+
+
+def test_every_feature_equals_a_plain_count() -> None:
+    world = World.of(3)
+    stage = world.stage(50)
+    log, cutoff = world.events, world.cutoff
+    checked = 0
+    for block in stage.blocks(20):
+        for row, place, values in zip(block.candidates.row, block.candidates.place, block.matrix, strict=True):
+            found = dict(zip(stage.names, values, strict=True))
+            search = block.searches[row]
+            text, country = stage.searches.query[search], stage.searches.country[search]
+            age = (stage.searches.asked_at[search] - world.available_at[place]) / DAY
+            assert age >= 0
+            assert found["photo_age_days"] == pytest.approx(age, rel=1e-5)
+            if world.available_at[place] >= cutoff:
+                assert all(np.isnan(found[name]) for name in HISTORY)
+                continue
+            own = log.photo == place
+            asked = own & (log.query == text)
+            assert found["photo_conversions"] == pytest.approx(np.log1p(own.sum()), rel=1e-5)
+            assert found["photo_conversions_7_days"] == pytest.approx(
+                np.log1p((own & (cutoff - log.at <= 7 * DAY)).sum()), rel=1e-5
+            )
+            assert found["query_photo_conversions"] == pytest.approx(np.log1p(asked.sum()), rel=1e-5)
+            assert found["query_country_conversions"] == pytest.approx(
+                np.log1p((asked & (log.country == country)).sum()), rel=1e-5
+            )
+            assert found["query_photo_share"] == pytest.approx(asked.sum() / ((log.query == text).sum() + 5), rel=1e-5)
+            checked += 1
+    assert checked > 500
+
+
+def test_a_query_nobody_has_asked_has_no_counts_but_the_photo_keeps_its_own() -> None:
+    world = World.of(4)
+    stage = world.stage(60)
+    log = world.events
+    unasked = int(stage.text[0])
+    kept = log.query != unasked
+    events = Events(log.photo[kept], log.query[kept], log.country[kept], log.at[kept])
+    stage = World.of(4).stage(60, events)
+    block = next(iter(stage.blocks(20)))
+    rows = np.isin(block.candidates.row, np.flatnonzero(stage.text[block.searches] == unasked))
+    found = dict(zip(stage.names, block.matrix[rows].T, strict=True))
+    assert np.isnan(found["query_photo_conversions"]).all()
+    assert np.isnan(found["query_photo_share"]).all()
+    assert not np.isnan(found["photo_conversions"]).all()
+    assert (found["query_conversions"] == 0).all()
+
+
+def test_gaps_are_distances_to_the_best_of_the_search() -> None:
+    found = columns(World.of(5).stage(20), k=5)
+    assert (found["base_gap"][found["base_rank"] == 1] == 0).all()
+    assert (found["base_gap"] >= 0).all()
+    assert (found["other_gap"] >= 0).all()
+    assert np.nanmax(found["keyword_share"]) == 1
+
+
+def test_the_ranks_of_the_blocks_are_the_exact_ones() -> None:
+    stage = World.of(6).stage(80)
+    at = stage.searches.asked_at
+    expected = rank_targets(stage.scorers["base"], stage.text, stage.target, at, stage.photos.available_at)
+    for block in stage.blocks(10):
+        assert block.base_rank.tolist() == expected[block.searches].tolist()
+        assert block.is_converted.sum() == (block.base_rank <= 10).sum()
+        assert (stage.photos.available_at[block.candidates.place] <= at[block.searches][block.candidates.row]).all()
+        there = (stage.photos.available_at <= at[block.searches][:, None]).sum(axis=1)
+        assert block.available.tolist() == there.tolist()
+
+
+def test_masked_rows_have_no_history_and_keep_the_rest() -> None:
+    names = feature_names("base", ["other"])
+    matrix = np.ones((4000, len(names)), dtype=np.float32)
+    masked = mask_history(matrix, names, 0.25, seed=0)
+    is_history = np.isin(names, HISTORY)
+    lost = np.isnan(masked).any(axis=1)
+    assert lost.mean() == pytest.approx(0.25, abs=0.03)
+    assert np.isnan(masked[lost][:, is_history]).all()
+    assert (masked[:, ~is_history] == 1).all()
+    assert (matrix == 1).all()
+    assert np.array_equal(masked, mask_history(matrix, names, 0.25, seed=0), equal_nan=True)

@@ -1,0 +1,79 @@
+"""A small world of searches: photos with a subject and a quality, people who convert what is apt and good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.rerank.features import Photos, Searches
+from models.rerank.history import DAY, Events, History
+from models.rerank.rows import SecondStage
+
+COUNTRIES = 3
+DIM = 8
+
+
+@dataclass(frozen=True)
+class World:
+    """P photos (the last `new_count` submitted within the window that begins at `cutoff`) and a log before it."""
+
+    random: np.random.Generator
+    photo: np.ndarray
+    text: np.ndarray
+    quality: np.ndarray
+    available_at: np.ndarray
+    cutoff: int
+    events: Events
+
+    @classmethod
+    def of(cls, seed: int, photo_count: int = 150, text_count: int = 40, event_count: int = 3000, new_count: int = 20):
+        random = np.random.default_rng(seed)
+        cutoff = 100 * DAY
+        available_at_P = random.integers(0, 60 * DAY, photo_count)
+        available_at_P[photo_count - new_count :] = cutoff + random.integers(0, DAY, new_count)
+        photo_PD, text_UD = (_unit(random.normal(size=(n, DIM))) for n in (photo_count, text_count))
+        nothing = np.zeros(0, dtype=np.int64)
+        empty = Events(nothing, nothing, nothing, nothing)
+        world = cls(random, photo_PD, text_UD, random.normal(size=photo_count), available_at_P, cutoff, empty)
+        text, country, at, photo = world.conversions(event_count, 60 * DAY, cutoff)
+        return replace(world, events=Events(photo, text, country, at))
+
+    def conversions(self, count: int, start: int, end: int) -> tuple[np.ndarray, ...]:
+        """Return text, country, time and photo of conversions between two instants."""
+        text_N = self.random.integers(0, len(self.text), count)
+        at_N = np.sort(self.random.integers(start, end, count))
+        liking_NP = 5 * self.text[text_N] @ self.photo.T + self.quality
+        liking_NP += self.random.gumbel(size=liking_NP.shape)
+        liking_NP[self.available_at > at_N[:, None]] = -np.inf
+        return text_N, self.random.integers(0, COUNTRIES, count), at_N, liking_NP.argmax(axis=1)
+
+    def stage(self, search_count: int, events: Events | None = None) -> SecondStage:
+        """Return a week of searches after the cutoff; the base arm sees subjects, with noise, and no quality."""
+        text_Q, country_Q, at_Q, photo_Q = self.conversions(search_count, self.cutoff + DAY, self.cutoff + 8 * DAY)
+        noise = np.random.default_rng(1).normal(size=self.photo.shape) * 0.1
+        seen_PD = self.photo + noise
+        arms = {
+            "base": lambda text_B: (self.text[text_B] @ seen_PD.T).astype(np.float32),
+            "other": lambda text_B: (self.text[text_B] @ (seen_PD + 3 * noise[::-1]).T).astype(np.float32),
+        }
+        return SecondStage(
+            text=text_Q,
+            target=photo_Q,
+            searches=Searches(text_Q, country_Q, at_Q),
+            photos=Photos(self.available_at, np.full(len(self.photo), 1.5)),
+            history=History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0),
+            base="base",
+            scorers=arms,
+            keyword_scorer=lambda text_B: np.maximum(arms["other"](text_B), 0),
+        )
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def joined(events: Events, more: Events) -> Events:
+    """Return the events of both."""
+    pairs = ((getattr(events, name), getattr(more, name)) for name in ("photo", "query", "country", "at"))
+    return Events(*(np.concatenate(pair) for pair in pairs))
