@@ -30,6 +30,7 @@ from models.search.negatives import HardNegatives, hard_share
 from models.search.optimizer import AveragedWeights, Tower, freeze, parameter_groups, rate_factor
 from models.search.sampling import draw_pairs
 
+CALIBRATED_PAIRS = 1024
 HIT_RATE = "validation_hit_rate@10"
 _ORDER, _DROPOUT, _TORCH, _HARD = 1, 2, 3, 4  # streams of random numbers
 
@@ -185,17 +186,22 @@ class _Trainer:
     def _batches(self) -> Iterator[Batch]:
         """Yield the batches from the current step on, each made while the one before is trained on."""
         with ThreadPoolExecutor(1) as maker:
-            upcoming = maker.submit(self._make_batch, self.result.steps)
+            upcoming = maker.submit(self._next_batch, self.result.steps)
             for step in range(self.result.steps, self.step_count):
                 batch = upcoming.result()
                 if step + 1 < self.step_count:
-                    upcoming = maker.submit(self._make_batch, step + 1)
+                    upcoming = maker.submit(self._next_batch, step + 1)
                 yield batch
 
-    def _make_batch(self, step: int) -> Batch:
+    def _next_batch(self, step: int) -> Batch:
+        return self._make_batch(step, self._rows(step))
+
+    def _rows(self, step: int) -> Indices:
         epoch, position = divmod(step, self.steps_per_epoch)
         start = position * self.config.batch_size
-        rows = self._order(epoch)[start : start + self.config.batch_size]
+        return self._order(epoch)[start : start + self.config.batch_size]
+
+    def _make_batch(self, step: int, rows: Indices) -> Batch:
         generator = np.random.default_rng([self.config.seed, _DROPOUT, step])
         return self.data.batch(
             rows,
@@ -274,16 +280,17 @@ class _Trainer:
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        """Fit scale and bias to the first batch; the bias comes out at about -log(batch size)."""
+        """Fit scale and bias to the first pairs; the bias comes out at about -log(batch size)."""
         self.model.eval()
         network = self.model.network
-        batch = self._make_batch(0)
+        count = min(CALIBRATED_PAIRS, self.config.batch_size)
+        batch = self._make_batch(0, self._order(0)[:count])
         photo_UD = self._photo_vectors(batch, 0, batch.pairs.photo_count)
         cosine_UV = photo_UD @ self._text_vectors(batch, 0, batch.pairs.text_count).T
         positive_UV, negative_UV = batch.pairs.to(cosine_UV.device).dense()
         scale, bias = calibrate(cosine_UV, positive_UV, network.logit_scale.exp().item(), negative_UV)
         network.logit_scale.fill_(math.log(scale))
-        network.logit_bias.fill_(bias)
+        network.logit_bias.fill_(bias - math.log(self.config.batch_size / count))  # negatives grow with the batch
 
     # -- between steps ---------------------------------------------------------------------------------
 
