@@ -24,7 +24,7 @@ from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, plan_night
 from jobs.params import PRESETS
 from jobs.settings import PROJECT_ROOT, Settings
-from jobs.specs import STAGES, StageSpec, stage_params
+from jobs.specs import ALL, StageSpec, stage_params
 
 log = logging.getLogger("nightlens.stage")
 _CODE_FOLDERS = ("jobs", "models", "sql", "great_expectations")
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_tools(commands)
-    for stage in STAGES.values():
+    for stage in ALL.values():
         _add_stage(commands, stage)
     return parser
 
@@ -110,7 +110,7 @@ def _add_stage(commands: Any, stage: StageSpec) -> None:
 def stage_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the stage's parameters given on the command line; lists are comma-separated."""
     overrides: dict[str, Any] = {}
-    for name, field in STAGES[arguments.command].params.model_fields.items():
+    for name, field in ALL[arguments.command].params.model_fields.items():
         value = getattr(arguments, f"param_{name}")
         if value is not None:
             overrides[name] = value.split(",") if "tuple" in str(field.annotation) else value
@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
-    stage = STAGES[arguments.command]
+    stage = ALL[arguments.command]
     params = stage_params(stage.name, arguments.preset, stage_overrides(arguments))
     context = make_context(arguments, settings)
     log.info("%-18s %s", stage.name, stage.summary)

@@ -43,9 +43,12 @@ class RunContext(BaseModel):
         """The lake partition of this night."""
         return {"run_date": self.run_date.isoformat()}
 
-    def read(self, dataset: Dataset) -> Manifest:
-        """Return the current manifest of a dataset for this night; `MissingInput` if there is none."""
-        return self.lake.current(dataset, self.partition)
+    def read(self, dataset: Dataset, **within: str) -> Manifest:
+        """Return the current manifest of a dataset for this night; `MissingInput` if there is none.
+
+        `within` names one of several parts that the night has of it.
+        """
+        return self.lake.current(dataset, self.partition | within)
 
     def begin(
         self,
@@ -53,15 +56,16 @@ class RunContext(BaseModel):
         params: BaseModel,
         inputs: dict[str, Manifest],
         source_digests: dict[str, str] | None = None,
+        **within: str,
     ) -> StagedRun:
-        """Open a run of `dataset` for this night.
+        """Open a run of `dataset`, or of one part of it, for this night.
 
         If the same inputs, params, code and seed were committed before, `.manifest` of the result is set and
         the stage has nothing to do. `source_digests` names what is read from outside the lake.
         """
         identity: dict[str, Any] = {
             "dataset": dataset.name,
-            "partition": self.partition,
+            "partition": self.partition | within,
             "params": params.model_dump(mode="json"),
             "inputs": {name: manifest.digest for name, manifest in sorted(inputs.items())},
             "sources": source_digests or {},
@@ -70,7 +74,7 @@ class RunContext(BaseModel):
         }
         return self.lake.begin(
             dataset,
-            self.partition,
+            self.partition | within,
             run_id=fingerprint(identity),
             identity=identity,
             input_runs={name: manifest.reference for name, manifest in inputs.items()},

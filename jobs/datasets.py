@@ -267,6 +267,42 @@ RERANKER = Dataset(
 arms, cutoff, trained_until, counts, held-out hit rates before and after, checks.
 """
 
+VARIANT = Dataset(
+    "variant",
+    "models",
+    (
+        Table("ranks", _schema(query_id=_I64, rank=_I32)),
+        Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+    ),
+)
+"""One variant of the ablation, trained once: partitions also by variant and repeat. Facts: how training went."""
+
+ABLATION = Dataset(
+    "ablation",
+    "reports",
+    (
+        Table(
+            "variants",
+            _schema(
+                variant=_STR,
+                metric=_STR,
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                deviation=_F64,  # standard deviation over the repetitions
+                repeats=_I64,
+                difference=_F64,  # to the full arm
+                difference_low=_F64,
+                difference_high=_F64,
+                p_value_holm=_F64,
+                detectable=_F64,
+            ),
+        ),
+    ),
+)
+"""Files: ablation.md. Facts: reference, query_count, visitor_count."""
+
 EVALUATION = Dataset(
     "evaluation",
     "reports",

@@ -84,6 +84,20 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """The trained arms by name: what each reads, and in what its training differs from the parameters of the night."""
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    FINETUNED: ARMS[FINETUNED],
+    "finetuned_country": ARMS["finetuned_country"],
+    "finetuned_keywords": ARMS["finetuned_keywords"],
+    FULL: ARMS[FULL],
+    "without_masks": ARMS[FULL] | {"masks": False},
+    "without_correction": ARMS[FULL] | {"popularity_correction": 0.0},
+    "softmax": ARMS[FULL] | {"loss": "softmax"},
+    "batch_64": ARMS[FULL] | {"batch_size": 64},
+    "batch_1024": ARMS[FULL] | {"batch_size": 1024},
+    "hard_negatives": ARMS[FULL] | {"hard_share": 0.5},
+}
+"""What the ablation trains beside the zero-shot base: the arms, and the full arm with one choice made otherwise."""
+
 
 class TrainSearchParams(Params):
     arms: tuple[str, ...] = Field((FINETUNED, FULL), description=f"of {', '.join(ARMS)}")
@@ -133,6 +147,24 @@ class TrainSearchParams(Params):
         if not arms or len(set(arms)) < len(arms):
             raise ValueError("name at least one arm, each once")
         return arms
+
+
+class TrainVariantParams(TrainSearchParams):
+    variant: str = Field(FULL, description=f"{ZERO_SHOT}, or of {', '.join(VARIANTS)}")
+    repeat: int = Field(0, ge=0, description="number of the repetition; each has a seed of its own")
+
+    @field_validator("variant")
+    @classmethod
+    def _is_known(cls, variant: str) -> str:
+        if variant != ZERO_SHOT and variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant}; there are {ZERO_SHOT}, {', '.join(VARIANTS)}")
+        return variant
+
+
+class CompareVariantsParams(Params):
+    variants: tuple[str, ...] = Field((ZERO_SHOT, *VARIANTS), description="in the order of the table")
+    repeats: int = Field(3, ge=1, description="repetitions of each variant that is trained")
+    resample_count: int = Field(2000, ge=100, description="bootstrap resamples of visitors")
 
 
 class SnapshotChampionParams(Params):

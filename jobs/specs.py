@@ -84,13 +84,26 @@ STAGES: dict[str, StageSpec] = {
 }
 
 
+ABLATION: dict[str, StageSpec] = {
+    spec.name: spec
+    for spec in (
+        StageSpec("train_variant", p.TrainVariantParams, (), "train one variant and rank the test queries", 720, True),
+        StageSpec("compare_variants", p.CompareVariantsParams, ("train_variant",), "compare the variants"),
+    )
+}
+"""The stages of the ablation, after a night's `train_base`; `train_variant` runs once per variant and repetition."""
+
+ALL = STAGES | ABLATION
+_PRESET_OF = {"train_variant": "train_search"}
+
+
 def stage_params(stage: str, preset: str, overrides: dict[str, Any] | None = None) -> p.Params:
     """Return the Params of a stage: its defaults, then the preset's values, then `overrides`."""
     if preset not in p.PRESETS:
         raise BadInput(f"unknown preset {preset!r}; there are {', '.join(p.PRESETS)}")
-    values = p.PRESETS[preset].get(stage, {}) | (overrides or {})
+    values = p.PRESETS[preset].get(_PRESET_OF.get(stage, stage), {}) | (overrides or {})
     try:
-        return STAGES[stage].params.model_validate(values)
+        return ALL[stage].params.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadInput(f"parameters of {stage}: {faults}") from error

@@ -14,7 +14,7 @@ import torch
 
 from jobs.context import RunContext
 from jobs.errors import MissingInput
-from jobs.lake import Manifest, StagedRun
+from jobs.lake import Manifest, StagedRun, Store
 from jobs.params import ARMS, FULL, ZERO_SHOT, TrainSearchParams
 from jobs.training.inputs import (
     curve_rows,
@@ -48,13 +48,13 @@ def train_arms(
     """Train the arms of `params`, write models and curves into a run and return its facts."""
     with model_errors_of("train_search"), ctx.lake.local_folder(base_model, ZERO_SHOT) as folder:
         base = SearchModel.load(folder, training_device())
-    pairs = _read_pairs(ctx, params, splits, images)
+    pairs = read_pairs(ctx, params, splits, images)
     with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
         base_hit_rate = hit_rate(base, _validation_set(base, pairs, pixels, None))
         arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
         curves = [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
         for arm in params.arms:
-            model, result = _train_arm(ctx, params, staged, arm, base, pairs, pixels)
+            model, result = train_arm(params, arm, ARMS[arm], base, pairs, pixels, ctx.seed, staged.checkpoints)
             save_model(staged, arm, model)
             arms[arm] = _describe(model) | _measure(result)
             curves.append(curve_rows(arm, result.curves))
@@ -66,7 +66,7 @@ def train_arms(
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class ArmInputs:
     """Conversions by photo number, and the corpus validation searches in."""
 
     photos: pl.DataFrame
@@ -81,7 +81,8 @@ class _Pairs:
         return [keywords for keywords, is_known in zip(self.keywords, known, strict=True) if is_known]
 
 
-def _read_pairs(ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest) -> _Pairs:
+def read_pairs(ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest) -> ArmInputs:
+    """Return the conversions that arms are trained and validated on; `MissingInput` if a window has none."""
     photos = read_photos(ctx.lake, splits, images)
     tables = {}
     for name in ("train", "validation"):
@@ -99,7 +100,7 @@ def _read_pairs(ctx: RunContext, params: TrainSearchParams, splits: Manifest, im
         "validation_query_count": len(validation),
         "validation_photo_count": len(corpus),
     }
-    return _Pairs(photos, keyword_lists(photos), tables["train"], validation, corpus, counts)
+    return ArmInputs(photos, keyword_lists(photos), tables["train"], validation, corpus, counts)
 
 
 def _corpus(photos: pl.DataFrame, splits: Manifest, validation: pl.DataFrame, limit: int, seed: int) -> Indices:
@@ -122,41 +123,42 @@ def _texts(model: SearchModel, rows: pl.DataFrame) -> list[str]:
 
 
 def _validation_set(
-    model: SearchModel, pairs: _Pairs, pixels: PhotoPixels, keywords: RaggedKeywords | None
+    model: SearchModel, pairs: ArmInputs, pixels: PhotoPixels, keywords: RaggedKeywords | None
 ) -> ValidationSet:
     tokens, texts = index_texts(model, _texts(model, pairs.validation))
     targets = np.searchsorted(pairs.corpus, pairs.validation["photo"].to_numpy())
     return ValidationSet(pairs.corpus, tokens, texts, targets, pixels, keywords)
 
 
-def _train_arm(
-    ctx: RunContext,
+def train_arm(
     params: TrainSearchParams,
-    staged: StagedRun,
-    arm: str,
+    name: str,
+    arm: dict[str, Any],
     base: SearchModel,
-    pairs: _Pairs,
+    pairs: ArmInputs,
     pixels: PhotoPixels,
+    seed: int,
+    checkpoints: Store,
 ) -> tuple[SearchModel, TrainingResult]:
-    choices = {"uses_country": False, "uses_keywords": False} | ARMS[arm]
+    """Train one arm: `arm` says what it reads and in what it differs from `params`."""
+    options = {"uses_country": False, "uses_keywords": False} | params.model_dump() | arm
     vocabulary = keywords = None
-    if choices["uses_keywords"]:
+    if options["uses_keywords"]:
         vocabulary = KeywordVocabulary.build(
             pairs.keywords_in_train(), params.keyword_min_count, params.keyword_hash_rows
         )
         keywords = RaggedKeywords.encode(vocabulary, pairs.keywords)
-    model = extend_model(base, uses_country=choices["uses_country"], vocabulary=vocabulary)
-    data = _training_data(model, pairs, pixels, keywords, params.popularity_correction)
+    model = extend_model(base, uses_country=options["uses_country"], vocabulary=vocabulary)
+    data = _training_data(model, pairs, pixels, keywords, options["popularity_correction"])
     validation = _validation_set(model, pairs, pixels, keywords)
     hooks = Hooks(
         validate=lambda current: hit_rate(current, validation),
-        load_checkpoint=lambda: staged.checkpoints.get(arm),
-        save_checkpoint=lambda blob: staged.checkpoints.put(arm, blob),
-        report=lambda line: log.info("train_search %s: %s", arm, line),
+        load_checkpoint=lambda: checkpoints.get(name),
+        save_checkpoint=lambda blob: checkpoints.put(name, blob),
+        report=lambda line: log.info("train_search %s: %s", name, line),
     )
-    options = params.model_dump() | choices
     config = TrainingConfig(
-        seed=ctx.seed, **{name: options[name] for name in TrainingConfig.__dataclass_fields__ if name in options}
+        seed=seed, **{name: options[name] for name in TrainingConfig.__dataclass_fields__ if name in options}
     )
     hard = _mine(model, data, options) if config.hard_share else None
     return model, train(model, data, config, hooks, hard)
@@ -164,7 +166,7 @@ def _train_arm(
 
 def _training_data(
     model: SearchModel,
-    pairs: _Pairs,
+    pairs: ArmInputs,
     pixels: PhotoPixels,
     keywords: RaggedKeywords | None,
     popularity_correction: float,

@@ -6,7 +6,7 @@ Shape letters: Q queries, V clusters (what is resampled: visitors, say), A arms,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,18 @@ class Scorecard:
     ) -> Scorecard:
         """Return the scorecard of arms given by the ranks of the one relevant photo of each query, shape (Q,)."""
         basis = {arm: rank_basis(rank_Q) for arm, rank_Q in rank_by_arm.items()}
+        return cls._resampled(basis, cluster_Q, resample_count, seed, from_rank_basis)
+
+    @classmethod
+    def of_repeats(
+        cls,
+        ranks_by_arm: Mapping[str, Sequence[ArrayLike]],
+        cluster_Q: NDArray[np.int64],
+        resample_count: int,
+        seed: list[int],
+    ) -> Scorecard:
+        """Return the scorecard of arms that were trained several times: a query's value is the mean over these."""
+        basis = {arm: np.mean([rank_basis(rank_Q) for rank_Q in ranks], axis=0) for arm, ranks in ranks_by_arm.items()}
         return cls._resampled(basis, cluster_Q, resample_count, seed, from_rank_basis)
 
     @classmethod

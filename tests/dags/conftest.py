@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
+PLAN = {"dataset": "/data/with space; rm -rf x", "catalogue": "c", "preset": "tiny", "run_date": "2025-12-28"}
 
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="nightlens-airflow-")
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] = "False"
+
+
+@pytest.fixture(scope="session")
+def dags() -> dict[str, Any]:
+    """Every DAG of the project, none of which fails to import, in an Airflow with the pool that they ask for."""
+    from airflow.dag_processing.dagbag import BundleDagBag
+    from airflow.models.pool import Pool
+    from airflow.utils.db import initdb
+
+    initdb()
+    bag = BundleDagBag(str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    Pool.create_or_update_pool("gpu", slots=1, description="", include_deferred=False)
+    return dict(bag.dags)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag: Any) -> Path:
+    """Replace the interpreter the operator starts by a script that notes its arguments.
+
+    It exits with the status in `<stage>.status`, taking that file away so that a second try succeeds.
+    """
+    script = tmp_path / "python"
+    script.write_text(
+        "#!/bin/bash\n"
+        f'cd {tmp_path}; shift 2; printf "%s\\n" "$*" >> calls; stage=$1\n'
+        'if [ -f "$stage.status" ]; then status=$(cat "$stage.status"); rm "$stage.status"; '
+        'echo "nightlens $stage: it went wrong"; exit "$status"; fi\n'
+        f"echo working; echo '{json.dumps(PLAN)}'\n"
+    )
+    script.chmod(0o755)
+    operator = sys.modules[type(dag.get_task("plan_night")).__module__]
+    monkeypatch.setattr(operator.sys, "executable", str(script))
+    for task in dag.tasks:
+        monkeypatch.setattr(task, "retry_delay", timedelta(0))
+    return tmp_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -15,28 +14,12 @@ import pytest
 from jobs.cli import build_parser, stage_overrides
 from jobs.params import PRESETS, NightParams
 from jobs.specs import STAGES, command, stage_params
-
-DAGS = Path(__file__).resolve().parents[2] / "dags"
-PLAN = {"dataset": "/data/with space; rm -rf x", "catalogue": "c", "preset": "tiny", "run_date": "2025-12-28"}
+from tests.dags.conftest import DAGS, PLAN
 
 
 @pytest.fixture(scope="session")
-def dag() -> Any:
-    from airflow.dag_processing.dagbag import BundleDagBag
-    from airflow.utils.db import initdb
-
-    initdb()
-    bag = BundleDagBag(str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
-    assert bag.import_errors == {}
-    assert list(bag.dags) == ["nightlens_nightly"]
-    return bag.dags["nightlens_nightly"]
-
-
-@pytest.fixture(scope="session")
-def gpu_pool(dag: Any) -> None:
-    from airflow.models.pool import Pool
-
-    Pool.create_or_update_pool("gpu", slots=1, description="", include_deferred=False)
+def dag(dags: dict[str, Any]) -> Any:
+    return dags["nightlens_nightly"]
 
 
 def test_there_is_one_task_per_stage_in_the_order_of_the_specs(dag: Any) -> None:
@@ -104,28 +87,6 @@ def test_parsing_the_dag_loads_nothing_heavy() -> None:
 
 
 # -- runs in process --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag: Any, gpu_pool: None) -> Path:
-    """Replace the interpreter the operator starts by a script that notes its arguments.
-
-    It exits with the status in `<stage>.status`, taking that file away so that a second try succeeds.
-    """
-    script = tmp_path / "python"
-    script.write_text(
-        "#!/bin/bash\n"
-        f'cd {tmp_path}; shift 2; printf "%s\\n" "$*" >> calls; stage=$1\n'
-        'if [ -f "$stage.status" ]; then status=$(cat "$stage.status"); rm "$stage.status"; '
-        'echo "nightlens $stage: it went wrong"; exit "$status"; fi\n'
-        f"echo working; echo '{json.dumps(PLAN)}'\n"
-    )
-    script.chmod(0o755)
-    operator = sys.modules[type(dag.get_task("plan_night")).__module__]
-    monkeypatch.setattr(operator.sys, "executable", str(script))
-    for task in dag.tasks:
-        monkeypatch.setattr(task, "retry_delay", type(task.retry_delay)(0))
-    return tmp_path
 
 
 def calls(folder: Path) -> list[str]:

@@ -1,0 +1,29 @@
+"""Stage `train_variant`: train one variant of the ablation once and rank the test queries with it.
+
+The model is not kept: what the comparison needs are the ranks. They are those the evaluation would find, from the
+same task and by the same ranking.
+"""
+
+from __future__ import annotations
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.lake import Manifest
+from jobs.params import TrainVariantParams
+
+
+def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
+    """Commit the ranks of the converted photos and the training curves of one variant and repetition."""
+    splits, images, base = (ctx.read(d) for d in (datasets.SPLITS, datasets.IMAGES, datasets.BASE_MODEL))
+    inputs = {"splits": splits, "images": images, "base_model": base}
+    staged = ctx.begin(datasets.VARIANT, params, inputs, variant=params.variant, repeat=str(params.repeat))
+    if staged.manifest is not None:
+        return staged.manifest
+    from jobs.training.variants import train_and_rank
+
+    ranks, curves, facts = train_and_rank(ctx, params, staged.checkpoints, splits, images, base)
+    staged.write_table("ranks", ranks)
+    staged.write_table("curves", curves)
+    manifest = staged.commit(facts)
+    staged.checkpoints.clear()
+    return manifest

@@ -1,0 +1,61 @@
+"""Training a variant of the ablation and ranking the test queries in the same process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from jobs.context import RunContext
+from jobs.evaluation.inputs import Task, read_task
+from jobs.lake import Manifest, Store
+from jobs.params import VARIANTS, ZERO_SHOT, TrainVariantParams
+from jobs.training.arms import ArmInputs, read_pairs, train_arm
+from jobs.training.inputs import curve_rows, model_errors_of, open_pixels, training_device
+from models.evaluation.ranking import Scorer, dense_scorer, rank_targets
+from models.search.data import PhotoPixels
+from models.search.keywords import RaggedKeywords
+from models.search.model import SearchModel
+from models.search.validation import photo_vectors, text_vectors
+
+
+def train_and_rank(
+    ctx: RunContext, params: TrainVariantParams, checkpoints: Store, splits: Manifest, images: Manifest, base: Manifest
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
+    """Return the ranks (query_id, rank), the curves and facts of one variant; its seed is the night's + repeat."""
+    with model_errors_of("train_variant"), ctx.lake.local_folder(base, ZERO_SHOT) as folder:
+        model = SearchModel.load(folder, training_device())
+    pairs = read_pairs(ctx, params, splits, images)
+    facts: dict[str, Any] = {"variant": params.variant, "repeat": params.repeat}
+    curves: list[tuple[int, str, float]] = []
+    with model_errors_of("train_variant"), open_pixels(pairs.photos, model, ctx.settings.state_dir) as pixels:
+        if params.variant != ZERO_SHOT:
+            choices, seed = VARIANTS[params.variant], ctx.seed + params.repeat
+            model, result = train_arm(params, params.variant, choices, model, pairs, pixels, seed, checkpoints)
+            curves = result.curves
+            facts |= {"steps": result.steps, "best_step": result.best_step, "seconds": round(result.seconds, 1)}
+            facts |= {"best_validation_hit_rate": result.best_hit_rate, "pairs_seen": result.pairs_seen}
+        task = read_task(ctx.lake, splits)
+        scorer = model_scorer(model, task, pairs, pixels)
+    rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
+    query_ids = task.queries["query_id"].cast(pl.Int64)
+    return pl.DataFrame({"query_id": query_ids, "rank": rank_Q}), curve_rows(params.variant, curves), facts
+
+
+@torch.inference_mode()
+def model_scorer(model: SearchModel, task: Task, pairs: ArmInputs, pixels: PhotoPixels) -> Scorer:
+    """Return a scorer of the task's texts and photos; photos without a picture score lowest."""
+    keywords = None if model.vocabulary is None else RaggedKeywords.encode(model.vocabulary, pairs.keywords)
+    numbers = task.photos.join(
+        pairs.photos.select("photo_id", "photo"), on="photo_id", how="left", maintain_order="left"
+    )
+    has_picture_P = numbers["photo"].is_not_null().to_numpy()
+    photo_PD = np.zeros((len(numbers), model.dim), np.float32)
+    found = photo_vectors(model, numbers["photo"].drop_nulls().to_numpy(), pixels, keywords).cpu().numpy()
+    photo_PD[has_picture_P] = found
+    has_vector_P = np.isfinite(photo_PD).all(axis=1) & has_picture_P
+    photo_PD[~has_vector_P] = 0
+    texts = [model.query_text(query, country) for query, country in task.texts.select("query", "country").iter_rows()]
+    return dense_scorer(text_vectors(model, model.tokenize(texts)).cpu().numpy(), photo_PD, has_vector_P)

@@ -1,0 +1,39 @@
+"""The ablation's DAG: its trainings are mapped from the form, each the command a person could type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.cli import build_parser
+from jobs.params import FULL, VARIANTS, ZERO_SHOT
+
+
+@pytest.fixture(scope="session")
+def dag(dags: dict[str, Any]) -> Any:
+    return dags["nightlens_ablation"]
+
+
+def test_it_is_started_by_hand_and_shares_the_gpu(dag: Any) -> None:
+    assert not dag.timetable.can_be_scheduled
+    assert dag.get_task("train_variant").pool == "gpu"
+    assert dag.get_task("compare_variants").upstream_task_ids == {"train_variant", "plan_night"} or (
+        dag.get_task("compare_variants").upstream_task_ids == {"train_variant"}
+    )
+    assert dag.params["variants"] == [ZERO_SHOT, *VARIANTS]
+
+
+def test_every_variant_is_trained_as_often_as_asked_and_then_compared(dag: Any, stand_in: Path) -> None:
+    run = dag.test(run_conf={"variants": [ZERO_SHOT, FULL, "softmax"], "repeats": 2, "dataset": "/data/x"})
+    assert run.state == "success"
+    calls = (stand_in / "calls").read_text().splitlines()
+    trained = [call for call in calls if call.startswith("train_variant")]
+    found = [(call.split("--variant ")[1].split()[0], call.rsplit(" ", 1)[1]) for call in trained]
+    assert sorted(found) == sorted([(ZERO_SHOT, "0"), (FULL, "0"), (FULL, "1"), ("softmax", "0"), ("softmax", "1")])
+    assert calls[0].startswith("plan_night")
+    assert calls[-1].endswith(f"--variants {ZERO_SHOT},{FULL},softmax --repeats 2")
+    for call in (trained[0], calls[-1]):
+        words = call.replace("/data/with space; rm -rf x", "/data").split()
+        assert build_parser().parse_args(words).command == words[0]
