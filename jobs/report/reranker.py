@@ -113,4 +113,8 @@ def _facts(night: Night) -> tuple[Fact, ...]:
         Fact("Held-out visitors", f"{formats.count(facts['held_out_search_count'])} searches"),
         Fact("Hit rate@10 on these", f"{before} before, {after} after reordering"),
         Fact("Trees", formats.count(facts["best_round"])),
+        *(
+            Fact(f"Check {check['check']}", f"{check['status']}, {formats.count(check['event_count'])} conversions")
+            for check in night.fact(datasets.RERANKER, "checks")
+        ),
     )

@@ -351,6 +351,7 @@ def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
     assert "the 200 best photos of Fine-tuned + country + keywords" in text
     assert "73.1% before, 84.2% after reordering" in text
     assert "3,355 of 3,599 validation searches" in text
+    assert "Check events_before_cutoff passed, 106,314 conversions" in text
 
 
 def test_every_feature_has_a_name_people_understand() -> None:
