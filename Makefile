@@ -42,7 +42,7 @@ down: setup ## stop them
 	@$(NIGHTLENS) down
 
 benchmark: setup ## measure speed and memory against named peers (tests/benchmarks)
-	.venv/bin/python -m pytest -m benchmark -s tests/benchmarks
+	.venv/bin/python -m pytest --numprocesses 0 -m benchmark -s tests/benchmarks
 
 format: setup ## format the code
 	.venv/bin/ruff format .

@@ -38,7 +38,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `dataset` | folder in the Unsplash layout; `sample` the generated one; empty: Airflow's variable `nightlens_dataset` |
 | `catalogue` | name under which lake and registry keep the data set; empty: made from the folder's name |
 | `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
-| `retrain` | `never` evaluates and indexes with the models of the latest earlier night |
+| `retrain` | `incremental` goes on from the models of the latest earlier night with what is new; `never` takes them |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
 """
@@ -58,7 +58,7 @@ The champion is never changed here: `nightlens promote` is the explicit act.
             "catalogue", None, title="Catalogue", type=["null", "string"], pattern="^([a-z0-9][a-z0-9_-]{0,62})?$"
         ),
         "preset": _param("preset", "auto", title="Preset", type="string", enum=["auto", *PRESETS]),
-        "retrain": _param("retrain", "always", title="Retrain", type="string", enum=["always", "never"]),
+        "retrain": _param("retrain", "always", title="Retrain", type="string", enum=["always", "incremental", "never"]),
     },
     tags=["nightlens"],
     doc_md=DOC,

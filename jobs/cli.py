@@ -77,7 +77,7 @@ def _add_tools(commands: Any) -> None:
         sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
         sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
         sub.add_argument("--run-date", default="", help="last day used; default: the log's last complete day")
-    night.add_argument("--retrain", default="always", choices=["always", "never"])
+    night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
     plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     sample = tool("make_sample", _make_sample, "generate the sample catalogue")
     sample.add_argument("--folder", type=Path, help="default: below the state folder, if it is not there yet")

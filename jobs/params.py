@@ -101,8 +101,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 class TrainSearchParams(Params):
     arms: tuple[str, ...] = Field((FINETUNED, FULL), description=f"of {', '.join(ARMS)}")
-    retrain: Literal["always", "never"] = Field(
-        "always", description="'never' takes over the models of the latest earlier night"
+    retrain: Literal["always", "incremental", "never"] = Field(
+        "always",
+        description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
+    )
+    replay_share: float = Field(
+        3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
     )
     epochs: int = Field(5, ge=1, description="passes over the different pairs of a photo and a query")
     batch_size: int = Field(256, ge=2)
@@ -252,8 +256,9 @@ class NightParams(Params):
     preset: str = Field(
         "auto", description="sizes of model and training; 'auto': 'sample' for the sample, else 'small'"
     )
-    retrain: Literal["always", "never"] = Field(
-        "always", description="'never' takes over the models of the latest earlier night"
+    retrain: Literal["always", "incremental", "never"] = Field(
+        "always",
+        description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
     )
 
 

@@ -3,6 +3,9 @@
 Training stops early on the hit rate of a sample of the validation window's queries among the photos that were
 there by its end; the best weights are kept. A killed run goes on from its last checkpoint and ends with the same
 models; finished arms are not trained again.
+
+An incremental night goes on from the models of the latest earlier night, with the conversions that are new since and
+a sample of those before; where there is no such night it trains in full.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.lake import Manifest, StagedRun
-from jobs.params import TrainSearchParams
+from jobs.params import ZERO_SHOT, TrainSearchParams
 
 log = logging.getLogger("nightlens")
 
@@ -22,21 +25,29 @@ log = logging.getLogger("nightlens")
 def run(ctx: RunContext, params: TrainSearchParams) -> Manifest:
     """Commit the arms' models and training curves; facts say what each arm is and how its training went."""
     splits, images, base = (ctx.read(d) for d in (datasets.SPLITS, datasets.IMAGES, datasets.BASE_MODEL))
-    staged = ctx.begin(datasets.SEARCH_MODELS, params, {"splits": splits, "images": images, "base_model": base})
+    earlier = None
+    if params.retrain != "always":
+        earlier = _find_earlier(ctx, params, base, datetime.fromisoformat(splits.facts["train_end"]))
+    inputs = {"splits": splits, "images": images, "base_model": base}
+    staged = ctx.begin(datasets.SEARCH_MODELS, params, inputs | ({} if earlier is None else {"earlier": earlier}))
     if staged.manifest is not None:
         return staged.manifest
     if params.retrain == "never":
-        return _take_over(ctx, params, staged, datetime.fromisoformat(splits.facts["train_end"]))
+        return _take_over(staged, earlier, ctx, params)
     from jobs.training.arms import train_arms
 
-    facts = train_arms(ctx, params, staged, splits, images, base)
-    manifest = staged.commit(facts | {"trained_until": splits.facts["train_end"], "taken_over_from": None})
+    facts = train_arms(ctx, params, staged, splits, images, base, earlier)
+    facts |= {"trained_until": splits.facts["train_end"], "taken_over_from": None}
+    manifest = staged.commit(facts | {"gone_on_from": None if earlier is None else earlier.reference})
     staged.checkpoints.clear()
     return manifest
 
 
-def _take_over(ctx: RunContext, params: TrainSearchParams, staged: StagedRun, train_end: datetime) -> Manifest:
-    """Link the models of the latest earlier night that saw nothing past this night's training window."""
+def _find_earlier(ctx: RunContext, params: TrainSearchParams, base: Manifest, train_end: datetime) -> Manifest | None:
+    """Return the models of the latest earlier night that saw nothing past this night's training window.
+
+    What is gone on from must also come from the same base: with another one, training starts over.
+    """
     usable = [
         manifest
         for manifest in ctx.lake.history(datasets.SEARCH_MODELS)
@@ -44,12 +55,23 @@ def _take_over(ctx: RunContext, params: TrainSearchParams, staged: StagedRun, tr
         and datetime.fromisoformat(manifest.facts["trained_until"]) <= train_end
         and set(params.arms) <= set(manifest.facts["arms"])
     ]
-    if not usable:
+    if params.retrain == "incremental":
+        usable = [manifest for manifest in usable if _base_digest(manifest) == base.facts["model_digest"]]
+    return usable[-1] if usable else None
+
+
+def _base_digest(manifest: Manifest) -> str:
+    digest: str = manifest.facts["arms"][ZERO_SHOT]["model_digest"]
+    return digest
+
+
+def _take_over(staged: StagedRun, earlier: Manifest | None, ctx: RunContext, params: TrainSearchParams) -> Manifest:
+    """Link the models of an earlier night."""
+    if earlier is None:
         raise MissingInput(
             f"retrain is 'never', but no night before {ctx.run_date} has models of {', '.join(params.arms)} trained "
-            f"on conversions before {train_end:%Y-%m-%d %H:%M} UTC only. Run this night with --retrain always."
+            f"on conversions before the end of this night's training window only. Run this night with --retrain always."
         )
-    earlier = usable[-1]
     log.info("train_search: taking over the models of %s", earlier.reference)
     for arm in earlier.facts["arms"]:
         staged.link_files(earlier, arm)

@@ -28,7 +28,7 @@ from jobs.training.inputs import (
 )
 from models.search.data import Indices, PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, PhotoKeywords, RaggedKeywords
-from models.search.model import SearchModel, extend_model
+from models.search.model import SearchModel, extend_model, renew_vocabulary
 from models.search.negatives import HardNegatives, mine
 from models.search.sampling import KnownPositives, merge_pairs
 from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
@@ -44,17 +44,22 @@ def train_arms(
     splits: Manifest,
     images: Manifest,
     base_model: Manifest,
+    earlier: Manifest | None = None,
 ) -> dict[str, Any]:
-    """Train the arms of `params`, write models and curves into a run and return its facts."""
+    """Train the arms of `params`, write models and curves into a run and return its facts.
+
+    With `earlier` models, go on from them with what is new since.
+    """
     with model_errors_of("train_search"), ctx.lake.local_folder(base_model, ZERO_SHOT) as folder:
         base = SearchModel.load(folder, training_device())
-    pairs = read_pairs(ctx, params, splits, images)
+    pairs = read_pairs(ctx, params, splits, images, earlier)
     with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
         base_hit_rate = hit_rate(base, _validation_set(base, pairs, pixels, None))
         arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
         curves = [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
         for arm in params.arms:
-            model, result = train_arm(params, arm, ARMS[arm], base, pairs, pixels, ctx.seed, staged.checkpoints)
+            start = base if earlier is None else _load(ctx, earlier, arm)
+            model, result = train_arm(params, arm, ARMS[arm], start, pairs, pixels, ctx.seed, staged.checkpoints)
             save_model(staged, arm, model)
             arms[arm] = _describe(model) | _measure(result)
             curves.append(curve_rows(arm, result.curves))
@@ -71,7 +76,8 @@ class ArmInputs:
 
     photos: pl.DataFrame
     keywords: list[list[tuple[str, float]]]  # of every photo
-    train: pl.DataFrame  # query, country, photo
+    log: pl.DataFrame  # query, country, photo: of the whole training window
+    train: pl.DataFrame  # what is trained on: all of the log, or what an incremental night needs
     validation: pl.DataFrame
     corpus: Indices
     counts: dict[str, int]
@@ -81,26 +87,45 @@ class ArmInputs:
         return [keywords for keywords, is_known in zip(self.keywords, known, strict=True) if is_known]
 
 
-def read_pairs(ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest) -> ArmInputs:
+def read_pairs(
+    ctx: RunContext,
+    params: TrainSearchParams,
+    splits: Manifest,
+    images: Manifest,
+    earlier: Manifest | None = None,
+) -> ArmInputs:
     """Return the conversions that arms are trained and validated on; `MissingInput` if a window has none."""
     photos = read_photos(ctx.lake, splits, images)
     tables = {}
     for name in ("train", "validation"):
-        rows = ctx.lake.read_table(splits, name, ["query", "country", "photo_id"])
+        rows = ctx.lake.read_table(splits, name, ["query", "country", "photo_id", "converted_at"])
         # Sorted, so that training does not depend on how the table is cut into files.
-        tables[name] = rows.join(photos.select("photo_id", "photo"), on="photo_id").sort("query", "country", "photo_id")
+        order = ("query", "country", "photo_id", "converted_at")
+        tables[name] = rows.join(photos.select("photo_id", "photo"), on="photo_id").sort(order)
         if tables[name].is_empty():
             raise MissingInput(f"no conversion of {splits.reference}, table {name!r}, is of a photo with an image")
+    train = tables["train"]
+    if earlier is not None:
+        train = _recent(train, datetime.fromisoformat(earlier.facts["trained_until"]), params.replay_share, ctx.seed)
     sample_size = min(params.validation_query_count, len(tables["validation"]))
     validation = tables["validation"].sample(sample_size, seed=ctx.seed)
     corpus = _corpus(photos, splits, validation, params.validation_photo_count, ctx.seed)
     counts = {
-        "train_pair_count": len(tables["train"]),
+        "log_pair_count": len(tables["train"]),
+        "train_pair_count": len(train),
         "train_pairs_without_image": splits.row_counts["train"] - len(tables["train"]),
         "validation_query_count": len(validation),
         "validation_photo_count": len(corpus),
     }
-    return ArmInputs(photos, keyword_lists(photos), tables["train"], validation, corpus, counts)
+    return ArmInputs(photos, keyword_lists(photos), tables["train"], train, validation, corpus, counts)
+
+
+def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int) -> pl.DataFrame:
+    """Return the conversions from `since` on and, per each of them, `replay_share` of those before, at random."""
+    is_new = pl.col("converted_at") >= since
+    new, old = rows.filter(is_new), rows.filter(~is_new)
+    replayed = old.sample(min(len(old), round(replay_share * max(1, len(new)))), seed=seed)
+    return pl.concat([new, replayed]).sort("query", "country", "photo_id", "converted_at")
 
 
 def _corpus(photos: pl.DataFrame, splits: Manifest, validation: pl.DataFrame, limit: int, seed: int) -> Indices:
@@ -134,13 +159,16 @@ def train_arm(
     params: TrainSearchParams,
     name: str,
     arm: dict[str, Any],
-    base: SearchModel,
+    start: SearchModel,
     pairs: ArmInputs,
     pixels: PhotoPixels,
     seed: int,
     checkpoints: Store,
 ) -> tuple[SearchModel, TrainingResult]:
-    """Train one arm: `arm` says what it reads and in what it differs from `params`."""
+    """Train one arm: `arm` says what it reads and in what it differs from `params`.
+
+    `start` is the base, or a model of this arm to go on from; its keywords keep what they have learned.
+    """
     options = {"uses_country": False, "uses_keywords": False} | params.model_dump() | arm
     vocabulary = keywords = None
     if options["uses_keywords"]:
@@ -148,7 +176,10 @@ def train_arm(
             pairs.keywords_in_train(), params.keyword_min_count, params.keyword_hash_rows
         )
         keywords = RaggedKeywords.encode(vocabulary, pairs.keywords)
-    model = extend_model(base, uses_country=options["uses_country"], vocabulary=vocabulary)
+    if vocabulary is not None and start.uses_keywords:
+        model = renew_vocabulary(start, vocabulary)
+    else:
+        model = extend_model(start, uses_country=options["uses_country"], vocabulary=vocabulary)
     data = _training_data(model, pairs, pixels, keywords, options["popularity_correction"])
     validation = _validation_set(model, pairs, pixels, keywords)
     hooks = Hooks(
@@ -171,10 +202,16 @@ def _training_data(
     keywords: RaggedKeywords | None,
     popularity_correction: float,
 ) -> TrainingData:
-    """Return every pair of a photo and a text once, weighted by how often it was taken."""
-    tokens, texts = index_texts(model, _texts(model, pairs.train))
-    photos, texts, weights = merge_pairs(pairs.train["photo"].to_numpy(), texts)
-    known = KnownPositives.of(photos, texts, len(pairs.photos))
+    """Return every pair of a photo and a text once, weighted by how often it was taken.
+
+    What is known to be positive is of the whole log.
+    """
+    tokens, log_texts = index_texts(model, _texts(model, pairs.log))
+    log_photos = pairs.log["photo"].to_numpy()
+    known = KnownPositives.of(log_photos, log_texts, len(pairs.photos))
+    number = dict(zip(_texts(model, pairs.log), log_texts.tolist(), strict=True))
+    train_texts = np.array([number[text] for text in _texts(model, pairs.train)], np.int64)
+    photos, texts, weights = merge_pairs(pairs.train["photo"].to_numpy(), train_texts)
     return TrainingData(
         photos,
         texts,
@@ -205,6 +242,11 @@ def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> Ha
         max_share=options["hard_max_score"],
     )
     return found
+
+
+def _load(ctx: RunContext, models: Manifest, arm: str) -> SearchModel:
+    with ctx.lake.local_folder(models, arm) as folder:
+        return SearchModel.load(folder, training_device())
 
 
 def _describe(model: SearchModel) -> dict[str, Any]:

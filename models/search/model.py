@@ -261,6 +261,25 @@ def extend_model(base: SearchModel, *, uses_country: bool, vocabulary: KeywordVo
     return SearchModel(config, deepcopy(base.network), base.tokenizer, vocabulary).to(base.device).eval()
 
 
+def renew_vocabulary(model: SearchModel, vocabulary: KeywordVocabulary) -> SearchModel:
+    """Return a copy of a model with another keyword vocabulary, in which every keyword of it keeps its vector.
+
+    A keyword that had no row of its own begins with the shared one it was hashed to. Raises `ModelError` if the
+    model reads no keywords or hashes them into another number of rows.
+    """
+    if model.vocabulary is None or model.keyword_encoder is None:
+        raise ModelError("the model reads no keywords")
+    if vocabulary.hash_rows != model.vocabulary.hash_rows:
+        raise ModelError(f"{vocabulary.hash_rows} shared keyword rows instead of {model.vocabulary.hash_rows}")
+    renewed = SearchModel(model.config, deepcopy(model.network), model.tokenizer, vocabulary).to(model.device).eval()
+    assert renewed.keyword_encoder is not None
+    rows = [model.vocabulary.row(keyword) for keyword in vocabulary.keywords]
+    rows += range(len(model.vocabulary.keywords), model.vocabulary.row_count)
+    with torch.no_grad():
+        renewed.keyword_encoder.bag.weight.copy_(model.keyword_encoder.bag.weight[rows])
+    return renewed
+
+
 def parameter_count(parameters: Iterable[torch.Tensor]) -> int:
     """Return how many numbers the tensors hold."""
     return sum(parameter.numel() for parameter in parameters)

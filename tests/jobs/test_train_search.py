@@ -161,3 +161,29 @@ def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
     train_search.run(make_night(run_date=date(2025, 5, 1)), only)
     with pytest.raises(MissingInput, match=FULL):
         train_search.run(ctx, NEVER)
+
+
+INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental", "replay_share": 0.5})
+
+
+def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), INCREMENTAL)
+    assert first.facts["gone_on_from"] is None  # no night before: in full
+    assert first.facts["train_pair_count"] == 64
+    ctx = make_night(run_date=SECOND)
+    second = train_search.run(ctx, INCREMENTAL)
+    assert second.facts["gone_on_from"] == first.reference
+    assert second.facts["log_pair_count"] == 64
+    assert second.facts["train_pair_count"] == 32 + 16
+    assert second.input_runs["earlier"] == first.reference
+    for arm in (FINETUNED, FULL):
+        found = second.facts["arms"][arm]
+        assert found["best_validation_hit_rate"] >= found_at_start(ctx, second, arm)
+    assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
+    in_full = train_search.run(ctx, SEARCH_PARAMS)
+    assert in_full.digest != second.digest
+
+
+def found_at_start(ctx: RunContext, manifest: Manifest, arm: str) -> float:
+    curves = ctx.lake.read_table(manifest, "curves").filter(pl.col("arm") == arm, pl.col("step") == 0)
+    return float(curves.filter(pl.col("name").str.contains("hit_rate"))["value"][0])

@@ -18,7 +18,7 @@ from models.search.errors import ModelError
 from models.search.identity import ModelIdentity
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordVocabulary
-from models.search.model import SearchModel, build_network, build_tiny_model, extend_model
+from models.search.model import SearchModel, build_network, build_tiny_model, extend_model, renew_vocabulary
 
 SIZES = {
     "image_size": 16,
@@ -225,3 +225,16 @@ def test_preprocessing_equals_open_clips(resize_mode: str, size: tuple[int, int]
 def test_preprocessing_can_be_sent_to_another_process(base: SearchModel) -> None:
     image = Image.new("RGB", (20, 10), "red")
     assert torch.equal(pickle.loads(pickle.dumps(base.preprocess))(image), base.preprocess(image))
+
+
+def test_a_renewed_vocabulary_changes_no_vector(full: SearchModel) -> None:
+    assert full.keyword_encoder is not None
+    torch.nn.init.normal_(full.keyword_encoder.bag.weight)
+    renewed = renew_vocabulary(full, KeywordVocabulary(("cat", "other", "zebra"), hash_rows=2))
+    names = [[("cat", 0.9), ("other", 0.3)], [("zebra", 1.0), ("unheard of", 0.5)]]
+    features_BD = torch.randn(2, full.dim)
+    assert torch.equal(renewed.compose_photos(features_BD, names), full.compose_photos(features_BD, names))
+    with pytest.raises(ModelError, match="3 shared keyword rows instead of 2"):
+        renew_vocabulary(full, KeywordVocabulary(("cat",), hash_rows=3))
+    with pytest.raises(ModelError, match="reads no keywords"):
+        renew_vocabulary(build_tiny_model(**SIZES), VOCABULARY)
