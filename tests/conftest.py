@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +17,9 @@ from jobs.spark import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# The processes of pytest-xdist have a main module without a file, which PySpark takes for a run of its own doctests.
+sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
 
 
 def make_settings(state_dir: Path, **changes: Any) -> Settings:
