@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -18,6 +19,8 @@ from jobs.spark import spark_session
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # side by side, each process has a core of its own
 # The processes of pytest-xdist have a main module without a file, which PySpark takes for a run of its own doctests.
 sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
 

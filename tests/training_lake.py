@@ -83,9 +83,11 @@ def commit_splits(ctx: RunContext, label: str = "splits", **tables: pl.DataFrame
     boundaries |= {"validation_end": ctx.as_of - timedelta(days=1), "test_end": ctx.as_of}
     train = conversions((0, 1), repeats=2).with_row_index("number")
     is_late = pl.col("number") >= 32  # the second time each was taken
-    late, early = boundaries["train_end"] - timedelta(hours=1), FIRST_DAY + timedelta(days=1)
+    second, first = boundaries["train_end"] - timedelta(hours=1), FIRST_DAY + timedelta(days=1)
     given = {
-        "train": train.select(pl.exclude("number"), pl.when(is_late).then(late).otherwise(early).alias("converted_at")),
+        "train": train.select(
+            pl.exclude("number"), pl.when(is_late).then(second).otherwise(first).alias("converted_at")
+        ),
         "validation": conversions((0, 1, 2), repeats=1),
         "test": conversions((2,), repeats=1),
         "photos": corpus,

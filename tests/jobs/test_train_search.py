@@ -51,7 +51,7 @@ def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: 
         assert (model.uses_country, model.uses_keywords) == (uses, uses)
         assert 0 <= facts["best_validation_hit_rate"] <= 1
     assert len({facts["model_digest"] for facts in arms.values()}) == 3
-    assert arms[FULL]["pairs_seen"] == 2 * 64
+    assert arms[FULL]["pairs_seen"] == 2 * 32  # every pair of a photo and a text once per pass
     assert arms[FULL]["stopped_because"]
     assert manifest.facts["challenger"] == FULL
     assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
@@ -88,8 +88,9 @@ def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeCo
 def test_a_killed_night_goes_on_to_the_same_models(
     make_night: MakeContext, monkeypatch: pytest.MonkeyPatch, killed_in: str
 ) -> None:
-    unbroken = train_search.run(make_night(catalogue="unbroken"), SEARCH_PARAMS)
-    ctx, params = make_night(), SEARCH_PARAMS.model_copy(update=EVERY_STEP)
+    small_batches = SEARCH_PARAMS.model_copy(update={"batch_size": 4})
+    unbroken = train_search.run(make_night(catalogue="unbroken"), small_batches)
+    ctx, params = make_night(), small_batches.model_copy(update=EVERY_STEP)
     put = Lake.put
     written: list[str] = []
 
@@ -110,14 +111,14 @@ def test_a_killed_night_goes_on_to_the_same_models(
         resumed = train_search.run(ctx, params)
     assert resumed.digest == unbroken.digest
     steps = {arm: written.count(arm) for arm in (FINETUNED, FULL)}
-    assert steps == {FINETUNED: 8, FULL: 8}  # one checkpoint per step: none was made twice
+    assert steps == {FINETUNED: 8, FULL: 16}  # one checkpoint per step: none was made twice
     assert (FINETUNED in written[before:]) == (killed_in == FINETUNED)
 
 
 def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
     ctx = make_night("red-0", "blue-2")
     manifest = train_search.run(ctx, SEARCH_PARAMS)
-    assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (64 - 4)
+    assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (32 - 2)
     assert "pictures left out: {'truncated': 2}" in caplog.text
 
 
