@@ -17,7 +17,7 @@ from jobs.sample import TINY, make_sample
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 ARMS = {
     "popularity",

@@ -23,7 +23,7 @@ from jobs.context import RunContext
 from jobs.datasets import REGISTRATION
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake import Manifest, StagedRun
-from jobs.params import FULL, ZERO_SHOT, RegisterModelParams
+from jobs.params import FULL, ZERO_SHOT, RegisterModelParams, TrainSearchParams
 from jobs.settings import Settings
 from tests.conftest import make_settings
 from tests.registered import commit_night, make_model
@@ -120,7 +120,7 @@ def test_the_run_holds_parameters_curves_metrics_and_inputs(night: RunContext) -
     assert run.info.run_id == manifest.facts["mlflow_run_id"]
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "night 2025-12-28"
-    assert run.data.params["search_models.epochs"] == "2"
+    assert run.data.params["search_models.epochs"] == str(TrainSearchParams().epochs)
     assert run.data.params["splits.test_days"] == "7"
     assert run.data.params["base_model.source"] == "tiny"
     assert run.data.params["window.train_end"] == "2025-12-19T00:00:00+00:00"

@@ -86,7 +86,11 @@ def test_a_batch_leaves_out_pairs_whose_picture_is_broken(
     rows = np.array([0, 1, 2, 6, 9, 0])  # red/0 red/1 red/2 blue/0 yellow/0 red/0
     batch = data.batch(rows, 0.0, np.random.default_rng(0))
     assert batch.pair_count == 4
-    assert batch.counts.tolist() == [[2, 0], [1, 0], [0, 1]]  # photos red/0, red/2, yellow/0; texts red, yellow
+    assert batch.pairs.dense()[0].tolist() == [
+        [2, 0],
+        [1, 0],
+        [0, 1],
+    ]  # photos red/0, red/2, yellow/0; texts red, yellow
     assert len(batch.pixels) == len(batch.tokens) + 1 == 3
     assert torch.equal(batch.tokens, model.tokenize(["red", "yellow"]))
     assert batch.keywords is not None
