@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.ranking import Ints
 from models.rerank.features import Matrix, mask_history
-from models.rerank.library import load_lightgbm
+from models.rerank.loading import load_lightgbm
 
 CUTOFF = 10
 ROWS_WORTH_THREADS = 1_000_000

@@ -109,13 +109,6 @@ def total_and_gradients(
     )
 
 
-def count_pairs(photo_P: torch.Tensor, text_P: torch.Tensor, photo_count: int, text_count: int) -> torch.Tensor:
-    """Return how often each photo and text make a pair, float32 [U, V], from the indices of both per pair."""
-    count_UV = torch.zeros(photo_count * text_count, device=photo_P.device)
-    count_UV.scatter_add_(0, photo_P * text_count + text_P, torch.ones_like(photo_P, dtype=torch.float32))
-    return count_UV.view(photo_count, text_count)
-
-
 def sigmoid_loss(
     logits_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor | None = None
 ) -> torch.Tensor:

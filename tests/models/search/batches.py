@@ -40,6 +40,13 @@ def random_pairs(kind: str, seed: int) -> Pairs:
     )
 
 
+def count_pairs(photo_P: torch.Tensor, text_P: torch.Tensor, photo_count: int, text_count: int) -> torch.Tensor:
+    """Return how often each photo and text make a pair, float32 [U, V], from the indices of both per pair."""
+    count_UV = torch.zeros(photo_count * text_count, device=photo_P.device)
+    count_UV.scatter_add_(0, photo_P * text_count + text_P, torch.ones_like(photo_P, dtype=torch.float32))
+    return count_UV.view(photo_count, text_count)
+
+
 def leaves(photo_count: int = PHOTOS, text_count: int = TEXTS, seed: int = 0, scale: float = 7.0) -> list[torch.Tensor]:
     """Return normalised features of photos and texts, scale and bias, all double and with gradients."""
     generator = torch.Generator().manual_seed(seed)

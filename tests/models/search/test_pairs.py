@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from models.search.losses import pairs as pairs_module
 from models.search.losses.pairs import Pairs
-from models.search.losses.sigmoid import count_pairs
-from tests.models.search.batches import KINDS, combinations, random_pairs
+from tests.models.search.batches import KINDS, combinations, count_pairs, random_pairs
 
 
 def brute_force(pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:

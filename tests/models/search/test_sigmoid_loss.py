@@ -11,7 +11,8 @@ from open_clip.loss import SigLipLoss
 from torch.nn.functional import normalize, softplus
 
 from models.search.losses import sigmoid
-from models.search.losses.sigmoid import best_bias, calibrate, count_pairs, sigmoid_loss
+from models.search.losses.sigmoid import best_bias, calibrate, sigmoid_loss
+from tests.models.search.batches import count_pairs
 
 
 def leaves(photo_count: int, text_count: int, seed: int) -> list[torch.Tensor]:

@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process's memory map")
 def test_lightgbm_takes_the_openmp_that_torch_brings() -> None:
     code = (
-        "from models.rerank.library import load_lightgbm; load_lightgbm();"
+        "from models.rerank.loading import load_lightgbm; load_lightgbm();"
         "print({line.split()[-1] for line in open('/proc/self/maps') if line.rstrip().endswith('libgomp.so.1')})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
