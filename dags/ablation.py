@@ -6,14 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
+from night_form import OPTIONS, night_fields, plan_task
 from stage_operator import StageOperator
 
-from jobs.params import FULL, PRESETS, VARIANTS, ZERO_SHOT, NightParams
+from jobs.params import FULL, VARIANTS, ZERO_SHOT
 from jobs.specs import ABLATION, command
-
-NIGHT = "ti.xcom_pull(task_ids='plan_night')"
-OPTIONS = {name: f"{{{{ {NIGHT}['{name}'] }}}}" for name in ("dataset", "catalogue", "run_date", "preset")}
-OPTIONS["run_id"] = "{{ run_id }}"
 
 DOC = """
 ### What each choice of the search model is worth
@@ -24,10 +21,6 @@ smallest difference that would have been found. The table is published beside th
 """
 
 
-def _param(name: str, default: str | None, **schema: object) -> Param:
-    return Param(default, description=NightParams.model_fields[name].description, **schema)
-
-
 @dag(
     dag_id="nightlens_ablation",
     schedule=None,
@@ -35,10 +28,7 @@ def _param(name: str, default: str | None, **schema: object) -> Param:
     max_active_runs=1,
     default_args={"retries": 1, "retry_delay": timedelta(seconds=30)},
     params={
-        "run_date": _param("run_date", None, title="Run date", type=["null", "string"], format="date"),
-        "dataset": _param("dataset", None, title="Data set", type=["null", "string"], maxLength=4096),
-        "catalogue": _param("catalogue", None, title="Catalogue", type=["null", "string"]),
-        "preset": _param("preset", "auto", title="Preset", type="string", enum=["auto", *PRESETS]),
+        **night_fields(),
         "variants": Param(
             [ZERO_SHOT, *VARIANTS],
             title="Variants",
@@ -53,21 +43,7 @@ def _param(name: str, default: str | None, **schema: object) -> Param:
 )
 def nightlens_ablation() -> None:
     """Plan, map, compare."""
-    plan = StageOperator(
-        task_id="plan_night",
-        arguments=command(
-            "plan_night",
-            {
-                "dataset": "{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
-                "catalogue": "{{ params.catalogue or '' }}",
-                "preset": "{{ params.preset }}",
-                "run_date": "{{ params.run_date or '' }}",
-                "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
-            },
-        ),
-        doc_md="Find the night whose splits and base are used.",
-        execution_timeout=timedelta(minutes=30),
-    )
+    plan = plan_task()
 
     @task
     def list_trainings(night: dict[str, str], **context: Any) -> list[list[str]]:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param, dag
+from airflow.sdk import Asset, CronTriggerTimetable, dag
+from night_form import OPTIONS, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
-from jobs.params import PRESETS, NightParams
 from jobs.specs import STAGES, command
 
-NIGHT = "ti.xcom_pull(task_ids='plan_night')"
-OPTIONS = {name: f"{{{{ {NIGHT}['{name}'] }}}}" for name in ("dataset", "catalogue", "run_date", "preset")}
-OPTIONS["run_id"] = "{{ run_id }}"
-PRESET = "{{ params.preset if params.preset != 'auto' else var.value.get('nightlens_preset', 'auto') }}"
 OVERRIDES = {"train_search": {"retrain": "{{ params.retrain }}"}}
 PUBLISHED = {
     "register_model": [Asset("nightlens_search_model")],
     "build_index": [Asset("nightlens_photo_index")],
     "publish_report": [Asset("nightlens_report")],
 }
-
-
-def _param(name: str, default: str | None, **schema: object) -> Param:
-    return Param(default, description=NightParams.model_fields[name].description, **schema)
 
 
 DOC = """
@@ -52,34 +44,17 @@ The champion is never changed here: `nightlens promote` is the explicit act.
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
     params={
-        "run_date": _param("run_date", None, title="Run date", type=["null", "string"], format="date"),
-        "dataset": _param("dataset", None, title="Data set", type=["null", "string"], maxLength=4096),
-        "catalogue": _param(
-            "catalogue", None, title="Catalogue", type=["null", "string"], pattern="^([a-z0-9][a-z0-9_-]{0,62})?$"
+        **night_fields(),
+        "retrain": night_param(
+            "retrain", "always", title="Retrain", type="string", enum=["always", "incremental", "never"]
         ),
-        "preset": _param("preset", "auto", title="Preset", type="string", enum=["auto", *PRESETS]),
-        "retrain": _param("retrain", "always", title="Retrain", type="string", enum=["always", "incremental", "never"]),
     },
     tags=["nightlens"],
     doc_md=DOC,
 )
 def nightlens_nightly() -> None:
     """Chain the stages as their specs say."""
-    plan = StageOperator(
-        task_id="plan_night",
-        arguments=command(
-            "plan_night",
-            {
-                "dataset": "{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
-                "catalogue": "{{ params.catalogue or '' }}",
-                "preset": PRESET,
-                "run_date": "{{ params.run_date or '' }}",
-                "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
-            },
-        ),
-        doc_md="Fix the run date and the data set; generate the sample catalogue if it is asked for and absent.",
-        execution_timeout=timedelta(minutes=30),
-    )
+    plan = plan_task()
     tasks = {"plan_night": plan}
     for spec in STAGES.values():
         task = StageOperator(
