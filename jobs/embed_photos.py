@@ -14,10 +14,10 @@ import polars as pl
 
 from jobs import datasets
 from jobs.embedding import COMPOSED_DDL, arm_sources, compose_photos, effective_precision
-from jobs.embedding_daemon import preloading
+from jobs.embedding_daemon import embedding_session
 from jobs.errors import GateFailed
 from jobs.photo_features import Encoder, embed_corpus, with_stored
-from jobs.spark import read_spark, spark_session
+from jobs.spark import read_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -50,7 +50,7 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
     facts: dict[str, dict[str, Any]] = {}
     passes: dict[str, Pass] = {}
     composed: list[DataFrame] = []
-    with spark_session(preloading(ctx.settings), "embed_photos") as spark:
+    with embedding_session(ctx.settings, "embed_photos") as spark:
         views = {name: read_spark(spark, ctx.lake, inputs["splits"], name) for name in ("photos", "photo_keywords")}
         views["images"] = read_spark(spark, ctx.lake, inputs["images"], "images")
         for arm, source in sources.items():

@@ -24,10 +24,9 @@ from jobs.embedding import (
     embed_missing,
     embed_queries,
 )
-from jobs.embedding_daemon import preloading
+from jobs.embedding_daemon import embedding_session
 from jobs.errors import BadInput
 from jobs.progress import Progress
-from jobs.spark import spark_session
 from jobs.vector_store import text_key
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def embed_new_texts(
             known = read_stored(ctx.lake.store(*arm.store_names), arm.wanted)
             missing = arm.wanted.select("key", "text").unique("key").join(known, on="key", how="anti").sort("key")
             if len(missing):
-                spark = spark or stack.enter_context(spark_session(preloading(ctx.settings), "embed_queries"))
+                spark = spark or stack.enter_context(embedding_session(ctx.settings, "embed_queries"))
                 embed_texts(spark, params, arm, missing, precision)
             done[arm.arm] = len(missing), round(time.perf_counter() - begun, 3)
     return done

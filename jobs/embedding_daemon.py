@@ -8,8 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from jobs.settings import Settings
+from jobs.spark import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@contextlib.contextmanager
+def embedding_session(settings: Settings, name: str) -> Iterator[SparkSession]:
+    """Give a Spark session whose Python workers come from this daemon; it loads while the driver prepares the work."""
+    with spark_session(preloading(settings), name) as spark, ThreadPoolExecutor(1) as starter:
+        loading = starter.submit(spark.sparkContext.parallelize([0], 1).foreach, _do_nothing)
+        yield spark
+        loading.result()
+
+
+def _do_nothing(row: int) -> None:
+    """Start a worker, no more."""
 
 
 def preloading(settings: Settings) -> Settings:

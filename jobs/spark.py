@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,6 +131,16 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         yield session
     finally:
         session.stop()
+
+
+@contextmanager
+def loading_meanwhile(module: str) -> Iterator[None]:
+    """Import a module while the block waits for Spark to start, which for some libraries takes as long."""
+    importlib.import_module("pyspark.sql")  # both sides want it; two threads must not meet in its import cycles
+    with ThreadPoolExecutor(1) as loader:
+        loading = loader.submit(importlib.import_module, module)
+        yield
+        loading.result()
 
 
 def read_spark(spark: SparkSession, lake: Lake, manifest: Manifest, table: str) -> DataFrame:

@@ -23,7 +23,7 @@ from jobs.reading import Source, find_source, last_plausible_day
 from jobs.reading.layout import LAYOUT
 from jobs.reading.log_days import count_days, log_end
 from jobs.reading.rows import pseudonym
-from jobs.spark import spark_session
+from jobs.spark import loading_meanwhile, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -43,12 +43,12 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
     staged = ctx.begin(datasets.VALIDATED, params, {}, source.digests | {"pseudonym_key": pseudonym("", key)})
     if staged.manifest is not None:
         return staged.manifest
-    from jobs.judge import Judge, photo_lookup
-    from jobs.quality import Inspector
-
     last_days = _last_days(source)
     tables: list[Judged] = []
-    with spark_session(ctx.settings, "validate_logs") as spark:
+    with loading_meanwhile("jobs.judge"), spark_session(ctx.settings, "validate_logs") as spark:
+        from jobs.judge import Judge, photo_lookup
+        from jobs.quality import Inspector
+
         judge = Judge(
             spark,
             Inspector(f"{ctx.catalogue} {ctx.run_date}", ctx.as_of),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -68,3 +69,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One Spark session for the whole test run. Stages under test get it through `jobs.spark.spark_session`."""
     with spark_session(make_settings(tmp_path_factory.mktemp("spark")), "tests") as session:
         yield session
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that start Spark first, those of few and long tests before others: side by side, all end together.
+
+    The processes of pytest-xdist take files in this order.
+    """
+    tests_of_file = Counter(item.path for item in items)
+    with_spark = {item.path for item in items if item.get_closest_marker("spark")}
+    items.sort(key=lambda item: (item.path not in with_spark, tests_of_file[item.path], item.path))

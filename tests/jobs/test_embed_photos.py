@@ -151,7 +151,7 @@ def test_bad_images_are_quarantined_with_their_reason(night: Night) -> None:
 
 @pytest.mark.spark
 def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.embed_photos.spark_session", lambda *_: pytest.fail("a rerun should do nothing"))
+    monkeypatch.setattr("jobs.embed_photos.embedding_session", lambda *_: pytest.fail("a rerun should do nothing"))
     assert run(night.ctx, PARAMS) == night.manifest
 
 

@@ -77,7 +77,7 @@ def test_a_night_and_the_next(
         ZERO_SHOT: (0, 4, False, 32, MODELS[ZERO_SHOT].digest),
     }
 
-    monkeypatch.setattr("jobs.embed_queries.spark_session", lambda *_: pytest.fail("Spark is not needed"))
+    monkeypatch.setattr("jobs.embed_queries.embedding_session", lambda *_: pytest.fail("Spark is not needed"))
     assert run(ctx, PARAMS) == manifest
     other_batches = run(ctx, PARAMS.model_copy(update={"batch_size": 5}))  # another run, but nothing new in it
     assert other_batches.digest == manifest.digest
