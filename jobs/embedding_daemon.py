@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from jobs.settings import Settings
 from jobs.spark import spark_session
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 def embedding_session(settings: Settings, name: str) -> Iterator[SparkSession]:
     """Give a Spark session whose Python workers come from this daemon; it loads while the driver prepares the work."""
     with spark_session(preloading(settings), name) as spark, ThreadPoolExecutor(1) as starter:
-        loading = starter.submit(spark.sparkContext.parallelize([0], 1).foreach, _do_nothing)
+        # The same kind of job as the work to come: Spark starts another daemon for workers with another environment.
+        loading = starter.submit(spark.range(1).mapInArrow(_pass_on, "id bigint").collect)
         yield spark
         loading.result()
 
 
-def _do_nothing(row: int) -> None:
-    """Start a worker, no more."""
+def _pass_on(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
 
 
 def preloading(settings: Settings) -> Settings:
