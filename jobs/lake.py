@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import polars as pl
@@ -48,14 +48,24 @@ def fingerprint(identity: dict[str, Any]) -> str:
 
 
 class FileInfo(BaseModel):
-    """One file of a run. `path` is relative to the catalogue's root, so a run may point into an older one."""
+    """One file of a run. `path` is relative to the catalogue's root, so a run may point into an older one.
+
+    `pages_sha256` is of a Parquet file's pages, all that is before its footer: Java writes some lists of the footer
+    in an order that changes from process to process.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     byte_count: int
     sha256: str
+    pages_sha256: str | None = None
     row_count: int | None = None
+
+    @property
+    def content_sha256(self) -> str:
+        """What equal content has in common."""
+        return self.pages_sha256 or self.sha256
 
 
 class TableInfo(BaseModel):
@@ -94,9 +104,9 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Digest of the content: every table's and file's bytes, not names, durations or times."""
+        """Digest of the content: every table's pages and file's bytes, not names, durations or times."""
         content = {
-            "tables": {name: sorted(f.sha256 for f in t.files) for name, t in self.tables.items()},
+            "tables": {name: sorted(f.content_sha256 for f in t.files) for name, t in self.tables.items()},
             "files": {name: f.sha256 for name, f in self.files.items()},
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -321,6 +331,20 @@ class Store:
             self.lake.fs.rm(self.folder, recursive=True)
 
 
+def _footer_start(file: IO[bytes]) -> int:
+    """Return where a Parquet file's pages end; the file is left at its beginning."""
+    end = file.seek(-8, os.SEEK_END)  # the footer's length and the magic number
+    start = end - int.from_bytes(file.read(4), "little")
+    file.seek(0)
+    return start
+
+
+def _update(digest: hashlib._Hash, file: IO[bytes], stop: int | None) -> None:
+    """Digest a file from where it is up to `stop`, or to its end."""
+    while block := file.read(1 << 20 if stop is None else min(1 << 20, stop - file.tell())):
+        digest.update(block)
+
+
 class StagedRun:
     """A run being written. Its files lie below an attempt folder of their own, so two writers never mix."""
 
@@ -450,14 +474,17 @@ class StagedRun:
         return {path[len(folder) + 1 :]: self._info(path, None) for path in sorted(self.lake.fs.find(folder))}
 
     def _info(self, path: str, row_count: int | None) -> FileInfo:
-        digest = hashlib.sha256()
+        digest, pages_sha256 = hashlib.sha256(), None
         with self.lake.fs.open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            if row_count is not None:
+                _update(digest, file, _footer_start(file))
+                pages_sha256 = digest.hexdigest()
+            _update(digest, file, None)
         return FileInfo(
             path=path[len(self.lake.root) + 1 :],
             byte_count=self.lake.fs.size(path),
             sha256=digest.hexdigest(),
+            pages_sha256=pages_sha256,
             row_count=row_count,
         )
 
