@@ -262,6 +262,16 @@ class NightParams(Params):
     )
 
 
+def _on_a_gpu(source: str, **training: Any) -> dict[str, dict[str, Any]]:
+    """Return the preset of a pretrained model: one pass at a low rate, vectors computed in bfloat16."""
+    return {
+        "train_base": {"source": source},
+        "train_search": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-5, **training},
+        "embed_photos": {"precision": "bfloat16"},
+        "embed_queries": {"precision": "bfloat16"},
+    }
+
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
         "train_base": {
@@ -287,11 +297,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
-    "vit-b-16-siglip": {
-        "train_base": {"source": "ViT-B-16-SigLIP/webli"},
-        "train_search": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-5},
-        "embed_photos": {"precision": "bfloat16"},
-        "embed_queries": {"precision": "bfloat16"},
-        "build_index": {"kind": "auto"},
-    },
+    "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
+    "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),
+    "so400m-siglip2": _on_a_gpu(
+        "ViT-SO400M-16-SigLIP2-256/webli",
+        # more than a billion parameters: the batch is encoded in pieces, with the gradients of the whole
+        encode_chunk=32,
+        checkpoint_activations=True,
+        layer_decay=0.9,
+    ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from open_clip import list_pretrained
 
 from jobs import cli
 from jobs.errors import BadInput
@@ -42,6 +43,12 @@ def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_missing_data_set_folder_says_what_was_expected(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan_night", "--dataset", "/nowhere/at/all"]) == 2
     assert "MissingInput: no folder /nowhere/at/all. Name a folder in the Unsplash layout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", [p for p in PRESETS if stage_params("train_base", p).source != "tiny"])
+def test_a_preset_of_a_pretrained_model_names_one_that_open_clip_has(preset: str) -> None:
+    architecture, tag = PRESETS[preset]["train_base"]["source"].split("/")
+    assert (architecture, tag) in list_pretrained()
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
