@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -165,8 +166,12 @@ def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
 
 def _nightly(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.nightly import run_night
+    from jobs.services import airflow_environment, prepare_airflow
 
-    plan = _plan(arguments, settings)
+    with ThreadPoolExecutor(1) as preparer:  # the first night makes the sample and Airflow's database side by side
+        prepared = preparer.submit(prepare_airflow, settings, airflow_environment(settings))
+        plan = _plan(arguments, settings)
+        prepared.result()
     print(run_night(settings, plan, arguments.retrain))
 
 
