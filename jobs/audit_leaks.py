@@ -9,6 +9,7 @@ since their photo was submitted. Totals of the dump (views, downloads) are never
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ QUERIES = {
 """The checks made in SQL; every query returns one text, `violation`, per fault. `windows` is made in Python."""
 
 _EXAMPLE_COUNT = 3
+_CHECKS_AT_A_TIME = 2  # planning and compiling a query leave most cores idle
 
 
 def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
@@ -107,11 +109,12 @@ def _compare(
     views["split_photos"] = read_spark(spark, ctx.lake, splits, "photos")
     views["split_keywords"] = read_spark(spark, ctx.lake, splits, "photo_keywords")
     views["matches"] = run_sql(spark, "audit_matches", views, **boundaries).persist()
+    frames = {check: run_sql(spark, query, views, **boundaries) for check, query in QUERIES.items()}
+    with ThreadPoolExecutor(_CHECKS_AT_A_TIME) as pool:
+        counts = list(pool.map(lambda found: found.count(), frames.values()))
     findings = []
-    for check, query in QUERIES.items():
-        found = run_sql(spark, query, views, **boundaries)
+    for (check, found), count in zip(frames.items(), counts, strict=True):
         known = _column_violations(splits) if check == "statistics" else []
-        count = found.count()
         examples = [row["violation"] for row in found.orderBy("violation").head(_EXAMPLE_COUNT)] if count else []
         findings.append(_finding(check, known + examples, len(known) + count))
     views["matches"].unpersist()

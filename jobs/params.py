@@ -292,8 +292,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps
-        "train_base": {"vision_layers": 2, "text_layers": 1, "epochs": 12, "batch_size": 64},
-        "train_search": {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "evaluations_per_epoch": 2},
+        "train_base": {"vision_layers": 2, "text_layers": 1, "epochs": 10, "batch_size": 64},
+        "train_search": {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "evaluations_per_epoch": 1},
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
