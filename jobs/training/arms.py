@@ -229,7 +229,7 @@ def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> Ha
     """Mine with the model that training starts from: on an incremental night, that of the night before."""
     photos = np.arange(len(data.pixels))
     photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
-    groups = np.arange(len(data.tokens)) if data.groups is None else data.groups
+    groups = data.ids_of_groups(np.arange(len(data.tokens)))
     assert data.known is not None
     found = mine(
         text_vectors(model, data.tokens),
