@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,8 +35,17 @@ class KeywordVocabulary:
     @classmethod
     def build(cls, photos: Iterable[PhotoKeywords], min_count: int, hash_rows: int) -> KeywordVocabulary:
         """Collect the keywords that at least `min_count` photos carry. Give it photos of the training window only."""
-        counts = Counter(keyword for photo in photos for keyword in {normalise_query(name) for name, _ in photo})
+        return cls.of_counts(cls.count(photos), min_count, hash_rows)
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[str, int], min_count: int, hash_rows: int) -> KeywordVocabulary:
+        """Return the keywords that are counted at least `min_count` times; see `count`."""
         return cls(tuple(sorted(word for word, count in counts.items() if count >= min_count)), hash_rows)
+
+    @staticmethod
+    def count(photos: Iterable[PhotoKeywords]) -> Counter[str]:
+        """Return how many photos carry each keyword. Counts of parts of a catalogue add up."""
+        return Counter(keyword for photo in photos for keyword in {normalise_query(name) for name, _ in photo})
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -24,6 +24,16 @@ def merge_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, np
     return pairs[0], pairs[1], (1 + np.log(counts)).astype(np.float32)
 
 
+def count_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, npt.NDArray[np.float32]]:
+    """Return every pair as often as it is there, sorted, with the weight 1.
+
+    >>> [values.tolist() for values in count_pairs(np.array([4, 2, 4]), np.array([7, 7, 7]))]
+    [[2, 4, 4], [7, 7, 7], [1.0, 1.0, 1.0]]
+    """
+    order = np.lexsort((text_P, photo_P))
+    return photo_P[order], text_P[order], np.ones(len(order), np.float32)
+
+
 class PairStream:
     """Which pairs every step sees: batches cut from an endless row of passes over the pairs.
 

@@ -143,6 +143,29 @@ def train(
     return trainer.result
 
 
+def finished_training(model: SearchModel, checkpoint: bytes) -> TrainingResult:
+    """Give `model` the weights that a training ended with, and return its result, both from its last checkpoint.
+
+    Raises `ModelError` if that training is not over or was of another kind of model.
+    """
+    groups, state = unpack(checkpoint)
+    result = _result_of(state)
+    if not result.stopped_because:
+        raise ModelError(f"the training is not over: {result.steps} steps are done")
+    kept = groups.get("best") or groups.get("average") or groups["model"]
+    try:
+        model.load_state_dict(kept)
+    except RuntimeError as error:
+        raise ModelError(f"the checkpoint is of another kind of model: {error}") from error
+    model.eval()
+    return result
+
+
+def _result_of(state: dict[str, Any]) -> TrainingResult:
+    result = state["result"]
+    return TrainingResult(**{**result, "curves": [tuple(row) for row in result["curves"]]})
+
+
 class _Trainer:
     def __init__(
         self,
@@ -158,10 +181,10 @@ class _Trainer:
             raise ModelError("there are no pairs to train on")
         if config.loss not in LOSSES:
             raise ModelError(f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}")
+        if config.hard_share and world.size > 1:
+            raise ModelError("hard negatives are drawn from all photos: train in one process, or without them")
         if (hard is None) != (config.hard_share == 0):
             raise ModelError("hard negatives and a share of them above 0 go together")
-        if hard is not None and world.size > 1:
-            raise ModelError("hard negatives are drawn from all photos: train in one process, or without them")
         self.model, self.data, self.config, self.hooks, self.hard = model, data, config, hooks, hard
         self.world = world
         # a smaller last batch would fit the bias badly
@@ -446,7 +469,6 @@ class _Trainer:
         if self.average is not None:
             self.average.weights = {k: v.to(self.model.device) for k, v in groups["average"].items()}
             self.average.step_count = state["result"]["steps"]
-        result = state["result"]
-        self.result = TrainingResult(**{**result, "curves": [tuple(row) for row in result["curves"]]})
+        self.result = _result_of(state)
         self.stale_validations = state["stale_validations"]
         self.loss_sum, self.loss_count = state["loss"]
