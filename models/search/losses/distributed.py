@@ -225,12 +225,12 @@ def _excluded(pair_2P: torch.Tensor, known_2N: torch.Tensor, masks: bool) -> tor
 
 def _positions(id_2E: torch.Tensor, photo_id_U: torch.Tensor, text_id_V: torch.Tensor) -> torch.Tensor:
     """Return the positions, int64 [2, M], at which combinations of ids are found, some not and some repeatedly."""
-    found, photo_M = _find(id_2E[0], photo_id_U)
-    again, text_M = _find(id_2E[1][found], text_id_V)
+    found, photo_M = find_all(id_2E[0], photo_id_U)
+    again, text_M = find_all(id_2E[1][found], text_id_V)
     return torch.stack((photo_M[again], text_M))
 
 
-def _find(wanted_E: torch.Tensor, id_V: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def find_all(wanted_E: torch.Tensor, id_V: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return every match as two positions: in what is wanted and in the ids."""
     wanted_E = wanted_E.contiguous()
     sorted_V, order_V = torch.sort(id_V)
