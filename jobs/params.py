@@ -96,6 +96,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "softmax": ARMS[FULL] | {"loss": "softmax"},
     "batch_64": ARMS[FULL] | {"batch_size": 64},
     "batch_1024": ARMS[FULL] | {"batch_size": 1024},
+    "augmented": ARMS[FULL] | {"augment": ("crop", "flip", "colour")},
+    "two_views": ARMS[FULL] | {"two_views_weight": 0.2},
+    "image_pairs": ARMS[FULL] | {"partner_weight": 0.2},
     "hard_negatives": ARMS[FULL] | {"hard_share": 0.5},
 }
 """What the ablation trains beside the zero-shot base: the arms, and the full arm with one choice made otherwise."""
@@ -131,6 +134,15 @@ class TrainSearchParams(Params):
     )
     popularity_correction: float = Field(
         1.0, ge=0, le=1, description="0: a photo is a negative as often as it was taken; 1: all are equally often"
+    )
+    augment: tuple[Literal["crop", "flip", "colour", "grey"], ...] = Field(
+        (), description="what is done to pictures at random; what says something else in a mirror is not flipped"
+    )
+    two_views_weight: float = Field(
+        0.0, ge=0, description="weight of self-supervision: two pictures of a photo belong together (SimCLR)"
+    )
+    partner_weight: float = Field(
+        0.0, ge=0, description="weight of image-image positives: two photos taken for the same query belong together"
     )
     hard_share: float = Field(0.0, ge=0, le=4, description="hard negatives per pair at the end, rising from 0")
     hard_candidates: int = Field(50, ge=1, description="nearest photos of a query that hard negatives are drawn from")

@@ -24,10 +24,12 @@ from jobs.training.inputs import (
     training_device,
 )
 from jobs.training.pairs import ArmInputs, read_pairs
+from models.search.augmentation import is_safe_to_flip
 from models.search.data import PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, extend_model, renew_vocabulary
 from models.search.negatives import HardNegatives, mine
+from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives, count_pairs, merge_pairs
 from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
 from models.search.validation import ValidationSet, hit_rate, photo_vectors, text_vectors
@@ -195,11 +197,12 @@ def _training_data(
         found = rows.join(by_search, on=["query", "country"], how="left", nulls_equal=True, maintain_order="left")
         return found["photo"].to_numpy(), found["text"].to_numpy()
 
-    ids = text_ids(texts)
-    group_ids = ids
-    if options["mask_by"] == "query":
-        queries = dict(by_search.select("text", "query").iter_rows())
-        group_ids = text_ids([normalise_query(queries[position]) for position in range(len(texts))])
+    ids, photo_ids = text_ids(texts), text_ids(pairs.photos["photo_id"].to_list())
+    query_of_text = dict(by_search.select("text", "query").iter_rows())
+    query_ids = text_ids([normalise_query(query_of_text[position]) for position in range(len(texts))])
+    queries = np.unique(query_ids, return_inverse=True)[1]
+    group_ids = query_ids if options["mask_by"] == "query" else ids
+    shards = pairs.photos["shard"].to_numpy()
     log_photos, log_texts = numbered(pairs.log)
     repetitions = merge_pairs if options["repetitions"] == "weighted" else count_pairs
     photos, pair_texts, weights = repetitions(*numbered(pairs.train))
@@ -212,10 +215,13 @@ def _training_data(
         weights=weights,
         known=KnownPositives.of(log_photos, group_ids[log_texts], len(pairs.photos)),
         popularity_correction=options["popularity_correction"],
-        photo_ids=text_ids(pairs.photos["photo_id"].to_list()),
+        photo_ids=photo_ids,
         text_ids=ids,
         group_ids=group_ids,
-        shards=pairs.photos["shard"].to_numpy(),
+        is_flippable=np.array([is_safe_to_flip(name for name, _ in keywords) for keywords in pairs.keywords], np.bool_),
+        queries=queries,
+        co_converted=CoConverted.of(log_photos, queries[log_texts], shards, photo_ids),
+        shards=shards,
         shard_count=pairs.shard_count,
     )
     total, corrected = world.total(data.own_popularity_sums())

@@ -19,10 +19,12 @@ import numpy.typing as npt
 import torch
 
 from models.images import ImageError, decode_image
+from models.search.counter_random import joint_ids
 from models.search.errors import ModelError
 from models.search.images import Preprocess
 from models.search.keywords import RaggedKeywords
 from models.search.losses.pairs import Pairs
+from models.search.partners import NONE, CoConverted
 from models.search.sampling import KnownPositives
 
 Indices = npt.NDArray[np.int64]
@@ -115,6 +117,7 @@ class Batch:
     pair_count: int
     photos: Indices  # [U], by index into the data's pixels
     texts: Indices  # [V], by index into the data's tokens
+    partners: torch.Tensor | None = None  # int64 [2, A]: positions of a photo and of one taken for the same query
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,9 @@ class TrainingData:
     photo_ids: Indices | None = None  # [N]; their positions if None
     text_ids: Indices | None = None  # [T]; their positions if None
     group_ids: Indices | None = None  # [T]; the text ids if None
+    is_flippable: npt.NDArray[np.bool_] | None = None  # [N]; all if None
+    queries: Indices | None = None  # [T]: the query of every text, by which `co_converted` knows it
+    co_converted: CoConverted | None = None
     shards: Indices | None = None  # [N]; one shard if None
     shard_count: int = 1
 
@@ -176,19 +182,25 @@ class TrainingData:
         keyword_dropout: float = 0.0,
         masks: bool = True,
         hard_photos: Indices | None = None,
+        with_partners: bool = False,
     ) -> Batch:
         """Return the pairs of `rows`, every photo and text once; pairs whose picture cannot be decoded are left out.
 
         `key`, the seed and the step, decides which keywords are dropped. `hard_photos` are further photos that serve
-        as negatives of all texts they are no known positives of. Without `masks` nothing is known of repetitions and
-        other positives: see `Pairs`. Raises `ModelError` if no pair is left.
+        as negatives of all texts they are no known positives of. `with_partners`, each pair brings another photo that
+        was taken for its query, if there is one; to the texts it is nothing. Without `masks` nothing is known of
+        repetitions and other positives: see `Pairs`. Raises `ModelError` if no pair is left.
         """
         photos = np.unique(self.photos[rows])
         if hard_photos is not None:
             photos = np.union1d(photos, hard_photos)
+        partner_P = self._draw_partners(rows, key) if with_partners else None
+        if partner_P is not None:
+            photos = np.union1d(photos, partner_P[partner_P != NONE])
         pixels_UCHW, is_good = self.pixels.fetch(photos)
         if not is_good.all():
-            rows = rows[np.isin(self.photos[rows], photos[is_good])]
+            is_kept_P = np.isin(self.photos[rows], photos[is_good])
+            rows, partner_P = rows[is_kept_P], None if partner_P is None else partner_P[is_kept_P]
             photos, pixels_UCHW = photos[is_good], pixels_UCHW[torch.from_numpy(is_good)]
         if not len(rows):
             raise ModelError(self._why_empty())
@@ -212,7 +224,19 @@ class TrainingData:
             masks=masks,
         )
         tokens = self.tokens[torch.from_numpy(texts)].long()
-        return Batch(pixels_UCHW, tokens, keywords, pairs, len(rows), photos, texts)
+        partners = None if partner_P is None else _partner_positions(photos, self.photos[rows], partner_P)
+        return Batch(pixels_UCHW, tokens, keywords, pairs, len(rows), photos, texts, partners)
+
+    def _draw_partners(self, rows: Indices, key: tuple[int, int]) -> Indices:
+        if self.co_converted is None or self.queries is None:
+            raise ModelError("partners are wanted, but not what was taken for the same query")
+        photos, texts = self.photos[rows], self.texts[rows]
+        pair_ids = joint_ids(self.ids_of_photos(photos), self.ids_of_texts(texts))
+        return self.co_converted.draw(photos, self.queries[texts], pair_ids, seed=key[0], step=key[1])
+
+    def are_safe_to_flip(self, photos: Indices) -> npt.NDArray[np.bool_]:
+        """Return which photos say the same in a mirror."""
+        return np.ones(len(photos), np.bool_) if self.is_flippable is None else self.is_flippable[photos]
 
     def known_ids(self, photos: Indices, text_ids: Indices, group_ids: Indices) -> Indices:
         """Return the known combinations of photos held here with texts from anywhere, as ids, int64 [2, M]."""
@@ -251,3 +275,9 @@ class TrainingData:
         if self.known is None:
             return None
         return torch.from_numpy(self.known.among(photos, self.ids_of_groups(texts)))
+
+
+def _partner_positions(photo_U: Indices, photo_P: Indices, partner_P: Indices) -> torch.Tensor:
+    """Return each different pair of a photo and its partner by position in the batch, int64 [2, A]."""
+    pair_2P = np.stack([photo_P, partner_P])[:, np.isin(partner_P, photo_U)]
+    return torch.from_numpy(np.searchsorted(photo_U, np.unique(pair_2P, axis=1)))

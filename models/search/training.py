@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -23,13 +23,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
+from models.search.augmentation import KINDS, augment, check_kinds
 from models.search.checkpoint import pack, unpack
 from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
 from models.search.gradient_cache import backward_in_chunks
-from models.search.losses import DISTRIBUTED_LOSSES, LOSSES
+from models.search.losses import DISTRIBUTED_LOSSES, LOSSES, images
 from models.search.losses.distributed import RankPairs, gather_lists
+from models.search.losses.pairs import Pairs
 from models.search.losses.sigmoid import calibrate
 from models.search.model import SearchModel
 from models.search.negatives import HardNegatives, hard_share
@@ -57,9 +60,12 @@ class TrainingConfig:
     `pairs_per_epoch`: what makes an epoch, if it is not the number of pairs: arms that merge pairs differently then
     train for the same number of steps. `masks`: known positives are never negatives (see `Pairs`).
     `popularity_exponent`: see `PairStream`.
-    `hard_share`: hard negatives per pair in the last step, rising from 0. `average_decay`: of the averaged weights
-    that are validated and kept, none if 0. `encode_chunk`: photos and texts encoded at a time (gradient caching),
-    `loss_chunk`: photos whose logits are held at a time; both change memory and time, not what is learned.
+    `augment`: what is done to pictures, see `augmentation.KINDS`. `two_views_weight`, `partner_weight`: of the losses
+    of photos among photos, see `losses/images.py`; the second view is augmented with `augment` or, if that is empty,
+    in every way. `hard_share`: hard negatives per pair in the last step, rising from 0.
+    `average_decay`: of the averaged weights that are validated and kept, none if 0. `encode_chunk`: photos and texts
+    encoded at a time (gradient caching), `loss_chunk`: photos whose logits are held at a time; both change memory and
+    time, not what is learned.
     """
 
     epochs: int
@@ -70,6 +76,9 @@ class TrainingConfig:
     loss: str = "sigmoid"
     masks: bool = True
     popularity_exponent: float = 0.0
+    augment: tuple[str, ...] = ()
+    two_views_weight: float = 0.0
+    partner_weight: float = 0.0
     hard_share: float = 0.0
     average_decay: float = 0.0
     frozen: Tower = "none"
@@ -181,6 +190,7 @@ class _Trainer:
             raise ModelError("there are no pairs to train on")
         if config.loss not in LOSSES:
             raise ModelError(f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}")
+        check_kinds(config.augment)
         if config.hard_share and world.size > 1:
             raise ModelError("hard negatives are drawn from all photos: train in one process, or without them")
         if (hard is None) != (config.hard_share == 0):
@@ -265,6 +275,7 @@ class _Trainer:
             keyword_dropout=self.config.keyword_dropout,
             masks=self.config.masks,
             hard_photos=self._hard_photos(step, rows),
+            with_partners=self.config.partner_weight > 0,
         )
 
     def _hard_photos(self, step: int, rows: Indices) -> Indices | None:
@@ -303,10 +314,13 @@ class _Trainer:
         rank_pairs = None if self.world.size == 1 else self._rank_pairs(batch)
 
         def loss(photo_UD: torch.Tensor, text_VD: torch.Tensor) -> torch.Tensor:
-            features = photo_UD, text_VD, network.logit_scale.exp(), network.logit_bias
+            vectors = photo_UD.split(self.model.dim, dim=1)  # the photo's and, with two views, the views'
+            features = vectors[0], text_VD, network.logit_scale.exp(), network.logit_bias
             if rank_pairs is None:
-                return LOSSES[self.config.loss](*features, pairs, chunk_size=self.config.loss_chunk)
-            return DISTRIBUTED_LOSSES[self.config.loss](*features, rank_pairs, chunk_size=self.config.loss_chunk)
+                value = LOSSES[self.config.loss](*features, pairs, chunk_size=self.config.loss_chunk)
+            else:
+                value = DISTRIBUTED_LOSSES[self.config.loss](*features, rank_pairs, chunk_size=self.config.loss_chunk)
+            return value + self._among_photos(batch, vectors, pairs, rank_pairs)
 
         photos, texts = partial(self._photo_vectors, batch), partial(self._text_vectors, batch)
         if self.config.encode_chunk is None:
@@ -323,6 +337,28 @@ class _Trainer:
             device=device,
         )
 
+    def _among_photos(
+        self, batch: Batch, vectors: Sequence[torch.Tensor], pairs: Pairs, rank_pairs: RankPairs | None
+    ) -> torch.Tensor | float:
+        """Return the weighted losses of photos among photos, 0 if there are none."""
+        config, chunk_size = self.config, self.config.loss_chunk
+        value: torch.Tensor | float = 0.0
+        if config.two_views_weight:
+            if rank_pairs is None:
+                views = images.two_views(vectors[1], vectors[2], chunk_size=chunk_size)
+            else:
+                photo_ids = rank_pairs.photo_id_U
+                views = images.two_views_by_gather(vectors[1], vectors[2], photo_ids, chunk_size=chunk_size)
+            value += config.two_views_weight * views
+        if batch.partners is not None:
+            partner_2A = batch.partners.to(self.model.device)
+            if rank_pairs is None:
+                taken = images.co_converted(vectors[0], pairs, partner_2A, chunk_size=chunk_size)
+            else:
+                taken = images.co_converted_by_gather(vectors[0], rank_pairs, partner_2A, chunk_size=chunk_size)
+            value += config.partner_weight * taken
+        return value
+
     def _rank_pairs(self, batch: Batch) -> RankPairs:
         """Return the batch as the other processes know it, with what is known of its photos and their texts."""
         data, device = self.data, self.model.device
@@ -336,11 +372,32 @@ class _Trainer:
         return RankPairs(batch.pairs, photo_ids, torch.from_numpy(text_ids), known).to(device)
 
     def _photo_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
-        model, device = self.model, self.model.device
+        """Return the photos' vectors, [n, D]; with two views, beside one another with those of the views, [n, 3D]."""
         keywords = None if batch.keywords is None else batch.keywords.take(np.arange(start, stop))
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            features_UD = model.encode_images(batch.pixels[start:stop].to(device, non_blocking=True))
-        return model.combine(features_UD, keywords)
+        pixels_UCHW = batch.pixels[start:stop].to(self.model.device, non_blocking=True)
+        features_UD = self._encoded(self._augmented(batch, pixels_UCHW, start, self.config.augment, view=0))
+        vector_UD = self.model.combine(features_UD, keywords)
+        if not (self.config.two_views_weight and self.model.training):
+            return vector_UD
+        kinds = self.config.augment or KINDS
+        second_UD = self._encoded(self._augmented(batch, pixels_UCHW, start, kinds, view=1))
+        views = [normalize(view_UD.float(), dim=1) for view_UD in (features_UD, second_UD)]
+        return torch.cat([vector_UD, *views], dim=1)
+
+    def _encoded(self, pixels_UCHW: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.model.device.type == "cuda"):
+            return self.model.encode_images(pixels_UCHW)
+
+    def _augmented(
+        self, batch: Batch, pixels_UCHW: torch.Tensor, start: int, kinds: Sequence[str], view: int
+    ) -> torch.Tensor:
+        """Return other pictures of the photos from `start` on; which ones is a matter of seed, step and photo."""
+        if not (kinds and self.model.training):
+            return pixels_UCHW
+        photos = batch.photos[start : start + len(pixels_UCHW)]
+        is_flippable_U = self.data.are_safe_to_flip(photos)
+        ids, step = self.data.ids_of_photos(photos), self.result.steps
+        return augment(pixels_UCHW, ids, is_flippable_U, kinds, seed=self.config.seed, step=step, view=view)
 
     def _text_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
         device = self.model.device

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.search import training
 from models.search.data import TrainingData
 from models.search.errors import ModelError
 from models.search.negatives import NONE, HardNegatives
+from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives
 from models.search.training import Hooks, TrainingConfig, train
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, small_model
@@ -53,6 +55,8 @@ def test_memory_options_learn_the_same(make_data: MakeData) -> None:
         {"popularity_exponent": 0.5},
         {"average_decay": 0.9},
         {"layer_decay": 0.5},
+        {"augment": ("crop", "flip", "colour", "grey")},
+        {"two_views_weight": 0.5},
         {"frozen": "image"},
     ],
 )
@@ -132,3 +136,62 @@ def test_known_positives_of_the_log_are_no_negatives(make_data: MakeData) -> Non
     _, negative_UV = batch.pairs.dense()
     assert negative_UV[2].tolist() == [1.0, 0.0, 0.0]
     assert NONE not in batch.pairs.photo_P
+
+
+def with_partners(data: TrainingData) -> TrainingData:
+    shards, photo_ids = np.zeros(len(URIS), np.int64), np.arange(len(URIS))
+    return replace(
+        data, queries=np.arange(len(WORDS)), co_converted=CoConverted.of(data.photos, data.texts, shards, photo_ids)
+    )
+
+
+def test_partners_were_taken_for_the_same_query_and_are_nothing_to_the_texts(make_data: MakeData) -> None:
+    data = with_partners(make_data(small_model()))
+    rows = np.arange(5)  # the photos 0 to 4: all of the first colour, two of the second
+    batch = data.batch(rows, with_partners=True)
+    assert batch.partners is not None
+    photos = batch.photos[batch.partners.numpy()]
+    assert sorted(photos[0].tolist()) == [0, 1, 2, 3, 4]
+    assert (photos[0] // PHOTOS_PER_COLOUR == photos[1] // PHOTOS_PER_COLOUR).all()
+    assert (photos[0] != photos[1]).all()
+    is_extra = batch.pairs.photo_weights == 0
+    assert batch.photos[is_extra.numpy()].tolist() in ([], [5])
+    with pytest.raises(ModelError, match="partners are wanted"):
+        replace(data, co_converted=None).batch(rows, with_partners=True)
+
+
+@pytest.mark.parametrize("options", [{"two_views_weight": 0.5}, {"partner_weight": 0.5}])
+@pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
+def test_losses_among_photos_are_learned_and_the_same_in_pieces(
+    make_data: MakeData, options: dict[str, Any], loss: str
+) -> None:
+    curves = []
+    for more in ({}, options, options | {"encode_chunk": 5, "loss_chunk": 3}):
+        model = small_model()
+        config = replace(CONFIG, loss=loss, learning_rate=1e-4, **more)
+        curves.append(train(model, with_partners(make_data(model)), config, Hooks()).curves)
+    plain, whole, pieces = ([value for _, name, value in curve if name == "loss"] for curve in curves)
+    assert whole == pytest.approx(pieces, rel=1e-3)
+    assert min(np.array(whole) - np.array(plain)) > 0.1
+
+
+def test_pictures_are_augmented_in_training_only(make_data: MakeData, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    original = training.augment
+
+    def watched(pixels: Any, photo_ids: Any, is_flippable: Any, kinds: Any, *, seed: int, step: int, view: int) -> Any:
+        seen.append((step, view))
+        assert is_flippable.tolist() == (photo_ids % 2 == 0).tolist()
+        return original(pixels, photo_ids, is_flippable, kinds, seed=seed, step=step, view=view)
+
+    monkeypatch.setattr(training, "augment", watched)
+    model = small_model()
+    data = replace(make_data(model), is_flippable=np.arange(len(URIS)) % 2 == 0)
+    config = replace(CONFIG, augment=("flip",), two_views_weight=0.1)
+    result = train(model, data, config, Hooks())
+    assert seen == [(step, view) for step in range(result.steps) for view in (0, 1)]
+
+
+def test_an_unknown_augmentation_is_named(make_data: MakeData) -> None:
+    with pytest.raises(ModelError, match="unknown augmentation 'blur'"):
+        digest(make_data, augment=("blur",))

@@ -23,6 +23,7 @@ from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel
 from models.search.negatives import HardNegatives
+from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives, merge_pairs
 from models.search.training import Hooks, TrainingConfig, TrainingResult, train
 from models.search.validation import photo_vectors, text_vectors
@@ -36,7 +37,15 @@ CONFIG = TrainingConfig(
 CASES: dict[str, dict[str, Any]] = {
     "sigmoid": {},
     "softmax": {"loss": "softmax", "masks": False},
-    "in pieces": {"encode_chunk": 5, "loss_chunk": 3, "average_decay": 0.5, "popularity_exponent": 0.5},
+    "images": {"augment": ("crop", "flip", "colour"), "two_views_weight": 0.3, "partner_weight": 0.4},
+    "in pieces": {
+        "encode_chunk": 5,
+        "loss_chunk": 3,
+        "average_decay": 0.5,
+        "popularity_exponent": 0.5,
+        "two_views_weight": 0.2,
+        "partner_weight": 0.2,
+    },
 }
 VOCABULARY = KeywordVocabulary(tuple(sorted(WORDS)), hash_rows=4)
 SEED = 3
@@ -74,6 +83,9 @@ def data_of(shards: set[int], model: SearchModel, folder: Path) -> TrainingData:
         popularity_correction=0.7,
         photo_ids=held * 10**10 + 3,
         text_ids=text_ids,
+        is_flippable=held % 7 > 0,
+        queries=np.arange(len(texts)),
+        co_converted=CoConverted.of(photo_P, text_P, held % SHARDS, held * 10**10 + 3),
         shards=held % SHARDS,
         shard_count=SHARDS,
     )
