@@ -5,7 +5,6 @@ The processes train every case and write what came of it; each test compares one
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -102,9 +101,9 @@ def train_case(
     return model, train(model, data, replace(CONFIG, **CASES[name]), hooks, world=world)
 
 
-def run_rank(rank: int, port: int, folder: Path) -> None:
+def run_rank(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", world_size=RANKS, rank=rank)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/group", world_size=RANKS, rank=rank)
     shards, world, found = {rank, rank + 2}, World.joined("cpu"), {}
     for name in CASES:
         model, result = train_case(name, shards, world, folder)
@@ -157,10 +156,7 @@ class Dying(World):
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(run_rank, (port, folder), nprocs=RANKS)
+    torch.multiprocessing.spawn(run_rank, (folder,), nprocs=RANKS)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
 
 
