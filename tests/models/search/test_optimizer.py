@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.search.keywords import KeywordVocabulary
+from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, build_tiny_model
-from models.search.optimizer import AveragedWeights, Tower, freeze, parameter_groups
+from models.search.optimizer import AveragedWeights, Tower, freeze, make_optimizers, moved_by_rows, parameter_groups
 from tests.models.search.conftest import small_model
 
 VOCABULARY = KeywordVocabulary(("red", "green", "blue"), hash_rows=4)
@@ -70,3 +70,34 @@ def test_averaged_weights_follow_the_formula() -> None:
     with average.in_place(model):
         assert torch.allclose(model.network.visual.conv1.weight, expected, atol=1e-4)
     assert torch.equal(model.network.visual.conv1.weight, own)
+
+
+def test_a_step_moves_only_the_rows_of_a_table_that_the_batch_has() -> None:
+    model = small_model(vocabulary=VOCABULARY)
+    assert model.keyword_encoder is not None
+    tables = {"tokens": model.network.text.token_embedding.weight, "keywords": model.keyword_encoder.bag.weight}
+    before = {name: table.detach().clone() for name, table in tables.items()}
+    optimizers = make_optimizers(parameter_groups(model, **RATES))
+    keywords = RaggedKeywords.encode(VOCABULARY, [[("red", 0.5)], [("blue", 1.0)]])
+    tokens = torch.tensor([[3, 7, 0]])
+    with moved_by_rows(model):
+        text_1D = model.network.text.token_embedding(tokens).sum()
+        (text_1D + model.keyword_encoder(keywords).sum()).backward()
+        assert all(table.grad.is_sparse for table in tables.values())
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1
+            optimizer.step()
+    moved = {name: (table != before[name]).any(dim=1).nonzero().flatten().tolist() for name, table in tables.items()}
+    assert moved == {"tokens": [0, 3, 7], "keywords": [VOCABULARY.row("red"), VOCABULARY.row("blue")]}
+    for name, table in tables.items():  # the first step of Adam is of the rate's length
+        assert torch.allclose((table - before[name])[moved[name]], torch.tensor(-0.1), atol=1e-4)
+    model.zero_grad()
+    model.network.text.token_embedding(tokens).sum().backward()
+    assert not tables["tokens"].grad.is_sparse
+
+
+def test_a_frozen_table_has_no_optimizer() -> None:
+    model = small_model()
+    freeze(model, "text")
+    assert [type(optimizer) for optimizer in make_optimizers(parameter_groups(model, **RATES))] == [torch.optim.AdamW]
