@@ -15,6 +15,10 @@ FULL = "finetuned_country_keywords"
 CHAMPION_ARM = "champion"
 RERANKED = "reranked"
 
+Protocol = Literal["windows", "80/20"]
+WINDOWS: Protocol = "windows"
+EIGHTY_TWENTY: Protocol = "80/20"
+
 
 class Params(BaseModel):
     """Base of all Params: frozen, unknown keys refused."""
@@ -48,6 +52,16 @@ class FetchImagesParams(Params):
 
 
 class SplitTemporalParams(Params):
+    protocol: Protocol = Field(
+        WINDOWS,
+        description="'windows' are cut by days; '80/20' tests on the last fifth of the conversions, among all photos",
+    )
+    validation_share: float = Field(
+        0.1,
+        ge=0,
+        lt=0.8,
+        description="80/20: share of all conversions, the last before the test, kept from training for validation",
+    )
     test_days: int = Field(7, ge=1, description="length of the test window, which ends with the run date")
     validation_days: int = Field(3, ge=1, description="length of the window before it, for early stopping")
     train_days: int = Field(365, ge=1, description="how far back training reaches")
