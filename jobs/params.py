@@ -215,7 +215,9 @@ class BuildIndexParams(Params):
     nprobe: int | None = Field(
         None, ge=1, description="lists of an inverted file scanned per shard; default: a sixteenth, at least 8"
     )
-    recall_query_count: int = Field(1000, ge=1, description="validation queries on which recall is measured, at most")
+    recall_query_count: int = Field(
+        1000, ge=1, description="validation queries (test queries where there are none) recall is measured on, at most"
+    )
     min_recall_at_10: float = Field(0.9, ge=0, le=1, description="stop if the index finds less of the exact 10 best")
 
 
@@ -274,6 +276,11 @@ class NightParams(Params):
         "always",
         description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
     )
+    protocol: Protocol | None = Field(
+        None,
+        description="'windows' cuts the log by days, '80/20' tests on its last fifth, among all photos; "
+        "empty: what the preset says",
+    )
 
 
 def _on_a_gpu(source: str, **training: Any) -> dict[str, dict[str, Any]]:
@@ -313,6 +320,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "small": {},
     "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
     "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),
+    # the setting of the published table of Unsplash Lite
+    "unsplash-lite": _on_a_gpu("ViT-B-16-SigLIP/webli", arms=(FINETUNED, FULL))
+    | {"split_temporal": {"protocol": EIGHTY_TWENTY, "validation_share": 0.0}},
     "so400m-siglip2": _on_a_gpu(
         "ViT-SO400M-16-SigLIP2-256/webli",
         # more than a billion parameters: the batch is encoded in pieces, with the gradients of the whole
