@@ -8,7 +8,7 @@ in a log (`at`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -24,6 +24,15 @@ def instant(microseconds: int) -> datetime:
     '1970-01-01T00:00:01.500000+00:00'
     """
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def in_words(boundary: datetime) -> str:
+    """Return a boundary as people read it: the day, with the time of day where it is not midnight.
+
+    >>> in_words(datetime(2025, 1, 2, tzinfo=UTC)), in_words(datetime(2025, 1, 2, 3, 4, 5, 6000, tzinfo=UTC))
+    ('2025-01-02', '2025-01-02 03:04:05')
+    """
+    return f"{boundary:%Y-%m-%d}" if boundary.time() == time() else f"{boundary:%Y-%m-%d %H:%M:%S}"
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,9 @@ def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["query", "country", "photo_id"], orient="row")
 
 
-def commit_splits(ctx: RunContext, label: str = "splits", **tables: pl.DataFrame) -> Manifest:
+def commit_splits(
+    ctx: RunContext, label: str = "splits", facts: dict[str, str] | None = None, **tables: pl.DataFrame
+) -> Manifest:
     """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
     corpus = photos(ctx)
     keywords = corpus.select(
@@ -93,8 +95,8 @@ def commit_splits(ctx: RunContext, label: str = "splits", **tables: pl.DataFrame
         "photos": corpus,
         "photo_keywords": pl.concat([keywords, late]),
     }
-    facts = {name: moment.isoformat() for name, moment in boundaries.items()}
-    return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=facts)
+    windows = {name: moment.isoformat() for name, moment in boundaries.items()}
+    return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=windows | (facts or {}))
 
 
 def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 
 from jobs.context import RunContext
 from jobs.errors import MissingInput
+from jobs.evaluation.inputs import takes_all_photos
 from jobs.lake import Manifest, StagedRun, Store
 from jobs.params import ARMS, FULL, ZERO_SHOT, TrainSearchParams
 from jobs.training.inputs import (
@@ -54,9 +56,10 @@ def train_arms(
         base = SearchModel.load(folder, training_device())
     pairs = read_pairs(ctx, params, splits, images, earlier)
     with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
-        base_hit_rate = hit_rate(base, _validation_set(base, pairs, pixels, None))
+        validate = _validation(base, pairs, pixels, None)
+        base_hit_rate = None if validate is None else validate(base)
         arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
-        curves = [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
+        curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
         for arm in params.arms:
             start = base if earlier is None else _load(ctx, earlier, arm)
             model, result = train_arm(params, arm, ARMS[arm], start, pairs, pixels, ctx.seed, staged.checkpoints)
@@ -78,7 +81,7 @@ class ArmInputs:
     keywords: list[list[tuple[str, float]]]  # of every photo
     log: pl.DataFrame  # query, country, photo: of the whole training window
     train: pl.DataFrame  # what is trained on: all of the log, or what an incremental night needs
-    validation: pl.DataFrame
+    validation: pl.DataFrame  # without rows where nothing is validated
     corpus: Indices
     counts: dict[str, int]
 
@@ -94,7 +97,10 @@ def read_pairs(
     images: Manifest,
     earlier: Manifest | None = None,
 ) -> ArmInputs:
-    """Return the conversions that arms are trained and validated on; `MissingInput` if a window has none."""
+    """Return the conversions that arms are trained and validated on; `MissingInput` if a window has none.
+
+    The validation window alone may be empty from the start: then nothing is validated.
+    """
     photos = read_photos(ctx.lake, splits, images)
     tables = {}
     for name in ("train", "validation"):
@@ -102,7 +108,7 @@ def read_pairs(
         # Sorted, so that training does not depend on how the table is cut into files.
         order = ("query", "country", "photo_id", "converted_at")
         tables[name] = rows.join(photos.select("photo_id", "photo"), on="photo_id").sort(order)
-        if tables[name].is_empty():
+        if tables[name].is_empty() and (name == "train" or not rows.is_empty()):
             raise MissingInput(f"no conversion of {splits.reference}, table {name!r}, is of a photo with an image")
     train = tables["train"]
     if earlier is not None:
@@ -129,12 +135,15 @@ def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int)
 
 
 def _corpus(photos: pl.DataFrame, splits: Manifest, validation: pl.DataFrame, limit: int, seed: int) -> Indices:
-    """Return the photos that were there by the end of the validation window, in order.
+    """Return the photos that were there by the end of the validation window, in order; by the protocol 80/20 all are.
 
-    Of more than `limit`, the converted ones and a random choice of the others.
+    Of more than `limit`, the converted ones and a random choice of the others; none where nothing is validated.
     """
+    if validation.is_empty():
+        return np.empty(0, np.int64)
     end = datetime.fromisoformat(splits.facts["validation_end"])
-    there = photos.filter(pl.col("submitted_at") < end)["photo"].to_numpy()
+    is_there = pl.lit(True) if takes_all_photos(splits) else pl.col("submitted_at") < end
+    there = photos.filter(is_there)["photo"].to_numpy()
     if len(there) <= limit:
         return there
     converted = np.unique(validation["photo"].to_numpy())
@@ -153,6 +162,16 @@ def _validation_set(
     tokens, texts = index_texts(model, _texts(model, pairs.validation))
     targets = np.searchsorted(pairs.corpus, pairs.validation["photo"].to_numpy())
     return ValidationSet(pairs.corpus, tokens, texts, targets, pixels, keywords)
+
+
+def _validation(
+    model: SearchModel, pairs: ArmInputs, pixels: PhotoPixels, keywords: RaggedKeywords | None
+) -> Callable[[SearchModel], float] | None:
+    """Return what measures a model of this kind on the validation window; None where that is empty."""
+    if pairs.validation.is_empty():
+        return None
+    validation = _validation_set(model, pairs, pixels, keywords)
+    return lambda current: hit_rate(current, validation)
 
 
 def train_arm(
@@ -181,9 +200,8 @@ def train_arm(
     else:
         model = extend_model(start, uses_country=options["uses_country"], vocabulary=vocabulary)
     data = _training_data(model, pairs, pixels, keywords, options["popularity_correction"])
-    validation = _validation_set(model, pairs, pixels, keywords)
     hooks = Hooks(
-        validate=lambda current: hit_rate(current, validation),
+        validate=_validation(model, pairs, pixels, keywords),
         load_checkpoint=lambda: checkpoints.get(name),
         save_checkpoint=lambda blob: checkpoints.put(name, blob),
         report=lambda line: log.info("train_search %s: %s", name, line),
@@ -262,7 +280,7 @@ def _describe(model: SearchModel) -> dict[str, Any]:
 def _measure(result: TrainingResult) -> dict[str, Any]:
     return {
         "best_validation_hit_rate": result.best_hit_rate,
-        "best_step": result.best_step,
+        "best_step": None if result.best_hit_rate is None else result.best_step,
         "steps": result.steps,
         "pairs_seen": result.pairs_seen,
         "pairs_per_second": round(result.pairs_per_second, 1),
