@@ -90,7 +90,7 @@ def test_a_night_by_the_published_protocol(
     sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession, validation_share: float
 ) -> None:
     folder, info = sample
-    context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day - timedelta(days=3))
+    context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day - timedelta(days=7))
     split = {"protocol": "80/20", "validation_share": validation_share}
     night = run_night(context, split_temporal=split)
 
