@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -123,6 +123,15 @@ class Manifest(BaseModel):
         return {name: table.row_count for name, table in self.tables.items()}
 
 
+def _shard_number(path: str) -> int:
+    """Return the number of a file among those of its table.
+
+    >>> _shard_number("tables/train/part-00012-6d2c.c000.zstd.parquet")
+    12
+    """
+    return int(path.rsplit("/", 1)[1].removeprefix("part-")[:5])
+
+
 def _partition_path(layer: str, dataset: str, partition: dict[str, str]) -> str:
     return "/".join([layer, dataset, *(f"{key}={value}" for key, value in partition.items())])
 
@@ -202,6 +211,26 @@ class Lake:
         for info in self._table(manifest, table).files:
             with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
                 parts.append(pq.read_table(file, columns=columns))
+        return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
+
+    def read_shards(
+        self, manifest: Manifest, table: str, shards: Collection[int] | None = None, columns: list[str] | None = None
+    ) -> pl.DataFrame:
+        """Read some of a table's files, or all, into memory; the column `shard` (int64) says which a row is from.
+
+        Shards are numbered as the writer numbered its files, `part-<number>...`. Of files of other shards only the
+        footer is read.
+        """
+        parts = []
+        for info in self._table(manifest, table).files:
+            shard = _shard_number(info.path)
+            with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
+                if shards is None or shard in shards:
+                    rows = pq.read_table(file, columns=columns)
+                else:  # its footer only, for the types
+                    rows = pq.read_schema(file).empty_table()
+                    rows = rows if columns is None else rows.select(columns)
+            parts.append(rows.append_column("shard", pa.array([shard] * len(rows), pa.int64())))
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
 
     def read_file(self, manifest: Manifest, name: str) -> bytes:
@@ -310,6 +339,10 @@ class Store:
         path = f"{self.folder}/{name}"
         return bytes(self.lake.fs.cat_file(path)) if self.lake.fs.exists(path) else None
 
+    def remove(self, name: str) -> None:
+        """Remove one part."""
+        self.lake.fs.rm_file(f"{self.folder}/{name}")
+
     def names(self, suffix: str = "") -> list[str]:
         """Return the names of the committed parts, sorted; unfinished ones start with a dot and are left out."""
         if not self.lake.fs.exists(self.folder):
@@ -365,8 +398,8 @@ class StagedRun:
         """Return the folder into which Spark writes a declared table (mode: error if it exists)."""
         return self.lake.spark_uri(f"{self._attempt}/tables/{self.dataset.table(table).name}")
 
-    def write_table(self, table: str, frame: pl.DataFrame) -> None:
-        """Write a whole table, its columns in the declared order and cast to the declared types where safe."""
+    def write_table(self, table: str, frame: pl.DataFrame, shard: int = 0) -> None:
+        """Write a table, or a shard of it: columns in the declared order and cast to the declared types where safe."""
         declared = self.dataset.table(table)
         missing = set(declared.schema.names) - set(frame.columns)
         if missing or set(frame.columns) - set(declared.schema.names):
@@ -376,7 +409,7 @@ class StagedRun:
         arrow = frame.select(declared.schema.names).to_arrow().cast(declared.schema)
         buffer = io.BytesIO()
         pq.write_table(arrow, buffer, compression="zstd")
-        self.lake.put(f"{self._attempt}/tables/{table}/part-00000.parquet", buffer.getvalue())
+        self.lake.put(f"{self._attempt}/tables/{table}/part-{shard:05d}.parquet", buffer.getvalue())
 
     def write_file(self, name: str, data: bytes) -> None:
         """Write one file; `name` may hold slashes."""

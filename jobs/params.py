@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ZERO_SHOT = "zero_shot"
 FINETUNED = "finetuned"
@@ -105,6 +105,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     FULL: ARMS[FULL],
     "without_masks": ARMS[FULL] | {"masks": False},
     "without_correction": ARMS[FULL] | {"popularity_correction": 0.0},
+    "masked_by_query": ARMS[FULL] | {"mask_by": "query"},
+    "each_repetition": ARMS[FULL] | {"repetitions": "each"},
     "softmax": ARMS[FULL] | {"loss": "softmax"},
     "batch_64": ARMS[FULL] | {"batch_size": 64},
     "batch_1024": ARMS[FULL] | {"batch_size": 1024},
@@ -122,11 +124,22 @@ class TrainSearchParams(Params):
     replay_share: float = Field(
         3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
     )
-    epochs: int = Field(5, ge=1, description="passes over the different pairs of a photo and a query")
+    processes: int = Field(
+        1, ge=1, description="training processes; above 1 they run under Spark, each with the photos of some shards"
+    )
+    epochs: int = Field(
+        5, ge=1, description="an epoch has as many pairs as there are different (photo, query, country)"
+    )
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(5e-4, gt=0)
     loss: Literal["sigmoid", "softmax"] = Field("sigmoid", description="pairwise sigmoid (SigLIP) or InfoNCE (CLIP)")
     masks: bool = Field(True, description="known positives of the log are never negatives")
+    mask_by: Literal["text", "query"] = Field(
+        "text", description="positive for a text (with its country, for arms that read it), or for a query anywhere"
+    )
+    repetitions: Literal["weighted", "each"] = Field(
+        "weighted", description="a pair taken n times: once with weight 1 + ln(n), or n times"
+    )
     popularity_exponent: float = Field(
         0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
     )
@@ -166,10 +179,23 @@ class TrainSearchParams(Params):
             raise ValueError("name at least one arm, each once")
         return arms
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> TrainSearchParams:
+        if self.processes > 1 and self.hard_share:
+            raise ValueError("hard negatives are drawn from all photos: hard_share needs processes=1")
+        return self
+
 
 class TrainVariantParams(TrainSearchParams):
     variant: str = Field(FULL, description=f"{ZERO_SHOT}, or of {', '.join(VARIANTS)}")
     repeat: int = Field(0, ge=0, description="number of the repetition; each has a seed of its own")
+
+    @field_validator("processes")
+    @classmethod
+    def _is_one(cls, processes: int) -> int:
+        if processes != 1:
+            raise ValueError("a variant is trained in one process")
+        return processes
 
     @field_validator("variant")
     @classmethod

@@ -71,7 +71,11 @@ def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
 
 
 def commit_splits(
-    ctx: RunContext, label: str = "splits", facts: dict[str, str] | None = None, **tables: pl.DataFrame
+    ctx: RunContext,
+    label: str = "splits",
+    shard_count: int = 1,
+    facts: dict[str, str] | None = None,
+    **tables: pl.DataFrame,
 ) -> Manifest:
     """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
     corpus = photos(ctx)
@@ -95,8 +99,9 @@ def commit_splits(
         "photos": corpus,
         "photo_keywords": pl.concat([keywords, late]),
     }
-    windows = {name: moment.isoformat() for name, moment in boundaries.items()}
-    return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=windows | (facts or {}))
+    windows = {name: moment.isoformat() for name, moment in boundaries.items()} | {"shard_count": shard_count}
+    facts = windows | (facts or {})
+    return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=facts, shard_count=shard_count)
 
 
 def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import polars as pl
@@ -28,13 +29,23 @@ def commit_tables(
     params: Params | None = None,
     inputs: dict[str, Manifest] | None = None,
     facts: dict[str, Any] | None = None,
+    shard_count: int = 1,
 ) -> Manifest:
-    """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart."""
+    """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart.
+
+    Tables that have photo ids are cut into `shard_count` files by them.
+    """
     staged = ctx.begin(dataset, params or Params(), inputs or {}, {"fabricated": label})
     if staged.manifest is not None:
         return staged.manifest
     for table in dataset.tables:
-        staged.write_table(table.name, complete(tables.get(table.name, pl.DataFrame()), table.schema))
+        whole = complete(tables.get(table.name, pl.DataFrame()), table.schema)
+        if shard_count == 1 or "photo_id" not in whole.columns:
+            staged.write_table(table.name, whole)
+            continue
+        shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
+        for shard in range(shard_count):
+            staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
     return staged.commit(facts)
 
 

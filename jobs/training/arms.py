@@ -1,12 +1,11 @@
-"""Fine-tuning the arms: every arm on the same pairs in the same order, validated on the same queries."""
+"""Fine-tuning the arms: each on the same conversions for the same number of steps, validated on the same queries."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,27 +13,27 @@ import polars as pl
 import torch
 
 from jobs.context import RunContext
-from jobs.errors import MissingInput
-from jobs.evaluation.inputs import takes_all_photos
 from jobs.lake import Manifest, StagedRun, Store
 from jobs.params import ARMS, FULL, ZERO_SHOT, TrainSearchParams
 from jobs.training.inputs import (
     curve_rows,
     index_texts,
-    keyword_lists,
     model_errors_of,
     open_pixels,
-    read_photos,
     save_model,
+    text_ids,
     training_device,
 )
-from models.search.data import Indices, PhotoPixels, TrainingData
-from models.search.keywords import KeywordVocabulary, PhotoKeywords, RaggedKeywords
+from jobs.training.pairs import ArmInputs, read_pairs
+from models.search.data import PhotoPixels, TrainingData
+from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, extend_model, renew_vocabulary
 from models.search.negatives import HardNegatives, mine
-from models.search.sampling import KnownPositives, merge_pairs
+from models.search.sampling import KnownPositives, count_pairs, merge_pairs
 from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
 from models.search.validation import ValidationSet, hit_rate, photo_vectors, text_vectors
+from models.search.world import ALONE, World
+from models.text import normalise_query
 
 log = logging.getLogger("nightlens")
 
@@ -52,104 +51,117 @@ def train_arms(
 
     With `earlier` models, go on from them with what is new since.
     """
-    with model_errors_of("train_search"), ctx.lake.local_folder(base_model, ZERO_SHOT) as folder:
-        base = SearchModel.load(folder, training_device())
+    if params.processes > 1:
+        from jobs.training.together import train_arms_together
+
+        facts: dict[str, Any] = train_arms_together(ctx, params, staged, splits, images, base_model, earlier)
+        return facts
+    base = load_model(ctx, base_model, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images, earlier)
     with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
-        validate = _validation(base, pairs, pixels, None)
-        base_hit_rate = None if validate is None else validate(base)
-        arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
-        curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
+        written = ArmsWritten(staged, base_model, base, base_validation(base, pairs, pixels))
         for arm in params.arms:
-            start = base if earlier is None else _load(ctx, earlier, arm)
-            model, result = train_arm(params, arm, ARMS[arm], start, pairs, pixels, ctx.seed, staged.checkpoints)
-            save_model(staged, arm, model)
-            arms[arm] = _describe(model) | _measure(result)
-            curves.append(curve_rows(arm, result.curves))
-        if pixels.failures:
-            log.warning("train_search: pictures left out: %s", dict(Counter(pixels.failures.values())))
-    staged.link_files(base_model, ZERO_SHOT)
-    staged.write_table("curves", pl.concat(curves))
-    return {"arms": arms, "challenger": FULL if FULL in params.arms else params.arms[-1]} | pairs.counts
+            start = base if earlier is None else load_model(ctx, earlier, arm)
+            model = starting_model(params, ARMS[arm], start, pairs.vocabulary(params))
+            written.add(
+                arm, model, train_arm(params, arm, ARMS[arm], model, pairs, pixels, ctx.seed, staged.checkpoints)
+            )
+        report_failures(pixels)
+    return written.finish() | pairs.counts
 
 
-@dataclass(frozen=True)
-class ArmInputs:
-    """Conversions by photo number, and the corpus validation searches in."""
+class ArmsWritten:
+    """The models of a run as they are written one by one, the base first; `finish` writes their curves."""
 
-    photos: pl.DataFrame
-    keywords: list[list[tuple[str, float]]]  # of every photo
-    log: pl.DataFrame  # query, country, photo: of the whole training window
-    train: pl.DataFrame  # what is trained on: all of the log, or what an incremental night needs
-    validation: pl.DataFrame  # without rows where nothing is validated
-    corpus: Indices
-    counts: dict[str, int]
+    def __init__(self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rate: float | None) -> None:
+        self._staged = staged
+        self._arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
+        self._curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
+        staged.link_files(base_model, ZERO_SHOT)
 
-    def keywords_in_train(self) -> list[PhotoKeywords]:
-        known = self.photos["is_in_train"].to_list()
-        return [keywords for keywords, is_known in zip(self.keywords, known, strict=True) if is_known]
+    def add(self, arm: str, model: SearchModel, result: TrainingResult) -> None:
+        """Write a trained model."""
+        save_model(self._staged, arm, model)
+        self._arms[arm] = _describe(model) | _measure(result)
+        self._curves.append(curve_rows(arm, result.curves))
+
+    def finish(self) -> dict[str, Any]:
+        """Return what the run's facts say of the arms."""
+        self._staged.write_table("curves", pl.concat(self._curves))
+        return {"arms": self._arms, "challenger": FULL if FULL in self._arms else list(self._arms)[-1]}
 
 
-def read_pairs(
-    ctx: RunContext,
+def starting_model(
+    params: TrainSearchParams, choices: dict[str, Any], start: SearchModel, vocabulary: KeywordVocabulary
+) -> SearchModel:
+    """Return the model an arm's training begins with: `start` with what the arm reads besides.
+
+    `start` is the base, or a model of this arm to go on from; its keywords keep what they have learned.
+    """
+    options = arm_options(params, choices)
+    if not options["uses_keywords"]:
+        return extend_model(start, uses_country=options["uses_country"], vocabulary=None)
+    if start.uses_keywords:
+        return renew_vocabulary(start, vocabulary)
+    return extend_model(start, uses_country=options["uses_country"], vocabulary=vocabulary)
+
+
+def train_arm(
     params: TrainSearchParams,
-    splits: Manifest,
-    images: Manifest,
-    earlier: Manifest | None = None,
-) -> ArmInputs:
-    """Return the conversions that arms are trained and validated on; `MissingInput` if a window has none.
+    name: str,
+    choices: dict[str, Any],
+    model: SearchModel,
+    pairs: ArmInputs,
+    pixels: PhotoPixels,
+    seed: int,
+    checkpoints: Store,
+    world: World = ALONE,
+) -> TrainingResult:
+    """Train a `starting_model` in place; `choices` says what the arm reads and in what it differs from `params`.
 
-    The validation window alone may be empty from the start: then nothing is validated.
+    Of several processes each has its own shards' `pairs`.
     """
-    photos = read_photos(ctx.lake, splits, images)
-    tables = {}
-    for name in ("train", "validation"):
-        rows = ctx.lake.read_table(splits, name, ["query", "country", "photo_id", "converted_at"])
-        # Sorted, so that training does not depend on how the table is cut into files.
-        order = ("query", "country", "photo_id", "converted_at")
-        tables[name] = rows.join(photos.select("photo_id", "photo"), on="photo_id").sort(order)
-        if tables[name].is_empty() and (name == "train" or not rows.is_empty()):
-            raise MissingInput(f"no conversion of {splits.reference}, table {name!r}, is of a photo with an image")
-    train = tables["train"]
-    if earlier is not None:
-        train = _recent(train, datetime.fromisoformat(earlier.facts["trained_until"]), params.replay_share, ctx.seed)
-    sample_size = min(params.validation_query_count, len(tables["validation"]))
-    validation = tables["validation"].sample(sample_size, seed=ctx.seed)
-    corpus = _corpus(photos, splits, validation, params.validation_photo_count, ctx.seed)
-    counts = {
-        "log_pair_count": len(tables["train"]),
-        "train_pair_count": len(train),
-        "train_pairs_without_image": splits.row_counts["train"] - len(tables["train"]),
-        "validation_query_count": len(validation),
-        "validation_photo_count": len(corpus),
-    }
-    return ArmInputs(photos, keyword_lists(photos), tables["train"], train, validation, corpus, counts)
+    options = arm_options(params, choices)
+    keywords = None if model.vocabulary is None else RaggedKeywords.encode(model.vocabulary, pairs.keywords)
+    data = _training_data(model, pairs, pixels, keywords, options, world)
+    hooks = Hooks(
+        validate=_validation(model, pairs, pixels, keywords, world),
+        load_checkpoint=lambda: checkpoints.get(name),
+        save_checkpoint=lambda blob: checkpoints.put(name, blob),
+        report=lambda line: log.info("train_search %s: %s", name, line),
+    )
+    config = training_config(options, seed, round(world.total([pairs.pairs_per_epoch])[0]))
+    hard = _mine(model, data, options) if config.hard_share and world.size == 1 else None
+    return train(model, data, config, hooks, hard, world)
 
 
-def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int) -> pl.DataFrame:
-    """Return the conversions from `since` on and, per each of them, `replay_share` of those before, at random."""
-    is_new = pl.col("converted_at") >= since
-    new, old = rows.filter(is_new), rows.filter(~is_new)
-    replayed = old.sample(min(len(old), round(replay_share * max(1, len(new)))), seed=seed)
-    return pl.concat([new, replayed]).sort("query", "country", "photo_id", "converted_at")
+def arm_options(params: TrainSearchParams, choices: dict[str, Any]) -> dict[str, Any]:
+    """Return what an arm reads and all parameters as it trains with them."""
+    return {"uses_country": False, "uses_keywords": False} | params.model_dump() | choices
 
 
-def _corpus(photos: pl.DataFrame, splits: Manifest, validation: pl.DataFrame, limit: int, seed: int) -> Indices:
-    """Return the photos that were there by the end of the validation window, in order; by the protocol 80/20 all are.
+def training_config(options: dict[str, Any], seed: int, pairs_per_epoch: int) -> TrainingConfig:
+    """Return the loop's part of an arm's options."""
+    fields = {name: options[name] for name in TrainingConfig.__dataclass_fields__ if name in options}
+    return TrainingConfig(seed=seed, pairs_per_epoch=pairs_per_epoch, **fields)
 
-    Of more than `limit`, the converted ones and a random choice of the others; none where nothing is validated.
-    """
-    if validation.is_empty():
-        return np.empty(0, np.int64)
-    end = datetime.fromisoformat(splits.facts["validation_end"])
-    is_there = pl.lit(True) if takes_all_photos(splits) else pl.col("submitted_at") < end
-    there = photos.filter(is_there)["photo"].to_numpy()
-    if len(there) <= limit:
-        return there
-    converted = np.unique(validation["photo"].to_numpy())
-    others = np.setdiff1d(there, converted)
-    chosen = np.random.default_rng(seed).choice(others, max(0, limit - len(converted)), replace=False)
-    return np.sort(np.concatenate([converted, chosen]))
+
+def base_validation(base: SearchModel, pairs: ArmInputs, pixels: PhotoPixels) -> float | None:
+    """Return the base's validation hit rate, which training starts from; None where nothing is validated."""
+    validate = _validation(base, pairs, pixels, None, ALONE)
+    return None if validate is None else validate(base)
+
+
+def load_model(ctx: RunContext, models: Manifest, arm: str) -> SearchModel:
+    """Return a model of a run, on the device where training goes on."""
+    with model_errors_of("train_search"), ctx.lake.local_folder(models, arm) as folder:
+        return SearchModel.load(folder, training_device())
+
+
+def report_failures(pixels: PhotoPixels) -> None:
+    """Say which pictures could not be decoded, by reason."""
+    if pixels.failures:
+        log.warning("train_search: pictures left out: %s", dict(Counter(pixels.failures.values())))
 
 
 def _texts(model: SearchModel, rows: pl.DataFrame) -> list[str]:
@@ -165,52 +177,16 @@ def _validation_set(
 
 
 def _validation(
-    model: SearchModel, pairs: ArmInputs, pixels: PhotoPixels, keywords: RaggedKeywords | None
+    model: SearchModel, pairs: ArmInputs, pixels: PhotoPixels, keywords: RaggedKeywords | None, world: World
 ) -> Callable[[SearchModel], float] | None:
-    """Return what measures a model of this kind on the validation window; None where that is empty."""
-    if pairs.validation.is_empty():
-        return None
-    validation = _validation_set(model, pairs, pixels, keywords)
-    return lambda current: hit_rate(current, validation)
+    """Return what measures models of this kind on the validation window: None where nothing is validated.
 
-
-def train_arm(
-    params: TrainSearchParams,
-    name: str,
-    arm: dict[str, Any],
-    start: SearchModel,
-    pairs: ArmInputs,
-    pixels: PhotoPixels,
-    seed: int,
-    checkpoints: Store,
-) -> tuple[SearchModel, TrainingResult]:
-    """Train one arm: `arm` says what it reads and in what it differs from `params`.
-
-    `start` is the base, or a model of this arm to go on from; its keywords keep what they have learned.
+    Of several processes the first measures, and all have to agree on whether it does.
     """
-    options = {"uses_country": False, "uses_keywords": False} | params.model_dump() | arm
-    vocabulary = keywords = None
-    if options["uses_keywords"]:
-        vocabulary = KeywordVocabulary.build(
-            pairs.keywords_in_train(), params.keyword_min_count, params.keyword_hash_rows
-        )
-        keywords = RaggedKeywords.encode(vocabulary, pairs.keywords)
-    if vocabulary is not None and start.uses_keywords:
-        model = renew_vocabulary(start, vocabulary)
-    else:
-        model = extend_model(start, uses_country=options["uses_country"], vocabulary=vocabulary)
-    data = _training_data(model, pairs, pixels, keywords, options["popularity_correction"])
-    hooks = Hooks(
-        validate=_validation(model, pairs, pixels, keywords),
-        load_checkpoint=lambda: checkpoints.get(name),
-        save_checkpoint=lambda blob: checkpoints.put(name, blob),
-        report=lambda line: log.info("train_search %s: %s", name, line),
-    )
-    config = TrainingConfig(
-        seed=seed, **{name: options[name] for name in TrainingConfig.__dataclass_fields__ if name in options}
-    )
-    hard = _mine(model, data, options) if config.hard_share else None
-    return model, train(model, data, config, hooks, hard)
+    if not pairs.is_validated:
+        return None
+    validation = _validation_set(model, pairs, pixels, keywords) if world.is_first else None
+    return lambda current: 0.0 if validation is None else hit_rate(current, validation)
 
 
 def _training_data(
@@ -218,28 +194,46 @@ def _training_data(
     pairs: ArmInputs,
     pixels: PhotoPixels,
     keywords: RaggedKeywords | None,
-    popularity_correction: float,
+    options: dict[str, Any],
+    world: World,
 ) -> TrainingData:
-    """Return every pair of a photo and a text once, weighted by how often it was taken.
+    """Return the pairs of a photo and a text, and what is known to be positive: of the whole log."""
+    searches = pairs.log.select("query", "country").unique(maintain_order=True)
+    texts = sorted(set(_texts(model, searches)))
+    number = {text: position for position, text in enumerate(texts)}
+    by_search = searches.with_columns(
+        pl.Series("text", [number[text] for text in _texts(model, searches)], dtype=pl.Int64)
+    )
 
-    What is known to be positive is of the whole log.
-    """
-    tokens, log_texts = index_texts(model, _texts(model, pairs.log))
-    log_photos = pairs.log["photo"].to_numpy()
-    known = KnownPositives.of(log_photos, log_texts, len(pairs.photos))
-    number = dict(zip(_texts(model, pairs.log), log_texts.tolist(), strict=True))
-    train_texts = np.array([number[text] for text in _texts(model, pairs.train)], np.int64)
-    photos, texts, weights = merge_pairs(pairs.train["photo"].to_numpy(), train_texts)
-    return TrainingData(
+    def numbered(rows: pl.DataFrame) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        found = rows.join(by_search, on=["query", "country"], how="left", nulls_equal=True, maintain_order="left")
+        return found["photo"].to_numpy(), found["text"].to_numpy()
+
+    ids = text_ids(texts)
+    group_ids = ids
+    if options["mask_by"] == "query":
+        queries = dict(by_search.select("text", "query").iter_rows())
+        group_ids = text_ids([normalise_query(queries[position]) for position in range(len(texts))])
+    log_photos, log_texts = numbered(pairs.log)
+    repetitions = merge_pairs if options["repetitions"] == "weighted" else count_pairs
+    photos, pair_texts, weights = repetitions(*numbered(pairs.train))
+    data = TrainingData(
         photos,
-        texts,
-        tokens,
+        pair_texts,
+        model.tokenize(texts).int(),
         pixels,
         keywords,
         weights=weights,
-        known=known,
-        popularity_correction=popularity_correction,
+        known=KnownPositives.of(log_photos, group_ids[log_texts], len(pairs.photos)),
+        popularity_correction=options["popularity_correction"],
+        photo_ids=text_ids(pairs.photos["photo_id"].to_list()),
+        text_ids=ids,
+        group_ids=group_ids,
+        shards=pairs.photos["shard"].to_numpy(),
+        shard_count=pairs.shard_count,
     )
+    total, corrected = world.total(data.own_popularity_sums())
+    return replace(data, popularity_sums=(total, corrected))
 
 
 @torch.inference_mode()
@@ -247,7 +241,6 @@ def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> Ha
     """Mine with the model that training starts from: on an incremental night, that of the night before."""
     photos = np.arange(len(data.pixels))
     photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
-    groups = np.arange(len(data.tokens)) if data.groups is None else data.groups
     assert data.known is not None
     found = mine(
         text_vectors(model, data.tokens),
@@ -255,16 +248,11 @@ def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> Ha
         data.texts,
         data.photos,
         data.known,
-        groups,
+        data.ids_of_groups(np.arange(len(data.tokens))),
         k=options["hard_candidates"],
         max_share=options["hard_max_score"],
     )
     return found
-
-
-def _load(ctx: RunContext, models: Manifest, arm: str) -> SearchModel:
-    with ctx.lake.local_folder(models, arm) as folder:
-        return SearchModel.load(folder, training_device())
 
 
 def _describe(model: SearchModel) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,22 +36,48 @@ def training_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def read_photos(lake: Lake, splits: Manifest, images: Manifest) -> pl.DataFrame:
+def shard_count(splits: Manifest) -> int:
+    """Return into how many shards, by photo, the splits are cut."""
+    return int(splits.facts.get("shard_count", 1))
+
+
+def read_photos(
+    lake: Lake,
+    splits: Manifest,
+    images: Manifest,
+    shards: Collection[int] | None = None,
+    also: pl.Series | None = None,
+) -> pl.DataFrame:
     """Return the corpus's photos that have an image, by photo_id, numbered in `photo` (int64).
 
-    Columns: those of `splits.photos`, uri, and the lists keywords and confidences.
+    Of all `shards` or of some, and those of other shards whose ids are in `also`. Columns: those of `splits.photos`,
+    shard, uri, and the lists keywords and confidences. Raises `MissingInput` if the whole corpus has no image.
     """
     with_image = lake.read_table(images, "images", ["photo_id", "uri"]).drop_nulls("uri")
-    photos = lake.read_table(splits, "photos").join(with_image, on="photo_id")
-    if photos.is_empty():
+    photos = _of_shards(lake, splits, "photos", shards, also).join(with_image, on="photo_id")
+    if shards is None and photos.is_empty():
         raise MissingInput(
             f"no photo of {splits.reference} has an image in {images.reference}. Look at the reasons in that table "
             f"and run fetch_images again."
         )
-    keywords = lake.read_table(splits, "photo_keywords").sort("photo_id", "keyword").group_by("photo_id")
-    lists = keywords.agg(pl.col("keyword").alias("keywords"), pl.col("confidence").alias("confidences"))
+    words = _of_shards(lake, splits, "photo_keywords", shards, also).sort("photo_id", "keyword")
+    lists = words.group_by("photo_id").agg(
+        pl.col("keyword").alias("keywords"), pl.col("confidence").alias("confidences")
+    )
     numbered = photos.sort("photo_id").with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("photo"))
     return numbered.join(lists, on="photo_id", how="left", maintain_order="left")
+
+
+def _of_shards(
+    lake: Lake, splits: Manifest, table: str, shards: Collection[int] | None, also: pl.Series | None
+) -> pl.DataFrame:
+    """Return rows of some shards of a table of photos, and those of other shards whose ids are in `also`."""
+    rows = lake.read_shards(splits, table, shards)
+    if shards is None or also is None:
+        return rows
+    others = (shard for shard in range(shard_count(splits)) if shard not in shards)
+    wanted = pl.col("photo_id").is_in(also.implode())
+    return pl.concat([rows, *(lake.read_shards(splits, table, [shard]).filter(wanted) for shard in others)])
 
 
 def keyword_lists(photos: pl.DataFrame) -> list[list[tuple[str, float]]]:
@@ -74,6 +101,12 @@ def index_texts(model: SearchModel, texts: Sequence[str]) -> tuple[torch.Tensor,
     """Return the tokens of the different texts (int32 [T, L]) and, for each text, which of them it is."""
     different, index = np.unique(np.array(texts, dtype=object), return_inverse=True)
     return model.tokenize(different.tolist()).int(), index.astype(np.int64)
+
+
+def text_ids(texts: Sequence[str]) -> Indices:
+    """Return a number for every text that is the same in every process, int64 [T]."""
+    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(digests, np.int64)
 
 
 def curve_rows(arm: str, curves: Sequence[tuple[int, str, float]]) -> pl.DataFrame:

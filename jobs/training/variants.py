@@ -12,8 +12,9 @@ from jobs.context import RunContext
 from jobs.evaluation.inputs import Task, read_task
 from jobs.lake import Manifest, Store
 from jobs.params import VARIANTS, ZERO_SHOT, TrainVariantParams
-from jobs.training.arms import ArmInputs, read_pairs, train_arm
-from jobs.training.inputs import curve_rows, model_errors_of, open_pixels, training_device
+from jobs.training.arms import load_model, starting_model, train_arm
+from jobs.training.inputs import curve_rows, model_errors_of, open_pixels
+from jobs.training.pairs import ArmInputs, read_pairs
 from models.evaluation.ranking import Scorer, dense_scorer, rank_targets
 from models.search.data import PhotoPixels
 from models.search.keywords import RaggedKeywords
@@ -25,15 +26,15 @@ def train_and_rank(
     ctx: RunContext, params: TrainVariantParams, checkpoints: Store, splits: Manifest, images: Manifest, base: Manifest
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
     """Return the ranks (query_id, rank), the curves and facts of one variant; its seed is the night's + repeat."""
-    with model_errors_of("train_variant"), ctx.lake.local_folder(base, ZERO_SHOT) as folder:
-        model = SearchModel.load(folder, training_device())
+    model = load_model(ctx, base, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images)
     facts: dict[str, Any] = {"variant": params.variant, "repeat": params.repeat}
     curves: list[tuple[int, str, float]] = []
     with model_errors_of("train_variant"), open_pixels(pairs.photos, model, ctx.settings.state_dir) as pixels:
         if params.variant != ZERO_SHOT:
             choices, seed = VARIANTS[params.variant], ctx.seed + params.repeat
-            model, result = train_arm(params, params.variant, choices, model, pairs, pixels, seed, checkpoints)
+            model = starting_model(params, choices, model, pairs.vocabulary(params))
+            result = train_arm(params, params.variant, choices, model, pairs, pixels, seed, checkpoints)
             curves = result.curves
             facts |= {"steps": result.steps, "best_step": result.best_step, "seconds": round(result.seconds, 1)}
             facts |= {"best_validation_hit_rate": result.best_hit_rate, "pairs_seen": result.pairs_seen}

@@ -113,6 +113,8 @@ class Batch:
     keywords: RaggedKeywords | None
     pairs: Pairs
     pair_count: int
+    photos: Indices  # [U], by index into the data's pixels
+    texts: Indices  # [V], by index into the data's tokens
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,15 @@ class TrainingData:
     """Positive pairs (photo, text) by index into `pixels` and `tokens`, and all photos' keywords.
 
     Texts of one group, such as one query from different countries, have their positives in common: `known` has
-    the groups of every photo. Without it only the batch's own pairs are known.
+    the group ids of every photo. Without it only the batch's own pairs are known.
 
     Photos are in a batch as often as they are taken, and so are negatives as often: what is learned is how much
     likelier a photo is for this query than for any. With a `popularity_correction` of 1 they are negatives equally
     often, and what is learned is how likely the photo is (https://doi.org/10.1145/3298689.3346996, the correction
     of sampling bias, with the sampling probability known); between 0 and 1 lies between.
+
+    Where several processes train together, each holds the photos of some shards and all that was taken of them; the
+    ids are what a photo and a text are called in all of them.
     """
 
     photos: Indices  # [P]
@@ -134,27 +139,49 @@ class TrainingData:
     pixels: PhotoPixels
     keywords: RaggedKeywords | None = None
     weights: npt.NDArray[np.float32] | None = None  # [P]; 1 each if None
-    groups: Indices | None = None  # [T]; every text its own if None
     known: KnownPositives | None = None
     popularity_correction: float = 0.0
+    popularity_sums: tuple[float, float] | None = None  # of all processes; those of this one if None
+    photo_ids: Indices | None = None  # [N]; their positions if None
+    text_ids: Indices | None = None  # [T]; their positions if None
+    group_ids: Indices | None = None  # [T]; the text ids if None
+    shards: Indices | None = None  # [N]; one shard if None
+    shard_count: int = 1
 
     def __len__(self) -> int:
         return len(self.photos)
 
+    @cached_property
+    def pair_shards(self) -> Indices:
+        """The shard of every pair, [P]."""
+        return np.zeros(len(self), np.int64) if self.shards is None else self.shards[self.photos]
+
+    def ids_of_photos(self, photos: Indices) -> Indices:
+        """Return the ids of photos."""
+        return photos if self.photo_ids is None else self.photo_ids[photos]
+
+    def ids_of_texts(self, texts: Indices) -> Indices:
+        """Return the ids of texts."""
+        return texts if self.text_ids is None else self.text_ids[texts]
+
+    def ids_of_groups(self, texts: Indices) -> Indices:
+        """Return the ids of the groups of texts."""
+        return self.ids_of_texts(texts) if self.group_ids is None else self.group_ids[texts]
+
     def batch(
         self,
         rows: Indices,
-        keyword_dropout: float,
-        generator: np.random.Generator,
         *,
+        key: tuple[int, int] = (0, 0),
+        keyword_dropout: float = 0.0,
         masks: bool = True,
         hard_photos: Indices | None = None,
     ) -> Batch:
         """Return the pairs of `rows`, every photo and text once; pairs whose picture cannot be decoded are left out.
 
-        `hard_photos` are further photos that serve as negatives of all texts they are no known positives of.
-        Without `masks` nothing is known of repetitions and other positives: see `Pairs`. Raises `ModelError` if
-        no pair is left.
+        `key`, the seed and the step, decides which keywords are dropped. `hard_photos` are further photos that serve
+        as negatives of all texts they are no known positives of. Without `masks` nothing is known of repetitions and
+        other positives: see `Pairs`. Raises `ModelError` if no pair is left.
         """
         photos = np.unique(self.photos[rows])
         if hard_photos is not None:
@@ -164,19 +191,20 @@ class TrainingData:
             rows = rows[np.isin(self.photos[rows], photos[is_good])]
             photos, pixels_UCHW = photos[is_good], pixels_UCHW[torch.from_numpy(is_good)]
         if not len(rows):
-            reasons = sorted(set(self.pixels.failures.values()))
-            raise ModelError(f"no picture of a batch can be decoded ({', '.join(reasons)}): look at the images")
+            raise ModelError(self._why_empty())
         texts, text_P = np.unique(self.texts[rows], return_inverse=True)
         keywords = None
         if self.keywords is not None:
-            keywords = self.keywords.take(photos).dropped(keyword_dropout, generator)
+            keywords = self.keywords.take(photos)
+            if keyword_dropout:
+                keywords = keywords.dropped(keyword_dropout, key, self.ids_of_photos(photos))
         pairs = Pairs(
             photo_P=torch.from_numpy(np.searchsorted(photos, self.photos[rows])),
             text_P=torch.from_numpy(text_P),
             photo_count=len(photos),
             text_count=len(texts),
             weight_P=None if self.weights is None else torch.from_numpy(self.weights[rows]),
-            masked_2M=torch.from_numpy(self._known(photos, texts)) if masks and self.known is not None else None,
+            masked_2M=self._masked(photos, texts) if masks else None,
             extra_photo_U=None
             if hard_photos is None
             else torch.from_numpy(np.isin(photos, hard_photos).astype(np.float32)),
@@ -184,7 +212,26 @@ class TrainingData:
             masks=masks,
         )
         tokens = self.tokens[torch.from_numpy(texts)].long()
-        return Batch(pixels_UCHW, tokens, keywords, pairs, len(rows))
+        return Batch(pixels_UCHW, tokens, keywords, pairs, len(rows), photos, texts)
+
+    def known_ids(self, photos: Indices, text_ids: Indices, group_ids: Indices) -> Indices:
+        """Return the known combinations of photos held here with texts from anywhere, as ids, int64 [2, M]."""
+        if self.known is None:
+            return np.zeros((2, 0), np.int64)
+        photo_M, text_M = self.known.among(photos, group_ids)
+        return np.stack([self.ids_of_photos(photos)[photo_M], text_ids[text_M]])
+
+    def own_popularity_sums(self) -> tuple[float, float]:
+        """Return the sums over the photos held here by which the factors of photos get a mean of 1."""
+        weight_N = self._photo_weights
+        corrected_N = weight_N * np.maximum(weight_N, 1.0) ** -self.popularity_correction
+        return float(weight_N.sum()), float(corrected_N.sum())
+
+    def _why_empty(self) -> str:
+        if not self.pixels.failures:
+            return "a batch without pairs: fewer processes or larger batches are needed"
+        reasons = sorted(set(self.pixels.failures.values()))
+        return f"no picture of a batch can be decoded ({', '.join(reasons)}): look at the images"
 
     @cached_property
     def _photo_weights(self) -> npt.NDArray[np.float64]:
@@ -195,20 +242,12 @@ class TrainingData:
         """Return the factors of photos as negatives, float32 [U]; over all pairs their mean is 1."""
         if not self.popularity_correction:
             return None
-        weight_N = self._photo_weights
-        drawn_N = np.maximum(weight_N, 1.0)
-        mean = weight_N.sum() / (weight_N * drawn_N**-self.popularity_correction).sum()
-        return torch.from_numpy((mean * drawn_N[photos] ** -self.popularity_correction).astype(np.float32))
+        total, corrected = self.popularity_sums or self.own_popularity_sums()
+        drawn_U = np.maximum(self._photo_weights[photos], 1.0)
+        return torch.from_numpy((total / corrected * drawn_U**-self.popularity_correction).astype(np.float32))
 
-    def _known(self, photos: Indices, texts: Indices) -> Indices:
+    def _masked(self, photos: Indices, texts: Indices) -> torch.Tensor | None:
         """Return the combinations that are positives somewhere in the log, as positions in both, int64 [2, M]."""
-        assert self.known is not None
-        if self.groups is None:
-            return self.known.among(photos, texts)
-        groups, group_V = np.unique(self.groups[texts], return_inverse=True)
-        photo_M, group_M = self.known.among(photos, groups)
-        by_group, counts = np.argsort(group_V, kind="stable"), np.bincount(group_V, minlength=len(groups))
-        first = np.cumsum(counts) - counts
-        repeats = counts[group_M]
-        offset = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        return np.stack([np.repeat(photo_M, repeats), by_group[np.repeat(first[group_M], repeats) + offset]])
+        if self.known is None:
+            return None
+        return torch.from_numpy(self.known.among(photos, self.ids_of_groups(texts)))

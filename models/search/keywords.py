@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,8 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from models.search.counter_random import uniforms
 from models.text import normalise_query
 
+DROPOUT = 2  # stream of random numbers
 PhotoKeywords = Sequence[tuple[str, float]]
 """The keywords of one photo with their confidences in 0..1."""
 
@@ -33,8 +35,17 @@ class KeywordVocabulary:
     @classmethod
     def build(cls, photos: Iterable[PhotoKeywords], min_count: int, hash_rows: int) -> KeywordVocabulary:
         """Collect the keywords that at least `min_count` photos carry. Give it photos of the training window only."""
-        counts = Counter(keyword for photo in photos for keyword in {normalise_query(name) for name, _ in photo})
+        return cls.of_counts(cls.count(photos), min_count, hash_rows)
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[str, int], min_count: int, hash_rows: int) -> KeywordVocabulary:
+        """Return the keywords that are counted at least `min_count` times; see `count`."""
         return cls(tuple(sorted(word for word, count in counts.items() if count >= min_count)), hash_rows)
+
+    @staticmethod
+    def count(photos: Iterable[PhotoKeywords]) -> Counter[str]:
+        """Return how many photos carry each keyword. Counts of parts of a catalogue add up."""
+        return Counter(keyword for photo in photos for keyword in {normalise_query(name) for name, _ in photo})
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -89,9 +100,14 @@ class RaggedKeywords:
         position_K = np.arange(starts[-1]) + np.repeat(first - starts[:-1], counts)
         return RaggedKeywords(self.rows[position_K], self.weights[position_K], starts)
 
-    def dropped(self, share: float, generator: np.random.Generator) -> RaggedKeywords:
-        """Return the same keywords with a random `share` of them given weight 0."""
-        kept_K = generator.random(len(self.weights)) >= share
+    def dropped(self, share: float, key: tuple[int, int], photo_id_N: npt.NDArray[np.int64]) -> RaggedKeywords:
+        """Return the same keywords with a random `share` of them given weight 0.
+
+        Which ones depends on `key`, the seed and the step, and on the photo's id and the keyword only.
+        """
+        seed, step = key
+        photo_id_K = np.repeat(photo_id_N, np.diff(self.starts))
+        kept_K = uniforms(seed, DROPOUT, step, photo_id_K ^ (self.rows << 32), 1)[:, 0] >= share
         return RaggedKeywords(self.rows, self.weights * kept_K.astype(np.float32), self.starts)
 
 

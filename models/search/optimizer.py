@@ -1,4 +1,8 @@
-"""What is optimised and how fast: parameter groups, frozen towers, rates by depth, the schedule, averaged weights."""
+"""What is optimised and how fast: parameter groups, frozen towers, rates by depth, the schedule, averaged weights.
+
+Tables of vectors (tokens, keywords) get sparse gradients and are moved row by row: a batch touches few rows of a
+table that may hold most of a model's numbers.
+"""
 
 from __future__ import annotations
 
@@ -36,26 +40,56 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return the optimiser's groups of what is not frozen.
 
-    Matrices of the towers decay; scale, bias and keyword table learn faster. With a `layer_decay` below 1 the
-    rate of a tower's block is `layer_decay` times that of the block above it, of what lies below the blocks once
-    more (https://arxiv.org/abs/1801.06146, discriminative fine-tuning).
+    Matrices of the towers decay, tables do not; scale, bias and keyword table learn faster. With a `layer_decay`
+    below 1 the rate of a tower's block is `layer_decay` times that of the block above it, of what lies below the
+    blocks once more (https://arxiv.org/abs/1801.06146, discriminative fine-tuning).
     """
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    tables = {id(table.weight) for table in _tables(model)}
     depths = _depths(model)
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate, decay = learning_rate, 0.0
+        rate, decay, is_table = learning_rate, 0.0, id(parameter) in tables
         if name in ("network.logit_scale", "network.logit_bias"):
             rate *= scale_rate_factor
         elif name.startswith("keyword_encoder."):
             rate *= keyword_rate_factor
         else:
             rate *= layer_decay ** depths[name]
-            decay = weight_decay if parameter.ndim >= 2 and id(parameter) not in tables else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": members, "rate": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+            decay = weight_decay if parameter.ndim >= 2 and not is_table else 0.0
+        groups.setdefault((rate, decay, is_table), []).append(parameter)
+    names = ("rate", "weight_decay", "is_table")
+    return [{"params": members, **dict(zip(names, kind, strict=True))} for kind, members in groups.items()]
+
+
+def make_optimizers(groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of `parameter_groups`: AdamW, and Adam on rows for tables that are `moved_by_rows`.
+
+    The latter moves a row in the steps that touch it only, its moments as well (`torch.optim.SparseAdam`).
+    """
+    others = [group for group in groups if not group["is_table"]]
+    tables = [group for group in groups if group["is_table"]]
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=0.0, fused=True)] if others else []
+    return [*made, torch.optim.SparseAdam(tables, lr=1e-9)] if tables else made
+
+
+@contextmanager
+def moved_by_rows(model: SearchModel) -> Iterator[None]:
+    """Let the model's tables have sparse gradients for the time of the block."""
+    tables = _tables(model)
+    before = [table.sparse for table in tables]
+    for table in tables:
+        table.sparse = True
+    try:
+        yield
+    finally:
+        for table, was_sparse in zip(tables, before, strict=True):
+            table.sparse = was_sparse
+
+
+def _tables(model: SearchModel) -> list[torch.nn.Embedding | torch.nn.EmbeddingBag]:
+    return [module for module in model.modules() if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)]
 
 
 def _depths(model: SearchModel) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Which pairs a pass of training sees, how much each weighs, and which combinations are known positives.
 
-Shapes: P pairs, U photos and V texts of a batch, M combinations that are masked.
+Shapes: P pairs, K shards, U photos and V texts of a batch, M combinations that are masked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
+_ORDER = 1  # stream of random numbers
 
 
 def merge_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, npt.NDArray[np.float32]]:
@@ -23,23 +24,108 @@ def merge_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, np
     return pairs[0], pairs[1], (1 + np.log(counts)).astype(np.float32)
 
 
-def draw_pairs(photo_P: Indices, exponent: float, generator: np.random.Generator) -> Indices:
-    """Return the order of one pass, P positions of pairs.
+def count_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, npt.NDArray[np.float32]]:
+    """Return every pair as often as it is there, sorted, with the weight 1.
 
-    With an exponent of 0 every pair comes once. Otherwise pairs are drawn with replacement, in proportion to
-    (pairs of the same photo) ** -exponent: photos of many pairs come less often, rare ones more often; at 1 every
-    photo comes equally often.
+    >>> [values.tolist() for values in count_pairs(np.array([4, 2, 4]), np.array([7, 7, 7]))]
+    [[2, 4, 4], [7, 7, 7], [1.0, 1.0, 1.0]]
     """
-    if exponent == 0:
-        return generator.permutation(len(photo_P))
+    order = np.lexsort((text_P, photo_P))
+    return photo_P[order], text_P[order], np.ones(len(order), np.float32)
+
+
+class PairStream:
+    """Which pairs every step sees: batches cut from an endless row of passes over the pairs.
+
+    Pairs lie in shards by their photo. Each shard has its own row of passes, and each batch takes from every shard
+    what its share of the pairs comes to, whole pairs only, so that what a process takes from its shards does not
+    depend on how many processes hold the others. With an exponent of 0 every pair comes once a pass. Otherwise pairs
+    are drawn with replacement, in proportion to (pairs of the same photo) ** -exponent: photos of many pairs come
+    less often, rare ones more often; at 1 every photo comes equally often.
+
+    `shard_P` says in which shard each pair held here lies; within a shard, pairs must be in the same order wherever
+    it is held. `share_K` are the shards' shares of all pairs drawn, see `shard_masses`, of all processes.
+    """
+
+    def __init__(
+        self,
+        photo_P: Indices,
+        shard_P: Indices,
+        share_K: npt.NDArray[np.float64],
+        *,
+        exponent: float,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._chances = pair_chances(photo_P, exponent)
+        self._exponent, self._batch_size, self._seed = exponent, batch_size, seed
+        self._pairs = {shard: np.flatnonzero(shard_P == shard) for shard in np.unique(shard_P).tolist()}
+        self._edges = np.concatenate([[0.0], np.cumsum(share_K) / share_K.sum()])
+        self._edges[-1] = 1.0
+        self._passes: dict[int, dict[int, Indices]] = {shard: {} for shard in self._pairs}
+
+    def rows(self, step: int) -> Indices:
+        """Return the pairs of a step that are held here, by position; steps count from 0."""
+        parts = []
+        for shard in self._pairs:
+            first, last = self._taken(shard, step), self._taken(shard, step + 1)
+            parts.append(self._slice(shard, first, last))
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def first_of(self, shard: int, count: int) -> Indices:
+        """Return the first pairs of a shard's first pass, at most `count`."""
+        return self._pass(shard, 0)[:count]
+
+    def _taken(self, shard: int, step: int) -> int:
+        """Return how many pairs of a shard the steps before this one have taken."""
+        low, high = np.floor(step * self._batch_size * self._edges[shard : shard + 2] + 1e-6)
+        return int(high - low)
+
+    def _slice(self, shard: int, first: int, last: int) -> Indices:
+        length = len(self._pairs[shard])
+        numbers = np.arange(first, last)
+        parts = [
+            self._pass(shard, number)[numbers[numbers // length == number] % length]
+            for number in range(first // length, (last - 1) // length + 1)
+            if last > first
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def _pass(self, shard: int, number: int) -> Indices:
+        """Return the pairs of one pass in order; the latest two are kept."""
+        kept = self._passes[shard]
+        if number not in kept:
+            generator = np.random.default_rng([self._seed, _ORDER, shard, number])
+            pairs = self._pairs[shard]
+            if self._exponent == 0:
+                order = generator.permutation(pairs)
+            else:
+                chances = self._chances[pairs]
+                order = generator.choice(pairs, len(pairs), p=chances / chances.sum())
+            kept[number] = order
+            for old in [known for known in kept if known < number - 1]:
+                del kept[old]
+        return kept[number]
+
+
+def pair_chances(photo_P: Indices, exponent: float) -> npt.NDArray[np.float64]:
+    """Return what each pair is drawn in proportion to: (pairs of the same photo) ** -exponent."""
     _, photo, counts = np.unique(photo_P, return_inverse=True, return_counts=True)
-    chance_P = counts[photo].astype(np.float64) ** -exponent
-    return generator.choice(len(photo_P), len(photo_P), p=chance_P / chance_P.sum())
+    chances: npt.NDArray[np.float64] = counts[photo].astype(np.float64) ** -exponent
+    return chances
+
+
+def shard_masses(photo_P: Indices, shard_P: Indices, shard_count: int, exponent: float) -> npt.NDArray[np.float64]:
+    """Return the sum of `pair_chances` per shard, [K]; 0 for shards that are not held here."""
+    return np.bincount(shard_P, pair_chances(photo_P, exponent), minlength=shard_count).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class KnownPositives:
-    """The texts of every photo, of the whole training log: combinations that must never serve as negatives."""
+    """The texts of every photo, of the whole training log: combinations that must never serve as negatives.
+
+    Texts are told apart by any numbers: their positions, or the ids of their groups.
+    """
 
     texts: Indices  # of all photos, one after the other, ascending within each
     starts: Indices  # photo i has texts[starts[i]:starts[i + 1]]
@@ -53,8 +139,18 @@ class KnownPositives:
     def among(self, photo_U: Indices, text_V: Indices) -> Indices:
         """Return the known combinations of these photos and texts, as positions in both, [2, M].
 
-        `text_V` is ascending. The cost is that of the photos' texts, not of U x V.
+        The cost is that of the photos' texts, not of U x V. A text that is there twice is found twice.
         """
+        different, place_V = np.unique(text_V, return_inverse=True)
+        photo_M, found_M = self._among(photo_U, different)
+        by_text, counts = np.argsort(place_V, kind="stable"), np.bincount(place_V, minlength=len(different))
+        first = np.cumsum(counts) - counts
+        repeats = counts[found_M]
+        offset = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        return np.stack([np.repeat(photo_M, repeats), by_text[np.repeat(first[found_M], repeats) + offset]])
+
+    def _among(self, photo_U: Indices, text_V: Indices) -> Indices:
+        """Do the same for different texts in ascending order."""
         counts = self.starts[photo_U + 1] - self.starts[photo_U]
         ends = np.cumsum(counts)
         position = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[photo_U] - ends + counts, counts)

@@ -1,8 +1,12 @@
 """The training loop: seeded, resumable to the exact same result, with early stopping on a validation hit rate.
 
-Every random choice is derived from the seed and the position (epoch or step), so a checkpoint needs no state of
+Every random choice is derived from the seed and the position (pass or step), so a checkpoint needs no state of
 random generators: what follows a resume is what would have followed without. On the CPU the result is the same
 for the same number of threads.
+
+Several processes can train one model (see `World`): each holds some shards of the photos with their pairs, and takes
+its part of every batch from them. They keep the same weights by adding up their gradients, and the batches are those
+one process would have had. The first validates and keeps the checkpoints, from which all go on.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,23 +28,35 @@ from models.search.checkpoint import pack, unpack
 from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
 from models.search.gradient_cache import backward_in_chunks
-from models.search.losses import LOSSES
+from models.search.losses import DISTRIBUTED_LOSSES, LOSSES
+from models.search.losses.distributed import RankPairs, gather_lists
 from models.search.losses.sigmoid import calibrate
 from models.search.model import SearchModel
 from models.search.negatives import HardNegatives, hard_share
-from models.search.optimizer import AveragedWeights, Tower, freeze, parameter_groups, rate_factor
-from models.search.sampling import draw_pairs
+from models.search.optimizer import (
+    AveragedWeights,
+    Tower,
+    freeze,
+    make_optimizers,
+    moved_by_rows,
+    parameter_groups,
+    rate_factor,
+)
+from models.search.sampling import PairStream, shard_masses
+from models.search.world import ALONE, World
 
 CALIBRATED_PAIRS = 1024
 HIT_RATE = "validation_hit_rate@10"
-_ORDER, _DROPOUT, _TORCH, _HARD = 1, 2, 3, 4  # streams of random numbers
+_TORCH, _HARD = 3, 4  # streams of random numbers
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train. Rates of the scale and bias and of the keyword table are multiples of `learning_rate`.
 
-    `masks`: known positives are never negatives (see `Pairs`). `popularity_exponent`: see `draw_pairs`.
+    `pairs_per_epoch`: what makes an epoch, if it is not the number of pairs: arms that merge pairs differently then
+    train for the same number of steps. `masks`: known positives are never negatives (see `Pairs`).
+    `popularity_exponent`: see `PairStream`.
     `hard_share`: hard negatives per pair in the last step, rising from 0. `average_decay`: of the averaged weights
     that are validated and kept, none if 0. `encode_chunk`: photos and texts encoded at a time (gradient caching),
     `loss_chunk`: photos whose logits are held at a time; both change memory and time, not what is learned.
@@ -49,6 +66,7 @@ class TrainingConfig:
     batch_size: int
     learning_rate: float
     seed: int
+    pairs_per_epoch: int | None = None
     loss: str = "sigmoid"
     masks: bool = True
     popularity_exponent: float = 0.0
@@ -91,7 +109,10 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Hooks:
-    """The loop's links to the outside. A checkpoint is one blob; `load` returns the last one saved or None."""
+    """The loop's links to the outside. A checkpoint is one blob; `load` returns the last one saved or None.
+
+    Of several processes, all load; only the first validates, saves and reports.
+    """
 
     validate: Callable[[SearchModel], float] | None = None
     load_checkpoint: Callable[[], bytes | None] = lambda: None
@@ -105,18 +126,44 @@ def train(
     config: TrainingConfig,
     hooks: Hooks,
     hard: HardNegatives | None = None,
+    world: World = ALONE,
 ) -> TrainingResult:
     """Train `model` in place on its device and return the curves; `ModelError` if the loss stops being finite.
 
     `hard` are the negatives that `hard_share` of `config` speaks of. A checkpoint found through `hooks` is gone on
-    from; that of a finished training gives its result at once.
+    from; that of a finished training gives its result at once. `world` says with which other processes this one
+    trains; all end with the same weights.
     """
-    trainer = _Trainer(model, data, config, hooks, hard)
-    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+    trainer = _Trainer(model, data, config, hooks, hard, world)
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), moved_by_rows(model):
         trainer.run()
     freeze(model, "none")
     model.eval()
     return trainer.result
+
+
+def finished_training(model: SearchModel, checkpoint: bytes) -> TrainingResult:
+    """Give `model` the weights that a training ended with, and return its result, both from its last checkpoint.
+
+    Raises `ModelError` if that training is not over or was of another kind of model.
+    """
+    groups, state = unpack(checkpoint)
+    result = _result_of(state)
+    if not result.stopped_because:
+        raise ModelError(f"the training is not over: {result.steps} steps are done")
+    kept = groups.get("best") or groups.get("average") or groups["model"]
+    try:
+        model.load_state_dict(kept)
+    except RuntimeError as error:
+        raise ModelError(f"the checkpoint is of another kind of model: {error}") from error
+    model.eval()
+    return result
+
+
+def _result_of(state: dict[str, Any]) -> TrainingResult:
+    result = state["result"]
+    return TrainingResult(**{**result, "curves": [tuple(row) for row in result["curves"]]})
 
 
 class _Trainer:
@@ -127,18 +174,34 @@ class _Trainer:
         config: TrainingConfig,
         hooks: Hooks,
         hard: HardNegatives | None,
+        world: World,
     ) -> None:
-        if not len(data):
+        pair_count = round(world.total([len(data)])[0])
+        if not pair_count:
             raise ModelError("there are no pairs to train on")
         if config.loss not in LOSSES:
             raise ModelError(f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}")
+        if config.hard_share and world.size > 1:
+            raise ModelError("hard negatives are drawn from all photos: train in one process, or without them")
         if (hard is None) != (config.hard_share == 0):
             raise ModelError("hard negatives and a share of them above 0 go together")
         self.model, self.data, self.config, self.hooks, self.hard = model, data, config, hooks, hard
-        self.steps_per_epoch = max(1, len(data) // config.batch_size)  # a smaller last batch would fit the bias badly
+        self.world = world
+        # a smaller last batch would fit the bias badly
+        self.steps_per_epoch = max(1, (config.pairs_per_epoch or pair_count) // config.batch_size)
         self.step_count = self.steps_per_epoch * config.epochs
         self.validate_every = math.ceil(self.steps_per_epoch / config.evaluations_per_epoch)
         self.record_every = max(1, self.step_count // 200)
+        masses_K = shard_masses(data.photos, data.pair_shards, data.shard_count, config.popularity_exponent)
+        self.stream = PairStream(
+            data.photos,
+            data.pair_shards,
+            np.array(world.total(masses_K.tolist())),
+            exponent=config.popularity_exponent,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        world.same_weights(model.state_dict().values())
         freeze(model, config.frozen)
         if config.checkpoint_activations:
             model.network.set_grad_checkpointing(True)
@@ -150,15 +213,14 @@ class _Trainer:
             keyword_rate_factor=config.keyword_rate_factor,
             layer_decay=config.layer_decay,
         )
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self.optimizers = make_optimizers(groups)
         self.average = AveragedWeights(model, config.average_decay) if config.average_decay else None
         self.result = TrainingResult()
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stale_validations = 0
         self.loss_sum, self.loss_count = 0.0, 0
-        self.order: tuple[int, Indices] | None = None  # of the current epoch
         self.saved_at = self.reported_at = time.perf_counter()
-        self.identity = json.dumps([asdict(config), len(data), sorted(model.state_dict())])
+        self.identity = json.dumps([asdict(config), pair_count, data.shard_count, sorted(model.state_dict())])
 
     # -- the loop --------------------------------------------------------------------------------------
 
@@ -177,7 +239,7 @@ class _Trainer:
                 self._after_step()
                 if self.result.stopped_because:
                     break
-            self.hooks.save_checkpoint(self._checkpoint())
+            self._save()
         last = None if self.average is None else self.average.weights
         kept = last if self.best_weights is None else self.best_weights
         if kept is not None:
@@ -194,19 +256,13 @@ class _Trainer:
                 yield batch
 
     def _next_batch(self, step: int) -> Batch:
-        return self._make_batch(step, self._rows(step))
-
-    def _rows(self, step: int) -> Indices:
-        epoch, position = divmod(step, self.steps_per_epoch)
-        start = position * self.config.batch_size
-        return self._order(epoch)[start : start + self.config.batch_size]
+        return self._make_batch(step, self.stream.rows(step))
 
     def _make_batch(self, step: int, rows: Indices) -> Batch:
-        generator = np.random.default_rng([self.config.seed, _DROPOUT, step])
         return self.data.batch(
             rows,
-            self.config.keyword_dropout,
-            generator,
+            key=(self.config.seed, step),
+            keyword_dropout=self.config.keyword_dropout,
             masks=self.config.masks,
             hard_photos=self._hard_photos(step, rows),
         )
@@ -218,38 +274,39 @@ class _Trainer:
         generator = np.random.default_rng([self.config.seed, _HARD, step])
         return self.hard.draw(self.data.texts[rows], rows, count, generator)
 
-    def _order(self, epoch: int) -> Indices:
-        if self.order is None or self.order[0] != epoch:
-            generator = np.random.default_rng([self.config.seed, _ORDER, epoch])
-            self.order = epoch, draw_pairs(self.data.photos, self.config.popularity_exponent, generator)
-        return self.order[1]
-
     def _step(self, batch: Batch) -> None:
         step = self.result.steps
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, _TORCH, step]).generate_state(1)[0]))
         factor = rate_factor(step, self.step_count, self.config.warmup_share)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * factor
         self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        value = self._backward(batch).item()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * factor
+            optimizer.zero_grad(set_to_none=True)
+        part = self._backward(batch).item()
+        value, pair_count = self.world.total([part, batch.pair_count])
         if not math.isfinite(value):
             raise ModelError(f"the loss is {value} at step {step}: lower the learning rate ({self.config})")
-        self.optimizer.step()
+        self.world.sum_gradients(self.model.parameters())
+        for optimizer in self.optimizers:
+            optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
         self.loss_sum, self.loss_count = self.loss_sum + value, self.loss_count + 1
         self.result.steps += 1
-        self.result.pairs_seen += batch.pair_count
+        self.result.pairs_seen += round(pair_count)
 
     def _backward(self, batch: Batch) -> torch.Tensor:
-        """Add the gradients of a batch's loss and return the loss."""
+        """Add the gradients of this process's part of a batch's loss and return that part."""
         network, device = self.model.network, self.model.device
         pairs = batch.pairs.to(device)
+        rank_pairs = None if self.world.size == 1 else self._rank_pairs(batch)
 
         def loss(photo_UD: torch.Tensor, text_VD: torch.Tensor) -> torch.Tensor:
-            scale, bias = network.logit_scale.exp(), network.logit_bias
-            return LOSSES[self.config.loss](photo_UD, text_VD, scale, bias, pairs, chunk_size=self.config.loss_chunk)
+            features = photo_UD, text_VD, network.logit_scale.exp(), network.logit_bias
+            if rank_pairs is None:
+                return LOSSES[self.config.loss](*features, pairs, chunk_size=self.config.loss_chunk)
+            return DISTRIBUTED_LOSSES[self.config.loss](*features, rank_pairs, chunk_size=self.config.loss_chunk)
 
         photos, texts = partial(self._photo_vectors, batch), partial(self._text_vectors, batch)
         if self.config.encode_chunk is None:
@@ -266,6 +323,18 @@ class _Trainer:
             device=device,
         )
 
+    def _rank_pairs(self, batch: Batch) -> RankPairs:
+        """Return the batch as the other processes know it, with what is known of its photos and their texts."""
+        data, device = self.data, self.model.device
+        text_ids, group_ids = data.ids_of_texts(batch.texts), data.ids_of_groups(batch.texts)
+        known = None
+        if self.config.masks:
+            own = [torch.from_numpy(ids).to(device) for ids in (text_ids, group_ids)]
+            every = [torch.cat(of_ranks).cpu().numpy() for of_ranks in gather_lists(own)]
+            known = torch.from_numpy(data.known_ids(batch.photos, *every))
+        photo_ids = torch.from_numpy(data.ids_of_photos(batch.photos))
+        return RankPairs(batch.pairs, photo_ids, torch.from_numpy(text_ids), known).to(device)
+
     def _photo_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
         model, device = self.model, self.model.device
         keywords = None if batch.keywords is None else batch.keywords.take(np.arange(start, stop))
@@ -280,17 +349,19 @@ class _Trainer:
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        """Fit scale and bias to the first pairs; the bias comes out at about -log(batch size)."""
+        """Fit scale and bias to the first shard's first pairs; the bias comes out at about -log(batch size)."""
         self.model.eval()
         network = self.model.network
-        count = min(CALIBRATED_PAIRS, self.config.batch_size)
-        batch = self._make_batch(0, self._order(0)[:count])
-        photo_UD = self._photo_vectors(batch, 0, batch.pairs.photo_count)
-        cosine_UV = photo_UD @ self._text_vectors(batch, 0, batch.pairs.text_count).T
-        positive_UV, negative_UV = batch.pairs.to(cosine_UV.device).dense()
-        scale, bias = calibrate(cosine_UV, positive_UV, network.logit_scale.exp().item(), negative_UV)
-        network.logit_scale.fill_(math.log(scale))
-        network.logit_bias.fill_(bias - math.log(self.config.batch_size / count))  # negatives grow with the batch
+        if self.world.is_first:
+            batch = self._make_batch(0, self.stream.first_of(0, min(CALIBRATED_PAIRS, self.config.batch_size)))
+            photo_UD = self._photo_vectors(batch, 0, batch.pairs.photo_count)
+            cosine_UV = photo_UD @ self._text_vectors(batch, 0, batch.pairs.text_count).T
+            positive_UV, negative_UV = batch.pairs.to(cosine_UV.device).dense()
+            scale, bias = calibrate(cosine_UV, positive_UV, network.logit_scale.exp().item(), negative_UV)
+            network.logit_scale.fill_(math.log(scale))
+            # negatives grow with the batch
+            network.logit_bias.fill_(bias - math.log(self.config.batch_size / batch.pair_count))
+        self.world.same_weights([network.logit_scale, network.logit_bias])
 
     # -- between steps ---------------------------------------------------------------------------------
 
@@ -298,7 +369,7 @@ class _Trainer:
         result, config = self.result, self.config
         if result.steps == self.step_count:
             result.stopped_because = "all epochs done"
-        elif config.max_seconds is not None and result.seconds >= config.max_seconds:
+        elif config.max_seconds is not None and self.world.from_first([result.seconds])[0] >= config.max_seconds:
             result.stopped_because = f"{config.max_seconds:g} s passed"
         if result.steps % self.record_every == 0 or result.stopped_because:
             self._record()
@@ -311,8 +382,12 @@ class _Trainer:
             self.reported_at = now
             self._report()
         if now - self.saved_at >= config.checkpoint_seconds and not result.stopped_because:
-            self.hooks.save_checkpoint(self._checkpoint())
+            self._save()
             self.saved_at = time.perf_counter()
+
+    def _save(self) -> None:
+        if self.world.is_first:
+            self.hooks.save_checkpoint(self._checkpoint())
 
     def _record(self) -> None:
         network = self.model.network
@@ -326,7 +401,8 @@ class _Trainer:
             return
         self.model.eval()
         with nullcontext() if self.average is None else self.average.in_place(self.model):
-            value = self.hooks.validate(self.model)
+            own = self.hooks.validate(self.model) if self.world.is_first else 0.0
+            value = self.world.from_first([own])[0]
             weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
         self.result.curves.append((self.result.steps, HIT_RATE, value))
         if self.result.best_hit_rate is None or value > self.result.best_hit_rate:
@@ -337,6 +413,8 @@ class _Trainer:
             self.stale_validations += 1
 
     def _report(self) -> None:
+        if not self.world.is_first:
+            return
         result = self.result
         remaining = (self.step_count - result.steps) * result.seconds / result.steps
         last = {name: value for _, name, value in result.curves}
@@ -356,8 +434,12 @@ class _Trainer:
         if not is_over or self.best_weights is None:
             groups["model"] = self.model.state_dict()
         if not is_over:
-            moments = self.optimizer.state_dict()["state"].items()
-            groups["optimizer"] = {f"{index}.{key}": value for index, part in moments for key, value in part.items()}
+            groups["optimizer"] = {
+                f"{number}.{index}.{key}": torch.as_tensor(value)
+                for number, optimizer in enumerate(self.optimizers)
+                for index, part in optimizer.state_dict()["state"].items()
+                for key, value in part.items()
+            }
         if self.average is not None:
             groups["average"] = self.average.weights
         state = {
@@ -376,15 +458,17 @@ class _Trainer:
         if "model" in groups:
             self.model.load_state_dict(groups["model"])
         if "optimizer" in groups:
-            moments: dict[int, dict[str, torch.Tensor]] = {}
-            for name, tensor in groups["optimizer"].items():
-                index, key = name.split(".", 1)
-                moments.setdefault(int(index), {})[key] = tensor
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            for number, optimizer in enumerate(self.optimizers):
+                moments: dict[int, dict[str, Any]] = {}
+                for name, tensor in groups["optimizer"].items():
+                    of, index, key = name.split(".", 2)
+                    if int(of) == number:
+                        is_count = key == "step" and isinstance(optimizer, torch.optim.SparseAdam)
+                        moments.setdefault(int(index), {})[key] = int(tensor) if is_count else tensor
+                optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         if self.average is not None:
             self.average.weights = {k: v.to(self.model.device) for k, v in groups["average"].items()}
             self.average.step_count = state["result"]["steps"]
-        result = state["result"]
-        self.result = TrainingResult(**{**result, "curves": [tuple(row) for row in result["curves"]]})
+        self.result = _result_of(state)
         self.stale_validations = state["stale_validations"]
         self.loss_sum, self.loss_count = state["loss"]

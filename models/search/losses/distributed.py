@@ -131,8 +131,8 @@ class _Batch:
         if pairs.masked_2M is not None:
             masked = own.photo_id_U[pairs.masked_2M[0]], own.text_id_V[pairs.masked_2M[1]]
             known_2N = torch.cat((known_2N, torch.stack(masked)), dim=1)
-        ids = _gather_lists([own.photo_id_U, own.text_id_V, *pair_2P, *known_2N], group)
-        weights = _gather_lists([pairs.photo_weights, pairs.text_weights, pairs.weights], group)
+        ids = gather_lists([own.photo_id_U, own.text_id_V, *pair_2P, *known_2N], group)
+        weights = gather_lists([pairs.photo_weights, pairs.text_weights, pairs.weights], group)
         photo_ids, text_ids, *combinations = ids
         pair_2P, known_2N = (torch.stack([torch.cat(c) for c in two]) for two in (combinations[:2], combinations[2:]))
         if not pair_2P.shape[1]:
@@ -225,13 +225,14 @@ def _excluded(pair_2P: torch.Tensor, known_2N: torch.Tensor, masks: bool) -> tor
 
 def _positions(id_2E: torch.Tensor, photo_id_U: torch.Tensor, text_id_V: torch.Tensor) -> torch.Tensor:
     """Return the positions, int64 [2, M], at which combinations of ids are found, some not and some repeatedly."""
-    found, photo_M = _find(id_2E[0], photo_id_U)
-    again, text_M = _find(id_2E[1][found], text_id_V)
+    found, photo_M = find_all(id_2E[0], photo_id_U)
+    again, text_M = find_all(id_2E[1][found], text_id_V)
     return torch.stack((photo_M[again], text_M))
 
 
-def _find(wanted_E: torch.Tensor, id_V: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def find_all(wanted_E: torch.Tensor, id_V: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return every match as two positions: in what is wanted and in the ids."""
+    wanted_E = wanted_E.contiguous()
     sorted_V, order_V = torch.sort(id_V)
     first_E = torch.searchsorted(sorted_V, wanted_E)
     count_E = torch.searchsorted(sorted_V, wanted_E, right=True) - first_E
@@ -244,7 +245,7 @@ def _find(wanted_E: torch.Tensor, id_V: torch.Tensor) -> tuple[torch.Tensor, tor
 # -- exchanges -------------------------------------------------------------------------------------------
 
 
-def _gather_lists(tensors: Sequence[torch.Tensor], group: Group) -> list[list[torch.Tensor]]:
+def gather_lists(tensors: Sequence[torch.Tensor], group: Group = None) -> list[list[torch.Tensor]]:
     """Return, for each vector, that of every rank; their lengths may differ, their type is the same."""
     lengths = torch.tensor([len(tensor) for tensor in tensors], device=tensors[0].device)
     every_length = [torch.empty_like(lengths) for _ in range(dist.get_world_size(group))]

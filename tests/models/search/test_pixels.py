@@ -84,7 +84,7 @@ def test_a_batch_leaves_out_pairs_whose_picture_is_broken(
     model = small_model(vocabulary=KeywordVocabulary(("red",), 2))
     data = make_data(model, pixels=make_pixels(read=Source("red/1", "blue/0")))
     rows = np.array([0, 1, 2, 6, 9, 0])  # red/0 red/1 red/2 blue/0 yellow/0 red/0
-    batch = data.batch(rows, 0.0, np.random.default_rng(0))
+    batch = data.batch(rows)
     assert batch.pair_count == 4
     assert batch.pairs.dense()[0].tolist() == [
         [2, 0],
@@ -102,7 +102,7 @@ def test_a_batch_without_any_picture_is_an_error(
 ) -> None:
     data = make_data(small_model(), pixels=make_pixels(read=lambda uri: b"nonsense"))
     with pytest.raises(ModelError, match=r"no picture of a batch can be decoded \(not_an_image\)"):
-        data.batch(np.array([0, 1]), 0.0, np.random.default_rng(0))
+        data.batch(np.array([0, 1]))
 
 
 @pytest.mark.parametrize("k", [1, 4, 10])

@@ -39,11 +39,23 @@ def test_photos_are_taken_in_any_order_and_number() -> None:
 
 
 def test_dropping_takes_the_asked_share_and_spares_the_rest() -> None:
-    many = RaggedKeywords.encode(VOCABULARY, [[("cat", 0.5)] * 4000])
-    dropped = many.dropped(0.25, np.random.default_rng(0))
+    many = RaggedKeywords.encode(VOCABULARY, [[("cat", 0.5), ("sleep", 0.5)]] * 2000)
+    photo_ids = np.arange(2000) * 10**9
+    dropped = many.dropped(0.25, (0, 7), photo_ids)
     assert set(dropped.weights.tolist()) == {0.0, 0.5}
     assert abs((dropped.weights == 0).mean() - 0.25) < 0.03
-    assert np.array_equal(many.dropped(0.0, np.random.default_rng(0)).weights, many.weights)
+    both = (dropped.weights.reshape(2000, 2) == 0).all(axis=1).mean()
+    assert abs(both - 0.25**2) < 0.02  # keywords of one photo are dropped one by one
+    assert np.array_equal(many.dropped(0.0, (0, 7), photo_ids).weights, many.weights)
+    assert not np.array_equal(many.dropped(0.25, (0, 8), photo_ids).weights, dropped.weights)
+
+
+def test_what_is_dropped_does_not_depend_on_the_other_photos() -> None:
+    many = RaggedKeywords.encode(VOCABULARY, [[("cat", 0.5), ("sleep", 0.5)]] * 50)
+    photo_ids = np.arange(50) * 10**9
+    some = np.array([40, 3, 17])
+    alone = many.take(some).dropped(0.5, (1, 2), photo_ids[some])
+    assert np.array_equal(alone.weights, many.dropped(0.5, (1, 2), photo_ids).take(some).weights)
 
 
 def test_the_encoder_adds_nothing_at_first_and_then_vectors_times_confidence() -> None:

@@ -14,7 +14,7 @@ from models.search.data import TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel
-from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
+from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, finished_training, train
 from models.search.validation import ValidationSet, hit_rate
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, small_model
 
@@ -105,6 +105,34 @@ def test_a_finished_training_is_not_repeated(make_data: MakeData, validates: boo
     assert result == expected
 
 
+@pytest.mark.parametrize("options", [{}, {"average_decay": 0.5}])
+def test_what_a_training_came_to_is_in_its_last_checkpoint(make_data: MakeData, options: dict[str, Any]) -> None:
+    for validate in (None, lambda model: 0.5):
+        store: dict[str, bytes] = {}
+        first, again = small_model(), small_model(seed=1)
+        result = train(
+            first, make_data(first), replace(CONFIG, **options), replace(keep_last(store), validate=validate)
+        )
+        assert finished_training(again, store["last"]) == result
+        assert again.digest == first.digest
+    with pytest.raises(ModelError, match="another kind of model"):
+        finished_training(small_model(vocabulary=VOCABULARY), store["last"])
+
+
+def test_a_training_that_is_not_over_has_no_result(make_data: MakeData) -> None:
+    store: dict[str, bytes] = {}
+
+    def save_and_die(blob: bytes) -> None:
+        store["last"] = blob
+        raise Interrupted
+
+    model = small_model()
+    with pytest.raises(Interrupted):
+        train(model, make_data(model), replace(CONFIG, checkpoint_seconds=0.0), Hooks(save_checkpoint=save_and_die))
+    with pytest.raises(ModelError, match="not over: 1 steps"):
+        finished_training(model, store["last"])
+
+
 def test_the_checkpoint_of_another_training_is_refused(make_data: MakeData) -> None:
     store: dict[str, bytes] = {}
     model = small_model()
@@ -138,6 +166,12 @@ def test_time_is_a_limit(make_data: MakeData) -> None:
     result = train(model, make_data(model), replace(CONFIG, max_seconds=1e-6), Hooks(lambda _: next(rates)))
     assert (result.steps, result.stopped_because) == (1, "1e-06 s passed")
     assert result.best_step == 1  # what was learned until then is looked at
+
+
+def test_an_epoch_can_be_of_another_number_of_pairs(make_data: MakeData) -> None:
+    model = small_model()
+    result = train(model, make_data(model), replace(CONFIG, pairs_per_epoch=3 * 16 + 5, epochs=3), Hooks())
+    assert (result.steps, result.pairs_seen) == (9, 9 * 16)
 
 
 def test_every_pass_sees_every_pair_once_in_another_order(make_data: MakeData) -> None:

@@ -123,8 +123,8 @@ def test_known_positives_of_the_log_are_no_negatives(make_data: MakeData) -> Non
     known = KnownPositives.of(np.array([0, 5]), np.array([0, 1]), len(URIS))  # photo 5 was taken for group 1
     groups = np.array([0, 1, 1, *range(3, len(WORDS))])  # texts 1 and 2 are one query
     rows = np.array([np.flatnonzero(data.texts == text)[0] for text in (0, 1, 2)])  # photos 0, 3 and 6
-    with_known = replace(data, known=known, groups=groups)
-    batch = with_known.batch(rows, 0.0, np.random.default_rng(0), hard_photos=np.array([5]))
+    with_known = replace(data, known=known, group_ids=groups)
+    batch = with_known.batch(rows, hard_photos=np.array([5]))
     assert batch.pairs.masked_2M is not None
     photos = np.array([0, 3, 5, 6])
     found = {(int(photos[u]), v) for u, v in batch.pairs.masked_2M.T.tolist()}

@@ -1,0 +1,154 @@
+"""What arms are trained and validated on: conversions by photo number, of all shards or of some of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from jobs.context import RunContext
+from jobs.errors import MissingInput
+from jobs.evaluation.inputs import takes_all_photos
+from jobs.lake import Manifest
+from jobs.params import TrainSearchParams
+from jobs.training.inputs import keyword_lists, read_photos, shard_count
+from models.search.data import Indices
+from models.search.keywords import KeywordVocabulary, PhotoKeywords
+
+_COLUMNS = ["query", "country", "photo_id", "converted_at"]
+_ORDER = ("query", "country", "photo_id", "converted_at")
+
+
+@dataclass(frozen=True)
+class ArmInputs:
+    """Conversions by photo number, and the corpus validation searches in."""
+
+    photos: pl.DataFrame
+    keywords: list[list[tuple[str, float]]]  # of every photo
+    log: pl.DataFrame  # query, country, photo: of the whole training window
+    train: pl.DataFrame  # what is trained on: all of the log, or what an incremental night needs
+    validation: pl.DataFrame
+    corpus: Indices
+    counts: dict[str, int]
+    shard_count: int
+    is_validated: bool  # whether there is a validation window, whoever has read it
+
+    def vocabulary(self, params: TrainSearchParams) -> KeywordVocabulary:
+        """Return the keywords of the photos that were there in the training window."""
+        counts = KeywordVocabulary.count(self.keywords_in_train())
+        return KeywordVocabulary.of_counts(counts, params.keyword_min_count, params.keyword_hash_rows)
+
+    def keywords_in_train(self) -> list[PhotoKeywords]:
+        """Return the keywords of the photos that were there in the training window."""
+        known = self.photos["is_in_train"].to_list()
+        return [keywords for keywords, is_known in zip(self.keywords, known, strict=True) if is_known]
+
+    @property
+    def pairs_per_epoch(self) -> int:
+        """How many different photos for a query from a country are trained on: the same for every arm."""
+        return len(self.train.select("query", "country", "photo").unique())
+
+
+def read_pairs(
+    ctx: RunContext,
+    params: TrainSearchParams,
+    splits: Manifest,
+    images: Manifest,
+    earlier: Manifest | None = None,
+    shards: Collection[int] | None = None,
+    *,
+    with_validation: bool = True,
+) -> ArmInputs:
+    """Return the conversions that arms are trained and validated on, of all photos or of some shards'.
+
+    The photos are those of the shards and, for validation, its corpus. Raises `MissingInput` if a window that is
+    read whole has no conversion; a validation window that is empty from the start is none.
+    """
+    is_validated = bool(splits.row_counts["validation"])
+    validation = corpus_ids = None
+    if with_validation and is_validated:
+        validation, corpus_ids = _read_validation(ctx, params, splits, images)
+    photos = read_photos(ctx.lake, splits, images, shards, corpus_ids)
+    numbers = photos.select("photo_id", "photo", "shard")
+    rows = ctx.lake.read_shards(splits, "train", shards, _COLUMNS).drop("shard")
+    # Sorted, so that training does not depend on how the table is cut into files.
+    log = rows.join(numbers, on="photo_id").sort(_ORDER)
+    if shards is None and log.is_empty():
+        raise _no_conversion(splits, "train")
+    train = log
+    if earlier is not None:
+        train = _recent(log, datetime.fromisoformat(earlier.facts["trained_until"]), params.replay_share, ctx.seed)
+    counts = {
+        "log_pair_count": len(log),
+        "train_pair_count": len(train),
+        "train_pairs_without_image": len(rows) - len(log),
+    }
+    corpus = np.zeros(0, np.int64)
+    if validation is None or corpus_ids is None:
+        validation = log.clear()
+    else:
+        validation = validation.join(numbers, on="photo_id", maintain_order="left")
+        corpus = photos.filter(pl.col("photo_id").is_in(corpus_ids.implode()))["photo"].to_numpy()
+    if with_validation:
+        counts |= {"validation_query_count": len(validation), "validation_photo_count": len(corpus)}
+    keywords = keyword_lists(photos)
+    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shard_count(splits), is_validated)
+
+
+def read_vocabulary(
+    ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest
+) -> KeywordVocabulary:
+    """Return the keywords of the training window's photos, looked at shard by shard."""
+    counts: Counter[str] = Counter()
+    for shard in range(shard_count(splits)):
+        photos = read_photos(ctx.lake, splits, images, [shard]).filter("is_in_train")
+        counts += KeywordVocabulary.count(keyword_lists(photos))
+    return KeywordVocabulary.of_counts(counts, params.keyword_min_count, params.keyword_hash_rows)
+
+
+def _read_validation(
+    ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the validation queries that are looked up, and the ids of the photos they are looked for in."""
+    with_image = ctx.lake.read_table(images, "images", ["photo_id", "uri"]).drop_nulls("uri").select("photo_id")
+    rows = ctx.lake.read_table(splits, "validation", _COLUMNS).join(with_image, on="photo_id").sort(_ORDER)
+    if rows.is_empty():
+        raise _no_conversion(splits, "validation")
+    chosen = rows.sample(min(params.validation_query_count, len(rows)), seed=ctx.seed)
+    there = ctx.lake.read_table(splits, "photos", ["photo_id", "submitted_at"])
+    if not takes_all_photos(splits):
+        there = there.filter(pl.col("submitted_at") < datetime.fromisoformat(splits.facts["validation_end"]))
+    there_ids = there.join(with_image, on="photo_id")["photo_id"].sort()
+    return chosen, _corpus(there_ids, chosen["photo_id"], params.validation_photo_count, ctx.seed)
+
+
+def _corpus(there: pl.Series, converted: pl.Series, limit: int, seed: int) -> pl.Series:
+    """Return the photos to look in: all or, of more than `limit`, the converted ones and a random choice of others."""
+    if len(there) <= limit:
+        return there
+    wanted = converted.unique()
+    others = there.filter(~there.is_in(wanted.implode()))
+    chosen = others.sample(max(0, limit - len(wanted)), seed=seed)
+    return pl.concat([wanted, chosen]).sort()
+
+
+def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int) -> pl.DataFrame:
+    """Return the conversions from `since` on and, per each of them, `replay_share` of those before, at random.
+
+    Each shard is drawn from by itself, so that it does not matter who holds the others.
+    """
+    parts = []
+    for (shard,), own in rows.group_by("shard", maintain_order=True):
+        is_new = own["converted_at"] >= since
+        new, old = own.filter(is_new), own.filter(~is_new)
+        replayed = old.sample(min(len(old), round(replay_share * max(1, len(new)))), seed=seed + int(str(shard)))
+        parts += [new, replayed]
+    return pl.concat(parts).sort(_ORDER) if parts else rows
+
+
+def _no_conversion(splits: Manifest, table: str) -> MissingInput:
+    return MissingInput(f"no conversion of {splits.reference}, table {table!r}, is of a photo with an image")
