@@ -13,11 +13,12 @@ DATE ?=
 PRESET ?=
 CATALOGUE ?=
 RETRAIN ?=
+PROTOCOL ?=
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 NIGHT_FLAGS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$(DATE)") \
 	$(if $(PRESET),--preset "$(PRESET)") $(if $(CATALOGUE),--catalogue "$(CATALOGUE)") \
-	$(if $(RETRAIN),--retrain "$(RETRAIN)")
+	$(if $(RETRAIN),--retrain "$(RETRAIN)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)")
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12

@@ -10,7 +10,10 @@ from stage_operator import StageOperator
 
 from jobs.specs import STAGES, command
 
-OVERRIDES = {"train_search": {"retrain": "{{ params.retrain }}"}}
+OVERRIDES = {
+    "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
+    "train_search": {"retrain": "{{ params.retrain }}"},
+}
 PUBLISHED = {
     "register_model": [Asset("nightlens_search_model")],
     "build_index": [Asset("nightlens_photo_index")],
@@ -31,6 +34,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `catalogue` | name under which lake and registry keep the data set; empty: made from the folder's name |
 | `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
 | `retrain` | `incremental` goes on from the models of the latest earlier night with what is new; `never` takes them |
+| `protocol` | `windows` by days; `80/20` tests on the log's last fifth, among all photos; empty: what the preset says |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
 """
@@ -47,6 +51,9 @@ The champion is never changed here: `nightlens promote` is the explicit act.
         **night_fields(),
         "retrain": night_param(
             "retrain", "always", title="Retrain", type="string", enum=["always", "incremental", "never"]
+        ),
+        "protocol": night_param(
+            "protocol", None, title="Protocol", type=["null", "string"], enum=[None, "windows", "80/20"]
         ),
     },
     tags=["nightlens"],

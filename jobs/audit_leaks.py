@@ -1,9 +1,9 @@
 """Stage `audit_leaks`: prove, every night anew, that nothing of the future is in training.
 
-Everything the splits hold is derived a second time from the validated tables and the run date, with queries of
-its own, and compared. What training may read: the train rows (query, country, photo, count), and of the photos
-with `is_in_train` description and keywords. Neither keywords nor descriptions carry dates; they count as known
-since their photo was submitted. Totals of the dump (views, downloads) are never known.
+Everything the splits hold, their windows included, is derived a second time from the validated tables, the run date
+and the parameters, with queries of its own, and compared. What training may read: the train rows (query, country,
+photo, count), and of the photos with `is_in_train` description and keywords. Neither keywords nor descriptions carry
+dates; they count as known since their photo was submitted. Totals of the dump (views, downloads) are never known.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import BadInput, GateFailed
 from jobs.lake import Manifest
-from jobs.params import AuditLeaksParams
+from jobs.params import EIGHTY_TWENTY, AuditLeaksParams, SplitTemporalParams
 from jobs.spark import read_spark, spark_session
 from jobs.sql import run_sql
-from models.windows import SPLIT_NAMES, Windows
+from models.windows import END_OF_TIME, SPLIT_NAMES, Windows, instant
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger("nightlens")
@@ -55,10 +57,8 @@ def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
     staged = ctx.begin(datasets.LEAK_AUDIT, params, {"validated": validated, "splits": splits})
     if staged.manifest is not None:
         return staged.manifest
-    windows = _derive_windows(ctx, splits)
-    findings = [_finding("windows", _window_violations(splits, windows))]
     with spark_session(ctx.settings, "audit_leaks") as spark:
-        findings += _compare(spark, ctx, validated, splits, windows)
+        findings = _compare(spark, ctx, validated, splits)
     table = pl.DataFrame(findings)
     for finding in findings:
         log.info("audit %(check)s: %(status)s, %(violation_count)d violations. %(detail)s", finding)
@@ -73,18 +73,33 @@ def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
     return staged.commit({"check_count": table.height, "violation_count": 0})
 
 
-def _derive_windows(ctx: RunContext, splits: Manifest) -> Windows:
-    """Return the windows that the night and the parameters call for, whatever the splits declare."""
-    validation_end = ctx.as_of - timedelta(days=splits.params["test_days"])
-    train_end = validation_end - timedelta(days=splits.params["validation_days"])
-    return Windows(train_end - timedelta(days=splits.params["train_days"]), train_end, validation_end, ctx.as_of)
+def _derive_windows(
+    spark: SparkSession, views: dict[str, DataFrame], as_of: datetime, params: SplitTemporalParams
+) -> Windows:
+    """Return the windows that night, log and parameters call for, whatever the splits declare."""
+    if params.protocol == EIGHTY_TWENTY:
+        markers = {"as_of": as_of, "validation_share": params.validation_share}
+        [found] = run_sql(spark, "audit_quantiles", views, **markers).collect()
+        if found["validation_end"] is None:
+            raise BadInput(
+                "the splits are cut by number, but the log has no row that could be cut. Run split_temporal."
+            )
+        train_start, train_end, validation_end = (
+            instant(found[name]) for name in ("train_start", "train_end", "validation_end")
+        )
+    else:
+        validation_end = as_of - timedelta(days=params.test_days)
+        train_end = validation_end - timedelta(days=params.validation_days)
+        train_start = train_end - timedelta(days=params.train_days)
+    return Windows(train_start, train_end, validation_end, as_of)
 
 
-def _window_violations(splits: Manifest, windows: Windows) -> list[str]:
+def _window_violations(splits: Manifest, windows: Windows, protocol: str) -> list[str]:
+    called_for = {name: boundary.isoformat() for name, boundary in windows.boundaries.items()} | {"protocol": protocol}
     return [
-        f"{name} is declared as {splits.facts.get(name)}, should be {boundary.isoformat()}"
-        for name, boundary in windows.boundaries.items()
-        if splits.facts.get(name) != boundary.isoformat()
+        f"{name} is declared as {splits.facts.get(name)}, should be {value}"
+        for name, value in called_for.items()
+        if splits.facts.get(name) != value
     ]
 
 
@@ -98,21 +113,22 @@ def _column_violations(splits: Manifest) -> list[str]:
     ]
 
 
-def _compare(
-    spark: SparkSession, ctx: RunContext, validated: Manifest, splits: Manifest, windows: Windows
-) -> list[dict[str, str | int]]:
-    """Run the checks made in SQL."""
-    boundaries = windows.boundaries
+def _compare(spark: SparkSession, ctx: RunContext, validated: Manifest, splits: Manifest) -> list[dict[str, str | int]]:
+    """Run all checks; by the protocol 80/20 the corpus is all photos, by the other those submitted before `as_of`."""
+    params = SplitTemporalParams.model_validate(splits.params)
     views = {name: read_spark(spark, ctx.lake, validated, name) for name in ("conversions", "photos", "keywords")}
+    windows = _derive_windows(spark, views, ctx.as_of, params)
+    corpus_end = END_OF_TIME if params.protocol == EIGHTY_TWENTY else windows.test_end
+    markers = windows.boundaries | {"corpus_end": corpus_end}
     parts = [_split_rows(read_spark(spark, ctx.lake, splits, name), name) for name in SPLIT_NAMES]
     views["split_rows"] = reduce(lambda left, right: left.unionByName(right), parts)
     views["split_photos"] = read_spark(spark, ctx.lake, splits, "photos")
     views["split_keywords"] = read_spark(spark, ctx.lake, splits, "photo_keywords")
-    views["matches"] = run_sql(spark, "audit_matches", views, **boundaries).persist()
-    frames = {check: run_sql(spark, query, views, **boundaries) for check, query in QUERIES.items()}
+    views["matches"] = run_sql(spark, "audit_matches", views, **markers).persist()
+    frames = {check: run_sql(spark, query, views, **markers) for check, query in QUERIES.items()}
     with ThreadPoolExecutor(_CHECKS_AT_A_TIME) as pool:
         counts = list(pool.map(lambda found: found.count(), frames.values()))
-    findings = []
+    findings = [_finding("windows", _window_violations(splits, windows, params.protocol))]
     for (check, found), count in zip(frames.items(), counts, strict=True):
         known = _column_violations(splits) if check == "statistics" else []
         examples = [row["violation"] for row in found.orderBy("violation").head(_EXAMPLE_COUNT)] if count else []

@@ -1,7 +1,8 @@
 """Stage `build_index`: the FAISS shards of one arm's photo vectors, and how much of exact search they find.
 
 Facts: kind, nlist and nprobe (None in a flat index), shard_count, photo_count, bytes, model_digest, recall_at_10
-over query_count queries of the validation window, build_seconds.
+over query_count queries of query_window, which is validation, or test where nothing was kept for validation;
+build_seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
     photos = _rows_of_arm(ctx.lake, inputs["photo_embeddings"], params.arm)
     photo_ids, photo_ND = photos["photo_id"].to_list(), _matrix(photos)
     ids_N = ann.stable_ids(photo_ids)
-    query_QD = _validation_queries(ctx, inputs, params)
+    query_window = "validation" if inputs["splits"].row_counts["validation"] else "test"
+    query_QD = _queries(ctx, inputs, params, query_window)
     with staged.local_folder(FOLDER) as folder:
         begun = time.perf_counter()
         description = ann.build_index(
@@ -53,8 +55,9 @@ def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
         staged.abandon()
         raise GateFailed(
             f"the index of arm {params.arm!r} ({description.kind}, nlist {description.nlist}, nprobe "
-            f"{description.nprobe}) finds {recall:.3f} of the {CUTOFF} best photos of {len(query_QD)} validation "
-            f"queries, less than min_recall_at_10 = {params.min_recall_at_10:g}. Raise nprobe, or set kind to flat."
+            f"{description.nprobe}) finds {recall:.3f} of the {CUTOFF} best photos of {len(query_QD)} "
+            f"{query_window} queries, less than min_recall_at_10 = {params.min_recall_at_10:g}. Raise nprobe, or set "
+            f"kind to flat."
         )
     staged.write_table("ids", pl.DataFrame({"faiss_id": ids_N, "photo_id": photo_ids}).sort("faiss_id"))
     return staged.commit(
@@ -68,6 +71,7 @@ def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
             "bytes": sum(shard.byte_count for shard in description.shards),
             "recall_at_10": recall,
             "query_count": len(query_QD),
+            "query_window": query_window,
             "build_seconds": round(build_seconds, 3),
         }
     )
@@ -105,16 +109,16 @@ def _matrix(rows: pl.DataFrame) -> ann.Floats:
     return rows["vector"].explode().to_numpy().reshape(len(rows), lengths[0])
 
 
-def _validation_queries(ctx: RunContext, inputs: dict[str, Manifest], params: BuildIndexParams) -> ann.Floats:
-    """Return vectors of distinct queries of the validation window, a sample that the seed decides."""
+def _queries(ctx: RunContext, inputs: dict[str, Manifest], params: BuildIndexParams, window: str) -> ann.Floats:
+    """Return vectors of distinct queries of a window, a sample that the seed decides."""
     uses_country = inputs["query_embeddings"].facts["arms"][params.arm]["uses_country"]
     country = pl.col("country").fill_null("") if uses_country else pl.lit("").alias("country")
-    asked = ctx.lake.read_table(inputs["splits"], "validation", ["query", "country"]).select("query", country).unique()
+    asked = ctx.lake.read_table(inputs["splits"], window, ["query", "country"]).select("query", country).unique()
     embedded = _rows_of_arm(ctx.lake, inputs["query_embeddings"], params.arm)
     rows = embedded.join(asked, on=["query", "country"], how="semi", maintain_order="left")
     if rows.is_empty():
         raise MissingInput(
-            f"{inputs['query_embeddings'].reference} has no vector of any of the {len(asked)} validation queries "
+            f"{inputs['query_embeddings'].reference} has no vector of any of the {len(asked)} {window} queries "
             f"for arm {params.arm!r}, so the recall cannot be measured. Rerun embed_queries."
         )
     count = min(params.recall_query_count, len(rows))

@@ -79,6 +79,7 @@ def _add_tools(commands: Any) -> None:
         sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
         sub.add_argument("--run-date", default="", help="last day used; default: the log's last complete day")
     night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
+    night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
     plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     sample = tool("make_sample", _make_sample, "generate the sample catalogue")
     sample.add_argument("--folder", type=Path, help="default: below the state folder, if it is not there yet")
@@ -103,17 +104,17 @@ def _add_stage(commands: Any, stage: StageSpec) -> None:
     night.add_argument("--run-id", default="manual", help="name of the night, for the record")
     night.add_argument("--preset", default="small", choices=sorted(PRESETS))
     night.add_argument("--seed", type=int, default=20251006)
-    group = sub.add_argument_group("parameters (default: the preset's)")
+    group = sub.add_argument_group("parameters (default, and where empty: the preset's)")
     for name, field in stage.params.model_fields.items():
         group.add_argument(f"--{name.replace('_', '-')}", dest=f"param_{name}", help=field.description, metavar="VALUE")
 
 
 def stage_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the stage's parameters given on the command line; lists are comma-separated."""
+    """Return the stage's parameters given on the command line; lists are comma-separated, empty is not given."""
     overrides: dict[str, Any] = {}
     for name, field in ALL[arguments.command].params.model_fields.items():
         value = getattr(arguments, f"param_{name}")
-        if value is not None:
+        if value:
             overrides[name] = value.split(",") if "tuple" in str(field.annotation) else value
     return overrides
 
@@ -172,7 +173,7 @@ def _nightly(arguments: argparse.Namespace, settings: Settings) -> None:
         prepared = preparer.submit(prepare_airflow, settings, airflow_environment(settings))
         plan = _plan(arguments, settings)
         prepared.result()
-    print(run_night(settings, plan, arguments.retrain))
+    print(run_night(settings, plan, arguments.retrain, arguments.protocol))
 
 
 def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -1,12 +1,12 @@
 """Stage `evaluate`: rank the whole as-of corpus for every test query, by every arm, and say who is better.
 
 A query of the test window is a conversion; its one relevant photo is the one converted. Candidates are the photos
-submitted by then. Beside it stands the evaluation by query (`jobs.evaluation.by_query`): a query is a distinct
-(query, country), and all photos converted for it are relevant. The models have learned from the training window only;
-the counting baselines see everything before the test window (training and validation), which favours them. Facts:
-verdict (see `_verdict`), rival (the arm shown beside the challenger), hit_rate_at_10 per arm, by_query (see
-`Judgements.facts`), frequency_cuts, champion_version and champion_note, reranker_note (why that arm is left out),
-checks, counts, tie_rule, seconds per step.
+submitted by then, or by the protocol 80/20 all photos. Beside it stands the evaluation by query
+(`jobs.evaluation.by_query`): a query is a distinct (query, country), and all photos converted for it are relevant. The
+models have learned from the training window only; the counting baselines see everything before the test window
+(training and validation), which favours them. Facts: protocol, verdict (see `_verdict`), rival (the arm shown beside
+the challenger), hit_rate_at_10 per arm, by_query (see `Judgements.facts`), frequency_cuts, champion_version and
+champion_note, reranker_note (why that arm is left out), checks, counts, tie_rule, seconds per step.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     return staged.commit(
         counts
         | {
+            "protocol": plan.protocol,
             "corpus_photo_count": len(task.photos),
             "photos_without_vector": without_vector,
             "verdict": _verdict(card, plan),

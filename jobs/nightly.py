@@ -29,9 +29,12 @@ _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
 _FAULT = re.compile(r"(nightlens \w+: \w+: .*?)" + _ORIGIN)
 
 
-def run_night(settings: Settings, plan: NightPlan, retrain: str = "always") -> str:
-    """Run the nightly DAG for `plan`; return the summary. `NightlensError` names the failed task and the log."""
-    conf = {**plan.model_dump(mode="json"), "retrain": retrain}
+def run_night(settings: Settings, plan: NightPlan, retrain: str = "always", protocol: str = "") -> str:
+    """Run the nightly DAG for `plan`; return the summary. `NightlensError` names the failed task and the log.
+
+    An empty `protocol` is what the preset says.
+    """
+    conf = {**plan.model_dump(mode="json"), "retrain": retrain, "protocol": protocol or None}
     running = services.running_services(settings)
     print(f"night of {plan.run_date}, data set {plan.dataset}, catalogue {plan.catalogue}, preset {plan.preset}")
     begun = time.monotonic()

@@ -15,6 +15,10 @@ FULL = "finetuned_country_keywords"
 CHAMPION_ARM = "champion"
 RERANKED = "reranked"
 
+Protocol = Literal["windows", "80/20"]
+WINDOWS: Protocol = "windows"
+EIGHTY_TWENTY: Protocol = "80/20"
+
 
 class Params(BaseModel):
     """Base of all Params: frozen, unknown keys refused."""
@@ -48,6 +52,16 @@ class FetchImagesParams(Params):
 
 
 class SplitTemporalParams(Params):
+    protocol: Protocol = Field(
+        WINDOWS,
+        description="'windows' are cut by days; '80/20' tests on the last fifth of the conversions, among all photos",
+    )
+    validation_share: float = Field(
+        0.1,
+        ge=0,
+        lt=0.8,
+        description="80/20: share of all conversions, the last before the test, kept from training for validation",
+    )
     test_days: int = Field(7, ge=1, description="length of the test window, which ends with the run date")
     validation_days: int = Field(3, ge=1, description="length of the window before it, for early stopping")
     train_days: int = Field(365, ge=1, description="how far back training reaches")
@@ -239,7 +253,9 @@ class BuildIndexParams(Params):
     nprobe: int | None = Field(
         None, ge=1, description="lists of an inverted file scanned per shard; default: a sixteenth, at least 8"
     )
-    recall_query_count: int = Field(1000, ge=1, description="validation queries on which recall is measured, at most")
+    recall_query_count: int = Field(
+        1000, ge=1, description="validation queries (test queries where there are none) recall is measured on, at most"
+    )
     min_recall_at_10: float = Field(0.9, ge=0, le=1, description="stop if the index finds less of the exact 10 best")
 
 
@@ -298,6 +314,11 @@ class NightParams(Params):
         "always",
         description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
     )
+    protocol: Protocol | None = Field(
+        None,
+        description="'windows' cuts the log by days, '80/20' tests on its last fifth, among all photos; "
+        "empty: what the preset says",
+    )
 
 
 def _on_a_gpu(source: str, **training: Any) -> dict[str, dict[str, Any]]:
@@ -337,6 +358,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "small": {},
     "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
     "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),
+    # the setting of the published table of Unsplash Lite
+    "unsplash-lite": _on_a_gpu("ViT-B-16-SigLIP/webli", arms=(FINETUNED, FULL))
+    | {"split_temporal": {"protocol": EIGHTY_TWENTY, "validation_share": 0.0}},
     "so400m-siglip2": _on_a_gpu(
         "ViT-SO400M-16-SigLIP2-256/webli",
         # more than a billion parameters: the batch is encoded in pieces, with the gradients of the whole

@@ -2,7 +2,7 @@
 
 The towers have not learned from that window, so their scores are as good there as they will be on the test. Features
 know what was known when the window began (see `jobs.reranking.inputs`). A window with too few searches trains
-nothing: the fact `note` says so, and the evaluation leaves the arm out.
+nothing, and neither does an empty one: the fact `note` says so, and the evaluation leaves the arm out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import polars as pl
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import MissingInput
-from jobs.evaluation.inputs import Task, read_task
+from jobs.evaluation.inputs import Task, protocol_of, read_task
 from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import TrainRerankerParams
 from jobs.progress import Progress
@@ -28,6 +28,10 @@ from models.rerank.rows import SecondStage
 
 log = logging.getLogger("nightlens.train_reranker")
 
+NO_WINDOW = (
+    "nothing was kept aside for validation (--validation-share 0 of split_temporal), and on the searches of the "
+    "training window the models' scores are too good to learn from."
+)
 INPUTS = ("splits", "validated", "search_models", "photo_embeddings", "query_embeddings")
 
 
@@ -36,31 +40,32 @@ def run(ctx: RunContext, params: TrainRerankerParams) -> Manifest:
     inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in INPUTS}
     arms = Arms.of(inputs)
     # What is taken from facts is not part of the inputs' digests.
-    staged = ctx.begin(datasets.RERANKER, params, inputs, {"arms": fingerprint(asdict(arms))})
+    taken = {"arms": fingerprint(asdict(arms)), "protocol": protocol_of(inputs["splits"])}
+    staged = ctx.begin(datasets.RERANKER, params, inputs, taken)
     if staged.manifest is not None:
         return staged.manifest
+    facts: dict[str, Any] = {
+        "base_arm": arms.base,
+        "arms": list(arms.all),
+        "cutoff": inputs["splits"].facts["train_end"],
+        "trained_until": inputs["splits"].facts["validation_end"],
+    }
+    if not inputs["splits"].row_counts["validation"]:
+        return _leave_out(staged, params, facts | {"search_count": 0, "learnable_search_count": 0, "note": NO_WINDOW})
     begun = time.perf_counter()
     task = _sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
     stage, check = read_second_stage(ctx.lake, inputs, task, arms, params.half_life_days, params.max_missing_share)
     rows = _rows(stage, task, params.candidate_count)
     learnable = rows.learnable()
-    facts = {
-        "base_arm": arms.base,
-        "arms": list(arms.all),
+    facts |= {
         "feature_names": stage.names,
-        "cutoff": inputs["splits"].facts["train_end"],
-        "trained_until": inputs["splits"].facts["validation_end"],
         "search_count": len(rows.count),
         "learnable_search_count": len(learnable.count),
         "checks": [check],
         "note": _too_few(learnable, len(rows.count), params),
     }
     if facts["note"]:
-        if params.when_too_few == "fail":
-            raise MissingInput(facts["note"])
-        log.warning("train_reranker: %s", facts["note"])
-        _write_tables(staged, {}, {})
-        return staged.commit(facts)
+        return _leave_out(staged, params, facts)
     is_held_out_S = hold_out(learnable.visitor, params.held_out_share, ctx.seed)
     fit, held_out = learnable.of_searches(~is_held_out_S), learnable.of_searches(is_held_out_S)
     trained = train(fit, held_out, stage.names, _options(params, ctx.seed))
@@ -70,6 +75,15 @@ def run(ctx: RunContext, params: TrainRerankerParams) -> Manifest:
     facts |= _held_out_facts(reranker, held_out, stage)
     rounds = {"best_round": trained.best_round, "rounds": len(trained.curves["held_out"])}
     return staged.commit(facts | rounds | {"seconds": round(time.perf_counter() - begun, 2)})
+
+
+def _leave_out(staged: StagedRun, params: TrainRerankerParams, facts: dict[str, Any]) -> Manifest:
+    """Commit that nothing was learned and why (fact `note`); `MissingInput` with it if it is to fail."""
+    if params.when_too_few == "fail":
+        raise MissingInput(facts["note"])
+    log.warning("train_reranker: %s", facts["note"])
+    _write_tables(staged, {}, {})
+    return staged.commit(facts)
 
 
 def _sampled(task: Task, limit: int, seed: int) -> Task:

@@ -1,7 +1,8 @@
 """Stage `train_search`: fine-tune the base on the conversions of the training window, one model per arm.
 
 Training stops early on the hit rate of a sample of the validation window's queries among the photos that were
-there by its end; the best weights are kept. A killed run goes on from its last checkpoint and ends with the same
+there by its end (by the protocol 80/20: among all); the best weights are kept. Where that window is empty every pass
+is made and the last weights are kept. A killed run goes on from its last checkpoint and ends with the same
 models; finished arms are not trained again.
 
 An incremental night goes on from the models of the latest earlier night, with the conversions that are new since and

@@ -1,5 +1,5 @@
 -- What the validated tables have and the splits lost, or hold more than once.
--- Views: matches (from audit_matches), split_photos, split_keywords, photos, keywords. Marker: test_end.
+-- Views: matches (from audit_matches), split_photos, split_keywords, photos, keywords. Marker: corpus_end.
 SELECT
   CONCAT_WS(
     ' | ',
@@ -15,10 +15,10 @@ UNION ALL
 SELECT CONCAT_WS(' | ', 'photo lost from the corpus', photos.photo_id)
 FROM photos
 LEFT ANTI JOIN split_photos ON split_photos.photo_id = photos.photo_id
-WHERE photos.submitted_at < :test_end
+WHERE photos.submitted_at < :corpus_end
 UNION ALL
 SELECT CONCAT_WS(' | ', 'keyword lost from the corpus', keywords.photo_id, keywords.keyword)
 FROM keywords
-LEFT SEMI JOIN photos ON photos.photo_id = keywords.photo_id AND photos.submitted_at < :test_end
+LEFT SEMI JOIN photos ON photos.photo_id = keywords.photo_id AND photos.submitted_at < :corpus_end
 LEFT ANTI JOIN split_keywords
   ON split_keywords.photo_id = keywords.photo_id AND split_keywords.keyword = keywords.keyword

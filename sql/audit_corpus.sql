@@ -1,12 +1,13 @@
--- Photos and keywords of the corpus that are not what the validated tables knew at the end of the test window, and
--- rows of a split whose photo is outside the corpus (of train: outside its part that training may read).
--- Views: split_photos, split_keywords, split_rows, photos, keywords. Markers: train_end, test_end.
+-- Photos and keywords of the corpus that are not what the validated tables knew at corpus_end (the end of the test
+-- window, or of time where all photos are candidates), and rows of a split whose photo is outside the corpus (of
+-- train: outside its part that training may read).
+-- Views: split_photos, split_keywords, split_rows, photos, keywords. Markers: train_end, corpus_end.
 SELECT
   CONCAT_WS(
     ' | ',
     CASE
       WHEN photos.photo_id IS NULL THEN 'photo that is not in the validated table'
-      WHEN NOT COALESCE(photos.submitted_at < :test_end, FALSE) THEN 'photo submitted after the test window'
+      WHEN NOT COALESCE(photos.submitted_at < :corpus_end, FALSE) THEN 'photo submitted after the test window'
       WHEN NOT split_photos.submitted_at <=> photos.submitted_at THEN 'photo with another submission time'
       WHEN NOT split_photos.is_in_train <=> (photos.submitted_at < :train_end) THEN 'photo with a wrong is_in_train'
       ELSE 'photo with another description'
@@ -17,7 +18,7 @@ SELECT
 FROM split_photos
 LEFT JOIN photos ON photos.photo_id = split_photos.photo_id
 WHERE
-  NOT COALESCE(photos.submitted_at < :test_end, FALSE)
+  NOT COALESCE(photos.submitted_at < :corpus_end, FALSE)
   OR NOT split_photos.submitted_at <=> photos.submitted_at
   OR NOT split_photos.is_in_train <=> (photos.submitted_at < :train_end)
   OR (

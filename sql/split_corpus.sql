@@ -1,6 +1,7 @@
--- The photos that existed at the end of the test window (test_end). Totals such as views and downloads are left
--- out: they were counted when the data set was dumped, so they know the future of every window.
--- View: photos. Markers: train_end, test_end.
+-- The photos submitted before corpus_end: the end of the test window, or of time where all photos are candidates.
+-- Totals such as views and downloads are left out: they were counted when the data set was dumped, so they know the
+-- future of every window.
+-- View: photos. Markers: train_end, corpus_end.
 SELECT
   photo_id,
   submitted_at,
@@ -8,4 +9,4 @@ SELECT
   photographer,
   submitted_at < :train_end AS is_in_train
 FROM photos
-WHERE submitted_at < :test_end
+WHERE submitted_at < :corpus_end

@@ -37,9 +37,9 @@ def make_model(arm: str, seed: int = 0) -> SearchModel:
     return model
 
 
-def commit_night(context: RunContext, seed: int = 0) -> Manifest:
+def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) -> Manifest:
     """Commit splits, base and search models; equal seeds give equal models on every night."""
-    splits = _commit_splits(context)
+    splits = _commit_splits(context, is_validated)
     base = context.begin(BASE_MODEL, TrainBaseParams(), {"splits": splits}, {"seed": str(seed)})
     with base.local_folder(ZERO_SHOT) as folder:
         make_model(ZERO_SHOT, seed).save(folder)
@@ -50,22 +50,25 @@ def commit_night(context: RunContext, seed: int = 0) -> Manifest:
     with staged.local_folder(FULL) as folder:
         make_model(FULL, seed).save(folder)
     curves = [_curves(ZERO_SHOT, {HIT_RATE: [0.1]}), _curves(FULL, {"loss": [1.5, 1.0, 0.5], HIT_RATE: [0.2, 0.4]})]
-    staged.write_table("curves", pl.concat(curves))
+    staged.write_table("curves", pl.concat(curves).filter(is_validated | (pl.col("name") != HIT_RATE)))
+    base_rate, rate = (0.1, 0.4) if is_validated else (None, None)
     arms = {
-        ZERO_SHOT: {"model_digest": make_model(ZERO_SHOT, seed).digest, "best_validation_hit_rate": 0.1},
-        FULL: {"model_digest": make_model(FULL, seed).digest, "best_validation_hit_rate": 0.4, "steps": 120},
+        ZERO_SHOT: {"model_digest": make_model(ZERO_SHOT, seed).digest, "best_validation_hit_rate": base_rate},
+        FULL: {"model_digest": make_model(FULL, seed).digest, "best_validation_hit_rate": rate, "steps": 120},
     }
     return staged.commit({"arms": arms, "challenger": FULL, "trained_until": splits.facts["train_end"]})
 
 
-def _commit_splits(context: RunContext) -> Manifest:
-    staged = context.begin(SPLITS, SplitTemporalParams(), {})
+def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
+    params = SplitTemporalParams() if is_validated else SplitTemporalParams(protocol="80/20", validation_share=0)
+    staged = context.begin(SPLITS, params, {})
     if staged.manifest is not None:
         return staged.manifest
     for window, query, country in (("train", "cat", "GB"), ("validation", "sea", "DE"), ("test", "dog", None)):
         row = {"visitor_id": "v", "query": query, "country": country, "photo_id": "p0", "conversion_count": 1}
         rows = pl.DataFrame([row], schema_overrides={"country": pl.String})
-        staged.write_table(window, rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC)))
+        rows = rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC))
+        staged.write_table(window, rows if is_validated or window != "validation" else rows.clear())
     photo = {"photo_id": "p0", "description": "a cat", "photographer": "n", "is_in_train": True}
     photos = pl.DataFrame([photo]).with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))
     staged.write_table("photos", photos)
@@ -76,6 +79,8 @@ def _commit_splits(context: RunContext) -> Manifest:
         "validation_end": "2025-12-22T00:00:00+00:00",
         "test_end": "2025-12-29T00:00:00+00:00",
     }
+    if not is_validated:
+        bounds |= dict.fromkeys(("train_end", "validation_end"), "2025-12-19T10:20:30.400000+00:00")
     return staged.commit(bounds)
 
 

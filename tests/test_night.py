@@ -84,6 +84,31 @@ def test_two_nights_on_a_tiny_catalogue(
     assert [m.partition["run_date"] for m in history] == [str(last_day - timedelta(days=1)), str(last_day)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("validation_share", [0.0, 0.1])
+def test_a_night_by_the_published_protocol(
+    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession, validation_share: float
+) -> None:
+    folder, info = sample
+    context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day - timedelta(days=7))
+    split = {"protocol": "80/20", "validation_share": validation_share}
+    night = run_night(context, split_temporal=split)
+
+    counts = night["split_temporal"].facts["conversions"]
+    total = counts["train"] + counts["validation"] + counts["test"]
+    assert counts["test"] == pytest.approx(0.2 * total, abs=3)
+    assert counts["validation"] == pytest.approx(validation_share * total, abs=3)
+    assert night["split_temporal"].facts["photos_by_age"]["after_as_of"] > 0
+    everything = night["validate_logs"].row_counts["photos"]
+    assert night["evaluate"].facts["corpus_photo_count"] == everything
+    assert set(context.lake.read_table(night["audit_leaks"], "findings")["status"]) == {"passed"}
+    expected = ARMS if validation_share else ARMS - {"reranked"}
+    assert set(night["evaluate"].facts["hit_rate_at_10"]) == expected
+    assert night["build_index"].facts["query_window"] == ("validation" if validation_share else "test")
+    report = context.settings.report_dir / "test" / f"{context.run_date}.html"
+    assert b"80/20" in report.read_bytes()
+
+
 def test_no_raw_visitor_id_is_anywhere_in_the_state_folder(
     sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession
 ) -> None:

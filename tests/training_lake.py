@@ -70,7 +70,13 @@ def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["query", "country", "photo_id"], orient="row")
 
 
-def commit_splits(ctx: RunContext, label: str = "splits", shard_count: int = 1, **tables: pl.DataFrame) -> Manifest:
+def commit_splits(
+    ctx: RunContext,
+    label: str = "splits",
+    shard_count: int = 1,
+    facts: dict[str, str] | None = None,
+    **tables: pl.DataFrame,
+) -> Manifest:
     """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
     corpus = photos(ctx)
     keywords = corpus.select(
@@ -93,7 +99,8 @@ def commit_splits(ctx: RunContext, label: str = "splits", shard_count: int = 1, 
         "photos": corpus,
         "photo_keywords": pl.concat([keywords, late]),
     }
-    facts = {name: moment.isoformat() for name, moment in boundaries.items()} | {"shard_count": shard_count}
+    windows = {name: moment.isoformat() for name, moment in boundaries.items()} | {"shard_count": shard_count}
+    facts = windows | (facts or {})
     return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=facts, shard_count=shard_count)
 
 

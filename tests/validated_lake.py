@@ -45,7 +45,7 @@ def commit_tables(
             continue
         shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
         for shard in range(shard_count):
-            staged.write_table(table.name, whole.filter(pl.Series(shard_of) == shard), shard)
+            staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
     return staged.commit(facts)
 
 

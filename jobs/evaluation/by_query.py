@@ -31,7 +31,7 @@ class Judgements:
     text_ids: Ints  # (N,) the query, a number of `Task.texts`
     targets: Ints  # (N,) the place of the photo
     grades: Ints  # (N,) how many visitors took the photo for this query
-    asked_at: Ints  # (N,) when the query was asked for the last time: from then on all its photos are candidates
+    asked_at: Ints  # (N,) when the query was asked for the last time: by then all its photos are candidates
     words: Ints  # (U,) number of the query's words, the same in every country
 
     @classmethod

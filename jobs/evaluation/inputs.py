@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake, Manifest
-from jobs.params import CHAMPION_ARM, RERANKED
+from jobs.params import CHAMPION_ARM, EIGHTY_TWENTY, RERANKED, WINDOWS
 from models.evaluation.baselines import keyword_scorer, most_converted_scorer, popularity_scorer
 from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
 
@@ -30,6 +30,7 @@ class Plan:
     champion_version: str | None
     champion_note: str
     reranker_note: str  # why the reranked arm is left out; empty if it is there
+    protocol: str
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -62,6 +63,7 @@ class Plan:
             champion_version=None if note else str(version),
             champion_note=note,
             reranker_note=str(inputs["reranker"].facts["note"]),
+            protocol=protocol_of(inputs["splits"]),
         )
 
 
@@ -114,13 +116,23 @@ class Task:
     targets: Ints  # (Q,) the place of the photo converted
     visitors: Ints  # (Q,)
     asked_at: Ints  # (Q,) when the photo was converted
-    available_at: Ints  # (P,) when the photo was submitted
+    available_at: Ints  # (P,) when the photo was submitted; by the protocol 80/20 the log's beginning, for all alike
 
 
 def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
-    """Return a window's queries and the corpus as of its end; `BadInput` if a converted photo is not in it."""
+    """Return a window's queries and the corpus as of its end; `BadInput` if a converted photo is not in it.
+
+    By the protocol 80/20 all photos are in it, there from the beginning: every photo is a candidate for every query,
+    and nothing that ranks can tell by its time of submission that a photo cannot have been converted.
+    """
     photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
-    photos = photos.filter(pl.col("submitted_at") < window_bounds(splits, window)[1]).sort("photo_id")
+    available_at = pl.col("submitted_at")
+    if takes_all_photos(splits):
+        beginning = datetime.fromisoformat(splits.facts["train_start"])
+        available_at = pl.lit(beginning, pl.Datetime("us", "UTC"))
+    else:
+        photos = photos.filter(available_at < window_bounds(splits, window)[1])
+    photos = photos.with_columns(available_at.alias("available_at")).sort("photo_id")
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
     order = ("query", "country", "converted_at", "visitor_id", "photo_id")
     queries = lake.read_table(splits, window).with_columns(pl.col("country").fill_null("")).sort(order)
@@ -150,8 +162,18 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
         targets=integers(queries["place"]),
         visitors=integers(queries["visitor"]),
         asked_at=integers(queries["converted_at"]),
-        available_at=integers(photos["submitted_at"]),
+        available_at=integers(photos["available_at"]),
     )
+
+
+def protocol_of(splits: Manifest) -> str:
+    """Return the protocol of the splits; those made before there was a choice are cut by days."""
+    return str(splits.facts.get("protocol", WINDOWS))
+
+
+def takes_all_photos(splits: Manifest) -> bool:
+    """Tell whether every photo is a candidate for every query, or only those there when it was asked."""
+    return protocol_of(splits) == EIGHTY_TWENTY
 
 
 def window_bounds(splits: Manifest, window: str) -> tuple[datetime, datetime]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from jobs.context import RunContext
 from jobs.lake import Manifest
 from jobs.params import ZERO_SHOT
+from models.windows import in_words
 
 MAX_LENGTH = 5000
 """What MLflow's database keeps of a description."""
@@ -40,10 +42,9 @@ def model_card(
     parts = [
         f"# Search model of {ctx.catalogue}, {ctx.run_date}",
         _purpose(model),
-        "## Hit rate@10 on the validation window",
-        _results(model, search_models),
-        "Early stopping looked at these numbers, so they flatter the model. The test window's metrics, with "
-        "intervals and the counting baselines, are in the source run: metrics `test/...`, artifact `report.html`.",
+        *_results(model, search_models),
+        "The test window's metrics, with intervals and the counting baselines, are in the source run: metrics "
+        "`test/...`, artifact `report.html`.",
         "## Model",
         _model(model),
         "## How to use it",
@@ -80,10 +81,17 @@ def _purpose(model: ModelFacts) -> str:
     )
 
 
-def _results(model: ModelFacts, search_models: Manifest) -> str:
-    rates = {arm: facts["best_validation_hit_rate"] for arm, facts in search_models.facts["arms"].items()}
+def _results(model: ModelFacts, search_models: Manifest) -> list[str]:
+    found = {arm: facts["best_validation_hit_rate"] for arm, facts in search_models.facts["arms"].items()}
+    rates = {arm: rate for arm, rate in found.items() if rate is not None}
+    if not rates:
+        return ["## Results", "Nothing was kept aside for validation: the weights are those of the last step."]
     ordered = sorted(rates, key=lambda arm: -rates[arm])
-    return _list(f"**{rates[arm]:.4f}** `{arm}`{' (this version)' * (arm == model.arm)}" for arm in ordered)
+    return [
+        "## Hit rate@10 on the validation window",
+        _list(f"**{rates[arm]:.4f}** `{arm}`{' (this version)' * (arm == model.arm)}" for arm in ordered),
+        "Early stopping looked at these numbers, so they flatter the model.",
+    ]
 
 
 def _model(model: ModelFacts) -> str:
@@ -110,12 +118,15 @@ Country and keywords may be left out. Never compare the vectors of two versions.
 
 
 def _data(splits: Manifest, search_models: Manifest) -> str:
-    bounds = [str(splits.facts[name])[:10] for name in ("train_start", "train_end", "validation_end", "test_end")]
+    names = ("train_start", "train_end", "validation_end", "test_end")
+    bounds = [in_words(datetime.fromisoformat(splits.facts[name])) for name in names]
     windows = zip(("train", "validation", "test"), bounds, bounds[1:], strict=False)
     return _list(
         (
             *(
                 f"{name.capitalize()}: {start} up to, not including, {end} UTC; {splits.row_counts[name]:,} conversions"
+                if splits.row_counts[name]
+                else f"{name.capitalize()}: nothing kept aside"
                 for name, start, end in windows
             ),
             f"The weights know nothing at or after {search_models.facts['trained_until']}",

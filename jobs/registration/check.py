@@ -38,8 +38,12 @@ def check_version(ctx: RunContext, splits: Manifest, version: tracking.Version, 
 
 
 def _probes(ctx: RunContext, splits: Manifest) -> pd.DataFrame:
-    """Return eight queries of the validation window and four made-up pictures with keywords of the catalogue."""
-    queries = ctx.lake.read_table(splits, "validation", ["query", "country"]).unique().sort("query", "country").head(8)
+    """Return eight queries and four made-up pictures with keywords of the catalogue.
+
+    The queries are of the validation window, or of the training window where that is empty.
+    """
+    window = "validation" if splits.row_counts["validation"] else "train"
+    queries = ctx.lake.read_table(splits, window, ["query", "country"]).unique().sort("query", "country").head(8)
     keywords = ctx.lake.read_table(splits, "photo_keywords", ["keyword", "confidence"]).sort("keyword").head(4)
     noise = np.random.default_rng(ctx.seed)
     images = []

@@ -13,6 +13,7 @@ from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.errors import MissingInput
 from jobs.lake import Manifest, fingerprint
+from jobs.params import EIGHTY_TWENTY, WINDOWS
 
 INPUTS: dict[str, Dataset] = {
     "validate_logs": datasets.VALIDATED,
@@ -34,7 +35,10 @@ INPUTS: dict[str, Dataset] = {
 
 @dataclass(frozen=True)
 class Night:
-    """The inputs of one report. `manifests` is by dataset name, `earlier` the evaluations of the nights before."""
+    """The inputs of one report. `manifests` is by dataset name, `earlier` the evaluations of the nights before.
+
+    Nights of another protocol measure something else, so they are not among the earlier ones.
+    """
 
     ctx: RunContext
     manifests: dict[str, Manifest]
@@ -45,12 +49,20 @@ class Night:
     def read(cls, ctx: RunContext) -> Night:
         """Read the manifests; `MissingInput` names the first stage that has committed nothing for this night."""
         today = ctx.run_date.isoformat()
+        manifests = {dataset.name: ctx.read(dataset) for dataset in INPUTS.values()}
+        protocol = fact(manifests[datasets.EVALUATION.name], "protocol")
+        evaluations = [m for m in ctx.lake.history(datasets.EVALUATION) if m.partition["run_date"] < today]
         return cls(
             ctx=ctx,
-            manifests={dataset.name: ctx.read(dataset) for dataset in INPUTS.values()},
-            earlier=tuple(m for m in ctx.lake.history(datasets.EVALUATION) if m.partition["run_date"] < today),
+            manifests=manifests,
+            earlier=tuple(m for m in evaluations if m.facts.get("protocol", WINDOWS) == protocol),
             reported_dates=frozenset(m.partition["run_date"] for m in ctx.lake.history(datasets.REPORT)),
         )
+
+    @property
+    def takes_all_photos(self) -> bool:
+        """Whether all photos are candidates for every search, by the protocol 80/20."""
+        return bool(self.fact(datasets.SPLITS, "protocol") == EIGHTY_TWENTY)
 
     @property
     def source_digests(self) -> dict[str, str]:

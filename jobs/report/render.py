@@ -47,6 +47,7 @@ class Report:
     catalogue: str
     run_date: str
     run_day: str
+    takes_all_photos: bool
     verdict: Verdict
     tiles: list[Tile]
     arms: list[Arm]
@@ -80,6 +81,7 @@ def build_report(night: Night) -> Report:
         catalogue=night.ctx.catalogue,
         run_date=night.ctx.run_date.isoformat(),
         run_day=formats.day(night.ctx.run_date),
+        takes_all_photos=night.takes_all_photos,
         verdict=judged,
         tiles=tiles(night, metrics, state, challenger, judged.compared),
         arms=metrics.arms,

@@ -6,14 +6,16 @@ import importlib.metadata
 import json
 import platform
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from jobs import datasets
 from jobs.lake import Manifest
+from jobs.params import EIGHTY_TWENTY, WINDOWS
 from jobs.report import formats
 from jobs.report.arms import arm, in_order
 from jobs.report.night import INPUTS, Night
+from models.windows import in_words
 
 LIBRARIES = (
     "apache-airflow",
@@ -70,7 +72,8 @@ def index_facts(night: Night) -> tuple[Fact, ...]:
     """Return what is known of the search index."""
     facts = {name: night.fact(datasets.PHOTO_INDEX, name) for name in _INDEX_FACTS}
     probes = "" if facts["nlist"] is None else f", {facts['nprobe']} of {facts['nlist']} lists searched"
-    recall = f"{formats.percent(facts['recall_at_10'], 2)} on {formats.count(facts['query_count'])} validation searches"
+    searches = f"{formats.count(facts['query_count'])} {facts['query_window']} searches"
+    recall = f"{formats.percent(facts['recall_at_10'], 2)} on {searches}"
     return (
         Fact("Recall@10 against exact search", recall),
         Fact("Kind", str(facts["kind"]) + probes),
@@ -81,6 +84,10 @@ def index_facts(night: Night) -> tuple[Fact, ...]:
     )
 
 
+_PROTOCOLS = {
+    WINDOWS: "windows by days; candidates are the photos there when a search was made",
+    EIGHTY_TWENTY: "80/20 by number of conversions; candidates are all photos",
+}
 _INDEX_FACTS = (
     "kind",
     "nlist",
@@ -90,6 +97,7 @@ _INDEX_FACTS = (
     "bytes",
     "recall_at_10",
     "query_count",
+    "query_window",
     "model_digest",
 )
 
@@ -105,6 +113,7 @@ def run_facts(night: Night) -> RunFacts:
             Fact("Data set", ctx.dataset_uri, is_code=True),
             Fact("Night", ctx.run_id, is_code=True),
             Fact("Log known until", f"{ctx.as_of:%Y-%m-%d %H:%M} UTC"),
+            Fact("Protocol", _PROTOCOLS[splits["protocol"]]),
             Fact("Training window", _window(splits, "train_start", "train_end")),
             Fact("Validation window", _window(splits, "train_end", "validation_end")),
             Fact("Test window", _window(splits, "validation_end", "test_end")),
@@ -121,9 +130,13 @@ def run_facts(night: Night) -> RunFacts:
 
 
 def _window(splits: dict[str, Any], start: str, end: str) -> str:
-    """Return the first and the last day of a half-open window."""
-    last = datetime.fromisoformat(splits[end]) - timedelta(microseconds=1)
-    return f"{splits[start][:10]} to {last:%Y-%m-%d}"
+    """Return the first and the last day of a half-open window, or its ends where they lie within days."""
+    first, after = datetime.fromisoformat(splits[start]), datetime.fromisoformat(splits[end])
+    if first == after:
+        return "none: nothing was kept aside"
+    if first.time() == after.time() == time():
+        return f"{first:%Y-%m-%d} to {after - timedelta(microseconds=1):%Y-%m-%d}"
+    return f"{in_words(first)} up to {in_words(after)}"
 
 
 def _model_facts(night: Night) -> tuple[Fact, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -34,8 +35,11 @@ class TrainedArm:
 class Training:
     """The charts and the table below them. A chart is None where no curve was recorded.
 
-    A pretrained base has no loss, and training cut off by `max_seconds` may end before its first validation.
+    A pretrained base has no loss, training cut off by `max_seconds` may end before its first validation, and where
+    nothing was kept aside there is none.
     """
+
+    is_validated: bool
 
     rows: tuple[TrainedArm, ...]
     arms: tuple[Arm, ...]
@@ -54,6 +58,7 @@ def training(night: Night) -> Training:
     facts = night.fact(datasets.SEARCH_MODELS, "arms")
     arms = tuple(in_order(facts))
     return Training(
+        is_validated=bool(night.manifest(datasets.SPLITS).row_counts["validation"]),
         rows=tuple(_trained_arm(one, facts[one.key]) for one in arms),
         arms=arms,
         hit_rate=_chart("validation", "Validation hit rate@10", curves, HIT_RATE, mark_best=True),
@@ -65,14 +70,14 @@ def training(night: Night) -> Training:
     )
 
 
-def _trained_arm(one: Arm, facts: dict[str, float]) -> TrainedArm:
+def _trained_arm(one: Arm, facts: dict[str, Any]) -> TrainedArm:
     best = formats.percent(facts["best_validation_hit_rate"])
     if one.key == ZERO_SHOT:
         return TrainedArm(one, best, *[formats.MISSING] * 5)
     return TrainedArm(
         arm=one,
         best_hit_rate=best,
-        best_step=formats.count(int(facts["best_step"])),
+        best_step=formats.MISSING if facts["best_step"] is None else formats.count(int(facts["best_step"])),
         steps=formats.count(int(facts["steps"])),
         speed=formats.count(round(facts["pairs_per_second"])),
         duration=formats.duration(facts["seconds"]),

@@ -190,7 +190,7 @@ def tiles(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, com
     return [
         Tile("Hit rate@10", mine.percent, f"challenger, {mine.percent_interval}; {compared.name}: {other.percent}"),
         Tile("Searches tested", formats.count(mine.query_count), _window(night)),
-        Tile("Photos", corpus, "in the corpus at the end of the test window"),
+        Tile("Photos", corpus, "all of the data set" if night.takes_all_photos else _IN_CORPUS),
         Tile(
             "Bad rows",
             formats.count(quality.quarantined_count),
@@ -203,6 +203,9 @@ def tiles(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, com
             "all stages ran tonight" if fresh == stage_count else f"{fresh} of {stage_count} stages ran tonight",
         ),
     ]
+
+
+_IN_CORPUS = "in the corpus at the end of the test window"
 
 
 def _window(night: Night) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -74,10 +75,10 @@ def train_arms(
 class ArmsWritten:
     """The models of a run as they are written one by one, the base first; `finish` writes their curves."""
 
-    def __init__(self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rate: float) -> None:
+    def __init__(self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rate: float | None) -> None:
         self._staged = staged
         self._arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
-        self._curves = [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
+        self._curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
         staged.link_files(base_model, ZERO_SHOT)
 
     def add(self, arm: str, model: SearchModel, result: TrainingResult) -> None:
@@ -125,9 +126,8 @@ def train_arm(
     options = arm_options(params, choices)
     keywords = None if model.vocabulary is None else RaggedKeywords.encode(model.vocabulary, pairs.keywords)
     data = _training_data(model, pairs, pixels, keywords, options, world)
-    validation = _validation_set(model, pairs, pixels, keywords) if world.is_first else None
     hooks = Hooks(
-        validate=lambda current: 0.0 if validation is None else hit_rate(current, validation),
+        validate=_validation(model, pairs, pixels, keywords, world),
         load_checkpoint=lambda: checkpoints.get(name),
         save_checkpoint=lambda blob: checkpoints.put(name, blob),
         report=lambda line: log.info("train_search %s: %s", name, line),
@@ -148,9 +148,10 @@ def training_config(options: dict[str, Any], seed: int, pairs_per_epoch: int) ->
     return TrainingConfig(seed=seed, pairs_per_epoch=pairs_per_epoch, **fields)
 
 
-def base_validation(base: SearchModel, pairs: ArmInputs, pixels: PhotoPixels) -> float:
-    """Return the base's validation hit rate, which training starts from."""
-    return hit_rate(base, _validation_set(base, pairs, pixels, None))
+def base_validation(base: SearchModel, pairs: ArmInputs, pixels: PhotoPixels) -> float | None:
+    """Return the base's validation hit rate, which training starts from; None where nothing is validated."""
+    validate = _validation(base, pairs, pixels, None, ALONE)
+    return None if validate is None else validate(base)
 
 
 def load_model(ctx: RunContext, models: Manifest, arm: str) -> SearchModel:
@@ -175,6 +176,19 @@ def _validation_set(
     tokens, texts = index_texts(model, _texts(model, pairs.validation))
     targets = np.searchsorted(pairs.corpus, pairs.validation["photo"].to_numpy())
     return ValidationSet(pairs.corpus, tokens, texts, targets, pixels, keywords)
+
+
+def _validation(
+    model: SearchModel, pairs: ArmInputs, pixels: PhotoPixels, keywords: RaggedKeywords | None, world: World
+) -> Callable[[SearchModel], float] | None:
+    """Return what measures models of this kind on the validation window: None where nothing is validated.
+
+    Of several processes the first measures, and all have to agree on whether it does.
+    """
+    if not pairs.is_validated:
+        return None
+    validation = _validation_set(model, pairs, pixels, keywords) if world.is_first else None
+    return lambda current: 0.0 if validation is None else hit_rate(current, validation)
 
 
 def _training_data(
@@ -260,7 +274,7 @@ def _describe(model: SearchModel) -> dict[str, Any]:
 def _measure(result: TrainingResult) -> dict[str, Any]:
     return {
         "best_validation_hit_rate": result.best_hit_rate,
-        "best_step": result.best_step,
+        "best_step": None if result.best_hit_rate is None else result.best_step,
         "steps": result.steps,
         "pairs_seen": result.pairs_seen,
         "pairs_per_second": round(result.pairs_per_second, 1),

@@ -12,6 +12,7 @@ import polars as pl
 
 from jobs.context import RunContext
 from jobs.errors import MissingInput
+from jobs.evaluation.inputs import takes_all_photos
 from jobs.lake import Manifest
 from jobs.params import TrainSearchParams
 from jobs.training.inputs import keyword_lists, read_photos, shard_count
@@ -34,6 +35,7 @@ class ArmInputs:
     corpus: Indices
     counts: dict[str, int]
     shard_count: int
+    is_validated: bool  # whether there is a validation window, whoever has read it
 
     def vocabulary(self, params: TrainSearchParams) -> KeywordVocabulary:
         """Return the keywords of the photos that were there in the training window."""
@@ -64,10 +66,11 @@ def read_pairs(
     """Return the conversions that arms are trained and validated on, of all photos or of some shards'.
 
     The photos are those of the shards and, for validation, its corpus. Raises `MissingInput` if a window that is
-    read whole has no conversion.
+    read whole has no conversion; a validation window that is empty from the start is none.
     """
+    is_validated = bool(splits.row_counts["validation"])
     validation = corpus_ids = None
-    if with_validation:
+    if with_validation and is_validated:
         validation, corpus_ids = _read_validation(ctx, params, splits, images)
     photos = read_photos(ctx.lake, splits, images, shards, corpus_ids)
     numbers = photos.select("photo_id", "photo", "shard")
@@ -90,8 +93,10 @@ def read_pairs(
     else:
         validation = validation.join(numbers, on="photo_id", maintain_order="left")
         corpus = photos.filter(pl.col("photo_id").is_in(corpus_ids.implode()))["photo"].to_numpy()
+    if with_validation:
         counts |= {"validation_query_count": len(validation), "validation_photo_count": len(corpus)}
-    return ArmInputs(photos, keyword_lists(photos), log, train, validation, corpus, counts, shard_count(splits))
+    keywords = keyword_lists(photos)
+    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shard_count(splits), is_validated)
 
 
 def read_vocabulary(
@@ -114,8 +119,9 @@ def _read_validation(
     if rows.is_empty():
         raise _no_conversion(splits, "validation")
     chosen = rows.sample(min(params.validation_query_count, len(rows)), seed=ctx.seed)
-    end = datetime.fromisoformat(splits.facts["validation_end"])
-    there = ctx.lake.read_table(splits, "photos", ["photo_id", "submitted_at"]).filter(pl.col("submitted_at") < end)
+    there = ctx.lake.read_table(splits, "photos", ["photo_id", "submitted_at"])
+    if not takes_all_photos(splits):
+        there = there.filter(pl.col("submitted_at") < datetime.fromisoformat(splits.facts["validation_end"]))
     there_ids = there.join(with_image, on="photo_id")["photo_id"].sort()
     return chosen, _corpus(there_ids, chosen["photo_id"], params.validation_photo_count, ctx.seed)
 

@@ -28,9 +28,10 @@ from jobs.settings import PROJECT_ROOT
 from jobs.spark import spark_session
 from jobs.training.arms import ArmsWritten, base_validation, load_model, report_failures, starting_model, train_arm
 from jobs.training.inputs import model_errors_of, open_pixels, shard_count
-from jobs.training.pairs import read_pairs, read_vocabulary
+from jobs.training.pairs import ArmInputs, read_pairs, read_vocabulary
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
+from models.search.model import SearchModel
 from models.search.training import finished_training
 from models.search.world import World
 
@@ -71,8 +72,7 @@ def train_arms_together(
         )
     base = load_model(ctx, base_model, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images, shards=())  # the validation window only
-    with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
-        written = ArmsWritten(staged, base_model, base, base_validation(base, pairs, pixels))
+    written = ArmsWritten(staged, base_model, base, _base_hit_rate(ctx, base, pairs))
     vocabulary = read_vocabulary(ctx, params, splits, images)
     settings = ctx.settings.model_copy(update={"pseudonym_key": SecretStr("")})  # no process has a use for it
     told = ctx.model_copy(update={"settings": settings})
@@ -87,6 +87,13 @@ def train_arms_together(
             raise NightlensError(f"train_search: the processes of {arm} ended without a checkpoint")
         written.add(arm, model, finished_training(model, blob))
     return written.finish() | counts
+
+
+def _base_hit_rate(ctx: RunContext, base: SearchModel, pairs: ArmInputs) -> float | None:
+    if not pairs.is_validated:
+        return None
+    with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
+        return base_validation(base, pairs, pixels)
 
 
 def _load_start(ctx: RunContext, share: Share) -> Any:

@@ -7,12 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from jobs.cli import build_parser, stage_overrides
-from jobs.params import PRESETS, NightParams
+from jobs.params import PRESETS, NightParams, Protocol
 from jobs.specs import STAGES, command, stage_params
 from tests.dags.conftest import DAGS, PLAN
 
@@ -45,6 +45,7 @@ def test_the_form_has_every_parameter_of_a_night_typed_and_described(dag: Any) -
         assert param.description
         assert "type" in param.schema
     assert dag.params.get_param("preset").schema["enum"] == ["auto", *PRESETS]
+    assert dag.params.get_param("protocol").schema["enum"] == [None, *get_args(Protocol)]
     assert dag.doc_md
 
 
@@ -102,6 +103,16 @@ def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_
     train = next(call for call in made if call.startswith("train_search"))
     assert f"--dataset {PLAN['dataset']} --catalogue c --run-date 2025-12-28 --preset tiny" in train
     assert train.endswith("--retrain never")
+    split = next(call for call in made if call.startswith("split_temporal"))
+    assert split.endswith("--protocol ")  # empty: what the preset says
+
+
+def test_the_protocol_of_the_form_is_that_of_the_split(dag: Any, stand_in: Path) -> None:
+    assert dag.test(run_conf={"protocol": "80/20"}).state == "success"
+    made = calls(stand_in)
+    assert [call.split()[0] for call in made if call.endswith("--protocol 80/20")] == ["split_temporal"]
+    with pytest.raises(ValueError, match="protocol"):
+        dag.test(run_conf={"protocol": "70/30"})
 
 
 def test_a_crash_is_retried_and_an_error_of_the_user_is_not(dag: Any, stand_in: Path) -> None:

@@ -59,6 +59,7 @@ class Story:
     hit_rates: dict[str, float] = field(default_factory=lambda: dict(HIT_RATES))
     photo_count: int = 24
     reranker_note: str = ""
+    is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
 
     @property
     def rates(self) -> dict[str, float]:
@@ -75,10 +76,10 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
     tables: dict[str, dict[str, pl.DataFrame]] = {
         "validated": _validated_tables(photos),
         "images": {"images": photos["images"]},
-        "splits": _split_tables(photos["photos"]),
+        "splits": _split_tables(photos["photos"], story),
         "leak_audit": {"findings": _findings()},
         "base_model": {"curves": _base_curves()},
-        "search_models": {"curves": _curves()},
+        "search_models": {"curves": _curves(story)},
         "photo_embeddings": {
             "embeddings": pl.DataFrame({"arm": [FULL], "photo_id": ["photo-000"], "vector": [[1.0, 0.0]]}),
             "quarantine": pl.DataFrame(
@@ -179,11 +180,12 @@ def _filled(empty: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([empty, rows], how="diagonal_relaxed").select(empty.columns)
 
 
-def _split_tables(photos: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _split_tables(photos: pl.DataFrame, story: Story) -> dict[str, pl.DataFrame]:
     row = {"visitor_id": ["v"], "query": ["cat"], "country": ["GB"], "photo_id": ["photo-000"], "conversion_count": [1]}
     conversions = pl.DataFrame(row).with_columns(converted_at=pl.lit(datetime(2025, 12, 22, tzinfo=UTC)))
     keywords = pl.DataFrame({"photo_id": ["photo-000"], "keyword": ["cat"], "confidence": [0.9]})
-    return dict.fromkeys(("train", "validation", "test"), conversions) | {
+    validation = conversions.clear() if story.is_published_protocol else conversions
+    return {"train": conversions, "validation": validation, "test": conversions} | {
         "photos": photos,
         "photo_keywords": keywords,
     }
@@ -211,12 +213,14 @@ def _base_curves() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["arm", "step", "name", "value"], orient="row")
 
 
-def _curves() -> pl.DataFrame:
+def _curves(story: Story) -> pl.DataFrame:
     rows: list[tuple[str, int, str, float]] = [(ZERO_SHOT, 0, "validation_hit_rate@10", 0.152)]
     for arm, top in ((FINETUNED, 0.61), (FULL, 0.69)):
         rows += [(arm, s, "loss", 3.1 * 0.995**s + 1.1 - top + 0.05 * ((s * 37) % 11) / 11) for s in range(4, 750, 4)]
         hit_rates = [top * share for share in (0.71, 0.84, 0.91, 0.95, 0.982, 0.994, 1.0, 0.996)]
         rows += [(arm, 93 * (i + 1), "validation_hit_rate@10", value) for i, value in enumerate(hit_rates)]
+    if story.is_published_protocol:
+        rows = [row for row in rows if row[2] == "loss"]
     return pl.DataFrame(rows, schema=["arm", "step", "name", "value"], orient="row")
 
 
@@ -382,16 +386,16 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "present_count": story.photo_count - 1,
             "missing_count": 1,
         },
-        "splits": _windows(ctx),
+        "splits": _windows(ctx, story),
         "leak_audit": {"check_count": 7, "violation_count": 0},
         "champion": {"version": 2 if has_champion else None},
         "base_model": {"source": "tiny", "taken_over_from": None},
         "search_models": {
-            "arms": {ZERO_SHOT: {"best_validation_hit_rate": 0.152}}
+            "arms": {ZERO_SHOT: {"best_validation_hit_rate": None if story.is_published_protocol else 0.152}}
             | {
                 arm: {
-                    "best_validation_hit_rate": top,
-                    "best_step": 651,
+                    "best_validation_hit_rate": None if story.is_published_protocol else top,
+                    "best_step": None if story.is_published_protocol else 651,
                     "steps": 744,
                     "pairs_per_second": 987.6,
                     "seconds": 189.0,
@@ -424,6 +428,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "bytes": 1_012_736,
             "recall_at_10": 0.9917,
             "query_count": 1000,
+            "query_window": "test" if story.is_published_protocol else "validation",
             "model_digest": digests[FULL],
         },
         "reranker": {
@@ -441,6 +446,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "verdict": verdict_of(story),
             "test_query_count": story.query_count,
             "test_visitor_count": story.query_count // 2,
+            "protocol": _protocol(story),
             "corpus_photo_count": CORPUS_SIZE,
             "hit_rate_at_10": story.rates,
             "rival": rival_of(story),
@@ -452,9 +458,16 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
     }
 
 
-def _windows(ctx: RunContext) -> dict[str, str]:
-    days = {"train_start": 375, "train_end": 10, "validation_end": 7, "test_end": 0}
-    return {name: (ctx.as_of - timedelta(days=number)).isoformat() for name, number in days.items()}
+def _protocol(story: Story) -> str:
+    return "80/20" if story.is_published_protocol else "windows"
+
+
+def _windows(ctx: RunContext, story: Story) -> dict[str, str]:
+    days = {"train_start": 375.0, "train_end": 10.0, "validation_end": 7.0, "test_end": 0.0}
+    if story.is_published_protocol:
+        days |= {"train_end": 73.3, "validation_end": 73.3}
+    boundaries = {name: (ctx.as_of - timedelta(days=number)).isoformat() for name, number in days.items()}
+    return boundaries | {"protocol": _protocol(story)}
 
 
 def earlier_nights(ctx: RunContext, count: int, story: Story) -> list[Manifest]:

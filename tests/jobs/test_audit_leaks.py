@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -16,7 +17,7 @@ from jobs.context import RunContext
 from jobs.datasets import Dataset, Table
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake import Manifest
-from jobs.params import AuditLeaksParams, SplitTemporalParams
+from jobs.params import EIGHTY_TWENTY, AuditLeaksParams, SplitTemporalParams
 from tests.conftest import make_settings
 from tests.validated_lake import commit_tables, commit_validated
 
@@ -60,16 +61,30 @@ class Night(NamedTuple):
     ctx: RunContext
     validated: Manifest
     splits: Manifest
+    params: SplitTemporalParams
 
     def tables(self) -> Tables:
         return {name: self.ctx.lake.read_table(self.splits, name) for name in self.splits.tables}
 
 
+BY_NUMBER = SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.2)
+
+
 @pytest.fixture(scope="module")
 def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
     """A night whose splits are honest."""
+    return make_night(tmp_path_factory.mktemp("audit"), PARAMS)
+
+
+@pytest.fixture(scope="module")
+def night_by_number(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The same by the protocol 80/20: train until VALIDATION_DAY, test from TEST_DAY on, all three photos."""
+    return make_night(tmp_path_factory.mktemp("by_number"), BY_NUMBER)
+
+
+def make_night(folder: Path, params: SplitTemporalParams) -> Night:
     ctx = RunContext(
-        settings=make_settings(tmp_path_factory.mktemp("audit")),
+        settings=make_settings(folder),
         catalogue="test",
         dataset_uri="none",
         run_date=date(2025, 12, 28),
@@ -78,14 +93,14 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
         code_version="test-code",
     )
     validated = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    return Night(ctx, validated, split_temporal.run(ctx, PARAMS))
+    return Night(ctx, validated, split_temporal.run(ctx, params), params)
 
 
 def plant(night: Night, label: str, tables: Tables, dataset: Dataset = datasets.SPLITS, **facts: Any) -> None:
     """Commit fabricated splits and make them current."""
     inputs = {"validated": night.validated}
     commit_tables(
-        night.ctx, dataset, tables, label=label, params=PARAMS, inputs=inputs, facts=night.splits.facts | facts
+        night.ctx, dataset, tables, label=label, params=night.params, inputs=inputs, facts=night.splits.facts | facts
     )
 
 
@@ -178,6 +193,39 @@ def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptu
         "histories": "train row that the log of its window does not have | v1 | cat | US | old | 2025-12-09 00:00:00",
         "completeness": "conversion lost from train | v2 | cat | US | old",
     }
+
+
+def test_honest_splits_by_number_pass_with_all_photos(night_by_number: Night) -> None:
+    night = night_by_number
+    night.ctx.lake.point_to(night.splits)
+    assert [night.splits.facts[name] for name in ("train_end", "validation_end")] == [
+        VALIDATION_DAY.isoformat(),
+        TEST_DAY.isoformat(),
+    ]
+    assert "late" in set(night.tables()["photos"]["photo_id"])
+    findings = night.ctx.lake.read_table(audit_leaks.run(night.ctx, AUDIT), "findings")
+    assert findings["check"].to_list() == CHECKS
+    assert set(findings["status"]) == {"passed"}
+
+
+def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: pytest.LogCaptureFixture) -> None:
+    night = night_by_number
+    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1)
+    photos = tables["photos"].with_columns(is_in_train=pl.lit(True))  # a candidate, but unknown to training
+    plant(night, "by number", tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
+    failed = failed_checks(night, caplog)
+    assert set(failed) == set(CHECKS) - {"statistics", "completeness"}
+    assert failed["windows"] == (
+        f"train_end is declared as {AS_OF.isoformat()}, should be {VALIDATION_DAY.isoformat()}; "
+        "protocol is declared as windows, should be 80/20"
+    )
+    assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
+    assert "train row that the log of its window does not have" in failed["histories"]
+    assert failed["vocabularies"].split("; ") == [
+        f"{kind} unknown in the training window | {term}"
+        for kind, term in (("description", "a comet"), ("keyword", "comet"), ("query", "rocket"))
+    ]
+    assert failed["corpus"] == "photo with a wrong is_in_train | late | 2025-12-29 00:00:00"
 
 
 def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:

@@ -40,7 +40,12 @@ def commit(context: RunContext, dataset: Dataset, facts: dict[str, Any], **table
 
 
 def commit_inputs(
-    context: RunContext, photos: dict[str, ann.Floats], *, photo_digest: str = "m1", uses_country: bool = True
+    context: RunContext,
+    photos: dict[str, ann.Floats],
+    *,
+    photo_digest: str = "m1",
+    uses_country: bool = True,
+    is_validated: bool = True,
 ) -> None:
     """Photos 0..N of both arms; queries of the validation window, and one that is not in it."""
     names = [f"p{number}" for number in range(len(photos[FULL]))]
@@ -66,6 +71,8 @@ def commit_inputs(
         pl.lit(datetime(2025, 1, 1, tzinfo=UTC)).alias("submitted_at"),
     )
     windows = {"train": validation, "validation": validation, "test": validation, "photos": photo}
+    if not is_validated:
+        windows |= {"validation": validation.clear(), "test": validation.head(3)}
     commit(context, SPLITS, {}, **windows)
 
 
@@ -92,6 +99,7 @@ def test_the_committed_shards_search_as_one_exact_index(context: RunContext) -> 
         "bytes": sum(info.byte_count for name, info in manifest.files.items() if name.endswith(".faiss")),
         "recall_at_10": 1.0,
         "query_count": 4,
+        "query_window": "validation",
         "build_seconds": 0,
     }
     assert sorted(manifest.files) == ["index/index.json", *(f"index/shard-000{n}.faiss" for n in range(4))]
@@ -138,6 +146,16 @@ def test_too_low_a_recall_stops_the_run_and_commits_nothing(context: RunContext)
 
 def test_recall_is_measured_on_a_sample_of_the_validation_queries(context: RunContext) -> None:
     assert build_index.run(context, PARAMS.model_copy(update={"recall_query_count": 3})).facts["query_count"] == 3
+
+
+def test_without_validation_queries_recall_is_measured_on_test_queries(make_context: Contexts) -> None:
+    context = make_context()
+    commit_inputs(context, photos_of(250), is_validated=False)
+    facts = build_index.run(context, PARAMS).facts
+    assert (facts["query_window"], facts["query_count"], facts["recall_at_10"]) == ("test", 3, 1.0)
+    params = PARAMS.model_copy(update={"kind": "ivf_flat", "shard_size": 1000, "nprobe": 1, "min_recall_at_10": 1})
+    with pytest.raises(GateFailed, match="of 3 test queries, less than"):
+        build_index.run(context, params)
 
 
 def test_a_model_without_country_has_its_queries_without(make_context: Contexts) -> None:

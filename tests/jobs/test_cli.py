@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 from open_clip import list_pretrained
 
-from jobs import cli
+from jobs import cli, nightly, services
 from jobs.errors import BadInput
-from jobs.params import PRESETS
+from jobs.night import NightPlan
+from jobs.params import FINETUNED, FULL, PRESETS
 from jobs.settings import Settings
-from jobs.specs import STAGES, stage_params
+from jobs.specs import STAGES, command, stage_params
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +40,53 @@ def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     options = ["--dataset", str(tmp_path), "--run-date", "2025-12-28", "--catalogue", "c"]
     assert cli.main(["split_temporal", *options, "--test-days", "0"]) == 2
     assert "parameters of split_temporal: test_days" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "expected"),
+    [
+        ("small", "", ("windows", 0.1)),
+        ("small", "80/20", ("80/20", 0.1)),
+        ("unsplash-lite", "", ("80/20", 0.0)),
+        ("unsplash-lite", "windows", ("windows", 0.0)),
+    ],
+)
+def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: str, expected: tuple[str, float]) -> None:
+    line = command("split_temporal", {"dataset": "d", "run_date": "2025-12-28", "preset": preset}, {"protocol": given})
+    arguments = cli.build_parser().parse_args(line)
+    params = stage_params("split_temporal", arguments.preset, cli.stage_overrides(arguments))
+    assert (params.protocol, params.validation_share) == expected
+    shared = cli.build_parser().parse_args([*line, "--validation-share", "0"])
+    assert stage_params("split_temporal", "small", cli.stage_overrides(shared)).validation_share == 0
+
+
+def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    confs: list[dict[str, str | None]] = []
+    monkeypatch.setattr(nightly, "_run_in_process", lambda settings, conf: confs.append(conf))
+    monkeypatch.setattr(nightly.services, "running_services", lambda settings: None)
+    monkeypatch.setattr(nightly, "summarise", lambda settings, plan: "")
+    monkeypatch.setattr(services, "prepare_airflow", lambda settings, environment: None)
+    plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
+    monkeypatch.setattr(cli, "plan_night", lambda settings, **given: plan)
+    for more in ([], ["--protocol", "80/20", "--retrain", "never"]):
+        assert cli.main(["nightly", *more]) == 0
+    assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("always", None), ("never", "80/20")]
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["nightly", "--protocol", "70/30"])
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_help_of_a_stage_describes_its_parameters(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([stage, "--help"])
+    assert "--run-date" in capsys.readouterr().out
+
+
+def test_the_preset_of_the_published_table_is_its_setting() -> None:
+    split, search = stage_params("split_temporal", "unsplash-lite"), stage_params("train_search", "unsplash-lite")
+    assert (split.protocol, split.validation_share) == ("80/20", 0)
+    assert stage_params("train_base", "unsplash-lite").source == "ViT-B-16-SigLIP/webli"
+    assert (search.epochs, search.batch_size, search.arms) == (1, 128, (FINETUNED, FULL))
 
 
 def test_a_missing_data_set_folder_says_what_was_expected(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,7 @@ class Night:
         self.champion: dict[str, Any] = {"version": None}
         self.other_facts: dict[str, dict[str, Any]] = {}
         self.equal_pictures: dict[str, str] = {}
+        self.split_facts: dict[str, str] = {}
 
     @staticmethod
     def conversions(random: np.random.Generator, count: int, start: datetime, photo_count: int) -> pl.DataFrame:
@@ -107,7 +108,7 @@ class Night:
         self._write(
             datasets.SPLITS,
             splits | {"photo_keywords": self.keywords},
-            {name: at.isoformat() for name, at in windows.items()},
+            {name: at.isoformat() for name, at in windows.items()} | self.split_facts,
         )
         arms = ("finetuned", "finetuned_country_keywords", "zero_shot")
         curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
@@ -179,7 +180,7 @@ def plain_ranks(night: Night, arm: str, uses_country: bool) -> list[int]:
     ordered = night.test.sort("query", "country", "converted_at", "visitor_id", "photo_id")
     for query, country, target, at in ordered.select("query", "country", "photo_id", "converted_at").iter_rows():
         vector = text[query, country if uses_country else ""]
-        candidates = [p for p in ids if submitted[p] <= at]
+        candidates = [p for p in ids if submitted[p] <= at or "protocol" in night.split_facts]
         score = {p: np.float32(vector @ photo[p]) if p in photo else -np.inf for p in candidates}
         ranks.append(sorted(candidates, key=lambda p: (-score[p], place[p])).index(target) + 1)
     return ranks
@@ -573,3 +574,38 @@ def test_an_unfinished_arm_stops_the_run(
         run(night)
     with pytest.raises(MissingInput, match="no committed run of 'evaluation'"):
         night.context.read(datasets.EVALUATION)
+
+
+PUBLISHED = {"protocol": "80/20", "train_start": (TRAIN_END - timedelta(days=30)).isoformat()}
+
+
+def make_published(night: Night) -> None:
+    """Let the night be one of the protocol 80/20 with nothing kept aside, and two photos later than every search."""
+    night.split_facts = PUBLISHED
+    night.validation = night.validation.clear()
+    late = pl.col("photo_id").is_in(["photo-34", "photo-35"])
+    night.photos = night.photos.with_columns(
+        submitted_at=pl.when(late).then(pl.lit(TEST_END + timedelta(days=1))).otherwise("submitted_at"),
+        is_in_train=pl.col("is_in_train") & ~late,
+    )
+    for name in ("train", "test"):
+        setattr(night, name, getattr(night, name).filter(~late))
+
+
+def test_by_the_published_protocol_every_photo_is_a_candidate_of_every_query(night: Night) -> None:
+    make_published(night)
+    manifest, tables = run(night)
+    assert (manifest.facts["protocol"], manifest.facts["corpus_photo_count"]) == ("80/20", PHOTO_COUNT)
+    for arm, uses_country in (("zero_shot", False), ("finetuned_country_keywords", True)):
+        ranks = tables["ranks"].filter(pl.col("arm") == arm).sort("query_id")["rank"].to_list()
+        assert ranks == plain_ranks(night, arm, uses_country)
+        found = tables["judgement_ranks"].filter(pl.col("arm") == arm).sort("judgement_id")["rank"]
+        of_photo = tables["queries"].with_columns(rank=pl.Series(ranks)).unique(["query", "country", "photo_id"])
+        asked = tables["judgements"].join(of_photo, on=["query", "country", "photo_id"], maintain_order="left")
+        assert found.to_list() == asked["rank"].to_list()  # candidates are the same whenever a query was asked
+    assert set(tables["contact_sheet"]["photo_id"]) <= set(night.photos["photo_id"])
+    night.split_facts = {}
+    strict, _ = run(night)
+    assert strict.run_id != manifest.run_id
+    assert strict.facts["corpus_photo_count"] == PHOTO_COUNT - 2
+    assert strict.facts["hit_rate_at_10"]["zero_shot"] >= manifest.facts["hit_rate_at_10"]["zero_shot"]

@@ -415,8 +415,24 @@ def test_index_and_run_facts_name_versions_and_lineage(make_context: Make) -> No
     for manifest in manifests.values():
         assert manifest.reference in run
         assert manifest.digest[:16] in run
+    assert "Protocol windows by days; candidates are the photos there when a search was made" in run
+    assert "Validation window 2025-12-19 to 2025-12-21" in run
     for fact in ("abc123-dirty", "test-code", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "pyspark", "test_days=7"):
         assert fact in run, fact
+
+
+def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -> None:
+    page = page_of(make_context(), Story(is_published_protocol=True, reranker_note="nothing was kept aside."))
+    assert "every photo of the data set is a candidate for every search" in page.text("arms")
+    assert "Candidates are all photos." in page.text("arms")
+    assert "all of the data set" in page.text("verdict")
+    assert "Nothing was kept aside for validation: every pass was made" in page.text("training")
+    assert page.tables["training: Training in figures"][3][1:4] == ["–", "–", "744"]
+    assert "on 1,000 test searches" in page.text("index")
+    run = page.text("run")
+    assert "80/20 by number of conversions; candidates are all photos" in run
+    assert "Training window 2024-12-19 up to 2025-10-16 16:48:00" in run
+    assert "Validation window none: nothing was kept aside" in run
 
 
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
@@ -555,6 +571,14 @@ def test_history_shows_the_nights_so_far_newest_first_and_none_of_the_future(
     assert {"href": "2025-12-27.html"} in page.all("a")
     assert {"href": "2025-12-26.html"} not in page.all("a")  # evaluated, but no report was committed
     assert "Fine-tuned + country + keywords, 28 Dec: 70.4%" in page.text("history")
+
+
+def test_nights_of_another_protocol_are_not_in_the_history(make_context: Make) -> None:
+    context = make_context()
+    earlier_nights(context, 2, Story())
+    page = page_of(context, Story(is_published_protocol=True))
+    assert [row[0] for row in page.tables["history: Nights"][1:]] == ["2025-12-28 tonight"]
+    assert "the first night of this catalogue by this protocol" in page.text("history")
 
 
 # -- the stage ---------------------------------------------------------------------------------------------

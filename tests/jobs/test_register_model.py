@@ -153,6 +153,20 @@ def test_the_card_says_what_the_model_is(night: RunContext) -> None:
         assert part in card
 
 
+def test_a_night_that_validated_nothing_is_registered_and_says_so(tracked: RunContext) -> None:
+    commit_night(tracked, is_validated=False)
+    facts = register_model.run(tracked, PARAMS).facts
+    assert facts["max_difference"] == 0.0  # of queries of the training window
+    card = client(tracked).get_model_version("nightlens-test", "1").description
+    assert "Nothing was kept aside for validation: the weights are those of the last step." in card
+    assert "on the validation window" not in card
+    assert "- Train: 2024-12-19 up to, not including, 2025-12-19 10:20:30 UTC; 1 conversions" in card
+    assert "- Validation: nothing kept aside\n" in card
+    (run,) = logged_runs(tracked)
+    assert run.data.params["splits.protocol"] == "80/20"
+    assert not [name for name in run.data.metrics if "validation_hit_rate" in name]
+
+
 def test_the_same_night_is_registered_once(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     first = night.read(REGISTRATION)
     monkeypatch.setattr(tracking, "log_night", None)  # would fail if MLflow were asked for anything

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from random import Random
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,7 +17,9 @@ from jobs import datasets, split_temporal
 from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.lake import Manifest
-from jobs.params import SplitTemporalParams
+from jobs.params import EIGHTY_TWENTY, SplitTemporalParams
+from jobs.sql import run_sql
+from models.windows import instant
 from tests.conftest import make_settings
 from tests.validated_lake import commit_validated
 
@@ -137,6 +141,7 @@ def test_a_small_log_is_split_once_with_its_facts(
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     manifest = split_temporal.run(ctx, PARAMS)
     assert manifest.facts == {
+        "protocol": "windows",
         "train_start": "2025-12-22T00:00:00+00:00",
         "train_end": "2025-12-26T00:00:00+00:00",
         "validation_end": "2025-12-27T00:00:00+00:00",
@@ -196,3 +201,90 @@ def test_an_empty_window_says_what_the_log_has_and_what_to_do(
     assert "such as 2025-12-30" in message
     with pytest.raises(MissingInput, match="no committed run of 'splits'"):
         ctx.read(datasets.SPLITS)
+
+
+# -- 80/20: cut by number, all photos ----------------------------------------------------------------------
+
+
+def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
+    spark: SparkSession, make_context: Callable[..., RunContext]
+) -> None:
+    ctx = make_context()
+    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    manifest = split_temporal.run(ctx, SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.25))
+    # of 8 usable conversions the one at position 6 begins the test, with the one at position 5, which is as late
+    assert manifest.facts == {
+        "protocol": "80/20",
+        "train_start": "2025-12-21T23:59:59.999999+00:00",
+        "train_end": "2025-12-26T00:00:00+00:00",
+        "validation_end": "2025-12-27T00:00:00+00:00",
+        "test_end": "2025-12-29T00:00:00+00:00",
+        "conversions": {
+            "before_train": 0,
+            "train": 4,
+            "validation": 1,
+            "test": 3,
+            "after_as_of": 2,
+            "photo_not_yet_submitted": 1,
+        },
+        "photos_by_age": {"before_train": 1, "train": 1, "validation": 0, "test": 1, "after_as_of": 1},
+    }
+    assert read_rows(ctx, manifest, "train") == [
+        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1),
+    ]
+    assert read_rows(ctx, manifest, "validation") == [("v1", "cat", "GB", "old", EDGES[1], 1)]
+    assert read_rows(ctx, manifest, "test") == [
+        ("v1", "cat", "GB", "new", EDGES[2], 2),
+        ("v1", "cat", "GB", "old", AS_OF - TICKS[2], 1),
+    ]
+    corpus = ctx.lake.read_table(manifest, "photos")
+    assert corpus.select("photo_id", "is_in_train").rows() == [
+        ("late", False),
+        ("mid", True),
+        ("new", False),
+        ("old", True),
+    ]
+    assert set(read_rows(ctx, manifest, "photo_keywords")) == {("old", "age", 0.5), ("late", "future", 1.0)}
+
+
+def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
+    spark: SparkSession, make_context: Callable[..., RunContext]
+) -> None:
+    ctx = make_context()
+    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
+    published = SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0)
+    manifest = split_temporal.run(ctx, published)
+    assert manifest.facts["train_end"] == manifest.facts["validation_end"] == "2025-12-27T00:00:00+00:00"
+    counts = manifest.facts["conversions"]
+    assert (counts["train"], counts["validation"], counts["test"]) == (5, 0, 3)
+    assert manifest.row_counts["validation"] == 0
+    assert ctx.lake.read_table(manifest, "validation").schema == ctx.lake.read_table(manifest, "train").schema
+    with pytest.raises(MissingInput, match=r"in the window of: validation\..*another --validation-share"):
+        split_temporal.run(ctx, published.model_copy(update={"validation_share": 0.1}))  # one row, as late as the test
+    early = make_context(run_date=date(2025, 12, 1))
+    commit_validated(early, PHOTOS, CONVERSIONS, KEYWORDS)
+    with pytest.raises(MissingInput, match=r"no conversion before 2025-12-02 .* nothing to cut by number"):
+        split_temporal.run(early, published)
+
+
+@pytest.mark.parametrize("share", ["0", "0.1", "0.33"])
+def test_both_queries_cut_where_a_plain_sort_does(spark: SparkSession, share: str) -> None:
+    random = Random(share)
+    submitted = {"a": AS_OF - timedelta(days=90), "b": AS_OF - timedelta(days=10)}
+    log = [  # quarters of hours, so that many are equal
+        (random.choice("ab"), AS_OF - timedelta(days=30) + timedelta(minutes=15) * random.randrange(3000))
+        for _ in range(2000)
+    ]
+    times = sorted(at for photo_id, at in log if submitted[photo_id] <= at < AS_OF)
+    cuts = [int((Fraction("0.8") - kept) * len(times)) for kept in (Fraction(share), 0)]
+    photos = pl.DataFrame({"photo_id": list(submitted), "submitted_at": list(submitted.values())})
+    conversions = pl.DataFrame(log, schema=["photo_id", "converted_at"], orient="row")
+    views = {
+        "photos": spark.createDataFrame(photos.to_arrow()),
+        "conversions": spark.createDataFrame(conversions.to_arrow()),
+    }
+    for query in ("split_quantiles", "audit_quantiles"):
+        [row] = run_sql(spark, query, views, as_of=AS_OF, validation_share=float(share)).collect()
+        assert [instant(row[name]) for name in ("train_end", "validation_end")] == [times[cut] for cut in cuts], query
+        assert instant(row["train_start"]) == min(at for _, at in log)

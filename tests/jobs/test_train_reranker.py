@@ -20,7 +20,7 @@ from jobs.params import TrainRerankerParams
 from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
 from models.rerank.learning import Reranker
 from tests.jobs.test_evaluate import PARAMS as EVALUATE
-from tests.jobs.test_evaluate import PHOTO_COUNT, TEST_START, TRAIN_END, Night
+from tests.jobs.test_evaluate import PHOTO_COUNT, PUBLISHED, TEST_START, TRAIN_END, Night, make_published
 
 PARAMS = TrainRerankerParams(
     candidate_count=30, min_search_count=20, rounds=30, patience=10, learning_rate=0.1, min_rows_per_leaf=5, leaves=4
@@ -209,3 +209,31 @@ def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night)
 def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
     manifest = train_reranker.run(night.commit(), PARAMS.model_copy(update={"max_search_count": 150}))
     assert manifest.facts["search_count"] == 150
+
+
+def test_without_a_validation_window_the_arm_is_left_out_or_the_stage_fails(night: Night) -> None:
+    make_published(night)
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    assert manifest.facts["note"].startswith("nothing was kept aside for validation (--validation-share 0")
+    assert manifest.facts["search_count"] == 0
+    evaluation = evaluate.run(context, EVALUATE)
+    assert "reranked" not in evaluation.facts["hit_rate_at_10"]
+    assert evaluation.facts["reranker_note"] == manifest.facts["note"]
+    with pytest.raises(MissingInput, match="nothing was kept aside"):
+        train_reranker.run(context, PARAMS.model_copy(update={"when_too_few": "fail"}))
+
+
+def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: Night) -> None:
+    night.split_facts = PUBLISHED
+    context = night.commit()
+    assert train_reranker.run(context, PARAMS).facts["note"] == ""
+    assert "reranked" in evaluate.run(context, EVALUATE).facts["hit_rate_at_10"]
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
+    age, observed = stage.names.index("photo_age_days"), stage.names.index("photo_observed_days")
+    for block in stage.blocks(PHOTO_COUNT):
+        assert (block.available == PHOTO_COUNT).all()
+        assert (np.diff(block.matrix[:, age])[np.diff(block.candidates.row) == 0] == 0).all()
+        assert len(np.unique(block.matrix[:, observed])) == 1

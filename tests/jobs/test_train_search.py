@@ -15,7 +15,15 @@ from jobs.errors import MissingInput
 from jobs.lake import Lake, Manifest
 from jobs.params import FINETUNED, FULL, ZERO_SHOT
 from models.search.model import SearchModel
-from tests.training_lake import BASE_PARAMS, EVERY_STEP, SEARCH_PARAMS, commit_images, commit_splits, conversions
+from tests.training_lake import (
+    BASE_PARAMS,
+    EVERY_STEP,
+    SEARCH_PARAMS,
+    commit_images,
+    commit_splits,
+    conversions,
+    photos,
+)
 
 MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
@@ -131,6 +139,44 @@ def test_pairs_of_photos_without_an_image_are_counted(make_night: MakeContext) -
     commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
     with pytest.raises(MissingInput, match="table 'train', is of a photo with an image"):
         train_search.run(ctx, SEARCH_PARAMS)
+
+
+def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are_kept(make_night: MakeContext) -> None:
+    ctx = make_night()
+    nothing = conversions((0,), 1).clear()
+    commit_splits(ctx, "published", validation=nothing)
+    one_pass = SEARCH_PARAMS.model_copy(update={"epochs": 1})
+    manifest = train_search.run(ctx, one_pass)
+    counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
+    assert [manifest.facts[name] for name in counts] == [64, 0, 0]
+    arms = manifest.facts["arms"]
+    assert arms[ZERO_SHOT]["best_validation_hit_rate"] is None
+    for arm in (FINETUNED, FULL):
+        assert (arms[arm]["best_validation_hit_rate"], arms[arm]["best_step"]) == (None, None)
+        assert arms[arm]["stopped_because"] == "all epochs done"
+        assert load(ctx, manifest, arm).digest == arms[arm]["model_digest"] != arms[ZERO_SHOT]["model_digest"]
+    curves = ctx.lake.read_table(manifest, "curves")
+    assert set(curves["arm"]) == {FINETUNED, FULL}
+    assert "validation_hit_rate@10" not in set(curves["name"])
+    in_two = train_search.run(ctx, SEARCH_PARAMS)  # nothing stops it early
+    assert in_two.facts["arms"][FULL]["steps"] == 2 * arms[FULL]["steps"]
+    without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
+    commit_splits(ctx, "lost", validation=without_image)
+    with pytest.raises(MissingInput, match="table 'validation', is of a photo with an image"):
+        train_search.run(ctx, SEARCH_PARAMS)
+
+
+def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night: MakeContext) -> None:
+    ctx = make_night()
+    corpus = photos(ctx).with_columns(
+        submitted_at=pl.when(pl.col("photo_id") == "red-2").then(ctx.as_of).otherwise("submitted_at")
+    )
+    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 24
+    later = conversions((0, 1), 1)
+    commit_splits(ctx, "later", photos=corpus, validation=later)
+    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 23
+    commit_splits(ctx, "all photos", facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
+    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 24
 
 
 def test_validation_can_be_a_sample(make_night: MakeContext) -> None:

@@ -19,7 +19,7 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, NightlensError
 from jobs.params import FULL, TrainSearchParams, TrainVariantParams
 from models.search.checkpoint import unpack
-from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits
+from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
 
 MakeContext = Callable[..., RunContext]
 ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24, "keyword_min_count": 1})
@@ -54,6 +54,20 @@ def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) ->
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert len(losses[0]) >= 4
     assert ctx.lake.store("checkpoints", "search_models", together.run_id).names() == []
+
+
+def test_two_processes_train_without_a_validation_window(make_night: MakeContext) -> None:
+    ctx = make_night()
+    commit_splits(ctx, "published", shard_count=3, validation=conversions((0,), 1).clear())
+    manifest = train_search.run(ctx, TOGETHER)
+    own = manifest.facts["arms"][FULL]
+    assert (own["best_validation_hit_rate"], own["best_step"], own["stopped_because"]) == (
+        None,
+        None,
+        "all epochs done",
+    )
+    assert manifest.facts["validation_query_count"] == 0
+    assert set(ctx.lake.read_table(manifest, "curves")["name"]) == {"loss", "logit_scale", "logit_bias"}
 
 
 def training_processes() -> list[int]:

@@ -1,13 +1,14 @@
-"""Windows adjoin, end at as_of, are half-open to the microsecond, and know no row."""
+"""Windows adjoin, end at as_of, are half-open to the microsecond, and in order wherever a log cuts them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.windows import SPLIT_NAMES, Windows
+from models.windows import END_OF_TIME, SPLIT_NAMES, Windows, instant
 
 DAYS = st.integers(1, 1000)
 AS_OF = st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
@@ -44,3 +45,25 @@ def test_boundaries_are_utc_whatever_zone_as_of_is_given_in() -> None:
         "2025-03-29T10:00:00+00:00",
         "2025-03-30T10:00:00+00:00",
     ]
+
+
+@given(st.lists(AS_OF, min_size=4, max_size=4).map(sorted))
+def test_windows_at_instants_of_a_log_adjoin_and_may_be_empty(edges: list[datetime]) -> None:
+    first, train_end, validation_end, as_of = edges
+    windows = Windows.at(as_of, train_start=first, train_end=train_end, validation_end=validation_end)
+    assert list(windows.boundaries.values()) == edges
+    start, end = Windows.at(as_of, train_start=first, train_end=train_end, validation_end=train_end).spans["validation"]
+    assert start == end == train_end
+    assert as_of < END_OF_TIME
+
+
+def test_boundaries_out_of_order_are_refused() -> None:
+    day = [datetime(2025, 1, number, tzinfo=UTC) for number in range(1, 5)]
+    for first, train_end, validation_end, as_of in ([1, 0, 2, 3], [0, 2, 1, 3], [0, 1, 3, 2]):
+        with pytest.raises(ValueError, match="not in order: 2025-01-0"):
+            Windows.at(day[as_of], train_start=day[first], train_end=day[train_end], validation_end=day[validation_end])
+
+
+@given(AS_OF)
+def test_an_instant_comes_back_from_its_microseconds(at: datetime) -> None:
+    assert instant((at - datetime(1970, 1, 1, tzinfo=UTC)) // TICK) == at
