@@ -65,6 +65,9 @@ class SplitTemporalParams(Params):
     test_days: int = Field(7, ge=1, description="length of the test window, which ends with the run date")
     validation_days: int = Field(3, ge=1, description="length of the window before it, for early stopping")
     train_days: int = Field(365, ge=1, description="how far back training reaches")
+    shards: int = Field(
+        8, ge=1, le=100_000, description="files by photo that training processes share out; more for a large log"
+    )
 
 
 class AuditLeaksParams(Params):

@@ -3,7 +3,12 @@
 By the protocol `windows` they are cut by days before the night's `as_of`, see `models.windows`, and the corpus is the
 photos submitted until then. By `80/20` the usable conversions before `as_of` are cut by number, in the order of time,
 the last fifth being the test, and the corpus is all photos; conversions of the instant at which a cut falls are all
-behind it. Facts: `protocol`; the four boundaries (ISO 8601, half-open); `conversions`, the log's rows by where they
+behind it.
+
+What training reads (train, photos, photo_keywords) is cut into `shard_count` files by photo: the files of one number
+hold the same photos, so that training processes can share them out.
+
+Facts: `protocol`; `shard_count`; the four boundaries (ISO 8601, half-open); `conversions`, the log's rows by where they
 went (they add up to the log); `photos_by_age`, the corpus by the window in which a photo was submitted.
 """
 
@@ -38,20 +43,29 @@ def run(ctx: RunContext, params: SplitTemporalParams) -> Manifest:
     with spark_session(ctx.settings, "split_temporal") as spark:
         views = {name: read_spark(spark, ctx.lake, validated, name) for name in ("conversions", "photos", "keywords")}
         windows = _find_windows(spark, views, ctx.as_of, params)
+        shards = max(params.shards, *(1 + rows // ROWS_PER_FILE for rows in validated.row_counts.values()))
         corpus_end = END_OF_TIME if params.protocol == EIGHTY_TWENTY else windows.test_end
         conversions = _count_conversions(spark, views, windows, params)
         for name, (start, end) in windows.spans.items():
             rows = run_sql(spark, "split_window", views, window_start=start, window_end=end)
-            _write(rows, staged, name, conversions[name], _CONVERSION_ORDER)
+            if name == "train":
+                _write(rows, staged, name, shards, "photo_id", _CONVERSION_ORDER)
+            else:
+                _write(rows, staged, name, 1 + conversions[name] // ROWS_PER_FILE, "visitor_id", _CONVERSION_ORDER)
         corpus = run_sql(spark, "split_corpus", views, train_end=windows.train_end, corpus_end=corpus_end)
-        _write(corpus, staged, "photos", validated.row_counts["photos"], ("photo_id",))
+        _write(corpus, staged, "photos", shards, "photo_id", ("photo_id",))
         keywords = run_sql(spark, "split_keywords", views, corpus_end=corpus_end)
-        _write(keywords, staged, "photo_keywords", validated.row_counts["keywords"], ("photo_id", "keyword"))
+        _write(keywords, staged, "photo_keywords", shards, "photo_id", ("photo_id", "keyword"))
         ages = run_sql(spark, "split_photo_ages", views, **windows.boundaries, corpus_end=corpus_end).collect()
     facts: dict[str, Any] = {name: boundary.isoformat() for name, boundary in windows.boundaries.items()}
     photos_by_age = dict.fromkeys(("before_train", *windows.spans), 0)
     photos_by_age |= {row["period"]: row["photo_count"] for row in ages}
-    facts |= {"protocol": params.protocol, "conversions": conversions, "photos_by_age": photos_by_age}
+    facts |= {
+        "protocol": params.protocol,
+        "shard_count": shards,
+        "conversions": conversions,
+        "photos_by_age": photos_by_age,
+    }
     return staged.commit(facts)
 
 
@@ -71,13 +85,12 @@ def _find_windows(
     return Windows.at(as_of, **{name: instant(found[name]) for name in ("train_start", "train_end", "validation_end")})
 
 
-def _write(frame: DataFrame, staged: StagedRun, table: str, max_rows: int, order: tuple[str, ...]) -> None:
+def _write(frame: DataFrame, staged: StagedRun, table: str, file_count: int, by: str, order: tuple[str, ...]) -> None:
     """Write a frame whose rows are told apart by `order`, as the same bytes whatever order they come in.
 
-    The number of files depends on the input's size only, and the file of a row on the first column's hash.
+    The file of a row, and its number, depend on the hash of the column `by` only.
     """
-    file_count = 1 + max_rows // ROWS_PER_FILE
-    ordered = frame.repartition(file_count, order[0]).sortWithinPartitions(*order)
+    ordered = frame.repartition(file_count, by).sortWithinPartitions(*order)
     ordered.write.option("compression", "zstd").parquet(staged.spark_table_uri(table))
 
 

@@ -97,7 +97,7 @@ def frames_of(cases: list[Log]) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[object, ...]]:
-    return ctx.lake.read_table(manifest, table).rows()
+    return ctx.lake.read_table(manifest, table).sort(pl.all()).rows()
 
 
 @settings(
@@ -125,6 +125,16 @@ def test_the_split_is_the_plain_one_and_loses_nothing(
         assert set(found) == expected
         assert len(found) == len(expected)
         assert manifest.facts["conversions"][name] == sum(row[-1] for row in found)
+    sharded = ctx.lake.read_shards(manifest, "photos")
+    shard_of = dict(sharded.select("photo_id", "shard").iter_rows())
+    assert manifest.facts["shard_count"] == 8
+    assert set(shard_of.values()) == set(range(8))
+    for name in ("train", "photo_keywords"):  # what is of one photo lies in the file of its number
+        rows = ctx.lake.read_shards(manifest, name, columns=["photo_id"])
+        assert len(rows) == manifest.row_counts[name]
+        assert all(shard_of[photo_id] == shard for photo_id, shard in rows.iter_rows())
+        one = ctx.lake.read_shards(manifest, name, [3], ["photo_id"])
+        assert one.equals(rows.filter(shard=3))
     corpus = ctx.lake.read_table(manifest, "photos")
     assert {row["photo_id"]: row["is_in_train"] for row in corpus.to_dicts()} == {
         photo_id: at < EDGES[1] for photo_id, at in submitted.items() if at < AS_OF
@@ -142,6 +152,7 @@ def test_a_small_log_is_split_once_with_its_facts(
     manifest = split_temporal.run(ctx, PARAMS)
     assert manifest.facts == {
         "protocol": "windows",
+        "shard_count": 8,
         "train_start": "2025-12-22T00:00:00+00:00",
         "train_end": "2025-12-26T00:00:00+00:00",
         "validation_end": "2025-12-27T00:00:00+00:00",
@@ -215,6 +226,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
     # of 8 usable conversions the one at position 6 begins the test, with the one at position 5, which is as late
     assert manifest.facts == {
         "protocol": "80/20",
+        "shard_count": 8,
         "train_start": "2025-12-21T23:59:59.999999+00:00",
         "train_end": "2025-12-26T00:00:00+00:00",
         "validation_end": "2025-12-27T00:00:00+00:00",
