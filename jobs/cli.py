@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.context import RunContext
-from jobs.errors import NightlensError
+from jobs.errors import LostWork, NightlensError
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, plan_night
 from jobs.params import PRESETS
@@ -73,14 +73,16 @@ def _add_tools(commands: Any) -> None:
 
     night = tool("nightly", _nightly, "run a whole night through Airflow and sum it up")
     plan = tool("plan_night", _plan_night, "print what a night would be about, as JSON")
-    for sub in (night, plan):
+    night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
+    night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
+    plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
+    retraining = tool("retraining", _retraining, "compare incremental with full training over consecutive nights")
+    retraining.add_argument("--nights", type=int, default=10, help="nights that are compared; one more runs before")
+    for sub in (night, plan, retraining):
         sub.add_argument("--dataset", default="", help="folder in the Unsplash layout; default: the sample")
         sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
         sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
         sub.add_argument("--run-date", default="", help="last day used; default: the log's last complete day")
-    night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
-    night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
-    plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     sample = tool("make_sample", _make_sample, "generate the sample catalogue")
     sample.add_argument("--folder", type=Path, help="default: below the state folder, if it is not there yet")
     up = tool("up", _up, "start Airflow and the MLflow server in the background")
@@ -136,7 +138,10 @@ def make_context(arguments: argparse.Namespace, settings: Settings) -> RunContex
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, or 2 for an error the user can act on, printed as one text."""
+    """Run one command; return the exit status.
+
+    0, or for an error the user can act on, printed as one text, 2; 1 if the same call again may well succeed.
+    """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "faiss.loader"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -145,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments, Settings.from_environment(os.environ))
     except NightlensError as error:
         print(f"nightlens {arguments.command}: {type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, LostWork) else 2
     except KeyboardInterrupt:
         print(f"nightlens {arguments.command}: interrupted", file=sys.stderr)
         return 130
@@ -174,6 +179,12 @@ def _nightly(arguments: argparse.Namespace, settings: Settings) -> None:
         plan = _plan(arguments, settings)
         prepared.result()
     print(run_night(settings, plan, arguments.retrain, arguments.protocol))
+
+
+def _retraining(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.retraining import compare_nights
+
+    print(compare_nights(settings, _plan(arguments, settings), arguments.nights))
 
 
 def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -279,6 +279,31 @@ VARIANT = Dataset(
 )
 """One variant of the ablation, trained once: partitions also by variant and repeat. Facts: how training went."""
 
+RETRAINING = Dataset(
+    "retraining",
+    "reports",
+    (
+        Table(
+            "nights",
+            _schema(
+                night=_STR,  # a run date, or "all"
+                query_count=_I64,
+                incremental=_F64,  # hit rate@10 of the model that went on from the night before
+                full=_F64,  # that of one trained from the base
+                difference=_F64,
+                low=_F64,
+                high=_F64,
+                p_value=_F64,  # two-sided, of this night alone
+                incremental_pairs=_I64,
+                full_pairs=_I64,
+                incremental_seconds=_F64,
+                full_seconds=_F64,
+            ),
+        ),
+    ),
+)
+"""Incremental against full training over consecutive nights; the partition is the last. Files: retraining.md."""
+
 ABLATION = Dataset(
     "ablation",
     "reports",

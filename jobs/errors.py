@@ -13,5 +13,9 @@ class BadInput(NightlensError):
     """The input is there but cannot be used."""
 
 
+class LostWork(NightlensError):
+    """Something outside failed in the middle, such as a machine: the same call again may well succeed."""
+
+
 class GateFailed(NightlensError):
     """A limit set by a parameter was passed: too many bad rows, a leak, a recall below its floor."""

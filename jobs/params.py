@@ -201,8 +201,12 @@ class TrainSearchParams(Params):
         return self
 
 
+AS_TRAINED = "as_trained"
+"""A variant that is not trained but is the night's own full arm, however that came to be."""
+
+
 class TrainVariantParams(TrainSearchParams):
-    variant: str = Field(FULL, description=f"{ZERO_SHOT}, or of {', '.join(VARIANTS)}")
+    variant: str = Field(FULL, description=f"{ZERO_SHOT}, {AS_TRAINED}, or of {', '.join(VARIANTS)}")
     repeat: int = Field(0, ge=0, description="number of the repetition; each has a seed of its own")
 
     @field_validator("processes")
@@ -215,14 +219,19 @@ class TrainVariantParams(TrainSearchParams):
     @field_validator("variant")
     @classmethod
     def _is_known(cls, variant: str) -> str:
-        if variant != ZERO_SHOT and variant not in VARIANTS:
-            raise ValueError(f"unknown variant {variant}; there are {ZERO_SHOT}, {', '.join(VARIANTS)}")
+        if variant not in (ZERO_SHOT, AS_TRAINED, *VARIANTS):
+            raise ValueError(f"unknown variant {variant}; there are {ZERO_SHOT}, {AS_TRAINED}, {', '.join(VARIANTS)}")
         return variant
 
 
 class CompareVariantsParams(Params):
     variants: tuple[str, ...] = Field((ZERO_SHOT, *VARIANTS), description="in the order of the table")
     repeats: int = Field(3, ge=1, description="repetitions of each variant that is trained")
+    resample_count: int = Field(2000, ge=100, description="bootstrap resamples of visitors")
+
+
+class CompareRetrainingParams(Params):
+    nights: int = Field(10, ge=2, description="consecutive nights, the last of them the run date")
     resample_count: int = Field(2000, ge=100, description="bootstrap resamples of visitors")
 
 

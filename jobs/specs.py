@@ -89,6 +89,7 @@ ABLATION: dict[str, StageSpec] = {
     for spec in (
         StageSpec("train_variant", p.TrainVariantParams, (), "train one variant and rank the test queries", 720, True),
         StageSpec("compare_variants", p.CompareVariantsParams, ("train_variant",), "compare the variants"),
+        StageSpec("compare_retraining", p.CompareRetrainingParams, ("train_variant",), "compare ways to retrain"),
     )
 }
 """The stages of the ablation, after a night's `train_base`; `train_variant` runs once per variant and repetition."""

@@ -9,19 +9,21 @@ from __future__ import annotations
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.lake import Manifest
-from jobs.params import TrainVariantParams
+from jobs.params import AS_TRAINED, TrainVariantParams
 
 
 def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
     """Commit the ranks of the converted photos and the training curves of one variant and repetition."""
     splits, images, base = (ctx.read(d) for d in (datasets.SPLITS, datasets.IMAGES, datasets.BASE_MODEL))
     inputs = {"splits": splits, "images": images, "base_model": base}
+    if params.variant == AS_TRAINED:
+        inputs["search_models"] = ctx.read(datasets.SEARCH_MODELS)
     staged = ctx.begin(datasets.VARIANT, params, inputs, variant=params.variant, repeat=str(params.repeat))
     if staged.manifest is not None:
         return staged.manifest
     from jobs.training.variants import train_and_rank
 
-    ranks, curves, facts = train_and_rank(ctx, params, staged.checkpoints, splits, images, base)
+    ranks, curves, facts = train_and_rank(ctx, params, staged.checkpoints, inputs)
     staged.write_table("ranks", ranks)
     staged.write_table("curves", curves)
     manifest = staged.commit(facts)

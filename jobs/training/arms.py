@@ -84,7 +84,7 @@ class ArmsWritten:
     def add(self, arm: str, model: SearchModel, result: TrainingResult) -> None:
         """Write a trained model."""
         save_model(self._staged, arm, model)
-        self._arms[arm] = _describe(model) | _measure(result)
+        self._arms[arm] = _describe(model) | measure(result)
         self._curves.append(curve_rows(arm, result.curves))
 
     def finish(self) -> dict[str, Any]:
@@ -271,7 +271,8 @@ def _describe(model: SearchModel) -> dict[str, Any]:
     }
 
 
-def _measure(result: TrainingResult) -> dict[str, Any]:
+def measure(result: TrainingResult) -> dict[str, Any]:
+    """Return what facts say of a training."""
     return {
         "best_validation_hit_rate": result.best_hit_rate,
         "best_step": None if result.best_hit_rate is None else result.best_step,

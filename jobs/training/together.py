@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from jobs import datasets
 from jobs.context import RunContext
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import BadInput, LostWork, NightlensError
 from jobs.lake import Manifest, StagedRun
 from jobs.params import ARMS, ZERO_SHOT, TrainSearchParams
 from jobs.settings import PROJECT_ROOT
@@ -127,7 +127,7 @@ def _what_went_wrong(staged: StagedRun, arm: str, error: Exception) -> Nightlens
         staged.checkpoints.remove(name)
         if reason is not None:
             return BadInput(f"train_search: {arm}: {reason.decode()}")
-    return NightlensError(
+    return LostWork(
         f"train_search: a training process of {arm} was lost (its output is above: {error}). Run the stage again: it "
         f"goes on from the last checkpoint."
     )

@@ -9,10 +9,11 @@ import polars as pl
 import torch
 
 from jobs.context import RunContext
+from jobs.errors import MissingInput
 from jobs.evaluation.inputs import Task, read_task
 from jobs.lake import Manifest, Store
-from jobs.params import VARIANTS, ZERO_SHOT, TrainVariantParams
-from jobs.training.arms import load_model, starting_model, train_arm
+from jobs.params import AS_TRAINED, FULL, VARIANTS, ZERO_SHOT, TrainVariantParams
+from jobs.training.arms import load_model, measure, starting_model, train_arm
 from jobs.training.inputs import curve_rows, model_errors_of, open_pixels
 from jobs.training.pairs import ArmInputs, read_pairs
 from models.evaluation.ranking import Scorer, dense_scorer, rank_targets
@@ -23,26 +24,41 @@ from models.search.validation import photo_vectors, text_vectors
 
 
 def train_and_rank(
-    ctx: RunContext, params: TrainVariantParams, checkpoints: Store, splits: Manifest, images: Manifest, base: Manifest
+    ctx: RunContext, params: TrainVariantParams, checkpoints: Store, inputs: dict[str, Manifest]
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
     """Return the ranks (query_id, rank), the curves and facts of one variant; its seed is the night's + repeat."""
-    model = load_model(ctx, base, ZERO_SHOT)
-    pairs = read_pairs(ctx, params, splits, images)
+    pairs = read_pairs(ctx, params, inputs["splits"], inputs["images"])
     facts: dict[str, Any] = {"variant": params.variant, "repeat": params.repeat}
-    curves: list[tuple[int, str, float]] = []
-    with model_errors_of("train_variant"), open_pixels(pairs.photos, model, ctx.settings.state_dir) as pixels:
-        if params.variant != ZERO_SHOT:
+    is_as_trained = params.variant == AS_TRAINED
+    if is_as_trained:
+        facts |= _facts_of_the_night(inputs["search_models"])
+    start = (
+        load_model(ctx, inputs["search_models"], FULL)
+        if is_as_trained
+        else load_model(ctx, inputs["base_model"], ZERO_SHOT)
+    )
+    with model_errors_of("train_variant"), open_pixels(pairs.photos, start, ctx.settings.state_dir) as pixels:
+        model, curves = start, []
+        if params.variant not in (AS_TRAINED, ZERO_SHOT):
             choices, seed = VARIANTS[params.variant], ctx.seed + params.repeat
-            model = starting_model(params, choices, model, pairs.vocabulary(params))
+            model = starting_model(params, choices, start, pairs.vocabulary(params))
             result = train_arm(params, params.variant, choices, model, pairs, pixels, seed, checkpoints)
             curves = result.curves
-            facts |= {"steps": result.steps, "best_step": result.best_step, "seconds": round(result.seconds, 1)}
-            facts |= {"best_validation_hit_rate": result.best_hit_rate, "pairs_seen": result.pairs_seen}
-        task = read_task(ctx.lake, splits)
+            facts |= measure(result)
+        task = read_task(ctx.lake, inputs["splits"])
         scorer = model_scorer(model, task, pairs, pixels)
     rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
     query_ids = task.queries["query_id"].cast(pl.Int64)
     return pl.DataFrame({"query_id": query_ids, "rank": rank_Q}), curve_rows(params.variant, curves), facts
+
+
+def _facts_of_the_night(models: Manifest) -> dict[str, Any]:
+    """Return how the night's own full arm came to be; `MissingInput` if the night trained none."""
+    if FULL not in models.facts["arms"]:
+        raise MissingInput(f"{models.reference} has no arm {FULL!r}: run train_search with it (--arms)")
+    own = models.facts["arms"][FULL]
+    names = ("steps", "best_step", "pairs_seen", "seconds", "best_validation_hit_rate")
+    return {name: own[name] for name in names} | {"gone_on_from": models.facts["gone_on_from"]}
 
 
 @torch.inference_mode()

@@ -111,7 +111,7 @@ def split_with_pandas(state_dir: Path) -> dict[str, float]:
             [pd.read_parquet(uri, columns=columns) for uri in ctx.lake.table_uris(validated, table)], ignore_index=True
         )
 
-    windows = Windows.before(ctx.as_of, **PARAMS.model_dump())
+    windows = Windows.before(ctx.as_of, **PARAMS.model_dump(include={"test_days", "validation_days", "train_days"}))
     log = read("conversions", [*KEY, "converted_at"])
     photos = read("photos", ["photo_id", "submitted_at", "description", "ai_description", "photographer"])
     keywords = read("keywords", ["photo_id", "keyword", "confidence"])

@@ -9,7 +9,7 @@ import pytest
 from open_clip import list_pretrained
 
 from jobs import cli, nightly, services
-from jobs.errors import BadInput
+from jobs.errors import BadInput, LostWork
 from jobs.night import NightPlan
 from jobs.params import FINETUNED, FULL, PRESETS
 from jobs.settings import Settings
@@ -34,6 +34,14 @@ def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsy
     error = capsys.readouterr().err.splitlines()[-1]
     assert status == 2
     assert error.startswith("nightlens audit_leaks: MissingInput: no committed run of '")
+
+
+def test_what_may_succeed_on_another_try_has_another_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: object) -> None:
+        raise LostWork("a machine went away")
+
+    monkeypatch.setattr(cli, "make_context", lose)
+    assert cli.main(["audit_leaks", "--dataset", str(tmp_path), "--run-date", "2025-12-28"]) == 1
 
 
 def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

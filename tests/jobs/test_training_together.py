@@ -16,7 +16,7 @@ import pytest
 
 from jobs import datasets, train_base, train_search
 from jobs.context import RunContext
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import BadInput, LostWork
 from jobs.params import FULL, TrainSearchParams, TrainVariantParams
 from models.search.checkpoint import unpack
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
@@ -95,7 +95,7 @@ def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    with pytest.raises(NightlensError, match=r"was lost.*Run the stage again"):
+    with pytest.raises(LostWork, match=r"was lost.*Run the stage again"):
         train_search.run(ctx, long)
     killer.join()
     (left,) = checkpoints.glob(f"*/{FULL}")
