@@ -172,6 +172,7 @@ class TrainSearchParams(Params):
     encode_chunk: int | None = Field(None, ge=1, description="photos and texts encoded at a time: less memory")
     loss_chunk: int | None = Field(None, ge=1, description="photos whose logits are held at a time: less memory")
     checkpoint_activations: bool = Field(False, description="compute activations twice: less memory")
+    compiled: bool = Field(False, description="let torch compile the towers: minutes at first, then faster steps")
     weight_decay: float = Field(0.05, ge=0)
     warmup_share: float = Field(0.05, ge=0, lt=1)
     evaluations_per_epoch: int = Field(4, ge=1, description="validations per pass, for early stopping")

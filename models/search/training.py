@@ -39,6 +39,7 @@ from models.search.negatives import HardNegatives, hard_share
 from models.search.optimizer import (
     AveragedWeights,
     Tower,
+    compiled_towers,
     freeze,
     make_optimizers,
     moved_by_rows,
@@ -65,7 +66,7 @@ class TrainingConfig:
     in every way. `hard_share`: hard negatives per pair in the last step, rising from 0.
     `average_decay`: of the averaged weights that are validated and kept, none if 0. `encode_chunk`: photos and texts
     encoded at a time (gradient caching), `loss_chunk`: photos whose logits are held at a time; both change memory and
-    time, not what is learned.
+    time, not what is learned. `compiled`: see `compiled_towers`.
     """
 
     epochs: int
@@ -86,6 +87,7 @@ class TrainingConfig:
     encode_chunk: int | None = None
     loss_chunk: int | None = None
     checkpoint_activations: bool = False
+    compiled: bool = False
     weight_decay: float = 0.05
     warmup_share: float = 0.05
     scale_rate_factor: float = 20.0
@@ -145,7 +147,8 @@ def train(
     """
     trainer = _Trainer(model, data, config, hooks, hard, world)
     devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), moved_by_rows(model):
+    fast = compiled_towers(model) if config.compiled else nullcontext()
+    with torch.random.fork_rng(devices=devices), moved_by_rows(model), fast:
         trainer.run()
     freeze(model, "none")
     model.eval()
