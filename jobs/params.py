@@ -122,7 +122,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 class TrainSearchParams(Params):
-    arms: tuple[str, ...] = Field((FINETUNED, FULL), description=f"of {', '.join(ARMS)}")
+    arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
     retrain: Literal["always", "incremental", "never"] = Field(
         "always",
         description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
@@ -356,7 +356,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 2,
             "batch_size": 64,
         },
-        "train_search": {"epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
+        "train_search": {"arms": (FINETUNED, FULL), "epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
         "embed_photos": {"part_size": 64, "batch_size": 32},
         "build_index": {"shard_size": 100},
         "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
@@ -365,7 +365,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps
         "train_base": {"vision_layers": 2, "text_layers": 1, "epochs": 10, "batch_size": 64},
-        "train_search": {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "evaluations_per_epoch": 1},
+        "train_search": {
+            "arms": (FINETUNED, FULL),
+            "epochs": 2,
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "evaluations_per_epoch": 1,
+        },
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},

@@ -11,7 +11,7 @@ from PIL import Image
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.lake import Manifest
-from jobs.params import TrainBaseParams, TrainSearchParams
+from jobs.params import FINETUNED, FULL, TrainBaseParams, TrainSearchParams
 from tests.validated_lake import commit_tables
 
 COLOURS = {
@@ -37,7 +37,7 @@ BASE_PARAMS = TrainBaseParams(
     epochs=2,
     batch_size=8,
 )
-SEARCH_PARAMS = TrainSearchParams(epochs=2, batch_size=16, evaluations_per_epoch=2)
+SEARCH_PARAMS = TrainSearchParams(arms=(FINETUNED, FULL), epochs=2, batch_size=16, evaluations_per_epoch=2)
 EVERY_STEP = {"checkpoint_seconds": 0.0}
 
 
