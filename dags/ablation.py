@@ -1,23 +1,29 @@
-"""The ablation: one mapped task per variant and repetition, then their comparison. Started by hand."""
+"""The ablation: one mapped task per variant and repetition, their comparison, the report. Started by hand."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Asset, Param, dag, task
 from night_form import OPTIONS, night_fields, plan_task
 from stage_operator import StageOperator
 
-from jobs.params import FULL, VARIANTS, ZERO_SHOT
-from jobs.specs import ABLATION, command
+from jobs.params import COMPARED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
+from jobs.specs import ABLATION, STAGES, command
 
 DOC = """
 ### What each choice of the search model is worth
 
 Trains every variant several times on the splits and the base of a night that has run, ranks that night's test
 queries with each, and compares them with the full arm: intervals clustered by visitor, Holm-adjusted p-values, the
-smallest difference that would have been found. The table is published beside the night's report.
+smallest difference that would have been found. The night's report is then published again, with the table in it.
+
+| parameter | meaning |
+|---|---|
+| `run_date`, `dataset`, `catalogue`, `preset` | the night, which must have run |
+| `variants` | what is compared; `reranked` is taken from the night as it is |
+| `repeats` | trainings of each variant, with other seeds |
 """
 
 
@@ -30,11 +36,11 @@ smallest difference that would have been found. The table is published beside th
     params={
         **night_fields(),
         "variants": Param(
-            [ZERO_SHOT, *VARIANTS],
+            list(COMPARED),
             title="Variants",
-            description=f"what is trained; {FULL} is what the others are compared with",
+            description=f"what is compared, each with {FULL}, which is one of them; {RERANKED} is the night's own",
             type="array",
-            items={"type": "string", "enum": [ZERO_SHOT, *VARIANTS]},
+            items={"type": "string", "enum": list(COMPARED)},
         ),
         "repeats": Param(3, title="Repetitions", description="of each variant, other seeds", type="integer", minimum=1),
     },
@@ -42,19 +48,21 @@ smallest difference that would have been found. The table is published beside th
     doc_md=DOC,
 )
 def nightlens_ablation() -> None:
-    """Plan, map, compare."""
+    """Plan, map, compare, publish."""
     plan = plan_task()
 
     @task
     def list_trainings(night: dict[str, str], **context: Any) -> list[list[str]]:
-        """Return the command of every training."""
+        """Return the command of every training; what cannot be compared is refused before any."""
         params = context["params"]
+        asked = CompareVariantsParams(variants=params["variants"], repeats=params["repeats"])
         options = {name: night[name] for name in ("dataset", "catalogue", "run_date", "preset")}
         options["run_id"] = context["run_id"]
         return [
             command("train_variant", options, {"variant": variant, "repeat": str(repeat)})
-            for variant in params["variants"]
-            for repeat in range(1 if variant == ZERO_SHOT else params["repeats"])
+            for variant in asked.variants
+            if variant != RERANKED
+            for repeat in range(1 if variant == ZERO_SHOT else asked.repeats)
         ]
 
     trainings = StageOperator.partial(
@@ -74,7 +82,14 @@ def nightlens_ablation() -> None:
         doc_md=ABLATION["compare_variants"].summary,
         execution_timeout=timedelta(minutes=30),
     )
-    trainings >> compare
+    publish = StageOperator(
+        task_id="publish_report",
+        arguments=command("publish_report", OPTIONS),
+        doc_md=STAGES["publish_report"].summary,
+        execution_timeout=timedelta(minutes=STAGES["publish_report"].timeout_minutes),
+        outlets=[Asset("nightlens_report")],
+    )
+    trainings >> compare >> publish
 
 
 nightlens_ablation()

@@ -3,12 +3,13 @@
 A variant's figure is the mean over its repetitions; its interval and its difference to the full arm come from one
 paired bootstrap that resamples visitors, so they speak of other visitors, not of other seeds: those are in the
 deviation beside them. P-values of the differences are adjusted by Holm's method over the variants, by metric and k.
+The reranked arm is not trained here: its ranks are those of the night's evaluation.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,68 +19,92 @@ from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.evaluation.inputs import read_task
-from jobs.lake import Manifest
-from jobs.params import FULL, ZERO_SHOT, CompareVariantsParams
+from jobs.evaluation.variants import markdown
+from jobs.lake import Manifest, fingerprint
+from jobs.params import FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Floats, holm
 
 METRIC, CUTOFFS = "hit_rate", (1, 5, 10, 25)
-_HEADER = (
-    *("variant", "repeats", "@1", "@5", "@10", "95 % interval", "deviation", "@25"),
-    *("difference", "95 % interval", "p", "detectable"),
-)
+TEXT_FILE = "ablation.md"
 
 
 def run(ctx: RunContext, params: CompareVariantsParams) -> Manifest:
     """Commit the table of variants and ablation.md; `MissingInput` names the variant that was not trained."""
-    if FULL not in params.variants:
-        raise BadInput(f"the variants are compared with {FULL}: add it to --variants")
     splits = ctx.read(datasets.SPLITS)
     runs = {variant: _repeats(ctx, variant, params.repeats) for variant in params.variants}
     inputs = {f"{variant} {number}": run for variant, found in runs.items() for number, run in enumerate(found)}
-    staged = ctx.begin(datasets.ABLATION, params, {"splits": splits, **inputs})
-    if staged.manifest is not None:
-        return staged.manifest
-    _check_inputs(inputs, splits)
-    task = read_task(ctx.lake, splits)
-    ranks = {variant: [_ranks(ctx, run, len(task.targets)) for run in found] for variant, found in runs.items()}
-    seed = [ctx.seed, zlib.crc32(b"ablation")]
-    card = Scorecard.of_repeats(ranks, task.visitors, params.resample_count, seed)
-    singles = {variant: [_single(one, task.visitors, seed) for one in several] for variant, several in ranks.items()}
-    table = pl.DataFrame(
-        list(_rows(card, singles)), schema=datasets.ABLATION.table("variants").schema.names, orient="row"
-    )
-    staged.write_table("variants", table.cast({"k": pl.Int32}))
-    facts = {"reference": FULL, "query_count": card.query_count, "visitor_count": card.cluster_count}
-    text = markdown(table, f"{ctx.catalogue}, {ctx.run_date}", facts)
-    staged.write_file("ablation.md", text.encode())
-    manifest = staged.commit(facts)
+    reranked = _reranked_facts(runs)
+    # What is taken from facts is not part of the inputs' digests.
+    staged = ctx.begin(datasets.ABLATION, params, {"splits": splits, **inputs}, {"reranked": fingerprint(reranked)})
+    manifest = staged.manifest
+    if manifest is None:
+        _check_inputs(inputs, splits)
+        if reranked.get("note"):
+            del runs[RERANKED]
+        table, counts = _compare(ctx, params, splits, runs)
+        facts = {"reference": FULL, **counts, "reranked": reranked}
+        staged.write_table("variants", table)
+        staged.write_file(TEXT_FILE, markdown(table, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
+        manifest = staged.commit(facts)
     target = ctx.settings.report_dir / ctx.catalogue / f"{ctx.run_date}-ablation.md"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    target.write_bytes(ctx.lake.read_file(manifest, TEXT_FILE))
     return manifest
 
 
 def _repeats(ctx: RunContext, variant: str, count: int) -> list[Manifest]:
-    """Return the runs of a variant; that of the zero-shot base has nothing to repeat."""
+    """Return the runs of a variant: zero-shot has nothing to repeat, the reranked arm is that of the night."""
+    if variant == RERANKED:
+        return [ctx.read(datasets.EVALUATION)]
     numbers = range(1 if variant == ZERO_SHOT else count)
     return [ctx.read(datasets.VARIANT, variant=variant, repeat=str(number)) for number in numbers]
+
+
+def _reranked_facts(runs: dict[str, list[Manifest]]) -> dict[str, str]:
+    """Return what the reranked arm reorders and why it is left out, if it is; empty if it was not asked for."""
+    if RERANKED not in runs:
+        return {}
+    facts = runs[RERANKED][0].facts
+    return {"base_arm": facts["verdict"]["challenger"], "note": facts["reranker_note"]}
 
 
 def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
     others = [name for name, run in runs.items() if run.input_runs["splits"] != splits.reference]
     if others:
         raise BadInput(
-            f"trained on other splits than {splits.reference}: {', '.join(others)}. Run train_variant again."
+            f"trained on other splits than {splits.reference}: {', '.join(others)}. Run train_variant again, and for "
+            f"{RERANKED} the night."
         )
 
 
-def _ranks(ctx: RunContext, run: Manifest, query_count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-    frame = ctx.lake.read_table(run, "ranks").sort("query_id")
-    if len(frame) != query_count:
-        raise BadInput(f"{run.reference} has ranks of {len(frame)} queries, the test window has {query_count}")
-    return frame["rank"].to_numpy()
+def _compare(
+    ctx: RunContext, params: CompareVariantsParams, splits: Manifest, runs: dict[str, list[Manifest]]
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return the table of variants, and how many searches and visitors it is about."""
+    task = read_task(ctx.lake, splits)
+    ranks = {
+        variant: [_ranks(ctx, variant, run, len(task.targets)) for run in found] for variant, found in runs.items()
+    }
+    seed = [ctx.seed, zlib.crc32(b"ablation")]
+    card = Scorecard.of_repeats(ranks, task.visitors, params.resample_count, seed)
+    singles = {variant: [_single(one, task.visitors, seed) for one in several] for variant, several in ranks.items()}
+    names = datasets.ABLATION.table("variants").schema.names
+    table = pl.DataFrame(list(_rows(card, singles)), schema=names, orient="row").cast({"k": pl.Int32})
+    return table, {"query_count": card.query_count, "visitor_count": card.cluster_count}
+
+
+def _ranks(ctx: RunContext, variant: str, run: Manifest, query_count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return the ranks in the order of `read_task`, which numbers the queries of trainings and evaluation alike."""
+    frame = ctx.lake.read_table(run, "ranks")
+    if variant == RERANKED:
+        frame = frame.filter(pl.col("arm") == RERANKED)
+    if frame["query_id"].sort().to_list() != list(range(query_count)):
+        raise BadInput(
+            f"{run.reference} has ranks of {len(frame)} queries for {variant}, the test window has {query_count}"
+        )
+    return frame.sort("query_id")["rank"].to_numpy()
 
 
 def _single(rank_Q: Any, visitors: Any, seed: list[int]) -> Floats:
@@ -104,39 +129,3 @@ def _rows(card: Scorecard, singles: dict[str, list[Any]]) -> Iterator[tuple[Any,
             difference = differences[arm]
             figures = [float(part[column]) for part in (difference.value, difference.low, difference.high)]
             yield (*row, *figures, float(p_values[arm]), float(difference.detectable[column]))
-
-
-def markdown(table: pl.DataFrame, title: str, facts: dict[str, Any]) -> str:
-    """Return the ablation as people read it: hit rates, and at 10 the difference to the full arm."""
-    lines = [
-        f"# What each choice is worth: {title}",
-        "",
-        f"{facts['query_count']:,} test searches of {facts['visitor_count']:,} visitors. Intervals: 95 %, paired "
-        "bootstrap over visitors. The deviation is over repetitions with other seeds. Differences are to "
-        f"`{facts['reference']}` at 10; p is two-sided and adjusted by Holm's method; the last column is the smallest "
-        "difference that would have been found in four of five such comparisons.",
-        "",
-        f"| {' | '.join(_HEADER)} |",
-        "|---|--:|--:|--:|--:|---|--:|--:|--:|---|--:|--:|",
-    ]
-    at_10 = table.filter(pl.col("k") == 10)
-    for row in at_10.iter_rows(named=True):
-        value = dict(table.filter(pl.col("variant") == row["variant"]).select("k", "value").iter_rows())
-        cells: Sequence[str] = [
-            row["variant"].replace("_", " "),
-            str(row["repeats"]),
-            *(f"{value[k]:.3f}" for k in (1, 5, 10)),
-            f"{row['low']:.3f} to {row['high']:.3f}",
-            "" if row["deviation"] is None else f"{row['deviation']:.4f}",
-            f"{value[25]:.3f}",
-            *_difference(row),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _difference(row: dict[str, Any]) -> list[str]:
-    if row["difference"] is None:
-        return ["", "", "", ""]
-    interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
-    return [f"{row['difference']:+.3f}", interval, f"{row['p_value_holm']:.3f}", f"{row['detectable']:.3f}"]

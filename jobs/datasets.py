@@ -328,7 +328,9 @@ ABLATION = Dataset(
         ),
     ),
 )
-"""Files: ablation.md. Facts: reference, query_count, visitor_count."""
+"""Files: ablation.md. Facts: reference, query_count, visitor_count, and reranked: empty if it was not asked for, else
+base_arm (the night's arm that it reorders) and note (why it is left out; empty if it is there).
+"""
 
 EVALUATION = Dataset(
     "evaluation",

@@ -120,6 +120,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """What the ablation trains beside the zero-shot base: the arms, and the full arm with one choice made otherwise."""
 
+COMPARED = (ZERO_SHOT, *VARIANTS, RERANKED)
+"""What the ablation compares, in the order of its table. The reranked arm is the night's own: nothing is trained."""
+
 
 class TrainSearchParams(Params):
     arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
@@ -226,9 +229,18 @@ class TrainVariantParams(TrainSearchParams):
 
 
 class CompareVariantsParams(Params):
-    variants: tuple[str, ...] = Field((ZERO_SHOT, *VARIANTS), description="in the order of the table")
+    variants: tuple[str, ...] = Field(COMPARED, description=f"in the order of the table; {FULL} is one of them")
     repeats: int = Field(3, ge=1, description="repetitions of each variant that is trained")
     resample_count: int = Field(2000, ge=100, description="bootstrap resamples of visitors")
+
+    @field_validator("variants")
+    @classmethod
+    def _can_be_compared(cls, variants: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [variant for variant in variants if variant not in COMPARED]:
+            raise ValueError(f"unknown variant {', '.join(unknown)}; there are {', '.join(COMPARED)}")
+        if FULL not in variants or len(set(variants)) < len(variants):
+            raise ValueError(f"name each variant once; they are compared with {FULL}: name it too")
+        return variants
 
 
 class CompareRetrainingParams(Params):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import build_parser
-from jobs.params import FULL, VARIANTS, ZERO_SHOT
+from jobs.params import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
 
 
 @pytest.fixture(scope="session")
@@ -21,18 +21,31 @@ def test_it_is_started_by_hand_and_shares_the_gpu(dag: Any) -> None:
     assert dag.get_task("train_variant").pool == "gpu"
     assert dag.get_task("compare_variants").upstream_task_ids == {"train_variant"}
     assert dag.get_task("train_variant").upstream_task_ids == {"list_trainings"}
-    assert dag.params["variants"] == [ZERO_SHOT, *VARIANTS]
+    assert dag.get_task("publish_report").upstream_task_ids == {"compare_variants"}
+    assert [asset.name for asset in dag.get_task("publish_report").outlets] == ["nightlens_report"]
+    assert dag.params["variants"] == [ZERO_SHOT, *VARIANTS, RERANKED] == list(COMPARED)
+    assert dag.params.get_param("variants").schema["items"]["enum"] == list(COMPARED)
 
 
-def test_every_variant_is_trained_as_often_as_asked_and_then_compared(dag: Any, stand_in: Path) -> None:
-    run = dag.test(run_conf={"variants": [ZERO_SHOT, FULL, "softmax"], "repeats": 2, "dataset": "/data/x"})
+def test_every_variant_is_trained_as_often_as_asked_then_compared_and_reported(dag: Any, stand_in: Path) -> None:
+    conf = {"variants": [ZERO_SHOT, FULL, "softmax", RERANKED], "repeats": 2, "dataset": "/data/x"}
+    run = dag.test(run_conf=conf)
     assert run.state == "success"
     calls = (stand_in / "calls").read_text().splitlines()
     trained = [call for call in calls if call.startswith("train_variant")]
     found = [(call.split("--variant ")[1].split()[0], call.rsplit(" ", 1)[1]) for call in trained]
     assert sorted(found) == sorted([(ZERO_SHOT, "0"), (FULL, "0"), (FULL, "1"), ("softmax", "0"), ("softmax", "1")])
     assert calls[0].startswith("plan_night")
-    assert calls[-1].endswith(f"--variants {ZERO_SHOT},{FULL},softmax --repeats 2")
-    for call in (trained[0], calls[-1]):
+    assert calls[-2].endswith(f"--variants {ZERO_SHOT},{FULL},softmax,{RERANKED} --repeats 2")
+    assert calls[-1].startswith(
+        "publish_report --dataset /data/with space; rm -rf x --catalogue c --run-date 2025-12-28"
+    )
+    for call in (trained[0], *calls[-2:]):
         words = call.replace("/data/with space; rm -rf x", "/data").split()
         assert build_parser().parse_args(words).command == words[0]
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(dag: Any, stand_in: Path) -> None:
+    run = dag.test(run_conf={"variants": ["softmax"], "repeats": 1})
+    assert run.state == "failed"
+    assert [call.split()[0] for call in (stand_in / "calls").read_text().splitlines()] == ["plan_night"]

@@ -14,8 +14,9 @@ from jobs import compare_variants, datasets, train_base, train_variant
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
-from jobs.params import FULL, VARIANTS, ZERO_SHOT, CompareVariantsParams, TrainVariantParams
+from jobs.params import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT, CompareVariantsParams, TrainVariantParams
 from tests.training_lake import BASE_PARAMS, commit_images, commit_splits, conversions
+from tests.validated_lake import commit_tables
 
 TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
 
@@ -78,10 +79,93 @@ def test_what_is_missing_is_named(night: RunContext) -> None:
     train(night, FULL)
     with pytest.raises(MissingInput, match="variant"):
         compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=2))
-    with pytest.raises(BadInput, match=f"compared with {FULL}"):
-        compare_variants.run(night, CompareVariantsParams(variants=(ZERO_SHOT,), repeats=1))
+    with pytest.raises(ValidationError, match=f"compared with {FULL}"):
+        CompareVariantsParams(variants=(ZERO_SHOT,))
+    with pytest.raises(ValidationError, match="unknown variant mse"):
+        CompareVariantsParams(variants=(FULL, "mse"))
     with pytest.raises(ValidationError, match="unknown variant mse"):
         TrainVariantParams(variant="mse")
     commit_splits(night, label="other splits", test=night.lake.read_table(night.read(datasets.SPLITS), "test"))
     with pytest.raises(BadInput, match="trained on other splits"):
         compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=1))
+
+
+# -- the reranked arm, which is the night's own ------------------------------------------------------------
+
+WITH_RERANKED = CompareVariantsParams(variants=(FULL, RERANKED), repeats=2, resample_count=200)
+
+
+def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = "") -> Manifest:
+    """Commit what the comparison reads of a night's evaluation; the queries come in no order."""
+    frames = [
+        pl.DataFrame({"query_id": range(len(found)), "rank": found}).with_columns(arm=pl.lit(arm)).reverse()
+        for arm, found in ranks.items()
+    ]
+    filled = {table.name: pl.DataFrame({table.schema.names[0]: [None]}) for table in datasets.EVALUATION.tables}
+    facts = {"verdict": {"challenger": FULL}, "reranker_note": note}
+    inputs = {"splits": ctx.read(datasets.SPLITS)}
+    return commit_tables(
+        ctx,
+        datasets.EVALUATION,
+        filled | {"ranks": pl.concat(frames)},
+        label=str((ranks, note)),
+        inputs=inputs,
+        facts=facts,
+    )
+
+
+def test_it_comes_last_in_the_table_unless_told_otherwise() -> None:
+    assert CompareVariantsParams().variants == COMPARED == (ZERO_SHOT, *VARIANTS, RERANKED)
+
+
+def test_its_ranks_are_those_of_the_night_query_by_query(night: RunContext) -> None:
+    full = [train(night, FULL, number) for number in (0, 1)]
+    rank_Q = night.lake.read_table(full[0], "ranks").sort("query_id")["rank"].to_list()
+    evaluation = commit_evaluation(night, {FULL: [1] * 48, RERANKED: rank_Q})
+    manifest = compare_variants.run(night, WITH_RERANKED)
+    assert manifest.input_runs[f"{RERANKED} 0"] == evaluation.reference
+    assert manifest.facts["reranked"] == {"base_arm": FULL, "note": ""}
+    row = night.lake.read_table(manifest, "variants").row(
+        by_predicate=pl.col("variant").eq(RERANKED) & (pl.col("k") == 5), named=True
+    )
+    rates = [float((night.lake.read_table(run, "ranks")["rank"] <= 5).mean()) for run in full]
+    assert row["repeats"] == 1
+    assert row["deviation"] is None
+    assert row["value"] == pytest.approx(rates[0])
+    assert row["difference"] == pytest.approx(rates[0] - sum(rates) / 2)
+    once = compare_variants.run(night, WITH_RERANKED.model_copy(update={"repeats": 1}))
+    same = night.lake.read_table(once, "variants").filter(pl.col("variant") == RERANKED)
+    for column in ("difference", "difference_low", "difference_high"):  # each search is paired with itself
+        assert same[column].to_list() == [0.0] * 4
+    text = night.lake.read_file(manifest, "ablation.md").decode()
+    assert f"it reorders what the night's own `{FULL}` found" in text
+
+
+def test_a_night_without_it_leaves_the_row_out_and_says_so(night: RunContext) -> None:
+    train(night, FULL)
+    params = WITH_RERANKED.model_copy(update={"repeats": 1})
+    commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")
+    manifest = compare_variants.run(night, params)
+    assert night.lake.read_table(manifest, "variants")["variant"].unique().to_list() == [FULL]
+    assert manifest.facts["reranked"]["note"] == "only 3 searches."
+    published = night.settings.report_dir / night.catalogue / f"{night.run_date}-ablation.md"
+    assert "`reranked` is left out: only 3 searches." in published.read_text()
+    commit_evaluation(night, {FULL: [1] * 48}, note="only 4 searches.")  # the same ranks, told otherwise
+    assert "only 4 searches" in night.lake.read_file(compare_variants.run(night, params), "ablation.md").decode()
+    commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")  # compared before, and published again
+    assert compare_variants.run(night, params) == manifest
+    assert "only 3 searches." in published.read_text()
+
+
+def test_it_must_be_of_the_same_searches(night: RunContext) -> None:
+    train(night, FULL)
+    params = WITH_RERANKED.model_copy(update={"repeats": 1})
+    with pytest.raises(MissingInput, match="'evaluation'"):
+        compare_variants.run(night, params)
+    commit_evaluation(night, {RERANKED: [1] * 47})
+    with pytest.raises(BadInput, match="ranks of 47 queries for reranked, the test window has 48"):
+        compare_variants.run(night, params)
+    commit_evaluation(night, {RERANKED: [1] * 48})
+    commit_splits(night, label="other splits", test=night.lake.read_table(night.read(datasets.SPLITS), "test"))
+    with pytest.raises(BadInput, match=f"trained on other splits.*{RERANKED} 0"):
+        compare_variants.run(night, params)
