@@ -1,7 +1,8 @@
 """Stage `publish_report`: the night as one HTML page, kept in the lake, in MLflow, and published for people.
 
 Published are `<report_dir>/<catalogue>/<run_date>.html`, the Data Docs in a folder beside it, and `latest.html`, a
-copy of the newest night. A rerun of a committed night puts back what is missing or was changed there.
+copy of the newest night. A rerun of a committed night puts back what is missing or was changed there; after an
+ablation it is a new report, with what was found.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PUBLISHED = re.compile(r"\d{4}-\d{2}-\d{2}\.html")
 def run(ctx: RunContext, params: PublishReportParams) -> Manifest:
     """Render, log and commit the night's report, then publish it."""
     night = Night.read(ctx)
-    staged = ctx.begin(datasets.REPORT, params, night.manifests, night.source_digests)
+    staged = ctx.begin(datasets.REPORT, params, night.inputs, night.source_digests)
     manifest = staged.manifest
     if manifest is None:
         from jobs.report.render import build_report, render

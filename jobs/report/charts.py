@@ -118,7 +118,7 @@ class PlacedRow:
 
 @dataclass(frozen=True)
 class DotChart:
-    """Dots with intervals, one row under another, on a common axis. `zero_x` is where no difference would be."""
+    """Dots with intervals, one row under another, on a common axis. `line_x` is where a line crosses all rows."""
 
     key: str
     title: str
@@ -127,7 +127,7 @@ class DotChart:
     ticks: tuple[Tick, ...]
     height: int
     axis_y: float
-    zero_x: float | None
+    line_x: float | None
 
 
 def dot_chart(
@@ -138,10 +138,13 @@ def dot_chart(
     format_tick: Callable[[float], str],
     *,
     include: Sequence[float] = (),
-    show_zero: bool = False,
+    line_at: float | None = None,
 ) -> DotChart:
-    """Return the chart of `rows`; `key` is unique in the page, `include` are values the axis must cover."""
-    values = [*include, *([0.0] if show_zero else [])]
+    """Return the chart of `rows`; `key` is unique in the page, `include` are values the axis must cover.
+
+    `line_at` is a value that all rows are to be seen against.
+    """
+    values = [*include, *([] if line_at is None else [line_at])]
     for mark in (mark for row in rows for mark in row.marks):
         values += [value for value in (mark.value, mark.low, mark.high) if value is not None]
     tick_values = nice_ticks(min(values), max(values))
@@ -157,7 +160,7 @@ def dot_chart(
         ticks=_across_ticks(scale, [(value, format_tick(value)) for value in tick_values]),
         height=axis_y + AXIS_HEIGHT,
         axis_y=axis_y,
-        zero_x=scale.at(0.0) if show_zero else None,
+        line_x=None if line_at is None else scale.at(line_at),
     )
 
 

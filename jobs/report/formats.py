@@ -44,13 +44,13 @@ def relative(difference: float, base: float) -> str:
     return _signed(100 * difference / base, 1) + "%"
 
 
-def points(difference: float | None) -> str:
+def points(difference: float | None, digits: int = 1) -> str:
     """Return a difference of two shares in percentage points with its sign.
 
-    >>> points(0.085), points(-0.0314), points(0.0001)
-    ('+8.5', '−3.1', '0.0')
+    >>> points(0.085), points(-0.0314), points(0.0001), points(0.0001, 2)
+    ('+8.5', '−3.1', '0.0', '+0.01')
     """
-    return MISSING if difference is None or math.isnan(difference) else _signed(100 * difference, 1)
+    return MISSING if difference is None or math.isnan(difference) else _signed(100 * difference, digits)
 
 
 def score(value: float | None) -> str:

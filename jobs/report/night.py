@@ -1,4 +1,4 @@
-"""What the report is made from: every dataset the night has committed, and the evaluations of the nights before."""
+"""What the report is made from: what the night has committed, its ablation, the evaluations of the nights before."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ class Night:
     """The inputs of one report. `manifests` is by dataset name, `earlier` the evaluations of the nights before.
 
     Nights of another protocol measure something else, so they are not among the earlier ones.
+    `ablation` is the comparison of variants on the night's splits, if there is one.
     """
 
     ctx: RunContext
     manifests: dict[str, Manifest]
     earlier: tuple[Manifest, ...]
     reported_dates: frozenset[str]
+    ablation: Manifest | None
 
     @classmethod
     def read(cls, ctx: RunContext) -> Night:
@@ -57,6 +59,7 @@ class Night:
             manifests=manifests,
             earlier=tuple(m for m in evaluations if m.facts.get("protocol", WINDOWS) == protocol),
             reported_dates=frozenset(m.partition["run_date"] for m in ctx.lake.history(datasets.REPORT)),
+            ablation=_ablation(ctx, manifests[datasets.SPLITS.name]),
         )
 
     @property
@@ -65,11 +68,21 @@ class Night:
         return bool(self.fact(datasets.SPLITS, "protocol") == EIGHTY_TWENTY)
 
     @property
+    def inputs(self) -> dict[str, Manifest]:
+        """Every run of this night that the report is made from."""
+        return self.manifests | ({} if self.ablation is None else {datasets.ABLATION.name: self.ablation})
+
+    @property
+    def run_id(self) -> str:
+        """Name of the night that is reported: that of this call, or the first one if an ablation came after it."""
+        return self.ctx.run_id if self.ablation is None else self.manifest(datasets.EVALUATION).night
+
+    @property
     def source_digests(self) -> dict[str, str]:
         """Digests of what the report shows beside the content of its inputs: their runs, and the nights before."""
         earlier = {m.reference: m.partition["run_date"] in self.reported_dates for m in self.earlier}
         return {
-            "runs": fingerprint({name: manifest.run_id for name, manifest in self.manifests.items()}),
+            "runs": fingerprint({name: manifest.run_id for name, manifest in self.inputs.items()}),
             "history": fingerprint(earlier),
         }
 
@@ -84,6 +97,12 @@ class Night:
     def fact(self, dataset: Dataset, *names: str) -> Any:
         """Return a fact of one input, or one nested in it; `MissingInput` names the run that lacks it."""
         return fact(self.manifest(dataset), *names)
+
+
+def _ablation(ctx: RunContext, splits: Manifest) -> Manifest | None:
+    """Return the night's ablation; one that was trained on other splits says nothing about this night."""
+    of_the_night = (m for m in ctx.lake.history(datasets.ABLATION) if m.partition == ctx.partition)
+    return next((m for m in of_the_night if m.input_runs["splits"] == splits.reference), None)
 
 
 def fact(manifest: Manifest, *names: str) -> Any:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from jobs import datasets
 from jobs.report import formats
+from jobs.report.ablation import Ablation, ablation
 from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart
 from jobs.report.contact_sheet import Search, contact_sheet
@@ -63,6 +64,7 @@ class Report:
     slices: list[Slice]
     training: Training
     reranker: RerankerReport
+    ablation: Ablation | None
     quality: Quality
     index: tuple[Fact, ...]
     searches: list[Search]
@@ -105,6 +107,7 @@ def build_report(night: Night) -> Report:
         ),
         training=training(night),
         reranker=reranker_report(night),
+        ablation=ablation(night),
         quality=state,
         index=index_facts(night),
         searches=contact_sheet(night, challenger.key),

@@ -111,7 +111,7 @@ def run_facts(night: Night) -> RunFacts:
         run=(
             Fact("Catalogue", ctx.catalogue),
             Fact("Data set", ctx.dataset_uri, is_code=True),
-            Fact("Night", ctx.run_id, is_code=True),
+            Fact("Night", night.run_id, is_code=True),
             Fact("Log known until", f"{ctx.as_of:%Y-%m-%d %H:%M} UTC"),
             Fact("Protocol", _PROTOCOLS[splits["protocol"]]),
             Fact("Training window", _window(splits, "train_start", "train_end")),
@@ -123,7 +123,7 @@ def run_facts(night: Night) -> RunFacts:
         ),
         model=_model_facts(night),
         embeddings=_embedding_rows(night),
-        stages=tuple(_stage_row(stage, night.manifest(d), ctx.run_id, max(seconds)) for stage, d in INPUTS.items()),
+        stages=tuple(_stage_row(stage, night.manifest(d), night.run_id, max(seconds)) for stage, d in INPUTS.items()),
         total=formats.duration(sum(seconds)),
         versions=_versions(),
     )

@@ -147,7 +147,7 @@ def _chart(facts: dict[str, Any], compared: Arm) -> DotChart:
         [DotRow(label, difference, f"({interval})", (mark,))],
         formats.points,
         include=(-reach / 4, reach / 4),
-        show_zero=True,
+        line_at=0.0,
     )
 
 
@@ -185,7 +185,7 @@ def tiles(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, com
     recall = night.fact(datasets.PHOTO_INDEX, "recall_at_10")
     corpus = formats.count(night.fact(datasets.EVALUATION, "corpus_photo_count"))
     seconds = sum(manifest.duration_seconds for manifest in night.manifests.values())
-    fresh = sum(manifest.night == night.ctx.run_id for manifest in night.manifests.values())
+    fresh = sum(manifest.night == night.run_id for manifest in night.manifests.values())
     stage_count = len(night.manifests)
     return [
         Tile("Hit rate@10", mine.percent, f"challenger, {mine.percent_interval}; {compared.name}: {other.percent}"),

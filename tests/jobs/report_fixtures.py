@@ -16,7 +16,7 @@ from jobs import datasets
 from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.lake import Manifest
-from jobs.params import CHAMPION_ARM, FINETUNED, FULL, ZERO_SHOT
+from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
 from jobs.report.night import INPUTS
 from jobs.specs import STAGES
 from models.rerank.features import feature_names
@@ -41,6 +41,13 @@ METRIC_FACTORS = {"hit_rate": 1.0, "map": 0.61, "mrr": 0.615, "ndcg": 0.7, "prec
 BY_QUERY = 0.8
 """What a metric by query is of the metric by search."""
 DETECTABLE = 0.0128
+ABLATION_RATES = {variant: 0.7042 + 0.0061 * (i % 5 - 2) for i, variant in enumerate(COMPARED)} | {
+    ZERO_SHOT: 0.1493,
+    FINETUNED: 0.6188,
+    FULL: 0.7042,
+    RERANKED: 0.8123,
+}
+"""hit_rate@10 of the ablation's variants."""
 COLOURS = ("#d1495b", "#edae49", "#66a182", "#2e4057", "#8d96a3", "#6a4c93", "#1982c4", "#8ac926")
 SUBJECTS = ("red ball", "yellow house", "green tree", "night sky", "grey stone", "violet flower", "sea", "meadow")
 
@@ -110,6 +117,40 @@ def commit_evaluation(ctx: RunContext, story: Story) -> Manifest:
     """Commit only the evaluation of another night: a point of the history."""
     facts = _facts(ctx, story)["evaluation"]
     return _commit(ctx, "evaluate", datasets.EVALUATION, evaluation_tables(story), {}, facts)
+
+
+def commit_ablation(
+    ctx: RunContext, splits: Manifest, note: str = "", rates: dict[str, float] | None = None
+) -> Manifest:
+    """Commit the ablation of a made-up night; with a note the reranked arm is left out."""
+    rates = {v: rate for v, rate in (rates or ABLATION_RATES).items() if not (note and v == RERANKED)}
+    rows = [(v, "hit_rate", k, *variant_row(v, rates, k)) for v in rates for k in CUTOFF_FACTORS]
+    schema = dict(pl.DataFrame(datasets.ABLATION.table("variants").schema.empty_table()).schema)
+    evaluation = ctx.read(datasets.EVALUATION)
+    inputs = {"splits": splits, f"{RERANKED} 0": evaluation}
+    staged = ctx.begin(datasets.ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
+    if staged.manifest is not None:
+        return staged.manifest
+    staged.write_table("variants", pl.DataFrame(rows, schema=schema, orient="row"))
+    facts = {"reference": FULL, "query_count": QUERY_COUNT, "visitor_count": QUERY_COUNT // 2}
+    return staged.commit(facts | {"reranked": {"base_arm": FULL, "note": note}})
+
+
+def variant_row(variant: str, rates: dict[str, float], k: int) -> tuple[float | None, ...]:
+    """Return the made-up figures of a variant in the order of the table, from `value` on."""
+    value, difference = (rate * CUTOFF_FACTORS[k] for rate in (rates[variant], rates[variant] - rates[FULL]))
+    is_single = variant in (ZERO_SHOT, RERANKED)
+    own = (value, value - 0.0091, value + 0.0089, None if is_single else 0.0031, 1 if is_single else 3)
+    if variant == FULL:
+        return (*own, None, None, None, None, None)
+    return (
+        *own,
+        difference,
+        difference - 0.0072,
+        difference + 0.0074,
+        0.0004 if abs(difference) > 0.0074 else 1.0,
+        0.0102,
+    )
 
 
 def _commit(

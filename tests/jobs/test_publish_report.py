@@ -26,8 +26,8 @@ from jobs import datasets, publish_report
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake
-from jobs.params import CHAMPION_ARM, FINETUNED, FULL, RERANKED, ZERO_SHOT, PublishReportParams
-from jobs.report import charts, formats
+from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT, PublishReportParams
+from jobs.report import ablation, charts, formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.night import Night
 from jobs.report.ranking import METRICS, QUERY_METRICS, Metrics, differences, segment_name
@@ -35,15 +35,18 @@ from jobs.report.render import build_report, render
 from jobs.report.reranker import feature_name
 from models.rerank.features import feature_names
 from tests.jobs.report_fixtures import (
+    ABLATION_RATES,
     BY_QUERY,
     CUTOFF_FACTORS,
     Story,
+    commit_ablation,
     commit_evaluation,
     commit_night,
     earlier_nights,
     evaluation_tables,
     slice_rate,
     value_of,
+    variant_row,
 )
 
 Make = Callable[..., RunContext]
@@ -442,6 +445,100 @@ def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make
     assert "earlier, taken over" in page.text("run")
 
 
+# -- the ablation ------------------------------------------------------------------------------------------
+
+
+def page_with_ablation(context: RunContext, note: str = "") -> Page:
+    commit_ablation(context, commit_night(context)["splits"], note)
+    return Page(render(build_report(Night.read(context))))
+
+
+def test_every_variant_has_a_name_and_a_meaning_people_understand() -> None:
+    assert set(ablation.VARIANTS) == {ZERO_SHOT, *VARIANTS, RERANKED} == set(COMPARED)
+    shown = [(one.name, one.meaning) for one in ablation.VARIANTS.values()]
+    assert len({name for name, _ in shown}) == len({meaning for _, meaning in shown}) == len(shown)
+    assert not [text for pair in shown for text in pair if "_" in text]
+    assert all(meaning.endswith(".") and len(meaning) < 120 for _, meaning in shown)
+    with pytest.raises(BadInput, match="no name for variant 'mystery'"):
+        ablation.variant("mystery")
+
+
+def test_a_night_with_an_ablation_says_what_each_choice_is_worth(make_context: Make) -> None:
+    page = page_with_ablation(make_context())
+    sections = [*SECTIONS[:5], "ablation", *SECTIONS[5:]]
+    assert list(page.sections) == sections
+    assert [link["href"] for link in page.all("a")][: len(sections)] == [f"#{name}" for name in sections]
+    text = page.text("ablation")
+    assert "the same 9,412 searches of 4,706 visitors" in text
+    for key, rate in ABLATION_RATES.items():
+        one = ablation.VARIANTS[key]
+        interval = formats.percent_interval(rate - 0.0091, rate + 0.0089)
+        assert f"{one.name}: {formats.percent(rate)}, 95% interval {interval}" in text
+        assert one.meaning in text
+    assert (
+        "Reranked is not trained here: it reorders what the night's own arm “Fine-tuned + country + keywords”" in text
+    )
+    assert "earlier run" not in text
+
+
+def test_the_figures_of_the_variants_are_those_of_the_table(make_context: Make) -> None:
+    header, *rows = page_with_ablation(make_context()).tables["ablation: Every variant"]
+    figures = ["Deviation, points", "Difference, points", "p, adjusted", "Detectable"]
+    assert header == ["Variant", "Repetitions", "@1", "@5", "@10", "@25", *figures]
+    for key, row in zip(ABLATION_RATES, rows, strict=True):
+        one = ablation.VARIANTS[key]
+        assert row[0] == f"{one.name} {'full arm ' if key == FULL else ''}{one.meaning}"
+        found = {k: variant_row(key, ABLATION_RATES, k) for k in CUTOFF_FACTORS}
+        low, high, deviation, repeats, difference, *ends, p, _ = found[10][1:]
+        at = {k: formats.percent(by_k[0]) for k, by_k in found.items()}
+        shown = [str(repeats), at[1], at[5], f"{at[10]} {formats.percent_interval(low, high)}", at[25]]
+        shown.append("–" if deviation is None else "0.31")
+        if key == FULL:
+            assert row[1:] == [*shown, "–", "–", "–"]
+            continue
+        spelled = f"{formats.points(difference)} {formats.points_interval(*ends)}"
+        assert row[1:] == [*shown, spelled, formats.p_value(p), "1.0"], key
+
+
+def test_only_a_difference_that_outlives_the_number_of_variants_is_coloured(make_context: Make) -> None:
+    context = make_context()
+    commit_ablation(context, commit_night(context)["splits"])
+    found = ablation.ablation(Night.read(context))
+    assert found is not None
+    outcomes = {row.variant.key: row.outcome for row in found.rows}
+    assert (outcomes[ZERO_SHOT], outcomes[RERANKED], outcomes[FULL]) == ("worse", "better", "undecided")
+    assert set(outcomes.values()) == {"better", "worse", "undecided"}
+
+
+def test_a_reranked_arm_that_is_left_out_is_said_to_be(make_context: Make) -> None:
+    page = page_with_ablation(make_context(), "only 12 <b>searches</b>.")
+    assert "Reranked is left out: only 12 <b>searches</b>." in page.text("ablation")
+    assert "b" not in {tag for tag, _ in page.tags}
+    assert not [row for row in page.tables["ablation: Every variant"] if row[0].startswith("Reranked")]
+
+
+def test_an_ablation_on_other_splits_or_of_another_night_is_not_shown(make_context: Make) -> None:
+    context = make_context()
+    manifests = commit_night(context)
+    commit_ablation(context, commit_night(make_context(code_version="older"))["splits"])
+    commit_night(context)
+    yesterday = make_context(run_date=date(2025, 12, 27))
+    commit_ablation(yesterday, commit_night(yesterday)["splits"])
+    assert Night.read(context).ablation is None
+    assert Night.read(context).inputs == manifests
+    page = Page(render(build_report(Night.read(context))))
+    assert list(page.sections) == SECTIONS
+    assert {"href": "#ablation"} not in page.all("a")
+
+
+def test_the_reranked_arm_of_an_earlier_evaluation_is_told_to_be_one(make_context: Make) -> None:
+    context = make_context()
+    commit_ablation(context, commit_night(context)["splits"])
+    commit_evaluation(context, Story(outcome="better"))
+    text = Page(render(build_report(Night.read(context)))).text("ablation")
+    assert "Reranked is here as an earlier run of this night evaluated it." in text
+
+
 # -- the contact sheet -------------------------------------------------------------------------------------
 
 
@@ -528,12 +625,12 @@ def test_the_page_needs_nothing_from_outside(make_context: Make) -> None:
 def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     context = make_context()
     earlier_nights(context, 2, Story())
-    page = page_of(context)
+    page = page_with_ablation(context)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     drawn = [a for a in page.all("svg") if a.get("role") == "img"]
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
-        *("verdict", "arms", "validation", "loss", "base-loss", "history"),
+        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
     }
@@ -620,6 +717,33 @@ def test_a_rerun_does_nothing_but_put_back_what_is_missing(make_context: Make, l
     docs = folder / "2025-12-28-data-docs"
     assert sorted(path.name for path in docs.iterdir()) == ["index.html", "photos.html"]
     assert (docs / "index.html").stat().st_mtime_ns == kept
+
+
+def test_after_an_ablation_the_same_night_is_published_again_with_it(
+    make_context: Make, logged: list[tuple[str, Any]]
+) -> None:
+    context = make_context()
+    manifests = commit_night(context)
+    first = publish(context)
+    compared = commit_ablation(context, manifests["splits"])
+    logged.clear()
+    later = make_context(run_id="ablation")
+    second = publish(later)
+    assert second.run_id != first.run_id
+    assert second.input_runs["ablation"] == compared.reference
+    html = later.lake.read_file(second, "report.html")
+    folder = context.settings.report_dir / "test"
+    assert (folder / "2025-12-28.html").read_bytes() == (folder / "latest.html").read_bytes() == html
+    assert dict(logged)["0f1e2d3c4b5a69788796a5b4c3d2e1f0"] == html.decode()
+    page = Page(html.decode())
+    assert "ablation" in page.sections
+    assert "all stages ran tonight" in page.text("verdict")  # of the night, which is not the ablation's run
+    assert "Night test-night" in page.text("run")
+    logged.clear()
+    assert publish(make_context(run_id="once more")) == second
+    assert logged == []
+    commit_ablation(context, manifests["splits"], rates={**ABLATION_RATES, "softmax": 0.5})
+    assert publish(later).run_id not in (first.run_id, second.run_id)
 
 
 def test_an_older_night_does_not_become_the_latest(make_context: Make, logged: list[tuple[str, Any]]) -> None:
