@@ -1,5 +1,5 @@
 # Nightlens. `make nightly` runs a night, `make test` the tests; `make help` lists the rest.
-.PHONY: help nightly test check up down setup preflight benchmark format clean
+.PHONY: help nightly ablation test check up down setup preflight benchmark format clean
 .DEFAULT_GOAL := help
 
 # the first that really runs: a name on the PATH may be a version manager's shim for a version that is not there
@@ -14,17 +14,23 @@ PRESET ?=
 CATALOGUE ?=
 RETRAIN ?=
 PROTOCOL ?=
+VARIANTS ?=
+REPEATS ?=
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
-NIGHT_FLAGS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$(DATE)") \
-	$(if $(PRESET),--preset "$(PRESET)") $(if $(CATALOGUE),--catalogue "$(CATALOGUE)") \
-	$(if $(RETRAIN),--retrain "$(RETRAIN)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)")
+WHICH_NIGHT = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$(DATE)") \
+	$(if $(PRESET),--preset "$(PRESET)") $(if $(CATALOGUE),--catalogue "$(CATALOGUE)")
+NIGHT_FLAGS = $(WHICH_NIGHT) $(if $(RETRAIN),--retrain "$(RETRAIN)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)")
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
 nightly: setup ## run a night through Airflow: make nightly [DATASET=folder] [DATE=YYYY-MM-DD] [PRESET=name]
 	@$(NIGHTLENS) nightly $(NIGHT_FLAGS)
+
+ablation: setup ## compare variants of the model on a night that has run: make ablation [VARIANTS=a,b] [REPEATS=3]
+	@$(NIGHTLENS) ablation $(WHICH_NIGHT) $(if $(VARIANTS),--variants "$(VARIANTS)") \
+		$(if $(REPEATS),--repeats "$(REPEATS)")
 
 test: setup ## run the tests
 	@.venv/bin/python -m pytest

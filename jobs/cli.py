@@ -23,7 +23,7 @@ from jobs.context import RunContext
 from jobs.errors import LostWork, NightlensError
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, plan_night
-from jobs.params import PRESETS
+from jobs.params import COMPARED, PRESETS, CompareVariantsParams
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
@@ -72,13 +72,16 @@ def _add_tools(commands: Any) -> None:
         return sub
 
     night = tool("nightly", _nightly, "run a whole night through Airflow and sum it up")
+    ablation = tool("ablation", _ablation, "compare variants of the search model on a night that has run")
     plan = tool("plan_night", _plan_night, "print what a night would be about, as JSON")
     night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
     night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
+    ablation.add_argument("--variants", default="", help=f"comma-separated, of {', '.join(COMPARED)}; default: all")
+    ablation.add_argument("--repeats", default="", help="trainings of each variant, with other seeds; default: 3")
     plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     retraining = tool("retraining", _retraining, "compare incremental with full training over consecutive nights")
     retraining.add_argument("--nights", type=int, default=10, help="nights that are compared; one more runs before")
-    for sub in (night, plan, retraining):
+    for sub in (night, ablation, plan, retraining):
         sub.add_argument("--dataset", default="", help="folder in the Unsplash layout; default: the sample")
         sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
         sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
@@ -165,7 +168,8 @@ def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
     begun = time.perf_counter()
     manifest = stage.load()(context, params)
     done_before = " (done before)" if manifest.started_at != context.started_at else ""
-    rows = ", ".join(f"{name} {count:,}" for name, count in manifest.row_counts.items())
+    part = "".join(f"{value} " for name, value in manifest.partition.items() if name != "run_date")
+    rows = part + ", ".join(f"{name} {count:,}" for name, count in manifest.row_counts.items())
     log.info("%-18s %5.1f s%s  %s", stage.name, time.perf_counter() - begun, done_before, rows)
     print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts}), flush=True)
 
@@ -185,6 +189,16 @@ def _retraining(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.retraining import compare_nights
 
     print(compare_nights(settings, _plan(arguments, settings), arguments.nights))
+
+
+def _ablation(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.nightly import run_ablation
+
+    asked = {"variants": arguments.variants.split(",") if arguments.variants else None, "repeats": arguments.repeats}
+    given = {name: value for name, value in asked.items() if value}
+    params = stage_params("compare_variants", "small", given)  # refused here rather than after the trainings
+    assert isinstance(params, CompareVariantsParams)
+    print(run_ablation(settings, _plan(arguments, settings), params.variants, params.repeats))
 
 
 def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:

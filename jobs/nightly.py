@@ -1,4 +1,4 @@
-"""`nightlens nightly`: one whole night through Airflow on this machine, followed line by line, then summed up.
+"""`nightlens nightly` and `ablation`: a run of a DAG on this machine, followed line by line, then summed up.
 
 If `nightlens up` is running, that Airflow is asked for the run; otherwise Airflow runs the DAG in a process of
 its own and nothing stays behind but the run's record, which the UI shows later.
@@ -12,17 +12,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from jobs import datasets, services
-from jobs.errors import NightlensError
+from jobs.errors import MissingInput, NightlensError
 from jobs.lake import Lake
 from jobs.night import NightPlan
 from jobs.settings import Settings
 
+_NAMES = {services.NIGHTLY: "night", services.ABLATION: "ablation"}
 _ORIGIN = r"(?:\s+\[[\w.]+\] loc=\S+)?$"  # what Airflow's own logging puts behind a line
 _PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*?)" + _ORIGIN)
 _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
@@ -35,28 +36,61 @@ def run_night(settings: Settings, plan: NightPlan, retrain: str = "always", prot
     An empty `protocol` is what the preset says.
     """
     conf = {**plan.model_dump(mode="json"), "retrain": retrain, "protocol": protocol or None}
+    print(f"night of {_describe(plan)}")
+    took = _run(settings, services.NIGHTLY, conf)
+    return f"{summarise(settings, plan)}\nTook {took}."
+
+
+def run_ablation(settings: Settings, plan: NightPlan, variants: Sequence[str], repeats: int) -> str:
+    """Run the ablation DAG for a night that has run; return its table and where the report is.
+
+    Raises `MissingInput` if there is no such night, `NightlensError` as `run_night` does.
+    """
+    lake = Lake(settings.lake_uri, plan.catalogue)
+    partition = {"run_date": plan.run_date.isoformat()}
+    if not any(manifest.partition == partition for manifest in lake.history(datasets.REPORT)):
+        raise MissingInput(
+            f"no night of {plan.run_date} has run for catalogue {plan.catalogue!r} below {lake.root}. Run "
+            "`make nightly` first, with the same DATASET, DATE and PRESET: the ablation starts from that night."
+        )
+    print(f"ablation of the night of {_describe(plan)}: {', '.join(variants)}; {repeats} repetitions")
+    conf = {**plan.model_dump(mode="json"), "variants": list(variants), "repeats": repeats}
+    took = _run(settings, services.ABLATION, conf)
+    text = lake.read_file(lake.current(datasets.ABLATION, partition), "ablation.md").decode()
+    return f"\n{text}\nReport  {_report(settings, plan)}\nTook {took}."
+
+
+def _describe(plan: NightPlan) -> str:
+    return f"{plan.run_date}, data set {plan.dataset}, catalogue {plan.catalogue}, preset {plan.preset}"
+
+
+def _report(settings: Settings, plan: NightPlan) -> Path:
+    return settings.report_dir / plan.catalogue / f"{plan.run_date}.html"
+
+
+def _run(settings: Settings, dag_id: str, conf: dict[str, Any]) -> str:
+    """Run a DAG to its end, in the Airflow that is up if there is one; return how long it took."""
     running = services.running_services(settings)
-    print(f"night of {plan.run_date}, data set {plan.dataset}, catalogue {plan.catalogue}, preset {plan.preset}")
     begun = time.monotonic()
     if running is not None:
-        _run_through_server(settings, running, conf)
+        _run_through_server(settings, running, dag_id, conf)
     else:
-        _run_in_process(settings, conf)
-    return f"{summarise(settings, plan)}\nTook {_minutes(time.monotonic() - begun)}."
+        _run_in_process(settings, dag_id, conf)
+    return _minutes(time.monotonic() - begun)
 
 
-def _run_through_server(settings: Settings, running: dict[str, Any], conf: dict[str, Any]) -> None:
+def _run_through_server(settings: Settings, running: dict[str, Any], dag_id: str, conf: dict[str, Any]) -> None:
     with services.airflow_client(settings, running["airflow_port"]) as client:
-        run_id = services.trigger_night(client, conf)
-        url = f"http://127.0.0.1:{running['airflow_port']}/dags/{services.DAG_ID}/runs/{run_id}"
+        run_id = services.trigger_run(client, dag_id, conf)
+        url = f"http://127.0.0.1:{running['airflow_port']}/dags/{dag_id}/runs/{run_id}"
         print(f"run {run_id} in the Airflow that is up: {url}")
         failed = []
-        for task, state in services.follow_night(client, run_id):
+        for task, state in services.follow_run(client, dag_id, run_id):
             if task and state in ("running", "success", "failed", "up_for_retry", "upstream_failed"):
                 print(f"  {task:<18} {state}", flush=True)
                 failed += [task] if state == "failed" else []
             if not task and state == "failed":
-                raise NightlensError(f"the night failed in {', '.join(failed)}; the task's log is at {url}")
+                raise NightlensError(f"the {_NAMES[dag_id]} failed in {', '.join(failed)}; the task's log is at {url}")
 
 
 class Screen:
@@ -89,16 +123,16 @@ class Screen:
         self._stream.flush()
 
 
-def _run_in_process(settings: Settings, conf: dict[str, Any]) -> None:
+def _run_in_process(settings: Settings, dag_id: str, conf: dict[str, Any]) -> None:
     environment = services.airflow_environment(settings)
     services.prepare_airflow(settings, environment)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    log_path = settings.state_dir / "logs" / f"night-{conf['catalogue']}-{conf['run_date']}-{stamp}.log"
+    log_path = settings.state_dir / "logs" / f"{_NAMES[dag_id]}-{conf['catalogue']}-{conf['run_date']}-{stamp}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     print(f"log: {log_path}", flush=True)
     airflow = str(Path(sys.executable).parent / "airflow")
     process = subprocess.Popen(
-        [airflow, "dags", "test", services.DAG_ID, "--conf", json.dumps(conf)],
+        [airflow, "dags", "test", dag_id, "--conf", json.dumps(conf)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -126,7 +160,7 @@ def _run_in_process(settings: Settings, conf: dict[str, Any]) -> None:
         process.wait()
     if process.returncode != 0:
         reason = faults[-1] if faults else "no stage gave a reason"
-        raise NightlensError(f"the night failed. {reason}\nThe whole log: {log_path}")
+        raise NightlensError(f"the {_NAMES[dag_id]} failed. {reason}\nThe whole log: {log_path}")
 
 
 def summarise(settings: Settings, plan: NightPlan) -> str:
@@ -135,10 +169,9 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     partition = {"run_date": plan.run_date.isoformat()}
     evaluation = lake.current(datasets.EVALUATION, partition)
     registration = lake.current(datasets.REGISTRATION, partition).facts
-    report = settings.report_dir / plan.catalogue / f"{plan.run_date}.html"
     lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
     lines += [
-        f"Report  {report}",
+        f"Report  {_report(settings, plan)}",
         f"MLflow  model {registration['model_name']} version {registration['version']}, "
         f"run {registration['mlflow_run_id']} ({settings.tracking_uri}; `make up` shows it)",
     ]

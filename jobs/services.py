@@ -23,7 +23,8 @@ import psutil
 from jobs.errors import NightlensError
 from jobs.settings import PROJECT_ROOT, Settings
 
-DAG_ID = "nightlens_nightly"
+NIGHTLY, ABLATION = "nightlens_nightly", "nightlens_ablation"
+"""What Airflow calls the DAGs."""
 USER = "admin"
 _BIN = Path(sys.executable).parent
 
@@ -144,7 +145,7 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
     try:
         _wait_for(f"http://127.0.0.1:{airflow_port}/api/v2/monitor/health", processes)
         _wait_for(f"http://127.0.0.1:{mlflow_port}/health", processes)
-        _wait_for_dag(settings, airflow_port)
+        _wait_for_dags(settings, airflow_port)
     except NightlensError:
         stop_services(settings)
         raise
@@ -218,15 +219,16 @@ def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 
     )
 
 
-def _wait_for_dag(settings: Settings, port: int, limit_seconds: float = 60) -> None:
-    """Wait until the DAG processor has read the nightly DAG, so that it can be triggered."""
+def _wait_for_dags(settings: Settings, port: int, limit_seconds: float = 60) -> None:
+    """Wait until the DAG processor has read every DAG, so that they can be triggered."""
     deadline = time.monotonic() + limit_seconds
     with airflow_client(settings, port) as client:
-        while client.get(f"/dags/{DAG_ID}").status_code != 200:
-            if time.monotonic() > deadline:
-                errors = client.get("/importErrors").text
-                raise NightlensError(f"Airflow has not read the DAG {DAG_ID} in {limit_seconds:.0f} s: {errors}")
-            time.sleep(1)
+        for dag_id in (NIGHTLY, ABLATION):
+            while client.get(f"/dags/{dag_id}").status_code != 200:
+                if time.monotonic() > deadline:
+                    errors = client.get("/importErrors").text
+                    raise NightlensError(f"Airflow has not read the DAG {dag_id} in {limit_seconds:.0f} s: {errors}")
+                time.sleep(1)
 
 
 def stop_services(settings: Settings) -> str:
@@ -259,7 +261,7 @@ def _group_of(process: psutil.Process) -> int:
         return -1
 
 
-# -- asking a running Airflow for a night -----------------------------------------------------------------
+# -- asking a running Airflow for a run -------------------------------------------------------------------
 
 
 @contextmanager
@@ -274,29 +276,39 @@ def airflow_client(settings: Settings, port: int) -> Iterator[httpx.Client]:
         yield client
 
 
-def trigger_night(client: httpx.Client, conf: dict[str, Any]) -> str:
-    """Start a run of the nightly DAG; return its run id. `NightlensError` carries Airflow's own words."""
-    client.patch(f"/dags/{DAG_ID}", json={"is_paused": False}).raise_for_status()
-    answer = client.post(f"/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": conf})
+def trigger_run(client: httpx.Client, dag_id: str, conf: dict[str, Any]) -> str:
+    """Start a run of a DAG; return its run id. `NightlensError` carries Airflow's own words."""
+    client.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+    answer = client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
     if answer.is_error:
         raise NightlensError(f"Airflow refused the run: {answer.text}")
     run_id: str = answer.json()["dag_run_id"]
     return run_id
 
 
-def follow_night(client: httpx.Client, run_id: str, poll_seconds: float = 2) -> Iterator[tuple[str, str]]:
-    """Yield (task, state) at each change of state, and last ("", state of the run)."""
-    url = f"/dags/{DAG_ID}/dagRuns/{run_id}"
-    seen: dict[str, str] = {}
+def follow_run(client: httpx.Client, dag_id: str, run_id: str, poll_seconds: float = 2) -> Iterator[tuple[str, str]]:
+    """Yield (task, state) at each change of state, and last ("", state of the run). One of several says which it is."""
+    url = f"/dags/{dag_id}/dagRuns/{run_id}"
+    seen: dict[tuple[str, int], str] = {}
     while True:
-        tasks = client.get(f"{url}/taskInstances", params={"limit": 100}).raise_for_status().json()
-        for task in tasks["task_instances"]:
-            state = task["state"] or "waiting"
-            if seen.get(task["task_id"]) != state:
-                seen[task["task_id"]] = state
-                yield task["task_id"], state
+        for task in _task_instances(client, url):
+            key, state = (task["task_id"], task["map_index"]), task["state"] or "waiting"
+            if seen.get(key) != state:
+                seen[key] = state
+                mapped = task["rendered_map_index"] or str(task["map_index"])
+                yield f"{task['task_id']} {mapped}" if task["map_index"] >= 0 else task["task_id"], state
         state = client.get(url).raise_for_status().json()["state"]
         if state in ("success", "failed"):
             yield "", state
             return
         time.sleep(poll_seconds)
+
+
+def _task_instances(client: httpx.Client, url: str, page_size: int = 100) -> Iterator[dict[str, Any]]:
+    """Yield the tasks of a run; Airflow hands out a hundred at a time, and an ablation may have more."""
+    offset, total = 0, 1
+    while offset < total:
+        query = f"limit={page_size}&offset={offset}&order_by=id"
+        page = client.get(f"{url}/taskInstances?{query}").raise_for_status().json()
+        yield from page["task_instances"]
+        offset, total = offset + page_size, page["total_entries"]

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.datasets import Dataset
+from jobs.evaluation.variants import markdown
 from jobs.lake import Manifest
 from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
 from jobs.report.night import INPUTS
@@ -131,9 +132,12 @@ def commit_ablation(
     staged = ctx.begin(datasets.ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
     if staged.manifest is not None:
         return staged.manifest
-    staged.write_table("variants", pl.DataFrame(rows, schema=schema, orient="row"))
-    facts = {"reference": FULL, "query_count": QUERY_COUNT, "visitor_count": QUERY_COUNT // 2}
-    return staged.commit(facts | {"reranked": {"base_arm": FULL, "note": note}})
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    facts: dict[str, Any] = {"reference": FULL, "query_count": QUERY_COUNT, "visitor_count": QUERY_COUNT // 2}
+    facts["reranked"] = {"base_arm": FULL, "note": note}
+    staged.write_table("variants", table)
+    staged.write_file("ablation.md", markdown(table, "test", facts).encode())
+    return staged.commit(facts)
 
 
 def variant_row(variant: str, rates: dict[str, float], k: int) -> tuple[float | None, ...]:

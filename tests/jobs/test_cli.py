@@ -11,7 +11,7 @@ from open_clip import list_pretrained
 from jobs import cli, nightly, services
 from jobs.errors import BadInput, LostWork
 from jobs.night import NightPlan
-from jobs.params import FINETUNED, FULL, PRESETS
+from jobs.params import COMPARED, FINETUNED, FULL, PRESETS
 from jobs.settings import Settings
 from jobs.specs import STAGES, command, stage_params
 
@@ -25,7 +25,7 @@ def test_help_lists_every_stage_and_tool(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     text = capsys.readouterr().out
-    for name in [*STAGES, "nightly", "up", "down", "promote", "make_sample"]:
+    for name in [*STAGES, "nightly", "ablation", "up", "down", "promote", "make_sample"]:
         assert name in text
 
 
@@ -70,7 +70,7 @@ def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: st
 
 def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     confs: list[dict[str, str | None]] = []
-    monkeypatch.setattr(nightly, "_run_in_process", lambda settings, conf: confs.append(conf))
+    monkeypatch.setattr(nightly, "_run_in_process", lambda settings, dag_id, conf: confs.append(conf))
     monkeypatch.setattr(nightly.services, "running_services", lambda settings: None)
     monkeypatch.setattr(nightly, "summarise", lambda settings, plan: "")
     monkeypatch.setattr(services, "prepare_airflow", lambda settings, environment: None)
@@ -81,6 +81,31 @@ def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) 
     assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("always", None), ("never", "80/20")]
     with pytest.raises(SystemExit, match="2"):
         cli.main(["nightly", "--protocol", "70/30"])
+
+
+def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    for more, reason in (
+        (["--variants", "softmax"], f"they are compared with {FULL}"),
+        (["--variants", f"{FULL},mse"], "unknown variant mse"),
+        (["--repeats", "0"], "repeats"),
+    ):
+        assert cli.main(["ablation", *more]) == 2
+        assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "variants", "repeats"),
+    [([], COMPARED, 3), (["--variants", f"{FULL},softmax", "--repeats", "1"], (FULL, "softmax"), 1)],
+)
+def test_an_ablation_is_handed_its_variants(
+    monkeypatch: pytest.MonkeyPatch, more: list[str], variants: tuple[str, ...], repeats: int
+) -> None:
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(nightly, "run_ablation", lambda settings, *given: calls.append(given))
+    plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
+    monkeypatch.setattr(cli, "plan_night", lambda settings, **given: plan)
+    assert cli.main(["ablation", *more]) == 0
+    assert calls == [(plan, variants, repeats)]
 
 
 @pytest.mark.parametrize("stage", list(STAGES))

@@ -1,10 +1,23 @@
-"""What `nightlens nightly` shows of a night: progress and faults without Airflow's own marks."""
+"""What `nightlens nightly` and `ablation` show of a run: progress and faults without Airflow's own marks, a summary."""
 
 from __future__ import annotations
 
 import io
+import json
+import stat
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
 
-from jobs import nightly
+import pytest
+
+from jobs import datasets, nightly, services
+from jobs.context import RunContext
+from jobs.errors import MissingInput, NightlensError
+from jobs.night import NightPlan
+from jobs.params import FULL, RERANKED, PublishReportParams
+from tests.jobs.report_fixtures import commit_ablation, commit_night
 
 MARK = " [airflow.task.operators.stage_operator.StageOperator] loc=stage_operator.py:46"
 
@@ -50,3 +63,64 @@ def test_elsewhere_a_line_comes_now_and_then() -> None:
         now[0] = second
         screen.status(f"at {second}")
     assert stream.getvalue() == "at 30\nat 60\nat 90\n"
+
+
+# -- the ablation ------------------------------------------------------------------------------------------
+
+PLAN = NightPlan(dataset="d", catalogue="test", preset="tiny", run_date=date(2025, 12, 28))
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch) -> RunContext:
+    """A night whose report was committed, and no Airflow that is up."""
+    context = make_context()
+    commit_night(context)
+    staged = context.begin(datasets.REPORT, PublishReportParams(), {})
+    staged.write_file("report.html", b"")
+    staged.commit()
+    monkeypatch.setattr(services, "running_services", lambda settings: None)
+    return context
+
+
+def test_an_ablation_runs_its_dag_and_prints_its_table(
+    night: RunContext, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[tuple[str, dict[str, Any]]] = []
+
+    def run(settings: Any, dag_id: str, conf: dict[str, Any]) -> None:
+        runs.append((dag_id, conf))
+        commit_ablation(night, night.read(datasets.SPLITS))
+
+    monkeypatch.setattr(nightly, "_run_in_process", run)
+    text = nightly.run_ablation(night.settings, PLAN, (FULL, RERANKED), 2)
+    ((dag_id, conf),) = runs
+    assert dag_id == "nightlens_ablation"
+    assert conf == PLAN.model_dump(mode="json") | {"variants": [FULL, RERANKED], "repeats": 2}
+    assert "| finetuned country keywords |" in text
+    assert f"Report  {night.settings.report_dir / 'test' / '2025-12-28.html'}" in text
+    assert f"{FULL}, reranked; 2 repetitions" in capsys.readouterr().out
+
+
+def test_an_ablation_without_a_night_says_what_to_run(night: RunContext) -> None:
+    plan = PLAN.model_copy(update={"run_date": date(2025, 12, 27)})
+    with pytest.raises(
+        MissingInput, match=r"no night of 2025-12-27 has run for catalogue 'test'.*`make nightly` first"
+    ):
+        nightly.run_ablation(night.settings, plan, (FULL,), 1)
+
+
+@pytest.mark.parametrize(("dag_id", "name"), [(services.NIGHTLY, "night"), (services.ABLATION, "ablation")])
+def test_a_dag_that_fails_in_process_says_why_and_where_its_log_is(
+    night: RunContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dag_id: str, name: str
+) -> None:
+    airflow = tmp_path / "bin" / "airflow"
+    airflow.parent.mkdir()
+    airflow.write_text('#!/bin/sh\necho "$@"; echo "[info     ] nightlens evaluate: BadInput: no good"; exit 1\n')
+    airflow.chmod(airflow.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(nightly.sys, "executable", str(airflow.with_name("python")))
+    monkeypatch.setattr(services, "prepare_airflow", lambda settings, environment: None)
+    conf = PLAN.model_dump(mode="json")
+    with pytest.raises(NightlensError, match=f"the {name} failed. nightlens evaluate: BadInput: no good"):
+        nightly._run(night.settings, dag_id, conf)
+    (log,) = (night.settings.state_dir / "logs").glob(f"{name}-test-2025-12-28-*.log")
+    assert log.read_text().splitlines()[0] == f"dags test {dag_id} --conf {json.dumps(conf)}"

@@ -74,6 +74,14 @@ def test_another_process_with_a_recorded_pid_is_left_alone(settings: Settings) -
     assert services.stop_services(settings) == "stopped: nothing was running any more"
 
 
+def instance(task_id: str, state: str | None, map_index: int = -1, rendered: str | None = None) -> dict[str, Any]:
+    return {"task_id": task_id, "state": state, "map_index": map_index, "rendered_map_index": rendered}
+
+
+def page_of(tasks: list[dict[str, Any]], start: int = 0) -> dict[str, Any]:
+    return {"task_instances": tasks[start : start + 100], "total_entries": len(tasks)}
+
+
 def test_a_run_is_followed_to_its_end_each_change_once() -> None:
     states = iter([("running", None), ("running", None), ("success", "running"), ("success", "failed")])
     now: dict[str, Any] = {}
@@ -82,11 +90,11 @@ def test_a_run_is_followed_to_its_end_each_change_once() -> None:
         if request.url.path.endswith("taskInstances"):
             now["states"] = next(states)
             tasks = zip(("split_temporal", "evaluate"), now["states"], strict=True)
-            return httpx.Response(200, json={"task_instances": [{"task_id": t, "state": s} for t, s in tasks]})
+            return httpx.Response(200, json=page_of([instance(task, state) for task, state in tasks]))
         return httpx.Response(200, json={"state": "failed" if "failed" in now["states"] else "running"})
 
     client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://airflow/api/v2")
-    assert list(services.follow_night(client, "manual__1", poll_seconds=0)) == [
+    assert list(services.follow_run(client, services.NIGHTLY, "manual__1", poll_seconds=0)) == [
         ("split_temporal", "running"),
         ("evaluate", "waiting"),
         ("split_temporal", "success"),
@@ -104,4 +112,21 @@ def test_a_refused_run_says_why_in_airflows_words() -> None:
 
     client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://airflow/api/v2")
     with pytest.raises(NightlensError, match="Invalid input for param run_date"):
-        services.trigger_night(client, {})
+        services.trigger_run(client, services.NIGHTLY, {})
+
+
+def test_of_a_mapped_task_each_is_followed_however_many_there_are() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path.startswith("/api/v2/dags/nightlens_ablation/dagRuns/manual__1")
+        if not request.url.path.endswith("taskInstances"):
+            return httpx.Response(200, json={"state": "success"})
+        many = [instance("train_variant", "success", number, f"softmax {number}") for number in range(249)]
+        start = int(request.url.params["offset"])
+        assert request.url.params["limit"] == "100"  # more than that Airflow does not give
+        return httpx.Response(200, json=page_of([instance("plan_night", None), *many], start))
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://airflow/api/v2")
+    found = list(services.follow_run(client, services.ABLATION, "manual__1", poll_seconds=0))
+    assert found[:2] == [("plan_night", "waiting"), ("train_variant softmax 0", "success")]
+    assert found[-2:] == [("train_variant softmax 248", "success"), ("", "success")]
+    assert len(found) == 251
