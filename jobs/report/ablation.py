@@ -35,7 +35,12 @@ _ALL = (
         "finetuned_country", "Fine-tuned + country", "Fine-tuned and told the country of the search, but no keywords."
     ),
     Variant("finetuned_keywords", "Fine-tuned + keywords", "Fine-tuned and told the photo's keywords, but no country."),
-    Variant(FULL, ARMS[FULL].name, ARMS[FULL].explanation, ARMS[FULL].css),
+    Variant(
+        FULL,
+        ARMS[FULL].name,
+        "Fine-tuned and told the country of the search (“GB: cat”) and the photo's keywords.",
+        ARMS[FULL].css,
+    ),
     Variant(
         "without_masks", "Without masks", "Photos that the log knows as right for a text may stand as wrong beside it."
     ),
