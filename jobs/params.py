@@ -140,7 +140,7 @@ class TrainSearchParams(Params):
         5, ge=1, description="an epoch has as many pairs as there are different (photo, query, country)"
     )
     batch_size: int = Field(256, ge=2)
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     loss: Literal["sigmoid", "softmax"] = Field("sigmoid", description="pairwise sigmoid (SigLIP) or InfoNCE (CLIP)")
     masks: bool = Field(True, description="known positives of the log are never negatives")
     mask_by: Literal["text", "query"] = Field(
@@ -381,12 +381,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "arms": (FINETUNED, FULL),
             "epochs": 2,
             "batch_size": 64,
-            "learning_rate": 1e-3,
             "evaluations_per_epoch": 1,
         },
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
+    "thorough": {"train_search": {"epochs": 15, "patience": 8}},
     "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
     "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),
     # the setting of the published table of Unsplash Lite

@@ -145,7 +145,7 @@ def test_the_card_says_what_the_model_is(night: RunContext) -> None:
         f"- Digest `{make_model(FULL).digest}`, base `tiny`",
         "- Train: 2024-12-19 up to, not including, 2025-12-19 UTC; 1 conversions",
         "Base: `source=tiny` ",
-        "`learning_rate=0.0005`",
+        "`learning_rate=0.001`",
         f"- **0.4000** `{FULL}` (this version)\n- **0.1000** `{ZERO_SHOT}`\n",
         "## Limits",
         "## Licence",
