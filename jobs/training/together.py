@@ -106,7 +106,7 @@ def _run(ctx: RunContext, share: Share, staged: StagedRun) -> dict[str, int]:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         dict.fromkeys([str(PROJECT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
     )
-    is_local = ctx.settings.spark_master.startswith("local")
+    is_local = ctx.settings.spark_master.startswith(("local[", "local:")) or ctx.settings.spark_master == "local"
     with spark_session(ctx.settings, "train_search") as spark:
         from pyspark.ml.torch.distributor import TorchDistributor
 

@@ -81,6 +81,17 @@ def training_processes() -> list[int]:
 
 
 @pytest.mark.slow
+def test_executors_of_a_cluster_train_the_arm_that_one_process_trains(make_night: MakeContext) -> None:
+    ctx = make_night()
+    settings = ctx.settings.model_copy(update={"spark_master": "local-cluster[2,1,1024]"})
+    together = train_search.run(ctx.model_copy(update={"settings": settings}), TOGETHER)
+    alone = train_search.run(ctx, ALONE)
+    curves = [ctx.lake.read_table(manifest, "curves").filter(arm=FULL, name="loss") for manifest in (together, alone)]
+    assert len(curves[0]) >= 4
+    assert curves[0]["value"].to_list() == pytest.approx(curves[1]["value"].to_list(), rel=1e-3)
+
+
+@pytest.mark.slow
 def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
     make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
