@@ -1,5 +1,5 @@
 # Nightlens. `make nightly` runs a night, `make test` the tests; `make help` lists the rest.
-.PHONY: help nightly ablation test check up down setup preflight benchmark format clean
+.PHONY: help nightly ablation retraining test check up down setup preflight benchmark format clean
 .DEFAULT_GOAL := help
 
 # the first that really runs: a name on the PATH may be a version manager's shim for a version that is not there
@@ -15,6 +15,7 @@ CATALOGUE ?=
 RETRAIN ?=
 PROTOCOL ?=
 VARIANTS ?=
+NIGHTS ?=
 REPEATS ?=
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
@@ -31,6 +32,9 @@ nightly: setup ## run a night through Airflow: make nightly [DATASET=folder] [DA
 ablation: setup ## compare variants of the model on a night that has run: make ablation [VARIANTS=a,b] [REPEATS=3]
 	@$(NIGHTLENS) ablation $(WHICH_NIGHT) $(if $(VARIANTS),--variants "$(VARIANTS)") \
 		$(if $(REPEATS),--repeats "$(REPEATS)")
+
+retraining: setup ## compare incremental with full training over nights: make retraining [NIGHTS=10]
+	@$(NIGHTLENS) retraining $(WHICH_NIGHT) $(if $(NIGHTS),--nights "$(NIGHTS)")
 
 test: setup ## run the tests
 	@.venv/bin/python -m pytest
