@@ -30,9 +30,10 @@ from models.search.data import PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, extend_model, renew_vocabulary
 from models.search.negatives import HardNegatives, mine
+from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives, count_pairs, merge_pairs
-from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, train
+from models.search.training import HIT_RATE, Hooks, TrainingResult, train
 from models.search.validation import ValidationSet, hit_rate, photo_vectors, text_vectors
 from models.search.world import ALONE, World
 from models.text import normalise_query

@@ -22,8 +22,9 @@ from jobs.training.inputs import (
 )
 from models.search.data import TrainingData
 from models.search.model import SearchModel, build_tiny_model, parameter_count
+from models.search.options import TrainingConfig
 from models.search.sources import import_model
-from models.search.training import Hooks, TrainingConfig, TrainingResult, train
+from models.search.training import Hooks, TrainingResult, train
 from models.text import normalise_query
 
 log = logging.getLogger("nightlens")

@@ -14,31 +14,25 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
-from models.search.augmentation import KINDS, augment, check_kinds
+from models.search.augmentation import check_kinds
 from models.search.checkpoint import pack, unpack
 from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
-from models.search.gradient_cache import backward_in_chunks
-from models.search.losses import DISTRIBUTED_LOSSES, LOSSES, images
-from models.search.losses.distributed import RankPairs, gather_lists
-from models.search.losses.pairs import Pairs
-from models.search.losses.sigmoid import calibrate
+from models.search.losses import LOSSES
 from models.search.model import SearchModel
 from models.search.negatives import HardNegatives, hard_share
+from models.search.objective import Objective
 from models.search.optimizer import (
     AveragedWeights,
-    Tower,
     compiled_towers,
     freeze,
     make_optimizers,
@@ -46,58 +40,13 @@ from models.search.optimizer import (
     parameter_groups,
     rate_factor,
 )
+from models.search.options import TrainingConfig
 from models.search.sampling import PairStream, shard_masses
 from models.search.world import ALONE, World
 
 CALIBRATED_PAIRS = 1024
 HIT_RATE = "validation_hit_rate@10"
 _TORCH, _HARD = 3, 4  # streams of random numbers
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train. Rates of the scale and bias and of the keyword table are multiples of `learning_rate`.
-
-    `pairs_per_epoch`: what makes an epoch, if it is not the number of pairs: arms that merge pairs differently then
-    train for the same number of steps. `masks`: known positives are never negatives (see `Pairs`).
-    `popularity_exponent`: see `PairStream`.
-    `augment`: what is done to pictures, see `augmentation.KINDS`. `two_views_weight`, `partner_weight`: of the losses
-    of photos among photos, see `losses/images.py`; the second view is augmented with `augment` or, if that is empty,
-    in every way. `hard_share`: hard negatives per pair in the last step, rising from 0.
-    `average_decay`: of the averaged weights that are validated and kept, none if 0. `encode_chunk`: photos and texts
-    encoded at a time (gradient caching), `loss_chunk`: photos whose logits are held at a time; both change memory and
-    time, not what is learned. `compiled`: see `compiled_towers`.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-    pairs_per_epoch: int | None = None
-    loss: str = "sigmoid"
-    masks: bool = True
-    popularity_exponent: float = 0.0
-    augment: tuple[str, ...] = ()
-    two_views_weight: float = 0.0
-    partner_weight: float = 0.0
-    hard_share: float = 0.0
-    average_decay: float = 0.0
-    frozen: Tower = "none"
-    layer_decay: float = 1.0
-    encode_chunk: int | None = None
-    loss_chunk: int | None = None
-    checkpoint_activations: bool = False
-    compiled: bool = False
-    weight_decay: float = 0.05
-    warmup_share: float = 0.05
-    scale_rate_factor: float = 20.0
-    keyword_rate_factor: float = 30.0
-    keyword_dropout: float = 0.15
-    evaluations_per_epoch: int = 4
-    patience: int = 4
-    max_seconds: float | None = None
-    checkpoint_seconds: float = 60.0
-    report_seconds: float = 10.0
 
 
 @dataclass
@@ -227,6 +176,7 @@ class _Trainer:
             layer_decay=config.layer_decay,
         )
         self.optimizers = make_optimizers(groups)
+        self.objective = Objective(model, data, config, world)
         self.average = AveragedWeights(model, config.average_decay) if config.average_decay else None
         self.result = TrainingResult()
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -297,7 +247,7 @@ class _Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * factor
             optimizer.zero_grad(set_to_none=True)
-        part = self._backward(batch).item()
+        part = self.objective.backward(batch, step).item()
         value, pair_count = self.world.total([part, batch.pair_count])
         if not math.isfinite(value):
             raise ModelError(f"the loss is {value} at step {step}: lower the learning rate ({self.config})")
@@ -310,118 +260,12 @@ class _Trainer:
         self.result.steps += 1
         self.result.pairs_seen += round(pair_count)
 
-    def _backward(self, batch: Batch) -> torch.Tensor:
-        """Add the gradients of this process's part of a batch's loss and return that part."""
-        network, device = self.model.network, self.model.device
-        pairs = batch.pairs.to(device)
-        rank_pairs = None if self.world.size == 1 else self._rank_pairs(batch)
-
-        def loss(photo_UD: torch.Tensor, text_VD: torch.Tensor) -> torch.Tensor:
-            vectors = photo_UD.split(self.model.dim, dim=1)  # the photo's and, with two views, the views'
-            features = vectors[0], text_VD, network.logit_scale.exp(), network.logit_bias
-            if rank_pairs is None:
-                value = LOSSES[self.config.loss](*features, pairs, chunk_size=self.config.loss_chunk)
-            else:
-                value = DISTRIBUTED_LOSSES[self.config.loss](*features, rank_pairs, chunk_size=self.config.loss_chunk)
-            return value + self._among_photos(batch, vectors, pairs, rank_pairs)
-
-        photos, texts = partial(self._photo_vectors, batch), partial(self._text_vectors, batch)
-        if self.config.encode_chunk is None:
-            value = loss(photos(0, pairs.photo_count), texts(0, pairs.text_count))
-            value.backward()
-            return value.detach()
-        return backward_in_chunks(
-            photos,
-            pairs.photo_count,
-            texts,
-            pairs.text_count,
-            loss,
-            chunk_size=self.config.encode_chunk,
-            device=device,
-        )
-
-    def _among_photos(
-        self, batch: Batch, vectors: Sequence[torch.Tensor], pairs: Pairs, rank_pairs: RankPairs | None
-    ) -> torch.Tensor | float:
-        """Return the weighted losses of photos among photos, 0 if there are none."""
-        config, chunk_size = self.config, self.config.loss_chunk
-        value: torch.Tensor | float = 0.0
-        if config.two_views_weight:
-            if rank_pairs is None:
-                views = images.two_views(vectors[1], vectors[2], chunk_size=chunk_size)
-            else:
-                photo_ids = rank_pairs.photo_id_U
-                views = images.two_views_by_gather(vectors[1], vectors[2], photo_ids, chunk_size=chunk_size)
-            value += config.two_views_weight * views
-        if batch.partners is not None:
-            partner_2A = batch.partners.to(self.model.device)
-            if rank_pairs is None:
-                taken = images.co_converted(vectors[0], pairs, partner_2A, chunk_size=chunk_size)
-            else:
-                taken = images.co_converted_by_gather(vectors[0], rank_pairs, partner_2A, chunk_size=chunk_size)
-            value += config.partner_weight * taken
-        return value
-
-    def _rank_pairs(self, batch: Batch) -> RankPairs:
-        """Return the batch as the other processes know it, with what is known of its photos and their texts."""
-        data, device = self.data, self.model.device
-        text_ids, group_ids = data.ids_of_texts(batch.texts), data.ids_of_groups(batch.texts)
-        known = None
-        if self.config.masks:
-            own = [torch.from_numpy(ids).to(device) for ids in (text_ids, group_ids)]
-            every = [torch.cat(of_ranks).cpu().numpy() for of_ranks in gather_lists(own)]
-            known = torch.from_numpy(data.known_ids(batch.photos, *every))
-        photo_ids = torch.from_numpy(data.ids_of_photos(batch.photos))
-        return RankPairs(batch.pairs, photo_ids, torch.from_numpy(text_ids), known).to(device)
-
-    def _photo_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
-        """Return the photos' vectors, [n, D]; with two views, beside one another with those of the views, [n, 3D]."""
-        keywords = None if batch.keywords is None else batch.keywords.take(np.arange(start, stop))
-        pixels_UCHW = batch.pixels[start:stop].to(self.model.device, non_blocking=True)
-        features_UD = self._encoded(self._augmented(batch, pixels_UCHW, start, self.config.augment, view=0))
-        vector_UD = self.model.combine(features_UD, keywords)
-        if not (self.config.two_views_weight and self.model.training):
-            return vector_UD
-        kinds = self.config.augment or KINDS
-        second_UD = self._encoded(self._augmented(batch, pixels_UCHW, start, kinds, view=1))
-        views = [normalize(view_UD.float(), dim=1) for view_UD in (features_UD, second_UD)]
-        return torch.cat([vector_UD, *views], dim=1)
-
-    def _encoded(self, pixels_UCHW: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.model.device.type == "cuda"):
-            return self.model.encode_images(pixels_UCHW)
-
-    def _augmented(
-        self, batch: Batch, pixels_UCHW: torch.Tensor, start: int, kinds: Sequence[str], view: int
-    ) -> torch.Tensor:
-        """Return other pictures of the photos from `start` on; which ones is a matter of seed, step and photo."""
-        if not (kinds and self.model.training):
-            return pixels_UCHW
-        photos = batch.photos[start : start + len(pixels_UCHW)]
-        is_flippable_U = self.data.are_safe_to_flip(photos)
-        ids, step = self.data.ids_of_photos(photos), self.result.steps
-        return augment(pixels_UCHW, ids, is_flippable_U, kinds, seed=self.config.seed, step=step, view=view)
-
-    def _text_vectors(self, batch: Batch, start: int, stop: int) -> torch.Tensor:
-        device = self.model.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return self.model.encode_tokens(batch.tokens[start:stop].to(device, non_blocking=True)).float()
-
-    @torch.no_grad()
     def _calibrate(self) -> None:
-        """Fit scale and bias to the first shard's first pairs; the bias comes out at about -log(batch size)."""
-        self.model.eval()
-        network = self.model.network
+        """Fit scale and bias to the first shard's first pairs, which lie with the first process."""
+        batch = None
         if self.world.is_first:
             batch = self._make_batch(0, self.stream.first_of(0, min(CALIBRATED_PAIRS, self.config.batch_size)))
-            photo_UD = self._photo_vectors(batch, 0, batch.pairs.photo_count)
-            cosine_UV = photo_UD @ self._text_vectors(batch, 0, batch.pairs.text_count).T
-            positive_UV, negative_UV = batch.pairs.to(cosine_UV.device).dense()
-            scale, bias = calibrate(cosine_UV, positive_UV, network.logit_scale.exp().item(), negative_UV)
-            network.logit_scale.fill_(math.log(scale))
-            # negatives grow with the batch
-            network.logit_bias.fill_(bias - math.log(self.config.batch_size / batch.pair_count))
-        self.world.same_weights([network.logit_scale, network.logit_bias])
+        self.objective.calibrate(batch)
 
     # -- between steps ---------------------------------------------------------------------------------
 

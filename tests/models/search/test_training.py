@@ -14,7 +14,8 @@ from models.search.data import TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel
-from models.search.training import HIT_RATE, Hooks, TrainingConfig, TrainingResult, finished_training, train
+from models.search.options import TrainingConfig
+from models.search.training import HIT_RATE, Hooks, TrainingResult, finished_training, train
 from models.search.validation import ValidationSet, hit_rate
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, small_model
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.search import training
+from models.search import objective
 from models.search.data import TrainingData
 from models.search.errors import ModelError
 from models.search.negatives import NONE, HardNegatives
+from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives
-from models.search.training import Hooks, TrainingConfig, train
+from models.search.training import Hooks, train
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, small_model
 
 CONFIG = TrainingConfig(epochs=1, batch_size=16, learning_rate=2e-3, seed=5, evaluations_per_epoch=2)
@@ -195,14 +196,14 @@ def test_losses_among_photos_are_learned_and_the_same_in_pieces(
 
 def test_pictures_are_augmented_in_training_only(make_data: MakeData, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    original = training.augment
+    original = objective.augment
 
     def watched(pixels: Any, photo_ids: Any, is_flippable: Any, kinds: Any, *, seed: int, step: int, view: int) -> Any:
         seen.append((step, view))
         assert is_flippable.tolist() == (photo_ids % 2 == 0).tolist()
         return original(pixels, photo_ids, is_flippable, kinds, seed=seed, step=step, view=view)
 
-    monkeypatch.setattr(training, "augment", watched)
+    monkeypatch.setattr(objective, "augment", watched)
     model = small_model()
     data = replace(make_data(model), is_flippable=np.arange(len(URIS)) % 2 == 0)
     config = replace(CONFIG, augment=("flip",), two_views_weight=0.1)

@@ -22,9 +22,10 @@ from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel
 from models.search.negatives import HardNegatives
+from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives, merge_pairs
-from models.search.training import Hooks, TrainingConfig, TrainingResult, train
+from models.search.training import Hooks, TrainingResult, train
 from models.search.validation import photo_vectors, text_vectors
 from models.search.world import World
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, colour_png, small_model
