@@ -122,10 +122,9 @@ def test_a_photo_fits_the_orientation_asked_for_or_not_or_there_is_nothing_to_sa
 
 def test_what_is_nearly_square_is_also_wide_or_high() -> None:
     aspect = np.array([1.09, 1.09, 1.11, 1 / 1.09, 1 / 1.09, 1 / 1.11])
-    asked = [
-        ORIENTATIONS.index(name) for name in ("landscape", "squarish", "squarish", "portrait", "squarish", "squarish")
-    ]
-    assert orientation_match(np.array(asked), aspect).tolist() == [1, 1, 0, 1, 1, 0]
+    asked = ("landscape", "squarish", "squarish", "portrait", "squarish", "squarish")
+    numbers = np.array([ORIENTATIONS.index(name) for name in asked])
+    assert orientation_match(numbers, aspect).tolist() == [1, 1, 0, 1, 1, 0]
 
 
 def test_gaps_are_distances_to_the_best_of_the_search() -> None:
