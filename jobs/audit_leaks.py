@@ -2,8 +2,9 @@
 
 Everything the splits hold, their windows included, is derived a second time from the validated tables, the run date
 and the parameters, with queries of its own, and compared. What training may read: the train rows (query, country,
-photo, count), and of the photos with `is_in_train` description and keywords. Neither keywords nor descriptions carry
-dates; they count as known since their photo was submitted. Totals of the dump (views, downloads) are never known.
+photo, count, and device, orientation filter and position of the row's own conversion), and of the photos with
+`is_in_train` description and keywords. Neither keywords nor descriptions carry dates; they count as known since their
+photo was submitted. Totals of the dump (views, downloads) are never known.
 """
 
 from __future__ import annotations

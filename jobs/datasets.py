@@ -87,6 +87,7 @@ VALIDATED = Dataset(
                 device_type=_STR,
                 orientation_filter=_STR,
                 ordering=_STR,
+                position=_I32,  # place among the results, from 1; null where the log does not say
                 source_file=_STR,
                 source_line=_I64,
             ),
@@ -164,6 +165,9 @@ _SPLIT = _schema(
     photo_id=_STR,
     converted_at=TIMESTAMP,  # the first of the repeated conversions inside the window
     conversion_count=_I64,
+    device_type=_STR,  # this and what follows: of that first conversion; null where the log does not say
+    orientation_filter=_STR,
+    position=_I32,
 )
 SPLITS = Dataset(
     "splits",

@@ -149,6 +149,13 @@ class TrainSearchParams(Params):
     repetitions: Literal["weighted", "each"] = Field(
         "weighted", description="a pair taken n times: once with weight 1 + ln(n), or n times"
     )
+    position_exponent: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="a photo taken from place n of the results counts n to this power, relative to the others",
+    )
+    position_cap: float = Field(10.0, ge=1, description="what it counts at most, before all are scaled to the same sum")
     popularity_exponent: float = Field(
         0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
     )

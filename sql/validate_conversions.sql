@@ -1,6 +1,8 @@
 -- Conversions as they were read. A country in small letters is repaired: it goes on in capitals.
 -- seconds_since_submission: how old the photo was, below zero if it was not there yet.
 -- is_in_burst: one of more than :burst_limit conversions that the visitor made in less than a minute.
+-- position: the photo's place among the results, from 1. One that is no such number is null and the row goes on;
+-- is_position_readable tells that from no value. 3.0 is 3: so tables with gaps are often written.
 -- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
 -- Views: records, photos (photo_id, submitted_at, is_clean). Marker: burst_limit.
 WITH typed AS (
@@ -11,6 +13,9 @@ WITH typed AS (
         THEN TRY_CAST(converted_at AS TIMESTAMP)
     END AS instant,
     CASE WHEN instant IS NULL OR visitor_id IS NULL THEN record_sha256 ELSE visitor_id END AS burst_key,
+    CASE
+      WHEN position RLIKE r'\A0*[1-9]\d*(\.0*)?\z' THEN TRY_CAST(SUBSTRING_INDEX(position, '.', 1) AS INT)
+    END AS place,
     conversion_country RLIKE r'\A[A-Za-z]{2}\z' AND conversion_country != UPPER(conversion_country) AS is_small
   FROM records
 ),
@@ -33,8 +38,10 @@ SELECT
   device_type,
   search_orientation_filter AS orientation_filter,
   search_ordering AS ordering,
+  place AS position,
   converted_at AS converted_at_text,
   CASE WHEN spans.converted_at IS NOT NULL THEN instant IS NOT NULL END AS is_time_readable,
+  CASE WHEN spans.position IS NOT NULL THEN place IS NOT NULL END AS is_position_readable,
   CASE WHEN spans.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
   photos.is_clean AS photo_is_clean,
   (UNIX_MICROS(instant) - UNIX_MICROS(photos.submitted_at)) / 1e6D AS seconds_since_submission,

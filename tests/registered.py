@@ -14,6 +14,7 @@ from jobs.lake import Manifest
 from jobs.params import FULL, ZERO_SHOT, SplitTemporalParams, TrainBaseParams, TrainSearchParams
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
+from tests.validated_lake import complete
 
 SIZES: dict[str, Any] = {
     "image_size": 32,
@@ -68,6 +69,7 @@ def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
         row = {"visitor_id": "v", "query": query, "country": country, "photo_id": "p0", "conversion_count": 1}
         rows = pl.DataFrame([row], schema_overrides={"country": pl.String})
         rows = rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC))
+        rows = complete(rows, SPLITS.table(window).schema)
         staged.write_table(window, rows if is_validated or window != "validation" else rows.clear())
     photo = {"photo_id": "p0", "description": "a cat", "photographer": "n", "is_in_train": True}
     photos = pl.DataFrame([photo]).with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))

@@ -104,6 +104,8 @@ LAYOUT: dict[str, TableLayout] = {
                 Column("anonymous_user_id", is_required=True, pseudonym="visitor_id"),
                 Column("conversion_country", is_required=True, shape="[A-Za-z]{2}"),
                 *_columns("device_type", "search_orientation_filter", "search_ordering"),
+                # no release of the data set has it, a log of one's own may
+                Column("position", aliases=("search_position", "result_position")),
             ),
             is_required=True,
         ),

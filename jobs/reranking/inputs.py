@@ -7,6 +7,7 @@ feature of that window's searches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +18,9 @@ import polars as pl
 from jobs.errors import GateFailed
 from jobs.evaluation.inputs import Task, check_arm, integers, keyword_match_scorer, model_scorer, window_bounds
 from jobs.lake import Lake, Manifest
-from models.rerank.features import Photos, Searches
-from models.rerank.history import Events, History
+from models.evaluation.ranking import Ints
+from models.rerank.features import ORIENTATIONS, Photos, Searches
+from models.rerank.history import DEVICES, Events, History
 from models.rerank.ordering import Filters
 from models.rerank.rows import SecondStage
 
@@ -61,7 +63,7 @@ def read_second_stage(
     """
     splits = inputs["splits"]
     cutoff = window_bounds(splits, task.window)[0]
-    columns = ["query", "country", "photo_id", "converted_at"]
+    columns = ["query", "country", "photo_id", "device_type", "converted_at"]
     events = pl.concat([lake.read_table(splits, name, columns) for name in _KNOWN[task.window]])
     found = check_events(events, cutoff)
     scorers = {
@@ -106,7 +108,7 @@ def _number(task: Task, events: pl.DataFrame) -> tuple[Searches, Events, int]:
 
     A query nobody asks in this window is -1; events of photos that are not in the corpus are left out.
     """
-    asked = task.queries.select("query", "country", "converted_at")
+    asked = task.queries.select("query", "country", "device_type", "orientation_filter")
     events = events.with_columns(pl.col("country").fill_null("")).join(
         task.photos.select("photo_id", "place"), on="photo_id", maintain_order="left"
     )
@@ -119,14 +121,27 @@ def _number(task: Task, events: pl.DataFrame) -> tuple[Searches, Events, int]:
         return joined.join(countries, on="country", how="left", maintain_order="left")
 
     asked, events = number(asked), number(events)
-    searches = Searches(integers(asked["query_number"]), integers(asked["country_number"]), task.asked_at)
+    searches = Searches(
+        query=integers(asked["query_number"]),
+        country=integers(asked["country_number"]),
+        device=_places(asked["device_type"], DEVICES),
+        orientation=_places(asked["orientation_filter"], ORIENTATIONS),
+        asked_at=task.asked_at,
+    )
     past = Events(
         photo=integers(events["place"]),
         query=integers(events["query_number"].cast(pl.Int64).fill_null(-1)),
         country=integers(events["country_number"]),
+        device=_places(events["device_type"], DEVICES),
         at=integers(events["converted_at"]),
     )
     return searches, past, len(countries)
+
+
+def _places(values: pl.Series, known: Sequence[str]) -> Ints:
+    """Return each value's place in `known`, -1 for null and for what is not in it."""
+    numbers = {name: number for number, name in enumerate(known)}
+    return integers(values.replace_strict(numbers, default=-1, return_dtype=pl.Int64).fill_null(-1))
 
 
 def _aspects(lake: Lake, validated: Manifest, task: Task) -> np.ndarray[Any, np.dtype[np.float64]]:

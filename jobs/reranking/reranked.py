@@ -54,13 +54,19 @@ class Reranked:
         return cls(stage, reranker, filters, int(params["candidate_count"]), check)
 
     def further(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> Reranked:
-        """Return the same with searches added: texts that are among those there, asked at other times."""
+        """Return the same with searches added: texts that are among those there, asked at other times.
+
+        They stand for everybody who asked them, so no device and no orientation is known of them.
+        """
         stage = self.stage
         texts, first = np.unique(stage.text, return_index=True)
         alike_N = first[np.searchsorted(texts, text_N)]
+        unknown_N = np.full(len(text_N), -1, dtype=np.int64)
         searches = Searches(
             query=np.concatenate([stage.searches.query, stage.searches.query[alike_N]]),
             country=np.concatenate([stage.searches.country, stage.searches.country[alike_N]]),
+            device=np.concatenate([stage.searches.device, unknown_N]),
+            orientation=np.concatenate([stage.searches.orientation, unknown_N]),
             asked_at=np.concatenate([stage.searches.asked_at, asked_at_N]),
         )
         both = replace(

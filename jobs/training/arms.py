@@ -32,7 +32,14 @@ from models.search.model import SearchModel, extend_model, renew_vocabulary
 from models.search.negatives import HardNegatives, mine
 from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
-from models.search.sampling import KnownPositives, count_pairs, merge_pairs
+from models.search.sampling import (
+    Indices,
+    KnownPositives,
+    WeightedPairs,
+    count_pairs,
+    inverse_propensities,
+    merge_pairs,
+)
 from models.search.training import HIT_RATE, Hooks, TrainingResult, train
 from models.search.validation import ValidationSet, hit_rate, photo_vectors, text_vectors
 from models.search.world import ALONE, World
@@ -219,8 +226,7 @@ def _training_data(
     group_ids = query_ids if options["mask_by"] == "query" else ids
     shards = pairs.photos["shard"].to_numpy()
     log_photos, log_texts = numbered(pairs.log)
-    repetitions = merge_pairs if options["repetitions"] == "weighted" else count_pairs
-    photos, pair_texts, weights = repetitions(*numbered(pairs.train))
+    photos, pair_texts, weights = _weighted_pairs(*numbered(pairs.train), pairs.train["position"], options, world)
     data = TrainingData(
         photos,
         pair_texts,
@@ -241,6 +247,24 @@ def _training_data(
     )
     total, corrected = world.total(data.own_popularity_sums())
     return replace(data, popularity_sums=(total, corrected))
+
+
+def _weighted_pairs(
+    photo_R: Indices, text_R: Indices, position_R: pl.Series, options: dict[str, Any], world: World
+) -> WeightedPairs:
+    """Return the pairs of the rows of the log with their weights: by repetition and, if wanted, by position.
+
+    Positions shift weight between pairs; the sum over the pairs of all processes stays, and so does the loss's scale.
+    """
+    repetitions = merge_pairs if options["repetitions"] == "weighted" else count_pairs
+    photos, texts, weights = repetitions(photo_R, text_R)
+    if options["position_exponent"] == 0:
+        return photos, texts, weights
+    places = position_R.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    rarity_R = inverse_propensities(places, options["position_exponent"], options["position_cap"])
+    photos, texts, weighted = repetitions(photo_R, text_R, rarity_R)
+    total, found = world.total([float(values.sum(dtype=np.float64)) for values in (weights, weighted)])
+    return photos, texts, (weighted * (total / max(found, 1.0))).astype(np.float32)
 
 
 @torch.inference_mode()

@@ -19,8 +19,8 @@ from jobs.training.inputs import keyword_lists, read_photos, shard_count
 from models.search.data import Indices
 from models.search.keywords import KeywordVocabulary, PhotoKeywords
 
-_COLUMNS = ["query", "country", "photo_id", "converted_at"]
-_ORDER = ("query", "country", "photo_id", "converted_at")
+_COLUMNS = ["query", "country", "photo_id", "converted_at", "position"]
+_ORDER = tuple(_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ Shape letters: B searches of a block, P photos, N candidates, F features.
 What is not known is missing (NaN), never zero: a photo that was not there before the cutoff has no history, a
 query nobody has asked has no counts. Trees learn where to send missing values; `mask_history` makes sure that they
 meet enough of them in training, on photos of every quality, so that a new photo is judged by what can be seen of it.
+
+The device and the orientation filter of a search are known when it is made, before anything is shown or taken: they are
+of the search, like its words, and of no future. What past searches say of devices is cut off as all history is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +37,7 @@ HISTORY = (
     "country_conversions",
     "country_conversions_decayed",
     "country_affinity",
+    "device_affinity",
     "query_photo_conversions",
     "query_photo_conversions_decayed",
     "query_photo_share",
@@ -43,6 +47,10 @@ HISTORY = (
 _SMOOTHING = 5.0
 """Events that the mean of all photos counts for in a share."""
 _RATE_DAYS = 3.0
+ORIENTATIONS = ("landscape", "portrait", "squarish")
+"""What a search can be narrowed to, by number."""
+_SQUARISH = 1.1
+"""A photo whose longer side is at most this many times the shorter."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +63,28 @@ class Photos:
 
 @dataclass(frozen=True)
 class Searches:
-    """The B searches of a block, by number as in `History`; query -1 has no history."""
+    """The B searches of a block, by number as in `History`; query -1 has no history, device -1 is unknown.
+
+    Orientation is a place in `ORIENTATIONS`, -1 where none was asked for or it is not known.
+    """
 
     query: Ints
     country: Ints
+    device: Ints
+    orientation: Ints
     asked_at: Ints
+
+    def of(self, kept: Ints) -> Searches:
+        """Return some of the searches."""
+        return Searches(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
 def feature_names(base: str, others: Sequence[str]) -> list[str]:
     """Return the names of the features, in order; `base` and `others` are the vector arms that give scores."""
     model = [f"{base}_score", f"{base}_rank", f"{base}_gap"]
     scores = [name for arm in others for name in (f"{arm}_score", f"{arm}_gap")]
-    seen = ["keyword_score", "keyword_share", "photo_age_days", "photo_aspect", "query_conversions"]
-    return [*model, *scores, *seen, *HISTORY]
+    seen = ["keyword_score", "keyword_share", "photo_age_days", "photo_aspect", "orientation_match", "device"]
+    return [*model, *scores, *seen, "query_conversions", *HISTORY]
 
 
 def feature_matrix(
@@ -94,17 +111,30 @@ def feature_matrix(
         score_N = np.where(np.isfinite(score_N), score_N, MISSING)
         columns |= {f"{arm}_score": score_N, f"{arm}_gap": _best_of_search(candidates, score_N) - score_N}
     best_N = _best_of_search(candidates, keyword_N)
-    query_N = history.by_query.at(searches.query)[row_N, 0]
+    query_N, device_N = history.by_query.at(searches.query)[row_N, 0], searches.device[row_N]
     columns |= {
         "keyword_score": keyword_N,
         "keyword_share": np.divide(keyword_N, best_N, out=np.full(len(best_N), MISSING), where=best_N > 0),
         "photo_age_days": (searches.asked_at[row_N] - photos.available_at[place_N]) / DAY,
         "photo_aspect": photos.aspect[place_N],
+        "orientation_match": orientation_match(searches.orientation[row_N], photos.aspect[place_N]),
+        "device": np.where(device_N >= 0, device_N, MISSING),
         "query_conversions": np.log1p(query_N),
     }
     columns |= _history_columns(searches, candidates, history, photos, query_N)
     names = feature_names(base, list(score_by_arm))
     return np.column_stack([np.asarray(columns[name], dtype=np.float32) for name in names])
+
+
+def orientation_match(orientation_N: Ints, aspect_N: Float64s) -> Float64s:
+    """Return 1 where the photo is of the orientation asked for, 0 where not, NaN where there is nothing to say.
+
+    >>> orientation_match(np.array([0, 1, 1, 2, -1]), np.array([1.5, 1.5, np.nan, 0.95, 1.5])).tolist()
+    [1.0, 0.0, nan, 1.0, nan]
+    """
+    fits_NO = np.column_stack([aspect_N > 1, aspect_N < 1, np.maximum(aspect_N, 1 / aspect_N) <= _SQUARISH])
+    found_N = np.take_along_axis(fits_NO, np.maximum(orientation_N, 0)[:, None], axis=1)[:, 0]
+    return np.where((orientation_N >= 0) & ~np.isnan(aspect_N), found_N, MISSING)
 
 
 def _history_columns(
@@ -118,8 +148,6 @@ def _history_columns(
     key_N = np.where(number_N >= 0, number_N * history.photo_count + place_N, -1)
     of_query_N = history.by_query_photo.at(key_N)
     of_both_N = history.by_query_country_photo.at(np.where(key_N >= 0, key_N * history.country_count + country_N, -1))
-    share_N = history.country_share[country_N]
-    affinity_N = (in_country_N[:, 0] + _SMOOTHING * share_N) / (photo_N[:, 0] + _SMOOTHING) / share_N
     recent_N, days_N = photo_N[:, 4], np.minimum(observed_N, 28)
     values = {
         "photo_conversions": np.log1p(photo_N[:, 0]),
@@ -132,7 +160,8 @@ def _history_columns(
         "photo_last_conversion_days": (history.cutoff - history.last_at[place_N]) / DAY,
         "country_conversions": np.log1p(in_country_N[:, 0]),
         "country_conversions_decayed": np.log1p(in_country_N[:, 1]),
-        "country_affinity": np.log(affinity_N),
+        "country_affinity": _affinity(in_country_N[:, 0], photo_N[:, 0], history.country_share[country_N]),
+        "device_affinity": _device_affinity(searches.device[row_N], place_N, history),
     }
     of_query = {
         "query_photo_conversions": np.log1p(of_query_N[:, 0]),
@@ -142,6 +171,18 @@ def _history_columns(
     }
     values |= {name: np.where(query_N > 0, value, MISSING) for name, value in of_query.items()}
     return {name: np.where(observed_N > 0, value, MISSING) for name, value in values.items()}
+
+
+def _affinity(own_N: Float64s, all_N: Float64s, share_N: Float64s) -> Float64s:
+    """Return how much larger a part of the photo's conversions is than the same part of everybody's, as a logarithm."""
+    return np.log((own_N + _SMOOTHING * share_N) / (all_N + _SMOOTHING) / share_N)
+
+
+def _device_affinity(device_N: Ints, place_N: Ints, history: History) -> Float64s:
+    by_device_ND = history.photo_devices[place_N]
+    own_N = np.take_along_axis(by_device_ND, np.maximum(device_N, 0)[:, None], axis=1)[:, 0]
+    affinity_N = _affinity(own_N, by_device_ND.sum(axis=1), history.device_share[device_N])
+    return np.where(device_N >= 0, affinity_N, MISSING)
 
 
 def _best_of_search(candidates: Candidates, value_N: NDArray[np.floating]) -> Float64s:

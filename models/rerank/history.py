@@ -1,6 +1,6 @@
-"""What past conversions say of photos, as of one instant: counts by photo, country and query. Only counting.
+"""What past conversions say of photos, as of one instant: counts by photo, country, device and query. Only counting.
 
-Shape letters: E events (past conversions), P photos, C countries, N pairs that are looked up.
+Shape letters: E events (past conversions), P photos, C countries, D devices, N pairs that are looked up.
 
 One cutoff for a whole window, not one per search: every search of a window sees what was known when the window
 began, as the counting baselines do, so that arms compare and training looks like the test. An event at or past
@@ -19,21 +19,27 @@ from models.evaluation.ranking import Ints
 Float64s = NDArray[np.float64]
 DAY = 86_400_000_000
 """Microseconds, the unit of all instants here."""
+DEVICES = ("mobile", "tablet", "desktop")
+"""The devices by number, from the smallest screen to the largest, so that trees can part them by size."""
 
 
 @dataclass(frozen=True)
 class Events:
-    """Past conversions by number. Query -1 is a text that is never looked up; its events count for photos alone."""
+    """Past conversions by number. Query -1 is a text that is never looked up; its events count for photos alone.
+
+    Device -1 is unknown.
+    """
 
     photo: Ints
     query: Ints
     country: Ints
+    device: Ints
     at: Ints
 
     def before(self, cutoff: int) -> Events:
         """Return the events strictly before the cutoff."""
         kept = self.at < cutoff
-        return Events(self.photo[kept], self.query[kept], self.country[kept], self.at[kept])
+        return Events(self.photo[kept], self.query[kept], self.country[kept], self.device[kept], self.at[kept])
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class History:
     photo_sums: Float64s  # (P, 5): count, decayed, last day, last 7 days, last 28 days
     last_at: Float64s  # NaN without a conversion
     country_share: Float64s  # of all events, smoothed: never 0
+    photo_devices: Float64s  # (P, D): count by device, where it is known
+    device_share: Float64s  # (D,): of all events whose device is known, smoothed: never 0
     daily_rate: float  # events per photo that was there, and day, over the last 28 days
     by_photo_country: Tally  # count, decayed
     by_query: Tally  # count
@@ -91,6 +99,7 @@ class History:
         last_at_P = np.full(photo_count, -np.inf)
         np.maximum.at(last_at_P, past.photo, past.at.astype(np.float64))
         countries = np.bincount(past.country, minlength=country_count)
+        by_device = _count_devices(past, photo_count)
         exposure = np.clip((cutoff - available_at_P) / DAY, 0, 28).sum()
         weights = np.column_stack([one, decayed])
         query_photo = np.where(past.query >= 0, past.query * photo_count + past.photo, -1)
@@ -102,9 +111,18 @@ class History:
             photo_sums=np.column_stack(sums),
             last_at=np.where(np.isfinite(last_at_P), last_at_P, np.nan),
             country_share=(countries + 1.0) / (countries.sum() + np.count_nonzero(countries) + 1.0),
+            photo_devices=by_device,
+            device_share=(by_device.sum(axis=0) + 1.0) / (by_device.sum() + len(DEVICES)),
             daily_rate=float(windows[2].sum() / exposure) if exposure > 0 else 0.0,
             by_photo_country=Tally.of(past.photo * country_count + past.country, weights),
             by_query=Tally.of(past.query, weights[:, :1]),
             by_query_photo=Tally.of(query_photo, weights),
             by_query_country_photo=Tally.of(triple, weights[:, :1]),
         )
+
+
+def _count_devices(past: Events, photo_count: int) -> Float64s:
+    is_known = past.device >= 0
+    key = past.photo[is_known] * len(DEVICES) + past.device[is_known]
+    counts = np.bincount(key, minlength=photo_count * len(DEVICES))
+    return counts.reshape(photo_count, len(DEVICES)).astype(np.float64)

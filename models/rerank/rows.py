@@ -61,7 +61,7 @@ class SecondStage:
         blocks = score_blocks(self.scorers[self.base], self.text, asked_at_Q, self.photos.available_at)
         for block, score_BP in blocks:
             found = top_candidates(score_BP, candidate_count)
-            searches = Searches(self.searches.query[block], self.searches.country[block], asked_at_Q[block])
+            searches = self.searches.of(block)
             others = {arm: self._pair_scores(self.scorers[arm], block, found) for arm in self.others}
             keyword_N = self._pair_scores(self.keyword_scorer, block, found)
             yield Block(

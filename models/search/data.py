@@ -248,7 +248,7 @@ class TrainingData:
     def own_popularity_sums(self) -> tuple[float, float]:
         """Return the sums over the photos held here by which the factors of photos get a mean of 1."""
         weight_N = self._photo_weights
-        corrected_N = weight_N * np.maximum(weight_N, 1.0) ** -self.popularity_correction
+        corrected_N = weight_N * self._drawn(weight_N) ** -self.popularity_correction
         return float(weight_N.sum()), float(corrected_N.sum())
 
     def _why_empty(self) -> str:
@@ -262,12 +262,17 @@ class TrainingData:
         weights = np.ones(len(self.photos)) if self.weights is None else self.weights
         return np.bincount(self.photos, weights, minlength=len(self.pixels)).astype(np.float64)
 
+    @staticmethod
+    def _drawn(weight_N: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return what photos of these weights count as negatives; one that nobody took counts as one pair does."""
+        return np.where(weight_N > 0, weight_N, 1.0)
+
     def _factors(self, photos: Indices) -> torch.Tensor | None:
         """Return the factors of photos as negatives, float32 [U]; over all pairs their mean is 1."""
         if not self.popularity_correction:
             return None
         total, corrected = self.popularity_sums or self.own_popularity_sums()
-        drawn_U = np.maximum(self._photo_weights[photos], 1.0)
+        drawn_U = self._drawn(self._photo_weights[photos])
         return torch.from_numpy((total / corrected * drawn_U**-self.popularity_correction).astype(np.float32))
 
     def _masked(self, photos: Indices, texts: Indices) -> torch.Tensor | None:

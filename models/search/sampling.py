@@ -1,6 +1,6 @@
 """Which pairs a pass of training sees, how much each weighs, and which combinations are known positives.
 
-Shapes: P pairs, K shards, U photos and V texts of a batch, M combinations that are masked.
+Shapes: R rows of the log, P pairs, K shards, U photos and V texts of a batch, M combinations that are masked.
 """
 
 from __future__ import annotations
@@ -11,27 +11,51 @@ import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+WeightedPairs = tuple[Indices, Indices, npt.NDArray[np.float32]]
 _ORDER = 1  # stream of random numbers
 
 
-def merge_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, npt.NDArray[np.float32]]:
+def merge_pairs(photo_R: Indices, text_R: Indices, weight_R: Float64s | None = None) -> WeightedPairs:
     """Return every different pair once, sorted, with the weight 1 + ln(number of times it is there).
+
+    With weights of the rows, that is multiplied by the mean of the pair's rows.
 
     >>> [values.tolist() for values in merge_pairs(np.array([4, 2, 4]), np.array([7, 7, 7]))]
     [[2, 4], [7, 7], [1.0, 1.6931471824645996]]
     """
-    pairs, counts = np.unique(np.stack([photo_P, text_P]), axis=1, return_counts=True)
-    return pairs[0], pairs[1], (1 + np.log(counts)).astype(np.float32)
+    row_2R = np.stack([photo_R, text_R])
+    if weight_R is None:
+        pairs, counts = np.unique(row_2R, axis=1, return_counts=True)
+        return pairs[0], pairs[1], (1 + np.log(counts)).astype(np.float32)
+    pairs, pair_R, counts = np.unique(row_2R, axis=1, return_inverse=True, return_counts=True)
+    mean_P = np.bincount(pair_R.reshape(-1), weight_R, minlength=len(counts)) / counts
+    return pairs[0], pairs[1], ((1 + np.log(counts)) * mean_P).astype(np.float32)
 
 
-def count_pairs(photo_P: Indices, text_P: Indices) -> tuple[Indices, Indices, npt.NDArray[np.float32]]:
-    """Return every pair as often as it is there, sorted, with the weight 1.
+def count_pairs(photo_R: Indices, text_R: Indices, weight_R: Float64s | None = None) -> WeightedPairs:
+    """Return every pair as often as it is there, sorted, with the weight of its row, 1 where none is given.
 
     >>> [values.tolist() for values in count_pairs(np.array([4, 2, 4]), np.array([7, 7, 7]))]
     [[2, 4, 4], [7, 7, 7], [1.0, 1.0, 1.0]]
     """
-    order = np.lexsort((text_P, photo_P))
-    return photo_P[order], text_P[order], np.ones(len(order), np.float32)
+    weight_R = np.ones(len(photo_R)) if weight_R is None else weight_R
+    order = np.lexsort((weight_R, text_R, photo_R))
+    return photo_R[order], text_R[order], weight_R[order].astype(np.float32)
+
+
+def inverse_propensities(position_R: Float64s, exponent: float, cap: float) -> Float64s:
+    """Return how much rarer each conversion was to come about than one at the first place: position ** exponent.
+
+    Few look far down, so what is taken from there counts for those who did not: the inverse of the propensity
+    position ** -exponent (Joachims, Swaminathan, Schnabel, https://arxiv.org/abs/1608.04468), clipped at `cap` so that
+    no single conversion counts for very many. Positions count from 1; where it is unknown (NaN) the weight is 1.
+
+    >>> inverse_propensities(np.array([1.0, 3.0, 50.0, np.nan]), 1.0, 10.0).tolist()
+    [1.0, 3.0, 10.0, 1.0]
+    """
+    weight_R: Float64s = np.minimum(position_R**exponent, cap)
+    return np.where(np.isnan(position_R), 1.0, weight_R)
 
 
 class PairStream:

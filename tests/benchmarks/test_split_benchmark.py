@@ -34,6 +34,7 @@ from tests.validated_lake import commit_validated
 PHOTO_COUNT, QUERY_COUNT, LOG_DAYS = 25_000, 20_000, 120
 PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=90)
 KEY = ["visitor_id", "query", "country", "photo_id"]
+SEARCH = ["device_type", "orientation_filter", "position"]
 
 
 def context(state_dir: Path) -> RunContext:
@@ -120,6 +121,7 @@ def split_with_pandas(state_dir: Path) -> dict[str, float]:
     for name, (start, end) in windows.spans.items():
         rows = log[(log["converted_at"] >= start) & (log["converted_at"] < end)]
         merged = rows.groupby(KEY, sort=False)["converted_at"].agg(converted_at="min", conversion_count="size")
+        merged[SEARCH] = None  # the generated log does not have it
         tables[name] = merged.reset_index().sort_values(["visitor_id", "converted_at", *KEY[1:]])
     corpus = photos[photos["submitted_at"] < windows.test_end].sort_values("photo_id")
     corpus["description"] = corpus["description"].fillna(corpus["ai_description"])

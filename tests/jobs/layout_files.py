@@ -47,6 +47,7 @@ COLUMNS = {
         "device_type",
         "search_orientation_filter",
         "search_ordering",
+        "position",
     ),
     "collections": ("photo_id", "collection_id", "collection_title", "photo_collected_at", "collection_type"),
     "colors": ("photo_id", "hex", "red", "green", "blue", "keyword", "coverage", "score"),
@@ -107,6 +108,7 @@ class LayoutFiles:
             "device_type": "mobile",
             "search_orientation_filter": "all",
             "search_ordering": "popular",
+            "position": str(1 + number % 40),
             "collection_id": f"c{number}",
             "collection_title": "Things",
             "photo_collected_at": "2025-12-01 10:00:00.5",
@@ -227,6 +229,9 @@ def add_conversion_faults(files: LayoutFiles) -> None:
     raw(line(keyword='"a ""very"" long\nquoted\nquery"'), repair="quoted_newline")
     raw(line(keyword='"one\ttab"'), repair="quoted_tab")
     files.add("conversions", repair="lowercase_country", conversion_country="us")
+    for text in ("0", "-1", "third", "2.5"):  # warned of only: the rows go on without it
+        files.add("conversions", position=text)
+    files.add("conversions", position="")
     files.add("conversions", keyword='say "hi"')
     files.add("conversions")
 

@@ -227,7 +227,8 @@ def _filled(empty: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _split_tables(photos: pl.DataFrame, story: Story) -> dict[str, pl.DataFrame]:
     row = {"visitor_id": ["v"], "query": ["cat"], "country": ["GB"], "photo_id": ["photo-000"], "conversion_count": [1]}
-    conversions = pl.DataFrame(row).with_columns(converted_at=pl.lit(datetime(2025, 12, 22, tzinfo=UTC)))
+    rows = pl.DataFrame(row).with_columns(converted_at=pl.lit(datetime(2025, 12, 22, tzinfo=UTC)))
+    conversions = _filled(pl.DataFrame(datasets.SPLITS.table("train").schema.empty_table()), rows)
     keywords = pl.DataFrame({"photo_id": ["photo-000"], "keyword": ["cat"], "confidence": [0.9]})
     validation = conversions.clear() if story.is_published_protocol else conversions
     return {"train": conversions, "validation": validation, "test": conversions} | {

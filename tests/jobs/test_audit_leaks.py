@@ -43,15 +43,24 @@ PHOTOS = pl.DataFrame(
 KEYWORDS = pl.DataFrame({"photo_id": ["old", "new", "late"], "keyword": ["cat", "rocket", "comet"], "confidence": 1.0})
 CONVERSIONS = pl.DataFrame(
     [
-        ("v1", "cat", "GB", "old", TRAIN_DAY),
-        ("v1", "cat", "GB", "old", TRAIN_DAY + timedelta(days=1)),
-        ("v2", "cat", "US", "old", TRAIN_DAY),
-        ("v2", "rocket", "US", "new", VALIDATION_DAY),
-        ("v1", "rocket", "GB", "new", TEST_DAY),
-        ("v1", "cat", "GB", "old", TEST_DAY),
-        ("v3", "comet", "GB", "late", AS_OF),
+        ("v1", "cat", "GB", "old", TRAIN_DAY, "mobile", "portrait", 9),
+        ("v1", "cat", "GB", "old", TRAIN_DAY + timedelta(days=1), "desktop", "all", 1),
+        ("v2", "cat", "US", "old", TRAIN_DAY, "mobile", "all", None),
+        ("v2", "rocket", "US", "new", VALIDATION_DAY, None, None, None),
+        ("v1", "rocket", "GB", "new", TEST_DAY, "mobile", "all", 2),
+        ("v1", "cat", "GB", "old", TEST_DAY, "mobile", "all", 2),
+        ("v3", "comet", "GB", "late", AS_OF, "mobile", "all", 2),
     ],
-    schema=["visitor_id", "query", "country", "photo_id", "converted_at"],
+    schema=[
+        "visitor_id",
+        "query",
+        "country",
+        "photo_id",
+        "converted_at",
+        "device_type",
+        "orientation_filter",
+        "position",
+    ],
     orient="row",
 )
 Tables = dict[str, pl.DataFrame]
@@ -138,7 +147,9 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
-    plant(night, "time", with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1))
+    plant(
+        night, "time", with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2)
+    )
     failed = failed_checks(night, caplog)
     assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
     assert failed["histories"] == (
@@ -180,10 +191,24 @@ def test_counts_over_the_whole_log_and_totals_of_the_dump_are_leaks_of_statistic
     }
 
 
+def test_the_position_of_a_later_conversion_is_a_leak_of_history(
+    night: Night, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = night.tables()
+    first = (pl.col("visitor_id") == "v1") & (pl.col("position") == 9)
+    train = tables["train"].with_columns(position=pl.when(first).then(1).otherwise("position").cast(pl.Int32))
+    plant(night, "position", tables | {"train": train})
+    assert failed_checks(night, caplog) == {
+        "histories": "train row with the device, filter or position of another conversion | v1 | cat | GB | old | "
+        "2025-12-09 00:00:00"
+    }
+
+
 def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     tables = night.tables()
     lossy = tables | {"train": tables["train"].filter(pl.col("visitor_id") == "v1")}
-    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1)  # no time or term gives it away
+    # no time or term gives it away
+    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, None, None, None)
     late = pl.DataFrame([("late", AS_OF, "a comet", None, False)], schema=tables["photos"].schema, orient="row")
     photos = pl.concat([tables["photos"], late])
     plant(night, "several", forged | {"photos": photos}, train_end=AS_OF.isoformat())
@@ -210,7 +235,7 @@ def test_honest_splits_by_number_pass_with_all_photos(night_by_number: Night) ->
 
 def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: pytest.LogCaptureFixture) -> None:
     night = night_by_number
-    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1)
+    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2)
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))  # a candidate, but unknown to training
     plant(night, "by number", tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
     failed = failed_checks(night, caplog)

@@ -17,6 +17,7 @@ from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake import Manifest
 from jobs.params import FINETUNED, FULL, BuildIndexParams, Params
 from models import ann
+from tests.validated_lake import complete
 
 Contexts = Callable[..., RunContext]
 DIM = 8
@@ -65,6 +66,7 @@ def commit_inputs(
         pl.lit(datetime(2025, 12, 20, tzinfo=UTC)).alias("converted_at"),
         pl.lit(1, dtype=pl.Int64).alias("conversion_count"),
     )
+    validation = complete(validation, SPLITS.table("validation").schema)
     photo = pl.DataFrame({"photo_id": ["p0"], "is_in_train": [True]}).with_columns(
         pl.lit(None, dtype=pl.String).alias("description"),
         pl.lit(None, dtype=pl.String).alias("photographer"),

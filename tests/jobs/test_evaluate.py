@@ -79,6 +79,7 @@ class Night:
     @staticmethod
     def conversions(random: np.random.Generator, count: int, start: datetime, photo_count: int) -> pl.DataFrame:
         photo = np.minimum(random.geometric(0.08, count) - 1, photo_count - 1)
+        at_the_search = np.random.default_rng(count)
         return pl.DataFrame(
             {
                 "visitor_id": [f"visitor-{v:03}" for v in random.integers(0, count // 2, count)],
@@ -87,6 +88,9 @@ class Night:
                 "photo_id": [f"photo-{i:02}" for i in photo],
                 "converted_at": [start + timedelta(minutes=m) for m in range(count)],
                 "conversion_count": [1] * count,
+                "device_type": at_the_search.choice(("desktop", "mobile", "fridge"), count),
+                "orientation_filter": at_the_search.choice(("all", "landscape", "portrait"), count),
+                "position": pl.Series([None] * count, dtype=pl.Int32),
             }
         )
 

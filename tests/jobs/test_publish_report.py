@@ -347,10 +347,10 @@ def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
     rows = page.tables["reranker: What the reranker looks at"]
     assert rows[0] == ["Feature", "Share of gain", "Against the strongest", "Splits"]
     assert len(rows) == 1 + 12
-    assert rows[1] == ["Fine-tuned + country + keywords: score", "50.0%", "", "27"]
+    assert rows[1] == ["Fine-tuned + country + keywords: score", "50.0%", "", "30"]
     assert rows[3][:2] == ["Fine-tuned + country + keywords: distance to its best photo", "12.5%"]
     text = page.text("reranker")
-    assert "15 more features have 0.0% of the gain together." in text
+    assert "18 more features have 0.0% of the gain together." in text
     assert "the 200 best photos of Fine-tuned + country + keywords" in text
     assert "73.1% before, 84.2% after reordering" in text
     assert "3,355 of 3,599 validation searches" in text

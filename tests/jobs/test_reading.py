@@ -207,6 +207,16 @@ def test_columns_go_by_name_in_any_order_and_by_their_older_names(folder: Path) 
     assert (second["hex"], second["coverage"], second["repairs"]) == ("000000", None, [])
 
 
+@pytest.mark.parametrize("name", ["position", "search_position", "result_position"])
+def test_a_log_may_say_where_a_photo_stood(folder: Path, name: str) -> None:
+    path = folder / "conversions.tsv000"
+    path.write_text(path.read_text().replace("\tposition\n", f"\t{name}\n"))
+    assert [row["position"] for row in rows_of(folder, "conversions")] == ["1", "2", "3", "4"]
+    drop_columns(folder, "conversions", name)
+    assert [row["position"] for row in rows_of(folder, "conversions")] == [None] * 4
+    assert find_source(str(folder)).version == "1.4"
+
+
 def test_parts_follow_one_another_and_may_hold_tabs_whatever_they_are_called(folder: Path) -> None:
     path = folder / "keywords.tsv000"
     header, *lines = path.read_bytes().splitlines(keepends=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -37,10 +37,17 @@ moments = st.builds(lambda edge, tick: edge + tick, st.sampled_from(EDGES), st.s
     datetime(2025, 12, 20), datetime(2025, 12, 31), timezones=st.just(UTC)
 )
 photo_numbers, visitor_numbers = st.integers(0, 3), st.integers(0, 2)
-conversions = st.tuples(visitor_numbers, st.sampled_from("ab"), st.sampled_from(("GB", "US")), photo_numbers, moments)
+searches = st.tuples(  # device, orientation filter, position
+    st.sampled_from((None, "mobile", "tablet")), st.sampled_from((None, "all")), st.sampled_from((None, 1, 12))
+)
+conversions = st.tuples(
+    visitor_numbers, st.sampled_from("ab"), st.sampled_from(("GB", "US")), photo_numbers, moments, searches
+)
 logs = st.tuples(st.lists(moments, min_size=2, max_size=4), st.lists(conversions, max_size=15))
-Log = tuple[list[datetime], list[tuple[int, str, str, int, datetime]]]
+Search = tuple[str | None, str | None, int | None]
+Log = tuple[list[datetime], list[tuple[int, str, str, int, datetime, Search]]]
 
+NOT_SAID: Search = (None, None, None)
 PHOTOS = pl.DataFrame(
     {
         "photo_id": ["old", "mid", "new", "late"],
@@ -53,46 +60,63 @@ PHOTOS = pl.DataFrame(
 KEYWORDS = pl.DataFrame({"photo_id": ["old", "late"], "keyword": ["age", "future"], "confidence": [0.5, 1.0]})
 CONVERSIONS = pl.DataFrame(
     [
-        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2]),
-        ("v1", "cat", "GB", "old", EDGES[0]),
-        ("v1", "cat", "GB", "old", EDGES[0] + timedelta(hours=1)),
-        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2)),
-        ("v3", "cat", "GB", "mid", EDGES[0]),  # before that photo was submitted
-        ("v1", "cat", "GB", "old", EDGES[1]),
-        ("v1", "cat", "GB", "new", EDGES[2]),
-        ("v1", "cat", "GB", "new", EDGES[2]),
-        ("v1", "cat", "GB", "old", AS_OF - TICKS[2]),
-        ("v1", "cat", "GB", "old", AS_OF),
-        ("v1", "cat", "GB", "late", AS_OF + timedelta(days=1)),
+        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], "tablet", "all", 4),
+        ("v1", "cat", "GB", "old", EDGES[0], "mobile", "portrait", 3),
+        ("v1", "cat", "GB", "old", EDGES[0] + timedelta(hours=1), "desktop", "all", 1),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), *NOT_SAID),
+        ("v3", "cat", "GB", "mid", EDGES[0], *NOT_SAID),  # before that photo was submitted
+        ("v1", "cat", "GB", "old", EDGES[1], *NOT_SAID),
+        ("v1", "cat", "GB", "new", EDGES[2], "mobile", "all", 2),
+        ("v1", "cat", "GB", "new", EDGES[2], "desktop", "all", 5),  # at the same instant
+        ("v1", "cat", "GB", "old", AS_OF - TICKS[2], *NOT_SAID),
+        ("v1", "cat", "GB", "old", AS_OF, *NOT_SAID),
+        ("v1", "cat", "GB", "late", AS_OF + timedelta(days=1), *NOT_SAID),
     ],
-    schema=["visitor_id", "query", "country", "photo_id", "converted_at"],
+    schema=[
+        "visitor_id",
+        "query",
+        "country",
+        "photo_id",
+        "converted_at",
+        "device_type",
+        "orientation_filter",
+        "position",
+    ],
     orient="row",
 )
 
 
-def split_plainly(log: list[tuple[str, ...]], submitted: dict[str, datetime]) -> dict[str, set[tuple[object, ...]]]:
-    """Split a log row by row: window, then one row per visitor, query, country and photo."""
-    found: dict[str, dict[tuple[str, ...], list[datetime]]] = {"train": {}, "validation": {}, "test": {}}
-    for *key, converted_at in log:
+def split_plainly(log: list[tuple[Any, ...]], submitted: dict[str, datetime]) -> dict[str, set[tuple[object, ...]]]:
+    """Split a log row by row: window, then one row per visitor, query, country and photo, the first of its repeats."""
+    found: dict[str, dict[tuple[str, ...], list[tuple[Any, ...]]]] = {"train": {}, "validation": {}, "test": {}}
+    for *key, converted_at, device, orientation, position in log:
         for name, start, end in zip(found, EDGES, EDGES[1:], strict=False):
             if start <= converted_at < end and submitted[key[-1]] <= converted_at:
-                found[name].setdefault(tuple(key), []).append(converted_at)
-    return {name: {(*key, min(times), len(times)) for key, times in repeats.items()} for name, repeats in found.items()}
+                found[name].setdefault(tuple(key), []).append((converted_at, device, orientation, position))
+    plain: dict[str, set[tuple[object, ...]]] = {name: set() for name in found}
+    for name, key, repeats in ((name, *item) for name, by_key in found.items() for item in by_key.items()):
+        converted_at, *search = min(repeats, key=nulls_first)
+        plain[name].add((*key, converted_at, len(repeats), *search))
+    return plain
+
+
+def nulls_first(values: tuple[Any, ...]) -> list[tuple[bool, Any]]:
+    return [(value is not None, value) for value in values]
 
 
 def frames_of(cases: list[Log]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return photos and conversions of many logs in one, kept apart by their ids, and a row for every window."""
     photos = [("anchor", EDGES[0])]
-    rows = [("anchor", "a", "GB", "anchor", edge) for edge in EDGES[:3]]
+    rows = [("anchor", "a", "GB", "anchor", edge, *NOT_SAID) for edge in EDGES[:3]]
     for number, (submissions, log) in enumerate(cases):
         photos += [(f"{number}-p{photo}", at) for photo, at in enumerate(submissions)]
         rows += [
-            (f"{number}-v{visitor}", query, country, f"{number}-p{photo % len(submissions)}", at)
-            for visitor, query, country, photo, at in log
+            (f"{number}-v{visitor}", query, country, f"{number}-p{photo % len(submissions)}", at, *search)
+            for visitor, query, country, photo, at, search in log
         ]
     return (
         pl.DataFrame(photos, schema=["photo_id", "submitted_at"], orient="row"),
-        pl.DataFrame(rows, schema=CONVERSIONS.columns, orient="row"),
+        pl.DataFrame(rows, schema=CONVERSIONS.schema, orient="row"),
     )
 
 
@@ -124,7 +148,7 @@ def test_the_split_is_the_plain_one_and_loses_nothing(
         found = read_rows(ctx, manifest, name)
         assert set(found) == expected
         assert len(found) == len(expected)
-        assert manifest.facts["conversions"][name] == sum(row[-1] for row in found)
+        assert manifest.facts["conversions"][name] == sum(row[5] for row in found)
     sharded = ctx.lake.read_shards(manifest, "photos")
     shard_of = dict(sharded.select("photo_id", "shard").iter_rows())
     assert manifest.facts["shard_count"] == 8
@@ -168,8 +192,8 @@ def test_a_small_log_is_split_once_with_its_facts(
         "photos_by_age": {"before_train": 1, "train": 1, "validation": 0, "test": 1},
     }
     assert read_rows(ctx, manifest, "train") == [
-        ("v1", "cat", "GB", "old", EDGES[0], 2),
-        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1),
+        ("v1", "cat", "GB", "old", EDGES[0], 2, "mobile", "portrait", 3),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, *NOT_SAID),
     ]
     assert read_rows(ctx, manifest, "photos") == [
         ("mid", EDGES[1] - TICKS[2], "in between", None, True),
@@ -242,13 +266,13 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
         "photos_by_age": {"before_train": 1, "train": 1, "validation": 0, "test": 1, "after_as_of": 1},
     }
     assert read_rows(ctx, manifest, "train") == [
-        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3),
-        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1),
+        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3, "tablet", "all", 4),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, *NOT_SAID),
     ]
-    assert read_rows(ctx, manifest, "validation") == [("v1", "cat", "GB", "old", EDGES[1], 1)]
+    assert read_rows(ctx, manifest, "validation") == [("v1", "cat", "GB", "old", EDGES[1], 1, *NOT_SAID)]
     assert read_rows(ctx, manifest, "test") == [
-        ("v1", "cat", "GB", "new", EDGES[2], 2),
-        ("v1", "cat", "GB", "old", AS_OF - TICKS[2], 1),
+        ("v1", "cat", "GB", "new", EDGES[2], 2, "desktop", "all", 5),
+        ("v1", "cat", "GB", "old", AS_OF - TICKS[2], 1, *NOT_SAID),
     ]
     corpus = ctx.lake.read_table(manifest, "photos").sort("photo_id")
     assert corpus.select("photo_id", "is_in_train").rows() == [

@@ -18,6 +18,7 @@ from jobs.evaluation.inputs import read_task
 from jobs.lake import Manifest
 from jobs.params import TrainRerankerParams
 from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
+from jobs.reranking.reranked import Reranked
 from models.rerank.learning import Reranker
 from tests.jobs.test_evaluate import PARAMS as EVALUATE
 from tests.jobs.test_evaluate import PHOTO_COUNT, PUBLISHED, TEST_START, TRAIN_END, Night, make_published
@@ -134,6 +135,40 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     assert (below["reranked"] == below["finetuned_country_keywords"]).all()  # there the challenger's order goes on
     assert "reranked" in set(context.lake.read_table(manifest, "comparisons")["baseline"])
     assert "reranked" not in set(context.lake.read_table(manifest, "contact_sheet")["arm"])
+
+
+def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
+    night.train = night.train.with_columns(device_type=pl.lit("mobile"))
+    context = night.commit()
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
+    code = {"mobile": 0.0, "desktop": 2.0, "fridge": np.nan}
+    match = {"landscape": 1.0, "portrait": 0.0, "all": np.nan}  # every photo is wider than high
+    asked = task.queries.select("device_type", "orientation_filter").rows()
+    seen = set()
+    for block in stage.blocks(30):
+        found = dict(zip(stage.names, block.matrix.T, strict=True))
+        rows = [asked[search] for search in block.searches[block.candidates.row]]
+        seen |= set(rows)
+        np.testing.assert_array_equal(found["device"], [code[device] for device, _ in rows])
+        np.testing.assert_array_equal(found["orientation_match"], [match[orientation] for _, orientation in rows])
+    assert len(seen) == 9
+    desktop = stage.history.device_share[2]
+    assert desktop < stage.history.device_share[0]  # most of what is known of devices is of the training window
+
+
+def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:
+    context = night.commit()
+    train_reranker.run(context, PARAMS)
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    arm = Reranked.read(context.lake, inputs | {"reranker": context.read(datasets.RERANKER)}, task, 0.1)
+    further = arm.further(task.text_ids[:3], task.targets[:3], task.asked_at[:3]).stage.searches
+    for name in ("device", "orientation"):
+        own, both = getattr(arm.stage.searches, name), getattr(further, name)
+        assert both.tolist() == [*own.tolist(), -1, -1, -1]
+        assert own.max() > -1
 
 
 @pytest.mark.parametrize(("window", "start"), [("validation", TRAIN_END), ("test", TEST_START)])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -13,11 +14,15 @@ from jobs import datasets, train_base, train_search
 from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.lake import Lake, Manifest
-from jobs.params import FINETUNED, FULL, ZERO_SHOT
+from jobs.params import FINETUNED, FULL, ZERO_SHOT, TrainSearchParams
+from jobs.training.arms import _weighted_pairs
 from models.search.model import SearchModel
+from models.search.sampling import merge_pairs
+from models.search.world import ALONE, World
 from tests.training_lake import (
     BASE_PARAMS,
     EVERY_STEP,
+    FIRST_DAY,
     SEARCH_PARAMS,
     commit_images,
     commit_splits,
@@ -234,3 +239,50 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
 def found_at_start(ctx: RunContext, manifest: Manifest, arm: str) -> float:
     curves = ctx.lake.read_table(manifest, "curves").filter(pl.col("arm") == arm, pl.col("step") == 0)
     return float(curves.filter(pl.col("name").str.contains("hit_rate"))["value"][0])
+
+
+def placed(*places: int | None) -> pl.DataFrame:
+    """The toy conversions, each taken from one of the places, in turn."""
+    rows = conversions((0, 1), repeats=2)
+    position = pl.Series([places[number % len(places)] for number in range(len(rows))], dtype=pl.Int32)
+    return rows.with_columns(position=position, converted_at=pl.lit(FIRST_DAY))
+
+
+@pytest.mark.parametrize("repetitions", ["weighted", "each"])
+def test_positions_count_only_where_that_is_wanted_and_where_they_differ(
+    make_night: MakeContext, repetitions: str
+) -> None:
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "repetitions": repetitions})
+    by_position = params.model_copy(update={"position_exponent": 1.0})
+
+    def trained(ctx: RunContext, label: str, rows: pl.DataFrame, params: TrainSearchParams) -> str:
+        commit_splits(ctx, label, train=rows)
+        digest: str = train_search.run(ctx, params).facts["arms"][FINETUNED]["model_digest"]
+        return digest
+
+    ctx = make_night()
+    unplaced = trained(ctx, "unplaced", placed(None), params)
+    assert trained(ctx, "placed", placed(1, 40, None), params) == unplaced
+    assert trained(ctx, "unplaced", placed(None), by_position) == unplaced
+    assert trained(ctx, "placed", placed(1, 40, None), by_position) != unplaced
+
+
+def test_processes_that_train_together_scale_weights_by_position_alike() -> None:
+    random = np.random.default_rng(0)
+    photo_R, text_R = np.sort(random.integers(0, 10, 60)), random.integers(0, 4, 60)
+    position_R = pl.Series([None, *random.integers(1, 30, 59).tolist()])
+    options = {"repetitions": "weighted", "position_exponent": 0.5, "position_cap": 4.0}
+    plain = merge_pairs(photo_R, text_R)[2]
+    *_, whole = _weighted_pairs(photo_R, text_R, position_R, options, ALONE)
+    assert whole.sum() == pytest.approx(plain.sum(), rel=1e-5)
+    assert whole.max() / whole.min() > plain.max() / plain.min()
+    told: list[list[float]] = []
+
+    class Together(World):
+        def total(self, values: Sequence[float]) -> list[float]:
+            told.append(list(values))
+            return [sum(column) for column in zip(*told[:2], strict=True)]
+
+    halves = [photo_R < 5, photo_R >= 5] * 2  # what the first time each tells is known the second time
+    parts = [_weighted_pairs(photo_R[h], text_R[h], position_R.filter(h), options, Together())[2] for h in halves]
+    assert np.concatenate(parts[2:]) == pytest.approx(whole, rel=1e-6)

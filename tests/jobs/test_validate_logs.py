@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -94,7 +95,7 @@ def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
     assert clean[mended["lowercase_country"]]["country"] == "US"
     assert clean[mended["quoted_newline"]]["query_raw"] == 'a "very" long quoted query'
     assert clean[mended["quoted_tab"]]["query_raw"] == "one tab"
-    assert clean[mended["carriage_return"]]["ordering"] == "popular"
+    assert clean[mended["carriage_return"]]["position"] is not None
 
 
 @pytest.mark.spark
@@ -106,7 +107,7 @@ def test_no_good_row_is_touched(night: Night) -> None:
     for row in clean.to_dicts():
         if row["source_line"] in night.files.repairs["conversions"]:
             continue
-        at, kind, words, photo, who, country, device, orientation, ordering = (
+        at, kind, words, photo, who, country, device, orientation, ordering, position = (
             lines[row["source_line"] - 1].decode().split("\t")
         )
         assert row == {
@@ -120,6 +121,7 @@ def test_no_good_row_is_touched(night: Night) -> None:
             "device_type": device,
             "orientation_filter": orientation,
             "ordering": ordering,
+            "position": int(position) if re.fullmatch(r"[1-9]\d*", position) else None,
             "source_file": "conversions.tsv000",
             "source_line": row["source_line"],
         }
@@ -172,11 +174,13 @@ def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
     assert warnings["null_image_url"] == 3
     assert warnings["image_url_is_not_http"] == 3
     assert night.table("photos")["image_url"].null_count() == 3
+    assert night.manifest.facts["warnings"]["conversions"] == {"malformed_position": 4}
+    assert night.table("conversions")["position"].null_count() == 5
 
 
 @pytest.mark.spark
 def test_no_byte_of_what_is_written_holds_a_visitor_id(night: Night) -> None:
-    ids = {line.split(b"\t")[4] for line in night.files.data("conversions").split(b"\n") if line.count(b"\t") == 8}
+    ids = {line.split(b"\t")[4] for line in night.files.data("conversions").split(b"\n") if line.count(b"\t") == 9}
     needles = {one for one in ids if len(one) == 36} | {visitor(991).encode(), visitor(992).encode()}
     assert len(needles) > 200
     texts = [path.read_bytes() for path in night.ctx.settings.state_dir.rglob("*") if path.is_file()]
@@ -320,7 +324,7 @@ def test_a_first_version_data_set_with_a_days_drop(
         ("conversions.tsv001", 2),
         ("conversions.tsv001", 3),
     ]
-    assert conversions["device_type"].null_count() == 4
+    assert conversions["device_type"].null_count() == conversions["position"].null_count() == 4
     assert manifest.facts["missing_columns"]["conversions"] == list(COLUMNS["conversions"][6:])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.ranking import rank_targets
-from models.rerank.features import HISTORY, feature_names, mask_history
-from models.rerank.history import DAY, Events
+from models.rerank.features import HISTORY, ORIENTATIONS, feature_names, mask_history, orientation_match
+from models.rerank.history import DAY, DEVICES, Events
 from tests.models.rerank.world import COUNTRIES, World, joined
 
 
@@ -29,6 +31,7 @@ def test_a_planted_future_conversion_changes_no_feature(seed: int) -> None:
         random.integers(0, 40, count),
         random.integers(0, 8, count),
         random.integers(0, COUNTRIES, count),
+        random.integers(0, len(DEVICES), count),
         plain.cutoff + random.integers(0, 9 * DAY, count),
     )
     future.at[0] = plain.cutoff
@@ -36,11 +39,14 @@ def test_a_planted_future_conversion_changes_no_feature(seed: int) -> None:
     ours, theirs = columns(plain.stage(30)), columns(again.stage(30, joined(again.events, future)))
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
-    past = Events(future.photo, future.query, future.country, future.at - 9 * DAY)
+    past = replace(future, at=future.at - 9 * DAY)
     changed = columns(
         World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6).stage(30, joined(plain.events, past))
     )
     assert any((ours[name] != changed[name]).any() for name in HISTORY)
+    assert not np.array_equal(ours["device_affinity"], changed["device_affinity"], equal_nan=True)
+    for name in ("device", "orientation_match"):  # of the search itself
+        np.testing.assert_array_equal(ours[name], changed[name])
 
 
 def test_every_feature_equals_a_plain_count() -> None:
@@ -56,6 +62,8 @@ def test_every_feature_equals_a_plain_count() -> None:
             age = (stage.searches.asked_at[search] - world.available_at[place]) / DAY
             assert age >= 0
             assert found["photo_age_days"] == pytest.approx(age, rel=1e-5)
+            device = stage.searches.device[search]
+            np.testing.assert_equal(found["device"], np.float32(device if device >= 0 else np.nan))
             if world.available_at[place] >= cutoff:
                 assert all(np.isnan(found[name]) for name in HISTORY)
                 continue
@@ -70,6 +78,11 @@ def test_every_feature_equals_a_plain_count() -> None:
                 np.log1p((asked & (log.country == country)).sum()), rel=1e-5
             )
             assert found["query_photo_share"] == pytest.approx(asked.sum() / ((log.query == text).sum() + 5), rel=1e-5)
+            assert np.isnan(found["device_affinity"]) == (device < 0)
+            if device >= 0:
+                share = ((log.device == device).sum() + 1) / ((log.device >= 0).sum() + 3)
+                part = ((own & (log.device == device)).sum() + 5 * share) / ((own & (log.device >= 0)).sum() + 5)
+                assert found["device_affinity"] == pytest.approx(np.log(part / share), rel=1e-4, abs=1e-5)
             checked += 1
     assert checked > 500
 
@@ -80,7 +93,7 @@ def test_a_query_nobody_has_asked_has_no_counts_but_the_photo_keeps_its_own() ->
     log = world.events
     unasked = int(stage.text[0])
     kept = log.query != unasked
-    events = Events(log.photo[kept], log.query[kept], log.country[kept], log.at[kept])
+    events = Events(*(getattr(log, name)[kept] for name in Events.__dataclass_fields__))
     stage = World.of(4).stage(60, events)
     block = next(iter(stage.blocks(20)))
     rows = np.isin(block.candidates.row, np.flatnonzero(stage.text[block.searches] == unasked))
@@ -89,6 +102,29 @@ def test_a_query_nobody_has_asked_has_no_counts_but_the_photo_keeps_its_own() ->
     assert np.isnan(found["query_photo_share"]).all()
     assert not np.isnan(found["photo_conversions"]).all()
     assert (found["query_conversions"] == 0).all()
+
+
+ASPECTS = {1.5: "landscape", 0.66: "portrait", 1.0: "squarish"}
+
+
+@given(st.lists(st.tuples(st.sampled_from((*ASPECTS, np.nan)), st.sampled_from((*ORIENTATIONS, None))), max_size=20))
+def test_a_photo_fits_the_orientation_asked_for_or_not_or_there_is_nothing_to_say(
+    cases: list[tuple[float, str | None]],
+) -> None:
+    numbers = [-1 if asked is None else ORIENTATIONS.index(asked) for _, asked in cases]
+    found = orientation_match(np.array(numbers, np.int64), np.array([aspect for aspect, _ in cases], np.float64))
+    for value, (aspect, asked) in zip(found, cases, strict=True):
+        if asked is None or np.isnan(aspect):
+            assert np.isnan(value)
+        else:
+            assert value == (ASPECTS[aspect] == asked)
+
+
+def test_what_is_nearly_square_is_also_wide_or_high() -> None:
+    aspect = np.array([1.09, 1.09, 1.11, 1 / 1.09, 1 / 1.09, 1 / 1.11])
+    asked = ("landscape", "squarish", "squarish", "portrait", "squarish", "squarish")
+    numbers = np.array([ORIENTATIONS.index(name) for name in asked])
+    assert orientation_match(numbers, aspect).tolist() == [1, 1, 0, 1, 1, 0]
 
 
 def test_gaps_are_distances_to_the_best_of_the_search() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rerank.history import DAY, Events, History, Tally
+from models.rerank.history import DAY, DEVICES, Events, History, Tally
 from tests.models.rerank.world import joined
 
 PHOTOS, QUERIES, COUNTRIES = 7, 5, 3
@@ -20,6 +20,7 @@ def events(random: np.random.Generator, count: int, start: int, end: int) -> Eve
         random.integers(0, PHOTOS, count),
         random.integers(-1, QUERIES, count),
         random.integers(0, COUNTRIES, count),
+        random.integers(-1, len(DEVICES), count),
         random.integers(start, end, count),
     )
 
@@ -36,6 +37,8 @@ def test_counts_equal_a_plain_count(seed: int) -> None:
         assert history.photo_sums[photo].tolist() == pytest.approx([own.sum(), weight[own].sum(), *days])
         last = log.at[own].max() if own.any() else np.nan
         np.testing.assert_equal(history.last_at[photo], float(last))
+        by_device = [(own & (log.device == device)).sum() for device in range(len(DEVICES))]
+        assert history.photo_devices[photo].tolist() == by_device
         for country in range(COUNTRIES):
             there = own & (log.country == country)
             found = history.by_photo_country.at(np.array([photo * COUNTRIES + country]))[0]
@@ -67,14 +70,15 @@ def test_nothing_at_or_past_the_cutoff_changes_anything(seed: int) -> None:
 
 def test_an_event_just_before_the_cutoff_counts() -> None:
     one = np.array([0])
-    history = History.of(Events(one, one, one, np.array([CUTOFF - 1])), CUTOFF, AVAILABLE, COUNTRIES, 7.0)
+    history = History.of(Events(one, one, one, one, np.array([CUTOFF - 1])), CUTOFF, AVAILABLE, COUNTRIES, 7.0)
     assert history.photo_sums[0, 0] == 1
     assert history.photo_sums[0, 1] == pytest.approx(1)
 
 
 def test_no_event_at_all() -> None:
     nothing = np.zeros(0, dtype=np.int64)
-    history = History.of(Events(nothing, nothing, nothing, nothing), CUTOFF, AVAILABLE, COUNTRIES, 7.0)
+    history = History.of(Events(nothing, nothing, nothing, nothing, nothing), CUTOFF, AVAILABLE, COUNTRIES, 7.0)
     assert history.photo_sums.sum() == 0
     assert history.by_query_photo.at(np.array([0, 3])).tolist() == [[0, 0], [0, 0]]
     assert (history.country_share > 0).all()
+    assert history.device_share.tolist() == pytest.approx([1 / 3] * 3)

@@ -103,9 +103,9 @@ def test_a_model_that_is_read_back_says_what_it_looks_at(
     assert max(importances, key=lambda name: importances[name][0]).startswith(("base_", "query_", "photo_"))
     assert importances["photo_aspect"] == (0.0, 0)  # the same for all photos here
     assert sum(split for _, split in importances.values()) > 0
-    with pytest.raises(ValueError, match="the model knows 25 features"):
+    with pytest.raises(ValueError, match="the model knows 28 features"):
         reranker.scores(np.zeros((3, 2), dtype=np.float32))
-    assert reranker.scores(np.zeros((0, 25), dtype=np.float32)).shape == (0,)
+    assert reranker.scores(np.zeros((0, 28), dtype=np.float32)).shape == (0,)
 
 
 def test_whole_visitors_are_held_out() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.rerank.features import Photos, Searches
-from models.rerank.history import DAY, Events, History
+from models.rerank.history import DAY, DEVICES, Events, History
 from models.rerank.rows import SecondStage
 
 COUNTRIES = 3
@@ -34,10 +34,11 @@ class World:
         available_at_P[photo_count - new_count :] = cutoff + random.integers(0, DAY, new_count)
         photo_PD, text_UD = (_unit(random.normal(size=(n, DIM))) for n in (photo_count, text_count))
         nothing = np.zeros(0, dtype=np.int64)
-        empty = Events(nothing, nothing, nothing, nothing)
+        empty = Events(nothing, nothing, nothing, nothing, nothing)
         world = cls(random, photo_PD, text_UD, random.normal(size=photo_count), available_at_P, cutoff, empty)
         text, country, at, photo = world.conversions(event_count, 60 * DAY, cutoff)
-        return replace(world, events=Events(photo, text, country, at))
+        device = np.random.default_rng(seed).integers(-1, len(DEVICES), event_count)
+        return replace(world, events=Events(photo, text, country, device, at))
 
     def conversions(self, count: int, start: int, end: int) -> tuple[np.ndarray, ...]:
         """Return text, country, time and photo of conversions between two instants."""
@@ -51,6 +52,8 @@ class World:
     def stage(self, search_count: int, events: Events | None = None) -> SecondStage:
         """Return a week of searches after the cutoff; the base arm sees subjects, with noise, and no quality."""
         text_Q, country_Q, at_Q, photo_Q = self.conversions(search_count, self.cutoff + DAY, self.cutoff + 8 * DAY)
+        random = np.random.default_rng(2)
+        device_Q, orientation_Q = (random.integers(-1, 3, search_count) for _ in range(2))
         noise = np.random.default_rng(1).normal(size=self.photo.shape) * 0.1
         seen_PD = self.photo + noise
         arms = {
@@ -60,7 +63,7 @@ class World:
         return SecondStage(
             text=text_Q,
             target=photo_Q,
-            searches=Searches(text_Q, country_Q, at_Q),
+            searches=Searches(text_Q, country_Q, device_Q, orientation_Q, at_Q),
             photos=Photos(self.available_at, np.full(len(self.photo), 1.5)),
             history=History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0),
             base="base",
@@ -75,5 +78,5 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 def joined(events: Events, more: Events) -> Events:
     """Return the events of both."""
-    pairs = ((getattr(events, name), getattr(more, name)) for name in ("photo", "query", "country", "at"))
+    pairs = ((getattr(events, name), getattr(more, name)) for name in Events.__dataclass_fields__)
     return Events(*(np.concatenate(pair) for pair in pairs))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.search.sampling import KnownPositives, PairStream, merge_pairs, shard_masses
+from models.search.sampling import (
+    KnownPositives,
+    PairStream,
+    count_pairs,
+    inverse_propensities,
+    merge_pairs,
+    shard_masses,
+)
 
+POSITIONS = st.lists(st.one_of(st.integers(1, 2**31 - 1), st.integers(1, 30), st.just(np.nan)), max_size=40)
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=40)
 
 
@@ -31,6 +41,39 @@ def test_merged_pairs_are_each_there_once(pairs: list[tuple[int, int]]) -> None:
     assert merged == sorted(set(pairs))
     counts = np.exp(weights - 1)
     assert np.allclose(counts, [pairs.count(pair) for pair in merged], rtol=1e-5)
+
+
+@given(POSITIONS, st.floats(0, 2), st.floats(1, 50))
+def test_what_was_further_down_counts_no_less_and_never_more_than_the_cap(
+    positions: list[float], exponent: float, cap: float
+) -> None:
+    position_R = np.array(positions, np.float64)
+    weight_R = inverse_propensities(position_R, exponent, cap)
+    is_known = ~np.isnan(position_R)
+    assert ((weight_R >= 1) & (weight_R <= cap)).all()
+    assert (weight_R[~is_known] == 1).all()
+    order = np.argsort(position_R[is_known])
+    assert (np.diff(weight_R[is_known][order]) >= 0).all()
+    assert (inverse_propensities(position_R, 0.0, cap) == 1).all()
+    assert (weight_R[position_R == 1] == 1).all()
+
+
+@given(PAIRS, st.randoms(use_true_random=False))
+def test_rows_that_weigh_differently_keep_their_pairs(pairs: list[tuple[int, int]], random: Random) -> None:
+    photo_R, text_R = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    weight_R = np.array([random.uniform(1, 10) for _ in pairs])
+    by_pair = {pair: [w for w, other in zip(weight_R, pairs, strict=True) if other == pair] for pair in pairs}
+    *plain, counts = merge_pairs(photo_R, text_R)
+    *merged, weights = merge_pairs(photo_R, text_R, weight_R)
+    assert np.array_equal(merged, plain)
+    means = [np.mean(by_pair[pair]) for pair in zip(*(side.tolist() for side in merged), strict=True)]
+    assert weights == pytest.approx(counts * np.array(means), rel=1e-5)
+    assert np.array_equal(merge_pairs(photo_R, text_R, np.ones(len(pairs)))[2], counts)
+    order = random.sample(range(len(pairs)), len(pairs))
+    ours, theirs = count_pairs(photo_R, text_R, weight_R), count_pairs(photo_R[order], text_R[order], weight_R[order])
+    assert all(np.array_equal(own, other) for own, other in zip(ours, theirs, strict=True))
+    assert list(zip(*(side.tolist() for side in ours[:2]), strict=True)) == sorted(pairs)
+    assert sorted(ours[2]) == pytest.approx(sorted(weight_R), rel=1e-6)
 
 
 def stream(
