@@ -8,6 +8,7 @@ evaluation hands over everything before the test window.
 
 from __future__ import annotations
 
+import logging
 import functools
 import itertools
 import unicodedata
@@ -62,6 +63,8 @@ def keyword_scorer(texts: Sequence[str], documents: Sequence[Sequence[str]]) -> 
     Zaragoza, 2009; Kamphuis et al., 2020), 0 where no token matches.
     """
     import bm25s  # slow to import, and a stage whose work is done needs none of it
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it turns its debugging on
 
     tokens_P = [[token for text in document for token in tokenise(text)] for document in documents]
     if not any(tokens_P):
