@@ -8,9 +8,9 @@ evaluation hands over everything before the test window.
 
 from __future__ import annotations
 
-import logging
 import functools
 import itertools
+import logging
 import unicodedata
 from collections.abc import Sequence
 
