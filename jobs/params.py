@@ -190,7 +190,8 @@ class TrainSearchParams(Params):
     keyword_min_count: int = Field(2, ge=1, description="rarer keywords are hashed into shared rows")
     keyword_hash_rows: int = Field(1024, ge=1)
     keyword_dropout: float = Field(0.15, ge=0, lt=1)
-    keyword_rate_factor: float = Field(30.0, gt=0, description="learning rate of the keyword table, in learning rates")
+    keyword_rate_factor: float = Field(100.0, gt=0, description="learning rate of the keyword table, in learning rates")
+    token_rate_factor: float = Field(5.0, gt=0, description="learning rate of the token table, in learning rates")
     validation_query_count: int = Field(3000, ge=1, description="validation queries looked up for early stopping")
     validation_photo_count: int = Field(20_000, ge=1, description="photos they are looked for in, at most")
     max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
@@ -357,7 +358,14 @@ def _on_a_gpu(source: str, **training: Any) -> dict[str, dict[str, Any]]:
     """Return the preset of a pretrained model: one pass at a low rate, vectors computed in bfloat16."""
     return {
         "train_base": {"source": source},
-        "train_search": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-5, **training},
+        # its tokens are known already: what moves them faster makes it forget
+        "train_search": {
+            "epochs": 1,
+            "batch_size": 128,
+            "learning_rate": 1e-5,
+            "token_rate_factor": 1.0,
+            **training,
+        },
         "embed_photos": {"precision": "bfloat16"},
         "embed_queries": {"precision": "bfloat16"},
     }

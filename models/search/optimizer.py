@@ -36,6 +36,7 @@ def parameter_groups(
     weight_decay: float,
     scale_rate_factor: float,
     keyword_rate_factor: float,
+    token_rate_factor: float = 1.0,
     layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Return the optimiser's groups of what is not frozen.
@@ -56,7 +57,7 @@ def parameter_groups(
         elif name.startswith("keyword_encoder."):
             rate *= keyword_rate_factor
         else:
-            rate *= layer_decay ** depths[name]
+            rate *= layer_decay ** depths[name] * (token_rate_factor if is_table else 1.0)
             decay = weight_decay if parameter.ndim >= 2 and not is_table else 0.0
         groups.setdefault((rate, decay, is_table), []).append(parameter)
     names = ("rate", "weight_decay", "is_table")

@@ -9,7 +9,7 @@ from models.search.optimizer import Tower
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. Rates of the scale and bias and of the keyword table are multiples of `learning_rate`.
+    """How to train. Rates of the scale and bias and of the tables are multiples of `learning_rate`.
 
     `pairs_per_epoch`: what makes an epoch, if it is not the number of pairs: arms that merge pairs differently then
     train for the same number of steps. `masks`: known positives are never negatives (see `Pairs`).
@@ -44,7 +44,8 @@ class TrainingConfig:
     weight_decay: float = 0.05
     warmup_share: float = 0.05
     scale_rate_factor: float = 20.0
-    keyword_rate_factor: float = 30.0
+    keyword_rate_factor: float = 100.0
+    token_rate_factor: float = 5.0
     keyword_dropout: float = 0.15
     evaluations_per_epoch: int = 4
     patience: int = 4

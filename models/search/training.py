@@ -173,6 +173,7 @@ class _Trainer:
             weight_decay=config.weight_decay,
             scale_rate_factor=config.scale_rate_factor,
             keyword_rate_factor=config.keyword_rate_factor,
+            token_rate_factor=config.token_rate_factor,
             layer_decay=config.layer_decay,
         )
         self.optimizers = make_optimizers(groups)
