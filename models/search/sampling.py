@@ -63,7 +63,8 @@ class PairStream:
 
     Pairs lie in shards by their photo. Each shard has its own row of passes, and each batch takes from every shard
     what its share of the pairs comes to, whole pairs only, so that what a process takes from its shards does not
-    depend on how many processes hold the others. With an exponent of 0 every pair comes once a pass. Otherwise pairs
+    depend on how many processes hold the others. (A shard of less than a pair a batch may miss a turn or give a pair
+    twice.) With an exponent of 0 every pair comes once a pass. Otherwise pairs
     are drawn with replacement, in proportion to (pairs of the same photo) ** -exponent: photos of many pairs come
     less often, rare ones more often; at 1 every photo comes equally often.
 
@@ -96,9 +97,9 @@ class PairStream:
             parts.append(self._slice(shard, first, last))
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
-    def first_of(self, shard: int, count: int) -> Indices:
-        """Return the first pairs of a shard's first pass, at most `count`."""
-        return self._pass(shard, 0)[:count]
+    def first(self, count: int) -> Indices:
+        """Return the first pairs, at most `count`, of the first pass of the first shard held here that has any."""
+        return self._pass(min(self._pairs), 0)[:count] if self._pairs else np.zeros(0, np.int64)
 
     def _taken(self, shard: int, step: int) -> int:
         """Return how many pairs of a shard the steps before this one have taken."""

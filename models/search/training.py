@@ -265,7 +265,7 @@ class _Trainer:
         """Fit scale and bias to the first shard's first pairs, which lie with the first process."""
         batch = None
         if self.world.is_first:
-            batch = self._make_batch(0, self.stream.first_of(0, min(CALIBRATED_PAIRS, self.config.batch_size)))
+            batch = self._make_batch(0, self.stream.first(min(CALIBRATED_PAIRS, self.config.batch_size)))
         self.objective.calibrate(batch)
 
     # -- between steps ---------------------------------------------------------------------------------

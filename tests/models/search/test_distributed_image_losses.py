@@ -6,7 +6,6 @@ different sizes; but for the kind "apart", they hold partly the same photos, who
 
 from __future__ import annotations
 
-import socket
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 
 from models.search.losses.distributed import RankPairs
 from models.search.losses.images import co_converted, co_converted_by_gather, two_views, two_views_by_gather
 from models.search.losses.pairs import Pairs
 from tests.models.search.batches import FEATURES, gradients
 from tests.models.search.photo_losses import Two, co_converted_by_definition, two_views_by_definition
+from tests.models.search.ranks import in_ranks
 
 RANKS, PHOTOS, TEXTS = 3, 12, 8  # of the whole catalogue; the ids are far apart
 PHOTO_IDS, TEXT_IDS = torch.arange(PHOTOS) * 10**10 + 7, torch.arange(TEXTS).flip(0) * 10**9
@@ -96,9 +95,7 @@ def rank_pairs(kind: str, rank: int) -> RankPairs:
     return RankPairs(pairs, PHOTO_IDS[photo], TEXT_IDS[text], by_id)
 
 
-def run_rank(rank: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", world_size=RANKS, rank=rank)
+def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     two = dist.new_group([1, 2])  # not the first ranks: positions in the group are not those in the world
     found: dict[Case, Any] = {}
     for case in CASES:
@@ -120,19 +117,13 @@ def run_rank(rank: int, port: int, folder: Path) -> None:
         two_views_by_gather(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
     except ValueError as error:
         found["views", 3, "no photos", None] = str(error)
-    torch.save(found, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Case, Any]]:
     """Run all cases in processes of their own, and return what each found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(run_rank, (port, folder), nprocs=RANKS)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+    return in_ranks(run_rank, RANKS, tmp_path_factory.mktemp("ranks"))
 
 
 def expected(name: str, ranks: int, kind: str, tables: list[torch.Tensor]) -> torch.Tensor:

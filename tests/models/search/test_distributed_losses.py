@@ -7,7 +7,6 @@ the same features.
 
 from __future__ import annotations
 
-import socket
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 
 from models.search.losses import DISTRIBUTED_LOSSES, LOSSES
 from models.search.losses.distributed import RankPairs
 from models.search.losses.pairs import Pairs
 from tests.models.search.batches import FEATURES, gradients
+from tests.models.search.ranks import in_ranks
 
 RANKS, PHOTOS, TEXTS = 3, 9, 8  # of the whole catalogue; the ids are far apart
 PHOTO_IDS, TEXT_IDS = torch.arange(PHOTOS) * 10**10 + 7, torch.arange(TEXTS).flip(0) * 10**9
@@ -104,9 +103,7 @@ def whole(kind: str, ranks: int) -> Pairs:
     )
 
 
-def run_rank(rank: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", world_size=RANKS, rank=rank)
+def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     two = dist.new_group([1, 2])  # not the first ranks: positions in the group are not those in the world
     found: dict[Case, Any] = {}
     for case in CASES:
@@ -129,19 +126,13 @@ def run_rank(rank: int, port: int, folder: Path) -> None:
             loss(torch.zeros(0, FEATURES), torch.zeros(0, FEATURES), torch.tensor(1.0), torch.tensor(0.0), empty)
         except ValueError as error:
             found[name, 3, "no pairs", None] = str(error)
-    torch.save(found, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Case, Any]]:
     """Run all cases in processes of their own, and return what each found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(run_rank, (port, folder), nprocs=RANKS)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+    return in_ranks(run_rank, RANKS, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(map(str, case)))

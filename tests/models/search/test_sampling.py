@@ -123,4 +123,13 @@ def test_shards_give_their_share_and_every_pair_comes_as_often() -> None:
     pairs = stream(photo_P, 0.0, shard_P, batch_size=12)
     assert np.bincount(shard_P[pairs.rows(0)]).tolist() == [6, 4, 2]
     assert np.bincount(passes(pairs, steps=10), minlength=60).tolist() == [2] * 60
-    assert pairs.first_of(0, 8).tolist() == [row for step in (0, 1) for row in pairs.rows(step) if row < 30][:8]
+    assert pairs.first(8).tolist() == [row for step in (0, 1) for row in pairs.rows(step) if row < 30][:8]
+
+
+def test_an_empty_first_shard_is_passed_over() -> None:
+    photo_P = np.arange(6)
+    pairs = stream(photo_P, 0.0, np.array([1, 1, 1, 2, 2, 2]), batch_size=6)
+    assert sorted(pairs.rows(0).tolist()) == list(range(6))
+    assert sorted(pairs.first(8).tolist()) == [0, 1, 2]
+    none = np.zeros(0, np.int64)
+    assert PairStream(none, none, np.ones(3), exponent=0.0, batch_size=4, seed=1).first(8).tolist() == []

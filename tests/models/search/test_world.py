@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 
 from models.search.data import PhotoPixels, TrainingData
 from models.search.errors import ModelError
@@ -29,6 +28,7 @@ from models.search.training import Hooks, TrainingResult, train
 from models.search.validation import photo_vectors, text_vectors
 from models.search.world import World
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, colour_png, small_model
+from tests.models.search.ranks import in_ranks
 
 RANKS, SHARDS = 2, 4
 CONFIG = TrainingConfig(
@@ -102,9 +102,7 @@ def train_case(
     return model, train(model, data, replace(CONFIG, **CASES[name]), hooks, world=world)
 
 
-def run_rank(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/group", world_size=RANKS, rank=rank)
+def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     shards, world, found = {rank, rank + 2}, World.joined("cpu"), {}
     for name in CASES:
         model, result = train_case(name, shards, world, folder)
@@ -135,8 +133,7 @@ def run_rank(rank: int, folder: Path) -> None:
     unbroken = small_model(SEED, VOCABULARY)
     result = train(unbroken, data, config, Hooks(lambda _: 0.5), world=world)
     found["unbroken"] = unbroken.state_dict(), vars(result)
-    torch.save(found, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    return found
 
 
 def vectors(model: SearchModel, data: TrainingData) -> torch.Tensor:
@@ -156,9 +153,7 @@ class Dying(World):
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(run_rank, (folder,), nprocs=RANKS)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
+    return in_ranks(run_rank, RANKS, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("name", CASES)
