@@ -87,6 +87,7 @@ class TrainBaseParams(Params):
     text_layers: int = Field(2, ge=1)
     embed_dim: int = Field(128, ge=8)
     context_length: int = Field(16, ge=4)
+    vocab_size: int = Field(8192, ge=512, description="tokens learned from descriptions and queries, at most")
     epochs: int = Field(60, ge=1, description="passes over the photos and their descriptions")
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
@@ -137,7 +138,7 @@ class TrainSearchParams(Params):
         1, ge=1, description="training processes; above 1 they run under Spark, each with the photos of some shards"
     )
     epochs: int = Field(
-        5, ge=1, description="an epoch has as many pairs as there are different (photo, query, country)"
+        6, ge=1, description="an epoch has as many pairs as there are different (photo, query, country)"
     )
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
@@ -176,7 +177,9 @@ class TrainSearchParams(Params):
     hard_max_score: float = Field(
         0.95, gt=0, le=1, description="a candidate above this share of the positive's score may be a positive"
     )
-    average_decay: float = Field(0.0, ge=0, lt=1, description="keep averaged weights, of this decay per step")
+    average_decay: float = Field(
+        0.998, ge=0, lt=1, description="keep averaged weights, of this decay per step; 0: those of the last step"
+    )
     frozen: Literal["none", "image", "text"] = Field("none", description="tower that is not trained")
     layer_decay: float = Field(1.0, gt=0, le=1, description="rate of a block, in rates of the block above")
     encode_chunk: int | None = Field(None, ge=1, description="photos and texts encoded at a time: less memory")
@@ -364,6 +367,7 @@ def _on_a_gpu(source: str, **training: Any) -> dict[str, dict[str, Any]]:
             "batch_size": 128,
             "learning_rate": 1e-5,
             "token_rate_factor": 1.0,
+            "average_decay": 0.0,
             **training,
         },
         "embed_photos": {"precision": "bfloat16"},
@@ -394,14 +398,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_base": {"vision_layers": 2, "text_layers": 1, "epochs": 10, "batch_size": 64},
         "train_search": {
             "arms": (FINETUNED, FULL),
-            "epochs": 2,
+            "epochs": 4,
             "batch_size": 64,
             "evaluations_per_epoch": 1,
         },
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
-    "thorough": {"train_search": {"epochs": 15, "patience": 8}},
+    "thorough": {"train_search": {"epochs": 12, "patience": 8, "average_decay": 0.999, "repetitions": "each"}},
     "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
     "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),
     # the setting of the published table of Unsplash Lite

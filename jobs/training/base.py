@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import polars as pl
@@ -21,6 +23,7 @@ from jobs.training.inputs import (
     training_device,
 )
 from models.search.data import TrainingData
+from models.search.identity import query_text
 from models.search.model import SearchModel, build_tiny_model, parameter_count
 from models.search.options import TrainingConfig
 from models.search.sources import import_model
@@ -29,6 +32,7 @@ from models.text import normalise_query
 
 log = logging.getLogger("nightlens")
 
+TEXT_COUNT, REPEATED = 500_000, 100  # texts that tokens are learned from, and how often one counts at most
 SIZES = {
     "image_size",
     "patch_size",
@@ -38,6 +42,7 @@ SIZES = {
     "text_layers",
     "embed_dim",
     "context_length",
+    "vocab_size",
 }
 
 
@@ -61,8 +66,9 @@ def train_tiny_base(
             f"a tiny base cannot be trained. Name a pretrained one with --source, or widen the window (--train-days)."
         )
     sizes = params.model_dump(include=SIZES)
+    texts = [*map(normalise_query, described["description"]), *_searched(ctx, splits)]
     with model_errors_of("train_base"):
-        model = build_tiny_model(seed=ctx.seed, **sizes).to(training_device())
+        model = build_tiny_model(seed=ctx.seed, texts=texts, **sizes).to(training_device())
         result = _train_on_descriptions(ctx, params, staged, model, photos, described)
     facts = {
         "photo_count": len(described),
@@ -71,6 +77,18 @@ def train_tiny_base(
         "seconds": round(result.seconds, 1),
     }
     return _write(staged, model, result.curves) | facts
+
+
+def _searched(ctx: RunContext, splits: Manifest) -> Iterator[str]:
+    """Yield the training window's queries as the arms read them, the more frequent first, each as often as it came.
+
+    Frequent queries then become one token in any script. Of a huge log, the most frequent are enough.
+    """
+    train = ctx.lake.read_table(splits, "train", ["query", "country", "conversion_count"])
+    counted = train.group_by("query", "country").agg(pl.col("conversion_count").sum().alias("count"))
+    most = counted.sort("count", "query", "country", descending=True).head(TEXT_COUNT)
+    for query, country, count in most.iter_rows():
+        yield from repeat(query_text(query, country or ""), min(count, REPEATED))
 
 
 def _train_on_descriptions(

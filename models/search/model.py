@@ -27,7 +27,7 @@ from models.search.identity import IDENTITY, ModelIdentity, query_text
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordEncoder, KeywordVocabulary, PhotoKeywords, RaggedKeywords
 from models.search.tokenizer import FOLDER as TOKENIZER_FOLDER
-from models.search.tokenizer import Tokenizer, make_tokenizer, needs_files, save_tokenizer
+from models.search.tokenizer import Tokenizer, learn_tokenizer, make_tokenizer, needs_files, save_tokenizer
 
 WEIGHTS, CONFIG, KEYWORDS = "model.safetensors", "config.json", "keywords.json"
 
@@ -234,10 +234,19 @@ def build_tiny_model(
     seed: int = 0,
     uses_country: bool = False,
     vocabulary: KeywordVocabulary | None = None,
+    texts: Iterable[str] | None = None,
+    vocab_size: int = 8192,
     **sizes: Any,
 ) -> SearchModel:
-    """Return a small SigLIP with random weights that needs no download; `sizes` as in `tiny_architecture`."""
+    """Return a small SigLIP with random weights that needs no download; `sizes` as in `tiny_architecture`.
+
+    Its tokens are learned from `texts`, at most `vocab_size`; without texts they are those of CLIP (English).
+    """
     architecture = tiny_architecture(**sizes)
+    tokenizer = None
+    if texts is not None:
+        tokenizer, learned = learn_tokenizer(texts, vocab_size, architecture["text_cfg"]["context_length"])
+        architecture["text_cfg"] |= learned
     config = SearchModelConfig(
         architecture=architecture,
         image=ImageConfig(size=architecture["vision_cfg"]["image_size"]),
@@ -248,7 +257,7 @@ def build_tiny_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(architecture)
-    return SearchModel(config, network, make_tokenizer(config.text_cfg), vocabulary).eval()
+    return SearchModel(config, network, tokenizer or make_tokenizer(config.text_cfg), vocabulary).eval()
 
 
 def extend_model(base: SearchModel, *, uses_country: bool, vocabulary: KeywordVocabulary | None) -> SearchModel:

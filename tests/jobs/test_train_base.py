@@ -16,7 +16,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake, Manifest
 from jobs.params import TrainBaseParams
 from models.search.model import SearchModel, build_tiny_model
-from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, photos
+from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, conversions, photos
 
 MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
@@ -51,6 +51,22 @@ def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_nig
     assert set(curves["arm"]) == {"zero_shot"}
     assert {"loss", "logit_scale", "logit_bias"} <= set(curves["name"])
     assert ctx.lake.store("checkpoints", "base_model", manifest.run_id).names() == []
+
+
+def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_training_window(
+    make_context: MakeContext, tmp_path: Path
+) -> None:
+    ctx = make_context(run_date=FIRST)
+    searches = {
+        window: conversions((0, 1), repeats=2).with_columns(query=pl.lit(query), conversion_count=pl.lit(3))
+        for window, query in {"train": "жёлтый", "validation": "позже", "test": "потом"}.items()
+    }
+    commit_splits(ctx, **searches)
+    commit_images(ctx, tmp_path / "photos")
+    model = load(ctx, train_base.run(ctx, BASE_PARAMS))
+    lengths = (model.tokenize(["жёлтый", "GB: жёлтый", "something", "позже", "потом"]) != 0).sum(1)
+    assert lengths[:3].tolist() == [2, 4, 2]  # with the end token
+    assert lengths[3:].min() > 4
 
 
 def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
