@@ -111,6 +111,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without_correction": ARMS[FULL] | {"popularity_correction": 0.0},
     "masked_by_query": ARMS[FULL] | {"mask_by": "query"},
     "each_repetition": ARMS[FULL] | {"repetitions": "each"},
+    "without_average": ARMS[FULL] | {"average_decay": 0.0},
     "softmax": ARMS[FULL] | {"loss": "softmax"},
     "batch_64": ARMS[FULL] | {"batch_size": 64},
     "batch_1024": ARMS[FULL] | {"batch_size": 1024},
