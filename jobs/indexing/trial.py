@@ -30,7 +30,7 @@ def missing_package(kind: str) -> str:
     """Return why a kind cannot be tried here; nothing if it can."""
     if kind != TREE or find_spec(TREE) is not None:
         return ""
-    return f"{TREE} is not measured: the package {TREE} is not installed (uv sync --group dev)."
+    return f"{TREE} is not measured: the package {TREE} is not installed (uv sync --group compare)."
 
 
 def write_photos(folder: Path, photo_ND: Floats, photo_ids: Sequence[str]) -> None:

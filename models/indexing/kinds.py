@@ -31,7 +31,7 @@ _USUAL_RECALL: dict[Kind, float] = {
 }
 """Recall@10 with the default settings, as a rule of thumb: `verify_index` measures what it really is."""
 _PREFERRED: tuple[Kind, ...] = ("ivf_flat", "hnsw", "opq_ivf_pq", "ivf_pq", "lsh")
-"""Of those that fit and find enough the first is taken: hnsw takes ten times as long to build as ivf_flat."""
+"""Of those that fit and find enough the first is taken: hnsw takes eight times as long to build as ivf_flat."""
 
 
 @dataclass(frozen=True)

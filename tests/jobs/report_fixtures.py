@@ -499,7 +499,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
                 {"kind": kind, **index_figures(recall, 0.1), "build_seconds": 1.5, "peak_memory_mb": 234.0}
                 for kind, recall in (("flat", 1.0), ("ivf_flat", 0.99), ("lsh", 0.5))
             ],
-            "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group dev).",
+            "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group compare).",
         },
         "reranker": {
             "note": story.reranker_note,

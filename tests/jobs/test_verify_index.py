@@ -161,7 +161,9 @@ def test_too_many_photos_to_compare_and_a_package_that_is_not_there_are_said(
     monkeypatch.setattr(trial, "find_spec", lambda _: None)
     facts = verify_index.run(context, VerifyIndexParams(compare_kinds=("flat", TREE))).facts
     assert [row["kind"] for row in facts["compared"]] == ["flat"]
-    assert facts["compared_note"] == "annoy is not measured: the package annoy is not installed (uv sync --group dev)."
+    assert (
+        facts["compared_note"] == "annoy is not measured: the package annoy is not installed (uv sync --group compare)."
+    )
 
 
 @pytest.mark.skipif(find_spec(TREE) is None, reason="the package annoy is not installed")
