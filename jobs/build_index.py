@@ -27,7 +27,7 @@ from jobs.lake import Manifest, StagedRun
 from jobs.memory import PeakMemory
 from jobs.params import BuildIndexParams
 from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, IndexDescription, describe
-from models.indexing.filling import TooLittleMemory, photos_within, sample_within, train
+from models.indexing.filling import TooLittleMemory, held_within, photos_within, sample_within, train
 from models.indexing.kinds import Choice, Recipe, choose_kind, recipe_for
 from models.indexing.shards import plan_shards
 
@@ -46,7 +46,8 @@ def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
     photo_count = count_photos(ctx.lake, inputs["photo_embeddings"], params.arm)
     choice = _choose(params, photo_count, dim)
     shard_size = _shard_size(params, choice, dim)
-    with PeakMemory() as memory, open_corpus(ctx, inputs, params.arm, photo_count <= shard_size) as corpus:
+    is_held = photo_count <= min(shard_size, held_within(params.max_memory_mb, dim))
+    with PeakMemory() as memory, open_corpus(ctx, inputs, params.arm, is_held) as corpus:
         keys = plan_shards(corpus.photos_per_day(), shard_size)
         contents = corpus.contents(keys)
         sample_count = min(photo_count, sample_within(params.max_memory_mb, dim))

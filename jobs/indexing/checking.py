@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from jobs import datasets
 from jobs.errors import BadInput, MissingInput
+from jobs.indexing.corpus import batches_of_arm
 from jobs.indexing.shard_work import matrix
 from jobs.lake import Lake, Manifest
 from models.indexing.filling import Floats, block_rows
 from models.indexing.ids import Ints
+
+_QUERY_SCHEMA = pa.schema([("query", pa.string()), ("country", pa.string()), ("vector", datasets.VECTOR)])
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ def read_queries(lake: Lake, inputs: dict[str, Manifest], arm: str, count: int, 
     uses_country = embeddings.facts["arms"][arm]["uses_country"]
     country = pl.col("country").fill_null("") if uses_country else pl.lit("").alias("country")
     asked = lake.read_table(inputs["splits"], window, ["query", "country"]).select("query", country).unique()
-    embedded = pl.scan_parquet(lake.table_uris(embeddings, "embeddings")).filter(pl.col("arm") == arm).drop("arm")
-    rows = embedded.collect().join(asked, on=["query", "country"], how="semi").sort("query", "country")
+    batches = batches_of_arm(lake, embeddings, arm, ["query", "country", "vector"])
+    embedded = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, _QUERY_SCHEMA)))
+    rows = embedded.join(asked, on=["query", "country"], how="semi").sort("query", "country")
     if rows.is_empty():
         raise MissingInput(
             f"{embeddings.reference} has no vector of any of the {len(asked)} {window} queries for arm {arm!r}, so the "
@@ -72,9 +75,5 @@ def read_queries(lake: Lake, inputs: dict[str, Manifest], arm: str, count: int, 
 
 def photo_blocks(lake: Lake, embeddings: Manifest, arm: str, dim: int) -> Iterator[tuple[list[str], Floats]]:
     """Yield an arm's photos, names and vectors [rows, D], block by block, reading one file after the other."""
-    for info in embeddings.tables["embeddings"].files:
-        with lake.fs.open(f"{lake.root}/{info.path}", "rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(block_rows(dim), columns=["arm", "photo_id", "vector"]):
-                rows = batch.filter(pc.equal(batch["arm"], arm))
-                if len(rows):
-                    yield rows["photo_id"].to_pylist(), matrix(rows["vector"])
+    for rows in batches_of_arm(lake, embeddings, arm, ["photo_id", "vector"], block_rows(dim)):
+        yield rows["photo_id"].to_pylist(), matrix(rows["vector"])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jobs.errors import MissingInput
 from jobs.indexing.shard_work import COLUMNS, FILLED_DDL, FOLDER, Filled, ShardJob, fill_shards, locate, matrix
@@ -55,9 +57,9 @@ class Corpus(Protocol):
 
 
 @contextmanager
-def open_corpus(ctx: RunContext, inputs: dict[str, Manifest], arm: str, is_one_shard: bool) -> Iterator[Corpus]:
-    """Give the photos of an arm: read here if they are one shard, by Spark otherwise."""
-    if is_one_shard:
+def open_corpus(ctx: RunContext, inputs: dict[str, Manifest], arm: str, is_held: bool) -> Iterator[Corpus]:
+    """Give the photos of an arm, held here if they are so few, otherwise read by Spark."""
+    if is_held:
         yield LocalCorpus(ctx.lake, inputs["photo_embeddings"], inputs["splits"], arm)
         return
     with spark_session(ctx.settings, "build_index") as spark:
@@ -68,23 +70,35 @@ def open_corpus(ctx: RunContext, inputs: dict[str, Manifest], arm: str, is_one_s
         yield SparkCorpus(spark, views, arm)
 
 
+def batches_of_arm(
+    lake: Lake, embeddings: Manifest, arm: str, columns: list[str], size: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of an arm's vectors, at most `size` rows at a time, reading one file after the other."""
+    for info in embeddings.tables["embeddings"].files:
+        with lake.fs.open(f"{lake.root}/{info.path}", "rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(size, columns=["arm", *columns]):
+                rows = batch.filter(pc.equal(batch["arm"], arm))
+                if len(rows):
+                    yield rows.select(columns)
+
+
 def count_photos(lake: Lake, embeddings: Manifest, arm: str) -> int:
     """Return how many photos of an arm have vectors; `MissingInput` if none has."""
-    rows = pl.scan_parquet(lake.table_uris(embeddings, "embeddings")).filter(pl.col("arm") == arm)
-    count = int(rows.select(pl.len()).collect().item())
+    count = sum(len(batch) for batch in batches_of_arm(lake, embeddings, arm, ["photo_id"]))
     if not count:
         raise MissingInput(f"{embeddings.reference} has no vectors of arm {arm!r}")
     return count
 
 
 class LocalCorpus:
-    """All vectors in memory, in the order of their ids."""
+    """All vectors in memory, in any order."""
 
     def __init__(self, lake: Lake, embeddings: Manifest, splits: Manifest, arm: str) -> None:
-        rows = pl.scan_parquet(lake.table_uris(embeddings, "embeddings")).filter(pl.col("arm") == arm).drop("arm")
+        rows = pa.Table.from_batches(batches_of_arm(lake, embeddings, arm, ["photo_id", "vector"]))
         day = pl.col("submitted_at").dt.epoch("d").cast(pl.Int64)
         days = lake.read_table(splits, "photos", ["photo_id", "submitted_at"]).select("photo_id", day=day)
-        self._photos = rows.collect().join(days, on="photo_id", how="left").with_columns(pl.col("day").fill_null(0))
+        photos = pl.DataFrame(pl.from_arrow(rows)).join(days, on="photo_id", how="left")
+        self._photos = photos.with_columns(pl.col("day").fill_null(0))
 
     def photos_per_day(self) -> dict[int, int]:
         """See `Corpus`."""

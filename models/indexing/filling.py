@@ -24,6 +24,7 @@ _faiss: Any = faiss  # its stubs know too few of its classes
 BASE_MEMORY_MB = 400
 """What a process takes before the first photo: Python, faiss, Arrow and their buffers."""
 _COPIES = 2.0  # an array that grows is there twice while it moves
+_HELD_COPIES = 6.0  # as read, joined, sorted, and in the shard that grows
 _EF_CONSTRUCTION = 80
 _PQ_ROUNDS = 8
 _OPQ_ROUNDS = 10
@@ -48,6 +49,15 @@ def photos_within(max_memory_mb: int, kind: Kind, dim: int, code_bytes: int | No
         raise TooLittleMemory(f"{max_memory_mb} MB do not hold an empty shard: allow more than {least} MB")
     names = 2 * 16  # the ids and names kept beside
     return int(usable / (_COPIES * (bytes_per_vector(kind, dim, code_bytes) + names)))
+
+
+def held_within(max_memory_mb: int, dim: int) -> int:
+    """Return how many vectors a process may hold, sort and put into a shard, all at once.
+
+    >>> held_within(2048, 256)
+    281258
+    """
+    return max(0, int((max_memory_mb - BASE_MEMORY_MB) * 2**20 / (_HELD_COPIES * 4 * dim)))
 
 
 def block_rows(dim: int) -> int:

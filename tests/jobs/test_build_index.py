@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.indexing import corpus as corpora
 from jobs.lake import Manifest
 from jobs.params import FULL, BuildIndexParams
+from jobs.settings import Settings
 from models import ann
 from models.indexing.building import build_index as build_plainly
 from models.indexing.ids import stable_ids
@@ -127,6 +129,19 @@ def test_spark_fills_the_shards_that_the_plain_way_makes(
     assert sorted(ids["photo_id"]) == sorted(f"p{number}" for number in range(250))
     if kind == "flat":
         assert_exact(context, manifest, photos_of(250)[FULL])
+
+
+def test_in_an_object_store_the_index_has_the_same_bytes(
+    context: RunContext, make_context: Contexts, settings: Settings
+) -> None:
+    stored = make_context(settings=settings.model_copy(update={"lake_uri": f"memory://lake-{uuid.uuid4().hex}"}))
+    for day, count in ((27, 250), (28, 250)):
+        night = stored.model_copy(update={"run_date": date(2025, 12, day)})
+        commit_inputs(night, photos_of(count))
+        manifest = build_index.run(night, ONE_SHARD)
+    assert manifest.digest == build_index.run(context, ONE_SHARD).digest
+    assert manifest.facts["shards_taken_over"] == 1
+    assert_exact(night, manifest, photos_of(250)[FULL])
 
 
 def tomorrow(make_context: Contexts, count: int, *, digest: str = "m1", **changes: Any) -> RunContext:

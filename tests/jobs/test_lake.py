@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,3 +222,38 @@ def test_a_crash_at_any_write_leaves_the_old_run_or_the_new_one(
     assert context.lake.read_table(new, "rows")["n"].to_list() == [2, 1, 3]
     assert new.params["test_days"] == 9
     assert context.lake.find(THINGS, context.partition, old.run_id) == old
+
+
+def test_files_of_several_runs_are_one_folder_of_links(make_context: Callable[..., RunContext]) -> None:
+    context = make_context()
+    commit(context)
+    first = context.read(THINGS)
+    staged = context.begin(THINGS, PARAMS.model_copy(update={"test_days": 9}), {})
+    staged.write_table("rows", ROWS)
+    staged.write_table("extras", EXTRAS)
+    staged.write_file("notes/b.txt", b"new")
+    staged.link_file(first, "notes/a.txt")
+    second = staged.commit()
+    assert second.files["notes/a.txt"] == first.files["notes/a.txt"]
+    with context.lake.local_folder(second, "notes") as folder:
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.txt": b"hello", "b.txt": b"new"}
+        assert all(path.is_symlink() for path in folder.iterdir())
+    with pytest.raises(MissingInput, match=r"has no file 'notes/c\.txt'"):
+        staged.link_file(first, "notes/c.txt")
+
+
+def test_what_a_worker_puts_is_whole_or_not_there(make_context: Callable[..., RunContext]) -> None:
+    staged = make_context().begin(THINGS, PARAMS, {})
+    place = pickle.loads(pickle.dumps(staged.place))
+    with contextlib.suppress(ZeroDivisionError), place.folder("parts") as folder:
+        (folder / "a").write_bytes(b"half")
+        raise ZeroDivisionError
+    assert not staged.lake.fs.exists(place.path("parts/a"))
+    for content in (b"first try", b"second try"):
+        with place.folder("parts") as folder:
+            (folder / "a").write_bytes(content)
+    assert place.read(place.path("parts/a")) == b"second try"
+    staged.write_table("rows", ROWS)
+    staged.write_table("extras", EXTRAS)
+    manifest = staged.commit()
+    assert list(manifest.files) == ["parts/a"]
