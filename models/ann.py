@@ -244,11 +244,6 @@ class OpenShard:
             )
         return cls(index, ids_N, photos_N, description)
 
-    @property
-    def ids(self) -> Ints:
-        """The ids of its photos, ascending."""
-        return self._ids_N
-
     def count_of(self, ids: Ints) -> int:
         """Return how many of `ids` (each once) are in this shard."""
         return int(self._has(ids).sum())

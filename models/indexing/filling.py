@@ -178,17 +178,12 @@ def _empty(recipe: Recipe, trained: bytes | None) -> Any:
     return index
 
 
-def content_of(ids_N: Ints, digest_N: Ints) -> str:
-    """Return what stands for a set of photos and their vectors, in whatever order: the count and a digest of digests.
-
-    >>> content_of(np.array([3, 5]), np.array([12, 10]))
-    '2:0000000000000006'
-    """
-    return content_digest(len(ids_N), int(np.bitwise_xor.reduce(digest_N)) if len(digest_N) else 0)
-
-
 def content_digest(count: int, digest: int) -> str:
-    """Return the text that stands for `count` photos whose digests, joined by exclusive or, are `digest` (signed)."""
+    """Return the text that stands for `count` photos whose digests, joined by exclusive or, are `digest` (signed).
+
+    >>> content_digest(2, -2)
+    '2:fffffffffffffffe'
+    """
     return f"{count}:{digest % 2**64:016x}"
 
 

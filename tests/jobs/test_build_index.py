@@ -12,7 +12,7 @@ import pytest
 
 from jobs import build_index
 from jobs.context import RunContext
-from jobs.datasets import PHOTO_INDEX
+from jobs.datasets import PHOTO_EMBEDDINGS, PHOTO_INDEX, SPLITS
 from jobs.errors import BadInput, MissingInput
 from jobs.indexing import corpus as corpora
 from jobs.lake import Manifest
@@ -20,7 +20,9 @@ from jobs.params import FULL, BuildIndexParams
 from jobs.settings import Settings
 from models import ann
 from models.indexing.building import build_index as build_plainly
+from models.indexing.files import IndexDescription
 from models.indexing.ids import stable_ids
+from models.indexing.shards import plan_shards
 from tests.jobs.index_lake import (
     commit_inputs,
     commit_photos,
@@ -124,6 +126,12 @@ def test_spark_fills_the_shards_that_the_plain_way_makes(
         seed=context.seed,
     )
     assert shard_files(manifest) == {f"index/{file.file}": file.sha256 for file in plain.files}
+    days = {20_089 + day: 4 for day in range(62)} | {20_089 + 62: 2}
+    local = corpora.LocalCorpus(context.lake, context.read(PHOTO_EMBEDDINGS), context.read(SPLITS), FULL)
+    assert local.photos_per_day() == days
+    described = IndexDescription.from_json(context.lake.read_file(manifest, "index/index.json"))
+    contents = local.contents(plan_shards(days, 100))
+    assert sorted(contents.values()) == sorted(shard.content for shard in described.shards)
     ids = context.lake.read_table(manifest, "ids")
     assert ids["shard"].n_unique() == 4
     assert sorted(ids["photo_id"]) == sorted(f"p{number}" for number in range(250))

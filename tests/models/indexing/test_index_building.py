@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.indexing.building import build_index
-from models.indexing.filling import BASE_MEMORY_MB, ShardFiller, TooLittleMemory, content_of, photos_within
+from models.indexing.filling import BASE_MEMORY_MB, ShardFiller, TooLittleMemory, photos_within
 from models.indexing.ids import hashed_ids, stable_ids
 from models.indexing.kinds import KINDS, Kind, bytes_per_vector, choose_kind, recipe_for
 from models.indexing.shards import ShardKey, assign, plan_shards
@@ -153,15 +153,6 @@ def test_less_memory_makes_smaller_shards_and_too_little_is_refused() -> None:
     assert photos_within(1000, "ivf_pq", 256) > photos_within(1000, "hnsw", 256)
     with pytest.raises(TooLittleMemory, match="allow more than"):
         photos_within(BASE_MEMORY_MB, "flat", 256)
-
-
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20, unique=True), st.randoms())
-def test_the_content_of_a_shard_does_not_depend_on_the_order(digests: list[int], random: Any) -> None:
-    shuffled = random.sample(digests, len(digests))
-    first, second = (content_of(np.arange(len(d)), np.array(d, dtype=np.int64)) for d in (digests, shuffled))
-    assert first == second
-    changed = [digests[0] ^ 1, *digests[1:]]
-    assert content_of(np.arange(len(changed)), np.array(changed, dtype=np.int64)) != first
 
 
 @pytest.mark.parametrize(
