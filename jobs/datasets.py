@@ -330,6 +330,21 @@ ABLATION = Dataset(
                 detectable=_F64,
             ),
         ),
+        Table(
+            "steps",  # how the full arm is built up, as far as both variants of a step are there
+            _schema(
+                base=_STR,
+                variant=_STR,
+                metric=_STR,
+                k=_I32,
+                difference=_F64,  # of the variant to the base
+                low=_F64,
+                high=_F64,
+                p_value_holm=_F64,  # adjusted over the steps, by metric and k
+                detectable=_F64,
+            ),
+            may_be_empty=True,
+        ),
     ),
 )
 """Files: ablation.md. Facts: reference, query_count, visitor_count, and reranked: empty if it was not asked for, else

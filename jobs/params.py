@@ -122,6 +122,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """What the ablation trains beside the zero-shot base: the arms, and the full arm with one choice made otherwise."""
 
+STEPS = (
+    (ZERO_SHOT, FINETUNED),
+    (FINETUNED, "finetuned_country"),
+    (FINETUNED, "finetuned_keywords"),
+    ("finetuned_country", FULL),
+    ("finetuned_keywords", FULL),
+    (FULL, RERANKED),
+)
+"""How the full arm is built up: what the ablation compares besides, the second with the first of each pair."""
+
 COMPARED = (ZERO_SHOT, *VARIANTS, RERANKED)
 """What the ablation compares, in the order of its table. The reranked arm is the night's own: nothing is trained."""
 

@@ -17,7 +17,7 @@ from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.evaluation.variants import markdown
 from jobs.lake import Manifest
-from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
+from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, STEPS, ZERO_SHOT, CompareVariantsParams
 from jobs.report.night import INPUTS
 from jobs.specs import STAGES
 from models.rerank.features import feature_names
@@ -132,12 +132,26 @@ def commit_ablation(
     staged = ctx.begin(datasets.ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
     if staged.manifest is not None:
         return staged.manifest
-    table = pl.DataFrame(rows, schema=schema, orient="row")
+    tables = {"variants": pl.DataFrame(rows, schema=schema, orient="row"), "steps": _steps(rates)}
     facts: dict[str, Any] = {"reference": FULL, "query_count": QUERY_COUNT, "visitor_count": QUERY_COUNT // 2}
     facts["reranked"] = {"base_arm": FULL, "note": note}
-    staged.write_table("variants", table)
-    staged.write_file("ablation.md", markdown(table, "test", facts).encode())
+    for name, table in tables.items():
+        staged.write_table(name, table)
+    staged.write_file("ablation.md", markdown(tables, "test", facts).encode())
     return staged.commit(facts)
+
+
+def _steps(rates: dict[str, float]) -> pl.DataFrame:
+    rows = []
+    for base, variant in STEPS:
+        if base in rates and variant in rates:
+            difference = rates[variant] - rates[base]
+            bounds = difference - 0.01, difference + 0.01
+            rows.append(
+                (base, variant, "hit_rate", 10, difference, *bounds, 0.001 if abs(difference) > 0.01 else 0.4, 0.01)
+            )
+    schema = pl.DataFrame(datasets.ABLATION.table("steps").schema.empty_table()).schema
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def variant_row(variant: str, rates: dict[str, float], k: int) -> tuple[float | None, ...]:

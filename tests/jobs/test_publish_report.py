@@ -26,7 +26,17 @@ from jobs import datasets, publish_report
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake
-from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT, PublishReportParams
+from jobs.params import (
+    CHAMPION_ARM,
+    COMPARED,
+    FINETUNED,
+    FULL,
+    RERANKED,
+    STEPS,
+    VARIANTS,
+    ZERO_SHOT,
+    PublishReportParams,
+)
 from jobs.report import ablation, charts, formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.night import Night
@@ -508,6 +518,16 @@ def test_only_a_difference_that_outlives_the_number_of_variants_is_coloured(make
     outcomes = {row.variant.key: row.outcome for row in found.rows}
     assert (outcomes[ZERO_SHOT], outcomes[RERANKED], outcomes[FULL]) == ("worse", "better", "undecided")
     assert set(outcomes.values()) == {"better", "worse", "undecided"}
+
+
+def test_the_steps_to_the_full_arm_are_told_one_by_one(make_context: Make) -> None:
+    header, *rows = page_with_ablation(make_context()).tables["ablation: Steps to the full arm"]
+    assert header[:2] == ["From", "To"]
+    assert [row[0] for row in rows] == [ablation.VARIANTS[base].name for base, _ in STEPS]
+    assert [row[1] for row in rows] == [ablation.VARIANTS[variant].name for _, variant in STEPS]
+    worth = ABLATION_RATES[FINETUNED] - ABLATION_RATES[ZERO_SHOT]
+    assert rows[0][2].startswith(formats.points(worth))
+    assert rows[0][3] == formats.p_value(0.001)
 
 
 def test_a_reranked_arm_that_is_left_out_is_said_to_be(make_context: Make) -> None:
