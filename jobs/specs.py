@@ -48,12 +48,19 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "train_base", p.TrainBaseParams, ("audit_leaks", "fetch_images"), "make the base checkpoint", 240, True
         ),
-        StageSpec("train_search", p.TrainSearchParams, ("train_base",), "fine-tune the search arms", 720, True),
+        StageSpec(
+            "train_search",
+            p.TrainSearchParams,
+            ("train_base", "snapshot_champion"),
+            "fine-tune the search arms",
+            720,
+            True,
+        ),
         StageSpec("register_model", p.RegisterModelParams, ("train_search",), "log and register the challenger"),
         StageSpec(
             "embed_photos",
             p.EmbedPhotosParams,
-            ("train_search", "snapshot_champion"),
+            ("train_search",),
             "embed new and changed photos",
             720,
             True,
@@ -61,7 +68,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "embed_queries",
             p.EmbedQueriesParams,
-            ("train_search", "snapshot_champion"),
+            ("train_search",),
             "embed the queries to be ranked",
             240,
             True,
