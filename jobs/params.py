@@ -140,7 +140,7 @@ class TrainSearchParams(Params):
     arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
     retrain: Literal["always", "incremental", "never"] = Field(
         "always",
-        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes over the latter",
+        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes the latter",
     )
     replay_share: float = Field(
         3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
@@ -359,7 +359,7 @@ class NightParams(Params):
     )
     retrain: Literal["always", "incremental", "never"] = Field(
         "always",
-        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes over the latter",
+        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes the latter",
     )
     protocol: Protocol | None = Field(
         None,
