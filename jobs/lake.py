@@ -140,7 +140,7 @@ class Lake:
     """Runs of one catalogue under `root_uri` (a folder or any fsspec URL)."""
 
     def __init__(self, root_uri: str, catalogue: str) -> None:
-        self.fs, root = fsspec.url_to_fs(root_uri)
+        self.fs, root = fsspec.url_to_fs(root_uri, use_listings_cache=False)  # others write as well
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.root = f"{root.rstrip('/')}/{catalogue}"
 
@@ -193,16 +193,15 @@ class Lake:
         return path if self.is_local else str(self.fs.unstrip_protocol(path))
 
     def spark_uri(self, path: str) -> str:
-        """Return a path of this lake as Spark and Hadoop spell it."""
-        uri = f"file://{path}" if self.is_local else self.uri(path)
-        return uri.replace("s3://", "s3a://", 1)
+        """Return a path of a local lake as Spark spells it."""
+        return f"file://{path}"
 
     def table_uris(self, manifest: Manifest, table: str) -> list[str]:
         """Return the Parquet files of a table, in order, as URIs."""
         return [self.uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
 
     def spark_uris(self, manifest: Manifest, table: str) -> list[str]:
-        """Return the Parquet files of a table as Spark spells them."""
+        """Return the Parquet files of a table of a local lake as Spark spells them."""
         return [self.spark_uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
 
     def read_table(self, manifest: Manifest, table: str, columns: list[str] | None = None) -> pl.DataFrame:
@@ -355,7 +354,7 @@ class Store:
         return [self.lake.uri(f"{self.folder}/{name}") for name in self.names(suffix)]
 
     def spark_uris(self, suffix: str = "") -> list[str]:
-        """Return the committed parts as Spark spells them."""
+        """Return the committed parts of a local lake as Spark spells them."""
         return [self.lake.spark_uri(f"{self.folder}/{name}") for name in self.names(suffix)]
 
     def clear(self) -> None:
@@ -394,9 +393,9 @@ class StagedRun:
         self._linked_files: dict[str, FileInfo] = {}
         self._linked_tables: dict[str, TableInfo] = {}
 
-    def spark_table_uri(self, table: str) -> str:
-        """Return the folder into which Spark writes a declared table (mode: error if it exists)."""
-        return self.lake.spark_uri(f"{self._attempt}/tables/{self.dataset.table(table).name}")
+    def table_folder(self, table: str) -> str:
+        """Return the folder of the lake that a declared table's Parquet files are written into."""
+        return f"{self._attempt}/tables/{self.dataset.table(table).name}"
 
     def write_table(self, table: str, frame: pl.DataFrame, shard: int = 0) -> None:
         """Write a table, or a shard of it: columns in the declared order and cast to the declared types where safe."""

@@ -24,6 +24,7 @@ from jobs.reading.layout import LAYOUT
 from jobs.reading.log_days import count_days, log_end
 from jobs.reading.rows import pseudonym
 from jobs.spark import loading_meanwhile, spark_session
+from jobs.spark_tables import write_parts, write_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -100,9 +101,7 @@ def _check_limits(ctx: RunContext, staged: StagedRun, params: ValidateLogsParams
     for name, data in _documents(ctx, tables).items():
         store.put(name, data)
     rows = ctx.lake.store("rejected", staged.run_id, "quarantine")
-    _union([judged.quarantine for judged in failed]).drop("unit").write.mode("overwrite").parquet(
-        ctx.lake.spark_uri(rows.folder)
-    )
+    write_parts(_union([judged.quarantine for judged in failed]).drop("unit"), ctx.lake, rows.folder)
     raise GateFailed(
         f"{' '.join(_complaint(judged, params) for judged in failed)} Nothing was committed. The bad rows, "
         f"validation.json and Data Docs are in {ctx.lake.uri(store.folder)}. Mend the data, or change the rules "
@@ -150,7 +149,7 @@ def _write_table(staged: StagedRun, table: str, frame: DataFrame, row_count: int
     ordered = frame.repartition(1 + row_count // ROWS_PER_FILE, "unit").sortWithinPartitions(*order).select(*names)
     written = Observation()
     observed = ordered.observe(written, F.count("*").alias("rows"))
-    observed.write.option("compression", "zstd").parquet(staged.spark_table_uri(table))
+    write_spark(observed, staged, table)
     if written.get["rows"] != row_count:
         raise NightlensError(f"{table}: {written.get['rows']} rows written, {row_count} judged; nothing is committed")
 
