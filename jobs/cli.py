@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from jobs.context import RunContext
-from jobs.errors import LostWork, NightlensError
+from jobs.errors import BadInput, LostWork, NightlensError
+from jobs.lake import Lake
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, plan_night
-from jobs.params import COMPARED, PRESETS, CompareVariantsParams
+from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
@@ -94,6 +95,13 @@ def _add_tools(commands: Any) -> None:
     up.add_argument("--dataset", default="", help="data set of scheduled nights; default: the sample")
     up.add_argument("--preset", default="", help="preset of scheduled nights")
     tool("down", _down, "stop them")
+    lineage = tool("lineage", _lineage, "tell what a figure, a photo or a run was made from")
+    lineage.add_argument("kind", choices=["metric", "photo", "run"])
+    lineage.add_argument("name", help="such as hit_rate@10, a photo's id, or layer/dataset/.../run_id=...")
+    lineage.add_argument("--catalogue", required=True)
+    lineage.add_argument("--run-date", help="the night; needed for a metric or a photo")
+    lineage.add_argument("--arm", default=FULL, help="of the metric")
+    lineage.add_argument("--rows", type=Path, help="CSV file for all log rows behind a metric")
     promote = tool("promote", _promote, "make a registered model version the champion")
     promote.add_argument("--catalogue", required=True)
     promote.add_argument("--version", required=True)
@@ -237,6 +245,24 @@ def _down(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.services import stop_services
 
     print(stop_services(settings))
+
+
+def _lineage(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs import lineage
+
+    lake = Lake(settings.lake_uri, arguments.catalogue)
+    if arguments.kind == "run":
+        lines = lineage.of_run(lake, arguments.name)
+    elif not arguments.run_date:
+        raise BadInput(f"say of which night the {arguments.kind} is: --run-date YYYY-MM-DD")
+    elif arguments.kind == "photo":
+        lines = lineage.of_photo(lake, arguments.run_date, arguments.name)
+    else:
+        metric, _, k = arguments.name.partition("@")
+        if not k.isdecimal():
+            raise BadInput(f"a metric is named with its cutoff, such as hit_rate@10, not {arguments.name!r}")
+        lines = lineage.of_metric(lake, arguments.run_date, metric, int(k), arguments.arm, arguments.rows)
+    print("\n".join(lines))
 
 
 def _promote(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -166,6 +166,13 @@ class Lake:
         folder = _partition_path(dataset.layer, dataset.name, partition)
         return self._read_manifest(f"{self.root}/{folder}/run_id={run_id}/{MANIFEST}")
 
+    def by_reference(self, reference: str) -> Manifest:
+        """Return the manifest of a run by its reference, as manifests name their inputs; `MissingInput` if none."""
+        manifest = self._read_manifest(f"{self.root}/{reference}/{MANIFEST}")
+        if manifest is None:
+            raise MissingInput(f"the lake {self.root} has no run {reference!r}: it was never committed, or is removed")
+        return manifest
+
     def history(self, dataset: Dataset) -> list[Manifest]:
         """Return the current manifest of every partition of a dataset, by partition value, oldest first."""
         pattern = f"{self.root}/{dataset.layer}/{dataset.name}/*/{POINTER}"

@@ -117,7 +117,10 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         conf |= {
             "spark.sql.shuffle.partitions": "4",
             # Short jobs on few cores: the optimising compiler would take more time than it saves.
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            # Its code has little room by default: a session of many queries fills it and is interpreted from then on.
+            "spark.driver.extraJavaOptions": (
+                "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+            ),
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
         }
