@@ -102,6 +102,9 @@ def _add_tools(commands: Any) -> None:
     lineage.add_argument("--run-date", help="the night; needed for a metric or a photo")
     lineage.add_argument("--arm", default=FULL, help="of the metric")
     lineage.add_argument("--rows", type=Path, help="CSV file for all log rows behind a metric")
+    forget = tool("forget", _forget, "remove a visitor from the lake and from later nights, and prove it")
+    forget.add_argument("--catalogue", required=True)
+    forget.add_argument("--visitor", required=True, help="the id as it stands in the log")
     promote = tool("promote", _promote, "make a registered model version the champion")
     promote.add_argument("--catalogue", required=True)
     promote.add_argument("--version", required=True)
@@ -263,6 +266,15 @@ def _lineage(arguments: argparse.Namespace, settings: Settings) -> None:
             raise BadInput(f"a metric is named with its cutoff, such as hit_rate@10, not {arguments.name!r}")
         lines = lineage.of_metric(lake, arguments.run_date, metric, int(k), arguments.arm, arguments.rows)
     print("\n".join(lines))
+
+
+def _forget(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.forgetting import forget
+    from jobs.reading.rows import pseudonym
+
+    key = settings.pseudonym_key.get_secret_value().encode()
+    lake = Lake(settings.lake_uri, arguments.catalogue)
+    print(forget(lake, pseudonym(arguments.visitor, key), arguments.visitor).text())
 
 
 def _promote(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -324,6 +324,22 @@ class Lake:
             os.fsync(file.fileno())
         fresh.replace(target)
 
+    def measure(self, path: str, row_count: int | None) -> FileInfo:
+        """Return what a manifest says of a file; of a Parquet file its digest of the pages as well."""
+        digest, pages_sha256 = hashlib.sha256(), None
+        with self.fs.open(path, "rb") as file:
+            if row_count is not None:
+                _update(digest, file, _footer_start(file))
+                pages_sha256 = digest.hexdigest()
+            _update(digest, file, None)
+        return FileInfo(
+            path=path[len(self.root) + 1 :],
+            byte_count=self.fs.size(path),
+            sha256=digest.hexdigest(),
+            pages_sha256=pages_sha256,
+            row_count=row_count,
+        )
+
     def store(self, *names: str) -> Store:
         """Return a content-addressed store (embeddings, checkpoints): parts that outlive one run."""
         return Store(self, "/".join([self.root, "store", *names]))
@@ -497,12 +513,12 @@ class StagedRun:
             _check_schema(where, schema, table.schema)
             if metadata.num_rows == 0 and len(paths) > 1:
                 continue  # Spark writes empty parts; one is kept when the whole table is empty
-            infos.append(self._info(path, metadata.num_rows))
+            infos.append(self.lake.measure(path, metadata.num_rows))
             row_count += metadata.num_rows
         if row_count == 0 and not table.may_be_empty:
             raise MissingInput(f"{where} came out empty; nothing is committed. Look at the rows of its inputs.")
         if not infos:
-            infos = [self._info(paths[0], 0)]
+            infos = [self.lake.measure(paths[0], 0)]
         assert schema is not None
         return TableInfo(files=infos, row_count=row_count, columns={f.name: str(f.type) for f in schema})
 
@@ -510,22 +526,7 @@ class StagedRun:
         folder = f"{self._attempt}/files"
         if not self.lake.fs.exists(folder):
             return {}
-        return {path[len(folder) + 1 :]: self._info(path, None) for path in sorted(self.lake.fs.find(folder))}
-
-    def _info(self, path: str, row_count: int | None) -> FileInfo:
-        digest, pages_sha256 = hashlib.sha256(), None
-        with self.lake.fs.open(path, "rb") as file:
-            if row_count is not None:
-                _update(digest, file, _footer_start(file))
-                pages_sha256 = digest.hexdigest()
-            _update(digest, file, None)
-        return FileInfo(
-            path=path[len(self.lake.root) + 1 :],
-            byte_count=self.lake.fs.size(path),
-            sha256=digest.hexdigest(),
-            pages_sha256=pages_sha256,
-            row_count=row_count,
-        )
+        return {path[len(folder) + 1 :]: self.lake.measure(path, None) for path in sorted(self.lake.fs.find(folder))}
 
     @cached_property
     def checkpoints(self) -> Store:

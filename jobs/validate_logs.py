@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import GateFailed, NightlensError
-from jobs.lake import Manifest, StagedRun
+from jobs.forgetting import forgotten
+from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import ValidateLogsParams
 from jobs.reading import Source, find_source, last_plausible_day
 from jobs.reading.layout import LAYOUT
@@ -41,7 +42,10 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
     """Validate the data set; `GateFailed` says which table failed by how much, and where the evidence is."""
     source = find_source(ctx.dataset_uri, params.conversions_folder)
     key = ctx.settings.pseudonym_key.get_secret_value().encode()
-    staged = ctx.begin(datasets.VALIDATED, params, {}, source.digests | {"pseudonym_key": pseudonym("", key)})
+    left_out = forgotten(ctx.lake)
+    digests = source.digests | {"pseudonym_key": pseudonym("", key)}
+    digests |= {"forgotten": fingerprint({"visitors": left_out})} if left_out else {}
+    staged = ctx.begin(datasets.VALIDATED, params, {}, digests)
     if staged.manifest is not None:
         return staged.manifest
     last_days = _last_days(source)
@@ -57,6 +61,7 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
             key,
             params.bot_conversions_per_minute,
             {"min_good_share": 1 - params.max_bad_share, "min_critical_share": 1 - params.max_critical_share},
+            left_out,
         )
         try:
             tables.append(judge.judge("photos", _data_end("photos", last_days)))
