@@ -16,7 +16,7 @@ OVERRIDES = {
 }
 PUBLISHED = {
     "register_model": [Asset("nightlens_search_model")],
-    "build_index": [Asset("nightlens_photo_index")],
+    "verify_index": [Asset("nightlens_photo_index")],
     "publish_report": [Asset("nightlens_report")],
 }
 

@@ -1,133 +1,150 @@
-"""Stage `build_index`: the FAISS shards of one arm's photo vectors, and how much of exact search they find.
+"""Stage `build_index`: the FAISS shards of one arm's photo vectors, in bounded memory, and only those that changed.
 
-Facts: kind, nlist and nprobe (None in a flat index), shard_count, photo_count, bytes, model_digest, recall_at_10
-over query_count queries of query_window, which is validation, or test where nothing was kept for validation;
-build_seconds.
+Photos go into shards by the day they were submitted (`models.indexing.shards`). Where the arm's model is that of an
+earlier index, its quantizer is used again, and shards with the same photos and vectors are taken over by link. The
+quantizer is learned anew when the model, the kind or its codes change, or the number of lists should have more than
+doubled or halved. What the index finds is measured by `verify_index`.
+
+Facts: kind and reason, nlist, nprobe, ef_search, code_bytes, quantizer (where it comes from, in words), shard_count,
+shards_built, shards_taken_over, taken_over_from, shard_size, photo_count, bytes, model_digest, format, max_memory_mb,
+peak_memory_mb (of the process that took most), build_seconds.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-
-import numpy as np
-import polars as pl
+from dataclasses import dataclass
+from typing import Any
 
 from jobs import datasets
 from jobs.context import RunContext
-from jobs.errors import BadInput, GateFailed, MissingInput
-from jobs.lake import Lake, Manifest
+from jobs.errors import BadInput, MissingInput
+from jobs.indexing.corpus import QUANTIZER, Corpus, count_photos, open_corpus
+from jobs.indexing.earlier import Earlier
+from jobs.indexing.shard_work import FOLDER, Filled, ShardJob, write_quantizer
+from jobs.lake import Manifest, StagedRun
+from jobs.memory import PeakMemory
 from jobs.params import BuildIndexParams
-from models import ann
+from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, IndexDescription, describe
+from models.indexing.filling import TooLittleMemory, photos_within, sample_within, train
+from models.indexing.kinds import Choice, Recipe, choose_kind, recipe_for
+from models.indexing.shards import plan_shards
 
-FOLDER = "index"
-CUTOFF = 10
+log = logging.getLogger("nightlens.build_index")
 
 
 def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
-    """Build, read back and measure; `GateFailed` and nothing committed if the recall is below its floor."""
-    names = ("splits", "photo_embeddings", "query_embeddings")
-    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
-    staged = ctx.begin(datasets.PHOTO_INDEX, params, inputs)
+    """Plan the shards, fill those that changed, take over the others, commit."""
+    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in ("splits", "photo_embeddings")}
+    model_digest, dim = _model(inputs["photo_embeddings"], params.arm)
+    # What is taken from facts is not part of the inputs' digests.
+    staged = ctx.begin(datasets.PHOTO_INDEX, params, inputs, {"model": model_digest})
     if staged.manifest is not None:
         return staged.manifest
-    model_digest = _model_digest(inputs, params.arm)
-    photos = _rows_of_arm(ctx.lake, inputs["photo_embeddings"], params.arm)
-    photo_ids, photo_ND = photos["photo_id"].to_list(), _matrix(photos)
-    ids_N = ann.stable_ids(photo_ids)
-    query_window = "validation" if inputs["splits"].row_counts["validation"] else "test"
-    query_QD = _queries(ctx, inputs, params, query_window)
-    with staged.local_folder(FOLDER) as folder:
-        begun = time.perf_counter()
-        description = ann.build_index(
-            folder,
-            photo_ND,
-            ids_N,
-            model_digest=model_digest,
-            shard_size=params.shard_size,
-            kind=params.kind,
-            nprobe=params.nprobe,
-            seed=ctx.seed,
-        )
-        build_seconds = time.perf_counter() - begun
-        index = ann.ShardedIndex.open(folder, model_digest, ids_N, photo_ids)
-    recall = _recall(index, query_QD, photo_ND, ids_N)
-    if recall < params.min_recall_at_10:
-        staged.abandon()
-        raise GateFailed(
-            f"the index of arm {params.arm!r} ({description.kind}, nlist {description.nlist}, nprobe "
-            f"{description.nprobe}) finds {recall:.3f} of the {CUTOFF} best photos of {len(query_QD)} "
-            f"{query_window} queries, less than min_recall_at_10 = {params.min_recall_at_10:g}. Raise nprobe, or set "
-            f"kind to flat."
-        )
-    staged.write_table("ids", pl.DataFrame({"faiss_id": ids_N, "photo_id": photo_ids}).sort("faiss_id"))
-    return staged.commit(
-        {
-            "model_digest": model_digest,
-            "kind": description.kind,
-            "nlist": description.nlist,
-            "nprobe": description.nprobe,
-            "shard_count": len(description.shards),
-            "photo_count": description.photo_count,
-            "bytes": sum(shard.byte_count for shard in description.shards),
-            "recall_at_10": recall,
-            "query_count": len(query_QD),
-            "query_window": query_window,
-            "build_seconds": round(build_seconds, 3),
-        }
+    begun = time.perf_counter()
+    photo_count = count_photos(ctx.lake, inputs["photo_embeddings"], params.arm)
+    choice = _choose(params, photo_count, dim)
+    shard_size = _shard_size(params, choice, dim)
+    with PeakMemory() as memory, open_corpus(ctx, inputs, params.arm, photo_count <= shard_size) as corpus:
+        keys = plan_shards(corpus.photos_per_day(), shard_size)
+        contents = corpus.contents(keys)
+        sample_count = min(photo_count, sample_within(params.max_memory_mb, dim))
+        recipe = recipe_for(choice.kind, dim, photo_count // len(keys), sample_count, code_bytes=params.code_bytes)
+        base = _base(staged, corpus, recipe, Earlier.find(ctx, params.arm, model_digest), photo_count, ctx.seed)
+        kept = {} if base.earlier is None else base.earlier.shards(keys, contents)
+        job = ShardJob(staged.place, base.recipe, keys, contents, base.quantizer_path)
+        filled = corpus.fill(sorted(contents.keys() - kept.keys()), job)
+        corpus.write_ids(staged, keys)
+    if base.earlier is not None:
+        base.earlier.link(staged, list(kept.values()))
+    description = describe(
+        model_digest,
+        base.recipe,
+        choice.reason,
+        base.quantizer,
+        [*kept.values(), *(one.shard for one in filled)],
+        nprobe=params.nprobe,
+        ef_search=params.ef_search,
+    )
+    staged.write_file(f"{FOLDER}/{DESCRIPTION_FILE}", description.to_json())
+    peak_memory_mb = max([memory.peak_mb, *(one.peak_memory_mb for one in filled)])
+    if peak_memory_mb > params.max_memory_mb:
+        log.warning("a process took %.0f MiB, max_memory_mb is %d", peak_memory_mb, params.max_memory_mb)
+    facts = _facts(description, base, filled) | {"shard_size": shard_size, "max_memory_mb": params.max_memory_mb}
+    measured = {"peak_memory_mb": peak_memory_mb, "build_seconds": round(time.perf_counter() - begun, 3)}
+    return staged.commit(facts | measured)
+
+
+def _model(embeddings: Manifest, arm: str) -> tuple[str, int]:
+    """Return the digest of the model that made the arm's vectors, and their dimensions."""
+    arms: dict[str, dict[str, Any]] = embeddings.facts["arms"]
+    if arm not in arms:
+        raise MissingInput(f"{embeddings.reference} has no vectors of arm {arm!r}; it has {sorted(arms)}")
+    return str(arms[arm]["model_digest"]), int(arms[arm]["dim"])
+
+
+def _choose(params: BuildIndexParams, photo_count: int, dim: int) -> Choice:
+    if params.kind != "auto":
+        return Choice(params.kind, "asked for by the parameter kind")
+    limit = None if params.max_index_mb is None else params.max_index_mb * 2**20
+    return choose_kind(
+        photo_count, dim, max_index_bytes=limit, min_recall=params.target_recall, code_bytes=params.code_bytes
     )
 
 
-def _model_digest(inputs: dict[str, Manifest], arm: str) -> str:
-    """Return the digest of the model that made both photo and query vectors of the arm."""
-    found = {}
-    for name in ("photo_embeddings", "query_embeddings"):
-        arms = inputs[name].facts["arms"]
-        if arm not in arms:
-            raise MissingInput(f"{inputs[name].reference} has no vectors of arm {arm!r}; it has {sorted(arms)}")
-        found[name] = str(arms[arm]["model_digest"])
-    if found["photo_embeddings"] != found["query_embeddings"]:
-        raise BadInput(
-            f"arm {arm!r}: photos were embedded by model {found['photo_embeddings']}, queries by model "
-            f"{found['query_embeddings']}. Rerun embed_photos and embed_queries."
-        )
-    return found["photo_embeddings"]
+def _shard_size(params: BuildIndexParams, choice: Choice, dim: int) -> int:
+    """Return the photos of a shard: as many as may be, and as memory holds."""
+    try:
+        return min(params.shard_size, photos_within(params.max_memory_mb, choice.kind, dim, params.code_bytes))
+    except TooLittleMemory as error:
+        raise BadInput(f"max_memory_mb of build_index: {error}") from error
 
 
-def _rows_of_arm(lake: Lake, manifest: Manifest, arm: str) -> pl.DataFrame:
-    """Return one arm's rows without holding the others in memory, in an order of their own."""
-    rows = pl.scan_parquet(lake.table_uris(manifest, "embeddings")).filter(pl.col("arm") == arm).drop("arm").collect()
-    if rows.is_empty():
-        raise MissingInput(f"{manifest.reference} has no vectors of arm {arm!r}")
-    return rows.sort(pl.exclude("vector"))
+@dataclass(frozen=True)
+class _Base:
+    """What all shards are made from. `earlier` is set if that was taken over; `note` says where it comes from."""
+
+    recipe: Recipe
+    quantizer: FileEntry | None
+    quantizer_path: str | None
+    earlier: Earlier | None
+    note: str
 
 
-def _matrix(rows: pl.DataFrame) -> ann.Floats:
-    """Return the vectors of `rows` as a matrix [rows, D]."""
-    lengths = rows["vector"].list.len().unique().to_list()
-    if len(lengths) != 1:
-        raise BadInput(f"vectors of one arm have different lengths: {sorted(lengths)}. Rerun the embedding stages.")
-    return rows["vector"].explode().to_numpy().reshape(len(rows), lengths[0])
+def _base(
+    staged: StagedRun, corpus: Corpus, wanted: Recipe, earlier: Earlier | None, photo_count: int, seed: int
+) -> _Base:
+    """Take over what the earlier index was made from if it suits, or learn a quantizer from a sample."""
+    misfit = "no earlier index is of this model" if earlier is None else earlier.misfit(wanted)
+    if earlier is not None and not misfit:
+        recipe = earlier.description.recipe
+        note = f"taken over from {earlier.manifest.reference}" if recipe.is_trained else f"{recipe.kind} learns none"
+        return _Base(recipe, earlier.description.quantizer, earlier.quantizer_path(staged.lake), earlier, note)
+    if not wanted.is_trained:
+        return _Base(wanted, None, None, None, f"{wanted.kind} learns none")
+    sample_ND = corpus.sample(photo_count, min(photo_count, wanted.training_count))
+    quantizer = write_quantizer(staged.place, train(wanted, sample_ND, seed))
+    note = f"learned from {len(sample_ND):,} photos: {misfit}"
+    return _Base(wanted, quantizer, staged.place.path(QUANTIZER), None, note)
 
 
-def _queries(ctx: RunContext, inputs: dict[str, Manifest], params: BuildIndexParams, window: str) -> ann.Floats:
-    """Return vectors of distinct queries of a window, a sample that the seed decides."""
-    uses_country = inputs["query_embeddings"].facts["arms"][params.arm]["uses_country"]
-    country = pl.col("country").fill_null("") if uses_country else pl.lit("").alias("country")
-    asked = ctx.lake.read_table(inputs["splits"], window, ["query", "country"]).select("query", country).unique()
-    embedded = _rows_of_arm(ctx.lake, inputs["query_embeddings"], params.arm)
-    rows = embedded.join(asked, on=["query", "country"], how="semi", maintain_order="left")
-    if rows.is_empty():
-        raise MissingInput(
-            f"{inputs['query_embeddings'].reference} has no vector of any of the {len(asked)} {window} queries "
-            f"for arm {params.arm!r}, so the recall cannot be measured. Rerun embed_queries."
-        )
-    count = min(params.recall_query_count, len(rows))
-    chosen = np.random.default_rng(ctx.seed).choice(len(rows), count, replace=False)
-    return _matrix(rows[np.sort(chosen)])
-
-
-def _recall(index: ann.ShardedIndex, query_QD: ann.Floats, photo_ND: ann.Floats, ids_N: ann.Ints) -> float:
-    found_QK, _ = index.search_ids(query_QD, CUTOFF)
-    order = np.argsort(ids_N)
-    row_QK = order[np.searchsorted(ids_N, found_QK, sorter=order).clip(max=len(ids_N) - 1)]
-    return ann.recall_at_k(query_QD, photo_ND, np.where(found_QK >= 0, row_QK, -1))
+def _facts(description: IndexDescription, base: _Base, filled: list[Filled]) -> dict[str, Any]:
+    recipe = description.recipe
+    return {
+        "model_digest": description.model_digest,
+        "format": FORMAT,
+        "kind": recipe.kind,
+        "reason": description.reason,
+        "nlist": recipe.nlist,
+        "nprobe": description.nprobe,
+        "ef_search": description.ef_search,
+        "code_bytes": recipe.code_bytes,
+        "quantizer": base.note,
+        "shard_count": len(description.shards),
+        "shards_built": len(filled),
+        "shards_taken_over": len(description.shards) - len(filled),
+        "taken_over_from": None if base.earlier is None else base.earlier.manifest.reference,
+        "photo_count": description.photo_count,
+        "bytes": description.byte_count,
+    }

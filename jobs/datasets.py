@@ -232,8 +232,24 @@ QUERY_EMBEDDINGS = Dataset(
 REGISTRATION = Dataset("registration", "models")
 """Files: registration.json. Facts: model_name, version, arm, model_digest, mlflow_run_id, tracking_uri, run_page."""
 
-PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
-"""Files: index/shard-NNNN.faiss, index/index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
+PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(shard=_I64, faiss_id=_I64, photo_id=_STR)),))
+"""Files: index/index.json, of every shard index/shard-<days>.faiss, .ids.npy and .photos.npy, and index/quantizer.faiss
+of kinds that learn one. Facts: model_digest, kind, reason, shard_count, photo_count, bytes, peak_memory_mb ...
+"""
+
+INDEX_CHECK = Dataset(
+    "index_check",
+    "indexes",
+    (
+        Table(
+            "recalls",  # of the index (kind "published") and of the kinds it is compared with
+            _schema(kind=_STR, k=_I32, recall=_F64, low=_F64, high=_F64, query_count=_I64),
+        ),
+    ),
+)
+"""Facts: recall_at_10 and recall_at_100, each also _low and _high, single and batched latency, bytes_per_vector,
+model_digest, and of every kind compared the same with build_seconds and peak_memory_mb.
+"""
 
 _METRICS = _schema(
     arm=_STR,
@@ -414,6 +430,7 @@ ALL = (
     QUERY_EMBEDDINGS,
     REGISTRATION,
     PHOTO_INDEX,
+    INDEX_CHECK,
     RERANKER,
     EVALUATION,
     REPORT,

@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -140,6 +141,7 @@ class Lake:
     """Runs of one catalogue under `root_uri` (a folder or any fsspec URL)."""
 
     def __init__(self, root_uri: str, catalogue: str) -> None:
+        self.root_uri, self.catalogue = root_uri, catalogue
         self.fs, root = fsspec.url_to_fs(root_uri, use_listings_cache=False)  # others write as well
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.root = f"{root.rstrip('/')}/{catalogue}"
@@ -241,13 +243,18 @@ class Lake:
 
     def read_file(self, manifest: Manifest, name: str) -> bytes:
         """Return one file of a run; `MissingInput` names the files there are."""
-        return bytes(self.fs.cat_file(f"{self.root}/{self._file(manifest, name).path}"))
+        return bytes(self.fs.cat_file(self.file_path(manifest, name)))
+
+    def file_path(self, manifest: Manifest, name: str) -> str:
+        """Return where a file of a run is."""
+        return f"{self.root}/{self._file(manifest, name).path}"
 
     @contextmanager
     def local_folder(self, manifest: Manifest, prefix: str) -> Iterator[Path]:
         """Give the files of a run below `prefix/` as a local folder; treat it as read-only.
 
-        A folder of a local lake is handed out as it is; others are copied to a temporary folder first.
+        A folder of a local lake is handed out as it is, or, if its files are of several runs, as a temporary folder of
+        links; files of an object store are copied to one.
         """
         names = [name for name in manifest.files if name.startswith(f"{prefix}/")]
         if not names:
@@ -261,7 +268,10 @@ class Lake:
             for name, path in paths.items():
                 target = Path(folder) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self.fs.get_file(path, str(target))
+                if self.is_local:
+                    target.symlink_to(path)
+                else:
+                    self.fs.get_file(path, str(target))
             yield Path(folder) / prefix
 
     def _table(self, manifest: Manifest, table: str) -> TableInfo:
@@ -400,6 +410,44 @@ def _update(digest: hashlib._Hash, file: IO[bytes], stop: int | None) -> None:
         digest.update(block)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where worker processes put files of a run being written; it can be sent to them."""
+
+    lake_uri: str
+    catalogue: str
+    attempt: str
+
+    @contextmanager
+    def folder(self, prefix: str) -> Iterator[Path]:
+        """Give a temporary local folder; its files become `prefix/...` of the run when the block ends well.
+
+        Each is there whole or not at all, and one of an earlier try is replaced, so a task may be tried again.
+        """
+        lake = Lake(self.lake_uri, self.catalogue)
+        scratch = None
+        if lake.is_local:  # where its files need only be renamed
+            scratch = f"{self.attempt}/scratch"
+            Path(scratch).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="nightlens-", dir=scratch) as temporary:
+            yield Path(temporary)
+            for path in sorted(Path(temporary).iterdir()):
+                target = self.path(f"{prefix}/{path.name}")
+                if lake.is_local:
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(target)
+                else:
+                    lake.fs.put_file(str(path), target)
+
+    def path(self, name: str) -> str:
+        """Return where a file of the run is."""
+        return f"{self.attempt}/files/{name}"
+
+    def read(self, path: str) -> bytes:
+        """Return a file of the lake, of this run or of another."""
+        return bytes(Lake(self.lake_uri, self.catalogue).fs.cat_file(path))
+
+
 class StagedRun:
     """A run being written. Its files lie below an attempt folder of their own, so two writers never mix."""
 
@@ -451,6 +499,15 @@ class StagedRun:
                 if path.is_file():
                     name = path.relative_to(temporary).as_posix()
                     self.lake.fs.put_file(str(path), f"{self._attempt}/files/{prefix}/{name}")
+
+    @property
+    def place(self) -> Place:
+        """Where worker processes put files of this run."""
+        return Place(self.lake.root_uri, self.lake.catalogue, self._attempt)
+
+    def link_file(self, manifest: Manifest, name: str) -> None:
+        """Take over one file of a committed run without copying it."""
+        self._linked_files[name] = self.lake._file(manifest, name)
 
     def link_files(self, manifest: Manifest, prefix: str, new_prefix: str | None = None) -> None:
         """Take over the files below `prefix/` of a committed run without copying them."""

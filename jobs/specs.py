@@ -73,7 +73,13 @@ STAGES: dict[str, StageSpec] = {
             240,
             True,
         ),
-        StageSpec("build_index", p.BuildIndexParams, ("embed_photos", "embed_queries"), "build the FAISS shards"),
+        StageSpec("build_index", p.BuildIndexParams, ("embed_photos",), "build the FAISS shards that changed", 240),
+        StageSpec(
+            "verify_index",
+            p.VerifyIndexParams,
+            ("build_index", "embed_queries"),
+            "measure the index against exact search, and hold it against its limits",
+        ),
         StageSpec(
             "train_reranker",
             p.TrainRerankerParams,
@@ -84,7 +90,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("build_index", "evaluate", "register_model"),
+            ("verify_index", "evaluate", "register_model"),
             "write the night's report",
         ),
     )

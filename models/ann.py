@@ -1,195 +1,121 @@
-"""Nearest neighbours: FAISS shards of photo vectors, searched together as one index, and their recall.
+"""Nearest neighbours: a folder of FAISS shards opened as one index, and searched without what must not be shown.
 
-What belongs here: ids, building and reading shards, searching them, measuring recall. Where the vectors come
-from and where the folder goes is the caller's affair.
+What belongs here: reading. How an index is built is `models.indexing`; which folder is live is the caller's affair.
 
-Shapes: N photos, Q queries, K results, D dimensions. Vectors are float32 of unit length and the score is the
-inner product: the higher, the better.
+Shapes: Q queries, K results, D dimensions. Vectors are float32 of unit length. The score is the inner product, or what
+the kind of index takes for it: product quantizers and LSH only estimate it. The higher, the better.
 
-An index is a folder of `shard-NNNN.faiss` and `index.json`. A photo's id and, as long as the number of shards
-stays, its shard depend on its name alone: tomorrow's shards hold today's photos under today's ids.
+Files are mapped into memory, not read: opening takes little of it, and what is searched comes as it is needed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Kind = Literal["flat", "ivf_flat"]
+from models.indexing.files import IndexDescription, Shard, UnusableIndex
+from models.indexing.filling import Floats, check_vectors
+from models.indexing.ids import Ints, hashed_ids
 
-DESCRIPTION_FILE = "index.json"
-FLAT_BELOW = 100_000
-"""From this many photos on, "auto" takes an inverted file instead of comparing a query with every photo."""
+__all__ = ["Floats", "IndexDescription", "Ints", "ShardedIndex", "UnusableIndex", "Visibility"]
 
-_METRIC = "inner_product"
-_POINTS_PER_LIST = 39, 64  # FAISS warns below 39 training points a list; more than 64 only cost time
-_SCORE_ERROR = 1e-6  # two ways of summing a float32 product of unit vectors differ by less
-_BLOCK = 16_384
-
-
-class UnusableIndex(Exception):
-    """The folder is not the index that was built, or it is another model's. The text says which file and why."""
+_faiss: Any = faiss  # its stubs do not know the parameters of searches
+_NOTHING: Ints = np.empty(0, dtype=np.int64)
+_LOWEST = np.finfo(np.float32).min
+_DEEPER = 4
+"""A search that has found too little is made again, so many times as deep and as thorough."""
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One file of an index."""
+class Visibility:
+    """Which photos must not be found: `hidden` ones anywhere, `hidden_in` ones by country. Ids ascend."""
 
-    file: str
-    photo_count: int
-    byte_count: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class IndexDescription:
-    """The content of `index.json`. `nlist` and `nprobe` are those of every shard, None in a flat index."""
-
-    model_digest: str
-    dim: int
-    metric: str
-    kind: Kind
-    nlist: int | None
-    nprobe: int | None
-    photo_count: int
-    shards: tuple[Shard, ...]
+    hidden: Ints = field(default_factory=lambda: _NOTHING)
+    hidden_in: Mapping[str, Ints] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> IndexDescription:
-        """Read `index.json`; `UnusableIndex` if it is missing or of another form."""
-        path = folder / DESCRIPTION_FILE
-        try:
-            fields: dict[str, Any] = json.loads(path.read_text())
-            return cls(**(fields | {"shards": tuple(Shard(**shard) for shard in fields["shards"])}))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UnusableIndex(f"{path} cannot be read: {error!r}") from error
+    def of(cls, hidden: Iterable[str] = (), hidden_in: Mapping[str, Collection[str]] | None = None) -> Visibility:
+        """Return the rules for photos by name: removed or private ones, and those not shown in some countries."""
+        by_country = {country: _ids(names) for country, names in (hidden_in or {}).items()}
+        return cls(_ids(hidden), by_country)
 
-    def write(self, folder: Path) -> None:
-        """Write `index.json`."""
-        (folder / DESCRIPTION_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n")
+    def hidden_for(self, country: str) -> Ints:
+        """Return the ids that a search from `country` ("" if it is not known) must not find, ascending."""
+        return np.union1d(self.hidden, self.hidden_in.get(country, _NOTHING))
 
 
-def stable_ids(photo_ids: Sequence[str]) -> Ints:
-    """Return an id for every photo, N: the first 63 bits of the SHA-256 of its name, the same on every night.
-
-    Raises `ValueError` if two photos get the same id: one was given twice, or their names collide (at four
-    million photos the chance of that is one in a million).
-
-    >>> stable_ids(["cat", "dog"]).tolist()
-    [4312121625846082129, 7399884744098002676]
-    """
-    digests = b"".join(hashlib.sha256(photo_id.encode()).digest()[:8] for photo_id in photo_ids)
-    ids = (np.frombuffer(digests, dtype=">u8") >> np.uint64(1)).astype(np.int64)
-    distinct, counts = np.unique(ids, return_counts=True)
-    if len(distinct) < len(ids):
-        shared = distinct[counts.argmax()]
-        names = [photo_ids[int(row)] for row in np.flatnonzero(ids == shared)]
-        raise ValueError(f"photos {names[0]!r} and {names[1]!r} have the same index id {shared}")
-    return ids
+def _ids(photo_ids: Iterable[str]) -> Ints:
+    return np.unique(hashed_ids(photo_ids))
 
 
-def shard_count_for(photo_count: int, shard_size: int) -> int:
-    """Return the number of shards: a power of two, so that growth does nothing but split shards.
+@dataclass(frozen=True)
+class _Found:
+    """Results of Q searches, best first; id -1 and the lowest score where there is none. `shard` says where from."""
 
-    >>> [shard_count_for(count, 100) for count in (1, 100, 101, 300, 1000)]
-    [1, 1, 2, 4, 16]
-    """
-    least = math.ceil(photo_count / shard_size)
-    return int(2 ** math.ceil(math.log2(least)))
+    ids: Ints
+    scores: Floats
+    shard: Ints
 
+    @property
+    def counts(self) -> Ints:
+        """Results of each search."""
+        counts: Ints = (self.ids >= 0).sum(axis=1)
+        return counts
 
-def list_count_for(photo_count: int) -> int:
-    """Return nlist of a shard that holds so many photos: about four times the square root.
+    def best(self, k: int) -> _Found:
+        """Return the K best of each search, equal scores by id; fewer than K are filled up."""
+        order = np.lexsort((self.ids, -self.scores, self.ids < 0), axis=1)[:, :k]
+        return self._taken(order)
 
-    >>> [list_count_for(count) for count in (10, 1_000, 100_000, 1_000_000)]
-    [1, 25, 1265, 4000]
-    """
-    return max(1, min(round(4 * math.sqrt(photo_count)), photo_count // _POINTS_PER_LIST[0]))
+    def without(self, hidden: Ints) -> _Found:
+        """Return the results that are not among `hidden`, in their order, the others as none."""
+        is_hidden = np.isin(self.ids, hidden)
+        return _Found(
+            np.where(is_hidden, -1, self.ids), np.where(is_hidden, _LOWEST, self.scores).astype(np.float32), self.shard
+        )
 
+    def put(self, rows: Ints, found: _Found) -> None:
+        """Set the results of some of the searches."""
+        self.ids[rows], self.scores[rows], self.shard[rows] = found.ids, found.scores, found.shard
 
-def build_index(
-    folder: Path,
-    photo_ND: Floats,
-    ids_N: Ints,
-    *,
-    model_digest: str,
-    shard_size: int,
-    kind: Literal["auto", "flat", "ivf_flat"] = "auto",
-    nprobe: int | None = None,
-    seed: int = 0,
-) -> IndexDescription:
-    """Write the shards and `index.json` into `folder` and return the description.
-
-    `kind` "auto" is "flat" (exact) below 100,000 photos and "ivf_flat" from there on; `shard_size` is the most
-    photos a shard holds on average. An inverted file's centroids are trained once and shared by all shards;
-    a search scans `nprobe` lists of each shard, by default a sixteenth of them and at least eight. Rows are
-    stored in the order of their ids, so the files do not depend on the order in which photos are given.
-    """
-    _check_vectors(photo_ND)
-    if kind == "auto":
-        kind = "flat" if len(photo_ND) < FLAT_BELOW else "ivf_flat"
-    shard_count = shard_count_for(len(photo_ND), shard_size)
-    order = np.argsort(ids_N)
-    empty = None
-    if kind == "ivf_flat":
-        nlist = list_count_for(len(photo_ND) // shard_count)
-        sample = np.random.default_rng(seed).permutation(order)[: nlist * _POINTS_PER_LIST[1]]
-        empty = _empty_ivf(photo_ND[sample], nlist, nprobe or max(8, nlist // 16), seed)
-    shard_N = ids_N[order] % shard_count
-    shards = []
-    for number in range(shard_count):
-        rows = order[shard_N == number]
-        path = folder / f"shard-{number:04d}.faiss"
-        faiss.write_index(build_shard(photo_ND[rows], ids_N[rows], empty), str(path))
-        shards.append(Shard(path.name, len(rows), path.stat().st_size, _sha256(path)))
-    description = IndexDescription(
-        model_digest=model_digest,
-        dim=photo_ND.shape[1],
-        metric=_METRIC,
-        kind=kind,
-        nlist=None if empty is None else empty.nlist,
-        nprobe=None if empty is None else empty.nprobe,
-        photo_count=len(photo_ND),
-        shards=tuple(shards),
-    )
-    description.write(folder)
-    return description
-
-
-def build_shard(photo_ND: Floats, ids_N: Ints, empty: faiss.IndexIVFFlat | None = None) -> faiss.Index:
-    """Return a shard of these photos: a copy of the trained `empty` inverted file, or a flat one without it."""
-    shard = faiss.IndexIDMap2(faiss.IndexFlatIP(photo_ND.shape[1])) if empty is None else faiss.clone_index(empty)
-    shard.add_with_ids(np.ascontiguousarray(photo_ND), ids_N)
-    return shard
+    def _taken(self, order: Ints) -> _Found:
+        return _Found(
+            np.take_along_axis(self.ids, order, axis=1),
+            np.take_along_axis(self.scores, order, axis=1),
+            np.take_along_axis(self.shard, order, axis=1),
+        )
 
 
 class ShardedIndex:
-    """The shards of one folder as one index."""
+    """The shards of one folder as one index. Searches may run side by side; `close` ends its threads."""
 
-    def __init__(
-        self, description: IndexDescription, shards: list[faiss.Index], ids_N: Ints, photo_ids: Sequence[str]
-    ) -> None:
+    def __init__(self, description: IndexDescription, shards: Sequence[OpenShard], threads: int | None = None) -> None:
         self.description = description
         self._shards = shards
-        self._photo_ids = dict(zip(ids_N.tolist(), photo_ids, strict=True))
+        cores = threads or os.cpu_count() or 1
+        workers = min(cores, len(shards))
+        self._pool = None
+        if workers > 1:
+            each = max(1, cores // workers)
+            self._pool = ThreadPoolExecutor(workers, "search", initializer=faiss.omp_set_num_threads, initargs=(each,))
 
     @classmethod
-    def open(cls, folder: Path, model_digest: str, ids_N: Ints, photo_ids: Sequence[str]) -> ShardedIndex:
-        """Read an index; `ids_N` and `photo_ids` are its id map.
+    def open(
+        cls, folder: Path, model_digest: str, *, is_trusted: bool = False, threads: int | None = None
+    ) -> ShardedIndex:
+        """Open the index in `folder`, which has to be of the model `model_digest`.
 
-        Raises `UnusableIndex` if the index is of another model than `model_digest`, a file is missing, longer,
-        shorter or changed, or the id map is not that of the shards.
+        Every file is read once to compare its SHA-256, unless the folder `is_trusted`: then lengths are compared.
+        Raises `UnusableIndex` if the index is of another model, or a file is missing, longer, shorter or changed.
         """
         description = IndexDescription.read(folder)
         if description.model_digest != model_digest:
@@ -197,95 +123,183 @@ class ShardedIndex:
                 f"the index in {folder} holds vectors of model {description.model_digest}, asked for is "
                 f"{model_digest}: scores of one model's queries and another's photos mean nothing"
             )
-        shards = [_read_shard(folder / shard.file, shard) for shard in description.shards]
-        stored = np.sort(np.concatenate([_ids_of(shard) for shard in shards]))
-        if not np.array_equal(stored, np.sort(ids_N)):
-            raise UnusableIndex(f"the id map of {len(ids_N)} photos is not that of the {len(stored)} in {folder}")
-        return cls(description, shards, ids_N, photo_ids)
+        for file in description.files:
+            file.check(folder, is_trusted)
+        shards = [OpenShard.open(folder, shard, description) for shard in description.shards]
+        return cls(description, shards, threads)
 
-    def search_ids(self, query_QD: Floats, k: int) -> tuple[Ints, Floats]:
+    def close(self) -> None:
+        """End the threads. The files are let go with the last reference."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def __enter__(self) -> ShardedIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def search_ids(
+        self, query_QD: Floats, k: int, visibility: Visibility | None = None, countries: Sequence[str] | None = None
+    ) -> tuple[Ints, Floats]:
         """Return ids_QK and scores_QK of the best photos of all shards, best first, equal scores by id.
 
-        K is `k`, or all photos if there are fewer. An inverted file that finds fewer than K fills up with id -1
-        and the lowest float32.
+        K is `k`, or all photos if there are fewer. `countries` says for each query where it is asked, "" if that is
+        not known. Hidden photos cost no results: the search goes deeper until it has K others, or all there are. What
+        is missing then is filled up with id -1 and the lowest float32.
         """
-        _check_vectors(query_QD)
-        k = min(k, self.description.photo_count)
-        found = [shard.search(np.ascontiguousarray(query_QD), k) for shard in self._shards]
-        scores = np.concatenate([scores for scores, _ in found], axis=1)
-        ids = np.concatenate([ids for _, ids in found], axis=1)
-        best = np.lexsort((ids, -scores), axis=1)[:, :k]
-        return np.take_along_axis(ids, best, axis=1), np.take_along_axis(scores, best, axis=1)
+        found = self._search(query_QD, k, visibility or Visibility(), countries)
+        return found.ids, found.scores
 
-    def search(self, query_QD: Floats, k: int) -> list[list[tuple[str, float]]]:
-        """Return per query the best photos as (photo_id, score), best first."""
-        ids_QK, scores_QK = self.search_ids(query_QD, k)
+    def search(
+        self, query_QD: Floats, k: int, visibility: Visibility | None = None, countries: Sequence[str] | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Return per query the best photos as (photo_id, score), best first; see `search_ids`."""
+        found = self._search(query_QD, k, visibility or Visibility(), countries)
+        names: npt.NDArray[np.object_] = np.full(found.ids.shape, "", dtype=object)
+        for number, shard in enumerate(self._shards):
+            here = (found.shard == number) & (found.ids >= 0)
+            names[here] = shard.photo_ids(found.ids[here])
         return [
-            [(self._photo_ids[found], score) for found, score in zip(ids, scores, strict=True) if found >= 0]
-            for ids, scores in zip(ids_QK.tolist(), scores_QK.tolist(), strict=True)
+            [(name, score) for name, score, photo in zip(*row, strict=True) if photo >= 0]
+            for row in zip(names.tolist(), found.scores.tolist(), found.ids.tolist(), strict=True)
         ]
 
+    def _search(self, query_QD: Floats, k: int, visibility: Visibility, countries: Sequence[str] | None) -> _Found:
+        check_vectors(query_QD)
+        if query_QD.shape[1] != self.description.dim:
+            raise ValueError(f"queries have {query_QD.shape[1]} dimensions, the index {self.description.dim}")
+        asked = np.array([""] * len(query_QD) if countries is None else list(countries))
+        if len(asked) != len(query_QD):
+            raise ValueError(f"{len(query_QD)} queries of {len(asked)} countries")
+        k = min(k, self.description.photo_count)
+        # countries without rules of their own are searched together
+        group_Q = np.where(np.isin(asked, list(visibility.hidden_in)), asked, "")
+        whole = _nothing_found(len(query_QD), k)
+        for country in np.unique(group_Q):
+            rows = np.flatnonzero(group_Q == country)
+            found = self._search_around(np.ascontiguousarray(query_QD[rows]), k, visibility.hidden_for(str(country)))
+            whole.put(rows, found)
+        return whole
 
-def recall_at_k(query_QD: Floats, photo_ND: Floats, found_QK: Ints) -> float:
-    """Return the share of the K best photos that was found; `found_QK` are rows of `photo_ND`, -1 for none.
+    def _search_around(self, query_QD: Floats, k: int, hidden: Ints) -> _Found:
+        """Search deeper until every query has K photos that are not hidden, or all there are."""
+        hidden_count = sum(shard.count_of(hidden) for shard in self._shards) if len(hidden) else 0
+        wanted = min(k, self.description.photo_count - hidden_count)
+        whole = _nothing_found(len(query_QD), k)
+        left = np.arange(len(query_QD))
+        depth, effort = k + min(k, hidden_count), 1
+        while len(left):
+            is_last = depth >= self.description.photo_count
+            found = self._search_shards(query_QD[left], depth, None if is_last else effort)
+            found = found.without(hidden).best(k) if hidden_count else found.best(k)
+            whole.put(left, found)
+            left = left[found.counts < wanted] if not is_last else left[:0]
+            depth, effort = depth * _DEEPER, effort * _DEEPER
+        return whole
 
-    A found photo counts if its exact score reaches the K-th best exact score, so it does not matter which of
-    several photos with equal scores (copies of one picture) was returned. No row may repeat in a query.
-    """
-    k = found_QK.shape[1]
-    best_QK: Floats = np.full(found_QK.shape, -np.inf, dtype=np.float32)
-    for block_BD in _blocks(photo_ND):
-        candidates = np.concatenate([best_QK, query_QD @ block_BD.T], axis=1)
-        best_QK = np.partition(candidates, -k, axis=1)[:, -k:]
-    floor_Q1 = best_QK.min(axis=1, keepdims=True) - _SCORE_ERROR
-    found_score_QK = np.einsum("qd,qkd->qk", query_QD, photo_ND[found_QK])
-    is_found_QK = (found_score_QK >= floor_Q1) & (found_QK >= 0)
-    return float(is_found_QK.mean())
+    def _search_shards(self, query_QD: Floats, depth: int, effort: int | None) -> _Found:
+        """Return the `depth` best of every shard, side by side; for `effort` see `OpenShard.search`."""
 
+        def search(shard: OpenShard) -> tuple[Ints, Floats]:
+            return shard.search(query_QD, depth, effort)
 
-def _empty_ivf(photo_ND: Floats, nlist: int, nprobe: int, seed: int) -> faiss.IndexIVFFlat:
-    """Return a trained inverted file without photos; spherical k-means, since the vectors are of unit length."""
-    dim = photo_ND.shape[1]
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, nlist, faiss.METRIC_INNER_PRODUCT)
-    index.cp.spherical = True
-    index.cp.seed = seed % 2**31
-    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = _POINTS_PER_LIST
-    index.nprobe = min(nlist, nprobe)
-    index.train(photo_ND)
-    return index
-
-
-def _read_shard(path: Path, shard: Shard) -> faiss.Index:
-    if not path.exists():
-        raise UnusableIndex(f"{path} is missing: copy the index again, or build it anew")
-    if _sha256(path) != shard.sha256:
-        raise UnusableIndex(f"{path} is not the file that was built (its SHA-256 differs): copy or build it anew")
-    return faiss.read_index(str(path))
-
-
-def _ids_of(shard: Any) -> Ints:
-    """Return the ids of the photos in a shard of either kind, in its own order."""
-    if isinstance(shard, faiss.IndexIDMap2):
-        ids: Ints = faiss.vector_to_array(shard.id_map)
-        return ids
-    lists = shard.invlists
-    sizes = [(number, lists.list_size(number)) for number in range(shard.nlist)]
-    parts = [faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in sizes if size]
-    return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        parts = list(self._pool.map(search, self._shards) if self._pool else map(search, self._shards))
+        return _Found(
+            np.concatenate([ids for ids, _ in parts], axis=1),
+            np.concatenate([scores for _, scores in parts], axis=1),
+            np.repeat(np.arange(len(parts)), [ids.shape[1] for ids, _ in parts])[None].repeat(len(query_QD), axis=0),
+        )
 
 
-def _blocks(rows_ND: Floats) -> Iterator[Floats]:
-    for start in range(0, len(rows_ND), _BLOCK):
-        yield rows_ND[start : start + _BLOCK]
+def _nothing_found(query_count: int, k: int) -> _Found:
+    shape = query_count, k
+    return _Found(
+        np.full(shape, -1, dtype=np.int64), np.full(shape, _LOWEST, dtype=np.float32), np.zeros(shape, dtype=np.int64)
+    )
 
 
-def _check_vectors(rows_ND: Floats) -> None:
-    if rows_ND.ndim != 2 or rows_ND.dtype != np.float32 or not len(rows_ND):
-        raise ValueError(f"vectors must be a float32 matrix with rows, not {rows_ND.dtype} {rows_ND.shape}")
-    if not np.allclose(np.linalg.norm(rows_ND, axis=1), 1.0, atol=1e-3):
-        raise ValueError("vectors must be finite and of unit length")
+class OpenShard:
+    """One shard, its files mapped into memory."""
 
+    def __init__(
+        self, index: Any, ids_N: Ints, photos_N: npt.NDArray[np.bytes_], description: IndexDescription
+    ) -> None:
+        self._index = index
+        self._ids_N = ids_N
+        self._photos_N = photos_N
+        self._description = description
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    @classmethod
+    def open(cls, folder: Path, shard: Shard, description: IndexDescription) -> OpenShard:
+        """Map the files of a shard; `UnusableIndex` if they do not fit together."""
+        ids_N = np.load(folder / shard.ids.file, mmap_mode="r", allow_pickle=False)
+        photos_N = np.load(folder / shard.photos.file, mmap_mode="r", allow_pickle=False)
+        flag = faiss.IO_FLAG_MMAP if description.recipe.is_trained else faiss.IO_FLAG_MMAP_IFC
+        index = faiss.read_index(str(folder / shard.faiss.file), flag)
+        if not index.ntotal == len(ids_N) == len(photos_N) == shard.photo_count:
+            raise UnusableIndex(
+                f"{folder / shard.faiss.file} holds {index.ntotal} photos, its id map {len(ids_N)} ids and "
+                f"{len(photos_N)} names, index.json says {shard.photo_count}: build the index anew"
+            )
+        return cls(index, ids_N, photos_N, description)
+
+    @property
+    def ids(self) -> Ints:
+        """The ids of its photos, ascending."""
+        return self._ids_N
+
+    def count_of(self, ids: Ints) -> int:
+        """Return how many of `ids` (each once) are in this shard."""
+        return int(self._has(ids).sum())
+
+    def photo_ids(self, ids: Ints) -> list[str]:
+        """Return the names of photos of this shard by their ids."""
+        if not self._has(ids).all():
+            raise UnusableIndex("a shard found an id that its id map does not have: build the index anew")
+        names: list[bytes] = self._photos_N[np.searchsorted(self._ids_N, ids)].tolist()
+        return [name.decode() for name in names]
+
+    def _has(self, ids: Ints) -> npt.NDArray[np.bool_]:
+        place = np.searchsorted(self._ids_N, ids).clip(max=len(self._ids_N) - 1)
+        has: npt.NDArray[np.bool_] = self._ids_N[place] == ids
+        return has
+
+    def search(self, query_QD: Floats, depth: int, effort: int | None) -> tuple[Ints, Floats]:
+        """Return the ids and scores of the `depth` best photos, or of all if there are fewer; -1 for none.
+
+        `effort` multiplies how much is looked at: lists, or candidates of a graph. None looks at everything.
+        """
+        depth = min(depth, len(self._ids_N))
+        kind = self._description.kind
+        if kind == "hnsw" and effort is None:
+            return self._search_everything(query_QD, depth)
+        scores, ids = self._index.search(query_QD, depth, params=self._parameters(depth, effort))
+        if kind == "lsh":
+            bits = self._description.recipe.hash_bits
+            assert bits is not None
+            scores = np.cos(
+                scores * (math.pi / bits), dtype=np.float32
+            )  # expected share of bits that differ: angle / pi
+        return ids, np.where(ids < 0, _LOWEST, scores).astype(np.float32)
+
+    def _parameters(self, depth: int, effort: int | None) -> Any:
+        description = self._description
+        if description.nprobe is not None:
+            nlist = description.recipe.nlist
+            assert nlist is not None
+            nprobe = nlist if effort is None else min(nlist, description.nprobe * effort)
+            lists = _faiss.SearchParametersIVF(nprobe=nprobe)
+            return (
+                _faiss.SearchParametersPreTransform(index_params=lists) if description.kind == "opq_ivf_pq" else lists
+            )
+        if description.ef_search is not None:
+            assert effort is not None
+            return _faiss.SearchParametersHNSW(efSearch=max(depth, description.ef_search * effort))
+        return None
+
+    def _search_everything(self, query_QD: Floats, depth: int) -> tuple[Ints, Floats]:
+        """Compare with every vector of a graph: walking it may never reach some."""
+        graph: Any = faiss.downcast_index(self._index.index)
+        scores, rows = faiss.downcast_index(graph.storage).search(query_QD, depth)
+        return np.asarray(self._ids_N[rows]), scores

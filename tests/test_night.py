@@ -65,7 +65,7 @@ def test_two_nights_on_a_tiny_catalogue(
     assert whole["value"].is_between(0, 1).all()
     assert (whole["low"] <= whole["value"]).all()
     assert (whole["value"] <= whole["high"]).all()
-    assert first["build_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
+    assert first["verify_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
     assert set(first_context.lake.read_table(first["audit_leaks"], "findings")["status"]) == {"passed"}
     report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
@@ -138,7 +138,7 @@ def test_a_night_by_the_published_protocol(
     assert set(context.lake.read_table(night["audit_leaks"], "findings")["status"]) == {"passed"}
     expected = ARMS if validation_share else ARMS - {"reranked"}
     assert set(night["evaluate"].facts["hit_rate_at_10"]) == expected
-    assert night["build_index"].facts["query_window"] == ("validation" if validation_share else "test")
+    assert night["verify_index"].facts["query_window"] == ("validation" if validation_share else "test")
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"80/20" in report.read_bytes()
 

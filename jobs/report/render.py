@@ -16,6 +16,7 @@ from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart
 from jobs.report.contact_sheet import Search, contact_sheet
 from jobs.report.history import History, history
+from jobs.report.index import IndexReport, index_report
 from jobs.report.night import Night
 from jobs.report.quality import Quality, quality
 from jobs.report.ranking import (
@@ -34,7 +35,7 @@ from jobs.report.ranking import (
     slices,
 )
 from jobs.report.reranker import RerankerReport, reranker_report
-from jobs.report.run_facts import Fact, RunFacts, index_facts, run_facts
+from jobs.report.run_facts import RunFacts, run_facts
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
 
@@ -66,7 +67,7 @@ class Report:
     reranker: RerankerReport
     ablation: Ablation | None
     quality: Quality
-    index: tuple[Fact, ...]
+    index: IndexReport
     searches: list[Search]
     run: RunFacts
     history: History
@@ -109,7 +110,7 @@ def build_report(night: Night) -> Report:
         reranker=reranker_report(night),
         ablation=ablation(night),
         quality=state,
-        index=index_facts(night),
+        index=index_report(night),
         searches=contact_sheet(night, challenger.key),
         run=run_facts(night),
         history=history(night),

@@ -1,4 +1,4 @@
-"""How the night was made: the index, the model version, stages with durations and digests, parameters, versions."""
+"""How the night was made: the model version, stages with durations and digests, parameters, versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs import datasets
 from jobs.lake import Manifest
 from jobs.params import EIGHTY_TWENTY, WINDOWS
 from jobs.report import formats
-from jobs.report.arms import arm, in_order
+from jobs.report.arms import in_order
 from jobs.report.night import INPUTS, Night
 from models.windows import in_words
 
@@ -68,38 +68,10 @@ class RunFacts:
     versions: tuple[Fact, ...]
 
 
-def index_facts(night: Night) -> tuple[Fact, ...]:
-    """Return what is known of the search index."""
-    facts = {name: night.fact(datasets.PHOTO_INDEX, name) for name in _INDEX_FACTS}
-    probes = "" if facts["nlist"] is None else f", {facts['nprobe']} of {facts['nlist']} lists searched"
-    searches = f"{formats.count(facts['query_count'])} {facts['query_window']} searches"
-    recall = f"{formats.percent(facts['recall_at_10'], 2)} on {searches}"
-    return (
-        Fact("Recall@10 against exact search", recall),
-        Fact("Kind", str(facts["kind"]) + probes),
-        Fact("Photos", formats.count(facts["photo_count"])),
-        Fact("Shards", f"{formats.count(facts['shard_count'])}, {formats.size(facts['bytes'])} together"),
-        Fact("Model", arm(night.manifest(datasets.PHOTO_INDEX).params["arm"]).name),
-        Fact("Model digest", str(facts["model_digest"]), is_code=True),
-    )
-
-
 _PROTOCOLS = {
     WINDOWS: "windows by days; candidates are the photos there when a search was made",
     EIGHTY_TWENTY: "80/20 by number of conversions; candidates are all photos",
 }
-_INDEX_FACTS = (
-    "kind",
-    "nlist",
-    "nprobe",
-    "photo_count",
-    "shard_count",
-    "bytes",
-    "recall_at_10",
-    "query_count",
-    "query_window",
-    "model_digest",
-)
 
 
 def run_facts(night: Night) -> RunFacts:

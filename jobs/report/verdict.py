@@ -182,7 +182,7 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
 def tiles(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, compared: Arm) -> list[Tile]:
     """Return the key figures of the night."""
     mine, other = metrics.whole(challenger.key), metrics.whole(compared.key)
-    recall = night.fact(datasets.PHOTO_INDEX, "recall_at_10")
+    recall = night.fact(datasets.INDEX_CHECK, "recall_at_10")
     corpus = formats.count(night.fact(datasets.EVALUATION, "corpus_photo_count"))
     seconds = sum(manifest.duration_seconds for manifest in night.manifests.values())
     fresh = sum(manifest.night == night.run_id for manifest in night.manifests.values())

@@ -1,85 +1,40 @@
-"""The stage over vectors made up here: what it commits, what it refuses, what stays from night to night."""
+"""The stage over vectors made up here: what it commits, what it refuses, what it takes over from night to night."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pytest
 
 from jobs import build_index
 from jobs.context import RunContext
-from jobs.datasets import PHOTO_EMBEDDINGS, PHOTO_INDEX, QUERY_EMBEDDINGS, SPLITS, Dataset
-from jobs.errors import BadInput, GateFailed, MissingInput
+from jobs.datasets import PHOTO_INDEX
+from jobs.errors import BadInput, MissingInput
+from jobs.indexing import corpus as corpora
 from jobs.lake import Manifest
-from jobs.params import FINETUNED, FULL, BuildIndexParams, Params
+from jobs.params import FULL, BuildIndexParams
 from models import ann
-from tests.validated_lake import complete
+from models.indexing.building import build_index as build_plainly
+from models.indexing.ids import stable_ids
+from tests.jobs.index_lake import (
+    commit_inputs,
+    commit_photos,
+    commit_queries,
+    photos_of,
+    unit_vectors,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
 
 Contexts = Callable[..., RunContext]
-DIM = 8
-PARAMS = BuildIndexParams(shard_size=100)
-QUERIES = [("cat", "GB"), ("cat", "DE"), ("dog", "GB"), ("dog", "")]
-
-
-def unit_vectors(count: int, seed: int) -> ann.Floats:
-    vectors = np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def commit(context: RunContext, dataset: Dataset, facts: dict[str, Any], **tables: pl.DataFrame) -> Manifest:
-    staged = context.begin(dataset, Params(), {}, {"made": str([frame.hash_rows().sum() for frame in tables.values()])})
-    if staged.manifest is not None:
-        return staged.manifest
-    for table in dataset.tables:
-        empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
-        staged.write_table(table.name, tables.get(table.name, empty))
-    return staged.commit(facts)
-
-
-def commit_inputs(
-    context: RunContext,
-    photos: dict[str, ann.Floats],
-    *,
-    photo_digest: str = "m1",
-    uses_country: bool = True,
-    is_validated: bool = True,
-) -> None:
-    """Photos 0..N of both arms; queries of the validation window, and one that is not in it."""
-    names = [f"p{number}" for number in range(len(photos[FULL]))]
-    frames = [pl.DataFrame({"arm": arm, "photo_id": names, "vector": vectors}) for arm, vectors in photos.items()]
-    facts = {arm: {"model_digest": photo_digest if arm == FULL else "m0"} for arm in photos}
-    vectors = pl.concat(frames).with_columns(pl.col("vector").arr.to_list())
-    commit(context, PHOTO_EMBEDDINGS, {"arms": facts}, embeddings=vectors)
-    asked = [*(QUERIES if uses_country else [("cat", ""), ("dog", "")]), ("elsewhere", "")]
-    queries = pl.DataFrame(asked, schema=["query", "country"], orient="row").with_columns(
-        pl.lit(FULL).alias("arm"), pl.Series("vector", unit_vectors(len(asked), 99)).arr.to_list()
-    )
-    query_facts = {"arms": {FULL: {"model_digest": "m1", "uses_country": uses_country}}}
-    commit(context, QUERY_EMBEDDINGS, query_facts, embeddings=queries)
-    validation = pl.DataFrame(QUERIES * 2, schema=["query", "country"], orient="row").with_columns(
-        pl.lit("v").alias("visitor_id"),
-        pl.lit("p0").alias("photo_id"),
-        pl.lit(datetime(2025, 12, 20, tzinfo=UTC)).alias("converted_at"),
-        pl.lit(1, dtype=pl.Int64).alias("conversion_count"),
-    )
-    validation = complete(validation, SPLITS.table("validation").schema)
-    photo = pl.DataFrame({"photo_id": ["p0"], "is_in_train": [True]}).with_columns(
-        pl.lit(None, dtype=pl.String).alias("description"),
-        pl.lit(None, dtype=pl.String).alias("photographer"),
-        pl.lit(datetime(2025, 1, 1, tzinfo=UTC)).alias("submitted_at"),
-    )
-    windows = {"train": validation, "validation": validation, "test": validation, "photos": photo}
-    if not is_validated:
-        windows |= {"validation": validation.clear(), "test": validation.head(3)}
-    commit(context, SPLITS, {}, **windows)
-
-
-def photos_of(count: int) -> dict[str, ann.Floats]:
-    return {FULL: unit_vectors(count, 1), FINETUNED: unit_vectors(count, 2)}
+ONE_SHARD = BuildIndexParams()
+SHARDS = BuildIndexParams(shard_size=100)
 
 
 @pytest.fixture
@@ -89,90 +44,189 @@ def context(make_context: Contexts) -> RunContext:
     return context
 
 
-def test_the_committed_shards_search_as_one_exact_index(context: RunContext) -> None:
-    manifest = build_index.run(context, PARAMS)
-    assert manifest.facts | {"build_seconds": 0} == {
+def open_index(context: RunContext, manifest: Manifest) -> ann.ShardedIndex:
+    with context.lake.local_folder(manifest, "index") as folder:
+        return ann.ShardedIndex.open(folder, manifest.facts["model_digest"])
+
+
+def shard_files(manifest: Manifest) -> dict[str, str]:
+    return {name: info.sha256 for name, info in manifest.files.items() if name != "index/index.json"}
+
+
+def assert_exact(context: RunContext, manifest: Manifest, photo_ND: ann.Floats, first: int = 0) -> None:
+    query_QD = unit_vectors(7, 5)
+    found = [[photo_id for photo_id, _ in row] for row in open_index(context, manifest).search(query_QD, 10)]
+    best = np.argsort(-(query_QD @ photo_ND.T), axis=1)[:, :10] + first
+    assert found == [[f"p{row}" for row in rows] for rows in best]
+
+
+def test_one_shard_is_built_here_and_searched_as_an_exact_index(context: RunContext) -> None:
+    manifest = build_index.run(context, ONE_SHARD)
+    facts = {name: value for name, value in manifest.facts.items() if name not in ("build_seconds", "peak_memory_mb")}
+    assert facts == {
         "model_digest": "m1",
+        "format": 2,
         "kind": "flat",
+        "reason": "250 photos, fewer than 100,000: comparing with every one is quick, and exact",
         "nlist": None,
         "nprobe": None,
-        "shard_count": 4,
+        "ef_search": None,
+        "code_bytes": None,
+        "quantizer": "flat learns none",
+        "shard_count": 1,
+        "shards_built": 1,
+        "shards_taken_over": 0,
+        "taken_over_from": None,
+        "shard_size": 1_000_000,
         "photo_count": 250,
         "bytes": sum(info.byte_count for name, info in manifest.files.items() if name.endswith(".faiss")),
-        "recall_at_10": 1.0,
-        "query_count": 4,
-        "query_window": "validation",
-        "build_seconds": 0,
+        "max_memory_mb": 2048,
     }
-    assert sorted(manifest.files) == ["index/index.json", *(f"index/shard-000{n}.faiss" for n in range(4))]
+    assert manifest.facts["peak_memory_mb"] > 50
+    name = "index/shard-1970-01-01-65536d"
+    assert sorted(manifest.files) == ["index/index.json", f"{name}.faiss", f"{name}.ids.npy", f"{name}.photos.npy"]
     ids = context.lake.read_table(manifest, "ids")
-    query_QD, photo_ND = unit_vectors(7, 5), photos_of(250)[FULL]
-    with context.lake.local_folder(manifest, build_index.FOLDER) as folder:
-        index = ann.ShardedIndex.open(folder, "m1", ids["faiss_id"].to_numpy(), ids["photo_id"].to_list())
-    found = [[photo_id for photo_id, _ in row] for row in index.search(query_QD, 10)]
-    expected = [[f"p{row}" for row in rows] for rows in np.argsort(-(query_QD @ photo_ND.T), axis=1)[:, :10]]
-    assert found == expected
+    assert dict(zip(ids["photo_id"], ids["faiss_id"], strict=True)) == dict(
+        zip([f"p{n}" for n in range(250)], stable_ids([f"p{n}" for n in range(250)]).tolist(), strict=True)
+    )
+    assert_exact(context, manifest, photos_of(250)[FULL])
 
 
 def test_the_same_night_is_done_once_and_made_anew_gives_the_same_bytes(
     context: RunContext, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = build_index.run(context, PARAMS)
+    first = build_index.run(context, ONE_SHARD)
     other = make_context(catalogue="other")
-    commit_inputs(other, photos_of(250))
-    assert build_index.run(other, PARAMS).digest == first.digest
-    monkeypatch.setattr(ann, "build_index", None)  # would fail if anything were built again
-    assert build_index.run(context, PARAMS) == first
+    commit_photos(other, photos_of(250), seed=5)  # in another order
+    commit_queries(other, 250)
+    assert build_index.run(other, ONE_SHARD).digest == first.digest
+    monkeypatch.setattr(build_index, "open_corpus", None)  # would fail if anything were read again
+    assert build_index.run(context, ONE_SHARD) == first
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("kind", ["flat", "opq_ivf_pq", "hnsw"])
+def test_spark_fills_the_shards_that_the_plain_way_makes(
+    context: RunContext, spark: SparkSession, tmp_path: Path, kind: Any
+) -> None:
+    manifest = build_index.run(context, SHARDS.model_copy(update={"kind": kind}))
+    assert manifest.facts["shards_built"] == manifest.facts["shard_count"] == 4
+    plain = build_plainly(
+        tmp_path,
+        photos_of(250)[FULL],
+        [f"p{number}" for number in range(250)],
+        kind,
+        model_digest="m1",
+        shard_size=100,
+        day_N=np.arange(250) // 4 + 20_089,
+        seed=context.seed,
+    )
+    assert shard_files(manifest) == {f"index/{file.file}": file.sha256 for file in plain.files}
+    ids = context.lake.read_table(manifest, "ids")
+    assert ids["shard"].n_unique() == 4
+    assert sorted(ids["photo_id"]) == sorted(f"p{number}" for number in range(250))
+    if kind == "flat":
+        assert_exact(context, manifest, photos_of(250)[FULL])
+
+
+def tomorrow(make_context: Contexts, count: int, *, digest: str = "m1", **changes: Any) -> RunContext:
+    context = make_context(run_date=date(2025, 12, 29), **changes)
+    commit_inputs(context, photos_of(count), digest=digest)
+    return context
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("kind", ["flat", "ivf_flat"])
+def test_the_next_night_fills_only_the_shards_that_changed(
+    context: RunContext, make_context: Contexts, spark: SparkSession, kind: Any
+) -> None:
+    params = SHARDS.model_copy(update={"kind": kind, "nprobe": 99})
+    today = build_index.run(context, params)
+    next_context = make_context(run_date=date(2025, 12, 29))
+    grown = unit_vectors(253, 1)
+    grown[:250] = photos_of(250)[FULL]
+    grown[3] = unit_vectors(1, 77)[0]  # of the oldest shard: its keywords changed, say
+    commit_inputs(next_context, {FULL: grown})
+    manifest = build_index.run(next_context, params)
+    assert (manifest.facts["shards_built"], manifest.facts["shards_taken_over"]) == (2, 2)
+    assert manifest.facts["taken_over_from"] == today.reference
+    linked = {name for name, info in manifest.files.items() if "run_date=2025-12-28" in info.path}
+    assert len([name for name in linked if name.endswith(".faiss") and "shard" in name]) == 2
+    assert {manifest.files[name].path for name in linked} <= {info.path for info in today.files.values()}
+    if kind == "ivf_flat":
+        assert "index/quantizer.faiss" in linked
+        assert manifest.facts["quantizer"] == f"taken over from {today.reference}"
+    assert_exact(next_context, manifest, grown)
+
+
+@pytest.mark.spark
+def test_another_model_or_kind_builds_everything_anew(
+    context: RunContext, make_context: Contexts, spark: SparkSession
+) -> None:
+    params = SHARDS.model_copy(update={"kind": "ivf_flat"})
+    today = build_index.run(context, params)
+    assert today.facts["quantizer"] == "learned from 64 photos: no earlier index is of this model"
+    retrained = build_index.run(tomorrow(make_context, 250, digest="m2"), params)
+    assert retrained.facts["shards_taken_over"] == 0
+    other_kind = build_index.run(tomorrow(make_context, 250), SHARDS.model_copy(update={"kind": "ivf_pq"}))
+    assert other_kind.facts["shards_taken_over"] == 0
+    assert f"{today.reference} is of kind ivf_flat" in other_kind.facts["quantizer"]
+
+
+@pytest.mark.spark
+def test_a_corpus_that_has_outgrown_its_lists_gets_a_new_quantizer(
+    context: RunContext, make_context: Contexts, spark: SparkSession
+) -> None:
+    params = BuildIndexParams(kind="ivf_flat")
+    few = make_context(run_date=date(2025, 12, 27))
+    commit_inputs(few, photos_of(80))  # 2 lists; 250 photos make 6
+    build_index.run(few, params)
+    grown = build_index.run(context, params)
+    assert "has 2 lists, by now there should be 6" in grown.facts["quantizer"]
+    assert grown.facts["nlist"] == 6
+
+
+def test_an_index_of_a_later_night_is_not_looked_at(context: RunContext, make_context: Contexts) -> None:
+    later = build_index.run(tomorrow(make_context, 250), ONE_SHARD)
+    assert build_index.run(context, ONE_SHARD).facts["taken_over_from"] is None
+    assert later.facts["taken_over_from"] is None
 
 
 def test_photos_keep_their_ids_the_next_night(context: RunContext, make_context: Contexts) -> None:
-    today = context.lake.read_table(build_index.run(context, PARAMS), "ids")
-    tomorrow_context = make_context(run_date=date(2025, 12, 29))
-    commit_inputs(tomorrow_context, photos_of(300))
-    tomorrow = tomorrow_context.lake.read_table(build_index.run(tomorrow_context, PARAMS), "ids")
-    both = today.join(tomorrow, on="photo_id", suffix="_tomorrow")
+    today = context.lake.read_table(build_index.run(context, ONE_SHARD), "ids")
+    next_context = tomorrow(make_context, 300)
+    both = today.join(
+        next_context.lake.read_table(build_index.run(next_context, ONE_SHARD), "ids"), on="photo_id", suffix="_tomorrow"
+    )
     assert len(both) == 250
     assert both["faiss_id"].equals(both["faiss_id_tomorrow"])
 
 
-def test_too_low_a_recall_stops_the_run_and_commits_nothing(context: RunContext) -> None:
-    params = PARAMS.model_copy(update={"kind": "ivf_flat", "shard_size": 1000, "nprobe": 1, "min_recall_at_10": 0.99})
-    with pytest.raises(GateFailed, match=r"finds 0\.\d+ of the 10 best photos of 4 validation .*Raise nprobe"):
-        build_index.run(context, params)
+def test_less_memory_makes_more_shards(
+    context: RunContext,
+) -> None:
+    with pytest.raises(BadInput, match="max_memory_mb of build_index: 100 MB do not hold an empty shard"):
+        build_index.run(context, ONE_SHARD.model_copy(update={"max_memory_mb": 100}))
+    roomy = build_index.run(context, ONE_SHARD.model_copy(update={"max_memory_mb": 4096}))
+    tight = build_index.run(context, ONE_SHARD.model_copy(update={"max_memory_mb": 480}))
+    assert tight.facts["shard_size"] < roomy.facts["shard_size"] == 1_000_000
+
+
+def test_the_driver_reads_no_vectors_where_there_are_several_shards(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpora, "LocalCorpus", None)
+
+    def no_session(*_: Any) -> Any:
+        raise RuntimeError("Spark is asked for")
+
+    monkeypatch.setattr(corpora, "spark_session", no_session)
+    with pytest.raises(RuntimeError, match="Spark is asked for"):
+        build_index.run(context, SHARDS)
     with pytest.raises(MissingInput):
         context.read(PHOTO_INDEX)
-    enough = build_index.run(context, params.model_copy(update={"nprobe": 100}))
-    assert enough.facts["recall_at_10"] == 1.0
-    assert enough.facts["nlist"] == enough.facts["nprobe"] == ann.list_count_for(250)
-
-
-def test_recall_is_measured_on_a_sample_of_the_validation_queries(context: RunContext) -> None:
-    assert build_index.run(context, PARAMS.model_copy(update={"recall_query_count": 3})).facts["query_count"] == 3
-
-
-def test_without_validation_queries_recall_is_measured_on_test_queries(make_context: Contexts) -> None:
-    context = make_context()
-    commit_inputs(context, photos_of(250), is_validated=False)
-    facts = build_index.run(context, PARAMS).facts
-    assert (facts["query_window"], facts["query_count"], facts["recall_at_10"]) == ("test", 3, 1.0)
-    params = PARAMS.model_copy(update={"kind": "ivf_flat", "shard_size": 1000, "nprobe": 1, "min_recall_at_10": 1})
-    with pytest.raises(GateFailed, match="of 3 test queries, less than"):
-        build_index.run(context, params)
-
-
-def test_a_model_without_country_has_its_queries_without(make_context: Contexts) -> None:
-    context = make_context()
-    commit_inputs(context, photos_of(50), uses_country=False)
-    assert build_index.run(context, PARAMS).facts["query_count"] == 2
 
 
 def test_an_arm_that_was_not_embedded_is_named(context: RunContext) -> None:
     with pytest.raises(MissingInput, match="has no vectors of arm 'zero_shot'; it has"):
-        build_index.run(context, PARAMS.model_copy(update={"arm": "zero_shot"}))
-
-
-def test_photos_and_queries_of_different_models_are_refused(make_context: Contexts) -> None:
-    context = make_context()
-    commit_inputs(context, photos_of(50), photo_digest="m2")
-    with pytest.raises(BadInput, match="photos were embedded by model m2, queries by model m1"):
-        build_index.run(context, PARAMS)
+        build_index.run(context, ONE_SHARD.model_copy(update={"arm": "zero_shot"}))

@@ -422,9 +422,11 @@ def test_index_and_run_facts_name_versions_and_lineage(make_context: Make) -> No
     manifests = commit_night(context)
     page = Page(render(build_report(Night.read(context))))
     index, run = page.text("index"), page.text("run")
-    assert "99.17% on 1,000 validation searches" in index
+    assert "99.17% (98.2–99.7%) on 1,000 validation searches" in index
     assert "ivf_flat, 32 of 174 lists searched" in index
-    assert "2, 989.0 KiB together" in index
+    assert "2, 989.0 KiB together; 1 filled, 1 taken over" in index
+    assert "Why this kind 1,898 photos; asked for in a test" in index
+    assert "0.05 ms in the middle, 0.25 ms for the slowest of a hundred" in index
     for manifest in manifests.values():
         assert manifest.reference in run
         assert manifest.digest[:16] in run
@@ -432,6 +434,18 @@ def test_index_and_run_facts_name_versions_and_lineage(make_context: Make) -> No
     assert "Validation window 2025-12-19 to 2025-12-21" in run
     for fact in ("abc123-dirty", "test-code", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "pyspark", "test_days=7"):
         assert fact in run, fact
+
+
+def test_other_kinds_of_index_stand_beside_the_published_one(make_context: Make) -> None:
+    page = page_of(make_context())
+    rows = page.tables["index: Kinds of index"]
+    assert [row[0] for row in rows[1:]] == [
+        "Flat compares with every photo",
+        "IVF-Flat published looks into the lists nearest to the query",
+        "LSH compares bits of random hyperplanes",
+    ]
+    assert rows[3][1:] == ["50.00% 49.0–50.5%"] * 2 + ["0.1 ms", "0.5 ms", "2 ms", "1.5 s", "234 MiB", "520"]
+    assert "annoy is not measured: the package annoy is not installed" in page.text("index")
 
 
 def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -> None:
@@ -451,7 +465,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 13 stages ran tonight" in page.text("verdict")
+    assert "0 of 14 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -829,10 +843,10 @@ def test_a_missing_fact_names_the_run(make_context: Make) -> None:
     context = make_context()
     manifests = commit_night(context)
     night = Night.read(context)
-    night.manifest(datasets.PHOTO_INDEX).facts.pop("recall_at_10")
-    with pytest.raises(MissingInput, match=r"photo_index/.* has no fact 'recall_at_10'"):
+    night.manifest(datasets.INDEX_CHECK).facts.pop("recall_at_10")
+    with pytest.raises(MissingInput, match=r"index_check/.* has no fact 'recall_at_10'"):
         build_report(night)
-    assert "recall_at_10" in manifests["photo_index"].facts
+    assert "recall_at_10" in manifests["index_check"].facts
 
 
 def test_a_contact_sheet_without_ranks_is_refused(make_context: Make, monkeypatch: pytest.MonkeyPatch) -> None:

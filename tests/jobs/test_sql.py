@@ -86,7 +86,7 @@ def test_a_query_gives_the_expected_rows(spark: SparkSession, folder: Path) -> N
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_query_has_a_case_and_a_caller(query: str) -> None:
     assert any(folder.parent.name == query for folder in CASE_FOLDERS), f"no case in {CASES / query}"
-    callers = [path for path in (PROJECT_ROOT / "jobs").glob("*.py") if re.search(rf'"{query}"', path.read_text())]
+    callers = [path for path in (PROJECT_ROOT / "jobs").rglob("*.py") if re.search(rf'"{query}"', path.read_text())]
     assert callers, f"no module of jobs/ names {query!r}"
 
 

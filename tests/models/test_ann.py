@@ -1,183 +1,193 @@
-"""The index against brute force: flat is exact, shards change nothing, damage is refused by name."""
+"""The reader against brute force: flat is exact, shards change nothing, hidden photos cost no results."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import ann
-
-DIM = 16
-
-
-def unit_vectors(count: int, seed: int, dim: int = DIM) -> ann.Floats:
-    vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def names(count: int) -> list[str]:
-    return [f"photo-{number}" for number in range(count)]
-
-
-def build(folder: Path, photo_ND: ann.Floats, **options: Any) -> ann.IndexDescription:
-    folder.mkdir(exist_ok=True)
-    options = {"model_digest": "m1", "shard_size": 100} | options
-    return ann.build_index(folder, photo_ND, ann.stable_ids(names(len(photo_ND))), **options)
-
-
-def reopen(folder: Path, count: int, model_digest: str = "m1") -> ann.ShardedIndex:
-    return ann.ShardedIndex.open(folder, model_digest, ann.stable_ids(names(count)), names(count))
-
-
-def brute_force(query_QD: ann.Floats, photo_ND: ann.Floats, k: int) -> list[list[str]]:
-    order_QN = np.argsort(-(query_QD.astype(np.float64) @ photo_ND.astype(np.float64).T), axis=1, kind="stable")
-    return [[f"photo-{row}" for row in rows[:k]] for rows in order_QN]
+from models.indexing.ids import stable_ids
+from models.indexing.kinds import KINDS
+from models.indexing.measuring import ExactSearch
+from tests.models.indexing.vectors import brute_force, build, names, unit_vectors
 
 
 @pytest.mark.parametrize("shard_size", [1000, 100, 60])
 def test_a_flat_index_finds_what_brute_force_finds(tmp_path: Path, shard_size: int) -> None:
     photo_ND, query_QD = unit_vectors(300, 1), unit_vectors(20, 2)
     description = build(tmp_path, photo_ND, shard_size=shard_size)
-    assert len(description.shards) == ann.shard_count_for(300, shard_size)
+    assert (len(description.shards) == 1) == (shard_size == 1000)
     assert sum(shard.photo_count for shard in description.shards) == 300
-    found = reopen(tmp_path, 300).search(query_QD, 10)
+    found = ann.ShardedIndex.open(tmp_path, "m1").search(query_QD, 10)
     assert [[photo_id for photo_id, _ in row] for row in found] == brute_force(query_QD, photo_ND, 10)
     best = [row[0][1] for row in found]
     np.testing.assert_allclose(best, (query_QD @ photo_ND.T).max(axis=1), atol=1e-6)
 
 
-def test_more_results_than_photos_gives_every_photo_once(tmp_path: Path) -> None:
-    photo_ND = unit_vectors(5, 1)
-    build(tmp_path, photo_ND, shard_size=2)  # four shards for five photos: some are empty or nearly so
-    (found,) = reopen(tmp_path, 5).search(photo_ND[:1], 10)
-    assert sorted(photo_id for photo_id, _ in found) == names(5)
-    assert found[0][0] == "photo-0"
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_results_than_photos_gives_every_photo_once(tmp_path: Path, kind: str) -> None:
+    photo_ND = unit_vectors(50, 1)
+    build(tmp_path, photo_ND, kind, shard_size=20, nprobe=1)
+    (found,) = ann.ShardedIndex.open(tmp_path, "m1").search(photo_ND[:1], 60)
+    assert sorted(photo_id for photo_id, _ in found) == sorted(names(50))
+    assert kind in ("ivf_pq", "opq_ivf_pq") or found[0][0] == "photo-0"
 
 
 def test_an_inverted_file_scanned_whole_is_exact_and_scanned_in_part_is_nearly_so(tmp_path: Path) -> None:
     photo_ND, query_QD = unit_vectors(4000, 1), unit_vectors(50, 2)
-    whole = build(tmp_path / "whole", photo_ND, shard_size=2000, kind="ivf_flat", nprobe=10_000)
-    assert whole.nlist == whole.nprobe == ann.list_count_for(2000)
-    found = reopen(tmp_path / "whole", 4000).search(query_QD, 10)
+    whole = build(tmp_path / "whole", photo_ND, "ivf_flat", shard_size=2500, nprobe=10_000)
+    assert whole.recipe.nlist == whole.nprobe
+    found = ann.ShardedIndex.open(tmp_path / "whole", "m1").search(query_QD, 10)
     assert [[photo_id for photo_id, _ in row] for row in found] == brute_force(query_QD, photo_ND, 10)
 
     recalls = []
     for nprobe in (1, 8, 32):
-        build(tmp_path / "part", photo_ND, shard_size=2000, kind="ivf_flat", nprobe=nprobe)
-        recalls.append(measured_recall(reopen(tmp_path / "part", 4000), query_QD, photo_ND))
+        build(tmp_path / "part", photo_ND, "ivf_flat", shard_size=2500, nprobe=nprobe)
+        recalls.append(recall_at_10(ann.ShardedIndex.open(tmp_path / "part", "m1"), query_QD, photo_ND))
     assert recalls == sorted(recalls)
     assert recalls[0] < 0.6 < 0.9 < recalls[2] < 1.0
 
 
-def measured_recall(index: ann.ShardedIndex, query_QD: ann.Floats, photo_ND: ann.Floats) -> float:
-    row_of = {int(found): row for row, found in enumerate(ann.stable_ids(names(len(photo_ND))))} | {-1: -1}
+def recall_at_10(index: ann.ShardedIndex, query_QD: ann.Floats, photo_ND: ann.Floats) -> float:
     ids_QK, _ = index.search_ids(query_QD, 10)
-    return ann.recall_at_k(query_QD, photo_ND, np.vectorize(row_of.get)(ids_QK))
+    exact = ExactSearch(query_QD, 10, [ids_QK])
+    exact.add(stable_ids(names(len(photo_ND))), photo_ND)
+    return float(exact.recall(0, 10).mean())
 
 
-def test_auto_is_flat_until_the_catalogue_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ann, "FLAT_BELOW", 500)
-    assert build(tmp_path, unit_vectors(499, 1)).kind == "flat"
-    assert build(tmp_path, unit_vectors(500, 1)).kind == "ivf_flat"
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [("hnsw", 0.98), ("ivf_flat", 0.7), ("ivf_pq", 0.55), ("opq_ivf_pq", 0.55), ("lsh", 0.35)],
+)
+def test_every_kind_finds_most_of_the_best(tmp_path: Path, kind: str, least: float) -> None:
+    photo_ND, query_QD = unit_vectors(3000, 1), unit_vectors(40, 2)
+    build(tmp_path, photo_ND, kind, shard_size=2000)
+    with ann.ShardedIndex.open(tmp_path, "m1") as index:
+        assert recall_at_10(index, query_QD, photo_ND) >= least
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivf_flat"])
-def test_equal_input_gives_equal_files_in_whatever_order(tmp_path: Path, kind: str) -> None:
-    photo_ND = unit_vectors(400, 1)
-    ids = ann.stable_ids(names(400))
-    options: dict[str, Any] = {"model_digest": "m1", "shard_size": 150, "kind": kind, "seed": 7}
-    first, second = (
-        ann.build_index(tmp_path, photo_ND[order], ids[order], **options)
-        for order in (np.arange(400), np.random.default_rng(3).permutation(400))
-    )
-    assert first == second
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_fall_and_estimate_the_inner_product(tmp_path: Path, kind: str) -> None:
+    photo_ND, query_QD = unit_vectors(500, 1), unit_vectors(5, 2)
+    build(tmp_path, photo_ND, kind, shard_size=300)
+    for query_D, row in zip(query_QD, ann.ShardedIndex.open(tmp_path, "m1").search(query_QD, 10), strict=True):
+        scores = [score for _, score in row]
+        assert scores == sorted(scores, reverse=True)
+        exact = [float(query_D @ photo_ND[int(name.split("-")[1])]) for name, _ in row]
+        error = {"lsh": 0.5, "ivf_pq": 0.4, "opq_ivf_pq": 0.4}.get(kind, 1e-5)
+        np.testing.assert_allclose(scores, exact, atol=error)
 
 
-def test_a_photo_keeps_its_id_and_shard_when_others_come_and_go(tmp_path: Path) -> None:
-    photo_ND = unit_vectors(400, 1)
-    ids = ann.stable_ids(names(400))
-    members = []
-    for number, rows in enumerate((np.arange(300), np.arange(20, 400))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        description = ann.build_index(folder, photo_ND[rows], ids[rows], model_digest="m1", shard_size=100)
-        shards = [ann._ids_of(ann._read_shard(folder / shard.file, shard)) for shard in description.shards]
-        members.append({int(i): shard for shard, found in enumerate(shards) for i in found})
-    kept = members[0].keys() & members[1].keys()
-    assert len(kept) == 280
-    assert all(members[0][i] == members[1][i] for i in kept)
+# -- what must not be shown ------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.text(max_size=12), unique=True, max_size=50))
-def test_ids_are_63_bits_and_of_the_name_alone(photo_ids: list[str]) -> None:
-    ids = ann.stable_ids(photo_ids)
-    assert (ids >= 0).all()
-    assert ids[::-1].tolist() == ann.stable_ids(photo_ids[::-1]).tolist()
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = {kind: tmp_path_factory.mktemp(kind) for kind in KINDS}
+    for kind, folder in made.items():
+        build(folder, unit_vectors(200, 1), kind, shard_size=80, nprobe=1)
+    return made
 
 
-def test_two_photos_of_one_id_are_refused() -> None:
-    with pytest.raises(ValueError, match="'b' and 'b' have the same index id"):
-        ann.stable_ids(["a", "b", "c", "b"])
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_photos_are_never_found_and_cost_no_results(folders: dict[str, Path], kind: str, data: Any) -> None:
+    hidden = data.draw(st.sets(st.sampled_from(names(200))))
+    in_germany = data.draw(st.sets(st.sampled_from(names(200)), max_size=150))
+    k = data.draw(st.integers(1, 220))
+    countries = data.draw(st.lists(st.sampled_from(["DE", "GB", ""]), min_size=3, max_size=3))
+    visibility = ann.Visibility.of([*hidden, "gone"], {"DE": [*in_germany, "never there"]})
+    with ann.ShardedIndex.open(folders[kind], "m1", is_trusted=True, threads=1) as index:
+        found = index.search(unit_vectors(3, 2), k, visibility, countries)
+    for country, row in zip(countries, found, strict=True):
+        photo_ids = [photo_id for photo_id, _ in row]
+        shown = set(names(200)) - hidden - (in_germany if country == "DE" else set())
+        assert set(photo_ids) <= shown
+        assert len(set(photo_ids)) == len(photo_ids) == min(k, len(shown))
 
 
-def test_recall_counts_found_of_the_best() -> None:
-    photo_ND = np.eye(4, dtype=np.float32)
-    query_QD = np.array([[0.8, 0.5, 0.3, 0.1], [0.1, 0.3, 0.5, 0.8]], dtype=np.float32)
-    assert ann.recall_at_k(query_QD, photo_ND, np.array([[0, 1], [3, 2]])) == 1.0
-    assert ann.recall_at_k(query_QD, photo_ND, np.array([[0, 2], [3, 2]])) == 0.75
-    assert ann.recall_at_k(query_QD, photo_ND, np.array([[0, -1], [-1, -1]])) == 0.25
+def test_without_the_hidden_the_best_of_the_others_are_found_in_their_order(tmp_path: Path) -> None:
+    photo_ND, query_QD = unit_vectors(300, 1), unit_vectors(6, 2)
+    build(tmp_path, photo_ND)
+    best = brute_force(query_QD, photo_ND, 300)
+    hidden = {photo_id for row in best for photo_id in row[:25]}
+    in_france = {row[40] for row in best}
+    visibility = ann.Visibility.of(hidden, {"FR": in_france})
+    countries = ["FR", "GB", "FR", "", "FR", "GB"]
+    found = ann.ShardedIndex.open(tmp_path, "m1").search(query_QD, 30, visibility, countries)
+    for row, country, photos in zip(best, countries, found, strict=True):
+        taken_out = hidden | (in_france if country == "FR" else set())
+        expected = [photo_id for photo_id in row if photo_id not in taken_out][:30]
+        assert [photo_id for photo_id, _ in photos] == expected
 
 
-def test_recall_does_not_care_which_of_equal_photos_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ann, "_BLOCK", 2)
-    photo_ND = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)  # three copies of each of two pictures
-    query_QD = np.array([[1.0, 0.0]], dtype=np.float32)
-    for rows in ([0, 1], [1, 2], [2, 0]):
-        assert ann.recall_at_k(query_QD, photo_ND, np.array([rows])) == 1.0
-    assert ann.recall_at_k(query_QD, photo_ND, np.array([[0, 3]])) == 0.5
+def test_searches_side_by_side_find_what_each_finds_alone(tmp_path: Path) -> None:
+    photo_ND = unit_vectors(600, 1)
+    build(tmp_path, photo_ND, "hnsw", shard_size=150)
+    queries = [unit_vectors(3, seed) for seed in range(40)]
+    with ann.ShardedIndex.open(tmp_path, "m1", threads=4) as index, ThreadPoolExecutor(8) as callers:
+        together = list(callers.map(lambda query_QD: index.search(query_QD, 10), queries))
+        assert together == [index.search(query_QD, 10) for query_QD in queries]
+
+
+# -- what is refused -------------------------------------------------------------------------------------------
 
 
 def test_another_models_queries_are_refused(tmp_path: Path) -> None:
     build(tmp_path, unit_vectors(10, 1))
     with pytest.raises(ann.UnusableIndex, match="holds vectors of model m1, asked for is m2"):
-        reopen(tmp_path, 10, "m2")
+        ann.ShardedIndex.open(tmp_path, "m2")
+    with pytest.raises(ValueError, match="queries have 8 dimensions, the index 16"):
+        ann.ShardedIndex.open(tmp_path, "m1").search(unit_vectors(1, 1, dim=8), 5)
 
 
-def test_damage_is_refused_by_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [".faiss", ".ids.npy", ".photos.npy"])
+def test_damage_is_refused_by_file(tmp_path: Path, end: str) -> None:
     description = build(tmp_path, unit_vectors(300, 1))
-    with pytest.raises(ann.UnusableIndex, match="id map of 299 photos"):
-        reopen(tmp_path, 299)
-    shard = tmp_path / "shard-0001.faiss"
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(ann.UnusableIndex, match=r"shard-0001\.faiss is not the file that was built"):
-        reopen(tmp_path, 300)
-    shard.unlink()
-    with pytest.raises(ann.UnusableIndex, match=r"shard-0001\.faiss is missing"):
-        reopen(tmp_path, 300)
-    assert replace(description) == ann.IndexDescription.read(tmp_path)
+    path = tmp_path / f"{description.shards[1].name}{end}"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ann.UnusableIndex, match=rf"{path.name} is not the file that was built \(its SHA-256"):
+        ann.ShardedIndex.open(tmp_path, "m1")
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ann.UnusableIndex, match=rf"{path.name} is not the file .*{len(whole) - 1} bytes instead of"):
+        ann.ShardedIndex.open(tmp_path, "m1", is_trusted=True)
+    path.unlink()
+    with pytest.raises(ann.UnusableIndex, match=rf"{path.name} is missing"):
+        ann.ShardedIndex.open(tmp_path, "m1")
+
+
+def test_a_description_of_another_form_is_refused(tmp_path: Path) -> None:
+    description = build(tmp_path, unit_vectors(300, 1))
+    assert description == ann.IndexDescription.read(tmp_path)
     fields = json.loads((tmp_path / "index.json").read_text())
-    (tmp_path / "index.json").write_text(json.dumps(fields | {"surplus": 1}))
-    with pytest.raises(ann.UnusableIndex, match=r"index\.json cannot be read"):
-        reopen(tmp_path, 300)
+    for changed in (fields | {"surplus": 1}, fields | {"format": 1}):
+        (tmp_path / "index.json").write_text(json.dumps(changed))
+        with pytest.raises(ann.UnusableIndex, match=r"index\.json cannot be read"):
+            ann.ShardedIndex.open(tmp_path, "m1")
 
 
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        np.ones((3, 4), dtype=np.float32),
-        np.full((3, 4), np.nan, dtype=np.float32),
-        np.eye(4, dtype=np.float64),
-        np.empty((0, 4), dtype=np.float32),
-    ],
-)
-def test_other_than_unit_float32_vectors_are_refused(tmp_path: Path, vectors: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(ValueError, match="vectors must be"):
-        build(tmp_path, vectors)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_can_be_moved_and_its_files_may_be_links(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query_QD = unit_vectors(5, 2)
+    build(tmp_path / "made", unit_vectors(300, 1), kind)
+    expected = ann.ShardedIndex.open(tmp_path / "made", "m1").search(query_QD, 10)
+    shutil.move(tmp_path / "made", tmp_path / "moved")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for path in (tmp_path / "moved").iterdir():
+        (linked / path.name).symlink_to(path)
+    monkeypatch.chdir(linked)
+    assert ann.ShardedIndex.open(tmp_path / "moved", "m1").search(query_QD, 10) == expected
+    assert ann.ShardedIndex.open(linked, "m1").search(query_QD, 10) == expected

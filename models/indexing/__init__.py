@@ -1,0 +1,1 @@
+"""Building an index of photo vectors: ids, shards, kinds, filling, measuring. Searching one is `models.ann`."""

@@ -1,0 +1,124 @@
+"""A night of any number of made-up photos, written block by block, and its index built in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psutil
+
+from jobs import build_index
+from jobs.context import RunContext
+from jobs.datasets import PHOTO_EMBEDDINGS, SPLITS
+from jobs.params import FULL, BuildIndexParams, Params
+from jobs.settings import PROJECT_ROOT
+from models.indexing.filling import Floats
+from tests.conftest import make_settings
+
+MODEL_DIGEST = "made-up"
+_ROWS_PER_FILE = 65_536  # as embed_photos writes them
+_PHOTOS_PER_DAY = 5_000
+_CENTRES = 2_000
+
+
+def context(state_dir: Path) -> RunContext:
+    return RunContext(
+        settings=make_settings(state_dir, spark_driver_memory="3g"),
+        catalogue="benchmark",
+        dataset_uri="generated",
+        run_date=date(2025, 12, 28),
+        run_id="benchmark",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        code_version="benchmark",
+    )
+
+
+def vectors(count: int, dim: int, seed: int) -> Floats:
+    """Unit vectors around common centres, as those of pictures are; another seed gives others of the same kind."""
+    centre_CD = np.random.default_rng(0).normal(size=(_CENTRES, dim)).astype(np.float32)
+    random = np.random.default_rng([1, seed])
+    noise_ND = random.standard_normal((count, dim), dtype=np.float32)
+    vector_ND = centre_CD[random.integers(0, _CENTRES, count)] + noise_ND
+    return vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True)
+
+
+def photo_blocks(count: int, dim: int) -> Iterator[tuple[int, Floats]]:
+    """Yield the first row and the vectors of each file."""
+    for number, first in enumerate(range(0, count, _ROWS_PER_FILE)):
+        yield first, vectors(min(_ROWS_PER_FILE, count - first), dim, number)
+
+
+def commit_night(ctx: RunContext, count: int, dim: int) -> None:
+    """Commit vectors of photos p0, p1 ... and the days they were submitted on; no process holds them all."""
+    staged = ctx.begin(PHOTO_EMBEDDINGS, Params(), {})
+    for first, photo_ND in photo_blocks(count, dim):
+        names = [f"p{row}" for row in range(first, first + len(photo_ND))]
+        frame = pl.DataFrame({"arm": FULL, "photo_id": names, "vector": photo_ND})
+        staged.write_table(
+            "embeddings", frame.with_columns(pl.col("vector").arr.to_list()), shard=first // _ROWS_PER_FILE
+        )
+    staged.write_table("quarantine", _empty(PHOTO_EMBEDDINGS, "quarantine"))
+    staged.commit({"arms": {FULL: {"model_digest": MODEL_DIGEST, "dim": dim}}})
+
+    staged = ctx.begin(SPLITS, Params(), {})
+    for table in ("train", "validation", "test", "photo_keywords"):
+        frame = _empty(SPLITS, table)
+        staged.write_table(table, frame if table in ("validation", "photo_keywords") else _one_row(frame))
+    for first in range(0, count, 1_000_000):
+        row = pl.int_range(first, min(count, first + 1_000_000), eager=True)
+        photos = pl.DataFrame({"photo_id": pl.select(pl.format("p{}", row)).to_series(), "row": row})
+        submitted = pl.lit(datetime(2010, 1, 1, tzinfo=UTC)) + pl.duration(days=pl.col("row") // _PHOTOS_PER_DAY)
+        photos = photos.select(
+            "photo_id",
+            submitted_at=submitted.dt.cast_time_unit("us"),
+            description=pl.lit(None, pl.String),
+            photographer=pl.lit(None, pl.String),
+            is_in_train=pl.lit(True),
+        )
+        staged.write_table("photos", photos, shard=first // 1_000_000)
+    staged.commit({})
+
+
+def _empty(dataset: Any, table: str) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(dataset.table(table).schema.empty_table()))
+
+
+def _one_row(frame: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame({name: [None] for name in frame.columns}, schema=frame.schema)
+
+
+def run_measured(command: list[str]) -> tuple[dict[str, Any], float]:
+    """Run a command that prints JSON in its last line; return that and the peak memory of its process tree in MiB."""
+    process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)
+    tree, peak = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        resident = 0
+        for member in [tree, *tree.children(recursive=True)]:
+            try:
+                resident += member.memory_info().rss
+            except psutil.NoSuchProcess:  # ended between the listing and the look
+                continue
+        peak = max(peak, resident)
+        time.sleep(0.05)
+    assert process.stdout is not None
+    assert process.returncode == 0, command
+    return json.loads(process.stdout.read().splitlines()[-1]), peak / 2**20
+
+
+def build(state_dir: Path, **params: Any) -> tuple[dict[str, Any], float]:
+    """Build the index of a committed night in a process of its own; return its facts and the peak of all processes."""
+    arguments = [str(state_dir), json.dumps(params)]
+    return run_measured([sys.executable, "-m", "tests.benchmarks.index_night", *arguments])
+
+
+if __name__ == "__main__":
+    manifest = build_index.run(context(Path(sys.argv[1])), BuildIndexParams(**json.loads(sys.argv[2])))
+    print(json.dumps(manifest.facts))
