@@ -235,6 +235,20 @@ REGISTRATION = Dataset("registration", "models")
 PHOTO_INDEX = Dataset("photo_index", "indexes", (Table("ids", _schema(faiss_id=_I64, photo_id=_STR)),))
 """Files: index/shard-NNNN.faiss, index/index.json. Facts: model_digest, recall_at_10, shard_count, bytes."""
 
+RELEASE = Dataset("release", "releases", PHOTO_INDEX.tables)
+"""What is published as one: model, index, id map, keyword vocabulary and config. All but release.json are links.
+
+Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
+vocabulary among it), index/** (the FAISS shards). Facts: version, model_digest, arm.
+"""
+
+GATE = Dataset(
+    "gate", "releases", (Table("findings", _schema(check=_STR, outcome=_STR, figure=_STR, limit=_STR, reason=_STR)),)
+)
+"""Whether a night's candidate may go live. Facts: outcome (pass | fail | inconclusive), sentence, release (run_date,
+run_id, version), figures, latency_p50_milliseconds, latency_p99_milliseconds.
+"""
+
 _METRICS = _schema(
     arm=_STR,
     segment_kind=_STR,  # all | country | photo_age | query_seen | query_frequency | visitor | script
@@ -399,7 +413,9 @@ ALL = (
     QUERY_EMBEDDINGS,
     REGISTRATION,
     PHOTO_INDEX,
+    RELEASE,
     RERANKER,
     EVALUATION,
+    GATE,
     REPORT,
 )
