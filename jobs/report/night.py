@@ -29,6 +29,8 @@ INPUTS: dict[str, Dataset] = {
     "build_index": datasets.PHOTO_INDEX,
     "train_reranker": datasets.RERANKER,
     "evaluate": datasets.EVALUATION,
+    "make_release": datasets.RELEASE,
+    "gate_release": datasets.GATE,
 }
 """Stage to dataset, in the order of a night."""
 
