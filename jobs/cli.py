@@ -315,6 +315,7 @@ def _collect_releases(arguments: argparse.Namespace, settings: Settings) -> None
     try:
         params = RetentionParams.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise BadInput(f"parameters of collect_releases: {error}") from error
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        raise BadInput(f"parameters of collect_releases: {faults}") from error
     removed = collect(Lake(settings.lake_uri, arguments.catalogue), params, datetime.now(UTC))
     print("\n".join([*(f"removed {reference}" for reference in removed), f"{len(removed)} runs removed"]))

@@ -115,6 +115,8 @@ def _tell_mlflow(ctx: RunContext, registration: Manifest, facts: dict[str, Any],
     from jobs import tracking
 
     version = tracking.find_version(ctx.settings, ctx.catalogue, registration.facts["version"])
+    if version.tags.get("gate_night", "") > ctx.run_date.isoformat():
+        return  # a past night that is recomputed: the version has been judged by a later one
     tags = {
         "gate": verdict.outcome,
         "gate_night": ctx.run_date.isoformat(),

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,15 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag: Any) -> Path:
     for task in dag.tasks:
         monkeypatch.setattr(task, "retry_delay", timedelta(0))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def client(dags: dict[str, Any]) -> Iterator[Any]:
+    """Airflow's REST API in this process, logged in."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    with TestClient(create_app(apps="core")) as test_client:
+        token = test_client.get("/auth/token").json()["access_token"]
+        test_client.headers["Authorization"] = f"Bearer {token}"
+        yield test_client

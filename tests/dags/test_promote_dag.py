@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,6 @@ HITL = "/api/v2/dags/~/dagRuns/~/hitlDetails?response_received=false"
 @pytest.fixture(scope="session")
 def dag(dags: dict[str, Any]) -> Any:
     return dags["nightlens_promote"]
-
-
-@pytest.fixture(scope="session")
-def client(dags: dict[str, Any]) -> Iterator[Any]:
-    """Airflow's REST API in this process, logged in."""
-    from airflow.api_fastapi.app import create_app
-    from fastapi.testclient import TestClient
-
-    with TestClient(create_app(apps="core")) as test_client:
-        token = test_client.get("/auth/token").json()["access_token"]
-        test_client.headers["Authorization"] = f"Bearer {token}"
-        yield test_client
 
 
 Answer = Callable[[Any], None]

@@ -102,6 +102,16 @@ def test_what_stands_in_the_way_is_said(
     assert (gate.facts["reasons"] == []) == (outcome == "pass")
 
 
+def test_a_past_night_leaves_the_verdict_of_a_later_one(
+    make_context: Contexts, told: dict[str, Any], registry: Registry
+) -> None:
+    context = make_context()
+    commit_candidate(context, Story(outcome="better"))
+    registry.tags[1]["gate_night"] = "2025-12-29"
+    assert gate_release.run(context, PARAMS).facts["outcome"] == "pass"
+    assert told == {}
+
+
 def test_queries_of_another_model_are_refused(make_context: Contexts, told: dict[str, Any]) -> None:
     context = make_context()
     commit_candidate(context, Story(outcome="better"))

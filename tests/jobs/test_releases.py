@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs import make_release, tracking
+from jobs import cli, make_release, tracking
 from jobs.context import RunContext
 from jobs.datasets import PHOTO_INDEX, RELEASE
 from jobs.errors import BadInput, MissingInput, NightlensError
@@ -269,6 +269,46 @@ def test_an_alias_moved_in_mlflow_is_noted_and_followed_but_publishes_nothing(
     assert ReleaseReader(lake).current.name.version == 1
     registry.champion = None
     assert live.reconcile(settings, lake, NOW).champion is None
+
+
+def test_the_command_line_says_who_and_why_and_what_happened(
+    make_context: Contexts,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings, lake = make_context().settings, make_context().lake
+    make_releases(make_context, 3)
+    monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(settings.state_dir))
+    monkeypatch.setattr(cli.getpass, "getuser", lambda: "ada")
+
+    def call(*arguments: str) -> tuple[int, str]:
+        status = cli.main([*arguments, "--catalogue", "test"])
+        said = capsys.readouterr()
+        return status, (said.err if status else said.out).strip().splitlines()[-1]
+
+    assert call("promote", "--version", "1")[1].startswith("nightlens promote: BadInput: say why")
+    for version in ("1", "2"):
+        assert call("promote", "--version", version, "--reason", "better")[0] == 0
+    assert call("rollback", "--reason=-- dark photos", "--by", "eve")[1].startswith("Rolled back: published is")
+    status, said = call("reject", "--version", "3", "--reason", "worse", "--run-date", "2025-12-03")
+    assert (status, said) == (
+        2,
+        "nightlens reject: Rejected: version 3 of test was rejected by ada: worse (entry 4 of the promotion ledger)",
+    )
+    assert cli.main(["ledger", "--catalogue", "test"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(entry["kind"], entry["by"], entry["reason"]) for entry in told] == [
+        ("promoted", "ada", "better"),
+        ("promoted", "ada", "better"),
+        ("rolled_back", "eve", "-- dark photos"),
+        ("rejected", "ada", "worse"),
+    ]
+    assert call("collect_releases", "--keep-days", "0", "--keep-count", "1") == (0, "2 runs removed")
+    assert left(lake) == [1, 3]
+    status, said = call("collect_releases", "--keep-count", "0")
+    assert status == 2
+    assert "parameters of collect_releases: keep_count: Input should be greater than or equal to 1" in said
 
 
 # -- the ledger --------------------------------------------------------------------------------------------
