@@ -125,7 +125,8 @@ def _tell_mlflow(ctx: RunContext, registration: Manifest, facts: dict[str, Any],
     }
     for name, value in tags.items():
         tracking.set_tag(ctx.settings, version, name, value)
-    lines = [f"Night of {ctx.run_date}: **{verdict.outcome}**.", ""]
-    ordered = sorted(verdict.findings, key=lambda finding: finding.outcome == gates.PASS)
-    lines += [f"- {finding.outcome}: {finding.check}, {finding.figure} ({finding.limit})" for finding in ordered]
+    passed = sum(finding.outcome == gates.PASS for finding in verdict.findings)
+    lines = [f"Night of {ctx.run_date}: **{verdict.outcome}**, {passed} of {len(verdict.findings)} checks passed.", ""]
+    against = [finding for finding in verdict.findings if finding.outcome != gates.PASS]
+    lines += [f"- {finding.outcome}: {finding.check}, {finding.figure} ({finding.limit})" for finding in against]
     tracking.set_section(ctx.settings, version, HEADING, "\n".join(lines))

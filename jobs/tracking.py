@@ -334,12 +334,16 @@ def move_champion(settings: Settings, catalogue: str, number: int | None) -> Non
 
 
 def set_section(settings: Settings, version: Version, heading: str, text: str) -> None:
-    """Make `text` (Markdown) the last section of a version's description, under `heading`; cut to what MLflow keeps."""
+    """Make `text` (Markdown) the last section of a version's description, under `heading`.
+
+    Where MLflow does not keep so much, the end of what stands before it is cut.
+    """
     client = _client(settings)
     card = client.get_model_version(version.name, str(version.number)).description or ""
     before = card.split(f"\n\n{heading}\n", 1)[0]
-    whole = f"{before}\n\n{heading}\n\n{text}"
-    client.update_model_version(version.name, str(version.number), whole[:DESCRIPTION_LENGTH])
+    section = f"\n\n{heading}\n\n{text}"[:DESCRIPTION_LENGTH]
+    whole = before[: DESCRIPTION_LENGTH - len(section)] + section
+    client.update_model_version(version.name, str(version.number), whole)
 
 
 def set_tag(settings: Settings, version: Version, name: str, value: str) -> None:

@@ -72,7 +72,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         "gate_release": release.run_id,
         "gate_reasons": "",
     }
-    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**."
+    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 22 of 22 checks passed."
     told.clear()
     assert gate_release.run(context, PARAMS) == gate
     assert told == {}
@@ -155,4 +155,9 @@ def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
     assert version.tags["gate"] == "pass"
     assert version.description.startswith(before)
     assert version.description.count("## Gate") == 1
-    assert re.search(r"Night of 2025-12-28: \*\*pass\*\*\.", version.description)
+    assert len(version.description) <= tracking.DESCRIPTION_LENGTH
+    tracking.set_section(tracked.settings, tracking.find_version(tracked.settings, "test", 1), "## Gate", "x" * 4000)
+    longest = tracking._client(tracked.settings).get_model_version("nightlens-test", "1").description
+    assert len(longest) == tracking.DESCRIPTION_LENGTH
+    assert longest.endswith("x" * 4000)
+    assert re.search(r"Night of 2025-12-28: \*\*pass\*\*, \d+ of \d+ checks passed\.", version.description)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs import cli, make_release, tracking
 from jobs.context import RunContext
@@ -364,6 +366,22 @@ def test_a_night_knows_of_what_was_decided_before_it_ran(make_context: Contexts)
     known = {day: as_of(entries, night(day)).champion for day in (1, 5, 6, 9, 10)}
     assert known == {1: 1, 5: 1, 6: 3, 9: 3, 10: 4}
     assert as_of([], night(1)) == State()
+
+
+@given(st.lists(st.one_of(st.integers(1, 4), st.none()), max_size=30))
+def test_what_is_live_is_what_a_pile_of_releases_says(steps: list[int | None]) -> None:
+    """A promotion puts a release on the pile, taking it out from below; a rollback takes the topmost off."""
+    names = [ReleaseName(run_date=night(1), run_id=f"r{n}", version=n) for n in range(5)]
+    state, pile = State(), []
+    for step in steps:
+        if step is not None:
+            pile = [one for one in pile if one != step] + [step]
+            state = state.promoted(names[step])
+        elif len(pile) > 1:
+            pile = pile[:-1]
+            state = state.rolled_back()
+        assert [one.version for one in reversed(state.earlier)] == pile[:-1]
+        assert state.champion == (pile[-1] if pile else None)
 
 
 # -- retention ---------------------------------------------------------------------------------------------
