@@ -251,6 +251,20 @@ INDEX_CHECK = Dataset(
 model_digest, and of every kind compared the same with build_seconds and peak_memory_mb.
 """
 
+RELEASE = Dataset("release", "releases", PHOTO_INDEX.tables)
+"""What is published as one: model, index, id map, keyword vocabulary and config. All but release.json are links.
+
+Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
+vocabulary among it), index/** (the FAISS shards). Facts: version, model_digest, arm.
+"""
+
+GATE = Dataset(
+    "gate", "releases", (Table("findings", _schema(check=_STR, outcome=_STR, figure=_STR, limit=_STR, reason=_STR)),)
+)
+"""Whether a night's candidate may go live. Facts: outcome (pass | fail | inconclusive), sentence, release (run_date,
+run_id, version), figures, latency_p50_milliseconds, latency_p99_milliseconds.
+"""
+
 _METRICS = _schema(
     arm=_STR,
     segment_kind=_STR,  # all | country | photo_age | query_seen | query_frequency | visitor | script
@@ -431,7 +445,9 @@ ALL = (
     REGISTRATION,
     PHOTO_INDEX,
     INDEX_CHECK,
+    RELEASE,
     RERANKER,
     EVALUATION,
+    GATE,
     REPORT,
 )

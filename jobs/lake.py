@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from jobs.datasets import Dataset, Table
+from jobs.datasets import ALL, Dataset, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
 
 MANIFEST = "manifest.json"
@@ -188,10 +188,10 @@ class Lake:
         return manifests
 
     def _read_manifest(self, path: str) -> Manifest | None:
-        if not self.fs.exists(path):
-            return None
         try:
             return Manifest.model_validate_json(self.fs.cat_file(path))
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             raise BadInput(
                 f"{path} is damaged ({error.error_count()} errors). Delete it and rerun the stage."
@@ -240,6 +240,14 @@ class Lake:
                     rows = rows if columns is None else rows.select(columns)
             parts.append(rows.append_column("shard", pa.array([shard] * len(rows), pa.int64())))
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
+
+    def verify(self, info: FileInfo) -> None:
+        """Raise `BadInput` unless a file is, byte for byte, the one that was committed."""
+        digest = hashlib.sha256()
+        with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
+            _update(digest, file, None)
+        if digest.hexdigest() != info.sha256:
+            raise BadInput(f"{self.root}/{info.path} is not the file that was committed: its SHA-256 differs")
 
     def read_file(self, manifest: Manifest, name: str) -> bytes:
         """Return one file of a run; `MissingInput` names the files there are."""
@@ -350,6 +358,46 @@ class Lake:
             row_count=row_count,
         )
 
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a file whole unless there is one; tell whether it was written. Of several writers one succeeds."""
+        if not self.is_local:
+            try:
+                self.fs.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        target = Path(path)
+        fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        self.put(str(fresh), data)
+        try:
+            target.hardlink_to(fresh)
+        except FileExistsError:
+            return False
+        finally:
+            fresh.unlink()
+        return True
+
+    def manifests(self, dataset: Dataset | None = None) -> Iterator[Manifest]:
+        """Yield the manifest of every committed run of a dataset, or of all."""
+        places = sorted({f"{one.layer}/*" for one in ALL}) if dataset is None else [f"{dataset.layer}/{dataset.name}"]
+        for place in places:
+            for partition in ("*", "*/*/*"):  # a night, or also variant and repeat
+                for path in sorted(self.fs.glob(f"{self.root}/{place}/{partition}/run_id=*/{MANIFEST}")):
+                    manifest = self._read_manifest(path)
+                    if manifest is not None:
+                        yield manifest
+
+    def remove(self, manifest: Manifest) -> None:
+        """Remove a run: first what says that it is there, then its files. Files it links to are another run's."""
+        folder = f"{self.root}/{manifest.reference}"
+        pointer = f"{folder.rsplit('/', 1)[0]}/{POINTER}"
+        if self.fs.exists(pointer) and json.loads(self.fs.cat_file(pointer))["run_id"] == manifest.run_id:
+            self.fs.rm_file(pointer)
+        if self.fs.exists(f"{folder}/{MANIFEST}"):
+            self.fs.rm_file(f"{folder}/{MANIFEST}")
+        if self.fs.exists(folder):
+            self.fs.rm(folder, recursive=True)
+
     def store(self, *names: str) -> Store:
         """Return a content-addressed store (embeddings, checkpoints): parts that outlive one run."""
         return Store(self, "/".join([self.root, "store", *names]))
@@ -366,10 +414,16 @@ class Store:
         """Commit one part; an equal name replaces it."""
         self.lake.put(f"{self.folder}/{name}", data)
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Commit one part unless there is one of this name; tell whether it was committed."""
+        return self.lake.create(f"{self.folder}/{name}", data)
+
     def get(self, name: str) -> bytes | None:
         """Return one part, or None if it is not there."""
-        path = f"{self.folder}/{name}"
-        return bytes(self.lake.fs.cat_file(path)) if self.lake.fs.exists(path) else None
+        try:
+            return bytes(self.lake.fs.cat_file(f"{self.folder}/{name}"))
+        except FileNotFoundError:
+            return None
 
     def remove(self, name: str) -> None:
         """Remove one part."""
@@ -377,6 +431,7 @@ class Store:
 
     def names(self, suffix: str = "") -> list[str]:
         """Return the names of the committed parts, sorted; unfinished ones start with a dot and are left out."""
+        self.lake.fs.invalidate_cache(self.folder)  # others write here too
         if not self.lake.fs.exists(self.folder):
             return []
         names = (path.rsplit("/", 1)[1] for path in self.lake.fs.ls(self.folder, detail=False))

@@ -379,6 +379,32 @@ class EvaluateParams(Params):
     )
 
 
+class MakeReleaseParams(Params):
+    pass
+
+
+class GateReleaseParams(Params):
+    rule: Literal["superior", "parity"] = Field(
+        "superior", description="'superior': better than the champion; 'parity': not worse by more than the margin"
+    )
+    margin: float = Field(0.01, ge=0, le=1, description="how much worse counts as not worse, over all searches")
+    segment_margin: float = Field(0.05, ge=0, le=1, description="the same for a slice of the searches")
+    min_segment_queries: int = Field(
+        200, ge=1, description="slices of fewer searches fail if surely worse, but need not be shown not to be"
+    )
+    min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
+    max_latency_p99_milliseconds: float = Field(200.0, gt=0, description="99th percentile of single searches")
+    max_index_bytes: int = Field(16_000_000_000, ge=1, description="size of all shards together")
+    max_quarantined_share: float = Field(0.03, ge=0, le=1, description="share of any table's rows in quarantine")
+    max_missing_image_share: float = Field(0.05, ge=0, le=1, description="share of the photos without an image")
+    latency_query_count: int = Field(200, ge=10, description="searches that are timed")
+
+
+class RetentionParams(Params):
+    keep_count: int = Field(5, ge=1, description="releases of the latest nights that are kept")
+    keep_days: int = Field(30, ge=0, description="releases made within so many days are kept")
+
+
 class PublishReportParams(Params):
     pass
 

@@ -88,9 +88,21 @@ STAGES: dict[str, StageSpec] = {
         ),
         StageSpec("evaluate", p.EvaluateParams, ("train_reranker",), "rank the test queries, all arms"),
         StageSpec(
+            "make_release",
+            p.MakeReleaseParams,
+            ("build_index", "register_model"),
+            "bind model, index, id map and vocabulary into a release",
+        ),
+        StageSpec(
+            "gate_release",
+            p.GateReleaseParams,
+            ("make_release", "verify_index", "evaluate"),
+            "judge whether the release may go live",
+        ),
+        StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("verify_index", "evaluate", "register_model"),
+            ("gate_release",),
             "write the night's report",
         ),
     )

@@ -67,6 +67,8 @@ def test_two_nights_on_a_tiny_catalogue(
     assert (whole["value"] <= whole["high"]).all()
     assert first["verify_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
     assert set(first_context.lake.read_table(first["audit_leaks"], "findings")["status"]) == {"passed"}
+    assert first["gate_release"].facts["figures"]["champion"] == "none"
+    assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
     report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
 
