@@ -1,5 +1,5 @@
 # Nightlens. `make nightly` runs a night, `make test` the tests; `make help` lists the rest.
-.PHONY: help nightly ablation retraining test check up down setup preflight benchmark format clean
+.PHONY: help nightly ablation retraining test check up down setup preflight benchmark cluster format clean
 .DEFAULT_GOAL := help
 
 # the first that really runs: a name on the PATH may be a version manager's shim for a version that is not there
@@ -54,6 +54,11 @@ down: setup ## stop them
 
 benchmark: setup ## measure speed and memory against named peers (tests/benchmarks)
 	.venv/bin/python -m pytest --numprocesses 0 -m benchmark -s tests/benchmarks
+
+cluster: ## start PostgreSQL, object store, MLflow, Spark and Airflow in Docker: make cluster DATASET=folder
+	@$(PYTHON) docker/make_secrets.py
+	NIGHTLENS_DATASET="$(abspath $(DATASET))" NIGHTLENS_PRESET="$(PRESET)" \
+		docker compose --file docker/compose.yaml up --build --detach --wait
 
 format: setup ## format the code
 	.venv/bin/ruff format .

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -15,7 +15,7 @@ USER_ERROR = 2
 
 
 class StageOperator(BaseOperator):
-    """Run `python -m jobs <arguments>`; its last line of output, JSON, becomes the XCom.
+    """Run `python -m jobs <arguments>`; its last line of output becomes the XCom: JSON, or text as it `prints`.
 
     Exit status 2 is an error that a rerun does not mend (a gate, a missing input): the task fails without
     retries. Any other failure is retried as the DAG says.
@@ -23,9 +23,10 @@ class StageOperator(BaseOperator):
 
     template_fields = ("arguments",)
 
-    def __init__(self, *, arguments: list[str], **kwargs: Any) -> None:
+    def __init__(self, *, arguments: list[str], prints: Literal["json", "text"] = "json", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.arguments = arguments
+        self.prints = prints
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> Any:
@@ -49,7 +50,7 @@ class StageOperator(BaseOperator):
             raise AirflowFailException(last)
         if status != 0:
             raise AirflowException(f"nightlens {self.arguments[0]} ended with status {status}: {last}")
-        return json.loads(last)
+        return json.loads(last) if self.prints == "json" else last
 
     def on_kill(self) -> None:
         """End the command and everything it started when the task is cleared, failed by hand or timed out."""

@@ -22,7 +22,8 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, GateFailed
 from jobs.lake import Manifest
 from jobs.params import EIGHTY_TWENTY, AuditLeaksParams, SplitTemporalParams
-from jobs.spark import read_spark, spark_session
+from jobs.spark import spark_session
+from jobs.spark_tables import read_spark
 from jobs.sql import run_sql
 from models.windows import END_OF_TIME, SPLIT_NAMES, Windows, instant
 

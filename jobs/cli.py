@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import hashlib
 import json
 import logging
@@ -13,17 +14,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from jobs.context import RunContext
-from jobs.errors import LostWork, NightlensError
+from jobs.errors import BadInput, LostWork, NightlensError, Rejected
+from jobs.lake import Lake
 from jobs.names import catalogue_name
-from jobs.night import NightPlan, describe, ensure_sample, plan_night
-from jobs.params import COMPARED, PRESETS, CompareVariantsParams
+from jobs.night import NightPlan, describe, ensure_sample, parse_day, plan_night
+from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, RetentionParams
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
@@ -94,9 +98,40 @@ def _add_tools(commands: Any) -> None:
     up.add_argument("--dataset", default="", help="data set of scheduled nights; default: the sample")
     up.add_argument("--preset", default="", help="preset of scheduled nights")
     tool("down", _down, "stop them")
-    promote = tool("promote", _promote, "make a registered model version the champion")
-    promote.add_argument("--catalogue", required=True)
-    promote.add_argument("--version", required=True)
+    lineage = tool("lineage", _lineage, "tell what a figure, a photo or a run was made from")
+    lineage.add_argument("kind", choices=["metric", "photo", "run"])
+    lineage.add_argument("name", help="such as hit_rate@10, a photo's id, or layer/dataset/.../run_id=...")
+    lineage.add_argument("--catalogue", required=True)
+    lineage.add_argument("--run-date", help="the night; needed for a metric or a photo")
+    lineage.add_argument("--arm", default=FULL, help="of the metric")
+    lineage.add_argument("--rows", type=Path, help="CSV file for all log rows behind a metric")
+    forget = tool("forget", _forget, "remove a visitor from the lake and from later nights, and prove it")
+    forget.add_argument("--catalogue", required=True)
+    forget.add_argument("--visitor", required=True, help="the id as it stands in the log")
+    _add_decisions(tool)
+
+
+def _add_decisions(tool: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add what changes what is live, and what belongs to it; each says who and why, for the promotion ledger."""
+    review = tool("open_review", _open_review, "note that a candidate awaits review; print what the reviewer is shown")
+    promote = tool("promote", _promote, "make a model version the champion and publish its release")
+    reject = tool("reject", _reject, "note that a candidate was rejected; ends with status 2")
+    rollback = tool("rollback", _rollback, "publish the release before this one, and make its model the champion")
+    for sub in (review, promote, reject, rollback):
+        sub.add_argument("--catalogue", required=True)
+        sub.add_argument("--by", default="", help="who decides; default: the user of this machine")
+    for sub in (promote, reject, rollback):
+        sub.add_argument("--reason", default="", help="why; kept in the promotion ledger")
+    for sub in (promote, reject):
+        sub.add_argument("--version", required=True)
+    for sub in (review, promote, reject):
+        sub.add_argument("--run-date", default="", help="night of the release; default: the latest that has one")
+    ledger = tool("ledger", _ledger, "print the promotion ledger, after checking that it is whole")
+    collect = tool("collect_releases", _collect_releases, "remove releases that are not to be kept, and their indexes")
+    for sub in (ledger, collect):
+        sub.add_argument("--catalogue", required=True)
+    for name, field in RetentionParams.model_fields.items():
+        collect.add_argument(f"--{name.replace('_', '-')}", dest=name, type=int, help=field.description)
 
 
 def _add_stage(commands: Any, stage: StageSpec) -> None:
@@ -239,7 +274,86 @@ def _down(arguments: argparse.Namespace, settings: Settings) -> None:
     print(stop_services(settings))
 
 
+def _lineage(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs import lineage
+
+    lake = Lake(settings.lake_uri, arguments.catalogue)
+    if arguments.kind == "run":
+        lines = lineage.of_run(lake, arguments.name)
+    elif not arguments.run_date:
+        raise BadInput(f"say of which night the {arguments.kind} is: --run-date YYYY-MM-DD")
+    elif arguments.kind == "photo":
+        lines = lineage.of_photo(lake, arguments.run_date, arguments.name)
+    else:
+        metric, _, k = arguments.name.partition("@")
+        if not k.isdecimal():
+            raise BadInput(f"a metric is named with its cutoff, such as hit_rate@10, not {arguments.name!r}")
+        lines = lineage.of_metric(lake, arguments.run_date, metric, int(k), arguments.arm, arguments.rows)
+    print("\n".join(lines))
+
+
+def _forget(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.forgetting import forget
+    from jobs.reading.rows import pseudonym
+
+    key = settings.pseudonym_key.get_secret_value().encode()
+    lake = Lake(settings.lake_uri, arguments.catalogue)
+    print(forget(lake, pseudonym(arguments.visitor, key), arguments.visitor).text())
+
+
+def _decision(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"by": arguments.by or getpass.getuser(), "reason": arguments.reason, "at": datetime.now(UTC)}
+
+
+def _run_date(arguments: argparse.Namespace) -> date | None:
+    return parse_day(arguments.run_date) if arguments.run_date else None
+
+
+def _open_review(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.promote import open_review
+
+    by, at = arguments.by or getpass.getuser(), datetime.now(UTC)
+    shown = open_review(settings, arguments.catalogue, by=by, at=at, run_date=_run_date(arguments))
+    print(json.dumps(shown), flush=True)
+
+
 def _promote(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.promote import promote
 
-    print(promote(settings, arguments.catalogue, arguments.version))
+    decision = _decision(arguments)
+    print(promote(settings, arguments.catalogue, arguments.version, run_date=_run_date(arguments), **decision))
+
+
+def _reject(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.promote import reject
+
+    decision = _decision(arguments)
+    raise Rejected(reject(settings, arguments.catalogue, arguments.version, run_date=_run_date(arguments), **decision))
+
+
+def _rollback(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.rollback import rollback
+
+    print(rollback(settings, arguments.catalogue, **_decision(arguments)))
+
+
+def _ledger(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.lake import Lake
+    from jobs.releasing.ledger import Ledger
+
+    for entry in Ledger(Lake(settings.lake_uri, arguments.catalogue)).entries():
+        print(entry.model_dump_json(exclude={"state"}))
+
+
+def _collect_releases(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.lake import Lake
+    from jobs.releasing.retention import collect
+
+    given = {name: getattr(arguments, name) for name in RetentionParams.model_fields}
+    try:
+        params = RetentionParams.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        raise BadInput(f"parameters of collect_releases: {faults}") from error
+    removed = collect(Lake(settings.lake_uri, arguments.catalogue), params, datetime.now(UTC))
+    print("\n".join([*(f"removed {reference}" for reference in removed), f"{len(removed)} runs removed"]))

@@ -21,7 +21,7 @@ from jobs.errors import BadInput
 from jobs.evaluation.inputs import read_task
 from jobs.evaluation.variants import markdown
 from jobs.lake import Manifest, fingerprint
-from jobs.params import FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
+from jobs.params import FULL, RERANKED, STEPS, ZERO_SHOT, CompareVariantsParams
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Floats, holm
@@ -43,10 +43,11 @@ def run(ctx: RunContext, params: CompareVariantsParams) -> Manifest:
         _check_inputs(inputs, splits)
         if reranked.get("note"):
             del runs[RERANKED]
-        table, counts = _compare(ctx, params, splits, runs)
+        tables, counts = _compare(ctx, params, splits, runs)
         facts = {"reference": FULL, **counts, "reranked": reranked}
-        staged.write_table("variants", table)
-        staged.write_file(TEXT_FILE, markdown(table, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
+        for name, table in tables.items():
+            staged.write_table(name, table)
+        staged.write_file(TEXT_FILE, markdown(tables, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
         manifest = staged.commit(facts)
     target = ctx.settings.report_dir / ctx.catalogue / f"{ctx.run_date}-ablation.md"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +82,8 @@ def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
 
 def _compare(
     ctx: RunContext, params: CompareVariantsParams, splits: Manifest, runs: dict[str, list[Manifest]]
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the table of variants, and how many searches and visitors it is about."""
+) -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
+    """Return the tables, and how many searches and visitors they are about."""
     task = read_task(ctx.lake, splits)
     ranks = {
         variant: [_ranks(ctx, variant, run, len(task.targets)) for run in found] for variant, found in runs.items()
@@ -90,9 +91,12 @@ def _compare(
     seed = [ctx.seed, zlib.crc32(b"ablation")]
     card = Scorecard.of_repeats(ranks, task.visitors, params.resample_count, seed)
     singles = {variant: [_single(one, task.visitors, seed) for one in several] for variant, several in ranks.items()}
-    names = datasets.ABLATION.table("variants").schema.names
-    table = pl.DataFrame(list(_rows(card, singles)), schema=names, orient="row").cast({"k": pl.Int32})
-    return table, {"query_count": card.query_count, "visitor_count": card.cluster_count}
+    rows = {"variants": _rows(card, singles), "steps": _steps(card)}
+    tables = {}
+    for name, found in rows.items():
+        declared = pl.DataFrame(datasets.ABLATION.table(name).schema.empty_table())
+        tables[name] = pl.DataFrame(list(found), schema=declared.schema, orient="row")
+    return tables, {"query_count": card.query_count, "visitor_count": card.cluster_count}
 
 
 def _ranks(ctx: RunContext, variant: str, run: Manifest, query_count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
@@ -115,9 +119,7 @@ def _single(rank_Q: Any, visitors: Any, seed: list[int]) -> Floats:
 def _rows(card: Scorecard, singles: dict[str, list[Any]]) -> Iterator[tuple[Any, ...]]:
     for k in CUTOFFS:
         column = columns().index((METRIC, k))
-        differences = {arm: card.difference(arm, FULL) for arm in card.arms if arm != FULL}
-        adjusted = holm([float(one.p_value[column]) for one in differences.values()])
-        p_values = dict(zip(differences, adjusted, strict=True))
+        differences = _differences(card, k, [(FULL, arm) for arm in card.arms if arm != FULL])
         for arm in card.arms:
             found, values = card.estimates(arm), [float(one[column]) for one in singles[arm]]
             deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -126,6 +128,26 @@ def _rows(card: Scorecard, singles: dict[str, list[Any]]) -> Iterator[tuple[Any,
             if arm == FULL:
                 yield (*row, None, None, None, None, None)
                 continue
-            difference = differences[arm]
-            figures = [float(part[column]) for part in (difference.value, difference.low, difference.high)]
-            yield (*row, *figures, float(p_values[arm]), float(difference.detectable[column]))
+            yield (*row, *differences[FULL, arm])
+
+
+def _steps(card: Scorecard) -> Iterator[tuple[Any, ...]]:
+    pairs = [pair for pair in STEPS if set(pair) <= set(card.arms)]
+    for k in CUTOFFS:
+        for pair, figures in _differences(card, k, pairs).items():
+            yield (*pair, METRIC, k, *figures)
+
+
+def _differences(card: Scorecard, k: int, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return, for each (base, variant), the difference, its bounds, Holm's p over all pairs, and the detectable one."""
+    column = columns().index((METRIC, k))
+    found = {(base, arm): card.difference(arm, base) for base, arm in pairs}
+    adjusted = holm([float(one.p_value[column]) for one in found.values()])
+    return {
+        pair: (
+            *(float(part[column]) for part in (one.value, one.low, one.high)),
+            float(p),
+            float(one.detectable[column]),
+        )
+        for (pair, one), p in zip(found.items(), adjusted, strict=True)
+    }

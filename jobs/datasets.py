@@ -251,6 +251,20 @@ INDEX_CHECK = Dataset(
 model_digest, and of every kind compared the same with build_seconds and peak_memory_mb.
 """
 
+RELEASE = Dataset("release", "releases", PHOTO_INDEX.tables)
+"""What is published as one: model, index, id map, keyword vocabulary and config. All but release.json are links.
+
+Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
+vocabulary among it), index/** (the FAISS shards). Facts: version, model_digest, arm.
+"""
+
+GATE = Dataset(
+    "gate", "releases", (Table("findings", _schema(check=_STR, outcome=_STR, figure=_STR, limit=_STR, reason=_STR)),)
+)
+"""Whether a night's candidate may go live. Facts: outcome (pass | fail | inconclusive), sentence, release (run_date,
+run_id, version), figures, latency_p50_milliseconds, latency_p99_milliseconds.
+"""
+
 _METRICS = _schema(
     arm=_STR,
     segment_kind=_STR,  # all | country | photo_age | query_seen | query_frequency | visitor | script
@@ -346,6 +360,21 @@ ABLATION = Dataset(
                 detectable=_F64,
             ),
         ),
+        Table(
+            "steps",  # how the full arm is built up, as far as both variants of a step are there
+            _schema(
+                base=_STR,
+                variant=_STR,
+                metric=_STR,
+                k=_I32,
+                difference=_F64,  # of the variant to the base
+                low=_F64,
+                high=_F64,
+                p_value_holm=_F64,  # adjusted over the steps, by metric and k
+                detectable=_F64,
+            ),
+            may_be_empty=True,
+        ),
     ),
 )
 """Files: ablation.md. Facts: reference, query_count, visitor_count, and reranked: empty if it was not asked for, else
@@ -416,7 +445,9 @@ ALL = (
     REGISTRATION,
     PHOTO_INDEX,
     INDEX_CHECK,
+    RELEASE,
     RERANKER,
     EVALUATION,
+    GATE,
     REPORT,
 )

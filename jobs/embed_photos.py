@@ -17,7 +17,7 @@ from jobs.embedding import COMPOSED_DDL, arm_sources, compose_photos, effective_
 from jobs.embedding_daemon import embedding_session
 from jobs.errors import GateFailed
 from jobs.photo_features import Encoder, embed_corpus, with_stored
-from jobs.spark import read_spark
+from jobs.spark_tables import read_spark, write_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,8 +64,7 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
                 passes[encoder.name], photo_count, is_new
             )
             composed.append(_compose(spark, ctx, arm, encoder, views, photo_count))
-        union = reduce(lambda first, second: first.union(second), composed)
-        union.write.parquet(staged.spark_table_uri("embeddings"), compression="zstd")
+        write_spark(reduce(lambda first, second: first.union(second), composed), staged, "embeddings")
     quarantine = pl.concat([done.without_vector for done in passes.values()]).select("photo_id", "reason")
     staged.write_table("quarantine", quarantine.unique().sort("photo_id", "reason"))
     return staged.commit({"arms": facts, "photo_count": photo_count, "precision": precision})

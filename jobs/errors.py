@@ -19,3 +19,7 @@ class LostWork(NightlensError):
 
 class GateFailed(NightlensError):
     """A limit set by a parameter was passed: too many bad rows, a leak, a recall below its floor."""
+
+
+class Rejected(NightlensError):
+    """A person decided against a candidate, or nobody decided in time: the path of its promotion ends here."""

@@ -5,6 +5,7 @@ A row whose columns cannot be told apart is bad by what the reader found; every 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,7 @@ class Judge:
     key: bytes
     bot_conversions_per_minute: int
     min_shares: dict[str, float]  # the suites' parameters min_good_share and min_critical_share
+    forgotten: Sequence[str] = ()  # pseudonyms of visitors whose rows are left out
 
     def judge(self, table: str, data_end: date, photos: DataFrame | None = None) -> Judged:
         """Judge a table. `photos` (see `photo_lookup`) is what photo_ids are looked up in, for all but photos.
@@ -107,7 +109,7 @@ class Judge:
         The result's frame is cached; `frame.unpersist()` when it is no longer needed. Raises `NightlensError` if
         lines or failing rows do not add up.
         """
-        rows = read_rows(self.spark, table, self.source.units(table), self.key)
+        rows = read_rows(self.spark, table, self.source.units(table), self.key, self.forgotten)
         views = {"records": rows} if photos is None else {"records": rows, "photos": photos}
         markers = {"burst_limit": self.bot_conversions_per_minute} if table == "conversions" else {}
         queried = run_sql(self.spark, _QUERIES[table], views, **markers)

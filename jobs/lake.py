@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from jobs.datasets import Dataset, Table
+from jobs.datasets import ALL, Dataset, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
 
 MANIFEST = "manifest.json"
@@ -142,7 +142,7 @@ class Lake:
 
     def __init__(self, root_uri: str, catalogue: str) -> None:
         self.root_uri, self.catalogue = root_uri, catalogue
-        self.fs, root = fsspec.url_to_fs(root_uri)
+        self.fs, root = fsspec.url_to_fs(root_uri, use_listings_cache=False)  # others write as well
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.root = f"{root.rstrip('/')}/{catalogue}"
 
@@ -168,6 +168,13 @@ class Lake:
         folder = _partition_path(dataset.layer, dataset.name, partition)
         return self._read_manifest(f"{self.root}/{folder}/run_id={run_id}/{MANIFEST}")
 
+    def by_reference(self, reference: str) -> Manifest:
+        """Return the manifest of a run by its reference, as manifests name their inputs; `MissingInput` if none."""
+        manifest = self._read_manifest(f"{self.root}/{reference}/{MANIFEST}")
+        if manifest is None:
+            raise MissingInput(f"the lake {self.root} has no run {reference!r}: it was never committed, or is removed")
+        return manifest
+
     def history(self, dataset: Dataset) -> list[Manifest]:
         """Return the current manifest of every partition of a dataset, by partition value, oldest first."""
         pattern = f"{self.root}/{dataset.layer}/{dataset.name}/*/{POINTER}"
@@ -181,10 +188,10 @@ class Lake:
         return manifests
 
     def _read_manifest(self, path: str) -> Manifest | None:
-        if not self.fs.exists(path):
-            return None
         try:
             return Manifest.model_validate_json(self.fs.cat_file(path))
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             raise BadInput(
                 f"{path} is damaged ({error.error_count()} errors). Delete it and rerun the stage."
@@ -195,16 +202,15 @@ class Lake:
         return path if self.is_local else str(self.fs.unstrip_protocol(path))
 
     def spark_uri(self, path: str) -> str:
-        """Return a path of this lake as Spark and Hadoop spell it."""
-        uri = f"file://{path}" if self.is_local else self.uri(path)
-        return uri.replace("s3://", "s3a://", 1)
+        """Return a path of a local lake as Spark spells it."""
+        return f"file://{path}"
 
     def table_uris(self, manifest: Manifest, table: str) -> list[str]:
         """Return the Parquet files of a table, in order, as URIs."""
         return [self.uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
 
     def spark_uris(self, manifest: Manifest, table: str) -> list[str]:
-        """Return the Parquet files of a table as Spark spells them."""
+        """Return the Parquet files of a table of a local lake as Spark spells them."""
         return [self.spark_uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
 
     def read_table(self, manifest: Manifest, table: str, columns: list[str] | None = None) -> pl.DataFrame:
@@ -234,6 +240,14 @@ class Lake:
                     rows = rows if columns is None else rows.select(columns)
             parts.append(rows.append_column("shard", pa.array([shard] * len(rows), pa.int64())))
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
+
+    def verify(self, info: FileInfo) -> None:
+        """Raise `BadInput` unless a file is, byte for byte, the one that was committed."""
+        digest = hashlib.sha256()
+        with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
+            _update(digest, file, None)
+        if digest.hexdigest() != info.sha256:
+            raise BadInput(f"{self.root}/{info.path} is not the file that was committed: its SHA-256 differs")
 
     def read_file(self, manifest: Manifest, name: str) -> bytes:
         """Return one file of a run; `MissingInput` names the files there are."""
@@ -328,6 +342,62 @@ class Lake:
             os.fsync(file.fileno())
         fresh.replace(target)
 
+    def measure(self, path: str, row_count: int | None) -> FileInfo:
+        """Return what a manifest says of a file; of a Parquet file its digest of the pages as well."""
+        digest, pages_sha256 = hashlib.sha256(), None
+        with self.fs.open(path, "rb") as file:
+            if row_count is not None:
+                _update(digest, file, _footer_start(file))
+                pages_sha256 = digest.hexdigest()
+            _update(digest, file, None)
+        return FileInfo(
+            path=path[len(self.root) + 1 :],
+            byte_count=self.fs.size(path),
+            sha256=digest.hexdigest(),
+            pages_sha256=pages_sha256,
+            row_count=row_count,
+        )
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a file whole unless there is one; tell whether it was written. Of several writers one succeeds."""
+        if not self.is_local:
+            try:
+                self.fs.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        target = Path(path)
+        fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        self.put(str(fresh), data)
+        try:
+            target.hardlink_to(fresh)
+        except FileExistsError:
+            return False
+        finally:
+            fresh.unlink()
+        return True
+
+    def manifests(self, dataset: Dataset | None = None) -> Iterator[Manifest]:
+        """Yield the manifest of every committed run of a dataset, or of all."""
+        places = sorted({f"{one.layer}/*" for one in ALL}) if dataset is None else [f"{dataset.layer}/{dataset.name}"]
+        for place in places:
+            for partition in ("*", "*/*/*"):  # a night, or also variant and repeat
+                for path in sorted(self.fs.glob(f"{self.root}/{place}/{partition}/run_id=*/{MANIFEST}")):
+                    manifest = self._read_manifest(path)
+                    if manifest is not None:
+                        yield manifest
+
+    def remove(self, manifest: Manifest) -> None:
+        """Remove a run: first what says that it is there, then its files. Files it links to are another run's."""
+        folder = f"{self.root}/{manifest.reference}"
+        pointer = f"{folder.rsplit('/', 1)[0]}/{POINTER}"
+        if self.fs.exists(pointer) and json.loads(self.fs.cat_file(pointer))["run_id"] == manifest.run_id:
+            self.fs.rm_file(pointer)
+        if self.fs.exists(f"{folder}/{MANIFEST}"):
+            self.fs.rm_file(f"{folder}/{MANIFEST}")
+        if self.fs.exists(folder):
+            self.fs.rm(folder, recursive=True)
+
     def store(self, *names: str) -> Store:
         """Return a content-addressed store (embeddings, checkpoints): parts that outlive one run."""
         return Store(self, "/".join([self.root, "store", *names]))
@@ -344,10 +414,16 @@ class Store:
         """Commit one part; an equal name replaces it."""
         self.lake.put(f"{self.folder}/{name}", data)
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Commit one part unless there is one of this name; tell whether it was committed."""
+        return self.lake.create(f"{self.folder}/{name}", data)
+
     def get(self, name: str) -> bytes | None:
         """Return one part, or None if it is not there."""
-        path = f"{self.folder}/{name}"
-        return bytes(self.lake.fs.cat_file(path)) if self.lake.fs.exists(path) else None
+        try:
+            return bytes(self.lake.fs.cat_file(f"{self.folder}/{name}"))
+        except FileNotFoundError:
+            return None
 
     def remove(self, name: str) -> None:
         """Remove one part."""
@@ -355,6 +431,7 @@ class Store:
 
     def names(self, suffix: str = "") -> list[str]:
         """Return the names of the committed parts, sorted; unfinished ones start with a dot and are left out."""
+        self.lake.fs.invalidate_cache(self.folder)  # others write here too
         if not self.lake.fs.exists(self.folder):
             return []
         names = (path.rsplit("/", 1)[1] for path in self.lake.fs.ls(self.folder, detail=False))
@@ -365,7 +442,7 @@ class Store:
         return [self.lake.uri(f"{self.folder}/{name}") for name in self.names(suffix)]
 
     def spark_uris(self, suffix: str = "") -> list[str]:
-        """Return the committed parts as Spark spells them."""
+        """Return the committed parts of a local lake as Spark spells them."""
         return [self.lake.spark_uri(f"{self.folder}/{name}") for name in self.names(suffix)]
 
     def clear(self) -> None:
@@ -442,9 +519,9 @@ class StagedRun:
         self._linked_files: dict[str, FileInfo] = {}
         self._linked_tables: dict[str, TableInfo] = {}
 
-    def spark_table_uri(self, table: str) -> str:
-        """Return the folder into which Spark writes a declared table (mode: error if it exists)."""
-        return self.lake.spark_uri(f"{self._attempt}/tables/{self.dataset.table(table).name}")
+    def table_folder(self, table: str) -> str:
+        """Return the folder of the lake that a declared table's Parquet files are written into."""
+        return f"{self._attempt}/tables/{self.dataset.table(table).name}"
 
     def write_table(self, table: str, frame: pl.DataFrame, shard: int = 0) -> None:
         """Write a table, or a shard of it: columns in the declared order and cast to the declared types where safe."""
@@ -548,12 +625,12 @@ class StagedRun:
             _check_schema(where, schema, table.schema)
             if metadata.num_rows == 0 and len(paths) > 1:
                 continue  # Spark writes empty parts; one is kept when the whole table is empty
-            infos.append(self._info(path, metadata.num_rows))
+            infos.append(self.lake.measure(path, metadata.num_rows))
             row_count += metadata.num_rows
         if row_count == 0 and not table.may_be_empty:
             raise MissingInput(f"{where} came out empty; nothing is committed. Look at the rows of its inputs.")
         if not infos:
-            infos = [self._info(paths[0], 0)]
+            infos = [self.lake.measure(paths[0], 0)]
         assert schema is not None
         return TableInfo(files=infos, row_count=row_count, columns={f.name: str(f.type) for f in schema})
 
@@ -561,22 +638,7 @@ class StagedRun:
         folder = f"{self._attempt}/files"
         if not self.lake.fs.exists(folder):
             return {}
-        return {path[len(folder) + 1 :]: self._info(path, None) for path in sorted(self.lake.fs.find(folder))}
-
-    def _info(self, path: str, row_count: int | None) -> FileInfo:
-        digest, pages_sha256 = hashlib.sha256(), None
-        with self.lake.fs.open(path, "rb") as file:
-            if row_count is not None:
-                _update(digest, file, _footer_start(file))
-                pages_sha256 = digest.hexdigest()
-            _update(digest, file, None)
-        return FileInfo(
-            path=path[len(self.lake.root) + 1 :],
-            byte_count=self.lake.fs.size(path),
-            sha256=digest.hexdigest(),
-            pages_sha256=pages_sha256,
-            row_count=row_count,
-        )
+        return {path[len(folder) + 1 :]: self.lake.measure(path, None) for path in sorted(self.lake.fs.find(folder))}
 
     @cached_property
     def checkpoints(self) -> Store:

@@ -170,7 +170,9 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     evaluation = lake.current(datasets.EVALUATION, partition)
     registration = lake.current(datasets.REGISTRATION, partition).facts
     lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
+    gate = lake.current(datasets.GATE, partition).facts
     lines += [
+        f"Gate    {gate['sentence']}",
         f"Report  {_report(settings, plan)}",
         f"MLflow  model {registration['model_name']} version {registration['version']}, "
         f"run {registration['mlflow_run_id']} ({settings.tracking_uri}; `make up` shows it)",

@@ -122,6 +122,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """What the ablation trains beside the zero-shot base: the arms, and the full arm with one choice made otherwise."""
 
+STEPS = (
+    (ZERO_SHOT, FINETUNED),
+    (FINETUNED, "finetuned_country"),
+    (FINETUNED, "finetuned_keywords"),
+    ("finetuned_country", FULL),
+    ("finetuned_keywords", FULL),
+    (FULL, RERANKED),
+)
+"""How the full arm is built up: what the ablation compares besides, the second with the first of each pair."""
+
 COMPARED = (ZERO_SHOT, *VARIANTS, RERANKED)
 """What the ablation compares, in the order of its table. The reranked arm is the night's own: nothing is trained."""
 
@@ -130,7 +140,7 @@ class TrainSearchParams(Params):
     arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
     retrain: Literal["always", "incremental", "never"] = Field(
         "always",
-        description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
+        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes the latter",
     )
     replay_share: float = Field(
         3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
@@ -369,6 +379,32 @@ class EvaluateParams(Params):
     )
 
 
+class MakeReleaseParams(Params):
+    pass
+
+
+class GateReleaseParams(Params):
+    rule: Literal["superior", "parity"] = Field(
+        "superior", description="'superior': better than the champion; 'parity': not worse by more than the margin"
+    )
+    margin: float = Field(0.01, ge=0, le=1, description="how much worse counts as not worse, over all searches")
+    segment_margin: float = Field(0.05, ge=0, le=1, description="the same for a slice of the searches")
+    min_segment_queries: int = Field(
+        200, ge=1, description="slices of fewer searches fail if surely worse, but need not be shown not to be"
+    )
+    min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
+    max_latency_p99_milliseconds: float = Field(200.0, gt=0, description="99th percentile of single searches")
+    max_index_bytes: int = Field(16_000_000_000, ge=1, description="size of all shards together")
+    max_quarantined_share: float = Field(0.03, ge=0, le=1, description="share of any table's rows in quarantine")
+    max_missing_image_share: float = Field(0.05, ge=0, le=1, description="share of the photos without an image")
+    latency_query_count: int = Field(200, ge=10, description="searches that are timed")
+
+
+class RetentionParams(Params):
+    keep_count: int = Field(5, ge=1, description="releases of the latest nights that are kept")
+    keep_days: int = Field(30, ge=0, description="releases made within so many days are kept")
+
+
 class PublishReportParams(Params):
     pass
 
@@ -390,7 +426,7 @@ class NightParams(Params):
     )
     retrain: Literal["always", "incremental", "never"] = Field(
         "always",
-        description="'incremental' goes on from the models of the latest earlier night, 'never' takes them over",
+        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes the latter",
     )
     protocol: Protocol | None = Field(
         None,

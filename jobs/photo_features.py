@@ -12,15 +12,15 @@ import pyarrow as pa
 
 from jobs.embedding import EncodeJob, MissingCounts, ModelSource, embed_missing, embed_photos
 from jobs.progress import Progress
+from jobs.spark_tables import read_parts
 from jobs.sql import run_sql
-from jobs.vector_store import FAILED_SCHEMA, MAY_PASS, PART_SCHEMA, STORED_DDL
+from jobs.vector_store import FAILED_SCHEMA, MAY_PASS, PART_SCHEMA
 from models.images import DECODER_VERSION
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from jobs.context import RunContext
-    from jobs.lake import Store
     from jobs.params import EmbedPhotosParams
 
 log = logging.getLogger("nightlens.embed_photos")
@@ -83,10 +83,5 @@ def with_stored(
     spark: SparkSession, ctx: RunContext, encoder: Encoder, query: str, views: dict[str, DataFrame], **markers: Any
 ) -> DataFrame:
     """Run a query over `views` and what the encoder's store holds now."""
-    stored = _read_store(spark, ctx.lake.store(*encoder.store_names))
+    stored = read_parts(spark, ctx.lake.store(*encoder.store_names), PART_SCHEMA)
     return run_sql(spark, query, views | {"stored": stored}, encoder=encoder.name, **markers)
-
-
-def _read_store(spark: SparkSession, store: Store) -> DataFrame:
-    uris = store.spark_uris(".parquet")
-    return spark.read.schema(STORED_DDL).parquet(*uris) if uris else spark.createDataFrame(PART_SCHEMA.empty_table())

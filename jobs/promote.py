@@ -1,37 +1,203 @@
-"""`nightlens promote`: move the alias `champion`. Nothing else in Nightlens moves it."""
+"""Decisions on what is live: open a review, promote, reject. The command line and the DAG call the same functions.
+
+A decision is one entry in the promotion ledger; alias and published release follow it. Nothing else in Nightlens
+makes a model live but `jobs.rollback`, which takes back.
+"""
 
 from __future__ import annotations
 
-from jobs import tracking
-from jobs.errors import BadInput
+from datetime import date, datetime
+from typing import Any
+
+from jobs import datasets, tracking
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Lake, Manifest
+from jobs.releasing.ledger import Draft, Kind, Ledger, ReleaseName, State
+from jobs.releasing.live import claimed, last_night, name_of, reconcile, settle
 from jobs.settings import Settings
 
 
-def promote(settings: Settings, catalogue: str, version: str | int) -> str:
-    """Make a registered version the champion and return what changed.
+def promote(
+    settings: Settings,
+    catalogue: str,
+    version: str | int,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+    run_date: date | None = None,
+) -> str:
+    """Make a registered version the champion, publish its release, and return what changed.
 
-    Raises `BadInput` for a version that is not registered (and lists those that are) or that never passed the
-    check of `register_model`.
+    The release is that of the night of `run_date`, or of the latest night that has one of this version. Raises
+    `BadInput` for a version that is not registered (and lists those that are), that never passed the check of
+    `register_model`, or without a reason; `MissingInput` if it has no release.
     """
+    check_reason(reason)
+    chosen = _registered(settings, catalogue, version)
+    lake = Lake(settings.lake_uri, catalogue)
+    release = _release_of(lake, chosen, run_date)
+    name = name_of(release)
+    before = reconcile(settings, lake, at)
+
+    def draft(state: State) -> Draft | None:
+        if state.release == name and state.champion == name.version:
+            return None
+        return _draft(lake, "promoted", release, by, reason, at, state.promoted(name))
+
+    with claimed(lake, name):
+        entry = Ledger(lake).append(draft)
+        settle(settings, lake)
+    if entry is None:
+        return f"The champion of {chosen.name} is version {chosen.number} already, its release {name} is published."
+    was = "there was none" if before.champion is None else f"it was version {before.champion}"
+    return (
+        f"The champion of {chosen.name} is now {describe(chosen)}; {was}. Published is the release {name} "
+        f"(entry {entry.number} of the promotion ledger). The next night compares with it."
+    )
+
+
+def open_review(settings: Settings, catalogue: str, *, by: str, at: datetime, run_date: date | None) -> dict[str, Any]:
+    """Note in the ledger that a candidate awaits a decision; return what the reviewer is shown.
+
+    The candidate is that of the night of `run_date`, or of the latest night that was gated. Until it is decided on,
+    it is not collected. Keys: catalogue, version, run_date, subject, body (Markdown).
+    """
+    lake = Lake(settings.lake_uri, catalogue)
+    gate = _gate_of(lake, run_date)
+    name = ReleaseName.model_validate(gate.facts["release"])
+    with claimed(lake, name):
+        release = lake.find(datasets.RELEASE, name.partition, name.run_id)
+        assert release is not None, "a claimed release is there"
+        Ledger(lake).append(lambda state: _draft(lake, "review_opened", release, by, "", at))
+    registration = lake.current(datasets.REGISTRATION, name.partition).facts
+    return {
+        "catalogue": catalogue,
+        "version": str(name.version),
+        "run_date": name.run_date.isoformat(),
+        "subject": f"{catalogue}: make version {name.version} of {name.run_date} live? Gate: {gate.facts['outcome']}",
+        "body": _body(settings, lake, gate, registration),
+    }
+
+
+def reject(
+    settings: Settings,
+    catalogue: str,
+    version: str | int,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+    run_date: date | None = None,
+) -> str:
+    """Note in the ledger that a candidate was rejected, and return that; nothing that is live changes."""
+    lake = Lake(settings.lake_uri, catalogue)
+    release = _release_of(lake, _registered(settings, catalogue, version), run_date)
+    entry = Ledger(lake).append(lambda state: _draft(lake, "rejected", release, by, reason, at))
+    assert entry is not None, "a rejection is always written"
+    why = f": {reason}" if reason else ""
+    return f"version {version} of {catalogue} was rejected by {by}{why} (entry {entry.number} of the promotion ledger)"
+
+
+def describe(entry: tracking.Version) -> str:
+    """Return a version in words."""
+    tags = entry.tags
+    hit_rate = f", hit rate@10 {tags['hit_rate_at_10']}" if "hit_rate_at_10" in tags else ""
+    return f"version {entry.number} ({tags.get('run_date', 'no date')}, {tags.get('arm', 'no arm')}{hit_rate})"
+
+
+def check_reason(reason: str) -> None:
+    """Raise `BadInput` unless somebody said why."""
+    if not reason.strip():
+        raise BadInput("say why, in a few words: the promotion ledger keeps it (--reason, or the field of the form)")
+
+
+def _registered(settings: Settings, catalogue: str, version: str | int) -> tracking.Version:
     known = {entry.number: entry for entry in tracking.versions(settings, catalogue)}
     name = tracking.model_name(catalogue)
     if not known:
         raise BadInput(f"no model {name!r} is registered in MLflow at {tracking.public_uri(settings)}: run a night")
     chosen = known.get(int(version)) if str(version).isdecimal() else None
     if chosen is None:
-        listed = "".join(f"\n  {_describe(entry)}" for entry in known.values())
+        listed = "".join(f"\n  {describe(entry)}" for entry in known.values())
         raise BadInput(f"{name} has no version {version!r}. Registered are:{listed}")
     if chosen.tags.get("load_check") != "passed":
         raise BadInput(f"{name} version {chosen.number} never passed the check of register_model: take another")
-    before = tracking.resolve_alias(settings, catalogue, tracking.CHAMPION)
-    if before == chosen:
-        return f"The champion of {name} is version {chosen.number} already; nothing changed."
-    tracking.set_alias(settings, chosen, tracking.CHAMPION)
-    was = "there was none" if before is None else f"it was {_describe(before)}"
-    return f"The champion of {name} is now {_describe(chosen)}; {was}. The next night compares with it."
+    return chosen
 
 
-def _describe(entry: tracking.Version) -> str:
-    tags = entry.tags
-    hit_rate = f", hit rate@10 {tags['hit_rate_at_10']}" if "hit_rate_at_10" in tags else ""
-    return f"version {entry.number} ({tags.get('run_date', 'no date')}, {tags.get('arm', 'no arm')}{hit_rate})"
+def _release_of(lake: Lake, version: tracking.Version, run_date: date | None) -> Manifest:
+    """Return the release of a version, that of the latest night unless one is asked for."""
+    found = [
+        release
+        for release in lake.history(datasets.RELEASE)
+        if release.facts["version"] == version.number
+        and release.facts["model_digest"] == version.tags.get("model_digest")
+        and run_date in (None, date.fromisoformat(release.partition["run_date"]))
+    ]
+    if not found:
+        night = f" of the night of {run_date}" if run_date else ""
+        raise MissingInput(
+            f"version {version.number} of {version.name} has no release{night} below {lake.root}. A model goes live "
+            f"with its index: rerun make_release for its night ({version.tags.get('run_date')}), or take another."
+        )
+    return found[-1]
+
+
+def _gate_of(lake: Lake, run_date: date | None) -> Manifest:
+    if run_date is not None:
+        return lake.current(datasets.GATE, {"run_date": run_date.isoformat()})
+    gates = lake.history(datasets.GATE)
+    if not gates:
+        raise MissingInput(f"no night below {lake.root} has a candidate to be reviewed: run a night")
+    return gates[-1]
+
+
+def _draft(
+    lake: Lake, kind: Kind, release: Manifest, by: str, reason: str, at: datetime, state: State | None = None
+) -> Draft:
+    name = name_of(release)
+    return Draft(
+        kind=kind,
+        at=at,
+        by=by,
+        reason=reason,
+        version=name.version,
+        release=name,
+        after_night=last_night(lake),
+        figures=_figures(lake, name),
+        state=state,
+    )
+
+
+def _figures(lake: Lake, name: ReleaseName) -> dict[str, Any]:
+    """Return verdict and figures of the gate that judged this release; empty if none has."""
+    gates = (gate for gate in lake.history(datasets.GATE) if gate.partition == name.partition)
+    gate = next((gate for gate in gates if gate.facts["release"]["run_id"] == name.run_id), None)
+    if gate is None:
+        return {}
+    return {"gate": gate.facts["outcome"], "reasons": gate.facts["reasons"], **gate.facts["figures"]}
+
+
+def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str, Any]) -> str:
+    """Return what the reviewer reads: verdict, findings, where report, contact sheet and MLflow's version are."""
+    evaluation = lake.current(datasets.EVALUATION, gate.partition).facts
+    findings = lake.read_table(gate, "findings").iter_rows()
+    report = settings.report_dir / lake.catalogue / f"{gate.partition['run_date']}.html"
+    rows = [f"| {outcome} | {check} | {figure} | {limit} |" for check, outcome, figure, limit, _ in findings]
+    return "\n".join(
+        [
+            f"**{gate.facts['sentence']}**",
+            "",
+            evaluation["verdict"]["sentence"],
+            "",
+            f"- Report: {report.as_uri()}",
+            f"- Contact sheet, photos found side by side: {report.as_uri()}#examples",
+            f"- MLflow: {registration['model_name']} version {registration['version']}, "
+            f"{registration['run_page']} ({registration['tracking_uri']})",
+            "",
+            "| outcome | check | figure | limit |",
+            "|---|---|---|---|",
+            *rows,
+        ]
+    )

@@ -1,4 +1,5 @@
-"""Stage `register_model`: the night's MLflow run, and one arm as a model version with alias `challenger`.
+"""Stage `register_model`: the night's MLflow run, and one arm as a model version with alias `challenger`
+(which a past night that is recomputed leaves where it is).
 
 The version is loaded back through MLflow and must embed as the model in the lake does before the alias moves.
 The same model is registered once: a later night with equal weights gets the version there is. Facts: model_name,
@@ -44,7 +45,8 @@ def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
         version = _register(ctx, inputs, params.arm, model, folder, run_id)
         difference = check_version(ctx, inputs["splits"], version, model)
     tracking.set_tag(ctx.settings, version, "load_check", "passed")
-    tracking.set_alias(ctx.settings, version, tracking.CHALLENGER)
+    if not _is_past(ctx):
+        tracking.set_alias(ctx.settings, version, tracking.CHALLENGER)
     tracking.finish_run(ctx.settings, run_id)
     facts = {
         "model_name": version.name,
@@ -58,6 +60,12 @@ def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
     }
     staged.write_file("registration.json", json.dumps(facts, indent=1).encode())
     return staged.commit(facts)
+
+
+def _is_past(ctx: RunContext) -> bool:
+    """Tell whether a later night has registered its model: a past night that is recomputed challenges nobody."""
+    nights = (manifest.partition["run_date"] for manifest in ctx.lake.history(datasets.REGISTRATION))
+    return any(night > ctx.run_date.isoformat() for night in nights)
 
 
 def _register(

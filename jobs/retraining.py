@@ -32,6 +32,7 @@ def compare_nights(settings: Settings, plan: NightPlan, nights: int) -> str:
             ("fetch_images", {}),
             ("split_temporal", {}),
             ("audit_leaks", {}),
+            ("snapshot_champion", {}),
             ("train_base", {}),
             ("train_search", incremental),
         ]

@@ -1,8 +1,10 @@
-"""Stage `snapshot_champion`: the model that is live tonight, copied into the lake so that the night is repeatable.
+"""Stage `snapshot_champion`: the model that was live when the night ran, copied so that the night is repeatable.
 
-Which version that is belongs to what the run is made from: a moved alias makes a new run. The first nights have
-no champion; that is a run too, and says so. Facts, also in champion.json: version (None without a champion), and
-with one model_name, model_digest, arm, trained_until (ISO 8601) and run_date.
+Which that is says the promotion ledger, as of this night: a past night that is recomputed meets the champion it met.
+The latest night also looks whether the alias was moved in MLflow itself, and notes it in the ledger. The first nights
+have no champion; that is a run too, and says so. Facts, also in champion.json: version (None without a champion),
+with one model_name, model_digest, arm, trained_until (ISO 8601) and run_date, and outside_move (entry, reason,
+published) if the champion is what somebody made it outside of Nightlens.
 """
 
 from __future__ import annotations
@@ -17,26 +19,45 @@ from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.lake import Manifest
 from jobs.params import SnapshotChampionParams
+from jobs.releasing.ledger import Entry, Ledger, State, as_of
+from jobs.releasing.live import last_night, reconcile
 
 FOLDER = "champion"
 _WEIGHTS = "model.safetensors"
 
 
 def run(ctx: RunContext, params: SnapshotChampionParams) -> Manifest:
-    """Ask the registry for its champion and copy it; `NightlensError` if MLflow cannot be reached."""
-    version = tracking.resolve_alias(ctx.settings, ctx.catalogue, tracking.CHAMPION)
+    """Find the champion of this night and copy it; `NightlensError` if MLflow cannot be reached."""
+    latest = last_night(ctx.lake)
+    if latest is None or ctx.run_date >= latest:
+        reconcile(ctx.settings, ctx.lake, ctx.started_at)
+    entries = Ledger(ctx.lake).entries()
+    state = as_of(entries, ctx.run_date)
+    version = None
+    if state.champion is not None:
+        version = tracking.find_version(ctx.settings, ctx.catalogue, state.champion)
+    moved = _outside_move(entries, state)
     source = "none" if version is None else f"{version.uri} {version.tags.get('model_digest')}"
-    staged = ctx.begin(datasets.CHAMPION, params, {}, {"champion": source})
+    staged = ctx.begin(datasets.CHAMPION, params, {}, {"champion": source, **({"moved": str(moved)} if moved else {})})
     if staged.manifest is not None:
         return staged.manifest
-    facts: dict[str, Any] = {"version": None}
+    facts: dict[str, Any] = {"version": None} | moved
     if version is not None:
-        facts = _facts(version)
+        facts = _facts(version) | moved
         with staged.local_folder(FOLDER) as folder:
             tracking.download_model(ctx.settings, version, folder)
             _check_weights(version, folder)
     staged.write_file("champion.json", json.dumps(facts, indent=1).encode())
     return staged.commit(facts)
+
+
+def _outside_move(entries: list[Entry], state: State) -> dict[str, Any]:
+    """Return the fact outside_move if the champion stems from one, else nothing."""
+    since = next((entry for entry in entries if entry.number == state.since), None)
+    if since is None or since.kind != "moved_outside":
+        return {}
+    published = None if state.release is None else {"release": str(state.release), "version": state.release.version}
+    return {"outside_move": {"entry": since.number, "reason": since.reason, "published": published}}
 
 
 def _facts(version: tracking.Version) -> dict[str, Any]:

@@ -17,9 +17,7 @@ from jobs.errors import BadInput
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-    from jobs.lake import Lake, Manifest
+    from pyspark.sql import SparkSession
 
 _SHIM = """#!/bin/bash
 # The Java runtime that comes as a Python package lacks one module that Spark always asks for.
@@ -89,15 +87,16 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
     """Give a Spark session for one stage and stop it at the end of the block; one already running is shared."""
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["JAVA_HOME"] = str(java_home(settings.state_dir))
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    is_local = settings.spark_master.startswith("local")
+    if is_local:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
     if running is not None:
         yield running
         return
-    is_local = settings.spark_master.startswith("local")
     conf = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
@@ -118,7 +117,10 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         conf |= {
             "spark.sql.shuffle.partitions": "4",
             # Short jobs on few cores: the optimising compiler would take more time than it saves.
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            # Its code has little room by default: a session of many queries fills it and is interpreted from then on.
+            "spark.driver.extraJavaOptions": (
+                "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+            ),
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
         }
@@ -141,8 +143,3 @@ def loading_meanwhile(module: str) -> Iterator[None]:
         loading = loader.submit(importlib.import_module, module)
         yield
         loading.result()
-
-
-def read_spark(spark: SparkSession, lake: Lake, manifest: Manifest, table: str) -> DataFrame:
-    """Read one table of a committed run as a Spark frame."""
-    return spark.read.parquet(*lake.spark_uris(manifest, table))

@@ -48,12 +48,19 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "train_base", p.TrainBaseParams, ("audit_leaks", "fetch_images"), "make the base checkpoint", 240, True
         ),
-        StageSpec("train_search", p.TrainSearchParams, ("train_base",), "fine-tune the search arms", 720, True),
+        StageSpec(
+            "train_search",
+            p.TrainSearchParams,
+            ("train_base", "snapshot_champion"),
+            "fine-tune the search arms",
+            720,
+            True,
+        ),
         StageSpec("register_model", p.RegisterModelParams, ("train_search",), "log and register the challenger"),
         StageSpec(
             "embed_photos",
             p.EmbedPhotosParams,
-            ("train_search", "snapshot_champion"),
+            ("train_search",),
             "embed new and changed photos",
             720,
             True,
@@ -61,7 +68,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "embed_queries",
             p.EmbedQueriesParams,
-            ("train_search", "snapshot_champion"),
+            ("train_search",),
             "embed the queries to be ranked",
             240,
             True,
@@ -81,9 +88,21 @@ STAGES: dict[str, StageSpec] = {
         ),
         StageSpec("evaluate", p.EvaluateParams, ("train_reranker",), "rank the test queries, all arms"),
         StageSpec(
+            "make_release",
+            p.MakeReleaseParams,
+            ("build_index", "register_model"),
+            "bind model, index, id map and vocabulary into a release",
+        ),
+        StageSpec(
+            "gate_release",
+            p.GateReleaseParams,
+            ("make_release", "verify_index", "evaluate"),
+            "judge whether the release may go live",
+        ),
+        StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("verify_index", "evaluate", "register_model"),
+            ("gate_release",),
             "write the night's report",
         ),
     )

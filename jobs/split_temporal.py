@@ -21,7 +21,8 @@ from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.lake import Manifest, StagedRun
 from jobs.params import EIGHTY_TWENTY, SplitTemporalParams
-from jobs.spark import read_spark, spark_session
+from jobs.spark import spark_session
+from jobs.spark_tables import read_spark, write_spark
 from jobs.sql import run_sql
 from models.windows import END_OF_TIME, Windows, instant
 
@@ -91,7 +92,7 @@ def _write(frame: DataFrame, staged: StagedRun, table: str, file_count: int, by:
     The file of a row, and its number, depend on the hash of the column `by` only.
     """
     ordered = frame.repartition(file_count, by).sortWithinPartitions(*order)
-    ordered.write.option("compression", "zstd").parquet(staged.spark_table_uri(table))
+    write_spark(ordered, staged, table)
 
 
 def _count_conversions(

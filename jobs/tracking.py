@@ -1,7 +1,7 @@
 """MLflow: the night's run, the registered model, its versions and aliases. The only module that imports mlflow.
 
 Names, for a catalogue `sample`: experiment and registered model are both `nightlens-sample`. Alias `challenger`
-is the last night's model; `champion` is the one that is live and moves by `nightlens promote` alone.
+is the last night's model; `champion` is the one that is live and follows the promotion ledger (`jobs.releasing`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.settings import PROJECT_ROOT, Settings
 
 CHALLENGER, CHAMPION = "challenger", "champion"
+DESCRIPTION_LENGTH = 5000
+"""What MLflow's database keeps of a description."""
 _LOADER = "models.serving"
 _REQUIREMENTS = (
     "mlflow",
@@ -292,6 +294,19 @@ def versions(settings: Settings, catalogue: str) -> list[Version]:
     return sorted((_version(entry) for entry in found), key=lambda version: version.number)
 
 
+def find_version(settings: Settings, catalogue: str, number: int) -> Version:
+    """Return a registered version; `MissingInput` if there is none of this number."""
+    try:
+        return _version(_client(settings).get_model_version(model_name(catalogue), str(number)))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise MissingInput(
+            f"{model_name(catalogue)} has no version {number} in MLflow at {public_uri(settings)}: it was deleted, or "
+            f"the database was replaced. Restore it, or promote a version there is: nightlens promote --help"
+        ) from error
+
+
 def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | None:
     """Return the version an alias points to, or None if there is no such alias or no model yet."""
     client = _client(settings)
@@ -304,6 +319,31 @@ def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | N
 def set_alias(settings: Settings, version: Version, alias: str) -> None:
     """Point an alias to a version."""
     _client(settings).set_registered_model_alias(version.name, alias, str(version.number))
+
+
+def move_champion(settings: Settings, catalogue: str, number: int | None) -> None:
+    """Point the alias `champion` to a version, or take it away; what is so already is left alone."""
+    before = resolve_alias(settings, catalogue, CHAMPION)
+    if (None if before is None else before.number) == number:
+        return
+    client, name = _client(settings), model_name(catalogue)
+    if number is None:
+        client.delete_registered_model_alias(name, CHAMPION)
+    else:
+        client.set_registered_model_alias(name, CHAMPION, str(number))
+
+
+def set_section(settings: Settings, version: Version, heading: str, text: str) -> None:
+    """Make `text` (Markdown) the last section of a version's description, under `heading`.
+
+    Where MLflow does not keep so much, the end of what stands before it is cut.
+    """
+    client = _client(settings)
+    card = client.get_model_version(version.name, str(version.number)).description or ""
+    before = card.split(f"\n\n{heading}\n", 1)[0]
+    section = f"\n\n{heading}\n\n{text}"[:DESCRIPTION_LENGTH]
+    whole = before[: DESCRIPTION_LENGTH - len(section)] + section
+    client.update_model_version(version.name, str(version.number), whole)
 
 
 def set_tag(settings: Settings, version: Version, name: str, value: str) -> None:
@@ -349,8 +389,8 @@ def _ensure_model(client: mlflow.MlflowClient, name: str, catalogue: str) -> Non
         f"Search models of the catalogue `{catalogue}`: one version for every new model.",
         "",
         f"- **{CHALLENGER}** is the model of the last night.",
-        f"- **{CHAMPION}** is the model that is live. It moves by an explicit act alone: "
-        f"`nightlens promote --catalogue {catalogue} --version N`.",
+        f"- **{CHAMPION}** is the model that is live. It moves by an explicit act alone: the DAG `nightlens_promote` "
+        f"or `nightlens promote --catalogue {catalogue} --version N --reason WHY`.",
     ]
     client.create_registered_model(name, description="\n".join(lines))
 

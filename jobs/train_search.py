@@ -5,14 +5,15 @@ there by its end (by the protocol 80/20: among all); the best weights are kept. 
 is made and the last weights are kept. A killed run goes on from its last checkpoint and ends with the same
 models; finished arms are not trained again.
 
-An incremental night goes on from the models of the latest earlier night, with the conversions that are new since and
-a sample of those before; where there is no such night it trains in full.
+An incremental night goes on from the champion, where there is none from the models of the latest earlier night, with
+the conversions that are new since and a sample of those before. Where there is neither it trains in full.
 """
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime
+from typing import Any
 
 from jobs import datasets
 from jobs.context import RunContext
@@ -29,6 +30,7 @@ def run(ctx: RunContext, params: TrainSearchParams) -> Manifest:
     earlier = None
     if params.retrain != "always":
         earlier = _find_earlier(ctx, params, base, datetime.fromisoformat(splits.facts["train_end"]))
+        log.info("train_search: going on from %s", "nothing: in full" if earlier is None else earlier.reference)
     inputs = {"splits": splits, "images": images, "base_model": base}
     staged = ctx.begin(datasets.SEARCH_MODELS, params, inputs | ({} if earlier is None else {"earlier": earlier}))
     if staged.manifest is not None:
@@ -47,7 +49,8 @@ def run(ctx: RunContext, params: TrainSearchParams) -> Manifest:
 def _find_earlier(ctx: RunContext, params: TrainSearchParams, base: Manifest, train_end: datetime) -> Manifest | None:
     """Return the models of the latest earlier night that saw nothing past this night's training window.
 
-    What is gone on from must also come from the same base: with another one, training starts over.
+    What is gone on from must also come from the same base: with another one, training starts over. Among these, the
+    champion comes before what is newer, so that nothing is learned on from a model that was not found good enough.
     """
     usable = [
         manifest
@@ -58,7 +61,17 @@ def _find_earlier(ctx: RunContext, params: TrainSearchParams, base: Manifest, tr
     ]
     if params.retrain == "incremental":
         usable = [manifest for manifest in usable if _base_digest(manifest) == base.facts["model_digest"]]
+        champion = ctx.read(datasets.CHAMPION).facts
+        usable = [manifest for manifest in usable if _is_of(manifest, champion)] or usable
     return usable[-1] if usable else None
+
+
+def _is_of(manifest: Manifest, champion: dict[str, Any]) -> bool:
+    """Say whether the champion is an arm of these models."""
+    if champion["version"] is None:
+        return False
+    arm = manifest.facts["arms"].get(champion["arm"], {})
+    return bool(arm.get("model_digest") == champion["model_digest"])
 
 
 def _base_digest(manifest: Manifest) -> str:

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import GateFailed, NightlensError
-from jobs.lake import Manifest, StagedRun
+from jobs.forgetting import forgotten
+from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import ValidateLogsParams
 from jobs.reading import Source, find_source, last_plausible_day
 from jobs.reading.layout import LAYOUT
 from jobs.reading.log_days import count_days, log_end
 from jobs.reading.rows import pseudonym
 from jobs.spark import loading_meanwhile, spark_session
+from jobs.spark_tables import write_parts, write_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -40,7 +42,10 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
     """Validate the data set; `GateFailed` says which table failed by how much, and where the evidence is."""
     source = find_source(ctx.dataset_uri, params.conversions_folder)
     key = ctx.settings.pseudonym_key.get_secret_value().encode()
-    staged = ctx.begin(datasets.VALIDATED, params, {}, source.digests | {"pseudonym_key": pseudonym("", key)})
+    left_out = forgotten(ctx.lake)
+    digests = source.digests | {"pseudonym_key": pseudonym("", key)}
+    digests |= {"forgotten": fingerprint({"visitors": left_out})} if left_out else {}
+    staged = ctx.begin(datasets.VALIDATED, params, {}, digests)
     if staged.manifest is not None:
         return staged.manifest
     last_days = _last_days(source)
@@ -56,6 +61,7 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
             key,
             params.bot_conversions_per_minute,
             {"min_good_share": 1 - params.max_bad_share, "min_critical_share": 1 - params.max_critical_share},
+            left_out,
         )
         try:
             tables.append(judge.judge("photos", _data_end("photos", last_days)))
@@ -100,9 +106,7 @@ def _check_limits(ctx: RunContext, staged: StagedRun, params: ValidateLogsParams
     for name, data in _documents(ctx, tables).items():
         store.put(name, data)
     rows = ctx.lake.store("rejected", staged.run_id, "quarantine")
-    _union([judged.quarantine for judged in failed]).drop("unit").write.mode("overwrite").parquet(
-        ctx.lake.spark_uri(rows.folder)
-    )
+    write_parts(_union([judged.quarantine for judged in failed]).drop("unit"), ctx.lake, rows.folder)
     raise GateFailed(
         f"{' '.join(_complaint(judged, params) for judged in failed)} Nothing was committed. The bad rows, "
         f"validation.json and Data Docs are in {ctx.lake.uri(store.folder)}. Mend the data, or change the rules "
@@ -150,7 +154,7 @@ def _write_table(staged: StagedRun, table: str, frame: DataFrame, row_count: int
     ordered = frame.repartition(1 + row_count // ROWS_PER_FILE, "unit").sortWithinPartitions(*order).select(*names)
     written = Observation()
     observed = ordered.observe(written, F.count("*").alias("rows"))
-    observed.write.option("compression", "zstd").parquet(staged.spark_table_uri(table))
+    write_spark(observed, staged, table)
     if written.get["rows"] != row_count:
         raise NightlensError(f"{table}: {written.get['rows']} rows written, {row_count} judged; nothing is committed")
 

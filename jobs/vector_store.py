@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 from jobs.lake import Store
 
 PART_SCHEMA = pa.schema([("key", pa.string()), ("vector", pa.list_(pa.float32())), ("reason", pa.string())])
-STORED_DDL = "key string, vector array<float>, reason string"
 FAILED_SCHEMA = pa.schema([("key", pa.string()), ("reason", pa.string())])
 FAILED_DDL = "key string, reason string"
 UNREADABLE, CHANGED = "unreadable", "changed_since_listed"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
-from jobs import datasets, specs
+from jobs import datasets, lineage, specs
 from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
+from jobs.params import FULL
 from jobs.sample import TINY, make_sample
 
 if TYPE_CHECKING:
@@ -63,8 +67,12 @@ def test_two_nights_on_a_tiny_catalogue(
     assert (whole["value"] <= whole["high"]).all()
     assert first["verify_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
     assert set(first_context.lake.read_table(first["audit_leaks"], "findings")["status"]) == {"passed"}
+    assert first["gate_release"].facts["figures"]["champion"] == "none"
+    assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
     report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
+
+    _check_lineage(first_context, folder, whole.filter(whole["arm"] == FULL)["value"].item())
 
     # the same night again: nothing is computed
     again = run_night(make_context(dataset_uri=str(folder), run_date=first_context.run_date, run_id="again"))
@@ -82,6 +90,34 @@ def test_two_nights_on_a_tiny_catalogue(
         assert facts["reused_count"] >= len(known & now) - 5, arm
     history = second_context.lake.history(datasets.EVALUATION)
     assert [m.partition["run_date"] for m in history] == [str(last_day - timedelta(days=1)), str(last_day)]
+
+
+def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
+    """From the figure in the report to the log rows it is made of, in the files as they are, and to the pictures."""
+    rows_to = ctx.settings.state_dir / "rows.csv"
+    lines = lineage.of_metric(ctx.lake, str(ctx.run_date), "hit_rate", 10, FULL, rows_to)
+    rows = pl.read_csv(rows_to)
+    searches = rows.unique("query_id")
+    assert (searches["rank"] <= 10).mean() == pytest.approx(hit_rate)
+    assert lines[0].startswith(f"hit_rate@10 of {FULL}, night of {ctx.run_date}: {hit_rate:.6f}")
+    for row in rows.sample(20, seed=1).iter_rows(named=True):
+        line = (folder / row["source_file"]).read_bytes().split(b"\n")[row["source_line"] - 1]
+        assert row["photo_id"].encode() in line
+    text = "\n".join(lines)
+    for dataset in ("clean/validated", "clean/images", "models/base_model", "models/reranker"):
+        assert f"{dataset}/run_date={ctx.run_date}" in text
+    assert "from outside the lake: conversions/conversions.tsv000" in text
+    photo_id = rows["photo_id"][0]
+    told = "\n".join(lineage.of_photo(ctx.lake, str(ctx.run_date), photo_id))
+    [picture] = (folder / "photos").glob(f"{photo_id}.*")
+    assert hashlib.sha256(picture.read_bytes()).hexdigest() in told
+    assert f"vector: {FULL}, model " in told
+    with pytest.raises(BadInput, match="no hit_rate@7 of arm"):
+        lineage.of_metric(ctx.lake, str(ctx.run_date), "hit_rate", 7, FULL)
+    with pytest.raises(MissingInput, match="no photo 'nobody'"):
+        lineage.of_photo(ctx.lake, str(ctx.run_date), "nobody")
+    with pytest.raises(MissingInput, match="no run 'reports/none'"):
+        lineage.of_run(ctx.lake, "reports/none")
 
 
 @pytest.mark.slow

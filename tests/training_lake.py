@@ -104,6 +104,14 @@ def commit_splits(
     return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=facts, shard_count=shard_count)
 
 
+def commit_champion(ctx: RunContext, models: Manifest | None = None) -> Manifest:
+    """Commit which model is live this night: the full arm of `models`, or none."""
+    facts: dict[str, object] = {"version": None}
+    if models is not None:
+        facts = {"version": "1", "arm": FULL, "model_digest": models.facts["arms"][FULL]["model_digest"]}
+    return commit_tables(ctx, datasets.CHAMPION, {}, label=str(facts), facts=facts)
+
+
 def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:
     """Draw the photos and commit where they are; `broken` ones are cut short."""
     folder.mkdir(exist_ok=True)

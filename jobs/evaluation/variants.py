@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -13,8 +13,9 @@ _HEADER = (
 )
 
 
-def markdown(table: pl.DataFrame, title: str, facts: Mapping[str, Any]) -> str:
-    """Return the ablation as people read it: hit rates, and at 10 the difference to the full arm."""
+def markdown(tables: Mapping[str, pl.DataFrame], title: str, facts: Mapping[str, Any]) -> str:
+    """Return the ablation as people read it: hit rates, at 10 the difference to the full arm, and the steps to it."""
+    table = tables["variants"]
     lines = [
         f"# What each choice is worth: {title}",
         "",
@@ -36,10 +37,20 @@ def markdown(table: pl.DataFrame, title: str, facts: Mapping[str, Any]) -> str:
             f"{row['low']:.3f} to {row['high']:.3f}",
             "" if row["deviation"] is None else f"{row['deviation']:.4f}",
             f"{value[25]:.3f}",
-            *_difference(row),
+            *_difference(row, row["difference_low"], row["difference_high"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_steps(tables["steps"].filter(pl.col("k") == 10))]) + "\n"
+
+
+def _steps(at_10: pl.DataFrame) -> Iterator[str]:
+    if at_10.is_empty():
+        return
+    yield from ("", "How the full arm is built up: differences of hit rate@10, p adjusted over these steps.", "")
+    yield from ("| from | to | difference | 95 % interval | p | detectable |", "|---|---|--:|---|--:|--:|")
+    for row in at_10.iter_rows(named=True):
+        names = [row[end].replace("_", " ") for end in ("base", "variant")]
+        yield f"| {' | '.join([*names, *_difference(row, row['low'], row['high'])])} |"
 
 
 def _about_reranked(facts: Mapping[str, Any]) -> str:
@@ -54,8 +65,12 @@ def _about_reranked(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _difference(row: Mapping[str, Any]) -> list[str]:
+def _difference(row: Mapping[str, Any], low: float, high: float) -> list[str]:
     if row["difference"] is None:
         return ["", "", "", ""]
-    interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
-    return [f"{row['difference']:+.3f}", interval, f"{row['p_value_holm']:.3f}", f"{row['detectable']:.3f}"]
+    return [
+        f"{row['difference']:+.3f}",
+        f"{low:+.3f} to {high:+.3f}",
+        f"{row['p_value_holm']:.3f}",
+        f"{row['detectable']:.3f}",
+    ]

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from jobs.errors import MissingInput
 from jobs.indexing.shard_work import COLUMNS, FILLED_DDL, FOLDER, Filled, ShardJob, fill_shards, locate, matrix
-from jobs.spark import read_spark, spark_session
+from jobs.spark import spark_session
+from jobs.spark_tables import read_spark, write_spark
 from jobs.sql import run_sql
 from models.indexing.files import QUANTIZER_FILE
 from models.indexing.filling import Floats, block_rows, content_digest
@@ -189,7 +190,7 @@ class SparkCorpus:
         located = self._located(keys, ("shard", "faiss_id", "photo_id"))
         rows = located.selectExpr("*", "CAST(shard AS INT) AS task").repartitionById(len(keys), "task")
         sorted_rows = rows.sortWithinPartitions("faiss_id").select("faiss_id", "photo_id", "shard")
-        sorted_rows.write.parquet(staged.spark_table_uri("ids"), compression="zstd")
+        write_spark(sorted_rows, staged, "ids")
 
     def _located(self, keys: tuple[ShardKey, ...], columns: tuple[str, ...]) -> DataFrame:
         photos = run_sql(self._spark, "photos_to_index", self._views, arm=self._arm)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -71,26 +71,30 @@ def pseudonym(visitor_id: str, key: bytes) -> str:
     return hmac.digest(key, visitor_id.encode(), "sha256").hex()[:32]
 
 
-def read_rows(spark: SparkSession, table: str, units: list[Unit], key: bytes) -> DataFrame:
+def read_rows(
+    spark: SparkSession, table: str, units: list[Unit], key: bytes, forgotten: Collection[str] = ()
+) -> DataFrame:
     """Return the rows of a table's units as a Spark frame with one partition per unit, in order.
 
-    The key goes to the workers with the function and is no part of any plan.
+    Of visitors whose pseudonyms are `forgotten` a row says where it stands and nothing else, with the fault
+    "forgotten". The key goes to the workers with the function and is no part of any plan.
     """
+    left_out = frozenset(forgotten)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                yield from unit_batches(units[number], key)
+                yield from unit_batches(units[number], key, left_out)
 
     schema = ", ".join(f"`{field.name}` {_SPARK_TYPES[field.type]}" for field in rows_schema(table))
     return spark.range(0, len(units), 1, max(1, len(units))).mapInArrow(read, schema)
 
 
-def unit_batches(unit: Unit, key: bytes) -> Iterator[pa.RecordBatch]:
+def unit_batches(unit: Unit, key: bytes, forgotten: frozenset[str] = frozenset()) -> Iterator[pa.RecordBatch]:
     """Yield the rows of one unit in batches of at most `BATCH_ROWS`."""
     schema = rows_schema(unit.part.table)
     batch: list[tuple[Any, ...]] = []
-    make_row = _row_maker(unit, key)
+    make_row = _row_maker(unit, key, forgotten)
     previous = unit.previous
     for record in split_records(unit.read(), _form(unit), unit.first_line):
         batch.append(make_row(record, record.raw == previous))
@@ -115,7 +119,7 @@ def _form(unit: Unit) -> Form:
     return Form(part.delimiter, len(part.header), compiled, part.is_crlf)
 
 
-def _row_maker(unit: Unit, key: bytes) -> Callable[[Record, bool], tuple[Any, ...]]:
+def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[Record, bool], tuple[Any, ...]]:
     """Return the function that makes a row of a record of this unit."""
     part, layout = unit.part, LAYOUT[unit.part.table]
     positions = [part.position(column) for column in layout.columns]
@@ -137,6 +141,9 @@ def _row_maker(unit: Unit, key: bytes) -> Callable[[Record, bool], tuple[Any, ..
             return (*(None,) * column_count, *where, faults, *flags, [], text, sha256)
         fields = [field.decode(errors="replace") for field in record.fields]
         is_stray = visitor is not None and _hide_visitors(fields, visitor, hide)
+        strays = fields if is_stray else []
+        if visitor is not None and (fields[visitor] in forgotten or any(one in t for t in strays for one in forgotten)):
+            return (*(None,) * column_count, *where, ["forgotten"], True, False, False, False, [], None, None)
         texts = [(fields[i] or None) if i is not None else None for i in positions]
         normal = [normalise(fields[i]) if i is not None and fields[i] else None for i in normal_positions]
         repairs = [{"repair": what, "column": part.header[i] if i is not None else None} for what, i in record.repairs]

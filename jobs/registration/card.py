@@ -10,10 +10,8 @@ from typing import Any
 from jobs.context import RunContext
 from jobs.lake import Manifest
 from jobs.params import ZERO_SHOT
+from jobs.tracking import DESCRIPTION_LENGTH
 from models.windows import in_words
-
-MAX_LENGTH = 5000
-"""What MLflow's database keeps of a description."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ def model_card(
         f"Lake run `{search_models.reference}`, code `{ctx.code_version}`, git `{ctx.git_version}`.",
     ]
     card = "\n\n".join(parts)
-    if len(card) > MAX_LENGTH:
-        raise ValueError(f"the model card has {len(card)} characters, MLflow keeps {MAX_LENGTH}")
+    if len(card) > DESCRIPTION_LENGTH:
+        raise ValueError(f"the model card has {len(card)} characters, MLflow keeps {DESCRIPTION_LENGTH}")
     return card
 
 

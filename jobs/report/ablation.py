@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,11 @@ _ALL = (
         "Each repetition",
         "What was taken n times comes n times into training, not once with a weight of 1 + ln(n).",
     ),
+    Variant(
+        "without_average",
+        "Without averaged weights",
+        "The weights of the last steps are kept, not their moving average.",
+    ),
     Variant("softmax", "Softmax loss", "CLIP's loss (InfoNCE) instead of SigLIP's pairwise sigmoid."),
     Variant("batch_64", "Batches of 64", "64 pairs in a training step: few photos to tell the right one from."),
     Variant(
@@ -89,6 +95,18 @@ class VariantRow:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What one more thing to read, or reordering, is worth: `variant` beside `base`."""
+
+    base: Variant
+    variant: Variant
+    difference: Cell
+    outcome: str  # better | worse | undecided
+    p_value: str
+    detectable: str
+
+
+@dataclass(frozen=True)
 class Ablation:
     """The section."""
 
@@ -98,6 +116,7 @@ class Ablation:
     cutoffs: tuple[int, ...]
     chart: DotChart
     rows: tuple[VariantRow, ...]
+    steps: tuple[Step, ...]
     notes: tuple[str, ...]
     reference: str
 
@@ -119,6 +138,7 @@ def ablation(night: Night) -> Ablation | None:
         cutoffs=CUTOFFS,
         chart=_chart({one: by_k[PRIMARY_K] for one, by_k in rows.items()}),
         rows=tuple(_row(one, by_k) for one, by_k in rows.items()),
+        steps=tuple(_steps(night.ctx.lake.read_table(manifest, "steps"))),
         notes=_notes(night, manifest),
         reference=manifest.reference,
     )
@@ -154,8 +174,6 @@ def _chart(at_10: dict[Variant, dict[str, Any]]) -> DotChart:
 def _row(one: Variant, by_k: dict[int, dict[str, Any]]) -> VariantRow:
     row = by_k[PRIMARY_K]
     interval = formats.percent_interval(row["low"], row["high"])
-    side = outcome(row["difference_low"], row["difference_high"])
-    is_clear = side != "undecided" and row["p_value_holm"] < ALPHA
     return VariantRow(
         variant=one,
         is_full=one.key == FULL,
@@ -166,10 +184,29 @@ def _row(one: Variant, by_k: dict[int, dict[str, Any]]) -> VariantRow:
             formats.points(row["difference"]),
             "" if one.key == FULL else formats.points_interval(row["difference_low"], row["difference_high"]),
         ),
-        outcome=side if is_clear else "undecided",
+        outcome=_clear_outcome(row["difference_low"], row["difference_high"], row["p_value_holm"]),
         p_value=formats.p_value(row["p_value_holm"]),
         detectable=formats.points(row["detectable"]).lstrip("+"),
     )
+
+
+def _steps(table: pl.DataFrame) -> Iterator[Step]:
+    at_10 = table.filter((pl.col("metric") == "hit_rate") & (pl.col("k") == PRIMARY_K))
+    for row in at_10.iter_rows(named=True):
+        low, high, p_value = row["low"], row["high"], row["p_value_holm"]
+        yield Step(
+            base=variant(row["base"]),
+            variant=variant(row["variant"]),
+            difference=Cell(formats.points(row["difference"]), formats.points_interval(low, high)),
+            outcome=_clear_outcome(low, high, p_value),
+            p_value=formats.p_value(p_value),
+            detectable=formats.points(row["detectable"]).lstrip("+"),
+        )
+
+
+def _clear_outcome(low: float | None, high: float | None, p_value: float | None) -> str:
+    side = outcome(low, high)
+    return side if side != "undecided" and p_value is not None and p_value < ALPHA else "undecided"
 
 
 def _notes(night: Night, manifest: Manifest) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ INPUTS: dict[str, Dataset] = {
     "verify_index": datasets.INDEX_CHECK,
     "train_reranker": datasets.RERANKER,
     "evaluate": datasets.EVALUATION,
+    "make_release": datasets.RELEASE,
+    "gate_release": datasets.GATE,
 }
 """Stage to dataset, in the order of a night."""
 

@@ -15,6 +15,7 @@ from jobs.report.ablation import Ablation, ablation
 from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart
 from jobs.report.contact_sheet import Search, contact_sheet
+from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
 from jobs.report.index import IndexReport, index_report
 from jobs.report.night import Night
@@ -52,6 +53,7 @@ class Report:
     takes_all_photos: bool
     verdict: Verdict
     tiles: list[Tile]
+    gate: Gate
     arms: list[Arm]
     arms_chart: DotChart
     metric_tables: list[MetricTable]
@@ -79,7 +81,8 @@ def build_report(night: Night) -> Report:
     query_metrics = Metrics(night.table(datasets.EVALUATION, "query_metrics"))
     challenger = arm(night.fact(datasets.EVALUATION, "verdict", "challenger"))
     state = quality(night)
-    judged = verdict(night, metrics, state)
+    gated = gate(night)
+    judged = verdict(night, metrics, state, gated.notes)
     return Report(
         catalogue=night.ctx.catalogue,
         run_date=night.ctx.run_date.isoformat(),
@@ -87,6 +90,7 @@ def build_report(night: Night) -> Report:
         takes_all_photos=night.takes_all_photos,
         verdict=judged,
         tiles=tiles(night, metrics, state, challenger, judged.compared),
+        gate=gated,
         arms=metrics.arms,
         arms_chart=arms_chart(metrics, challenger.key),
         metric_tables=[metric_table(metrics, metric, challenger.key) for metric in FIRST_METRICS],

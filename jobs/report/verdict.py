@@ -46,8 +46,8 @@ class Tile:
     detail: str
 
 
-def verdict(night: Night, metrics: Metrics, quality: Quality) -> Verdict:
-    """Return the verdict from the evaluation's facts."""
+def verdict(night: Night, metrics: Metrics, quality: Quality, notes: tuple[str, ...]) -> Verdict:
+    """Return the verdict from the evaluation's facts; `notes` come first of what is worth knowing."""
     facts = night.fact(datasets.EVALUATION, "verdict")
     challenger, compared = arm(facts["challenger"]), arm(facts["compared_with"])
     found = outcome(facts["low"], facts["high"])
@@ -64,7 +64,7 @@ def verdict(night: Night, metrics: Metrics, quality: Quality) -> Verdict:
         advice=advice,
         command=_promote_command(night) if wants_command else None,
         chart=_chart(facts, compared),
-        notes=tuple(_notes(night, metrics, quality, challenger, situation)),
+        notes=(*notes, *_notes(night, metrics, quality, challenger, situation)),
     )
 
 
@@ -130,7 +130,7 @@ def _evidence(facts: dict[str, Any], challenger: Estimate, compared: Estimate, o
 
 def _promote_command(night: Night) -> str:
     version = night.fact(datasets.REGISTRATION, "version")
-    return f"nightlens promote --catalogue {night.ctx.catalogue} --version {version}"
+    return f"nightlens promote --catalogue {night.ctx.catalogue} --version {version} --reason WHY"
 
 
 def _chart(facts: dict[str, Any], compared: Arm) -> DotChart:

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -132,3 +133,27 @@ def test_a_crash_is_retried_and_an_error_of_the_user_is_not(dag: Any, stand_in: 
 def test_a_date_that_is_none_is_refused_by_the_form(dag: Any, stand_in: Path) -> None:
     with pytest.raises(ValueError, match="run_date"):
         dag.test(run_conf={"run_date": "yesterday"})
+
+
+def test_a_backfill_makes_a_run_for_every_night_and_each_plans_its_own_day(
+    dag: Any, client: Any, stand_in: Path
+) -> None:
+    night = datetime(2025, 12, 28, 2, tzinfo=UTC)
+    assert dag.test(logical_date=night).state == "success"  # a run as a backfill makes it
+    (planned,) = [call for call in calls(stand_in) if call.startswith("plan_night")]
+    assert planned.endswith("--scheduled-for 2025-12-28 02:00:00+00:00")
+    arguments = build_parser().parse_args(
+        [*planned.split("--scheduled-for")[0].split()[:1], "--scheduled-for", str(night)]
+    )
+    assert arguments.scheduled_for == night
+
+    asked = {"dag_id": dag.dag_id, "from_date": "2025-12-27T00:00:00Z", "to_date": "2025-12-30T00:00:00Z"}
+    more = {"max_active_runs": 1, "dag_run_conf": {"retrain": "never"}, "reprocess_behavior": "none"}
+    made = client.post("/api/v2/backfills", json=asked | more)
+    assert made.status_code == 200, made.text
+    runs = client.get(f"/api/v2/dags/{dag.dag_id}/dagRuns", params={"run_type": "backfill"}).json()["dag_runs"]
+    days = sorted(run["logical_date"] for run in runs)
+    # the night of the 28th has run already and is not run again
+    assert days == ["2025-12-27T02:00:00Z", "2025-12-29T02:00:00Z"]
+    assert all(run["conf"] == {"retrain": "never"} for run in runs)
+    client.put(f"/api/v2/backfills/{made.json()['id']}/cancel").raise_for_status()

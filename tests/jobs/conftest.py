@@ -11,6 +11,7 @@ import pytest
 from jobs.context import RunContext
 from jobs.settings import Settings
 from tests.conftest import make_settings
+from tests.released import Registry
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,13 @@ def tracked(new_mlflow_database: Path, settings: Settings, make_context: Callabl
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     shutil.copy(new_mlflow_database, settings.state_dir / "mlflow.db")
     return make_context()
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry in the place of MLflow, with versions 1 to 4 of models with seeds 0 to 3."""
+    made = Registry()
+    for number in range(1, 5):
+        made.add(number, number - 1)
+    made.stand_in(monkeypatch)
+    return made

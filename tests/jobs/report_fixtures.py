@@ -17,7 +17,7 @@ from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.evaluation.variants import markdown
 from jobs.lake import Manifest
-from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
+from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, STEPS, ZERO_SHOT, CompareVariantsParams
 from jobs.report.night import INPUTS
 from jobs.specs import STAGES
 from models.rerank.features import feature_names
@@ -67,6 +67,8 @@ class Story:
     hit_rates: dict[str, float] = field(default_factory=lambda: dict(HIT_RATES))
     photo_count: int = 24
     reranker_note: str = ""
+    gate: str = "pass"
+    outside_move: dict[str, Any] | None = None
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
 
     @property
@@ -106,7 +108,9 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
             ).with_columns(pl.col("k").cast(pl.Int32))
         },
         "reranker": _reranker_tables(story),
+        "release": {"ids": pl.DataFrame({"shard": [0, 0], "faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]})},
         "evaluation": evaluation_tables(story),
+        "gate": {"findings": _gate_findings(story)},
     }
     files = {
         "validated": {"data_docs/index.html": b"<h1>docs</h1>", "data_docs/photos.html": b"<h1>photos</h1>"},
@@ -139,12 +143,26 @@ def commit_ablation(
     staged = ctx.begin(datasets.ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
     if staged.manifest is not None:
         return staged.manifest
-    table = pl.DataFrame(rows, schema=schema, orient="row")
+    tables = {"variants": pl.DataFrame(rows, schema=schema, orient="row"), "steps": _steps(rates)}
     facts: dict[str, Any] = {"reference": FULL, "query_count": QUERY_COUNT, "visitor_count": QUERY_COUNT // 2}
     facts["reranked"] = {"base_arm": FULL, "note": note}
-    staged.write_table("variants", table)
-    staged.write_file("ablation.md", markdown(table, "test", facts).encode())
+    for name, table in tables.items():
+        staged.write_table(name, table)
+    staged.write_file("ablation.md", markdown(tables, "test", facts).encode())
     return staged.commit(facts)
+
+
+def _steps(rates: dict[str, float]) -> pl.DataFrame:
+    rows = []
+    for base, variant in STEPS:
+        if base in rates and variant in rates:
+            difference = rates[variant] - rates[base]
+            bounds = difference - 0.01, difference + 0.01
+            rows.append(
+                (base, variant, "hit_rate", 10, difference, *bounds, 0.001 if abs(difference) > 0.01 else 0.4, 0.01)
+            )
+    schema = pl.DataFrame(datasets.ABLATION.table("steps").schema.empty_table()).schema
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def variant_row(variant: str, rates: dict[str, float], k: int) -> tuple[float | None, ...]:
@@ -259,6 +277,16 @@ def _findings() -> pl.DataFrame:
     checks = ("windows", "timestamps", "corpus", "vocabularies", "histories", "statistics", "completeness")
     rows = [(check, "passed", 0, "") for check in checks]
     return pl.DataFrame(rows, schema=["check", "status", "violation_count", "detail"], orient="row")
+
+
+def _gate_findings(story: Story) -> pl.DataFrame:
+    """Return two checks that pass, and one more of the story's outcome."""
+    rows = [
+        ("non-inferiority overall", "pass", "+2.12, +1.31 to +2.93 points", "above -1.00", "not worse"),
+        ("index recall@10", story.gate, "0.9417", "at least 0.95", "index recall@10 is 0.9417"),
+        ("index size", "pass", "1,012,736 bytes", "at most 2,000,000 bytes", "small enough"),
+    ]
+    return pl.DataFrame(rows, schema=datasets.GATE.table("findings").schema.names, orient="row")
 
 
 def _base_curves() -> pl.DataFrame:
@@ -441,7 +469,15 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
         },
         "splits": _windows(ctx, story),
         "leak_audit": {"check_count": 7, "violation_count": 0},
-        "champion": {"version": 2 if has_champion else None},
+        "champion": {"version": 2 if has_champion else None, "model_digest": "c" * 16}
+        | ({"outside_move": story.outside_move} if story.outside_move else {}),
+        "release": {"version": 3, "model_digest": digests[FULL], "arm": FULL},
+        "gate": {
+            "outcome": story.gate,
+            "release": {"run_date": ctx.run_date.isoformat(), "run_id": "0123456789abcdef", "version": 3},
+            "latency_p50_milliseconds": 0.412,
+            "latency_p99_milliseconds": 1.873,
+        },
         "base_model": {"source": "tiny", "taken_over_from": None},
         "search_models": {
             "arms": {ZERO_SHOT: {"best_validation_hit_rate": None if story.is_published_protocol else 0.152}}

@@ -14,7 +14,16 @@ from jobs import compare_variants, datasets, train_base, train_variant
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
-from jobs.params import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT, CompareVariantsParams, TrainVariantParams
+from jobs.params import (
+    COMPARED,
+    FINETUNED,
+    FULL,
+    RERANKED,
+    VARIANTS,
+    ZERO_SHOT,
+    CompareVariantsParams,
+    TrainVariantParams,
+)
 from tests.training_lake import BASE_PARAMS, commit_images, commit_splits, conversions
 from tests.validated_lake import commit_tables
 
@@ -73,6 +82,22 @@ def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
         "| finetuned country keywords",
         "| softmax",
     ]
+
+
+def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunContext) -> None:
+    country, keywords = "finetuned_country", "finetuned_keywords"
+    variants = (FINETUNED, country, keywords, FULL)
+    ranks = {v: night.lake.read_table(train(night, v), "ranks")["rank"] for v in variants}
+    manifest = compare_variants.run(night, CompareVariantsParams(variants=variants, repeats=1, resample_count=200))
+    steps = night.lake.read_table(manifest, "steps")
+    pairs = [(FINETUNED, country), (FINETUNED, keywords), (country, FULL), (keywords, FULL)]
+    assert steps.filter(pl.col("k") == 5).select("base", "variant").rows() == pairs
+    for row in steps.iter_rows(named=True):
+        base, variant = (float((ranks[row[end]] <= row["k"]).mean()) for end in ("base", "variant"))
+        assert row["difference"] == pytest.approx(variant - base)
+        assert row["low"] <= row["difference"] <= row["high"]
+    lines = night.lake.read_file(manifest, "ablation.md").decode().splitlines()
+    assert len([line for line in lines if line.startswith("| finetuned | finetuned ")]) == 2
 
 
 def test_what_is_missing_is_named(night: RunContext) -> None:

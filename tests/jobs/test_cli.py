@@ -25,7 +25,8 @@ def test_help_lists_every_stage_and_tool(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     text = capsys.readouterr().out
-    for name in [*STAGES, "nightly", "ablation", "up", "down", "promote", "make_sample"]:
+    tools = ("nightly", "ablation", "lineage", "forget", "up", "down", "promote", "rollback", "ledger", "make_sample")
+    for name in [*STAGES, *tools]:
         assert name in text
 
 

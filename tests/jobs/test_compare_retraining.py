@@ -13,7 +13,7 @@ from jobs import compare_retraining, datasets, train_base, train_search, train_v
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.params import AS_TRAINED, FULL, CompareRetrainingParams, TrainVariantParams
-from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
+from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_champion, commit_images, commit_splits, conversions
 
 MakeContext = Callable[..., RunContext]
 TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
@@ -32,6 +32,7 @@ def run_night(make_context: MakeContext, tmp_path: Path) -> Callable[..., RunCon
         test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
         commit_splits(ctx, label, test=test)
         commit_images(ctx, tmp_path / "photos")
+        commit_champion(ctx)
         train_base.run(ctx, BASE_PARAMS)
         train_search.run(ctx, INCREMENTAL.model_copy(update={"retrain": retrain}))
         for variant in (AS_TRAINED, FULL):

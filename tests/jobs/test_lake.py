@@ -151,7 +151,7 @@ def test_the_digest_is_not_of_what_a_process_writes_into_the_footer(make_context
     for writer in ("one", "two"):
         context = make_context(catalogue=writer)
         staged = context.begin(THINGS, PARAMS, {})
-        folder = Path(staged.spark_table_uri("rows").removeprefix("file://"))
+        folder = Path(staged.table_folder("rows"))
         folder.mkdir(parents=True)
         table = pa.table({"n": [3, 1, 2]}).replace_schema_metadata({"writer": writer})
         pq.write_table(table, folder / "part.parquet")

@@ -26,7 +26,17 @@ from jobs import datasets, publish_report
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake
-from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT, PublishReportParams
+from jobs.params import (
+    CHAMPION_ARM,
+    COMPARED,
+    FINETUNED,
+    FULL,
+    RERANKED,
+    STEPS,
+    VARIANTS,
+    ZERO_SHOT,
+    PublishReportParams,
+)
 from jobs.report import ablation, charts, formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.night import Night
@@ -50,7 +60,7 @@ from tests.jobs.report_fixtures import (
 )
 
 Make = Callable[..., RunContext]
-SECTIONS = ["verdict", "arms", "slices", "training", "reranker", "data", "index", "examples", "run", "history"]
+SECTIONS = ["verdict", "gate", "arms", "slices", "training", "reranker", "data", "index", "examples", "run", "history"]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -221,6 +231,38 @@ def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make
     assert "Only 150 searches were tested" in text
     assert "5.0% of the rows of conversions were quarantined" in text
     assert "2 photos of the corpus have no usable image" in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "title", "note"),
+    [
+        ("pass", "The candidate may go live, if somebody decides so", ""),
+        ("fail", "The candidate should not go live", "The gate is not passed: index recall@10."),
+        ("inconclusive", "Not enough is known of the candidate", "The gate is inconclusive: index recall@10."),
+    ],
+)
+def test_the_gate_is_shown_check_by_check_and_what_stands_in_the_way_first(
+    make_context: Make, outcome: str, title: str, note: str
+) -> None:
+    page = page_of(make_context(), Story(gate=outcome))
+    assert page.text("gate").startswith(title)
+    rows = page.tables["gate: Checks of the gate"]
+    assert rows[0] == ["Check", "Outcome", "Found", "Asked for"]
+    assert ["index recall@10", outcome, "0.9417", "at least 0.95"] in rows
+    assert (rows[1][0] == "index recall@10") == (outcome != "pass")
+    assert "0.41 ms in the middle, 1.87 ms at the 99th percentile" in page.text("gate")
+    assert (note in page.text("verdict")) if note else ("The gate is" not in page.text("verdict"))
+
+
+def test_a_champion_that_was_moved_outside_is_named_at_the_top(make_context: Make) -> None:
+    moved = {"entry": 7, "reason": "alias champion was moved in MLflow from version 3 to version 2"}
+    published = {"release": "2025-12-27/ab", "version": 3}
+    text = page_of(make_context(), Story(outcome="better", outside_move=moved | {"published": published})).text(
+        "verdict"
+    )
+    assert f"The champion was moved outside of Nightlens: {moved['reason']} (entry 7 of the promotion ledger)." in text
+    assert "Published is still version 3." in text
+    assert "moved outside" not in page_of(make_context(), Story(outcome="better")).text("verdict")
 
 
 def test_every_metric_of_every_arm_is_shown_with_its_interval(make_context: Make) -> None:
@@ -455,7 +497,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 14 stages ran tonight" in page.text("verdict")
+    assert "0 of 16 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -479,7 +521,8 @@ def test_every_variant_has_a_name_and_a_meaning_people_understand() -> None:
 
 def test_a_night_with_an_ablation_says_what_each_choice_is_worth(make_context: Make) -> None:
     page = page_with_ablation(make_context())
-    sections = [*SECTIONS[:5], "ablation", *SECTIONS[5:]]
+    at = SECTIONS.index("reranker") + 1
+    sections = [*SECTIONS[:at], "ablation", *SECTIONS[at:]]
     assert list(page.sections) == sections
     assert [link["href"] for link in page.all("a")][: len(sections)] == [f"#{name}" for name in sections]
     text = page.text("ablation")
@@ -522,6 +565,16 @@ def test_only_a_difference_that_outlives_the_number_of_variants_is_coloured(make
     outcomes = {row.variant.key: row.outcome for row in found.rows}
     assert (outcomes[ZERO_SHOT], outcomes[RERANKED], outcomes[FULL]) == ("worse", "better", "undecided")
     assert set(outcomes.values()) == {"better", "worse", "undecided"}
+
+
+def test_the_steps_to_the_full_arm_are_told_one_by_one(make_context: Make) -> None:
+    header, *rows = page_with_ablation(make_context()).tables["ablation: Steps to the full arm"]
+    assert header[:2] == ["From", "To"]
+    assert [row[0] for row in rows] == [ablation.VARIANTS[base].name for base, _ in STEPS]
+    assert [row[1] for row in rows] == [ablation.VARIANTS[variant].name for _, variant in STEPS]
+    worth = ABLATION_RATES[FINETUNED] - ABLATION_RATES[ZERO_SHOT]
+    assert rows[0][2].startswith(formats.points(worth))
+    assert rows[0][3] == formats.p_value(0.001)
 
 
 def test_a_reranked_arm_that_is_left_out_is_said_to_be(make_context: Make) -> None:

@@ -302,6 +302,20 @@ def test_a_visitor_id_becomes_a_pseudonym_wherever_it_stands(tmp_path: Path) -> 
     assert not any(one in str(rows) for one in (stray, visitor(0), visitor(1)))
 
 
+def test_of_a_forgotten_visitor_a_row_says_only_where_it_stands(tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=2)
+    files.add("conversions", keyword=f"who is {visitor(0)}")
+    folder = files.write(tmp_path)
+    gone = frozenset({pseudonym(visitor(0), b"key")})
+    units = find_source(str(folder)).units("conversions")
+    rows = [row for unit in units for batch in unit_batches(unit, b"key", gone) for row in batch.to_pylist()]
+    assert [row["faults"] for row in rows] == [["forgotten"], [], ["forgotten"]]
+    assert [row["source_line"] for row in rows] == [2, 3, 4]
+    assert rows[1]["visitor_id"] == pseudonym(visitor(1), b"key")
+    for row in (rows[0], rows[2]):
+        assert {name for name, value in row.items() if isinstance(value, str)} == {"source_file"}
+
+
 def test_a_repeated_record_is_seen_across_a_cut(tmp_path: Path) -> None:
     files = LayoutFiles(days=1, conversions_per_day=3)
     files.add_raw("conversions", files.lines["conversions"][-1][:-1])

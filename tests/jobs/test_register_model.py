@@ -229,6 +229,16 @@ def test_equal_weights_are_one_version_and_others_the_next(tracked: RunContext, 
     assert challenger.number == 2
 
 
+def test_a_past_night_that_is_recomputed_leaves_the_challenger_where_it_is(
+    tracked: RunContext, make_context: Contexts
+) -> None:
+    register(make_context(run_date=NEXT_DAY), seed=1)
+    register(tracked)
+    challenger = tracking.resolve_alias(tracked.settings, "test", tracking.CHALLENGER)
+    assert challenger is not None
+    assert (challenger.number, challenger.tags["run_date"]) == (1, "2025-12-29")
+
+
 def test_a_version_that_embeds_differently_is_not_made_challenger(
     tracked: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,15 +10,17 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from jobs import register_model, snapshot_champion, tracking
+from jobs import make_release, register_model, snapshot_champion, tracking
 from jobs.context import RunContext
 from jobs.datasets import CHAMPION
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake import Manifest
-from jobs.params import FULL, RegisterModelParams, SnapshotChampionParams
+from jobs.params import FULL, MakeReleaseParams, RegisterModelParams, SnapshotChampionParams
 from jobs.promote import promote
+from jobs.releasing.ledger import Ledger
 from models.search.model import SearchModel
 from tests.registered import commit_night, make_model
+from tests.released import NOW, commit_index
 
 Contexts = Callable[..., RunContext]
 NEXT_DAY = date(2025, 12, 29)
@@ -27,7 +29,9 @@ NEXT_DAY = date(2025, 12, 29)
 def register_champion(context: RunContext, seed: int = 0) -> Manifest:
     models = commit_night(context, seed)
     version = register_model.run(context, RegisterModelParams()).facts["version"]
-    promote(context.settings, context.catalogue, version)
+    commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
+    make_release.run(context, MakeReleaseParams())
+    promote(context.settings, context.catalogue, version, by="ada", reason="better", at=NOW)
     return models
 
 
@@ -62,21 +66,51 @@ def test_the_champion_is_copied_as_it_was_registered(tracked: RunContext, make_c
         assert SearchModel.load(folder).digest == manifest.facts["model_digest"]
 
 
-def test_a_moved_alias_makes_a_new_run_and_an_unmoved_one_none(
+def day(number: int) -> date:
+    return date(2025, 12, number)
+
+
+def test_every_night_meets_the_champion_that_was_live_when_it_ran(
     tracked: RunContext, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = snapshot(tracked)
     register_champion(tracked)
-    first = snapshot(tracked)
-    assert first.run_id != without.run_id
+    assert snapshot(tracked) == without  # the same night again meets what it met
+    next_night = make_context(run_date=NEXT_DAY)
+    first = snapshot(next_night)
+    register_champion(next_night, seed=1)
+    second = snapshot(make_context(run_date=day(30)))
+    assert (first.facts["version"], second.facts["version"]) == (1, 2)
+
+    monkeypatch.setattr(tracking, "download_model", None)  # would fail if a model were fetched again
+    assert snapshot(next_night) == first
+    assert snapshot(make_context(run_date=day(27))).facts == {"version": None}  # a night that had not run then
+    tracking.set_alias(tracked.settings, tracking.find_version(tracked.settings, "test", 1), tracking.CHAMPION)
+    assert snapshot(next_night) == first  # a past night asks the ledger alone
+    assert [entry.kind for entry in Ledger(tracked.lake).entries()] == ["promoted", "promoted"]
+
+
+def test_an_alias_moved_outside_is_noticed_by_the_next_night_and_by_it_alone(
+    tracked: RunContext, make_context: Contexts
+) -> None:
+    snapshot(tracked)
+    register_champion(tracked)
     register_champion(make_context(run_date=NEXT_DAY), seed=1)
-    second = snapshot(tracked)
-    assert (second.facts["version"], first.facts["version"]) == (2, 1)
-    monkeypatch.setattr(tracking, "download_model", None)  # would fail if the model were fetched again
-    assert snapshot(tracked) == second
-    promote(tracked.settings, "test", 1)
-    assert snapshot(tracked) == first
-    assert tracked.read(CHAMPION) == first
+    last = snapshot(make_context(run_date=NEXT_DAY))
+    assert last.facts["version"] == 2
+    assert "outside_move" not in last.facts
+    tracking.set_alias(tracked.settings, tracking.find_version(tracked.settings, "test", 1), tracking.CHAMPION)
+    moved = snapshot(make_context(run_date=day(30)))
+    assert moved.facts["version"] == 1
+    (entry,) = [entry for entry in Ledger(tracked.lake).entries() if entry.kind == "moved_outside"]
+    assert (entry.by, entry.version, entry.after_night) == ("unknown", 1, NEXT_DAY)
+    assert entry.at == make_context().started_at
+    note = moved.facts["outside_move"]
+    assert (note["entry"], note["published"]["version"]) == (entry.number, 2)
+    assert snapshot(make_context(run_date=day(30))) == moved
+    assert snapshot(make_context(run_date=day(31))).facts["outside_move"] == note  # until somebody promotes
+    assert snapshot(make_context(run_date=NEXT_DAY)) == last
+    assert len(Ledger(tracked.lake).entries()) == 3
 
 
 def test_weights_that_changed_since_they_were_registered_are_refused(tracked: RunContext) -> None:

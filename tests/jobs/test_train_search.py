@@ -24,6 +24,7 @@ from tests.training_lake import (
     EVERY_STEP,
     FIRST_DAY,
     SEARCH_PARAMS,
+    commit_champion,
     commit_images,
     commit_splits,
     conversions,
@@ -40,6 +41,7 @@ def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
         ctx = make_context(**({"run_date": FIRST} | changes))
         commit_splits(ctx)
         commit_images(ctx, tmp_path / "photos", *broken)
+        commit_champion(ctx)
         train_base.run(ctx, BASE_PARAMS)
         return ctx
 
@@ -234,6 +236,27 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
     assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
     in_full = train_search.run(ctx, SEARCH_PARAMS)
     assert in_full.digest != second.digest
+
+
+def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), INCREMENTAL)
+    newer = train_search.run(make_night(run_date=SECOND), INCREMENTAL)
+    third = make_night(run_date=date(2025, 6, 3))
+    assert train_search.run(third, INCREMENTAL).facts["gone_on_from"] == newer.reference
+    commit_champion(third, first)
+    assert train_search.run(third, INCREMENTAL).facts["gone_on_from"] == first.reference
+    assert train_search.run(third, SEARCH_PARAMS).facts["gone_on_from"] is None
+
+
+def test_a_champion_of_the_future_or_of_another_base_is_not_gone_on_from(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), INCREMENTAL)
+    future = train_search.run(make_night(run_date=date(2025, 6, 4)), INCREMENTAL)
+    ctx = make_night(run_date=SECOND)
+    commit_champion(ctx, future)
+    assert train_search.run(ctx, INCREMENTAL).facts["gone_on_from"] == first.reference
+    train_base.run(ctx, BASE_PARAMS.model_copy(update={"epochs": 1}))
+    commit_champion(ctx, first)
+    assert train_search.run(ctx, INCREMENTAL).facts["gone_on_from"] is None
 
 
 def found_at_start(ctx: RunContext, manifest: Manifest, arm: str) -> float:

@@ -1,0 +1,2 @@
+-- The first database, airflow, is made by the image.
+CREATE DATABASE mlflow;

@@ -1,0 +1,146 @@
+"""Reading what is published: one release at a time, whole, checked, and followed when another is published."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.lake import Lake, Manifest
+from jobs.releasing.ledger import ReleaseName
+from jobs.releasing.live import Pointer, find_release, read_pointer
+from models import ann
+from models.indexing.files import DESCRIPTION_FILE
+from models.search.errors import ModelError
+
+if TYPE_CHECKING:
+    from models.search.model import SearchModel
+
+RELEASE_FILE = "release.json"
+MODEL, INDEX = "model", "index"
+_TRIES = 100
+
+
+@dataclass(frozen=True)
+class OpenRelease:
+    """A release that was read and checked as a whole. It stays usable when it is replaced, and when it is removed.
+
+    `description` is release.json. `model` is None where the reader was told to leave it out.
+    """
+
+    name: ReleaseName
+    description: dict[str, Any]
+    index: ann.ShardedIndex
+    model: SearchModel | None
+
+    def search(self, query_QD: ann.Floats, k: int) -> list[list[tuple[str, float]]]:
+        """Return per query vector of this release's model the best photos as (photo_id, score), best first."""
+        return self.index.search(query_QD, k)
+
+
+class ReleaseReader:
+    """Follows what is published. Threads may share one: `current` is always one whole release.
+
+    With `with_model` the model is loaded too, for those who have queries rather than vectors.
+    """
+
+    def __init__(self, lake: Lake, with_model: bool = False) -> None:
+        """Open what is published now; `MissingInput` if nothing is, `BadInput` if it is not what was published."""
+        self._lake, self._with_model = lake, with_model
+        self._lock = threading.Lock()
+        self._entry, self._current = self._open()
+
+    @property
+    def current(self) -> OpenRelease:
+        """The release last opened. Keep it for the whole of a request, so that nothing of it is another's."""
+        return self._current
+
+    def refresh(self) -> bool:
+        """Open what is published now if that is another release; tell whether it was.
+
+        Costs one small read if not. If the new release cannot be opened its error is raised and the old one stays.
+        """
+        with self._lock:
+            pointer = read_pointer(self._lake)
+            if pointer is not None and pointer.entry == self._entry:
+                return False
+            before = self._current.name
+            self._entry, self._current = self._open(keep=self._current)
+            return self._current.name != before
+
+    def _open(self, keep: OpenRelease | None = None) -> tuple[int, OpenRelease]:
+        """Open what the pointer names. What fails because it was replaced and removed meanwhile is not an error."""
+        for _ in range(_TRIES):
+            pointer = self._pointer()
+            assert pointer.release is not None
+            if keep is not None and keep.name == pointer.release:
+                return pointer.entry, keep
+            try:
+                return pointer.entry, open_release(self._lake, pointer.release, pointer.digest, self._with_model)
+            except (OSError, ValueError, NightlensError, ModelError, ann.UnusableIndex) as error:
+                if read_pointer(self._lake) == pointer:
+                    raise BadInput(
+                        f"the published release {pointer.release} cannot be opened: {error}. Publish another: "
+                        f"nightlens rollback --catalogue {self._lake.catalogue} --reason WHY"
+                    ) from error
+        raise NightlensError(f"what is published below {self._lake.root} changed {_TRIES} times while it was opened")
+
+    def _pointer(self) -> Pointer:
+        pointer = read_pointer(self._lake)
+        if pointer is None or pointer.release is None:
+            raise MissingInput(
+                f"no release is published below {self._lake.root}. Run a night, then promote its model: "
+                f"nightlens promote --catalogue {self._lake.catalogue} --version N --reason WHY"
+            )
+        return pointer
+
+
+def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bool = False) -> OpenRelease:
+    """Read a release, published or not, and check that it is whole and belongs together.
+
+    `digest`, if given, is that of its content. Raises `MissingInput` if it or a file of it is gone, `BadInput` if
+    something was changed or model and index do not belong together, `models.ann.UnusableIndex` likewise.
+    """
+    lake.fs.invalidate_cache()  # an object store's listing may be older than the release
+    manifest = find_release(lake, name)
+    if manifest is None:
+        raise MissingInput(f"the release {name} is not in {lake.root}")
+    if digest and manifest.digest != digest:
+        raise BadInput(f"{manifest.reference} is not what was published: its digest is {manifest.digest[:16]}")
+    description = _description(lake, manifest)
+    digests = description["model"]["digest"], description["index"]["model_digest"]
+    if len(set(digests)) > 1:
+        raise BadInput(f"{manifest.reference}: its model is {digests[0]}, its index is of model {digests[1]}")
+    _verify(lake, manifest, with_model)
+    with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
+        index = ann.ShardedIndex.open(folder, digests[0])
+    return OpenRelease(name, description, index, _load_model(lake, manifest, digests[0]) if with_model else None)
+
+
+def _load_model(lake: Lake, manifest: Manifest, digest: str) -> SearchModel:
+    from models.search.model import SearchModel  # loads torch, which those with vectors can do without
+
+    with lake.local_folder(manifest, MODEL) as folder:
+        model = SearchModel.load(folder)
+    if model.digest != digest:
+        raise BadInput(f"{manifest.reference}: its model's digest is {model.digest}, {digest} was released")
+    return model
+
+
+def _description(lake: Lake, manifest: Manifest) -> dict[str, Any]:
+    if RELEASE_FILE not in manifest.files:
+        raise BadInput(f"{manifest.reference} has no {RELEASE_FILE}: it is no release")
+    lake.verify(manifest.files[RELEASE_FILE])
+    description: dict[str, Any] = json.loads(lake.read_file(manifest, RELEASE_FILE))
+    return description
+
+
+def _verify(lake: Lake, manifest: Manifest, with_model: bool) -> None:
+    """Check what nobody else checks: the shards are held against index.json by the index itself."""
+    for name, info in manifest.files.items():
+        if name == f"{INDEX}/{DESCRIPTION_FILE}" or (with_model and name.startswith(f"{MODEL}/")):
+            lake.verify(info)
+    for info in manifest.tables["ids"].files:
+        lake.verify(info)

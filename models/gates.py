@@ -1,0 +1,177 @@
+"""The gate: whether a candidate may be proposed to go live. Pure: evidence and limits in, findings out.
+
+What belongs here: the rules. Where the evidence comes from and what is done with a verdict is the caller's affair.
+Differences are challenger less champion of one metric, as shares, with the ends of their paired 95 % intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+Rule = Literal["superior", "parity"]
+PASS: Outcome = "pass"
+FAIL: Outcome = "fail"
+INCONCLUSIVE: Outcome = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of the primary metric on all queries, or on one slice of them."""
+
+    value: float
+    low: float
+    high: float
+    query_count: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a candidate. `segments` are the slices by (kind, name), `quarantined_shares` by table.
+
+    `champion` is "compared", "same" (the candidate is the champion's model: only its index is new), "left_out" (there
+    is one that could not be compared fairly, `champion_note` says why), or "none". Differences are to the champion if
+    it was compared, else to the model that was never trained on conversions.
+    """
+
+    champion: Literal["compared", "same", "left_out", "none"]
+    champion_note: str
+    overall: Difference
+    segments: Mapping[tuple[str, str], Difference]
+    index_recall: float
+    latency_p99_milliseconds: float
+    index_bytes: int
+    quarantined_shares: Mapping[str, float]
+    missing_image_share: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is asked of a candidate; see `judge`."""
+
+    rule: Rule
+    margin: float
+    segment_margin: float
+    min_segment_queries: int
+    min_index_recall: float
+    max_latency_p99_milliseconds: float
+    max_index_bytes: int
+    max_quarantined_share: float
+    max_missing_image_share: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check: the figure that was found, the limit it was held against, and why in words."""
+
+    check: str
+    outcome: Outcome
+    figure: str
+    limit: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings, and what they amount to: fail if any failed, else inconclusive if any is, else pass."""
+
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What stands in the way; empty if the gate is passed."""
+        return tuple(finding.reason for finding in self.findings if finding.outcome != PASS)
+
+
+def judge(evidence: Evidence, limits: Limits) -> Verdict:
+    """Return the verdict on a candidate.
+
+    - Against the champion: not worse by more than `margin` overall and by more than `segment_margin` in any slice of
+      at least `min_segment_queries` queries; by the rule "superior" also better overall. Smaller slices can fail but
+      need not pass.
+    - Without a champion: better than the untrained model overall whatever the rule, and not worse than it in slices.
+    - A champion that could not be compared: inconclusive. Its own model with a new index: nothing to compare.
+    - Always: index recall, latency, size, quarantined rows and missing images within their limits.
+
+    Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
+    """
+    findings = [*_compared(evidence, limits), *_measured(evidence, limits)]
+    outcomes = {finding.outcome for finding in findings}
+    outcome = FAIL if FAIL in outcomes else INCONCLUSIVE if INCONCLUSIVE in outcomes else PASS
+    return Verdict(outcome, tuple(findings))
+
+
+def _compared(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
+    if evidence.champion == "same":
+        yield Finding("champion", PASS, "same model", "", "the model is the champion's own; only the index is new")
+        return
+    if evidence.champion == "left_out":
+        yield Finding("champion", INCONCLUSIVE, "left out", "compared", evidence.champion_note)
+        return
+    if evidence.champion == "none":
+        yield _superiority(evidence.overall, "the untrained model, as there is no champion")
+    else:
+        yield _non_inferiority("overall", evidence.overall, limits.margin)
+        if limits.rule == "superior":
+            yield _superiority(evidence.overall, "the champion")
+    for (kind, name), found in evidence.segments.items():
+        finding = _non_inferiority(f"{kind} {name}", found, limits.segment_margin)
+        if found.query_count >= limits.min_segment_queries or finding.outcome == FAIL:
+            yield finding
+
+
+def _non_inferiority(where: str, found: Difference, margin: float) -> Finding:
+    if found.low > -margin:
+        outcome, says = PASS, "not worse by more than the margin"
+    elif found.high < -margin:
+        outcome, says = FAIL, "worse by more than the margin"
+    else:
+        outcome, says = INCONCLUSIVE, "too uncertain to exclude that it is worse by more than the margin"
+    reason = f"{where}: {says} of {_points(margin)} points ({_interval(found)}, {found.query_count:,} searches)"
+    return Finding(f"non-inferiority {where}", outcome, _interval(found), f"above {_points(-margin)}", reason)
+
+
+def _superiority(found: Difference, rival: str) -> Finding:
+    if found.low > 0:
+        outcome, says = PASS, "better than"
+    elif found.high <= 0:
+        outcome, says = FAIL, "not better than"
+    else:
+        outcome, says = INCONCLUSIVE, "not shown to be better than"
+    return Finding("superiority overall", outcome, _interval(found), "above 0", f"{says} {rival} ({_interval(found)})")
+
+
+def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
+    recall, least = evidence.index_recall, limits.min_index_recall
+    yield _limit("index recall@10", f"{recall:.4f}", f"at least {least:g}", recall >= least)
+    latency, most = evidence.latency_p99_milliseconds, limits.max_latency_p99_milliseconds
+    yield _limit("search latency p99", f"{latency:.2f} ms", f"at most {most:g} ms", latency <= most)
+    size, largest = evidence.index_bytes, limits.max_index_bytes
+    yield _limit("index size", f"{size:,} bytes", f"at most {largest:,} bytes", size <= largest)
+    for table, share in evidence.quarantined_shares.items():
+        yield _share(f"quarantined rows of {table}", share, limits.max_quarantined_share)
+    yield _share("photos without an image", evidence.missing_image_share, limits.max_missing_image_share)
+
+
+def _share(check: str, share: float, most: float) -> Finding:
+    return _limit(check, f"{share:.2%}", f"at most {most:.2%}", share <= most)
+
+
+def _limit(check: str, figure: str, limit: str, is_met: bool) -> Finding:
+    return Finding(check, PASS if is_met else FAIL, figure, limit, f"{check} is {figure}, {limit} is asked for")
+
+
+def _interval(found: Difference) -> str:
+    return f"{_points(found.value)}, {_points(found.low)} to {_points(found.high)} points"
+
+
+def _points(share: float) -> str:
+    """Return a share as percentage points with sign.
+
+    >>> _points(-0.0123)
+    '-1.23'
+    """
+    return f"{100 * share:+.2f}"

@@ -1,0 +1,164 @@
+"""The gate's rules: what passes, what fails, what stays open, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.gates import FAIL, INCONCLUSIVE, PASS, Difference, Evidence, Limits, judge
+
+LIMITS = Limits(
+    rule="superior",
+    margin=0.01,
+    segment_margin=0.05,
+    min_segment_queries=200,
+    min_index_recall=0.95,
+    max_latency_p99_milliseconds=100.0,
+    max_index_bytes=1000,
+    max_quarantined_share=0.03,
+    max_missing_image_share=0.05,
+)
+BETTER = Difference(0.02, 0.011, 0.03, 5000)
+GOOD = Evidence(
+    champion="compared",
+    champion_note="",
+    overall=BETTER,
+    segments={("country", "GB"): Difference(0.01, -0.02, 0.04, 800)},
+    index_recall=0.99,
+    latency_p99_milliseconds=12.5,
+    index_bytes=1000,
+    quarantined_shares={"photos": 0.0, "conversions": 0.03},
+    missing_image_share=0.05,
+)
+
+
+def outcomes(evidence: Evidence, limits: Limits = LIMITS) -> dict[str, str]:
+    return {finding.check: finding.outcome for finding in judge(evidence, limits).findings}
+
+
+def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
+    verdict = judge(GOOD, LIMITS)
+    assert verdict.outcome == PASS
+    assert verdict.reasons == ()
+    assert [finding.check for finding in verdict.findings] == [
+        "non-inferiority overall",
+        "superiority overall",
+        "non-inferiority country GB",
+        "index recall@10",
+        "search latency p99",
+        "index size",
+        "quarantined rows of photos",
+        "quarantined rows of conversions",
+        "photos without an image",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "inferiority", "superiority"),
+    [
+        (0.001, 0.02, PASS, PASS),
+        (0.0, 0.02, PASS, INCONCLUSIVE),
+        (-0.009, 0.001, PASS, INCONCLUSIVE),
+        (-0.009, 0.0, PASS, FAIL),
+        (-0.01, 0.02, INCONCLUSIVE, INCONCLUSIVE),
+        (-0.03, -0.01, INCONCLUSIVE, FAIL),
+        (-0.03, -0.0101, FAIL, FAIL),
+    ],
+)
+def test_intervals_against_margin_and_zero(low: float, high: float, inferiority: str, superiority: str) -> None:
+    evidence = replace(GOOD, overall=Difference((low + high) / 2, low, high, 5000))
+    found = outcomes(evidence)
+    assert (found["non-inferiority overall"], found["superiority overall"]) == (inferiority, superiority)
+    by_parity = outcomes(evidence, replace(LIMITS, rule="parity"))
+    assert "superiority overall" not in by_parity
+    assert by_parity["non-inferiority overall"] == inferiority
+
+
+def test_a_slice_that_is_worse_fails_even_if_all_together_are_better() -> None:
+    bad = Difference(-0.09, -0.12, -0.06, 400)
+    verdict = judge(replace(GOOD, segments={("photo_age", "new"): bad}), LIMITS)
+    assert verdict.outcome == FAIL
+    assert verdict.reasons == (
+        "photo_age new: worse by more than the margin of +5.00 points (-9.00, -12.00 to -6.00 points, 400 searches)",
+    )
+
+
+def test_a_thin_slice_may_fail_but_need_not_be_proven() -> None:
+    unsure = Difference(0.0, -0.4, 0.4, 199)
+    thin = {("country", "DE"): unsure, ("country", "FR"): Difference(-0.3, -0.5, -0.06, 10)}
+    found = outcomes(replace(GOOD, segments=thin))
+    assert "non-inferiority country DE" not in found
+    assert found["non-inferiority country FR"] == FAIL
+    thick = {("country", "DE"): replace(unsure, query_count=200)}
+    assert outcomes(replace(GOOD, segments=thick))["non-inferiority country DE"] == INCONCLUSIVE
+
+
+def test_without_a_champion_the_candidate_must_beat_the_untrained_model_by_any_rule() -> None:
+    first = replace(GOOD, champion="none")
+    assert judge(first, LIMITS).outcome == PASS
+    worse = replace(first, overall=Difference(-0.02, -0.03, -0.01, 5000))
+    for rule in ("superior", "parity"):
+        verdict = judge(worse, replace(LIMITS, rule=rule))
+        assert verdict.outcome == FAIL
+        assert verdict.reasons[0].startswith("not better than the untrained model, as there is no champion")
+
+
+def test_a_champion_that_could_not_be_compared_leaves_it_open() -> None:
+    verdict = judge(replace(GOOD, champion="left_out", champion_note="it has seen answers"), LIMITS)
+    assert verdict.outcome == INCONCLUSIVE
+    assert verdict.reasons == ("it has seen answers",)
+
+
+def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
+    same = replace(GOOD, champion="same", overall=Difference(0.0, 0.0, 0.0, 5000))
+    assert judge(same, LIMITS).outcome == PASS
+    assert judge(replace(same, index_recall=0.9), LIMITS).outcome == FAIL
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"index_recall": 0.9499}, "index recall@10"),
+        ({"index_recall": float("nan")}, "index recall@10"),
+        ({"latency_p99_milliseconds": 100.1}, "search latency p99"),
+        ({"index_bytes": 1001}, "index size"),
+        ({"quarantined_shares": {"photos": 0.031}}, "quarantined rows of photos"),
+        ({"missing_image_share": 0.0501}, "photos without an image"),
+    ],
+)
+def test_every_limit_fails_the_gate_by_itself(change: dict[str, Any], check: str) -> None:
+    verdict = judge(replace(GOOD, **change), LIMITS)
+    assert verdict.outcome == FAIL
+    (reason,) = verdict.reasons
+    assert reason.startswith(check)
+
+
+shares = st.floats(-1, 1)
+
+
+@given(st.lists(st.tuples(shares, shares, shares), min_size=1, max_size=6), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_wider_margin_never_makes_a_verdict_worse(
+    ends: list[tuple[float, float, float]], one: float, other: float
+) -> None:
+    found = [Difference(sorted(e)[1], min(e), max(e), 500) for e in ends]
+    evidence = replace(GOOD, overall=found[0], segments={("s", str(i)): d for i, d in enumerate(found)})
+    order = {FAIL: 0, INCONCLUSIVE: 1, PASS: 2}
+    narrow, wide = sorted((one, other))
+    ranks = [
+        order[judge(evidence, replace(LIMITS, rule="parity", margin=m, segment_margin=m)).outcome]
+        for m in (narrow, wide)
+    ]
+    assert ranks[0] <= ranks[1]
+
+
+@given(shares, shares, shares)
+def test_the_verdict_is_that_of_the_worst_finding(a: float, b: float, c: float) -> None:
+    low, value, high = sorted((a, b, c))
+    verdict = judge(replace(GOOD, overall=Difference(value, low, high, 5000)), LIMITS)
+    found = {finding.outcome for finding in verdict.findings}
+    assert verdict.outcome == (FAIL if FAIL in found else INCONCLUSIVE if INCONCLUSIVE in found else PASS)
+    assert (verdict.reasons == ()) == (verdict.outcome == PASS)

@@ -1,0 +1,42 @@
+"""A reader in a process of its own; it loads nothing but what reads releases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jobs.lake import Lake
+from jobs.releasing.reader import ReleaseReader
+
+DIM = 24
+
+
+def read_and_check(reader: ReleaseReader) -> None:
+    """Search once; photos found, id map and description must be of one whole release."""
+    opened = reader.current
+    expected = f"{opened.name.run_date}-{opened.name.version}-"
+    query = np.full((1, DIM), DIM**-0.5, dtype=np.float32)
+    (found,) = opened.search(query, 100)
+    assert len(found) == opened.description["index"]["photo_count"], "part of a release"
+    assert all(photo.startswith(expected) for photo, _ in found), "a mixture of releases"
+    assert opened.description["model"]["version"] == opened.name.version
+
+
+def read_until(root: str, catalogue: str, ready: Any, stop: Any, results: Any) -> None:
+    """Open, follow and search until told to stop; every third time with a new reader. Report the count or the error."""
+    lake, reads = Lake(root, catalogue), 0
+    try:
+        while not stop.is_set():
+            if reads % 3 == 0:
+                reader = ReleaseReader(lake)
+            else:
+                reader.refresh()
+            read_and_check(reader)
+            reads += 1
+            if reads == 1:
+                ready.release()
+        results.put(("read", reads))
+    except BaseException as error:
+        ready.release()
+        results.put(("failed", repr(error)))

@@ -1,0 +1,123 @@
+"""Fabricated candidates: tiny models, tiny indexes and their releases, and a registry that stands in for MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jobs import make_release, tracking
+from jobs.context import RunContext
+from jobs.datasets import CHAMPION, INDEX_CHECK, PHOTO_INDEX, REGISTRATION
+from jobs.lake import Manifest
+from jobs.params import FULL, BuildIndexParams, MakeReleaseParams, RegisterModelParams, SnapshotChampionParams
+from models import ann
+from models.indexing.building import build_index
+from models.indexing.ids import stable_ids
+from tests.registered import commit_night, make_model
+from tests.validated_lake import commit_tables
+
+DIM = 24
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def unit_vectors(count: int, seed: int) -> ann.Floats:
+    """Return random unit vectors [count, DIM]."""
+    vectors = np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def commit_index(context: RunContext, model_digest: str, photo_ids: Sequence[str], seed: int = 0) -> Manifest:
+    """Commit an index of made-up vectors of these photos."""
+    staged = context.begin(PHOTO_INDEX, BuildIndexParams(), {}, {"made_up": repr((model_digest, photo_ids, seed))})
+    if staged.manifest is not None:
+        return staged.manifest
+    vectors = unit_vectors(len(photo_ids), seed)
+    with staged.local_folder("index") as folder:
+        built = build_index(folder, vectors, photo_ids, "flat", model_digest=model_digest, shard_size=4)
+    ids = pl.DataFrame({"shard": 0, "faiss_id": stable_ids(photo_ids), "photo_id": photo_ids})
+    staged.write_table("ids", ids.with_columns(pl.col("shard").cast(pl.Int64)).sort("faiss_id"))
+    facts = {"model_digest": model_digest, "kind": "flat", "shard_count": len(built.shards)}
+    size = sum(file.byte_count for file in built.files)
+    index = staged.commit(facts | {"photo_count": len(photo_ids), "bytes": size})
+    recalls = pl.DataFrame({"kind": "published", "k": 10, "recall": 1.0})
+    measured = {"model_digest": model_digest, "recall_at_10": 1.0}
+    commit_tables(context, INDEX_CHECK, {"recalls": recalls}, label=index.run_id, facts=measured)
+    return index
+
+
+def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:
+    """Commit what register_model would, for a registry that is made up."""
+    facts = {
+        "model_name": "nightlens-test",
+        "version": version,
+        "arm": FULL,
+        "model_digest": make_model(FULL, seed).digest,
+        "mlflow_run_id": f"run-{version}",
+        "tracking_uri": "nowhere",
+        "run_page": "/#/run",
+    }
+    staged = context.begin(REGISTRATION, RegisterModelParams(), {}, {"made_up": repr(facts)})
+    staged.write_file("registration.json", repr(facts).encode())
+    return staged.commit(facts) if staged.manifest is None else staged.manifest
+
+
+def commit_release(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> Manifest:
+    """Commit a night up to its release; its photos are named after the night and the version."""
+    commit_night(context, seed)
+    commit_registration(context, version, seed)
+    names = [f"{context.run_date}-{version}-{number}" for number in range(photos)]
+    commit_index(context, make_model(FULL, seed).digest, names, seed=version)
+    return make_release.run(context, MakeReleaseParams())
+
+
+def see_night(context: RunContext) -> None:
+    """Commit that a night asked for the champion."""
+    staged = context.begin(CHAMPION, SnapshotChampionParams(), {})
+    if staged.manifest is None:
+        staged.write_file("champion.json", b"{}")
+        staged.commit({"version": None})
+
+
+@dataclass
+class Registry:
+    """What MLflow would keep: versions, and where the alias `champion` points."""
+
+    tags: dict[int, dict[str, str]] = field(default_factory=dict)
+    champion: int | None = None
+    moves: list[int | None] = field(default_factory=list)
+
+    def add(self, number: int, seed: int, **tags: str) -> None:
+        """Register a version."""
+        digest = make_model(FULL, seed).digest
+        self.tags[number] = {"model_digest": digest, "load_check": "passed", "arm": FULL, "run_date": "2025-12-28"}
+        self.tags[number] |= tags
+
+    def version(self, number: int) -> tracking.Version:
+        return tracking.Version("nightlens-test", number, f"run-{number}", self.tags[number])
+
+    def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of MLflow."""
+
+        def move(settings: Any, catalogue: str, number: int | None) -> None:
+            self.champion = number
+            self.moves.append(number)
+
+        def resolve(settings: Any, catalogue: str, alias: str) -> tracking.Version | None:
+            number = self.champion
+            return None if number is None else self.version(number)
+
+        monkeypatch.setattr(tracking, "move_champion", move)
+        monkeypatch.setattr(tracking, "resolve_alias", resolve)
+        monkeypatch.setattr(tracking, "find_version", lambda settings, catalogue, number: self.version(number))
+        monkeypatch.setattr(tracking, "versions", lambda settings, catalogue: [self.version(n) for n in self.tags])
+
+
+def night(number: int) -> date:
+    """Return the run date of the n-th made-up night."""
+    return date(2025, 12, number)
