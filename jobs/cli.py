@@ -298,7 +298,7 @@ def _forget(arguments: argparse.Namespace, settings: Settings) -> None:
 
     key = settings.pseudonym_key.get_secret_value().encode()
     lake = Lake(settings.lake_uri, arguments.catalogue)
-    print(forget(lake, pseudonym(arguments.visitor, key), arguments.visitor).text())
+    print(forget(lake, pseudonym(arguments.visitor, key), arguments.visitor, datetime.now(UTC)).text())
 
 
 def _decision(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -53,8 +53,11 @@ def forgotten(lake: Lake) -> list[str]:
     return [name.removesuffix(".json") for name in _list(lake).names(".json")]
 
 
-def forget(lake: Lake, pseudonym: str, raw_id: str) -> Receipt:
-    """Remove a visitor; safe to run again, also after it was cut short. `NightlensError` if a trace is left."""
+def forget(lake: Lake, pseudonym: str, raw_id: str, at: datetime) -> Receipt:
+    """Remove a visitor, as of the moment `at`; safe to run again, also after it was cut short.
+
+    Raises `NightlensError` if a trace is left.
+    """
     store = _list(lake)
     if store.get(f"{pseudonym}.json") is None:
         store.put(f"{pseudonym}.json", b"{}")  # first of all: a night that begins now leaves the visitor out
@@ -67,7 +70,7 @@ def forget(lake: Lake, pseudonym: str, raw_id: str) -> Receipt:
             changed.append(_name(lake, path))
     _mend_manifests(lake)
     searched = _prove(lake, [pseudonym, raw_id])
-    receipt = Receipt(pseudonym, datetime.now(UTC).isoformat(timespec="seconds"), removed, changed, searched)
+    receipt = Receipt(pseudonym, at.isoformat(timespec="seconds"), removed, changed, searched)
     store.put(f"{pseudonym}.json", json.dumps(asdict(receipt), indent=1).encode())
     return receipt
 

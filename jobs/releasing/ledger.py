@@ -65,13 +65,12 @@ class State(_Frozen):
         return State(champion=self.earlier[0].version, release=self.earlier[0], earlier=self.earlier[1:])
 
 
-class Entry(_Frozen):
-    """One entry. `after_night` is the last night that had run when it was made: later nights know of it.
+class _Told(_Frozen):
+    """What is told of a decision. `after_night` is the last night that had run by then: later nights know of it.
 
-    `run_date` and `release` are what it is about, `figures` those that the decision rested on.
+    `version` and `release` are what it is about, `figures` those that it rested on.
     """
 
-    number: int
     kind: Kind
     at: datetime
     by: str
@@ -80,22 +79,20 @@ class Entry(_Frozen):
     release: ReleaseName | None
     after_night: date | None
     figures: dict[str, Any] = Field(default_factory=dict)
+
+
+class Draft(_Told):
+    """What a writer knows of an entry; the ledger adds number, digest and, where nothing changes, the state."""
+
+    state: State | None = None  # None: nothing changes
+
+
+class Entry(_Told):
+    """One entry of the ledger, and what is live from then on."""
+
+    number: int
     state: State
     previous_sha256: str
-
-
-class Draft(_Frozen):
-    """What a writer knows of an entry; the ledger adds number, digest and state."""
-
-    kind: Kind
-    at: datetime
-    by: str
-    reason: str
-    version: int | None
-    release: ReleaseName | None
-    after_night: date | None
-    figures: dict[str, Any] = Field(default_factory=dict)
-    state: State | None = None  # None: nothing changes
 
 
 class Ledger:

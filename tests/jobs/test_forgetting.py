@@ -70,7 +70,7 @@ def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
     before = fill(ctx)
     assert len(traces(ctx.lake, WHO)) == 7
     vectors = ctx.lake.store("photo_vectors", "model").get("part.parquet")
-    receipt = forget(ctx.lake, WHO, RAW)
+    receipt = forget(ctx.lake, WHO, RAW, ctx.started_at)
     assert traces(ctx.lake, WHO, RAW) == []
     assert sum(receipt.removed_rows.values()) == 2 + 1 + 3 * 2 + 2
     assert [name.rsplit("/", 1)[1] for name in receipt.changed_files] == ["report.html"]
@@ -86,7 +86,7 @@ def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
 
 def test_manifests_say_what_their_files_are_now(ctx: RunContext) -> None:
     fill(ctx)
-    forget(ctx.lake, WHO, RAW)
+    forget(ctx.lake, WHO, RAW, ctx.started_at)
     for name in ("validated", "splits", "report"):
         manifest = ctx.read(getattr(datasets, name.upper()))
         for table in manifest.tables.values():
@@ -112,13 +112,13 @@ def test_one_that_was_cut_short_is_ended_by_running_it_again(ctx: RunContext, mo
     with monkeypatch.context() as patched:
         patched.setattr(Lake, "put", fail_later)
         with pytest.raises(OSError, match="no space"):
-            forget(ctx.lake, WHO, RAW)
+            forget(ctx.lake, WHO, RAW, ctx.started_at)
     assert forgotten(ctx.lake) == [WHO]
-    forget(ctx.lake, WHO, RAW)
+    forget(ctx.lake, WHO, RAW, ctx.started_at)
     assert traces(ctx.lake, WHO) == []
     splits = ctx.read(datasets.SPLITS)
     assert splits.row_counts["train"] == len(ctx.lake.read_table(splits, "train")) == 1
-    assert sum(forget(ctx.lake, WHO, RAW).removed_rows.values()) == 0
+    assert sum(forget(ctx.lake, WHO, RAW, ctx.started_at).removed_rows.values()) == 0
 
 
 @pytest.mark.parametrize("key", [RAW, [[WHO]]])
@@ -127,4 +127,4 @@ def test_a_trace_that_cannot_be_removed_is_named(ctx: RunContext, key: object) -
     names = pl.DataFrame({"key": key, "vector": [[1.0]]})
     ctx.lake.store("photo_vectors", "model").put("named.parquet", parquet(names))
     with pytest.raises(NightlensError, match=r"still in store/photo_vectors/model/named\.parquet \(1 files\)"):
-        forget(ctx.lake, WHO, RAW)
+        forget(ctx.lake, WHO, RAW, ctx.started_at)
