@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import psutil
 
 from jobs import build_index
 from jobs.context import RunContext
 from jobs.datasets import PHOTO_EMBEDDINGS, SPLITS
 from jobs.params import FULL, BuildIndexParams, Params
-from jobs.settings import PROJECT_ROOT
 from models.indexing.filling import Floats
-from tests.conftest import make_settings
+from tests.benchmarks.measuring import context, run_measured
 
 MODEL_DIGEST = "made-up"
 _ROWS_PER_FILE = 65_536  # as embed_photos writes them
 _PHOTOS_PER_DAY = 5_000
 _CENTRES = 2_000
-
-
-def context(state_dir: Path) -> RunContext:
-    return RunContext(
-        settings=make_settings(state_dir, spark_driver_memory="3g"),
-        catalogue="benchmark",
-        dataset_uri="generated",
-        run_date=date(2025, 12, 28),
-        run_id="benchmark",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="benchmark",
-    )
 
 
 def vectors(count: int, dim: int, seed: int) -> Floats:
@@ -95,28 +79,11 @@ def _one_row(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({name: [None] for name in frame.columns}, schema=frame.schema)
 
 
-def run_measured(command: list[str]) -> tuple[dict[str, Any], float]:
-    """Run a command that prints JSON in its last line; return that and the peak memory of its process tree in MiB."""
-    process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)
-    tree, peak = psutil.Process(process.pid), 0
-    while process.poll() is None:
-        resident = 0
-        for member in [tree, *tree.children(recursive=True)]:
-            try:
-                resident += member.memory_info().rss
-            except psutil.NoSuchProcess:  # ended between the listing and the look
-                continue
-        peak = max(peak, resident)
-        time.sleep(0.05)
-    assert process.stdout is not None
-    assert process.returncode == 0, command
-    return json.loads(process.stdout.read().splitlines()[-1]), peak / 2**20
-
-
 def build(state_dir: Path, **params: Any) -> tuple[dict[str, Any], float]:
     """Build the index of a committed night in a process of its own; return its facts and the peak of all processes."""
     arguments = [str(state_dir), json.dumps(params)]
-    return run_measured([sys.executable, "-m", "tests.benchmarks.index_night", *arguments])
+    found = run_measured([sys.executable, "-m", "tests.benchmarks.index_night", *arguments])
+    return found.printed, found.peak_bytes / 2**20
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from models.indexing.files import IndexDescription
 from models.indexing.ids import Ints
 from models.indexing.measuring import ExactSearch, latency
 from tests.benchmarks import index_night
+from tests.benchmarks.measuring import context, run_measured
 
 PHOTO_COUNT = int(os.environ.get("NIGHTLENS_BENCHMARK_PHOTOS", "1000000"))
 DIM = int(os.environ.get("NIGHTLENS_BENCHMARK_DIM", "256"))
@@ -70,14 +71,15 @@ def test_the_index_against_autofaiss_at_equal_recall(tmp_path: Path) -> None:
             f"{PEER_PYTHON} has no autofaiss: `uv venv /tmp/peer && uv pip install --python /tmp/peer autofaiss`, then "
             "AUTOFAISS_PYTHON=/tmp/peer/bin/python"
         )
-    context, query_QD = index_night.context(tmp_path), index_night.vectors(QUERY_COUNT, DIM, 10**6)
-    index_night.commit_night(context, PHOTO_COUNT, DIM)
+    night, query_QD = context(tmp_path), index_night.vectors(QUERY_COUNT, DIM, 10**6)
+    index_night.commit_night(night, PHOTO_COUNT, DIM)
     (tmp_path / "vectors").mkdir()
     for first, photo_ND in index_night.photo_blocks(PHOTO_COUNT, DIM):
         np.save(tmp_path / "vectors" / f"{first:09d}.npy", photo_ND)
 
     command = [PEER_PYTHON, str(PEER), str(tmp_path), str(os.cpu_count())]
-    peer_facts, peer_memory = index_night.run_measured(command)
+    peer = run_measured(command)
+    peer_facts, peer_memory = peer.printed, peer.peak_bytes / 2**20
     peer = faiss.read_index(str(tmp_path / "peer.faiss"))
     faiss.ParameterSpace().set_index_parameters(peer, peer_facts["param"])
     peer_recall = recall(peer.search(query_QD, K)[1], query_QD)
@@ -87,7 +89,7 @@ def test_the_index_against_autofaiss_at_equal_recall(tmp_path: Path) -> None:
     begun = time.perf_counter()
     facts, memory = index_night.build(tmp_path, kind=KIND, target_recall=min(0.95, peer_recall))
     seconds = time.perf_counter() - begun
-    with context.lake.local_folder(context.read(PHOTO_INDEX), "index") as folder:
+    with night.lake.local_folder(night.read(PHOTO_INDEX), "index") as folder:
         effort, found_recall = 1, 0.0
         while found_recall < peer_recall and effort < 2 * (facts["nlist"] or 2**14):
             effort *= 2
@@ -116,7 +118,7 @@ def test_memory_stays_within_its_limit_while_the_corpus_grows(tmp_path: Path) ->
     print(f"{'photos':>12} {'kind':>10} {'shards':>7} {'build s':>8} {'process MiB':>12} {'all MiB':>9}")
     for count in GROWTH:
         state_dir = tmp_path / str(count)
-        index_night.commit_night(index_night.context(state_dir), count, DIM)
+        index_night.commit_night(context(state_dir), count, DIM)
         # several shards also where the corpus is small, so that all sizes are built in the same way
         facts, memory = index_night.build(
             state_dir, kind=KIND, max_memory_mb=GROWTH_MEMORY_MB, shard_size=min(1_000_000, count // 2)

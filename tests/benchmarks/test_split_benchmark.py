@@ -10,43 +10,26 @@ included; memory is the peak of its resident sizes. Both are sampled every 50 ms
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import psutil
 import pytest
 
 from jobs import datasets, split_temporal
-from jobs.context import RunContext
 from jobs.params import SplitTemporalParams
-from jobs.settings import PROJECT_ROOT
 from jobs.spark import spark_session
 from models.windows import Windows
-from tests.conftest import make_settings
+from tests.benchmarks.measuring import context, run_measured
 from tests.validated_lake import commit_validated
 
 PHOTO_COUNT, QUERY_COUNT, LOG_DAYS = 25_000, 20_000, 120
 PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=90)
 KEY = ["visitor_id", "query", "country", "photo_id"]
 SEARCH = ["device_type", "orientation_filter", "position"]
-
-
-def context(state_dir: Path) -> RunContext:
-    return RunContext(
-        settings=make_settings(state_dir, spark_driver_memory="3g"),
-        catalogue="benchmark",
-        dataset_uri="generated",
-        run_date=date(2025, 12, 28),
-        run_id="benchmark",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="benchmark",
-    )
 
 
 def generate(state_dir: Path, row_count: int) -> None:
@@ -140,28 +123,9 @@ def pandas_path(state_dir: Path, table: str) -> Path:
 
 def measure(engine: str, state_dir: Path) -> dict[str, float]:
     """Run one engine in a process of its own; return its seconds, CPU seconds and peak memory (GB)."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.test_split_benchmark", engine, str(state_dir)],
-        cwd=PROJECT_ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    tree, peak = psutil.Process(process.pid), 0
-    cpu_seconds: dict[int, float] = {}
-    while process.poll() is None:
-        resident = 0
-        for member in [tree, *tree.children(recursive=True)]:
-            try:
-                resident += member.memory_info().rss
-                cpu_seconds[member.pid] = sum(member.cpu_times()[:2])
-            except psutil.NoSuchProcess:  # ended between the listing and the look
-                continue
-        peak = max(peak, resident)
-        time.sleep(0.05)
-    assert process.returncode == 0
-    assert process.stdout is not None
-    timed: dict[str, float] = json.loads(process.stdout.read().splitlines()[-1])
-    return timed | {"cpu_seconds": sum(cpu_seconds.values()), "peak_gb": peak / 1e9}
+    command = [sys.executable, "-m", "tests.benchmarks.test_split_benchmark", engine, str(state_dir)]
+    found = run_measured(command)
+    return found.printed | {"cpu_seconds": found.cpu_seconds, "peak_gb": found.peak_bytes / 1e9}
 
 
 @pytest.mark.benchmark
