@@ -26,6 +26,7 @@ from models.search.errors import ModelError
 from models.search.identity import IDENTITY, ModelIdentity, query_text
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordEncoder, KeywordVocabulary, PhotoKeywords, RaggedKeywords
+from models.search.text_tower import text_features
 from models.search.tokenizer import FOLDER as TOKENIZER_FOLDER
 from models.search.tokenizer import Tokenizer, learn_tokenizer, make_tokenizer, needs_files, save_tokenizer
 
@@ -115,7 +116,7 @@ class SearchModel(nn.Module):
 
     def encode_tokens(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """Return text vectors, unit float32 [B, D]."""
-        return functional.normalize(self.network.text(tokens_BL).float(), dim=-1)
+        return functional.normalize(text_features(self.network.text, tokens_BL).float(), dim=-1)
 
     def encode_queries(self, texts: Sequence[str]) -> torch.Tensor:
         """Return query vectors, unit float32 [B, D]; make the texts with `query_text`."""
