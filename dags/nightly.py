@@ -33,7 +33,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `dataset` | folder in the Unsplash layout; `sample` the generated one; empty: Airflow's variable `nightlens_dataset` |
 | `catalogue` | name under which lake and registry keep the data set; empty: made from the folder's name |
 | `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
-| `retrain` | `incremental` goes on from the champion, or the latest earlier night, with what is new; `never` does not |
+| `retrain` | `incremental` goes on from the champion or the latest earlier night; `always`: in full, `never`: not |
 | `protocol` | `windows` by days; `80/20` tests on the log's last fifth, among all photos; empty: what the preset says |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
@@ -50,7 +50,7 @@ The champion is never changed here: `nightlens promote` is the explicit act.
     params={
         **night_fields(),
         "retrain": night_param(
-            "retrain", "always", title="Retrain", type="string", enum=["always", "incremental", "never"]
+            "retrain", "incremental", title="Retrain", type="string", enum=["incremental", "always", "never"]
         ),
         "protocol": night_param(
             "protocol", None, title="Protocol", type=["null", "string"], enum=[None, "windows", "80/20"]

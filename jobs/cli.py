@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -27,7 +27,7 @@ from jobs.errors import BadInput, LostWork, NightlensError, Rejected
 from jobs.lake import Lake
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, parse_day, plan_night
-from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, RetentionParams
+from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, NightParams, RetentionParams
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
@@ -78,7 +78,10 @@ def _add_tools(commands: Any) -> None:
     night = tool("nightly", _nightly, "run a whole night through Airflow and sum it up")
     ablation = tool("ablation", _ablation, "compare variants of the search model on a night that has run")
     plan = tool("plan_night", _plan_night, "print what a night would be about, as JSON")
-    night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
+    retrain = NightParams.model_fields["retrain"]
+    night.add_argument(
+        "--retrain", default=retrain.default, choices=get_args(retrain.annotation), help=retrain.description
+    )
     night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
     ablation.add_argument("--variants", default="", help=f"comma-separated, of {', '.join(COMPARED)}; default: all")
     ablation.add_argument("--repeats", default="", help="trainings of each variant, with other seeds; default: 3")

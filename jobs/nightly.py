@@ -21,6 +21,7 @@ from jobs import datasets, services
 from jobs.errors import MissingInput, NightlensError
 from jobs.lake import Lake
 from jobs.night import NightPlan
+from jobs.params import Retrain
 from jobs.settings import Settings
 
 _NAMES = {services.NIGHTLY: "night", services.ABLATION: "ablation"}
@@ -30,7 +31,7 @@ _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
 _FAULT = re.compile(r"(nightlens \w+: \w+: .*?)" + _ORIGIN)
 
 
-def run_night(settings: Settings, plan: NightPlan, retrain: str = "always", protocol: str = "") -> str:
+def run_night(settings: Settings, plan: NightPlan, retrain: Retrain, protocol: str = "") -> str:
     """Run the nightly DAG for `plan`; return the summary. `NightlensError` names the failed task and the log.
 
     An empty `protocol` is what the preset says.

@@ -15,6 +15,7 @@ FULL = "finetuned_country_keywords"
 CHAMPION_ARM = "champion"
 RERANKED = "reranked"
 
+Retrain = Literal["incremental", "always", "never"]
 Protocol = Literal["windows", "80/20"]
 WINDOWS: Protocol = "windows"
 EIGHTY_TWENTY: Protocol = "80/20"
@@ -138,12 +139,16 @@ COMPARED = (ZERO_SHOT, *VARIANTS, RERANKED)
 
 class TrainSearchParams(Params):
     arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
-    retrain: Literal["always", "incremental", "never"] = Field(
-        "always",
-        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes the latter",
+    retrain: Retrain = Field(
+        "incremental",
+        description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "
+        "latter as it is; 'always' trains in full, as the first night does",
     )
     replay_share: float = Field(
         3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
+    )
+    incremental_rate: float = Field(
+        0.5, gt=0, le=1, description="incremental: learning rates, in those of a training in full"
     )
     processes: int = Field(
         1, ge=1, description="training processes; above 1 they run under Spark, each with the photos of some shards"
@@ -424,9 +429,10 @@ class NightParams(Params):
     preset: str = Field(
         "auto", description="sizes of model and training; 'auto': 'sample' for the sample, else 'small'"
     )
-    retrain: Literal["always", "incremental", "never"] = Field(
-        "always",
-        description="'incremental' goes on from the champion or the latest earlier night, 'never' takes the latter",
+    retrain: Retrain = Field(
+        "incremental",
+        description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "
+        "latter as it is; 'always' trains in full, as the first night does",
     )
     protocol: Protocol | None = Field(
         None,

@@ -39,11 +39,22 @@ def run(ctx: RunContext, params: TrainSearchParams) -> Manifest:
         return _take_over(staged, earlier, ctx, params)
     from jobs.training.arms import train_arms
 
-    facts = train_arms(ctx, params, staged, splits, images, base, earlier)
+    effective = params if earlier is None else _gently(params)
+    facts = train_arms(ctx, effective, staged, splits, images, base, earlier)
     facts |= {"trained_until": splits.facts["train_end"], "taken_over_from": None}
     manifest = staged.commit(facts | {"gone_on_from": None if earlier is None else earlier.reference})
     staged.checkpoints.clear()
     return manifest
+
+
+def _gently(params: TrainSearchParams) -> TrainSearchParams:
+    """Return how a model that has learned already goes on: at lower rates, validated once a pass.
+
+    At full rates it first loses what it had and wins it back later; with several validations in a short pass,
+    training would stop in between.
+    """
+    rate = params.learning_rate * params.incremental_rate
+    return params.model_copy(update={"learning_rate": rate, "evaluations_per_epoch": 1})
 
 
 def _find_earlier(ctx: RunContext, params: TrainSearchParams, base: Manifest, train_end: datetime) -> Manifest | None:
@@ -59,7 +70,7 @@ def _find_earlier(ctx: RunContext, params: TrainSearchParams, base: Manifest, tr
         and datetime.fromisoformat(manifest.facts["trained_until"]) <= train_end
         and set(params.arms) <= set(manifest.facts["arms"])
     ]
-    if params.retrain == "incremental":
+    if usable and params.retrain == "incremental":
         usable = [manifest for manifest in usable if _base_digest(manifest) == base.facts["model_digest"]]
         champion = ctx.read(datasets.CHAMPION).facts
         usable = [manifest for manifest in usable if _is_of(manifest, champion)] or usable

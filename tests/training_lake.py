@@ -37,7 +37,9 @@ BASE_PARAMS = TrainBaseParams(
     epochs=2,
     batch_size=8,
 )
-SEARCH_PARAMS = TrainSearchParams(arms=(FINETUNED, FULL), epochs=2, batch_size=16, evaluations_per_epoch=2)
+SEARCH_PARAMS = TrainSearchParams(
+    arms=(FINETUNED, FULL), retrain="always", epochs=2, batch_size=16, evaluations_per_epoch=2
+)
 EVERY_STEP = {"checkpoint_seconds": 0.0}
 
 

@@ -48,6 +48,9 @@ class Training:
     base_loss: LineChart | None
     base_source: str
     taken_over_from: str | None
+    gone_on_from: str | None
+    conversion_count: str  # trained on
+    window_count: str  # of the whole training window
     base_taken_over_from: str | None
 
 
@@ -66,6 +69,9 @@ def training(night: Night) -> Training:
         base_loss=_chart("base-loss", "Training loss of the base model", base_curves, LOSS),
         base_source=str(night.fact(datasets.BASE_MODEL, "source")),
         taken_over_from=night.fact(datasets.SEARCH_MODELS, "taken_over_from"),
+        gone_on_from=night.fact(datasets.SEARCH_MODELS, "gone_on_from"),
+        conversion_count=formats.count(night.fact(datasets.SEARCH_MODELS, "train_pair_count")),
+        window_count=formats.count(night.fact(datasets.SEARCH_MODELS, "log_pair_count")),
         base_taken_over_from=night.fact(datasets.BASE_MODEL, "taken_over_from"),
     )
 

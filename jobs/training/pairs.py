@@ -139,13 +139,14 @@ def _corpus(there: pl.Series, converted: pl.Series, limit: int, seed: int) -> pl
 def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int) -> pl.DataFrame:
     """Return the conversions from `since` on and, per each of them, `replay_share` of those before, at random.
 
-    Each shard is drawn from by itself, so that it does not matter who holds the others.
+    Each shard is drawn from by itself, so that it does not matter who holds the others; every night draws others.
     """
-    parts = []
+    parts, first_seed = [], seed + 100_000 * since.toordinal()  # shards are fewer than that
     for (shard,), own in rows.group_by("shard", maintain_order=True):
         is_new = own["converted_at"] >= since
         new, old = own.filter(is_new), own.filter(~is_new)
-        replayed = old.sample(min(len(old), round(replay_share * max(1, len(new)))), seed=seed + int(str(shard)))
+        count = min(len(old), round(replay_share * max(1, len(new))))
+        replayed = old.sample(count, seed=first_seed + int(str(shard)))
         parts += [new, replayed]
     return pl.concat(parts).sort(_ORDER) if parts else rows
 

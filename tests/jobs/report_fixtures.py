@@ -69,6 +69,7 @@ class Story:
     reranker_note: str = ""
     gate: str = "pass"
     outside_move: dict[str, Any] | None = None
+    gone_on_from: str | None = None
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
 
     @property
@@ -494,6 +495,9 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             },
             "challenger": FULL,
             "taken_over_from": None,
+            "gone_on_from": story.gone_on_from,
+            "train_pair_count": 83_575 if story.gone_on_from is None else 5_712,
+            "log_pair_count": 83_575,
         },
         "photo_embeddings": {
             "arms": {

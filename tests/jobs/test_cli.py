@@ -79,7 +79,7 @@ def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli, "plan_night", lambda settings, **given: plan)
     for more in ([], ["--protocol", "80/20", "--retrain", "never"]):
         assert cli.main(["nightly", *more]) == 0
-    assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("always", None), ("never", "80/20")]
+    assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("incremental", None), ("never", "80/20")]
     with pytest.raises(SystemExit, match="2"):
         cli.main(["nightly", "--protocol", "70/30"])
 

@@ -429,6 +429,14 @@ def test_training_shows_the_curves_and_marks_the_best_validation(make_context: M
     ]
 
 
+def test_training_says_whether_it_was_in_full_or_went_on(make_context: Make) -> None:
+    in_full = page_of(make_context()).text("training")
+    assert "trained in full, on the training window's 83,575 conversions" in in_full
+    story = Story(gone_on_from="models/search_models/run_date=2025-05-31/run_id=abc")
+    went_on = page_of(make_context(run_date=date(2025, 6, 2)), story).text("training")
+    assert f"went on from the models of {story.gone_on_from}, with 5,712 of the training window's 83,575" in went_on
+
+
 def test_data_quality_adds_up_and_links_to_the_data_docs(make_context: Make) -> None:
     page = page_of(make_context())
     assert page.tables["data: Rows per table"][1:] == [

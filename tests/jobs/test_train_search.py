@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from jobs.errors import MissingInput
 from jobs.lake import Lake, Manifest
 from jobs.params import FINETUNED, FULL, ZERO_SHOT, TrainSearchParams
 from jobs.training.arms import _weighted_pairs
+from jobs.training.pairs import _recent
 from models.search.model import SearchModel
 from models.search.sampling import merge_pairs
 from models.search.world import ALONE, World
@@ -236,6 +237,28 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
     assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
     in_full = train_search.run(ctx, SEARCH_PARAMS)
     assert in_full.digest != second.digest
+
+
+def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: MakeContext) -> None:
+    train_search.run(make_night(), INCREMENTAL)
+    ctx, digests = make_night(run_date=SECOND), set()
+    for rate in (0.5, 1.0):
+        second = train_search.run(ctx, INCREMENTAL.model_copy(update={"incremental_rate": rate}))
+        digests.add(second.facts["arms"][FULL]["model_digest"])
+        curves = ctx.lake.read_table(second, "curves").filter(pl.col("arm") == FULL)
+        validated = curves.filter(pl.col("name").str.contains("hit_rate"))
+        assert len(validated) == INCREMENTAL.epochs + 1  # and before the first step
+    assert len(digests) == 2
+
+
+def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
+    rows = conversions((0, 1), repeats=8).with_columns(
+        shard=pl.lit(0), converted_at=pl.lit(FIRST_DAY), position=pl.lit(None, dtype=pl.Int32)
+    )
+    later = [FIRST_DAY + timedelta(days=days) for days in (1, 2)]
+    drawn = [rows.with_row_index("row").pipe(_recent, since, 4.0, 7)["row"].to_list() for since in [*later, later[0]]]
+    assert len(drawn[0]) == 4
+    assert drawn[0] == drawn[2] != drawn[1]
 
 
 def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(make_night: MakeContext) -> None:
