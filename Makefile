@@ -17,6 +17,7 @@ PROTOCOL ?=
 VARIANTS ?=
 NIGHTS ?=
 REPEATS ?=
+EPOCHS ?=
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 WHICH_NIGHT = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$(DATE)") \
@@ -29,9 +30,9 @@ help: ## list the targets
 nightly: setup ## run a night through Airflow: make nightly [DATASET=folder] [DATE=YYYY-MM-DD] [PRESET=name]
 	@$(NIGHTLENS) nightly $(NIGHT_FLAGS)
 
-ablation: setup ## compare variants of the model on a night that has run: make ablation [VARIANTS=a,b] [REPEATS=3]
+ablation: setup ## compare variants of the model on a night that has run: make ablation [VARIANTS=a,b] [REPEATS=3] [EPOCHS=n]
 	@$(NIGHTLENS) ablation $(WHICH_NIGHT) $(if $(VARIANTS),--variants "$(VARIANTS)") \
-		$(if $(REPEATS),--repeats "$(REPEATS)")
+		$(if $(REPEATS),--repeats "$(REPEATS)") $(if $(EPOCHS),--epochs "$(EPOCHS)")
 
 retraining: setup ## compare incremental with full training over nights: make retraining [NIGHTS=10]
 	@$(NIGHTLENS) retraining $(WHICH_NIGHT) $(if $(NIGHTS),--nights "$(NIGHTS)")

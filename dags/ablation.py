@@ -24,6 +24,7 @@ smallest difference that would have been found. The night's report is then publi
 | `run_date`, `dataset`, `catalogue`, `preset` | the night, which must have run |
 | `variants` | what is compared; `reranked` is taken from the night as it is |
 | `repeats` | trainings of each variant, with other seeds |
+| `epochs` | passes each variant is trained for; empty: what the preset says |
 """
 
 
@@ -43,6 +44,13 @@ smallest difference that would have been found. The night's report is then publi
             items={"type": "string", "enum": list(COMPARED)},
         ),
         "repeats": Param(3, title="Repetitions", description="of each variant, other seeds", type="integer", minimum=1),
+        "epochs": Param(
+            None,
+            title="Passes",
+            description="of each training; empty: the preset's",
+            type=["null", "integer"],
+            minimum=1,
+        ),
     },
     tags=["nightlens"],
     doc_md=DOC,
@@ -58,8 +66,9 @@ def nightlens_ablation() -> None:
         asked = CompareVariantsParams(variants=params["variants"], repeats=params["repeats"])
         options = {name: night[name] for name in ("dataset", "catalogue", "run_date", "preset")}
         options["run_id"] = context["run_id"]
+        epochs = str(params["epochs"] or "")
         return [
-            command("train_variant", options, {"variant": variant, "repeat": str(repeat)})
+            command("train_variant", options, {"epochs": epochs, "variant": variant, "repeat": str(repeat)})
             for variant in asked.variants
             if variant != RERANKED
             for repeat in range(1 if variant == ZERO_SHOT else asked.repeats)

@@ -85,6 +85,7 @@ def _add_tools(commands: Any) -> None:
     night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
     ablation.add_argument("--variants", default="", help=f"comma-separated, of {', '.join(COMPARED)}; default: all")
     ablation.add_argument("--repeats", default="", help="trainings of each variant, with other seeds; default: 3")
+    ablation.add_argument("--epochs", default="", help="passes each variant is trained for; default: the preset's")
     plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     retraining = tool("retraining", _retraining, "compare incremental with full training over consecutive nights")
     retraining.add_argument("--nights", type=int, default=10, help="nights that are compared; one more runs before")
@@ -236,7 +237,8 @@ def _ablation(arguments: argparse.Namespace, settings: Settings) -> None:
     given = {name: value for name, value in asked.items() if value}
     params = stage_params("compare_variants", "small", given)  # refused here rather than after the trainings
     assert isinstance(params, CompareVariantsParams)
-    print(run_ablation(settings, _plan(arguments, settings), params.variants, params.repeats))
+    epochs = stage_params("train_variant", "small", {"epochs": arguments.epochs}).epochs if arguments.epochs else None
+    print(run_ablation(settings, _plan(arguments, settings), params.variants, params.repeats, epochs))
 
 
 def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:

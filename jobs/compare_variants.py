@@ -41,10 +41,11 @@ def run(ctx: RunContext, params: CompareVariantsParams) -> Manifest:
     manifest = staged.manifest
     if manifest is None:
         _check_inputs(inputs, splits)
+        epochs = _common_epochs(runs)
         if reranked.get("note"):
             del runs[RERANKED]
         tables, counts = _compare(ctx, params, splits, runs)
-        facts = {"reference": FULL, **counts, "reranked": reranked}
+        facts = {"reference": FULL, "epochs": epochs, **counts, "reranked": reranked}
         for name, table in tables.items():
             staged.write_table(name, table)
         staged.write_file(TEXT_FILE, markdown(tables, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
@@ -78,6 +79,22 @@ def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
             f"trained on other splits than {splits.reference}: {', '.join(others)}. Run train_variant again, and for "
             f"{RERANKED} the night."
         )
+
+
+def _common_epochs(runs: dict[str, list[Manifest]]) -> int:
+    """Return how many passes every variant was trained for; `BadInput` if their parameters differ otherwise."""
+    reference = _shared_params(runs[FULL][0])
+    trained = (run for variant, found in runs.items() if variant not in (ZERO_SHOT, RERANKED) for run in found)
+    if others := [run.reference for run in trained if _shared_params(run) != reference]:
+        raise BadInput(
+            f"trained with other parameters than {runs[FULL][0].reference}: {', '.join(others)}. Run train_variant "
+            "again, with the same ones for all."
+        )
+    return int(reference["epochs"])
+
+
+def _shared_params(run: Manifest) -> dict[str, Any]:
+    return {name: value for name, value in run.params.items() if name not in ("variant", "repeat")}
 
 
 def _compare(

@@ -42,8 +42,12 @@ def run_night(settings: Settings, plan: NightPlan, retrain: Retrain, protocol: s
     return f"{summarise(settings, plan)}\nTook {took}."
 
 
-def run_ablation(settings: Settings, plan: NightPlan, variants: Sequence[str], repeats: int) -> str:
+def run_ablation(
+    settings: Settings, plan: NightPlan, variants: Sequence[str], repeats: int, epochs: int | None = None
+) -> str:
     """Run the ablation DAG for a night that has run; return its table and where the report is.
+
+    Without `epochs` variants are trained for as many passes as the preset says.
 
     Raises `MissingInput` if there is no such night, `NightlensError` as `run_night` does.
     """
@@ -55,7 +59,7 @@ def run_ablation(settings: Settings, plan: NightPlan, variants: Sequence[str], r
             "`make nightly` first, with the same DATASET, DATE and PRESET: the ablation starts from that night."
         )
     print(f"ablation of the night of {_describe(plan)}: {', '.join(variants)}; {repeats} repetitions")
-    conf = {**plan.model_dump(mode="json"), "variants": list(variants), "repeats": repeats}
+    conf = {**plan.model_dump(mode="json"), "variants": list(variants), "repeats": repeats, "epochs": epochs}
     took = _run(settings, services.ABLATION, conf)
     text = lake.read_file(lake.current(datasets.ABLATION, partition), "ablation.md").decode()
     return f"\n{text}\nReport  {_report(settings, plan)}\nTook {took}."

@@ -19,10 +19,11 @@ def markdown(tables: Mapping[str, pl.DataFrame], title: str, facts: Mapping[str,
     lines = [
         f"# What each choice is worth: {title}",
         "",
-        f"{facts['query_count']:,} test searches of {facts['visitor_count']:,} visitors. Intervals: 95 %, paired "
-        "bootstrap over visitors. The deviation is over repetitions with other seeds. Differences are to "
-        f"`{facts['reference']}` at 10; p is two-sided and adjusted by Holm's method; the last column is the smallest "
-        f"difference that would have been found in four of five such comparisons.{_about_reranked(facts)}",
+        f"{facts['query_count']:,} test searches of {facts['visitor_count']:,} visitors; every variant was trained for "
+        f"{facts['epochs']} passes. Intervals: 95 %, paired bootstrap over visitors. The deviation is over repetitions "
+        f"with other seeds. Differences are to `{facts['reference']}` at 10; p is two-sided and adjusted by Holm's "
+        "method; the last column is the smallest difference that would have been found in four of five such "
+        f"comparisons.{_about_reranked(facts)}",
         "",
         f"| {' | '.join(_HEADER)} |",
         "|---|--:|--:|--:|--:|---|--:|--:|--:|---|--:|--:|",

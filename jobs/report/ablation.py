@@ -113,6 +113,7 @@ class Ablation:
     full: Variant
     query_count: str
     visitor_count: str
+    epochs: str
     cutoffs: tuple[int, ...]
     chart: DotChart
     rows: tuple[VariantRow, ...]
@@ -135,6 +136,7 @@ def ablation(night: Night) -> Ablation | None:
         full=variant(fact(manifest, "reference")),
         query_count=formats.count(fact(manifest, "query_count")),
         visitor_count=formats.count(fact(manifest, "visitor_count")),
+        epochs=formats.count(fact(manifest, "epochs")),
         cutoffs=CUTOFFS,
         chart=_chart({one: by_k[PRIMARY_K] for one, by_k in rows.items()}),
         rows=tuple(_row(one, by_k) for one, by_k in rows.items()),

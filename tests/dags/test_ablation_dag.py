@@ -28,13 +28,14 @@ def test_it_is_started_by_hand_and_shares_the_gpu(dag: Any) -> None:
 
 
 def test_every_variant_is_trained_as_often_as_asked_then_compared_and_reported(dag: Any, stand_in: Path) -> None:
-    conf = {"variants": [ZERO_SHOT, FULL, "softmax", RERANKED], "repeats": 2, "dataset": "/data/x"}
+    conf = {"variants": [ZERO_SHOT, FULL, "softmax", RERANKED], "repeats": 2, "epochs": 4, "dataset": "/data/x"}
     run = dag.test(run_conf=conf)
     assert run.state == "success"
     calls = (stand_in / "calls").read_text().splitlines()
     trained = [call for call in calls if call.startswith("train_variant")]
     found = [(call.split("--variant ")[1].split()[0], call.rsplit(" ", 1)[1]) for call in trained]
     assert sorted(found) == sorted([(ZERO_SHOT, "0"), (FULL, "0"), (FULL, "1"), ("softmax", "0"), ("softmax", "1")])
+    assert all(" --epochs 4 --variant " in call for call in trained)
     assert calls[0].startswith("plan_night")
     assert calls[-2].endswith(f"--variants {ZERO_SHOT},{FULL},softmax,{RERANKED} --repeats 2")
     assert calls[-1].startswith(

@@ -145,7 +145,12 @@ def commit_ablation(
     if staged.manifest is not None:
         return staged.manifest
     tables = {"variants": pl.DataFrame(rows, schema=schema, orient="row"), "steps": _steps(rates)}
-    facts: dict[str, Any] = {"reference": FULL, "query_count": QUERY_COUNT, "visitor_count": QUERY_COUNT // 2}
+    facts: dict[str, Any] = {
+        "reference": FULL,
+        "epochs": 6,
+        "query_count": QUERY_COUNT,
+        "visitor_count": QUERY_COUNT // 2,
+    }
     facts["reranked"] = {"base_arm": FULL, "note": note}
     for name, table in tables.items():
         staged.write_table(name, table)

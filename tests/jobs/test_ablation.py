@@ -100,6 +100,19 @@ def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunCon
     assert len([line for line in lines if line.startswith("| finetuned | finetuned ")]) == 2
 
 
+def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(night: RunContext) -> None:
+    train(night, FULL)
+    longer = TrainVariantParams(variant="softmax", **(TRAINING | {"epochs": 2}))
+    other = train_variant.run(night, longer)
+    params = CompareVariantsParams(variants=(FULL, "softmax"), repeats=1)
+    with pytest.raises(BadInput, match=f"trained with other parameters than .*: {other.reference}"):
+        compare_variants.run(night, params)
+    train_variant.run(night, longer.model_copy(update={"variant": FULL}))
+    manifest = compare_variants.run(night, params)
+    assert manifest.facts["epochs"] == 2
+    assert "trained for 2 passes" in night.lake.read_file(manifest, "ablation.md").decode()
+
+
 def test_what_is_missing_is_named(night: RunContext) -> None:
     train(night, FULL)
     with pytest.raises(MissingInput, match="variant"):

@@ -89,24 +89,28 @@ def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys:
         (["--variants", "softmax"], f"they are compared with {FULL}"),
         (["--variants", f"{FULL},mse"], "unknown variant mse"),
         (["--repeats", "0"], "repeats"),
+        (["--epochs", "0"], "epochs"),
     ):
         assert cli.main(["ablation", *more]) == 2
         assert reason in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("more", "variants", "repeats"),
-    [([], COMPARED, 3), (["--variants", f"{FULL},softmax", "--repeats", "1"], (FULL, "softmax"), 1)],
+    ("more", "expected"),
+    [
+        ([], (COMPARED, 3, None)),
+        (["--variants", f"{FULL},softmax", "--repeats", "1", "--epochs", "2"], ((FULL, "softmax"), 1, 2)),
+    ],
 )
 def test_an_ablation_is_handed_its_variants(
-    monkeypatch: pytest.MonkeyPatch, more: list[str], variants: tuple[str, ...], repeats: int
+    monkeypatch: pytest.MonkeyPatch, more: list[str], expected: tuple[object, ...]
 ) -> None:
     calls: list[tuple[object, ...]] = []
     monkeypatch.setattr(nightly, "run_ablation", lambda settings, *given: calls.append(given))
     plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
     monkeypatch.setattr(cli, "plan_night", lambda settings, **given: plan)
     assert cli.main(["ablation", *more]) == 0
-    assert calls == [(plan, variants, repeats)]
+    assert calls == [(plan, *expected)]
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
