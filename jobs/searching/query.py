@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import BadInput, MissingInput
+from jobs.searching.terminal import printable
 from models.images import FORMATS, ImageError, decode_image
 from models.text import normalise_query
 
@@ -50,10 +51,10 @@ def make_query(text: str | None, country: str = "", image: Path | None = None) -
         return Query(_shown(image.name), image=_read_picture(image))
     assert text is not None
     words = normalise_query(text)
-    if not _shown(words).strip():
-        raise BadInput(f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"')
     if words != _shown(words):
         raise BadInput(f"the query {text!r} is not valid text: type it in UTF-8")
+    if not printable(words):
+        raise BadInput(f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"')
     if country and not re.fullmatch("[A-Za-z]{2}", country):
         raise BadInput(f"{country!r} is no country: give its two letters (ISO 3166), as in --country GB")
     return Query(words, country.upper())

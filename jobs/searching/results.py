@@ -45,11 +45,11 @@ class Results:
 
     @property
     def summary(self) -> str:
-        """How much two sides have in common, in a sentence; of one side, how much it found."""
+        """How much two sides have in common; of one side, how much it found."""
         if len(self.sides) == 1:
-            return f"{self.shown_count} photos found"
+            return f"photos found: {self.shown_count}"
         shared = sum(not hit.is_only_here for hit in self.sides[0].hits)
-        return f"{shared} of {self.shown_count} photos are shown by both"
+        return f"photos in common: {shared} of {self.shown_count}"
 
 
 Found = list[tuple[str, float]]

@@ -35,7 +35,7 @@ def render_table(results: Results, width: int) -> str:
         _line("#", [header] * len(results.sides)),
         *(_line(str(place), [of(hit) for hit in row]) for place, row in enumerate(rows, start=1)),
         "",
-        results.summary + (f"; {MARK} marks those that only one shows." if len(results.sides) > 1 else "."),
+        results.summary + (f"; {MARK} marks what only one shows" if len(results.sides) > 1 else ""),
     ]
     return "\n".join(lines)
 
