@@ -97,7 +97,7 @@ def _notes(opened: dict[str, OpenRelease], query: Query) -> tuple[str, ...]:
 
 
 def _label(release: OpenRelease) -> str:
-    return f"version {release.name.version}, night of {release.name.run_date}"
+    return f"version {release.name.version} of {release.name.run_date}"
 
 
 def _photos(lake: Lake, release: OpenRelease, found: Found) -> dict[str, Photo]:

@@ -31,7 +31,7 @@ def render_table(results: Results, width: int) -> str:
         _asked(results),
         *results.notes,
         "",
-        _line("", ["  " + fit(f"{side.role}, {side.label}", around + words - 2) for side in results.sides]),
+        _line("", ["  " + fit(f"{side.role} {side.label}", around + words - 2) for side in results.sides]),
         _line("#", [header] * len(results.sides)),
         *(_line(str(place), [of(hit) for hit in row]) for place, row in enumerate(rows, start=1)),
         "",

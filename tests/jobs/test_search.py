@@ -113,8 +113,8 @@ def found(results: Results) -> list[list[str]]:
 def test_champion_and_candidate_stand_side_by_side_as_their_own_indexes_find(both: RunContext) -> None:
     results = search(both.settings, "test", make_query("  Cat ", "gb"), 10)
     assert [(side.role, side.label) for side in results.sides] == [
-        ("champion", "version 1, night of 2025-12-01"),
-        ("candidate", "version 2, night of 2025-12-02"),
+        ("champion", "version 1 of 2025-12-01"),
+        ("candidate", "version 2 of 2025-12-02"),
     ]
     assert [set(ids) for ids in found(results)] == [{f"p{n}" for n in range(10)}, {f"p{n}" for n in range(4, 14)}]
     opened = open_releases(both.lake, None)
@@ -181,7 +181,7 @@ def test_without_a_champion_the_candidate_is_shown_alone_and_that_is_said(make_c
 def test_a_candidate_that_is_the_champion_is_shown_once_and_that_is_said(both: RunContext) -> None:
     promote(both.settings, "test", 2, **BY)
     results = search(both.settings, "test", make_query("cat"), 3)
-    assert [(side.role, side.label) for side in results.sides] == [("champion", "version 2, night of 2025-12-02")]
+    assert [(side.role, side.label) for side in results.sides] == [("champion", "version 2 of 2025-12-02")]
     assert "The candidate is the champion, the release that is published: there is nothing to compare." in results.notes
 
 
@@ -218,7 +218,7 @@ def test_the_table_is_aligned_in_any_script_and_marks_what_only_one_has(both: Ru
     assert lines[0] == "“cat” from GB in test"
     assert lines[-1] == "photos in common: 6 of 10; * marks what only one shows"
     head = next(place for place, line in enumerate(lines) if line.startswith("  #"))
-    assert lines[head - 1].split()[:3] == ["champion,", "version", "1,"]
+    assert lines[head - 1].split()[:3] == ["champion", "version", "1"]
     rows = lines[head + 1 : head + 11]
     assert all(cell_count(line) <= width for line in lines[head - 1 : head + 11])
     second = lines[head].index("photo", lines[head].index("photo") + 1)
