@@ -186,7 +186,7 @@ def _trial(catalogue: str, run_date: str) -> str:
 
 
 def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str, Any]) -> str:
-    """Return what the reviewer reads: verdict, findings, where report, contact sheet and MLflow's version are."""
+    """Return what the reviewer reads: verdict, findings, where all the rest is, and how to try a search."""
     evaluation = lake.current(datasets.EVALUATION, gate.partition).facts
     findings = lake.read_table(gate, "findings").iter_rows()
     report = settings.report_dir / lake.catalogue / f"{gate.partition['run_date']}.html"
