@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -112,7 +113,19 @@ def _add_tools(commands: Any) -> None:
     forget = tool("forget", _forget, "remove a visitor from the lake and from later nights, and prove it")
     forget.add_argument("--catalogue", required=True)
     forget.add_argument("--visitor", required=True, help="the id as it stands in the log")
+    _add_search(tool)
     _add_decisions(tool)
+
+
+def _add_search(tool: Callable[..., argparse.ArgumentParser]) -> None:
+    search = tool("search", _search, "show what a search finds in the published release and in the candidate")
+    search.add_argument("query", nargs="?", help="words in any language; or give --image")
+    search.add_argument("--image", type=Path, help="picture file to search for instead of words")
+    search.add_argument("--catalogue", required=True)
+    search.add_argument("--country", default="", help="where the words are searched from: two letters, such as GB")
+    search.add_argument("-k", type=int, default=10, help="how many photos; default: 10")
+    search.add_argument("--run-date", default="", help="night of the candidate; default: the latest that has a release")
+    search.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
 def _add_decisions(tool: Callable[..., argparse.ArgumentParser]) -> None:
@@ -304,6 +317,22 @@ def _forget(arguments: argparse.Namespace, settings: Settings) -> None:
     key = settings.pseudonym_key.get_secret_value().encode()
     lake = Lake(settings.lake_uri, arguments.catalogue)
     print(forget(lake, pseudonym(arguments.visitor, key), arguments.visitor, datetime.now(UTC)).text())
+
+
+def _search(arguments: argparse.Namespace, settings: Settings) -> None:
+    import webbrowser
+
+    from jobs.search import search, write_page
+    from jobs.searching.query import make_query
+    from jobs.searching.table import render_table
+
+    query = make_query(arguments.query, arguments.country, arguments.image)
+    results = search(settings, arguments.catalogue, query, arguments.k, _run_date(arguments))
+    print(render_table(results, shutil.get_terminal_size((120, 24)).columns))
+    page = write_page(settings, results)
+    print(f"\n{page}", flush=True)
+    if arguments.open and not webbrowser.open(page.as_uri()):
+        raise NightlensError(f"no browser could be started here: open {page.as_uri()} in one")
 
 
 def _decision(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -137,6 +137,15 @@ def _partition_path(layer: str, dataset: str, partition: dict[str, str]) -> str:
     return "/".join([layer, dataset, *(f"{key}={value}" for key, value in partition.items())])
 
 
+def catalogues(root_uri: str) -> list[str]:
+    """Return the names of the catalogues that a lake has, in order."""
+    fs, root = fsspec.url_to_fs(root_uri, use_listings_cache=False)
+    if not fs.exists(root):
+        return []
+    entries = fs.ls(root, detail=True)
+    return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+
+
 class Lake:
     """Runs of one catalogue under `root_uri` (a folder or any fsspec URL)."""
 

@@ -6,6 +6,7 @@ makes a model live but `jobs.rollback`, which takes back.
 
 from __future__ import annotations
 
+import shlex
 from datetime import date, datetime
 from typing import Any
 
@@ -179,8 +180,13 @@ def _figures(lake: Lake, name: ReleaseName) -> dict[str, Any]:
     return {"gate": gate.facts["outcome"], "reasons": gate.facts["reasons"], **gate.facts["figures"]}
 
 
+def _trial(catalogue: str, run_date: str) -> str:
+    """Return a command line that searches in the candidate of a night and in what is live."""
+    return shlex.join(["nightlens", "search", "cat", "--catalogue", catalogue, "--run-date", run_date, "--open"])
+
+
 def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str, Any]) -> str:
-    """Return what the reviewer reads: verdict, findings, where report, contact sheet and MLflow's version are."""
+    """Return what the reviewer reads: verdict, findings, where all the rest is, and how to try a search."""
     evaluation = lake.current(datasets.EVALUATION, gate.partition).facts
     findings = lake.read_table(gate, "findings").iter_rows()
     report = settings.report_dir / lake.catalogue / f"{gate.partition['run_date']}.html"
@@ -195,6 +201,7 @@ def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str
             f"- Contact sheet, photos found side by side: {report.as_uri()}#examples",
             f"- MLflow: {registration['model_name']} version {registration['version']}, "
             f"{registration['run_page']} ({registration['tracking_uri']})",
+            f"- Try a search beside what is live: `{_trial(lake.catalogue, gate.partition['run_date'])}`",
             "",
             "| outcome | check | figure | limit |",
             "|---|---|---|---|",

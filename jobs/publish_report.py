@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +18,7 @@ from jobs.context import RunContext
 from jobs.lake import Manifest
 from jobs.params import PublishReportParams
 from jobs.report.night import Night
+from jobs.report.pages import write_whole
 from jobs.report.quality import data_docs_folder
 
 log = logging.getLogger("nightlens.publish_report")
@@ -64,9 +64,9 @@ def publish(ctx: RunContext, report: Manifest, validated: Manifest) -> Path:
     html = ctx.lake.read_file(report, REPORT_FILE)
     with ctx.lake.local_folder(validated, "data_docs") as docs:
         _mirror(docs, folder / data_docs_folder(ctx.run_date.isoformat()))
-    _write(page, html)
+    write_whole(page, html)
     if page.name == max(path.name for path in folder.iterdir() if _PUBLISHED.fullmatch(path.name)):
-        _write(folder / "latest.html", html)
+        write_whole(folder / "latest.html", html)
     return page
 
 
@@ -74,17 +74,7 @@ def _mirror(source: Path, target: Path) -> None:
     """Make the files below `target` those below `source`."""
     wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
     for name in sorted(wanted):
-        _write(target / name, (source / name).read_bytes())
+        write_whole(target / name, (source / name).read_bytes())
     for path in [path for path in target.rglob("*") if path.is_file()]:
         if path.relative_to(target) not in wanted:
             path.unlink()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, unless it is the same already."""
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    fresh.write_bytes(data)
-    fresh.replace(path)

@@ -32,12 +32,14 @@ def unit_vectors(count: int, seed: int) -> ann.Floats:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def commit_index(context: RunContext, model_digest: str, photo_ids: Sequence[str], seed: int = 0) -> Manifest:
-    """Commit an index of made-up vectors of these photos."""
+def commit_index(
+    context: RunContext, model_digest: str, photo_ids: Sequence[str], seed: int = 0, vectors: ann.Floats | None = None
+) -> Manifest:
+    """Commit an index of these photos, of made-up vectors unless some are given."""
     staged = context.begin(PHOTO_INDEX, BuildIndexParams(), {}, {"made_up": repr((model_digest, photo_ids, seed))})
     if staged.manifest is not None:
         return staged.manifest
-    vectors = unit_vectors(len(photo_ids), seed)
+    vectors = unit_vectors(len(photo_ids), seed) if vectors is None else vectors
     with staged.local_folder("index") as folder:
         built = build_index(folder, vectors, photo_ids, "flat", model_digest=model_digest, shard_size=4)
     ids = pl.DataFrame({"shard": 0, "faiss_id": stable_ids(photo_ids), "photo_id": photo_ids})

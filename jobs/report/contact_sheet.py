@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import fsspec
 import polars as pl
-from PIL import Image
 
 from jobs import datasets
 from jobs.errors import MissingInput
@@ -17,22 +12,7 @@ from jobs.params import CHAMPION_ARM, ZERO_SHOT
 from jobs.report import formats
 from jobs.report.arms import Arm, in_order
 from jobs.report.night import Night
-from models.images import ImageError, decode_image
-
-SIDE = 128
-"""Longest side of a thumbnail in pixels: sharp at the size shown on a screen of double density."""
-JPEG_QUALITY = 78
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo as it is shown. `src` is a data URI, or None where there is no usable image: `missing` says why."""
-
-    photo_id: str
-    alt: str
-    credit: str
-    src: str | None
-    missing: str
+from jobs.report.photos import Photo, read_photos
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,9 @@ class Search:
 def contact_sheet(night: Night, challenger: str) -> list[Search]:
     """Return the searches in the order the evaluation chose them, the challenger's ranking first."""
     sheet = night.table(datasets.EVALUATION, "contact_sheet")
-    photos = _photos(night, {*sheet["photo_id"], *sheet["converted_photo_id"]})
+    shown = {*sheet["photo_id"], *sheet["converted_photo_id"]}
+    splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
+    photos = read_photos(night.ctx.lake, splits, images, shown)
     ranks = _ranks(night, sheet)
     corpus_size = int(night.fact(datasets.EVALUATION, "corpus_photo_count"))
     arms = sorted(in_order(sheet["arm"].unique()), key=lambda one: _column_order(one, challenger))
@@ -113,39 +95,3 @@ def _ranks(night: Night, sheet: pl.DataFrame) -> dict[tuple[str, str, str, str],
             "sheet have no rank in the table ranks. Run the stage evaluate again."
         )
     return {(query, country, photo, one): rank for query, country, photo, one, rank in first.iter_rows()}
-
-
-def _photos(night: Night, photo_ids: Iterable[str]) -> dict[str, Photo]:
-    """Return every photo with its thumbnail and words."""
-    wanted = pl.DataFrame({"photo_id": sorted(set(photo_ids))})
-    known = night.table(datasets.SPLITS, "photos", ["photo_id", "description", "photographer"])
-    images = night.table(datasets.IMAGES, "images", ["photo_id", "status", "reason", "uri"])
-    photos = {}
-    joined = wanted.join(known, on="photo_id", how="left").join(images, on="photo_id", how="left")
-    for row in joined.iter_rows(named=True):
-        src, missing = _thumbnail(row["uri"], row["reason"] or row["status"])
-        photos[row["photo_id"]] = Photo(
-            photo_id=row["photo_id"],
-            alt=row["description"] or f"photo {row['photo_id']}, no description",
-            credit=row["photographer"] or "",
-            src=src,
-            missing=missing,
-        )
-    return photos
-
-
-def _thumbnail(uri: str | None, reason: str | None) -> tuple[str | None, str]:
-    """Return a data URI, or None and the reason where the photo has no usable image."""
-    if uri is None:
-        return None, reason or "no image"
-    try:
-        with fsspec.open(uri, "rb") as file:
-            image = decode_image(file.read())
-    except FileNotFoundError as error:
-        raise MissingInput(f"the image {uri} is gone. Put it back, or run the stage fetch_images again.") from error
-    except ImageError as error:
-        return None, error.reason
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), ""

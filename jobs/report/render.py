@@ -1,13 +1,8 @@
-"""From views to one HTML page that needs nothing else: template and style inline, escaping on, no script."""
+"""The report of a night, from views to one HTML page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from jobs import datasets
 from jobs.report import formats
@@ -19,6 +14,7 @@ from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
 from jobs.report.index import IndexReport, index_report
 from jobs.report.night import Night
+from jobs.report.pages import render_page
 from jobs.report.quality import Quality, quality
 from jobs.report.ranking import (
     FIRST_METRICS,
@@ -39,8 +35,6 @@ from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
-
-FOLDER = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -122,14 +116,5 @@ def build_report(night: Night) -> Report:
 
 
 def render(report: Report) -> str:
-    """Return the page. Text of users and data is escaped by the template; the style sheet is the project's own."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    values: dict[str, Any] = {"report": report, "style": Markup((FOLDER / "style.css").read_text(encoding="utf-8"))}
-    return environment.get_template("report.html.j2").render(values)
+    """Return the page."""
+    return render_page("report.html.j2", report=report)

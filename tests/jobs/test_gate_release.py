@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from jobs import gate_release, make_release, register_model, tracking
+from jobs.cli import build_parser
 from jobs.context import RunContext
 from jobs.datasets import GATE, QUERY_EMBEDDINGS
 from jobs.errors import BadInput
@@ -133,6 +135,9 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     report = (context.settings.report_dir / "test" / "2025-12-28.html").as_uri()
     for part in ("not shown to be better than the champion", report, f"{report}#examples", "/#/run", "| pass | index"):
         assert part in shown["body"], part
+    (line,) = re.findall(r"^- Try a search .*`nightlens (.*)`$", shown["body"], re.MULTILINE)
+    trial = build_parser().parse_args(shlex.split(line))
+    assert (trial.command, trial.query, trial.catalogue, trial.run_date) == ("search", "cat", "test", "2025-12-28")
     promote(context.settings, "test", 1, by="ada", reason="fresher index", at=NOW)
     opened, promoted = Ledger(context.lake).entries()
     assert opened.kind == "review_opened"

@@ -1,0 +1,107 @@
+"""`nightlens search`: what a search by words or by a picture shows, in the published release and in the candidate.
+
+It is what a reviewer tries by hand. It reads releases as a site does, through their index, and changes nothing that is
+live; a page of what it found is left beside the reports.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from jobs import datasets
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Lake, catalogues
+from jobs.releasing.reader import OpenRelease
+from jobs.report.pages import render_page, write_whole
+from jobs.report.photos import Photo, read_photos, thumbnail
+from jobs.searching.query import Query
+from jobs.searching.releases import CANDIDATE, CHAMPION, open_releases
+from jobs.searching.results import Found, Results, Side, rank
+from jobs.settings import Settings
+from models import serving
+from models.images import decode_image
+
+MAX_PHOTOS = 100
+
+
+def search(settings: Settings, catalogue: str, query: Query, k: int, run_date: date | None = None) -> Results:
+    """Return the K best photos of the champion and, beside them, of the candidate of a night (default: the latest).
+
+    Raises `MissingInput` for a catalogue or night that is not there, or if there is no release at all, `BadInput` for
+    a K out of range or a release that cannot be opened or whose model and index do not belong together.
+    """
+    if not 1 <= k <= MAX_PHOTOS:
+        raise BadInput(f"-k {k}: from 1 to {MAX_PHOTOS} photos can be shown")
+    known = catalogues(settings.lake_uri)
+    if catalogue not in known:
+        there = f"There are: {', '.join(known)}." if known else "There is none yet: run a night (make nightly)."
+        raise MissingInput(f"no catalogue {catalogue!r} in the lake {settings.lake_uri}. {there}")
+    lake = Lake(settings.lake_uri, catalogue)
+    opened = open_releases(lake, run_date)
+    sides = _distinct(opened)
+    found = {role: release.search(embed(release, query), k)[0] for role, release in sides.items()}
+    photos = {role: _photos(lake, release, found[role]) for role, release in sides.items()}
+    hits = rank(found, photos)
+    return Results(
+        catalogue=catalogue,
+        query=query,
+        picture=None if query.image is None else thumbnail(decode_image(query.image)),
+        notes=_notes(opened, query),
+        sides=tuple(Side(role, _label(release), hits[role]) for role, release in sides.items()),
+    )
+
+
+def embed(release: OpenRelease, query: Query) -> Any:
+    """Return the unit vector of a query, float32 [1, D], by the release's model as it is served."""
+    assert release.model is not None
+    asked = {serving.QUERY: query.title, serving.COUNTRY: query.country}
+    row = asked if query.image is None else {serving.IMAGE: query.image}
+    return serving.Embedder(release.model).predict(pd.DataFrame([row]))
+
+
+def write_page(settings: Settings, results: Results) -> Path:
+    """Write the results as a page that needs nothing else; return where it is."""
+    page = settings.report_dir / results.catalogue / "searches" / f"{results.query.slug}.html"
+    write_whole(page, render_page("search.html.j2", results=results).encode())
+    return page.absolute()
+
+
+def _distinct(opened: dict[str, OpenRelease]) -> dict[str, OpenRelease]:
+    """Return the releases by role, a candidate that is the champion left out."""
+    if opened.get(CHAMPION) is opened.get(CANDIDATE):
+        return {CHAMPION: opened[CHAMPION]}
+    return opened
+
+
+def _notes(opened: dict[str, OpenRelease], query: Query) -> tuple[str, ...]:
+    champion, candidate = opened.get(CHAMPION), opened.get(CANDIDATE)
+    notes = []
+    if champion is None:
+        notes.append("Nothing is published yet: there is no champion, and the candidate is shown alone.")
+    elif candidate is None:
+        notes.append("No night has a candidate: the champion is shown alone.")
+    elif champion is candidate:
+        notes.append("The candidate is the champion, the release that is published: there is nothing to compare.")
+    elif champion.description["model"]["digest"] == candidate.description["model"]["digest"]:
+        notes.append("Champion and candidate are the same model: they differ in the photos of their nights alone.")
+    else:
+        notes.append("Scores of two models do not compare, places do.")
+    if query.country:
+        deaf = [role for role, release in opened.items() if release.model and not release.model.uses_country]
+        notes += [f"The {role}'s model does not read the country." for role in deaf]
+    return tuple(notes)
+
+
+def _label(release: OpenRelease) -> str:
+    return f"version {release.name.version} of {release.name.run_date}"
+
+
+def _photos(lake: Lake, release: OpenRelease, found: Found) -> dict[str, Photo]:
+    """Return what was found with the words and images of the release's night; an image may be gone since."""
+    splits = lake.by_reference(release.description["runs"]["splits"]["reference"])
+    images = lake.current(datasets.IMAGES, release.name.partition)
+    return read_photos(lake, splits, images, [photo_id for photo_id, _ in found], may_be_gone=True)

@@ -1,0 +1,53 @@
+"""In which releases is searched: the one that is published, and the candidate of a night."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from jobs import datasets
+from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.lake import Lake, Manifest
+from jobs.releasing.live import name_of, read_pointer
+from jobs.releasing.reader import OpenRelease, ReleaseReader, open_release
+from models.ann import UnusableIndex
+from models.search.errors import ModelError
+
+CHAMPION, CANDIDATE = "champion", "candidate"
+
+
+def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
+    """Return what is published and the candidate of a night (by default the latest) with their models, by role.
+
+    The champion is absent if nothing is published yet; both are one object if the candidate is what is published.
+    Raises `MissingInput` if there is neither or the night has none, `BadInput` if one cannot be opened.
+    """
+    pointer = read_pointer(lake)
+    is_published = pointer is not None and pointer.release is not None
+    found = _candidate(lake, run_date)
+    if found is None and not is_published:
+        raise MissingInput(f"there is no release below {lake.root} to search in. Run a night to its end: make nightly")
+    opened = {CHAMPION: ReleaseReader(lake, with_model=True).current} if is_published else {}
+    if found is not None:
+        is_champion = is_published and opened[CHAMPION].name == name_of(found)
+        opened[CANDIDATE] = opened[CHAMPION] if is_champion else _open(lake, found)
+    return opened
+
+
+def _candidate(lake: Lake, run_date: date | None) -> Manifest | None:
+    releases = {release.partition["run_date"]: release for release in lake.history(datasets.RELEASE)}
+    if run_date is None:
+        return releases[max(releases)] if releases else None
+    if run_date.isoformat() not in releases:
+        nights = ", ".join(releases) or "none"
+        raise MissingInput(f"the night of {run_date} has no release below {lake.root}. Nights that have one: {nights}.")
+    return releases[run_date.isoformat()]
+
+
+def _open(lake: Lake, release: Manifest) -> OpenRelease:
+    try:
+        return open_release(lake, name_of(release), release.digest, with_model=True)
+    except (OSError, ValueError, NightlensError, ModelError, UnusableIndex) as error:
+        raise BadInput(
+            f"the candidate {name_of(release)} cannot be opened: {error}. Run that night again, or take another: "
+            f"--run-date YYYY-MM-DD"
+        ) from error

@@ -1,0 +1,55 @@
+"""Results as a table for a terminal, its columns aligned in any script."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from jobs.searching.results import Hit, Results
+from jobs.searching.terminal import cell_count, fit, printable
+
+MARK = "*"
+_WORDS = range(12, 61)
+"""How many cells a description may have."""
+
+
+def render_table(results: Results, width: int) -> str:
+    """Return the table; descriptions share what is left of `width` cells."""
+    hits = [hit for side in results.sides for hit in side.hits]
+    ids = max([5, *(cell_count(printable(hit.photo.photo_id)) for hit in hits)])
+    around = len(_cells(" ", "", " 0.000", "")) + ids
+    words = min(max(_WORDS.start, (width - 3) // len(results.sides) - 2 - around), _WORDS.stop - 1)
+    header = _cells(" ", fit("photo", ids), " score", fit("description", words))
+
+    def of(hit: Hit | None) -> str:
+        if hit is None:
+            return " " * (around + words)
+        mark = MARK if hit.is_only_here else " "
+        return _cells(mark, fit(hit.photo.photo_id, ids), f"{hit.score:6.3f}", fit(hit.photo.alt, words))
+
+    rows = zip_longest(*(side.hits for side in results.sides))
+    lines = [
+        _asked(results),
+        *results.notes,
+        "",
+        _line("", ["  " + fit(f"{side.role} {side.label}", around + words - 2) for side in results.sides]),
+        _line("#", [header] * len(results.sides)),
+        *(_line(str(place), [of(hit) for hit in row]) for place, row in enumerate(rows, start=1)),
+        "",
+        results.summary + (f"; {MARK} marks what only one shows" if len(results.sides) > 1 else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _asked(results: Results) -> str:
+    query = results.query
+    what = f"“{printable(query.title)}”" if query.image is None else f"picture {printable(query.title)}"
+    return f"{what}{f' from {query.country}' if query.country else ''} in {results.catalogue}"
+
+
+def _cells(*cells: str) -> str:
+    mark, photo, score, words = cells
+    return f"{mark} {photo}  {score}  {words}"
+
+
+def _line(place: str, blocks: list[str]) -> str:
+    return "  ".join([place.rjust(3), *blocks]).rstrip()
