@@ -396,8 +396,18 @@ def set_tag(settings: Settings, version: Version, name: str, value: str) -> None
 
 @_reached
 def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame], npt.NDArray[np.float32]]:
-    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`)."""
+    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`).
+
+    Raises `BadInput` for a version that would be loaded otherwise, above all from a pickle, which can run code.
+    """
     _client(settings)
+    flavour = Model.load(version.uri).flavors.get("python_function", {})
+    if flavour.get("loader_module") != _LOADER or "python_model" in flavour:
+        raise BadInput(
+            f"{version.uri} is loaded by {flavour.get('loader_module')!r}, not by {_LOADER!r}: it was not registered "
+            f"by register_model, may hold a pickle and is refused. Delete that version in MLflow and rerun "
+            f"register_model."
+        )
     with _own_code_first():
         predict: Callable[[pd.DataFrame], npt.NDArray[np.float32]] = mlflow.pyfunc.load_model(version.uri).predict
     return predict
