@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -156,6 +157,36 @@ def test_a_promotion_that_lost_mlflow_half_way_is_finished_by_the_next(
     assert pointer is not None
     assert (registry.champion, pointer.entry) == (2, 2)
     assert len(Ledger(context.lake).entries()) == 2
+
+
+@pytest.mark.parametrize(
+    "fault", [LostWork("MLflow at http://h cannot be used"), OSError(28, "No space left on device")]
+)
+def test_a_rollback_that_was_cut_off_says_how_to_finish_it_and_not_to_go_back_twice(
+    make_context: Contexts, registry: Registry, call: Call, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    context = make_context()
+    for version, day in ((1, 27), (2, 28), (3, 29)):
+        commit_release(make_context(run_date=date(2025, 12, day)), version=version, seed=version - 1)
+        assert call("promote", "--version", str(version), "--reason", "better").status == 0
+
+    def lose(*_: Any) -> None:
+        raise fault
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "move_champion", lose)
+        ended = call("rollback", "--reason", "worse")
+    assert ended.status == 1
+    assert "Do not roll back again" in ended.said
+    command = re.search(r"nightlens (promote .*) --reason WHY", ended.said)
+    assert command is not None
+    options = command[1].split()
+    assert options[:3] == ["promote", "--catalogue", "test"]
+    assert "is version 2 already" in call("promote", *options[3:], "--reason", "finish it").said
+    pointer = read_pointer(context.lake)
+    assert pointer is not None
+    assert pointer.release is not None
+    assert (registry.champion, pointer.release.version, pointer.entry) == (2, 2, 4)
 
 
 def test_a_night_goes_on_once_mlflow_is_back(tracked: RunContext, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
