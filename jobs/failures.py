@@ -7,6 +7,7 @@ or by the words that the operating system has for them. What is not known here k
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import tempfile
@@ -57,8 +58,9 @@ def _of_storage(error: BaseException, settings: Settings) -> NightlensError | No
             f"{named}no space left ({_room(settings)}). Free some and run the same command again; what was not "
             f"committed does not count."
         )
-    if number in _IS_REFUSED or (refused := _REFUSED.search(text)):
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else refused and refused.group()
+    refused = _REFUSED.search(text)
+    if number in _IS_REFUSED or refused:
+        reason = refused.group() if refused else os.strerror(number or 0)
         return NightlensError(
             f"{named or f'{settings.lake_uri} or {settings.state_dir}: '}{reason}. Let the user who runs this read "
             f"and write there (mount options, owner, disk), then run the same command again."

@@ -251,13 +251,13 @@ class Lake:
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
 
     def verify(self, info: FileInfo) -> None:
-        """Raise `BadInput` unless a file is, byte for byte, the one that was committed."""
+        """Raise unless a file is, byte for byte, what was committed: `BadInput`, or `MissingInput` if it is gone."""
         path, digest = f"{self.root}/{info.path}", hashlib.sha256()
         try:
             with self.fs.open(path, "rb") as file:
                 _update(digest, file, None)
         except FileNotFoundError as error:
-            raise BadInput(f"{path} is gone, its run was committed with it. {_mend(path)}") from error
+            raise MissingInput(f"{path} is gone, its run was committed with it. {_mend(path)}") from error
         if digest.hexdigest() != info.sha256:
             raise BadInput(f"{path} is not the file that was committed: its SHA-256 differs. {_mend(path)}")
 
@@ -488,7 +488,10 @@ class Store:
 def _mend(path: str) -> str:
     """Return what to do about a damaged file of a run."""
     run = re.sub(r"(/run_id=[^/]+)/.*", r"\1", path)
-    return f"Restore it from a copy, or delete the folder {run} and rerun the stage that made it."
+    return (
+        f"If nightlens forget was cut off, run it again. Else restore the file from a copy, or delete the folder {run} "
+        f"and rerun the stage that made it."
+    )
 
 
 def _footer_start(file: IO[bytes]) -> int:

@@ -15,7 +15,7 @@ import torch
 
 from jobs import build_index, datasets
 from jobs.context import RunContext
-from jobs.errors import BadInput
+from jobs.errors import BadInput, MissingInput
 from jobs.failures import explain
 from jobs.lake import Manifest
 from jobs.params import FULL, BuildIndexParams
@@ -78,7 +78,7 @@ def test_a_file_of_a_run_that_is_gone_is_named(make_context: Contexts) -> None:
     splits = commit_splits(context)
     path = table_file(context, splits, "train")
     path.unlink()
-    with pytest.raises(BadInput, match=r"is gone, its run was committed with it\. Restore it"):
+    with pytest.raises(MissingInput, match=r"is gone, its run was committed with it\. .*restore the file"):
         context.lake.read_table(splits, "train")
 
 
