@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from jobs.context import RunContext
 from jobs.errors import BadInput, LostWork, NightlensError, Rejected
+from jobs.failures import explain
 from jobs.lake import Lake
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, parse_day, plan_night
@@ -201,15 +202,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "faiss.loader"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = build_parser().parse_args(argv)
+    settings = None
     try:
-        arguments.run(arguments, Settings.from_environment(os.environ))
+        settings = Settings.from_environment(os.environ)
+        arguments.run(arguments, settings)
     except NightlensError as error:
-        print(f"nightlens {arguments.command}: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, LostWork) else 2
+        return _say(arguments.command, error)
     except KeyboardInterrupt:
         print(f"nightlens {arguments.command}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        explained = None if settings is None else explain(error, settings)
+        if explained is None:
+            raise
+        log.debug("what was behind it", exc_info=True)
+        return _say(arguments.command, explained)
     return 0
+
+
+def _say(command: str, error: NightlensError) -> int:
+    """Print an error, as the last line unless it has several; return the exit status."""
+    print(f"nightlens {command}: {type(error).__name__}: {error}", file=sys.stderr)
+    return 1 if isinstance(error, LostWork) else 2
 
 
 def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -5,7 +5,6 @@ Which texts are known is settled here (one row per distinct query is little); Sp
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from contextlib import ExitStack
@@ -27,7 +26,7 @@ from jobs.embedding import (
 from jobs.embedding_daemon import embedding_session
 from jobs.errors import BadInput
 from jobs.progress import Progress
-from jobs.vector_store import text_key
+from jobs.vector_store import read_part, text_key
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -108,9 +107,8 @@ def read_stored(store: Store, wanted: pl.DataFrame) -> pl.DataFrame:
     keys = wanted.select("key").unique()
     found = [pl.DataFrame(schema={"key": pl.String, "vector": pl.List(pl.Float32)})]
     for name in store.names(".parquet"):
-        data = store.get(name)
-        assert data is not None  # nothing removes parts of a store while a stage runs
-        found.append(pl.read_parquet(io.BytesIO(data), columns=["key", "vector"]).join(keys, on="key", how="semi"))
+        rows = pl.DataFrame(pl.from_arrow(read_part(store, name, ["key", "vector"])))
+        found.append(rows.join(keys, on="key", how="semi"))
     return pl.concat(found).unique("key", keep="first", maintain_order=True)
 
 

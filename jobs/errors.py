@@ -14,7 +14,7 @@ class BadInput(NightlensError):
 
 
 class LostWork(NightlensError):
-    """Something outside failed in the middle, such as a machine: the same call again may well succeed."""
+    """Something outside failed, such as a machine, a server or a full disk: the same call again may well succeed."""
 
 
 class GateFailed(NightlensError):

@@ -13,12 +13,13 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -154,6 +155,7 @@ class Lake:
         self.fs, root = fsspec.url_to_fs(root_uri, use_listings_cache=False)  # others write as well
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.root = f"{root.rstrip('/')}/{catalogue}"
+        self._verified: set[FileInfo] = set()  # found whole: a stage reads a table more than once
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class Lake:
                 f"no committed run of {dataset.name!r} for {partition} below {self.root}. "
                 f"Run the stage that makes it first (nightlens --help lists the stages in order)."
             )
-        run_id = json.loads(self.fs.cat_file(pointer))["run_id"]
+        run_id = self._pointed_to(pointer)
         manifest = self.find(dataset, partition, run_id)
         if manifest is None:
             raise BadInput(f"{pointer} points to run {run_id!r}, which has no readable manifest. Rerun the stage.")
@@ -189,12 +191,18 @@ class Lake:
         pattern = f"{self.root}/{dataset.layer}/{dataset.name}/*/{POINTER}"
         manifests = []
         for pointer in sorted(self.fs.glob(pattern)):
-            run_id = json.loads(self.fs.cat_file(pointer))["run_id"]
             folder = pointer.rsplit("/", 1)[0]
-            manifest = self._read_manifest(f"{folder}/run_id={run_id}/{MANIFEST}")
+            manifest = self._read_manifest(f"{folder}/run_id={self._pointed_to(pointer)}/{MANIFEST}")
             if manifest is not None:
                 manifests.append(manifest)
         return manifests
+
+    def _pointed_to(self, pointer: str) -> str:
+        """Return the run that a `current.json` names."""
+        try:
+            return str(json.loads(self.fs.cat_file(pointer))["run_id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"{pointer} is damaged. Delete it and rerun the stage, which writes it again.") from error
 
     def _read_manifest(self, path: str) -> Manifest | None:
         try:
@@ -216,17 +224,17 @@ class Lake:
 
     def table_uris(self, manifest: Manifest, table: str) -> list[str]:
         """Return the Parquet files of a table, in order, as URIs."""
-        return [self.uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
+        return [self.uri(self._whole(info)) for info in self._table(manifest, table).files]
 
     def spark_uris(self, manifest: Manifest, table: str) -> list[str]:
         """Return the Parquet files of a table of a local lake as Spark spells them."""
-        return [self.spark_uri(f"{self.root}/{info.path}") for info in self._table(manifest, table).files]
+        return [self.spark_uri(self._whole(info)) for info in self._table(manifest, table).files]
 
     def read_table(self, manifest: Manifest, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Read a whole table into memory. For tables that may be large use `table_uris` and a lazy scan."""
         parts = []
         for info in self._table(manifest, table).files:
-            with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
+            with self._open(info) as file:
                 parts.append(pq.read_table(file, columns=columns))
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
 
@@ -241,26 +249,46 @@ class Lake:
         parts = []
         for info in self._table(manifest, table).files:
             shard = _shard_number(info.path)
-            with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
-                if shards is None or shard in shards:
+            if shards is None or shard in shards:
+                with self._open(info) as file:
                     rows = pq.read_table(file, columns=columns)
-                else:  # its footer only, for the types
+            else:  # its footer only, for the types
+                with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
                     rows = pq.read_schema(file).empty_table()
-                    rows = rows if columns is None else rows.select(columns)
+                rows = rows if columns is None else rows.select(columns)
             parts.append(rows.append_column("shard", pa.array([shard] * len(rows), pa.int64())))
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
 
     def verify(self, info: FileInfo) -> None:
-        """Raise `BadInput` unless a file is, byte for byte, the one that was committed."""
-        digest = hashlib.sha256()
-        with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
-            _update(digest, file, None)
+        """Raise unless a file is, byte for byte, what was committed: `BadInput`, or `MissingInput` if it is gone."""
+        path, digest = f"{self.root}/{info.path}", hashlib.sha256()
+        try:
+            with self.fs.open(path, "rb") as file:
+                _update(digest, file, None)
+        except FileNotFoundError as error:
+            raise MissingInput(f"{path} is gone, its run was committed with it. {_mend(path)}") from error
         if digest.hexdigest() != info.sha256:
-            raise BadInput(f"{self.root}/{info.path} is not the file that was committed: its SHA-256 differs")
+            raise BadInput(f"{path} is not the file that was committed: its SHA-256 differs. {_mend(path)}")
+
+    def _whole(self, info: FileInfo) -> str:
+        """Return the path of a file that others are to open, on a local lake after checking it.
+
+        Object stores check what they hold; it is not fetched twice for that.
+        """
+        if self.is_local and info not in self._verified:
+            self.verify(info)
+            self._verified.add(info)
+        return f"{self.root}/{info.path}"
+
+    @contextmanager
+    def _open(self, info: FileInfo) -> Iterator[IO[bytes]]:
+        """Open a file that is, byte for byte, the one that was committed."""
+        with self.fs.open(self._whole(info), "rb") as file:
+            yield file
 
     def read_file(self, manifest: Manifest, name: str) -> bytes:
         """Return one file of a run; `MissingInput` names the files there are."""
-        return bytes(self.fs.cat_file(self.file_path(manifest, name)))
+        return bytes(self.fs.cat_file(self._whole(self._file(manifest, name))))
 
     def file_path(self, manifest: Manifest, name: str) -> str:
         """Return where a file of a run is."""
@@ -345,11 +373,17 @@ class Lake:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(target)
+        try:
+            with fresh.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(target)
+        except OSError as error:
+            error.filename = path  # a write that fails does not say of what
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
 
     def measure(self, path: str, row_count: int | None) -> FileInfo:
         """Return what a manifest says of a file; of a Parquet file its digest of the pages as well."""
@@ -400,7 +434,7 @@ class Lake:
         """Remove a run: first what says that it is there, then its files. Files it links to are another run's."""
         folder = f"{self.root}/{manifest.reference}"
         pointer = f"{folder.rsplit('/', 1)[0]}/{POINTER}"
-        if self.fs.exists(pointer) and json.loads(self.fs.cat_file(pointer))["run_id"] == manifest.run_id:
+        if self.fs.exists(pointer) and self._pointed_to(pointer) == manifest.run_id:
             self.fs.rm_file(pointer)
         if self.fs.exists(f"{folder}/{MANIFEST}"):
             self.fs.rm_file(f"{folder}/{MANIFEST}")
@@ -458,6 +492,15 @@ class Store:
         """Remove every part, when they are no longer of use."""
         if self.lake.fs.exists(self.folder):
             self.lake.fs.rm(self.folder, recursive=True)
+
+
+def _mend(path: str) -> str:
+    """Return what to do about a damaged file of a run."""
+    run = re.sub(r"(/run_id=[^/]+)/.*", r"\1", path)
+    return (
+        f"If nightlens forget was cut off, run it again. Else restore the file from a copy, or delete the folder {run} "
+        f"and rerun the stage that made it."
+    )
 
 
 def _footer_start(file: IO[bytes]) -> int:
@@ -600,13 +643,13 @@ class StagedRun:
             facts=facts or {},
             duration_seconds=round(time.perf_counter() - self._begun, 3),
         )
-        path = f"{self._run_folder}/{MANIFEST}"
-        winner = self.lake._read_manifest(path)
-        if winner is None:
-            self.lake.put(path, manifest.model_dump_json(indent=1).encode())
-            winner = manifest
-        else:
-            self.abandon()
+        path, winner = f"{self._run_folder}/{MANIFEST}", manifest
+        while not self.lake.create(path, manifest.model_dump_json(indent=1).encode()):
+            found = self.lake._read_manifest(path)
+            if found is not None:  # else it was removed just now
+                winner = found
+                self.abandon()
+                break
         self.lake.point_to(winner)
         self.manifest = winner
         return winner

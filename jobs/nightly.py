@@ -180,7 +180,7 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
         f"Gate    {gate['sentence']}",
         f"Report  {_report(settings, plan)}",
         f"MLflow  model {registration['model_name']} version {registration['version']}, "
-        f"run {registration['mlflow_run_id']} ({settings.tracking_uri}; `make up` shows it)",
+        f"run {registration['mlflow_run_id']} ({settings.public_tracking_uri}; `make up` shows it)",
     ]
     return "\n".join(lines)
 

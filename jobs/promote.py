@@ -117,7 +117,7 @@ def _registered(settings: Settings, catalogue: str, version: str | int) -> track
     known = {entry.number: entry for entry in tracking.versions(settings, catalogue)}
     name = tracking.model_name(catalogue)
     if not known:
-        raise BadInput(f"no model {name!r} is registered in MLflow at {tracking.public_uri(settings)}: run a night")
+        raise BadInput(f"no model {name!r} is registered in MLflow at {settings.public_tracking_uri}: run a night")
     chosen = known.get(int(version)) if str(version).isdecimal() else None
     if chosen is None:
         listed = "".join(f"\n  {describe(entry)}" for entry in known.values())

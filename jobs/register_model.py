@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
     """Log the night, register the arm, check it, then move `challenger`; `NightlensError` if the check fails."""
     inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in ("splits", "base_model", "search_models")}
-    place = fingerprint({"tracking_uri": ctx.settings.tracking_uri})
+    place = fingerprint({"tracking_uri": ctx.settings.public_tracking_uri})  # with another password it is the same
     staged = ctx.begin(datasets.REGISTRATION, params, inputs, {"registry": place})
     if staged.manifest is not None:
         return staged.manifest
@@ -54,7 +54,7 @@ def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
         "arm": params.arm,
         "model_digest": model.digest,
         "mlflow_run_id": run_id,
-        "tracking_uri": tracking.public_uri(ctx.settings),
+        "tracking_uri": ctx.settings.public_tracking_uri,
         "run_page": tracking.run_page(ctx.settings, run_id),
         "max_difference": difference,
     }

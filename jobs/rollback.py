@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from jobs import tracking
-from jobs.errors import BadInput
+from jobs.errors import BadInput, LostWork, NightlensError
 from jobs.lake import Lake
 from jobs.promote import check_reason
 from jobs.releasing.ledger import Draft, Ledger, State
@@ -17,7 +17,8 @@ def rollback(settings: Settings, catalogue: str, *, by: str, reason: str, at: da
     """Go back to the release that was live before and return what changed.
 
     A further call goes back further; what was rolled back is not gone forward to again but by a promotion. Raises
-    `BadInput` without a reason or if there is nothing to go back to, `MissingInput` if that was collected.
+    `BadInput` without a reason or if there is nothing to go back to, `MissingInput` if that was collected, `LostWork`
+    if it was decided but could not be done: then another call would go back twice.
     """
     check_reason(reason)
     lake = Lake(settings.lake_uri, catalogue)
@@ -43,8 +44,16 @@ def rollback(settings: Settings, catalogue: str, *, by: str, reason: str, at: da
     with claimed(lake, target):
         tracking.find_version(settings, catalogue, target.version)  # an alias cannot point to what was deleted
         entry = Ledger(lake).append(draft)
-        settle(settings, lake)
-    assert entry is not None, "a rollback is always written"
+        assert entry is not None, "a rollback is always written"
+        try:
+            settle(settings, lake)
+        except (NightlensError, OSError) as error:
+            raise LostWork(
+                f"the rollback to the release {target} is entry {entry.number} of the promotion ledger, but alias and "
+                f"pointer do not follow it yet ({error}). Do not roll back again, which would go further back. Finish "
+                f"it, once that is mended: nightlens promote --catalogue {catalogue} --version {target.version} "
+                f"--run-date {target.run_date} --reason WHY"
+            ) from error
     return (
         f"Rolled back: published is the release {target}, the champion version {target.version}; it was the release "
         f"{before.release}, version {before.champion} (entry {entry.number} of the promotion ledger)."

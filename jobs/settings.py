@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -33,6 +34,14 @@ class Settings(BaseModel):
     allow_private_addresses: bool = Field(
         False, description="let fetch_images read from private and loopback addresses"
     )
+
+    @property
+    def public_tracking_uri(self) -> str:
+        """The tracking URI without user and password, for what is printed and kept."""
+        parts = urlsplit(self.tracking_uri)
+        if parts.password is None and parts.username is None:
+            return self.tracking_uri
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

@@ -78,7 +78,8 @@ def _read_object(
     for batch in batches:
         for uri in batch.column("uri").to_pylist():
             with fs.open(uri, "rb") as file:
-                for rows in pq.ParquetFile(file).iter_batches(columns=schema.names):
+                parquet = pq.ParquetFile(file, page_checksum_verification=True)
+                for rows in parquet.iter_batches(columns=schema.names):
                     yield from pa.Table.from_batches([rows]).select(schema.names).cast(schema).to_batches()
 
 

@@ -15,28 +15,33 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import wraps
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # a model needs a few packages, not this project's lock file
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 seconds instead of 4 minutes
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # each: two minutes for a server that hangs, not eight
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # with user and password in it
 
 import mlflow
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import requests
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema, TensorSpec
 
-from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.settings import PROJECT_ROOT, Settings
 
+P, R = ParamSpec("P"), TypeVar("R")
 CHALLENGER, CHAMPION = "challenger", "champion"
 DESCRIPTION_LENGTH = 5000
 """What MLflow's database keeps of a description."""
@@ -54,6 +59,8 @@ _REQUIREMENTS = (
     "torchvision",
     "transformers",
 )
+_PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
+"""What MLflow calls a server that is down, hangs or is overloaded."""
 _METRICS_AT_ONCE = 1000
 _PARAMS_AT_ONCE = 100
 
@@ -104,9 +111,10 @@ def model_name(catalogue: str) -> str:
 
 
 def ensure_database(settings: Settings) -> None:
-    """Make the tracking database if there is none, one process at a time; `NightlensError` if MLflow fails.
+    """Make the tracking database if there is none, one process at a time.
 
-    Two processes that first touch a new SQLite database at once would leave it broken for good.
+    Raises `LostWork` if a server cannot be reached, `NightlensError` if MLflow fails otherwise. Two processes that
+    first touch a new SQLite database at once would leave it broken for good.
     """
     uri = settings.tracking_uri
     with _alone(settings):
@@ -115,19 +123,38 @@ def ensure_database(settings: Settings) -> None:
                 Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             _use(uri).search_experiments(max_results=1)
         except Exception as error:  # MLflow passes on the errors of whichever database or HTTP library it uses
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            raise NightlensError(
-                f"MLflow at {public_uri(settings)} cannot be used: {reason}. "
-                f"Check that the server runs (`make up`) or the database can be written, and NIGHTLENS_TRACKING_URI."
-            ) from error
+            raise _unusable(settings, error) from None  # its text may hold the password
 
 
-def public_uri(settings: Settings) -> str:
-    """Return the tracking URI without user and password."""
-    parts = urlsplit(settings.tracking_uri)
-    if parts.password is None and parts.username is None:
-        return settings.tracking_uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def _unusable(settings: Settings, error: Exception) -> NightlensError:
+    """Return what to tell of a failure of MLflow: one line, without user and password."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    credentials = urlsplit(settings.tracking_uri).netloc.rpartition("@")[0]
+    if credentials:
+        reason = reason.replace(f"{credentials}@", "").replace(credentials, "***")
+    is_server = settings.tracking_uri.startswith("http")
+    is_passing = error.error_code in _PASSING if isinstance(error, MlflowException) and is_server else is_server
+    kind = LostWork if is_passing or "database or disk is full" in reason or "is locked" in reason else NightlensError
+    todo = (
+        "the server runs and answers (`make up`)" if is_server else "the database can be written (room, owner, mount)"
+    )
+    return kind(
+        f"MLflow at {settings.public_tracking_uri} cannot be used: {reason}. Check that {todo}, and "
+        f"NIGHTLENS_TRACKING_URI; then run the same command again."
+    )
+
+
+def _reached(function: Callable[Concatenate[Settings, P], R]) -> Callable[Concatenate[Settings, P], R]:
+    """Let a function that speaks to MLflow fail as `_unusable` says if MLflow does, also in the middle."""
+
+    @wraps(function)
+    def speaking(settings: Settings, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(settings, *args, **kwargs)
+        except (MlflowException, requests.RequestException) as error:
+            raise _unusable(settings, error) from None
+
+    return speaking
 
 
 @contextmanager
@@ -153,6 +180,7 @@ def _client(settings: Settings) -> mlflow.MlflowClient:
 # -- the run of a night ----------------------------------------------------------------------------------
 
 
+@_reached
 def log_night(settings: Settings, catalogue: str, record: NightRecord) -> str:
     """Write a night's parameters, curves, metrics and inputs to its run and return the run's id.
 
@@ -176,18 +204,21 @@ def log_night(settings: Settings, catalogue: str, record: NightRecord) -> str:
     return run_id
 
 
+@_reached
 def finish_run(settings: Settings, run_id: str) -> None:
     """Mark a run as finished."""
     _client(settings).set_terminated(run_id)
 
 
+@_reached
 def run_page(settings: Settings, run_id: str) -> str:
     """Return where a run is shown: a link if MLflow is a server, else its place below any server's address."""
     experiment_id = _client(settings).get_run(run_id).info.experiment_id
     page = f"#/experiments/{experiment_id}/runs/{run_id}"
-    return f"{public_uri(settings)}/{page}" if settings.tracking_uri.startswith("http") else f"/{page}"
+    return f"{settings.public_tracking_uri}/{page}" if settings.tracking_uri.startswith("http") else f"/{page}"
 
 
+@_reached
 def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
     """Add test metrics to the run of a registration (the facts of that dataset) and its hit rate to the version.
 
@@ -206,6 +237,7 @@ def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics:
     client.set_model_version_tag(name, number, "hit_rate_at_10", f"{metrics[headline]:.4f}")
 
 
+@_reached
 def log_report(settings: Settings, registration: Mapping[str, Any], report: Path | str) -> None:
     """Add the night's report, a file or the HTML itself, to the run of a registration as artifact report.html."""
     html = report.read_text(encoding="utf-8") if isinstance(report, Path) else report
@@ -218,7 +250,7 @@ def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: Mappi
         return client.get_run(registration["mlflow_run_id"])
     except MlflowException as error:
         raise MissingInput(
-            f"MLflow at {public_uri(settings)} has no run {registration['mlflow_run_id']}, with which "
+            f"MLflow at {settings.public_tracking_uri} has no run {registration['mlflow_run_id']}, with which "
             f"{registration['model_name']} version {registration['version']} was registered. If its database was "
             f"replaced, delete that night's dataset `registration` from the lake and rerun register_model."
         ) from error
@@ -248,13 +280,16 @@ def _experiment(client: mlflow.MlflowClient, settings: Settings, catalogue: str)
         place = None if is_server else f"{settings.artifact_uri.rstrip('/')}/{catalogue}"
         return str(client.create_experiment(name, artifact_location=place))
     if experiment.lifecycle_stage == "deleted":
-        raise NightlensError(f"experiment {name!r} was deleted in MLflow at {public_uri(settings)}: restore it there")
+        raise NightlensError(
+            f"experiment {name!r} was deleted in MLflow at {settings.public_tracking_uri}: restore it there"
+        )
     return str(experiment.experiment_id)
 
 
 # -- the registry ----------------------------------------------------------------------------------------
 
 
+@_reached
 def register_version(
     settings: Settings, catalogue: str, run_id: str, folder: Path, dim: int, tags: Mapping[str, str], card: str
 ) -> Version:
@@ -288,12 +323,14 @@ def register_version(
     return _version(client.get_model_version(name, str(number)))
 
 
+@_reached
 def versions(settings: Settings, catalogue: str) -> list[Version]:
     """Return the registered versions of a catalogue's model, oldest first."""
     found = _client(settings).search_model_versions(f"name = '{model_name(catalogue)}'", max_results=10_000)
     return sorted((_version(entry) for entry in found), key=lambda version: version.number)
 
 
+@_reached
 def find_version(settings: Settings, catalogue: str, number: int) -> Version:
     """Return a registered version; `MissingInput` if there is none of this number."""
     try:
@@ -302,11 +339,13 @@ def find_version(settings: Settings, catalogue: str, number: int) -> Version:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise MissingInput(
-            f"{model_name(catalogue)} has no version {number} in MLflow at {public_uri(settings)}: it was deleted, or "
-            f"the database was replaced. Restore it, or promote a version there is: nightlens promote --help"
+            f"{model_name(catalogue)} has no version {number} in MLflow at {settings.public_tracking_uri}: it was "
+            f"deleted, or the database was replaced. Restore it, or promote a version there is: "
+            f"nightlens promote --help"
         ) from error
 
 
+@_reached
 def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | None:
     """Return the version an alias points to, or None if there is no such alias or no model yet."""
     client = _client(settings)
@@ -316,11 +355,13 @@ def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | N
     return _version(client.get_model_version(model_name(catalogue), str(models[0].aliases[alias])))
 
 
+@_reached
 def set_alias(settings: Settings, version: Version, alias: str) -> None:
     """Point an alias to a version."""
     _client(settings).set_registered_model_alias(version.name, alias, str(version.number))
 
 
+@_reached
 def move_champion(settings: Settings, catalogue: str, number: int | None) -> None:
     """Point the alias `champion` to a version, or take it away; what is so already is left alone."""
     before = resolve_alias(settings, catalogue, CHAMPION)
@@ -333,6 +374,7 @@ def move_champion(settings: Settings, catalogue: str, number: int | None) -> Non
         client.set_registered_model_alias(name, CHAMPION, str(number))
 
 
+@_reached
 def set_section(settings: Settings, version: Version, heading: str, text: str) -> None:
     """Make `text` (Markdown) the last section of a version's description, under `heading`.
 
@@ -346,19 +388,32 @@ def set_section(settings: Settings, version: Version, heading: str, text: str) -
     client.update_model_version(version.name, str(version.number), whole)
 
 
+@_reached
 def set_tag(settings: Settings, version: Version, name: str, value: str) -> None:
     """Set one tag of a version."""
     _client(settings).set_model_version_tag(version.name, str(version.number), name, value)
 
 
+@_reached
 def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame], npt.NDArray[np.float32]]:
-    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`)."""
+    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`).
+
+    Raises `BadInput` for a version that would be loaded otherwise, above all from a pickle, which can run code.
+    """
     _client(settings)
+    flavour = Model.load(version.uri).flavors.get("python_function", {})
+    if flavour.get("loader_module") != _LOADER or "python_model" in flavour:
+        raise BadInput(
+            f"{version.uri} is loaded by {flavour.get('loader_module')!r}, not by {_LOADER!r}: it was not registered "
+            f"by register_model, may hold a pickle and is refused. Delete that version in MLflow and rerun "
+            f"register_model."
+        )
     with _own_code_first():
         predict: Callable[[pd.DataFrame], npt.NDArray[np.float32]] = mlflow.pyfunc.load_model(version.uri).predict
     return predict
 
 
+@_reached
 def download_model(settings: Settings, version: Version, folder: Path) -> None:
     """Copy the files that were registered as a version into `folder`, which must exist."""
     _client(settings)

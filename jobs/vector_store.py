@@ -2,7 +2,7 @@
 
 It is content-addressed: a key digests what goes in (bytes of an image, text of a query), the tower that reads it
 and the precision. Vectors are committed in parts, each whole or not at all and named by its keys, so a killed run
-goes on where it was. Shapes: B rows, D embedding dimension.
+goes on where it was. Its pages have checksums, which readers compare. Shapes: B rows, D embedding dimension.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.errors import BadInput
 from jobs.lake import Store
 
 PART_SCHEMA = pa.schema([("key", pa.string()), ("vector", pa.list_(pa.float32())), ("reason", pa.string())])
@@ -82,8 +83,21 @@ def part_bytes(keys: Sequence[str], features_BD: npt.NDArray[np.float32], reason
     has_none = np.array([reason is not None for reason in reasons])
     table = pa.table([pa.array(keys), vector_array(features_BD, has_none), pa.array(reasons, pa.string())], PART_SCHEMA)
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
+
+
+def read_part(store: Store, name: str, columns: list[str]) -> pa.Table:
+    """Return a part's rows; `BadInput` if it is damaged."""
+    data = store.get(name)
+    assert data is not None  # nothing removes parts of a store while a stage runs
+    try:
+        return pq.read_table(io.BytesIO(data), columns=columns, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(
+            f"{store.folder}/{name} is damaged ({error}). Delete that file and run the same command again, which "
+            f"computes its rows anew."
+        ) from error
 
 
 def vector_array(vectors_BD: npt.NDArray[np.float32], is_null_B: npt.NDArray[np.bool_] | None = None) -> pa.ListArray:

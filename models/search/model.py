@@ -199,11 +199,14 @@ class SearchModel(nn.Module):
                 raise ModelError(f"{folder} is no search model: it has no {name}")
         try:
             config = SearchModelConfig.model_validate_json((folder / CONFIG).read_text())
-        except ValidationError as error:
+        except (ValidationError, UnicodeDecodeError) as error:
             raise ModelError(f"{folder / CONFIG} is not the config of a search model: {error}") from error
         vocabulary = None
         if config.uses_keywords:
-            vocabulary = KeywordVocabulary.from_json((folder / KEYWORDS).read_text(encoding="utf-8"))
+            try:
+                vocabulary = KeywordVocabulary.from_json((folder / KEYWORDS).read_text(encoding="utf-8"))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise ModelError(f"{folder / KEYWORDS} is not the keywords of a search model: {error}") from error
         source = folder / TOKENIZER_FOLDER if needs_files(config.text_cfg) else None
         model = cls(config, build_network(config.architecture), make_tokenizer(config.text_cfg, source), vocabulary)
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import open_clip
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from models.search.config import ImageConfig, SearchModelConfig
 from models.search.errors import ModelError
@@ -80,7 +81,7 @@ def _build(
     network = build_network(architecture)
     try:
         open_clip.load_checkpoint(network, str(weights))
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{weights} does not hold the weights of this architecture: {error}") from error
     preprocess = merge_preprocess_dict(PreprocessCfg(), preprocess_cfg)
     preprocess = {key: value for key, value in preprocess.items() if key not in ("mode", "size")}

@@ -292,7 +292,7 @@ def test_mlflow_out_of_reach_is_said_in_one_line(
         tracking.ensure_database(settings.model_copy(update={"tracking_uri": uri}))
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "secret" not in tracking.public_uri(settings.model_copy(update={"tracking_uri": uri}))
+    assert "secret" not in settings.model_copy(update={"tracking_uri": uri}).public_tracking_uri
 
 
 @pytest.mark.slow

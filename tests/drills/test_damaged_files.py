@@ -1,0 +1,266 @@
+"""Files that are not what was committed: a flipped bit, a cut, an empty file. Each is named, and used for nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from jobs import build_index, datasets
+from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
+from jobs.failures import explain
+from jobs.lake import Manifest
+from jobs.params import FULL, BuildIndexParams
+from jobs.releasing.ledger import Ledger
+from jobs.spark_tables import read_parts
+from jobs.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
+from models.search.checkpoint import pack, unpack
+from models.search.errors import ModelError
+from tests.drills.conftest import Call, commit_candidate, flip
+from tests.jobs.index_lake import commit_inputs, photos_of
+from tests.registered import commit_night
+from tests.released import Registry, commit_release
+from tests.training_lake import commit_images, commit_splits
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Contexts = Callable[..., RunContext]
+CHANCE = random.Random(20251006)
+
+
+def table_file(context: RunContext, manifest: Manifest, table: str) -> Path:
+    return Path(context.lake.root) / manifest.tables[table].files[0].path
+
+
+# -- a flipped bit ----------------------------------------------------------------------------------------
+
+
+def test_a_flipped_bit_anywhere_in_a_table_is_found_by_every_way_of_reading(make_context: Contexts) -> None:
+    """Without the digest most of these would be read as other numbers, without a word."""
+    context = make_context()
+    splits = commit_splits(context)
+    path = table_file(context, splits, "train")
+    whole, silent = path.read_bytes(), 0
+    for place in CHANCE.sample(range(len(whole)), 60):
+        path.write_bytes(whole)
+        flip(path, place)
+        lake = make_context().lake
+        ways = {
+            "read_table": lambda lake=lake: lake.read_table(splits, "train"),
+            "read_shards": lambda lake=lake: lake.read_shards(splits, "train", [0]),
+            "table_uris": lambda lake=lake: lake.table_uris(splits, "train"),
+            "spark_uris": lambda lake=lake: lake.spark_uris(splits, "train"),
+        }
+        for name, read in ways.items():
+            with pytest.raises(BadInput, match="is not the file that was committed") as caught:
+                read()
+            assert str(path) in str(caught.value), name
+            assert f"delete the folder {path.parents[3]}" in str(caught.value)
+        try:
+            pq.read_table(path)
+            silent += 1
+        except Exception:  # the library itself notices
+            continue
+    assert silent > 0
+
+
+def test_a_file_of_a_run_that_is_gone_is_named(make_context: Contexts) -> None:
+    context = make_context()
+    splits = commit_splits(context)
+    path = table_file(context, splits, "train")
+    path.unlink()
+    with pytest.raises(MissingInput, match=r"is gone, its run was committed with it\. .*restore the file"):
+        context.lake.read_table(splits, "train")
+
+
+def test_a_stage_on_a_damaged_table_commits_nothing_until_its_run_is_made_again(
+    make_context: Contexts, call: Call, tmp_path: Path
+) -> None:
+    context = make_context()
+    splits = commit_splits(context)
+    commit_images(context, tmp_path / "photos")
+    path = table_file(context, splits, "photos")
+    flip(path, path.stat().st_size // 2)
+    ended = call("train_base", "--epochs", "1")
+    assert ended.status == 2
+    assert f"{path} is not the file that was committed" in ended.said
+    assert context.lake.history(datasets.BASE_MODEL) == []
+    for file in sorted((Path(context.lake.root) / splits.reference).rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+    again = commit_splits(make_context())
+    assert (again.run_id, again.digest) == (splits.run_id, splits.digest)
+
+
+def test_a_damaged_shard_is_not_searched(make_context: Contexts, call: Call) -> None:
+    context = make_context()
+    commit_inputs(context, photos_of(250))
+    index = build_index.run(context, BuildIndexParams())
+    [name] = [name for name in index.files if name.endswith(".faiss")]
+    path = Path(context.lake.file_path(index, name))
+    flip(path, path.stat().st_size - 100)
+    ended = call("verify_index")
+    assert ended.status == 2
+    assert "is not the file that was built (its SHA-256 differs)" in ended.said
+    assert path.name in ended.said
+    assert context.lake.history(datasets.INDEX_CHECK) == []
+
+
+@pytest.mark.parametrize("place", [20, 2000, -5])
+def test_damaged_weights_are_not_registered(tracked: RunContext, call: Call, place: int) -> None:
+    models = commit_night(tracked)
+    path = Path(tracked.lake.file_path(models, f"{FULL}/model.safetensors"))
+    flip(path, place)
+    ended = call("register_model")
+    assert ended.status == 2, ended.said
+    assert "model.safetensors" in ended.said
+    assert tracked.lake.history(datasets.REGISTRATION) == []
+
+
+def test_a_damaged_release_is_not_opened(make_context: Contexts, registry: Registry, call: Call) -> None:
+    from jobs.releasing.reader import ReleaseReader
+
+    context = make_context()
+    release = commit_release(context)
+    assert call("promote", "--version", "1", "--reason", "better").status == 0
+    path = Path(context.lake.file_path(release, "model/model.safetensors"))
+    flip(path, 5000)
+    with pytest.raises(BadInput, match=r"cannot be opened: .*Publish another: nightlens rollback"):
+        ReleaseReader(context.lake, with_model=True)
+
+
+def test_a_damaged_part_of_the_store_is_named_by_every_reader(make_context: Contexts) -> None:
+    store = make_context().lake.store("vectors", "m")
+    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
+    name = part_name(keys)
+    whole = part_bytes(keys, features.astype(np.float32), [None] * 500)
+    store.put(name, whole)
+    assert read_part(store, name, ["key"]).num_rows == 500
+    path, found = Path(store.folder) / name, 0
+    expected = pl.from_arrow(read_part(store, name, ["key", "vector"]))
+    for place in CHANCE.sample(range(len(whole)), 60):
+        path.write_bytes(whole)
+        flip(path, place)
+        said = ""
+        try:
+            rows = read_part(store, name, ["key", "vector"])
+        except BadInput as error:
+            said = str(error)
+        if said:
+            assert said.startswith(f"{path} is damaged")
+            found += 1
+        else:
+            assert expected.equals(pl.from_arrow(rows))  # a part of the footer that says nothing
+    assert found > 40
+
+
+@pytest.mark.spark
+def test_a_damaged_part_of_the_store_is_named_by_spark(make_context: Contexts, spark: SparkSession) -> None:
+    context = make_context()
+    store = context.lake.store("vectors", "m")
+    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
+    name = part_name(keys)
+    whole = part_bytes(keys, features.astype(np.float32), [None] * 500)
+    path = Path(store.folder) / name
+    for damaged in (whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:], whole[: len(whole) // 2]):
+        store.put(name, damaged)
+        with pytest.raises(Exception, match=r".") as caught:
+            read_parts(spark, store, PART_SCHEMA).collect()
+        explained = explain(caught.value, context.settings)
+        assert isinstance(explained, BadInput), str(caught.value)[:2000]
+        assert f"{path} is damaged" in str(explained)
+    store.put(name, b"")
+    assert read_parts(spark, store, PART_SCHEMA).collect() == []  # as if it were not there: its rows are embedded anew
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from() -> None:
+    blob = pack({"model": {"w": torch.arange(200.0)}}, {"step": 3, "rate": 0.1})
+    groups, state = unpack(blob)
+    assert (state, groups["model"]["w"].tolist()) == ({"step": 3, "rate": 0.1}, list(range(200)))
+    damaged = [blob[:0], blob[: len(blob) // 2], blob[:-1]]
+    damaged += [blob[:at] + bytes([blob[at] ^ 4]) + blob[at + 1 :] for at in CHANCE.sample(range(len(blob)), 50)]
+    for one in damaged:
+        with pytest.raises(ModelError, match="the checkpoint to go on from is damaged"):
+            unpack(one)
+
+
+# -- a cut, an empty file ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
+@pytest.mark.parametrize("name", ["manifest.json", "current.json"])
+@pytest.mark.parametrize("whose", ["input", "output"])
+def test_a_cut_manifest_or_pointer_is_named_and_what_the_text_says_mends_it(
+    make_context: Contexts, call: Call, share: float, name: str, whose: str
+) -> None:
+    context = make_context()
+    commit_candidate(context)
+    assert call("make_release").status == 0
+    made = context.read(datasets.RELEASE)
+    damaged = made if whose == "output" else context.read(datasets.REGISTRATION)
+    folder = Path(context.lake.root) / damaged.reference
+    path = folder / name if name == "manifest.json" else folder.parent / name
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+
+    ended = call("make_release")
+    if (name, whose) == ("current.json", "output"):
+        assert ended.status == 0  # the run is there: its pointer is written again
+        assert context.read(datasets.RELEASE) == made
+        return
+    assert ended.status == 2
+    assert f"{path} is damaged" in ended.said
+    assert "Delete it and rerun the stage" in ended.said
+    path.unlink()
+    if whose == "input":
+        assert call("make_release").status == 2  # "Run the stage that makes it first"
+        commit_candidate(make_context())
+    assert call("make_release").status == 0
+    assert context.read(datasets.RELEASE).digest == made.digest
+
+
+@pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
+def test_a_cut_pointer_to_what_is_published_is_written_again_from_the_ledger(
+    make_context: Contexts, registry: Registry, call: Call, share: float
+) -> None:
+    context = make_context()
+    commit_release(context)
+    better = ("--version", "1", "--reason", "better")
+    assert call("promote", *better).status == 0
+    path = Path(context.lake.store("published").folder) / "current.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    ended = call("promote", *better)
+    assert ended.status == 2
+    assert f"{path} is damaged. Delete it" in ended.said
+    path.unlink()
+    assert call("promote", *better).status == 0
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
+def test_a_cut_entry_of_the_ledger_stops_every_decision(
+    make_context: Contexts, registry: Registry, call: Call, share: float
+) -> None:
+    context = make_context()
+    commit_release(context)
+    assert call("promote", "--version", "1", "--reason", "better").status == 0
+    path = Path(context.lake.store("ledger").folder) / "00000001.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    for command in (("ledger",), ("rollback", "--reason", "worse"), ("promote", "--version", "1", "--reason", "x")):
+        ended = call(*command)
+        assert ended.status == 2
+        assert "entry 00000001.json of the promotion ledger is damaged: restore it from a copy" in ended.said
+    assert registry.moves == [1]
+    path.write_bytes(whole)
+    assert len(Ledger(context.lake).entries()) == 1
+    assert call("ledger").status == 0

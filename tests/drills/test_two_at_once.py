@@ -1,0 +1,148 @@
+"""Two nights, or two decisions, at the same time: one result, the same for both, and nothing mixed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from jobs import tracking
+from jobs.context import RunContext
+from jobs.datasets import BASE_MODEL, RELEASE, SEARCH_MODELS, SPLITS
+from jobs.errors import BadInput
+from jobs.lake import Lake, Manifest
+from jobs.params import FULL, SplitTemporalParams, TrainBaseParams, TrainSearchParams
+from jobs.promote import promote
+from jobs.releasing.ledger import Ledger
+from jobs.releasing.reader import ReleaseReader
+from tests.drills.racing import commit_each, promote_one
+from tests.jobs.test_lake import EXTRAS, PARAMS, ROWS, THINGS
+from tests.registered import make_model
+from tests.released import NOW, commit_release
+
+Contexts = Callable[..., RunContext]
+SPAWN = multiprocessing.get_context("spawn")
+ROUNDS = 25
+
+
+def race(target: Callable[..., None], *arguments: tuple[Any, ...]) -> list[Any]:
+    """Run `target` in a process for each of `arguments`, held back until every one is ready; return what they put."""
+    barrier, results = SPAWN.Barrier(len(arguments)), SPAWN.Queue()
+    processes = [SPAWN.Process(target=target, args=(barrier, results, *given)) for given in arguments]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=240) for _ in processes]
+    for process in processes:
+        process.join(60)
+    return found
+
+
+def test_two_processes_that_commit_the_same_run_get_the_same_manifest(make_context: Contexts) -> None:
+    """Both saw no manifest and wrote theirs: the first went on with a run that the lake no longer had."""
+    settings = make_context().settings
+    found = race(commit_each, (settings.lake_uri, ROUNDS, 0), (settings.lake_uri, ROUNDS, 0))
+    lake = Lake(settings.lake_uri, "test")
+    for number in range(ROUNDS):
+        first, second = (Manifest.model_validate_json(manifests[number]) for manifests in found)
+        assert first == second
+        kept = lake.find(THINGS, first.partition, first.run_id)
+        assert kept == first
+        assert lake.read_table(kept, "rows").equals(ROWS)
+    attempts = list(Path(lake.root).glob("clean/things/*/run_id=*/*/"))
+    assert len(attempts) == ROUNDS  # what the slower one wrote is gone
+
+
+def test_different_runs_of_one_partition_are_both_kept_and_the_pointer_is_always_whole(make_context: Contexts) -> None:
+    context = make_context()
+    staged = context.begin(THINGS, PARAMS, {})
+    staged.write_table("rows", ROWS)
+    staged.write_table("extras", EXTRAS)
+    staged.commit({})
+    stop, seen = threading.Event(), set()
+
+    def read() -> None:
+        lake = make_context().lake
+        while not stop.is_set():
+            manifest = lake.current(THINGS, context.partition)
+            assert lake.read_table(manifest, "rows")["n"].to_list() == [3, 1, 2]
+            seen.add(manifest.run_id)
+
+    errors: list[BaseException] = []
+
+    def reading() -> None:
+        try:
+            read()
+        except BaseException as error:
+            errors.append(error)
+
+    reader = threading.Thread(target=reading)
+    reader.start()
+    lists = race(commit_each, (context.settings.lake_uri, ROUNDS, 100), (context.settings.lake_uri, ROUNDS, 200))
+    stop.set()
+    reader.join(60)
+    assert errors == []
+    made = [Manifest.model_validate_json(text) for manifests in lists for text in manifests]
+    assert len({manifest.run_id for manifest in made}) == 2 * ROUNDS
+    assert {manifest.run_id for manifest in context.lake.manifests(THINGS)} >= {manifest.run_id for manifest in made}
+    assert context.read(THINGS).run_id in {manifest.run_id for manifest in made}
+    assert len(seen) > 1
+
+
+def test_a_stage_does_not_mix_two_nights_of_one_date(make_context: Contexts) -> None:
+    """One night's base was made of its splits; meanwhile another night of this date committed splits of its own."""
+    context = make_context()
+    ours = commit(context, SPLITS, SplitTemporalParams(), 1, {})
+    base = commit(context, BASE_MODEL, TrainBaseParams(), 1, {"splits": ours})
+    context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": ours, "base_model": base})
+    theirs = commit(context, SPLITS, SplitTemporalParams(test_days=3), 2, {})
+    with pytest.raises(BadInput, match=r"base_model/.* was made of another splits than .*Run the stages of one night"):
+        context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": theirs, "base_model": base})
+    # the same content by another name is no other night
+    same = commit(context, SPLITS, SplitTemporalParams(test_days=4), 1, {})
+    assert same.run_id != ours.run_id
+    context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": same, "base_model": base})
+
+
+def commit(context: RunContext, dataset: Any, params: Any, content: int, inputs: dict[str, Manifest]) -> Manifest:
+    """Commit a run of empty tables and one file."""
+    staged = context.begin(dataset, params, inputs)
+    for table in dataset.tables:
+        empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
+        row = empty.clear(0 if table.may_be_empty else 1)
+        staged.write_table(table.name, row)
+    staged.write_file("made", str(content).encode())
+    return staged.commit({})
+
+
+@pytest.mark.timeout(600)
+def test_promotions_that_race_leave_one_champion_for_ledger_alias_and_readers(
+    tracked: RunContext, make_context: Contexts
+) -> None:
+    settings = tracked.settings
+    client = tracking._client(settings)
+    client.create_registered_model("nightlens-test")
+    for number in (1, 2, 3):
+        commit_release(make_context(run_date=date(2025, 12, number)), version=number, seed=number - 1)
+        tags = {"model_digest": make_model(FULL, number - 1).digest, "load_check": "passed"}
+        client.create_model_version("nightlens-test", source="file:///nowhere", tags=tags)
+    promote(settings, "test", 1, by="ada", reason="first", at=NOW)
+    state_dir = str(settings.state_dir)
+    found = race(promote_one, *((state_dir, (2, 3, 1, 3)), (state_dir, (3, 1, 2, 1))))
+    assert all(kind == "ended" for kind, _ in found), found
+    entries = Ledger(tracked.lake).entries()
+    state = entries[-1].state
+    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+    assert all(after.state.release in (after.release, before.state.release) for before, after in pairwise(entries))
+    alias = tracking.resolve_alias(settings, "test", tracking.CHAMPION)
+    assert alias is not None
+    reader = ReleaseReader(make_context().lake)
+    assert alias.number == state.champion == reader.current.name.version
+    assert reader.current.name == state.release
+    assert {manifest.facts["version"] for manifest in tracked.lake.manifests(RELEASE)} == {1, 2, 3}

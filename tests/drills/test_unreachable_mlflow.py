@@ -1,0 +1,201 @@
+"""MLflow out of reach: refused, hanging or failing half-way, every command ends soon, says so, and can be run again."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import datasets, tracking
+from jobs.context import RunContext
+from jobs.errors import LostWork
+from jobs.releasing.ledger import Ledger
+from jobs.releasing.live import read_pointer
+from tests.drills.conftest import Call
+from tests.registered import commit_night
+from tests.released import Registry, commit_release
+
+Contexts = Callable[..., RunContext]
+COMMANDS = {
+    "snapshot_champion": (),
+    "register_model": (),
+    "promote": ("--version", "1", "--reason", "better"),
+    "rollback": ("--reason", "worse"),
+}
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """A port where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@contextmanager
+def hanging() -> Iterator[str]:
+    """A server that takes every call and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def failing() -> Iterator[str]:
+    """A server that answers the first question and then has nothing behind it any more."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            found = self.path.endswith("experiments/search")
+            body = json.dumps({"experiments": []}).encode() if found else b"<html>bad gateway</html>"
+            self.send_response(200 if found else 502)
+            self.send_header("Content-Type", "application/json" if found else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("server", [refusing, hanging, failing])
+def test_a_command_ends_soon_says_where_and_commits_nothing(
+    make_context: Contexts, call: Call, monkeypatch: pytest.MonkeyPatch, server: Any, command: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    context = make_context()
+    commit_night(context)
+    before = set(Path(context.lake.root).rglob("manifest.json"))
+    with server() as address:
+        monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"http://ops:planted-password@{address}")
+        begun = time.monotonic()
+        ended = call(command, *COMMANDS[command])
+        assert time.monotonic() - begun < 60
+    assert ended.status == 1, ended.said
+    assert f"LostWork: MLflow at http://{address} cannot be used: " in ended.said
+    assert "run the same command again" in ended.said
+    assert "planted-password" not in ended.said
+    assert set(Path(context.lake.root).rglob("manifest.json")) == before
+    assert Ledger(context.lake).entries() == []
+
+
+def test_patience_with_a_server_is_minutes_not_hours() -> None:
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() * (1 + MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()) <= 120
+
+
+def test_a_password_that_is_refused_is_not_tried_again(make_context: Contexts, call: Call, monkeypatch: Any) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"http://ops:planted-password@127.0.0.1:{server.server_address[1]}")
+    ended = call("snapshot_champion")
+    server.shutdown()
+    server.server_close()
+    assert ended.status == 2, ended.said
+    assert "cannot be used" in ended.said
+    assert "planted-password" not in ended.said
+
+
+def test_a_promotion_that_lost_mlflow_half_way_is_finished_by_the_next(
+    make_context: Contexts, registry: Registry, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context()
+    for version, day in ((1, 28), (2, 29)):
+        commit_release(make_context(run_date=date(2025, 12, day)), version=version, seed=version - 1)
+    assert call("promote", "--version", "1", "--reason", "better").status == 0
+
+    def lose(*_: Any) -> None:
+        raise LostWork("MLflow at http://127.0.0.1:5000 cannot be used: gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "move_champion", lose)
+        ended = call("promote", "--version", "2", "--reason", "better still")
+    assert ended.status == 1
+    pointer = read_pointer(context.lake)
+    assert pointer is not None
+    assert (registry.champion, pointer.entry) == (1, 1)  # decided, not yet done: readers have the old one, whole
+    ended = call("promote", "--version", "2", "--reason", "better still")
+    assert ended.status == 0
+    assert "is version 2 already" in ended.said
+    pointer = read_pointer(context.lake)
+    assert pointer is not None
+    assert (registry.champion, pointer.entry) == (2, 2)
+    assert len(Ledger(context.lake).entries()) == 2
+
+
+@pytest.mark.parametrize(
+    "fault", [LostWork("MLflow at http://h cannot be used"), OSError(28, "No space left on device")]
+)
+def test_a_rollback_that_was_cut_off_says_how_to_finish_it_and_not_to_go_back_twice(
+    make_context: Contexts, registry: Registry, call: Call, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    context = make_context()
+    for version, day in ((1, 27), (2, 28), (3, 29)):
+        commit_release(make_context(run_date=date(2025, 12, day)), version=version, seed=version - 1)
+        assert call("promote", "--version", str(version), "--reason", "better").status == 0
+
+    def lose(*_: Any) -> None:
+        raise fault
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "move_champion", lose)
+        ended = call("rollback", "--reason", "worse")
+    assert ended.status == 1
+    assert "Do not roll back again" in ended.said
+    command = re.search(r"nightlens (promote .*) --reason WHY", ended.said)
+    assert command is not None
+    options = command[1].split()
+    assert options[:3] == ["promote", "--catalogue", "test"]
+    assert "is version 2 already" in call("promote", *options[3:], "--reason", "finish it").said
+    pointer = read_pointer(context.lake)
+    assert pointer is not None
+    assert pointer.release is not None
+    assert (registry.champion, pointer.release.version, pointer.entry) == (2, 2, 4)
+
+
+def test_a_night_goes_on_once_mlflow_is_back(tracked: RunContext, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    commit_night(tracked)
+    with monkeypatch.context() as away, refusing() as address:
+        away.setenv("NIGHTLENS_TRACKING_URI", f"http://{address}")
+        assert call("snapshot_champion").status == 1
+        assert call("register_model").status == 1
+    assert call("snapshot_champion").status == 0
+    assert call("register_model").status == 0
+    assert tracked.read(datasets.REGISTRATION).facts["version"] == 1
