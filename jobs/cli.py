@@ -29,7 +29,7 @@ from jobs.failures import explain
 from jobs.lake import Lake
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, describe, ensure_sample, parse_day, plan_night
-from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, NightParams, RetentionParams
+from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, NightParams, RetentionParams, TrainVariantParams
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
@@ -264,7 +264,9 @@ def _ablation(arguments: argparse.Namespace, settings: Settings) -> None:
     given = {name: value for name, value in asked.items() if value}
     params = stage_params("compare_variants", "small", given)  # refused here rather than after the trainings
     assert isinstance(params, CompareVariantsParams)
-    epochs = stage_params("train_variant", "small", {"epochs": arguments.epochs}).epochs if arguments.epochs else None
+    training = stage_params("train_variant", "small", {"epochs": arguments.epochs} if arguments.epochs else {})
+    assert isinstance(training, TrainVariantParams)
+    epochs = training.epochs if arguments.epochs else None
     print(run_ablation(settings, _plan(arguments, settings), params.variants, params.repeats, epochs))
 
 

@@ -41,7 +41,8 @@ from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Sche
 from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.settings import PROJECT_ROOT, Settings
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 CHALLENGER, CHAMPION = "challenger", "champion"
 DESCRIPTION_LENGTH = 5000
 """What MLflow's database keeps of a description."""
