@@ -33,19 +33,30 @@ def night_fields() -> dict[str, Param]:
     }
 
 
+def plan_options(**asked: str) -> dict[str, str]:
+    """Return the options of `plan_night`: those asked for by a form, or the configured ones."""
+    return {
+        "dataset": "{{ var.value.get('nightlens_dataset', 'sample') }}",
+        "catalogue": "",
+        "preset": "{{ var.value.get('nightlens_preset', 'auto') }}",
+        "run_date": "",
+        **asked,
+        "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
+    }
+
+
 def plan_task() -> StageOperator:
     """Return the first task: its XCom has dataset, catalogue, preset and run_date (see `OPTIONS`)."""
     return StageOperator(
         task_id="plan_night",
         arguments=command(
             "plan_night",
-            {
-                "dataset": "{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
-                "catalogue": "{{ params.catalogue or '' }}",
-                "preset": PRESET,
-                "run_date": "{{ params.run_date or '' }}",
-                "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
-            },
+            plan_options(
+                dataset="{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
+                catalogue="{{ params.catalogue or '' }}",
+                preset=PRESET,
+                run_date="{{ params.run_date or '' }}",
+            ),
         ),
         doc_md="Fix the run date and the data set; generate the sample catalogue if it is asked for and absent.",
         execution_timeout=timedelta(minutes=30),

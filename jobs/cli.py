@@ -26,9 +26,9 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, LostWork, NightlensError, Rejected
 from jobs.lake import Lake
 from jobs.names import catalogue_name
-from jobs.night import NightPlan, describe, ensure_sample, parse_day, plan_night
+from jobs.night import NightPlan, check_report, describe, ensure_sample, parse_day, plan_night
 from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, RetentionParams
-from jobs.settings import PROJECT_ROOT, Settings
+from jobs.settings import PROJECT_ROOT, NotifySettings, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
 log = logging.getLogger("nightlens.stage")
@@ -78,14 +78,16 @@ def _add_tools(commands: Any) -> None:
     night = tool("nightly", _nightly, "run a whole night through Airflow and sum it up")
     ablation = tool("ablation", _ablation, "compare variants of the search model on a night that has run")
     plan = tool("plan_night", _plan_night, "print what a night would be about, as JSON")
+    check = tool("check_report", _check_report, "print where the report of a night is; status 2 if it is not published")
     night.add_argument("--retrain", default="always", choices=["always", "incremental", "never"])
     night.add_argument("--protocol", default="", choices=["", "windows", "80/20"], help="default: the preset's")
     ablation.add_argument("--variants", default="", help=f"comma-separated, of {', '.join(COMPARED)}; default: all")
     ablation.add_argument("--repeats", default="", help="trainings of each variant, with other seeds; default: 3")
-    plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
+    for sub in (plan, check):
+        sub.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     retraining = tool("retraining", _retraining, "compare incremental with full training over consecutive nights")
     retraining.add_argument("--nights", type=int, default=10, help="nights that are compared; one more runs before")
-    for sub in (night, ablation, plan, retraining):
+    for sub in (night, ablation, plan, check, retraining):
         sub.add_argument("--dataset", default="", help="folder in the Unsplash layout; default: the sample")
         sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
         sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
@@ -98,6 +100,7 @@ def _add_tools(commands: Any) -> None:
     up.add_argument("--dataset", default="", help="data set of scheduled nights; default: the sample")
     up.add_argument("--preset", default="", help="preset of scheduled nights")
     tool("down", _down, "stop them")
+    tool("try_notifiers", _try_notifiers, "send a message on trial, as NIGHTLENS_NOTIFY says")
     lineage = tool("lineage", _lineage, "tell what a figure, a photo or a run was made from")
     lineage.add_argument("kind", choices=["metric", "photo", "run"])
     lineage.add_argument("name", help="such as hit_rate@10, a photo's id, or layer/dataset/.../run_id=...")
@@ -206,7 +209,8 @@ def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
     part = "".join(f"{value} " for name, value in manifest.partition.items() if name != "run_date")
     rows = part + ", ".join(f"{name} {count:,}" for name, count in manifest.row_counts.items())
     log.info("%-18s %5.1f s%s  %s", stage.name, time.perf_counter() - begun, done_before, rows)
-    print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts}), flush=True)
+    told = {name: manifest.facts[name] for name in ("outcome", "sentence") if name in manifest.facts}  # for callbacks
+    print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts, **told}), flush=True)
 
 
 def _nightly(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -240,6 +244,20 @@ def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:
     print(describe(_plan(arguments, settings, arguments.scheduled_for)), flush=True)
 
 
+def _check_report(arguments: argparse.Namespace, settings: Settings) -> None:
+    print(check_report(settings, _plan(arguments, settings, arguments.scheduled_for)))
+
+
+def _try_notifiers(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.notifying import Message, send
+
+    notify = NotifySettings.from_environment(os.environ)
+    trial = Message("trial", "Nightlens: a message on trial", f"Sent by {getpass.getuser()}.", "")
+    if failed := send(notify, trial):
+        raise BadInput(f"nothing was sent by {', '.join(failed)}; why is in the log above")
+    print(f"sent by {', '.join(notify.notify)}")
+
+
 def _plan(arguments: argparse.Namespace, settings: Settings, scheduled_for: datetime | None = None) -> NightPlan:
     return plan_night(
         settings,
@@ -264,6 +282,7 @@ def _make_sample(arguments: argparse.Namespace, settings: Settings) -> None:
 def _up(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.services import start_services
 
+    NotifySettings.from_environment(os.environ)  # what is wrong with them is said now, not in the night
     variables = {"nightlens_dataset": arguments.dataset, "nightlens_preset": arguments.preset}
     print(start_services(settings, arguments.airflow_port, arguments.mlflow_port, variables))
 

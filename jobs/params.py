@@ -5,6 +5,7 @@ Light on purpose: the DAG imports it. Defaults are those of the preset `small`.
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -14,6 +15,9 @@ FINETUNED = "finetuned"
 FULL = "finetuned_country_keywords"
 CHAMPION_ARM = "champion"
 RERANKED = "reranked"
+
+NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
+"""UTC: when the scheduled night starts, and by when its report is to be there."""
 
 Protocol = Literal["windows", "80/20"]
 WINDOWS: Protocol = "windows"
