@@ -7,13 +7,18 @@ from datetime import timedelta
 from airflow.sdk import Param
 from stage_operator import StageOperator
 
-from jobs.params import PRESETS, NightParams
+from jobs.params import PRESETS, NightParams, PublishReportParams
 from jobs.specs import command
 
 NIGHT = "ti.xcom_pull(task_ids='plan_night')"
 OPTIONS = {name: f"{{{{ {NIGHT}['{name}'] }}}}" for name in ("dataset", "catalogue", "run_date", "preset")}
 OPTIONS["run_id"] = "{{ run_id }}"
 PRESET = "{{ params.preset if params.preset != 'auto' else var.value.get('nightlens_preset', 'auto') }}"
+PRICES = {
+    name: f"{{{{ var.value.get('nightlens_{name}', '{field.default}') }}}}"
+    for name, field in PublishReportParams.model_fields.items()
+}
+"""What the report reckons with: Airflow's variables nightlens_cpu_hour_price and so on."""
 
 
 def night_param(name: str, default: str | None, **schema: object) -> Param:

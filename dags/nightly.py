@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Asset, CronTriggerTimetable, dag
-from night_form import OPTIONS, night_fields, night_param, plan_task
+from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
 from jobs.callbacks import gate_judged, task_failed
@@ -15,6 +15,7 @@ from jobs.specs import STAGES, command
 OVERRIDES = {
     "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
     "train_search": {"retrain": "{{ params.retrain }}"},
+    "publish_report": PRICES,
 }
 PUBLISHED = {
     "register_model": [Asset("nightlens_search_model")],

@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.datasets import ALL, Dataset, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.usage import Meter
 
 MANIFEST = "manifest.json"
 POINTER = "current.json"
@@ -97,6 +98,17 @@ class Manifest(BaseModel):
     git_version: str
     started_at: datetime
     duration_seconds: float
+    cpu_seconds: float | None = None  # None: committed before this was measured
+    gpu_seconds: float | None = None
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes of the run's own files; what it links to is another run's."""
+        return sum(info.byte_count for info in self._infos if info.path.startswith(f"{self.reference}/"))
+
+    @property
+    def _infos(self) -> list[FileInfo]:
+        return [*self.files.values(), *(info for table in self.tables.values() for info in table.files)]
 
     @property
     def reference(self) -> str:
@@ -513,6 +525,9 @@ class StagedRun:
         self.run_id: str = record["run_id"]
         self._record = record
         self._begun = time.perf_counter()
+        self._meter = Meter()
+        if manifest is not None:  # there is nothing to do
+            self._meter.stop()
         folder = _partition_path(dataset.layer, dataset.name, record["partition"])
         self._run_folder = f"{lake.root}/{folder}/run_id={self.run_id}"
         self._attempt = f"{self._run_folder}/{uuid.uuid4().hex[:12]}"
@@ -584,12 +599,16 @@ class StagedRun:
         another writer committed the same run first, its manifest is returned and this attempt is dropped.
         """
         tables = {table.name: self._table_info(table) for table in self.dataset.tables}
+        files = self._file_infos() | self._linked_files
+        cpu_seconds, gpu_seconds = self._meter.stop()
         manifest = Manifest(
             **self._record,
             tables=tables,
-            files=self._file_infos() | self._linked_files,
+            files=files,
             facts=facts or {},
             duration_seconds=round(time.perf_counter() - self._begun, 3),
+            cpu_seconds=cpu_seconds,
+            gpu_seconds=gpu_seconds,
         )
         path = f"{self._run_folder}/{MANIFEST}"
         winner = self.lake._read_manifest(path)
@@ -604,6 +623,7 @@ class StagedRun:
 
     def abandon(self) -> None:
         """Remove what this attempt wrote."""
+        self._meter.stop()
         if self.lake.is_local:
             shutil.rmtree(self._attempt, ignore_errors=True)
         elif self.lake.fs.exists(self._attempt):
