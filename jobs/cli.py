@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -27,11 +27,12 @@ from jobs.errors import BadInput, LostWork, NightlensError, Rejected
 from jobs.lake import Lake
 from jobs.names import catalogue_name
 from jobs.night import NightPlan, check_report, describe, ensure_sample, parse_day, plan_night
-from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, RetentionParams
+from jobs.params import COMPARED, FULL, PRESETS, CleanUpParams, CompareVariantsParams, Params, RetentionParams
 from jobs.settings import PROJECT_ROOT, NotifySettings, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
 log = logging.getLogger("nightlens.stage")
+P = TypeVar("P", bound=Params)
 _CODE_FOLDERS = ("jobs", "models", "sql", "great_expectations")
 _CODE_SUFFIXES = {".py", ".sql", ".json", ".css", ".j2"}
 
@@ -101,9 +102,13 @@ def _add_tools(commands: Any) -> None:
     up.add_argument("--preset", default="", help="preset of scheduled nights")
     tool("down", _down, "stop them")
     tool("try_notifiers", _try_notifiers, "send a message on trial, as NIGHTLENS_NOTIFY says")
-    lineage = tool("lineage", _lineage, "tell what a figure, a photo or a run was made from")
-    lineage.add_argument("kind", choices=["metric", "photo", "run"])
-    lineage.add_argument("name", help="such as hit_rate@10, a photo's id, or layer/dataset/.../run_id=...")
+    lineage = tool("lineage", _lineage, "tell what a figure, a photo, a run or a release was made from")
+    lineage.add_argument("kind", choices=["metric", "photo", "run", "release"])
+    lineage.add_argument(
+        "name",
+        help="such as hit_rate@10, a photo's id, layer/dataset/.../run_id=..., or for a release its name as the ledger "
+        "has it, its night, or 'published'",
+    )
     lineage.add_argument("--catalogue", required=True)
     lineage.add_argument("--run-date", help="the night; needed for a metric or a photo")
     lineage.add_argument("--arm", default=FULL, help="of the metric")
@@ -111,7 +116,18 @@ def _add_tools(commands: Any) -> None:
     forget = tool("forget", _forget, "remove a visitor from the lake and from later nights, and prove it")
     forget.add_argument("--catalogue", required=True)
     forget.add_argument("--visitor", required=True, help="the id as it stands in the log")
+    clean = tool("clean_up", _clean_up, "remove runs, attempts and models that are not to be kept; say how many bytes")
+    clean.add_argument("--catalogue", default="", help="default: the name of the folder of --dataset")
+    clean.add_argument("--dataset", default="", help="data set of the catalogue, for its name only")
+    clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    _add_params(clean, CleanUpParams)
     _add_decisions(tool)
+
+
+def _add_params(sub: argparse.ArgumentParser, params: type[Params]) -> None:
+    """Add a flag for each field of whole numbers."""
+    for name, field in params.model_fields.items():
+        sub.add_argument(f"--{name.replace('_', '-')}", dest=name, type=int, help=field.description)
 
 
 def _add_decisions(tool: Callable[..., argparse.ArgumentParser]) -> None:
@@ -133,8 +149,7 @@ def _add_decisions(tool: Callable[..., argparse.ArgumentParser]) -> None:
     collect = tool("collect_releases", _collect_releases, "remove releases that are not to be kept, and their indexes")
     for sub in (ledger, collect):
         sub.add_argument("--catalogue", required=True)
-    for name, field in RetentionParams.model_fields.items():
-        collect.add_argument(f"--{name.replace('_', '-')}", dest=name, type=int, help=field.description)
+    _add_params(collect, RetentionParams)
 
 
 def _add_stage(commands: Any, stage: StageSpec) -> None:
@@ -299,6 +314,8 @@ def _lineage(arguments: argparse.Namespace, settings: Settings) -> None:
     lake = Lake(settings.lake_uri, arguments.catalogue)
     if arguments.kind == "run":
         lines = lineage.of_run(lake, arguments.name)
+    elif arguments.kind == "release":
+        lines = lineage.of_release(lake, arguments.name)
     elif not arguments.run_date:
         raise BadInput(f"say of which night the {arguments.kind} is: --run-date YYYY-MM-DD")
     elif arguments.kind == "photo":
@@ -368,11 +385,29 @@ def _collect_releases(arguments: argparse.Namespace, settings: Settings) -> None
     from jobs.lake import Lake
     from jobs.releasing.retention import collect
 
-    given = {name: getattr(arguments, name) for name in RetentionParams.model_fields}
-    try:
-        params = RetentionParams.model_validate({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        raise BadInput(f"parameters of collect_releases: {faults}") from error
+    params = _params(arguments, RetentionParams)
     removed = collect(Lake(settings.lake_uri, arguments.catalogue), params, datetime.now(UTC))
     print("\n".join([*(f"removed {reference}" for reference in removed), f"{len(removed)} runs removed"]))
+
+
+def _clean_up(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.cleaning import clean_up
+
+    if not (arguments.catalogue or arguments.dataset):
+        raise BadInput("say which catalogue: --catalogue, or --dataset with its folder")
+    catalogue = arguments.catalogue or catalogue_name(arguments.dataset)
+    params, dry_run = _params(arguments, CleanUpParams), arguments.dry_run
+    removed = clean_up(settings, catalogue, params, datetime.now(UTC), dry_run=dry_run)
+    done = "would remove" if dry_run else "removed"
+    lines = [f"{done} {one.what}  {one.byte_count:,} bytes" for one in removed]
+    print("\n".join([*lines, f"{done} {len(removed)} things, {sum(one.byte_count for one in removed):,} bytes in all"]))
+
+
+def _params(arguments: argparse.Namespace, params: type[P]) -> P:
+    """Return the params of a tool as given, or `BadInput`."""
+    given = {name: getattr(arguments, name) for name in params.model_fields}
+    try:
+        return params.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        raise BadInput(f"parameters of {arguments.command}: {faults}") from error

@@ -409,6 +409,11 @@ class RetentionParams(Params):
     keep_days: int = Field(30, ge=0, description="releases made within so many days are kept")
 
 
+class CleanUpParams(Params):
+    keep_nights: int = Field(30, ge=1, description="latest nights whose current runs are kept")
+    keep_days: int = Field(30, ge=0, description="runs made within so many days are kept")
+
+
 class PublishReportParams(Params):
     cpu_hour_price: float = Field(0.04, ge=0, description="of one processor core, for the table of costs")
     gpu_hour_price: float = Field(2.5, ge=0, description="of one GPU")
