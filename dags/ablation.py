@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
-from night_form import OPTIONS, night_fields, plan_task
+from night_form import OPTIONS, PRICES, night_fields, plan_task
 from stage_operator import StageOperator
 
 from jobs.params import COMPARED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
@@ -93,7 +93,7 @@ def nightlens_ablation() -> None:
     )
     publish = StageOperator(
         task_id="publish_report",
-        arguments=command("publish_report", OPTIONS),
+        arguments=command("publish_report", OPTIONS, PRICES),
         doc_md=STAGES["publish_report"].summary,
         execution_timeout=timedelta(minutes=STAGES["publish_report"].timeout_minutes),
         outlets=[Asset("nightlens_report")],

@@ -7,13 +7,18 @@ from datetime import timedelta
 from airflow.sdk import Param
 from stage_operator import StageOperator
 
-from jobs.params import PRESETS, NightParams
+from jobs.params import PRESETS, NightParams, PublishReportParams
 from jobs.specs import command
 
 NIGHT = "ti.xcom_pull(task_ids='plan_night')"
 OPTIONS = {name: f"{{{{ {NIGHT}['{name}'] }}}}" for name in ("dataset", "catalogue", "run_date", "preset")}
 OPTIONS["run_id"] = "{{ run_id }}"
 PRESET = "{{ params.preset if params.preset != 'auto' else var.value.get('nightlens_preset', 'auto') }}"
+PRICES = {
+    name: f"{{{{ var.value.get('nightlens_{name}', '{field.default}') }}}}"
+    for name, field in PublishReportParams.model_fields.items()
+}
+"""What the report reckons with: Airflow's variables nightlens_cpu_hour_price and so on."""
 
 
 def night_param(name: str, default: str | None, **schema: object) -> Param:
@@ -33,19 +38,30 @@ def night_fields() -> dict[str, Param]:
     }
 
 
+def plan_options(**asked: str) -> dict[str, str]:
+    """Return the options of `plan_night`: those asked for by a form, or the configured ones."""
+    return {
+        "dataset": "{{ var.value.get('nightlens_dataset', 'sample') }}",
+        "catalogue": "",
+        "preset": "{{ var.value.get('nightlens_preset', 'auto') }}",
+        "run_date": "",
+        **asked,
+        "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
+    }
+
+
 def plan_task() -> StageOperator:
     """Return the first task: its XCom has dataset, catalogue, preset and run_date (see `OPTIONS`)."""
     return StageOperator(
         task_id="plan_night",
         arguments=command(
             "plan_night",
-            {
-                "dataset": "{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
-                "catalogue": "{{ params.catalogue or '' }}",
-                "preset": PRESET,
-                "run_date": "{{ params.run_date or '' }}",
-                "scheduled_for": "{{ dag_run.logical_date or dag_run.run_after }}",
-            },
+            plan_options(
+                dataset="{{ params.dataset or var.value.get('nightlens_dataset', 'sample') }}",
+                catalogue="{{ params.catalogue or '' }}",
+                preset=PRESET,
+                run_date="{{ params.run_date or '' }}",
+            ),
         ),
         doc_md="Fix the run date and the data set; generate the sample catalogue if it is asked for and absent.",
         execution_timeout=timedelta(minutes=30),

@@ -5,21 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Asset, CronTriggerTimetable, dag
-from night_form import OPTIONS, night_fields, night_param, plan_task
+from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
+from jobs.callbacks import gate_judged, task_failed
+from jobs.params import NIGHT_BEGINS
 from jobs.specs import STAGES, command
 
 OVERRIDES = {
     "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
     "train_search": {"retrain": "{{ params.retrain }}"},
+    "publish_report": PRICES,
 }
 PUBLISHED = {
     "register_model": [Asset("nightlens_search_model")],
     "verify_index": [Asset("nightlens_photo_index")],
     "publish_report": [Asset("nightlens_report")],
 }
-
+TOLD = {"gate_release": gate_judged}
 
 DOC = """
 ### Tomorrow's image search from yesterday's conversion log
@@ -42,11 +45,18 @@ The champion is never changed here: `nightlens promote` is the explicit act.
 
 @dag(
     dag_id="nightlens_nightly",
-    # no start date: turning the DAG on waits for the next 02:00 instead of running the last one at once
-    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=False),
+    # no start date: turning the DAG on waits for the next night instead of running the last one at once
+    schedule=CronTriggerTimetable(
+        f"{NIGHT_BEGINS.minute} {NIGHT_BEGINS.hour} * * *", timezone="UTC", run_immediately=False
+    ),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "on_failure_callback": task_failed,
+    },
     params={
         **night_fields(),
         "retrain": night_param(
@@ -71,6 +81,7 @@ def nightlens_nightly() -> None:
             execution_timeout=timedelta(minutes=spec.timeout_minutes),
             pool="gpu" if spec.uses_gpu else "default_pool",
             outlets=PUBLISHED.get(spec.name, []),
+            on_success_callback=TOLD.get(spec.name),
         )
         for earlier in spec.after or ("plan_night",):
             tasks[earlier] >> task

@@ -9,6 +9,7 @@ from night_form import night_param
 from review_operator import ReviewOperator
 from stage_operator import StageOperator
 
+from jobs.callbacks import approval_waits
 from jobs.params import RetentionParams
 from jobs.specs import command
 
@@ -78,6 +79,7 @@ def nightlens_promote() -> None:
         body=f"{{{{ {REVIEW}['body'] }}}}",
         defaults=ReviewOperator.REJECT,  # what counts if nobody answers
         response_timeout=timedelta(hours=REVIEW_HOURS),
+        notifiers=[approval_waits],
         params={
             "reason": Param(
                 "", title="Reason", description="why; kept in the promotion ledger", type="string", maxLength=2000

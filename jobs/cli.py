@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -28,12 +28,23 @@ from jobs.errors import BadInput, LostWork, NightlensError, Rejected
 from jobs.failures import explain
 from jobs.lake import Lake
 from jobs.names import catalogue_name
-from jobs.night import NightPlan, describe, ensure_sample, parse_day, plan_night
-from jobs.params import COMPARED, FULL, PRESETS, CompareVariantsParams, NightParams, RetentionParams, TrainVariantParams
-from jobs.settings import PROJECT_ROOT, Settings
+from jobs.night import NightPlan, check_report, describe, ensure_sample, parse_day, plan_night
+from jobs.params import (
+    COMPARED,
+    FULL,
+    PRESETS,
+    CleanUpParams,
+    CompareVariantsParams,
+    NightParams,
+    Params,
+    RetentionParams,
+    TrainVariantParams,
+)
+from jobs.settings import PROJECT_ROOT, NotifySettings, Settings
 from jobs.specs import ALL, StageSpec, stage_params
 
 log = logging.getLogger("nightlens.stage")
+P = TypeVar("P", bound=Params)
 _CODE_FOLDERS = ("jobs", "models", "sql", "great_expectations")
 _CODE_SUFFIXES = {".py", ".sql", ".json", ".css", ".j2"}
 
@@ -80,6 +91,7 @@ def _add_tools(commands: Any) -> None:
     night = tool("nightly", _nightly, "run a whole night through Airflow and sum it up")
     ablation = tool("ablation", _ablation, "compare variants of the search model on a night that has run")
     plan = tool("plan_night", _plan_night, "print what a night would be about, as JSON")
+    check = tool("check_report", _check_report, "print where the report of a night is; status 2 if it is not published")
     retrain = NightParams.model_fields["retrain"]
     night.add_argument(
         "--retrain", default=retrain.default, choices=get_args(retrain.annotation), help=retrain.description
@@ -88,10 +100,11 @@ def _add_tools(commands: Any) -> None:
     ablation.add_argument("--variants", default="", help=f"comma-separated, of {', '.join(COMPARED)}; default: all")
     ablation.add_argument("--repeats", default="", help="trainings of each variant, with other seeds; default: 3")
     ablation.add_argument("--epochs", default="", help="passes each variant is trained for; default: the preset's")
-    plan.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
+    for sub in (plan, check):
+        sub.add_argument("--scheduled-for", type=datetime.fromisoformat, help="time the run was scheduled for")
     retraining = tool("retraining", _retraining, "compare incremental with full training over consecutive nights")
     retraining.add_argument("--nights", type=int, default=10, help="nights that are compared; one more runs before")
-    for sub in (night, ablation, plan, retraining):
+    for sub in (night, ablation, plan, check, retraining):
         sub.add_argument("--dataset", default="", help="folder in the Unsplash layout; default: the sample")
         sub.add_argument("--catalogue", default="", help="name of the data set; default: the folder's name")
         sub.add_argument("--preset", default="auto", help="auto (default): 'sample' for the sample, else 'small'")
@@ -104,9 +117,14 @@ def _add_tools(commands: Any) -> None:
     up.add_argument("--dataset", default="", help="data set of scheduled nights; default: the sample")
     up.add_argument("--preset", default="", help="preset of scheduled nights")
     tool("down", _down, "stop them")
-    lineage = tool("lineage", _lineage, "tell what a figure, a photo or a run was made from")
-    lineage.add_argument("kind", choices=["metric", "photo", "run"])
-    lineage.add_argument("name", help="such as hit_rate@10, a photo's id, or layer/dataset/.../run_id=...")
+    tool("try_notifiers", _try_notifiers, "send a message on trial, as NIGHTLENS_NOTIFY says")
+    lineage = tool("lineage", _lineage, "tell what a figure, a photo, a run or a release was made from")
+    lineage.add_argument("kind", choices=["metric", "photo", "run", "release"])
+    lineage.add_argument(
+        "name",
+        help="such as hit_rate@10, a photo's id, layer/dataset/.../run_id=..., or for a release its name as the ledger "
+        "has it, its night, or 'published'",
+    )
     lineage.add_argument("--catalogue", required=True)
     lineage.add_argument("--run-date", help="the night; needed for a metric or a photo")
     lineage.add_argument("--arm", default=FULL, help="of the metric")
@@ -114,6 +132,11 @@ def _add_tools(commands: Any) -> None:
     forget = tool("forget", _forget, "remove a visitor from the lake and from later nights, and prove it")
     forget.add_argument("--catalogue", required=True)
     forget.add_argument("--visitor", required=True, help="the id as it stands in the log")
+    clean = tool("clean_up", _clean_up, "remove runs, attempts and models that are not to be kept; say how many bytes")
+    clean.add_argument("--catalogue", default="", help="default: the name of the folder of --dataset")
+    clean.add_argument("--dataset", default="", help="data set of the catalogue, for its name only")
+    clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    _add_params(clean, CleanUpParams)
     _add_search(tool)
     _add_decisions(tool)
 
@@ -127,6 +150,12 @@ def _add_search(tool: Callable[..., argparse.ArgumentParser]) -> None:
     search.add_argument("-k", type=int, default=10, help="how many photos; default: 10")
     search.add_argument("--run-date", default="", help="night of the candidate; default: the latest that has a release")
     search.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def _add_params(sub: argparse.ArgumentParser, params: type[Params]) -> None:
+    """Add a flag for each field of whole numbers."""
+    for name, field in params.model_fields.items():
+        sub.add_argument(f"--{name.replace('_', '-')}", dest=name, type=int, help=field.description)
 
 
 def _add_decisions(tool: Callable[..., argparse.ArgumentParser]) -> None:
@@ -148,8 +177,7 @@ def _add_decisions(tool: Callable[..., argparse.ArgumentParser]) -> None:
     collect = tool("collect_releases", _collect_releases, "remove releases that are not to be kept, and their indexes")
     for sub in (ledger, collect):
         sub.add_argument("--catalogue", required=True)
-    for name, field in RetentionParams.model_fields.items():
-        collect.add_argument(f"--{name.replace('_', '-')}", dest=name, type=int, help=field.description)
+    _add_params(collect, RetentionParams)
 
 
 def _add_stage(commands: Any, stage: StageSpec) -> None:
@@ -237,7 +265,8 @@ def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
     part = "".join(f"{value} " for name, value in manifest.partition.items() if name != "run_date")
     rows = part + ", ".join(f"{name} {count:,}" for name, count in manifest.row_counts.items())
     log.info("%-18s %5.1f s%s  %s", stage.name, time.perf_counter() - begun, done_before, rows)
-    print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts}), flush=True)
+    told = {name: manifest.facts[name] for name in ("outcome", "sentence") if name in manifest.facts}  # for callbacks
+    print(json.dumps({"run": manifest.reference, "rows": manifest.row_counts, **told}), flush=True)
 
 
 def _nightly(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -274,6 +303,20 @@ def _plan_night(arguments: argparse.Namespace, settings: Settings) -> None:
     print(describe(_plan(arguments, settings, arguments.scheduled_for)), flush=True)
 
 
+def _check_report(arguments: argparse.Namespace, settings: Settings) -> None:
+    print(check_report(settings, _plan(arguments, settings, arguments.scheduled_for)))
+
+
+def _try_notifiers(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.notifying import Message, send
+
+    notify = NotifySettings.from_environment(os.environ)
+    trial = Message("trial", "Nightlens: a message on trial", f"Sent by {getpass.getuser()}.", "")
+    if failed := send(notify, trial):
+        raise BadInput(f"nothing was sent by {', '.join(failed)}; why is in the log above")
+    print(f"sent by {', '.join(notify.notify)}")
+
+
 def _plan(arguments: argparse.Namespace, settings: Settings, scheduled_for: datetime | None = None) -> NightPlan:
     return plan_night(
         settings,
@@ -298,6 +341,7 @@ def _make_sample(arguments: argparse.Namespace, settings: Settings) -> None:
 def _up(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.services import start_services
 
+    NotifySettings.from_environment(os.environ)  # what is wrong with them is said now, not in the night
     variables = {"nightlens_dataset": arguments.dataset, "nightlens_preset": arguments.preset}
     print(start_services(settings, arguments.airflow_port, arguments.mlflow_port, variables))
 
@@ -314,6 +358,8 @@ def _lineage(arguments: argparse.Namespace, settings: Settings) -> None:
     lake = Lake(settings.lake_uri, arguments.catalogue)
     if arguments.kind == "run":
         lines = lineage.of_run(lake, arguments.name)
+    elif arguments.kind == "release":
+        lines = lineage.of_release(lake, arguments.name)
     elif not arguments.run_date:
         raise BadInput(f"say of which night the {arguments.kind} is: --run-date YYYY-MM-DD")
     elif arguments.kind == "photo":
@@ -399,11 +445,29 @@ def _collect_releases(arguments: argparse.Namespace, settings: Settings) -> None
     from jobs.lake import Lake
     from jobs.releasing.retention import collect
 
-    given = {name: getattr(arguments, name) for name in RetentionParams.model_fields}
-    try:
-        params = RetentionParams.model_validate({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        raise BadInput(f"parameters of collect_releases: {faults}") from error
+    params = _params(arguments, RetentionParams)
     removed = collect(Lake(settings.lake_uri, arguments.catalogue), params, datetime.now(UTC))
     print("\n".join([*(f"removed {reference}" for reference in removed), f"{len(removed)} runs removed"]))
+
+
+def _clean_up(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.cleaning import clean_up
+
+    if not (arguments.catalogue or arguments.dataset):
+        raise BadInput("say which catalogue: --catalogue, or --dataset with its folder")
+    catalogue = arguments.catalogue or catalogue_name(arguments.dataset)
+    params, dry_run = _params(arguments, CleanUpParams), arguments.dry_run
+    removed = clean_up(settings, catalogue, params, datetime.now(UTC), dry_run=dry_run)
+    done = "would remove" if dry_run else "removed"
+    lines = [f"{done} {one.what}  {one.byte_count:,} bytes" for one in removed]
+    print("\n".join([*lines, f"{done} {len(removed)} things, {sum(one.byte_count for one in removed):,} bytes in all"]))
+
+
+def _params(arguments: argparse.Namespace, params: type[P]) -> P:
+    """Return the params of a tool as given, or `BadInput`."""
+    given = {name: getattr(arguments, name) for name in params.model_fields}
+    try:
+        return params.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        raise BadInput(f"parameters of {arguments.command}: {faults}") from error

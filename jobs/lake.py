@@ -34,9 +34,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.datasets import ALL, Dataset, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.usage import Meter
 
 MANIFEST = "manifest.json"
 POINTER = "current.json"
+LAYERS = sorted({dataset.layer for dataset in ALL})
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
@@ -98,6 +100,22 @@ class Manifest(BaseModel):
     git_version: str
     started_at: datetime
     duration_seconds: float
+    cpu_seconds: float | None = None  # None: committed before this was measured
+    gpu_seconds: float | None = None
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes of the run's own files; what it links to is another run's."""
+        return sum(info.byte_count for info in self._infos if info.path.startswith(f"{self.reference}/"))
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the run's files are below the catalogue's root, linked ones as well."""
+        return [info.path for info in self._infos]
+
+    @property
+    def _infos(self) -> list[FileInfo]:
+        return [*self.files.values(), *(info for table in self.tables.values() for info in table.files)]
 
     @property
     def reference(self) -> str:
@@ -132,6 +150,16 @@ def _shard_number(path: str) -> int:
     12
     """
     return int(path.rsplit("/", 1)[1].removeprefix("part-")[:5])
+
+
+def reference_of(path: str) -> str:
+    """Return the reference of the run in whose folder a file is.
+
+    >>> reference_of("clean/images/run_date=2025-12-28/run_id=1f/0a/files/x")
+    'clean/images/run_date=2025-12-28/run_id=1f'
+    """
+    before, _, after = path.partition("/run_id=")
+    return f"{before}/run_id={after.split('/', 1)[0]}"
 
 
 def _partition_path(layer: str, dataset: str, partition: dict[str, str]) -> str:
@@ -422,13 +450,67 @@ class Lake:
 
     def manifests(self, dataset: Dataset | None = None) -> Iterator[Manifest]:
         """Yield the manifest of every committed run of a dataset, or of all."""
-        places = sorted({f"{one.layer}/*" for one in ALL}) if dataset is None else [f"{dataset.layer}/{dataset.name}"]
+        for path in self._paths_of(f"run_id=*/{MANIFEST}", dataset):
+            manifest = self._read_manifest(path)
+            if manifest is not None:
+                yield manifest
+
+    def pointed(self) -> set[str]:
+        """Return the references of the runs that are current, of every dataset and partition."""
+        found = set()
+        for path in self._paths_of(POINTER):
+            folder = path[len(self.root) + 1 :].rsplit("/", 1)[0]
+            found.add(f"{folder}/run_id={json.loads(self.fs.cat_file(path))['run_id']}")
+        return found
+
+    def _paths_of(self, name: str, dataset: Dataset | None = None) -> Iterator[str]:
+        """Yield the paths of files of this name (a pattern) in the partitions of a dataset, or of all."""
+        places = [f"{layer}/*" for layer in LAYERS] if dataset is None else [f"{dataset.layer}/{dataset.name}"]
         for place in places:
             for partition in ("*", "*/*/*"):  # a night, or also variant and repeat
-                for path in sorted(self.fs.glob(f"{self.root}/{place}/{partition}/run_id=*/{MANIFEST}")):
-                    manifest = self._read_manifest(path)
-                    if manifest is not None:
-                        yield manifest
+                yield from sorted(self.fs.glob(f"{self.root}/{place}/{partition}/{name}"))
+
+    # -- what takes place ------------------------------------------------------------------------------
+
+    def run_sizes(self) -> dict[str, int]:
+        """Return the bytes below the folder of every run, committed or not, by reference."""
+        sizes: dict[str, int] = {}
+        for path, byte_count in self._files_of_runs().items():
+            reference = reference_of(path)
+            sizes[reference] = sizes.get(reference, 0) + byte_count
+        return sizes
+
+    def attempts(self) -> dict[str, dict[str, int]]:
+        """Return every attempt's files with their bytes, by the attempt's folder."""
+        found: dict[str, dict[str, int]] = {}
+        for path, byte_count in self._files_of_runs().items():
+            if "/" in path[len(reference_of(path)) + 1 :]:  # a manifest, written or being written, is of no attempt
+                found.setdefault(self.attempt_of(path), {})[path] = byte_count
+        return found
+
+    def attempt_of(self, path: str) -> str:
+        """Return the folder of the attempt that a file below the catalogue's root was written by."""
+        reference = reference_of(path)
+        return f"{reference}/{path[len(reference) + 1 :].split('/', 1)[0]}"
+
+    def last_written(self, paths: Collection[str]) -> datetime:
+        """Return when the latest of some files was written."""
+        latest: datetime = max(self.fs.modified(f"{self.root}/{path}") for path in paths)
+        return latest
+
+    def remove_attempt(self, attempt: str) -> None:
+        """Remove what an attempt has written."""
+        self.fs.rm(f"{self.root}/{attempt}", recursive=True)
+
+    def _files_of_runs(self) -> dict[str, int]:
+        """Return all files below the folders of runs, with their bytes, by path below the catalogue's root."""
+        found: dict[str, int] = {}
+        for layer in LAYERS:
+            if self.fs.exists(f"{self.root}/{layer}"):
+                infos = self.fs.find(f"{self.root}/{layer}", detail=True).items()
+                paths = ((path[len(self.root) + 1 :], info["size"]) for path, info in infos)
+                found |= {path: size for path, size in paths if "/run_id=" in path}
+        return found
 
     def remove(self, manifest: Manifest) -> None:
         """Remove a run: first what says that it is there, then its files. Files it links to are another run's."""
@@ -565,6 +647,9 @@ class StagedRun:
         self.run_id: str = record["run_id"]
         self._record = record
         self._begun = time.perf_counter()
+        self._meter = Meter()
+        if manifest is not None:  # there is nothing to do
+            self._meter.stop()
         folder = _partition_path(dataset.layer, dataset.name, record["partition"])
         self._run_folder = f"{lake.root}/{folder}/run_id={self.run_id}"
         self._attempt = f"{self._run_folder}/{uuid.uuid4().hex[:12]}"
@@ -636,12 +721,16 @@ class StagedRun:
         another writer committed the same run first, its manifest is returned and this attempt is dropped.
         """
         tables = {table.name: self._table_info(table) for table in self.dataset.tables}
+        files = self._file_infos() | self._linked_files
+        cpu_seconds, gpu_seconds = self._meter.stop()
         manifest = Manifest(
             **self._record,
             tables=tables,
-            files=self._file_infos() | self._linked_files,
+            files=files,
             facts=facts or {},
             duration_seconds=round(time.perf_counter() - self._begun, 3),
+            cpu_seconds=cpu_seconds,
+            gpu_seconds=gpu_seconds,
         )
         path, winner = f"{self._run_folder}/{MANIFEST}", manifest
         while not self.lake.create(path, manifest.model_dump_json(indent=1).encode()):
@@ -656,6 +745,7 @@ class StagedRun:
 
     def abandon(self) -> None:
         """Remove what this attempt wrote."""
+        self._meter.stop()
         if self.lake.is_local:
             shutil.rmtree(self._attempt, ignore_errors=True)
         elif self.lake.fs.exists(self._attempt):

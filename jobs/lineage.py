@@ -1,10 +1,13 @@
-"""`nightlens lineage`: from a figure, a photo or a run of the lake back to the bytes and log rows it comes from.
+"""`nightlens lineage`: from a figure, a photo, a run or a release back to the bytes and log rows it comes from.
 
 Every manifest names the runs it was made from; this walks them and checks nothing: what it prints is what was recorded.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,9 @@ import polars as pl
 from jobs import datasets
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake, Manifest
+from jobs.releasing.ledger import Ledger
+from jobs.releasing.live import find_release, name_of, read_pointer
+from jobs.releasing.reader import RELEASE_FILE
 
 SHOWN = 5  # examples of what there is more of
 
@@ -85,6 +91,87 @@ def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
     for arm in vectors["arm"].sort():
         lines.append(f"vector: {arm}, model {embedded.facts['arms'][arm]['model_digest']}")
     return [*lines, "", "made from", *_tree(lake, embedded, "", set())]
+
+
+def of_release(lake: Lake, name: str) -> list[str]:
+    """Return what is in a release and what it was made from, down to the validated log.
+
+    `name` is `<night>/<run id>` as the promotion ledger has it, a night (its current release), or `published`.
+    Raises `BadInput` for another name, `MissingInput` if there is no such release.
+    """
+    release = _find_release(lake, name)
+    described = json.loads(lake.read_file(release, RELEASE_FILE))
+    model, index, splits = (described[part] for part in ("model", "index", "splits"))
+    files = {part: described[part] for part in ("vocabulary", "config") if described[part] is not None}
+    return [
+        f"release {name_of(release)} of catalogue {described['catalogue']}: {_standing(lake, release)}",
+        f"night: {described['run_date']}, nothing known at or after {described['as_of']}",
+        f"model: {model['name']} version {model['version']}, arm {model['arm']}, digest {model['digest']}, "
+        f"trained until {model['trained_until']}, MLflow run {model['mlflow_run_id']}",
+        f"index: {index['kind']}, {index['photo_count']:,} photos in {index['shard_count']} shards, "
+        f"{index['bytes']:,} bytes, of model {index['model_digest']}",
+        f"id map: {release.row_counts['ids']:,} rows",
+        *(f"{part}: {found['file']}, sha256 {found['sha256']}" for part, found in files.items()),
+        *(f"{window}: {moment}" for window, moment in splits.items()),
+        *_log_of(lake, release),
+        "",
+        "made from",
+        *_tree(lake, release, "", set()),
+    ]
+
+
+def _find_release(lake: Lake, name: str) -> Manifest:
+    if name == "published":
+        pointer = read_pointer(lake)
+        if pointer is None or pointer.release is None:
+            raise MissingInput(f"nothing is published below {lake.root}: promote a release")
+        found = find_release(lake, pointer.release)
+        if found is None:
+            raise MissingInput(f"the release {pointer.release}, which is published, is gone from {lake.root}")
+        return found
+    night, _, run_id = name.partition("/")
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(/[0-9a-f]+)?", name):
+        raise BadInput(f"{name!r} names no release: write YYYY-MM-DD, YYYY-MM-DD/<run id>, or published")
+    if not run_id:
+        return lake.current(datasets.RELEASE, {"run_date": night})
+    release = lake.find(datasets.RELEASE, {"run_date": night}, run_id)
+    if release is None:
+        raise MissingInput(f"the lake {lake.root} has no release {name}: it was never made, or is removed")
+    return release
+
+
+def _standing(lake: Lake, release: Manifest) -> str:
+    """Return whether a release is live, was, or waits to be."""
+    name, entries = name_of(release), Ledger(lake).entries()
+    state = entries[-1].state if entries else None
+    if state is not None and state.release == name:
+        return f"published since entry {state.since} of the promotion ledger"
+    if state is not None and name in state.earlier:
+        return f"was published before, {state.earlier.index(name) + 1} back"
+    about = [entry for entry in entries if entry.release == name]
+    return f"not published, {about[-1].kind} in entry {about[-1].number}" if about else "a candidate nobody decided on"
+
+
+def _log_of(lake: Lake, release: Manifest) -> Iterator[str]:
+    """Yield what is to be said of the validated log that is nearest."""
+    logs = (one for one in _ancestors(lake, release) if one.dataset == datasets.VALIDATED.name)
+    for validated in itertools.islice(logs, 1):
+        rows = ", ".join(f"{name} {count:,}" for name, count in validated.row_counts.items())
+        yield f"log: {validated.reference}: {rows}"
+        for name, digest in sorted(validated.identity["sources"].items()):
+            yield f"  from outside the lake: {name} {digest}"
+
+
+def _ancestors(lake: Lake, manifest: Manifest) -> Iterator[Manifest]:
+    """Yield the runs that a run was made from, each once, the nearest first."""
+    waiting = [manifest]
+    seen: set[str] = set()
+    while waiting:
+        for reference in waiting.pop(0).input_runs.values():
+            if reference not in seen:
+                seen.add(reference)
+                waiting.append(lake.by_reference(reference))
+                yield waiting[-1]
 
 
 def _log_rows(lake: Lake, evaluation: Manifest, arm: str) -> pl.DataFrame:

@@ -54,6 +54,24 @@ def plan_night(
     return NightPlan(dataset=folder, catalogue=catalogue or catalogue_name(folder), preset=chosen, run_date=day)
 
 
+def check_report(settings: Settings, plan: NightPlan) -> Path:
+    """Return where the report of a night is published; `MissingInput` if it is not."""
+    from jobs import datasets
+    from jobs.lake import Lake
+
+    page = settings.report_dir / plan.catalogue / f"{plan.run_date}.html"
+    try:
+        Lake(settings.lake_uri, plan.catalogue).current(datasets.REPORT, {"run_date": plan.run_date.isoformat()})
+    except MissingInput as error:
+        raise MissingInput(
+            f"the report of the night of {plan.run_date}, catalogue {plan.catalogue!r}, is not published: that night "
+            f"runs late, has failed, or never began"
+        ) from error
+    if not page.is_file():
+        raise MissingInput(f"the report of the night of {plan.run_date} is in the lake, but {page} is not there")
+    return page
+
+
 def parse_day(text: str) -> date:
     """Return an ISO date; `BadInput` says the form."""
     try:

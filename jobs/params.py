@@ -5,6 +5,7 @@ Light on purpose: the DAG imports it. Defaults are those of the preset `small`.
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -16,6 +17,10 @@ CHAMPION_ARM = "champion"
 RERANKED = "reranked"
 
 Retrain = Literal["incremental", "always", "never"]
+
+NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
+"""UTC: when the scheduled night starts, and by when its report is to be there."""
+
 Protocol = Literal["windows", "80/20"]
 WINDOWS: Protocol = "windows"
 EIGHTY_TWENTY: Protocol = "80/20"
@@ -410,8 +415,16 @@ class RetentionParams(Params):
     keep_days: int = Field(30, ge=0, description="releases made within so many days are kept")
 
 
+class CleanUpParams(Params):
+    keep_nights: int = Field(30, ge=1, description="latest nights whose current runs are kept")
+    keep_days: int = Field(30, ge=0, description="runs made within so many days are kept")
+
+
 class PublishReportParams(Params):
-    pass
+    cpu_hour_price: float = Field(0.04, ge=0, description="of one processor core, for the table of costs")
+    gpu_hour_price: float = Field(2.5, ge=0, description="of one GPU")
+    gb_month_price: float = Field(0.025, ge=0, description="of keeping 10^9 bytes for a month")
+    currency: str = Field("USD", max_length=8, description="of the prices")
 
 
 class NightParams(Params):

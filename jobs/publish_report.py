@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,7 @@ from jobs import datasets
 from jobs.context import RunContext
 from jobs.lake import Manifest
 from jobs.params import PublishReportParams
+from jobs.report.costs import usage_of
 from jobs.report.night import Night
 from jobs.report.pages import write_whole
 from jobs.report.quality import data_docs_folder
@@ -35,11 +37,12 @@ def run(ctx: RunContext, params: PublishReportParams) -> Manifest:
     if manifest is None:
         from jobs.report.render import build_report, render
 
-        report = build_report(night)
+        report = build_report(night, params)
         html = render(report)
         staged.write_file(REPORT_FILE, html.encode())
         _log_to_mlflow(night, html)  # before the commit, so that a rerun after a failure tries again
-        manifest = staged.commit({"outcome": report.verdict.outcome, "headline": report.verdict.headline})
+        facts = {"outcome": report.verdict.outcome, "headline": report.verdict.headline}
+        manifest = staged.commit(facts | {"usage": asdict(usage_of(night))})
     log.info("report: %s", publish(ctx, manifest, night.manifest(datasets.VALIDATED)))
     return manifest
 

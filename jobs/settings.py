@@ -7,9 +7,10 @@ import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from jobs.errors import BadInput
 
@@ -46,13 +47,13 @@ class Settings(BaseModel):
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Read `NIGHTLENS_*`, with everything under `NIGHTLENS_STATE_DIR` (default: .nightlens in the project)."""
-        given = {
-            name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX) and value
-        }
-        unknown = sorted(set(given) - set(cls.model_fields))
+        given = _given(environ)
+        known = [*cls.model_fields, *NotifySettings.model_fields]
+        unknown = sorted(set(given) - set(known))
         if unknown:
             names = ", ".join(PREFIX + name.upper() for name in unknown)
-            raise BadInput(f"unknown setting in the environment: {names}. Known: {', '.join(cls.model_fields)}")
+            raise BadInput(f"unknown setting in the environment: {names}. Known: {', '.join(known)}")
+        given = {name: value for name, value in given.items() if name in cls.model_fields}
         state = Path(given.get("state_dir", str(PROJECT_ROOT / ".nightlens"))).absolute()
         values: dict[str, object] = {
             "state_dir": state,
@@ -67,6 +68,46 @@ class Settings(BaseModel):
         if "pseudonym_key" not in given:
             values["pseudonym_key"] = _own_pseudonym_key(state)
         return cls.model_validate(values)
+
+
+class NotifySettings(BaseModel):
+    """Who is told of what happens at night, and how. Apart from `Settings`: a fault in them is no fault of a stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    notify: tuple[Literal["log", "email", "webhook"], ...] = Field(("log",), description="comma-separated")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:587, or smtps:// for TLS at once")
+    mail_from: str = "nightlens@localhost"
+    mail_to: tuple[str, ...] = Field((), description="comma-separated")
+    webhook_url: SecretStr | None = Field(None, description="gets each message as JSON by POST")
+
+    @model_validator(mode="after")
+    def _are_complete(self) -> NotifySettings:
+        if "email" in self.notify and (self.smtp_url is None or not self.mail_to):
+            raise ValueError("e-mail needs NIGHTLENS_SMTP_URL and NIGHTLENS_MAIL_TO")
+        if "webhook" in self.notify and self.webhook_url is None:
+            raise ValueError("webhook needs NIGHTLENS_WEBHOOK_URL")
+        return self
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> NotifySettings:
+        """Read `NIGHTLENS_NOTIFY` and what belongs to it; `BadInput` says what is wrong, without the values."""
+        given = {name: value for name, value in _given(environ).items() if name in cls.model_fields}
+        lists = {
+            name: [part.strip() for part in given[name].split(",")] for name in ("notify", "mail_to") if name in given
+        }
+        try:
+            return cls.model_validate(given | lists)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc'])) or 'notify'}: {fault['msg']}" for fault in error.errors()
+            )
+            raise BadInput(f"settings of notifications in the environment: {faults}") from None
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the environment says, by name of the field; what is empty is not said."""
+    return {name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX) and value}
 
 
 def _own_pseudonym_key(state_dir: Path) -> str:

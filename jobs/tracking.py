@@ -36,6 +36,8 @@ import requests
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema, TensorSpec
 
 from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
@@ -257,6 +259,51 @@ def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: Mappi
         ) from error
 
 
+@_reached
+def logged_nights(settings: Settings, catalogue: str) -> list[tuple[str, str]]:
+    """Return run id and run date of every run that `log_night` made for a catalogue; nobody else's."""
+    client = _client(settings)
+    experiment = client.get_experiment_by_name(model_name(catalogue))
+    found: list[tuple[str, str]] = []
+    token: str | None = None
+    while experiment is not None:
+        page = client.search_runs([experiment.experiment_id], f"tags.catalogue = '{catalogue}'", page_token=token)
+        tags = ((run.info.run_id, run.data.tags) for run in page)
+        found += [(run_id, tag["run_date"]) for run_id, tag in tags if "run_date" in tag and "lake_run" in tag]
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+@_reached
+def remove_run(settings: Settings, catalogue: str, run_id: str, versions: list[int], *, dry_run: bool = False) -> int:
+    """Remove a run with its artifacts and the versions that were registered from it; return the artifacts' bytes.
+
+    MLflow keeps the run's own record as deleted, until `mlflow gc`. With `dry_run` nothing is removed.
+    """
+    client = _client(settings)
+    run = client.get_run(run_id)
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    places = [get_artifact_repository(uri) for uri in (run.info.artifact_uri, *(m.artifact_location for m in models))]
+    byte_count = sum(_artifact_bytes(place) for place in places)
+    if dry_run:
+        return byte_count
+    for number in versions:
+        client.delete_model_version(model_name(catalogue), str(number))
+    for place in places:
+        place.delete_artifacts()
+    for model in models:
+        client.delete_logged_model(model.model_id)
+    client.delete_run(run_id)
+    return byte_count
+
+
+def _artifact_bytes(place: ArtifactRepository, folder: str | None = None) -> int:
+    infos = place.list_artifacts(folder)
+    return sum(_artifact_bytes(place, info.path) if info.is_dir else info.file_size or 0 for info in infos)
+
+
 def _metric_name(name: str) -> str:
     """Return a name MLflow takes: it refuses hit_rate@10."""
     return name.replace("@", "_at_")
@@ -354,6 +401,13 @@ def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | N
     if not models or alias not in models[0].aliases:
         return None
     return _version(client.get_model_version(model_name(catalogue), str(models[0].aliases[alias])))
+
+
+@_reached
+def aliased_versions(settings: Settings, catalogue: str) -> set[int]:
+    """Return the versions that any alias points to."""
+    models = _client(settings).search_registered_models(f"name = '{model_name(catalogue)}'")
+    return {int(version) for model in models for version in model.aliases.values()}
 
 
 @_reached

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from jobs import datasets
 from jobs.datasets import Dataset
-from jobs.lake import Lake, Manifest
+from jobs.lake import Lake, Manifest, reference_of
 from jobs.params import RetentionParams
 from jobs.releasing.ledger import Entry, Ledger, ReleaseName
 from jobs.releasing.live import claims, doomed, key_of, name_of
 
 
-def collect(lake: Lake, params: RetentionParams, now: datetime) -> list[str]:
-    """Remove the releases and indexes that are not to be kept; return their references.
+def collect(lake: Lake, params: RetentionParams, now: datetime, *, dry_run: bool = False) -> list[str]:
+    """Remove the releases and indexes that are not to be kept, or with `dry_run` none; return their references.
 
     Kept are releases that are published, that a rollback would publish, that await a review or are being published
     just now, those of the latest `keep_count` nights, what was made within `keep_days` before `now`, and whatever
@@ -28,6 +28,9 @@ def collect(lake: Lake, params: RetentionParams, now: datetime) -> list[str]:
     removed = []
     for release in rule.old(manifests, datasets.RELEASE):
         name = name_of(release)
+        if dry_run:
+            removed += [] if _is_needed(lake, ledger, name) else [release]
+            continue
         doomed(lake).put(key_of(name), b"")  # announced first: see jobs.releasing.live
         if not _is_needed(lake, ledger, name):
             lake.remove(release)
@@ -35,7 +38,7 @@ def collect(lake: Lake, params: RetentionParams, now: datetime) -> list[str]:
         doomed(lake).remove(key_of(name))
     left = [manifest for manifest in manifests if manifest not in removed]
     while indexes := rule.old(left, datasets.PHOTO_INDEX):  # one may have linked to another
-        for index in indexes:
+        for index in indexes if not dry_run else ():
             lake.remove(index)
         removed += indexes
         left = [manifest for manifest in left if manifest not in indexes]
@@ -51,7 +54,7 @@ class _Rule:
 
     def old(self, manifests: list[Manifest], dataset: Dataset) -> list[Manifest]:
         """Return the runs of a dataset that nothing keeps."""
-        linked = {folder for manifest in manifests for folder in _linked(manifest)}
+        linked = {folder for manifest in manifests for folder in linked_runs(manifest)}
         return [
             manifest
             for manifest in manifests
@@ -62,12 +65,10 @@ class _Rule:
         ]
 
 
-def _linked(manifest: Manifest) -> Iterator[str]:
+def linked_runs(manifest: Manifest) -> Iterator[str]:
     """Yield the references of the runs that a run links to."""
-    infos = [*manifest.files.values(), *(info for table in manifest.tables.values() for info in table.files)]
-    for info in infos:
-        before, _, after = info.path.partition("/run_id=")
-        reference = f"{before}/run_id={after.split('/', 1)[0]}"
+    for path in manifest.paths:
+        reference = reference_of(path)
         if reference != manifest.reference:
             yield reference
 

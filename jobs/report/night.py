@@ -40,14 +40,15 @@ INPUTS: dict[str, Dataset] = {
 class Night:
     """The inputs of one report. `manifests` is by dataset name, `earlier` the evaluations of the nights before.
 
-    Nights of another protocol measure something else, so they are not among the earlier ones.
+    Nights of another protocol measure something else, so they are not among the earlier ones. `reports` are those of
+    all nights, this one's own among them if it was published before.
     `ablation` is the comparison of variants on the night's splits, if there is one.
     """
 
     ctx: RunContext
     manifests: dict[str, Manifest]
     earlier: tuple[Manifest, ...]
-    reported_dates: frozenset[str]
+    reports: tuple[Manifest, ...]
     ablation: Manifest | None
 
     @classmethod
@@ -61,7 +62,7 @@ class Night:
             ctx=ctx,
             manifests=manifests,
             earlier=tuple(m for m in evaluations if m.facts.get("protocol", WINDOWS) == protocol),
-            reported_dates=frozenset(m.partition["run_date"] for m in ctx.lake.history(datasets.REPORT)),
+            reports=tuple(ctx.lake.history(datasets.REPORT)),
             ablation=_ablation(ctx, manifests[datasets.SPLITS.name]),
         )
 
@@ -69,6 +70,18 @@ class Night:
     def takes_all_photos(self) -> bool:
         """Whether all photos are candidates for every search, by the protocol 80/20."""
         return bool(self.fact(datasets.SPLITS, "protocol") == EIGHTY_TWENTY)
+
+    @property
+    def reported_dates(self) -> frozenset[str]:
+        """The nights that have a report."""
+        return frozenset(report.partition["run_date"] for report in self.reports)
+
+    @property
+    def earlier_usage(self) -> dict[str, dict[str, Any]]:
+        """What the nights before that have a report used, by run date, as far as it was measured."""
+        today = self.ctx.run_date.isoformat()
+        found = {report.partition["run_date"]: report.facts.get("usage") for report in self.reports}
+        return {run_date: usage for run_date, usage in sorted(found.items()) if run_date < today and usage is not None}
 
     @property
     def inputs(self) -> dict[str, Manifest]:
@@ -86,7 +99,7 @@ class Night:
         earlier = {m.reference: m.partition["run_date"] in self.reported_dates for m in self.earlier}
         return {
             "runs": fingerprint({name: manifest.run_id for name, manifest in self.inputs.items()}),
-            "history": fingerprint(earlier),
+            "history": fingerprint({"evaluations": earlier, "usage": self.earlier_usage}),
         }
 
     def manifest(self, dataset: Dataset) -> Manifest:

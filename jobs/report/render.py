@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobs import datasets
+from jobs.params import PublishReportParams
 from jobs.report import formats
 from jobs.report.ablation import Ablation, ablation
 from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart
 from jobs.report.contact_sheet import Search, contact_sheet
+from jobs.report.costs import Costs, costs
 from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
 from jobs.report.index import IndexReport, index_report
@@ -66,11 +68,15 @@ class Report:
     index: IndexReport
     searches: list[Search]
     run: RunFacts
+    costs: Costs
     history: History
 
 
-def build_report(night: Night) -> Report:
-    """Return the report of a night; `MissingInput` or `BadInput` if an input lacks what is shown."""
+def build_report(night: Night, params: PublishReportParams | None = None) -> Report:
+    """Return the report of a night, at the default prices if none are given.
+
+    Raises `MissingInput` or `BadInput` if an input lacks what is shown.
+    """
     metrics = Metrics(night.table(datasets.EVALUATION, "metrics"))
     query_metrics = Metrics(night.table(datasets.EVALUATION, "query_metrics"))
     challenger = arm(night.fact(datasets.EVALUATION, "verdict", "challenger"))
@@ -111,6 +117,7 @@ def build_report(night: Night) -> Report:
         index=index_report(night),
         searches=contact_sheet(night, challenger.key),
         run=run_facts(night),
+        costs=costs(night, params or PublishReportParams()),
         history=history(night),
     )
 

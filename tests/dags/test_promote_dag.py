@@ -13,6 +13,7 @@ import pytest
 
 from jobs.cli import build_parser
 from jobs.specs import STAGES
+from tests.listeners import webhook
 
 SHOWN = {
     "catalogue": "c",
@@ -130,6 +131,22 @@ def test_an_approval_promotes_with_name_and_reason_and_collects(dag: Any, client
     assert (decided.command, decided.reason, decided.version) == ("promote", "--better", "3")
     assert build_parser().parse_args(made[2].split()).keep_count == 2
     assert states(run)["record_rejection"] == "skipped"
+
+
+def test_an_approval_that_waits_is_told_once(
+    dag: Any, client: Any, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stand_in / "open_review.out").write_text(json.dumps(SHOWN) + "\n")
+    (stand_in / "promote.out").write_text("The champion is now version 3.\n")
+    with webhook() as (url, told):
+        monkeypatch.setenv("NIGHTLENS_NOTIFY", "webhook")
+        monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", url)
+        assert run_answered(dag, answering(client, "Approve", "better", [])).state == "success"
+    (message,) = told
+    assert message["event"] == "approval"
+    assert message["subject"] == f"Nightlens: Waits for approval: {SHOWN['subject']}"
+    assert message["text"] == SHOWN["body"]
+    assert "/tasks/approve" in message["link"]
 
 
 def test_a_rejection_is_recorded_and_fails_the_run(dag: Any, client: Any, stand_in: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from jobs import night
+from jobs.context import RunContext
+from jobs.datasets import REPORT
 from jobs.errors import BadInput, MissingInput
-from jobs.night import describe, plan_night
+from jobs.night import check_report, describe, plan_night
+from jobs.params import PublishReportParams
 from jobs.sample import TINY, make_sample
 from jobs.settings import Settings
 
@@ -70,3 +74,20 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(error, match=text):
         plan_night(settings, **({"dataset": str(dataset)} | change))
+
+
+def test_a_report_is_published_if_the_lake_has_it_and_its_page_is_there(
+    settings: Settings, dataset: Path, make_context: Callable[..., RunContext]
+) -> None:
+    plan = plan_night(settings, dataset=str(dataset))
+    with pytest.raises(MissingInput, match=f"the report of the night of {plan.run_date}.* never began"):
+        check_report(settings, plan)
+    staged = make_context(catalogue=plan.catalogue, run_date=plan.run_date).begin(REPORT, PublishReportParams(), {})
+    staged.write_file("report.html", b"<p>")
+    staged.commit()
+    with pytest.raises(MissingInput, match=r"is in the lake, but .*\.html is not there"):
+        check_report(settings, plan)
+    page = settings.report_dir / plan.catalogue / f"{plan.run_date}.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<p>")
+    assert check_report(settings, plan) == page

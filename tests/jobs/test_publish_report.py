@@ -60,7 +60,8 @@ from tests.jobs.report_fixtures import (
 )
 
 Make = Callable[..., RunContext]
-SECTIONS = ["verdict", "gate", "arms", "slices", "training", "reranker", "data", "index", "examples", "run", "history"]
+SECTIONS = ["verdict", "gate", "arms", "slices", "training", "reranker", "data", "index", "examples", "run", "costs"]
+SECTIONS.append("history")
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
