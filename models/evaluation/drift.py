@@ -46,13 +46,10 @@ def embedding_shift(x_ND: ArrayLike, y_MD: ArrayLike, resample_count: int, seed:
     distance_PP = _squared_distances(np.concatenate([x_ND, y_MD]))
     bandwidth = _median_bandwidth(distance_PP)
     kernel_PP = _gaussian(distance_PP, bandwidth)
-    is_x_P = (np.arange(len(kernel_PP)) < len(x_ND)).astype(np.float64)
-    found = _mmd_squared(kernel_PP, is_x_P[None], 1 - is_x_P[None])[0]
+    found = _of_resamples(kernel_PP, np.ones((1, len(x_ND))), np.ones((1, len(y_MD))))[0]
     random = np.random.default_rng(seed)
-    permuted_RP = random.permuted(np.tile(is_x_P, (resample_count, 1)), axis=1)
-    by_chance_R = _mmd_squared(kernel_PP, permuted_RP, 1 - permuted_RP)
-    drawn_RP = np.concatenate([_drawn(random, len(x_ND), resample_count), _drawn(random, len(y_MD), resample_count)], 1)
-    resampled_R = _mmd_squared(kernel_PP, drawn_RP * is_x_P, drawn_RP * (1 - is_x_P))
+    by_chance_R = _of_divisions(kernel_PP, random, len(x_ND), resample_count)
+    resampled_R = _of_resamples(kernel_PP, *(_drawn(random, len(rows), resample_count) for rows in (x_ND, y_MD)))
     low, high = np.quantile(resampled_R, [0.025, 0.975])
     further = int((by_chance_R >= found - _TOLERANCE).sum())
     return Shift(
@@ -84,8 +81,7 @@ def mmd_squared(x_ND: ArrayLike, y_MD: ArrayLike, bandwidth: float | None = None
     x_ND, y_MD = _two_samples(x_ND, y_MD)
     distance_PP = _squared_distances(np.concatenate([x_ND, y_MD]))
     kernel_PP = _gaussian(distance_PP, _median_bandwidth(distance_PP) if bandwidth is None else bandwidth)
-    is_x_P = (np.arange(len(kernel_PP)) < len(x_ND)).astype(np.float64)
-    return float(_mmd_squared(kernel_PP, is_x_P[None], 1 - is_x_P[None])[0])
+    return float(_of_resamples(kernel_PP, np.ones((1, len(x_ND))), np.ones((1, len(y_MD))))[0])
 
 
 def median_bandwidth(rows_PD: ArrayLike) -> float:
@@ -163,16 +159,32 @@ def _drawn(random: np.random.Generator, count: int, resample_count: int) -> Floa
     return random.multinomial(count, np.full(count, 1 / count), resample_count).astype(np.float64)
 
 
-def _mmd_squared(kernel_PP: Floats, x_RP: Floats, y_RP: Floats) -> Floats:
-    """Return the statistic for R choices of samples, shape (R,); `x_RP` and `y_RP` say how often each row is in X, Y."""
-    x_kernel_RP, y_kernel_RP = x_RP @ kernel_PP, y_RP @ kernel_PP
-    across_R = (x_kernel_RP * y_RP).sum(axis=1) / (x_RP.sum(axis=1) * y_RP.sum(axis=1))
-    return np.asarray(_within(x_kernel_RP, x_RP) + _within(y_kernel_RP, y_RP) - 2 * across_R)
+def _of_resamples(kernel_PP: Floats, x_RN: Floats, y_RM: Floats) -> Floats:
+    """Return the statistic of R resamples, shape (R,), which hold each row of X and Y so many times."""
+    count = x_RN.shape[1]
+    x_kernel_RN, y_kernel_RM = x_RN @ kernel_PP[:count, :count], y_RM @ kernel_PP[count:, count:]
+    across_R = (x_RN @ kernel_PP[:count, count:] * y_RM).sum(axis=1)
+    return _mmd_squared(x_RN, x_kernel_RN, y_RM, y_kernel_RM, across_R)
 
 
-def _within(kernel_RP: Floats, count_RP: Floats) -> Floats:
+def _of_divisions(kernel_PP: Floats, random: np.random.Generator, count: int, resample_count: int) -> Floats:
+    """Return the statistic of R random divisions of all rows into `count` and the rest, shape (R,)."""
+    is_x_P = (np.arange(len(kernel_PP)) < count).astype(np.float64)
+    x_RP = random.permuted(np.tile(is_x_P, (resample_count, 1)), axis=1)
+    x_kernel_RP = x_RP @ kernel_PP
+    across_R = (x_kernel_RP * (1 - x_RP)).sum(axis=1)
+    return _mmd_squared(x_RP, x_kernel_RP, 1 - x_RP, kernel_PP.sum(axis=0) - x_kernel_RP, across_R)
+
+
+def _mmd_squared(x_RN: Floats, x_kernel_RN: Floats, y_RM: Floats, y_kernel_RM: Floats, across_R: Floats) -> Floats:
+    """Return the statistic, shape (R,), from how often each row is in X and Y and the sums of the kernel over them."""
+    pairs_R = x_RN.sum(axis=1) * y_RM.sum(axis=1)
+    return np.asarray(_within(x_RN, x_kernel_RN) + _within(y_RM, y_kernel_RM) - 2 * across_R / pairs_R)
+
+
+def _within(count_RN: Floats, kernel_RN: Floats) -> Floats:
     """Return the mean kernel value of two different rows of a sample; 1, the kernel at 0, if it has but one of them."""
-    alike_R = (count_RP**2).sum(axis=1)  # pairs of a row with itself, each with the kernel value 1
-    pairs_R = count_RP.sum(axis=1) ** 2 - alike_R
-    sums_R = (kernel_RP * count_RP).sum(axis=1) - alike_R
+    alike_R = (count_RN**2).sum(axis=1)  # pairs of a row with itself, each with the kernel value 1
+    pairs_R = count_RN.sum(axis=1) ** 2 - alike_R
+    sums_R = (kernel_RN * count_RN).sum(axis=1) - alike_R
     return np.divide(sums_R, pairs_R, out=np.ones_like(sums_R), where=pairs_R > 0)
