@@ -15,6 +15,7 @@ from jobs.report.ablation import Ablation, ablation
 from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart
 from jobs.report.contact_sheet import Search, contact_sheet
+from jobs.report.drift import Drift, drift
 from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
 from jobs.report.index import IndexReport, index_report
@@ -69,6 +70,7 @@ class Report:
     reranker: RerankerReport
     ablation: Ablation | None
     quality: Quality
+    drift: Drift
     index: IndexReport
     searches: list[Search]
     run: RunFacts
@@ -114,6 +116,7 @@ def build_report(night: Night) -> Report:
         reranker=reranker_report(night),
         ablation=ablation(night),
         quality=state,
+        drift=drift(night),
         index=index_report(night),
         searches=contact_sheet(night, challenger.key),
         run=run_facts(night),

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 _TOLERANCE = 1e-12
 """Two sums of the same kernel values in another order may differ by rounding; they count as equal."""
+_WEEK = 7
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,38 @@ def theil_sen(value_T: ArrayLike) -> tuple[float, float]:
     earlier, later = np.triu_indices(len(value_T), k=1)
     slope = float(np.median((value_T[later] - value_T[earlier]) / (later - earlier))) if len(earlier) else 0.0
     return slope, float(np.median(value_T - slope * np.arange(len(value_T))))
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Where a daily count is going: means per day, and the line through all days. None where the days are too few."""
+
+    last_week: float
+    before: float | None
+    drop: float | None
+    per_week: float | None
+    line_T: Floats
+
+
+def weekly_trend(count_T: ArrayLike) -> Trend:
+    """Return the trend of the counts of consecutive days, oldest first, at least one.
+
+    `drop` is the share by which the last seven days lie below all days before them, negative if they lie above;
+    `per_week` what the line of `theil_sen` gains in a week, relative to its mean. Both need a week before the last one.
+
+    >>> trend = weekly_trend([10] * 14 + [5] * 7)
+    >>> trend.last_week, trend.before, trend.drop, trend.per_week
+    (5.0, 10.0, 0.5, 0.0)
+    """
+    count_T = np.asarray(count_T, dtype=np.float64)
+    slope, start = theil_sen(count_T)
+    line_T = start + slope * np.arange(len(count_T))
+    last_week, middle = float(count_T[-_WEEK:].mean()), float(line_T.mean())
+    if len(count_T) < 2 * _WEEK:
+        return Trend(last_week, None, None, None, line_T)
+    before = float(count_T[:-_WEEK].mean())
+    drop, per_week = 1 - last_week / before if before else None, _WEEK * slope / middle if middle > 0 else None
+    return Trend(last_week, before, drop, per_week, line_T)
 
 
 def _two_samples(x_ND: ArrayLike, y_MD: ArrayLike) -> tuple[Floats, Floats]:
