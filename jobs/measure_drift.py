@@ -47,7 +47,7 @@ def run(ctx: RunContext, params: MeasureDriftParams) -> Manifest:
     begun = time.perf_counter()
     days = _days(ctx.lake, validated, ctx.as_of, params.trend_weeks)
     trend = weekly_trend(days["conversion_count"].to_numpy())
-    staged.write_table("days", days.with_columns(trend=trend.line_T))
+    staged.write_table("days", days.with_columns(pl.Series("trend", trend.line_T)))
     shifts, note = _shifts(ctx, params, tonight, earlier, pair)
     staged.write_table("shifts", shifts)
     return staged.commit(
@@ -101,7 +101,8 @@ def _shifts(
 ) -> tuple[pl.DataFrame, str]:
     """Return the table `shifts`, and what it lacks and why."""
     schema = dict(pl.DataFrame(datasets.DRIFT.table("shifts").schema.empty_table()).schema)
-    rows, notes = [], []
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
     if earlier is None:
         notes.append("no earlier night by this protocol has vectors to compare with")
     elif pair is None:
@@ -117,5 +118,6 @@ def _shifts(
                 notes.append(f"fewer than {FEWEST} {what} of one night are too few to compare")
                 continue
             found = embedding_shift(now, before, params.resample_count, [ctx.seed, number])
-            rows.append({"vectors": what, "count": len(now), "earlier_count": len(before)} | asdict(found))
+            counts = {"count": len(now), "earlier_count": len(before)}
+            rows.append({"vectors": what, **counts, **asdict(found)})
     return pl.DataFrame(rows, schema=schema), "; ".join(notes)

@@ -159,7 +159,7 @@ def weekly_trend(count_T: ArrayLike) -> Trend:
 
 
 def _two_samples(x_ND: ArrayLike, y_MD: ArrayLike) -> tuple[Floats, Floats]:
-    x_ND, y_MD = (np.asarray(rows, dtype=np.float64) for rows in (x_ND, y_MD))
+    x_ND, y_MD = np.asarray(x_ND, dtype=np.float64), np.asarray(y_MD, dtype=np.float64)
     if x_ND.ndim != 2 or y_MD.ndim != 2 or x_ND.shape[1] != y_MD.shape[1]:
         raise ValueError(f"two samples of vectors of one length are wanted, found {x_ND.shape} and {y_MD.shape}")
     if min(len(x_ND), len(y_MD)) < 2:
