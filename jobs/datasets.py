@@ -229,6 +229,30 @@ QUERY_EMBEDDINGS = Dataset(
     (Table("embeddings", _schema(arm=_STR, query=_STR, country=_STR, vector=VECTOR)),),
 )
 
+DRIFT = Dataset(
+    "drift",
+    "reports",
+    (
+        Table("days", _schema(conversion_date=pa.date32(), conversion_count=_I64, trend=_F64)),
+        Table(
+            "shifts",  # tonight's vectors against those of an earlier night, by one model
+            _schema(
+                vectors=_STR,  # searches | photos
+                count=_I64,
+                earlier_count=_I64,
+                mean_cosine=_F64,
+                mmd_squared=_F64,
+                low=_F64,
+                high=_F64,
+                p_value=_F64,
+                bandwidth=_F64,
+            ),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Facts: unseen, earlier_unseen, conversions, earlier_run_date, arm, earlier_arm, model_digest, note: see the stage."""
+
 REGISTRATION = Dataset("registration", "models")
 """Files: registration.json. Facts: model_name, version, arm, model_digest, mlflow_run_id, tracking_uri, run_page."""
 
@@ -442,6 +466,7 @@ ALL = (
     CHAMPION,
     PHOTO_EMBEDDINGS,
     QUERY_EMBEDDINGS,
+    DRIFT,
     REGISTRATION,
     PHOTO_INDEX,
     INDEX_CHECK,

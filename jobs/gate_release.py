@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HEADING = "## Gate"
 INPUTS = (
     *("validated", "champion", "photo_embeddings", "query_embeddings", "registration", "photo_index", "index_check"),
-    "evaluation",
+    *("evaluation", "drift"),
 )
 _K = 10
 _WORDS = {
@@ -111,6 +111,7 @@ def _figures(found: gates.Evidence, evaluation: Manifest) -> dict[str, Any]:
         "difference": asdict(found.overall),
         "index_recall": found.index_recall,
         "latency_p99_milliseconds": found.latency_p99_milliseconds,
+        "drift": asdict(found.drift),
     }
 
 

@@ -297,6 +297,14 @@ class EmbedQueriesParams(Params):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
+class MeasureDriftParams(Params):
+    sample_count: int = Field(
+        1000, ge=20, le=4000, description="searches, and photos, of a night whose vectors are compared, at most"
+    )
+    resample_count: int = Field(500, ge=100, description="resamples for an interval, and divisions for a p-value")
+    trend_weeks: int = Field(8, ge=2, le=52, description="weeks of the log whose conversions per day are shown")
+
+
 class RegisterModelParams(Params):
     arm: str = Field(FULL, description="the arm that becomes the challenger")
 
@@ -407,6 +415,30 @@ class GateReleaseParams(Params):
     max_index_bytes: int = Field(16_000_000_000, ge=1, description="size of all shards together")
     max_quarantined_share: float = Field(0.03, ge=0, le=1, description="share of any table's rows in quarantine")
     max_missing_image_share: float = Field(0.05, ge=0, le=1, description="share of the photos without an image")
+    max_unseen_query_share: float | None = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="share of the searches with words that training never had; more, and the log was normalised or "
+        "encoded otherwise, or is too young",
+    )
+    max_unseen_country_share: float | None = Field(
+        0.5, ge=0, le=1, description="share of the searches from countries that training never had"
+    )
+    max_conversion_drop: float | None = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share by which the last week's conversions per day lie below the weeks before; more, and the log "
+        "is cut short",
+    )
+    max_embedding_shift: float | None = Field(
+        0.1,
+        ge=0,
+        le=2,
+        description="squared MMD between tonight's vectors and the earlier night's, of searches and of photos; 0.1 is "
+        "about what means give that lie apart by a third of the variance",
+    )
     latency_query_count: int = Field(200, ge=10, description="searches that are timed")
 
 

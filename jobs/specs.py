@@ -73,6 +73,12 @@ STAGES: dict[str, StageSpec] = {
             240,
             True,
         ),
+        StageSpec(
+            "measure_drift",
+            p.MeasureDriftParams,
+            ("embed_photos", "embed_queries"),
+            "compare searches, photos and log with what was before",
+        ),
         StageSpec("build_index", p.BuildIndexParams, ("embed_photos",), "build the FAISS shards that changed", 240),
         StageSpec(
             "verify_index",
@@ -96,7 +102,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "gate_release",
             p.GateReleaseParams,
-            ("make_release", "verify_index", "evaluate"),
+            ("make_release", "verify_index", "evaluate", "measure_drift"),
             "judge whether the release may go live",
         ),
         StageSpec(

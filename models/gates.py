@@ -28,6 +28,30 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Distance:
+    """How far vectors lie from those of an earlier night: squared MMD, with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What moved. `shifts` are by what was embedded; `note` says what could not be compared, and why.
+
+    `conversion_drop` is the share by which the last week's conversions lie below the weeks before, None if the log is
+    too short to tell.
+    """
+
+    unseen_query_share: float
+    unseen_country_share: float
+    conversion_drop: float | None
+    shifts: Mapping[str, Distance]
+    note: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known of a candidate. `segments` are the slices by (kind, name), `quarantined_shares` by table.
 
@@ -45,11 +69,12 @@ class Evidence:
     index_bytes: int
     quarantined_shares: Mapping[str, float]
     missing_image_share: float
+    drift: Drift
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is asked of a candidate; see `judge`."""
+    """What is asked of a candidate; see `judge`. What is None is not asked."""
 
     rule: Rule
     margin: float
@@ -60,6 +85,10 @@ class Limits:
     max_index_bytes: int
     max_quarantined_share: float
     max_missing_image_share: float
+    max_unseen_query_share: float | None
+    max_unseen_country_share: float | None
+    max_conversion_drop: float | None
+    max_embedding_shift: float | None
 
 
 @dataclass(frozen=True)
@@ -94,11 +123,13 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
       need not pass.
     - Without a champion: better than the untrained model overall whatever the rule, and not worse than it in slices.
     - A champion that could not be compared: inconclusive. Its own model with a new index: nothing to compare.
-    - Always: index recall, latency, size, quarantined rows and missing images within their limits.
+    - Always: index recall, latency, size, quarantined rows and missing images within their limits, and drift within
+      those that are set. What has nothing to be compared with passes, and says so.
 
-    Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
+    Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else;
+    so does a shift of vectors, at its limit.
     """
-    findings = [*_compared(evidence, limits), *_measured(evidence, limits)]
+    findings = [*_compared(evidence, limits), *_measured(evidence, limits), *_drifted(evidence.drift, limits)]
     outcomes = {finding.outcome for finding in findings}
     outcome = FAIL if FAIL in outcomes else INCONCLUSIVE if INCONCLUSIVE in outcomes else PASS
     return Verdict(outcome, tuple(findings))
@@ -154,6 +185,41 @@ def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
     for table, share in evidence.quarantined_shares.items():
         yield _share(f"quarantined rows of {table}", share, limits.max_quarantined_share)
     yield _share("photos without an image", evidence.missing_image_share, limits.max_missing_image_share)
+
+
+def _drifted(drift: Drift, limits: Limits) -> Iterable[Finding]:
+    if limits.max_unseen_query_share is not None:
+        yield _share("searches with unseen words", drift.unseen_query_share, limits.max_unseen_query_share)
+    if limits.max_unseen_country_share is not None:
+        yield _share("searches from unseen countries", drift.unseen_country_share, limits.max_unseen_country_share)
+    if limits.max_conversion_drop is not None:
+        check, drop, most = "drop of conversions per day", drift.conversion_drop, limits.max_conversion_drop
+        if drop is None:
+            yield _not_compared(check, f"at most {most:.2%}", "the log is too short to tell")
+        else:
+            yield _share(check, drop, most)
+    if limits.max_embedding_shift is not None:
+        most = limits.max_embedding_shift
+        for what, found in drift.shifts.items():
+            yield _shift(what, found, most)
+        if drift.note:
+            yield _not_compared("shift of vectors", f"at most {most:g}", drift.note)
+
+
+def _shift(what: str, found: Distance, most: float) -> Finding:
+    if found.high <= most:
+        outcome, says = PASS, "within the limit"
+    elif found.low > most:
+        outcome, says = FAIL, "beyond the limit"
+    else:
+        outcome, says = INCONCLUSIVE, "too uncertain to tell on which side of the limit"
+    check, figure = f"shift of {what}", f"{found.value:.4f}, {found.low:.4f} to {found.high:.4f}"
+    reason = f"{check} (squared MMD to the earlier night): {says} of {most:g} ({figure})"
+    return Finding(check, outcome, figure, f"at most {most:g}", reason)
+
+
+def _not_compared(check: str, limit: str, why: str) -> Finding:
+    return Finding(check, PASS, "not compared", limit, f"{check}: {why}")
 
 
 def _share(check: str, share: float, most: float) -> Finding:

@@ -9,7 +9,7 @@ import polars as pl
 from jobs.errors import BadInput
 from jobs.lake import Lake, Manifest
 from jobs.params import CHAMPION_ARM
-from models.gates import Difference, Evidence
+from models.gates import Difference, Distance, Drift, Evidence
 
 
 def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: float) -> Evidence:
@@ -41,6 +41,7 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
             table: found["quarantined"] / found["input"] if found["input"] else 0.0 for table, found in counts
         },
         missing_image_share=unusable / evaluation.facts["corpus_photo_count"],
+        drift=_drift(lake, inputs["drift"]),
     )
 
 
@@ -68,3 +69,14 @@ def _segments(lake: Lake, evaluation: Manifest) -> dict[tuple[str, str], Differe
         (kind, name): Difference(value, low, high, count)
         for kind, name, value, low, high, count in rows.select(columns).iter_rows()
     }
+
+
+def _drift(lake: Lake, measured: Manifest) -> Drift:
+    rows = lake.read_table(measured, "shifts", ["vectors", "mmd_squared", "low", "high"]).iter_rows()
+    return Drift(
+        unseen_query_share=measured.facts["unseen"]["query_share"],
+        unseen_country_share=measured.facts["unseen"]["country_share"],
+        conversion_drop=measured.facts["conversions"]["drop"],
+        shifts={what: Distance(*found) for what, *found in rows},
+        note=measured.facts["note"],
+    )

@@ -207,6 +207,7 @@ class Series:
     css: str
     points: tuple[tuple[float, float], ...]
     best: int | None = None
+    has_dots: bool = True
 
 
 @dataclass(frozen=True)
@@ -254,24 +255,30 @@ def line_chart(
     x_label: str,
     format_tick: Callable[[float], str],
     format_value: Callable[[float], str],
+    format_x: Callable[[float], str] = "{:g}".format,
+    include: Sequence[float] = (),
     dots_up_to: int = 40,
 ) -> LineChart:
     """Return the chart of `series`, each with at least one point. `x_ticks` are (value, label).
 
-    Lines of more than `dots_up_to` points are drawn without dots.
+    `include` are values that the upright axis must cover. Lines of more than `dots_up_to` points have no dots.
     """
-    ys = [y for line in series for _, y in line.points]
+    ys = [*include, *(y for line in series for _, y in line.points)]
     xs = [x for line in series for x, _ in line.points]
     y_values = nice_ticks(min(ys), max(ys), 5)
     xs += [x for x, _ in x_ticks]
     across = Scale(min(xs), max(xs), 9.0, 97.5)
     down = Scale(y_values[0], y_values[-1], _LINE_BOTTOM, _LINE_TOP)
     labels = dict(x_ticks)
+
+    def spell_x(x: float) -> str:
+        return labels[x] if x in labels else format_x(x)
+
     return LineChart(
         key=key,
         title=title,
         description=description,
-        series=tuple(_place_series(line, across, down, labels, format_value, dots_up_to) for line in series),
+        series=tuple(_place_series(line, across, down, spell_x, format_value, dots_up_to) for line in series),
         x_ticks=_across_ticks(across, x_ticks),
         y_ticks=tuple(Tick(down.at(value), format_tick(value)) for value in y_values),
         x_label=x_label,
@@ -284,18 +291,17 @@ def _place_series(
     line: Series,
     across: Scale,
     down: Scale,
-    labels: dict[float, str],
+    spell_x: Callable[[float], str],
     format_value: Callable[[float], str],
     dots_up_to: int,
 ) -> PlacedSeries:
     placed = [
-        PlacedPoint(across.at(x), down.at(y), f"{line.name}, {labels.get(x, f'{x:g}')}: {format_value(y)}")
-        for x, y in line.points
+        PlacedPoint(across.at(x), down.at(y), f"{line.name}, {spell_x(x)}: {format_value(y)}") for x, y in line.points
     ]
     return PlacedSeries(
         name=line.name,
         css=line.css,
         path="M" + " L".join(f"{point.x:g},{point.y:g}" for point in placed),
-        points=tuple(placed) if len(placed) <= dots_up_to else (),
+        points=tuple(placed) if line.has_dots and len(placed) <= dots_up_to else (),
         best=None if line.best is None else placed[line.best],
     )

@@ -195,3 +195,13 @@ def day(value: date) -> str:
     '28 December 2025'
     """
     return f"{value.day} {value:%B %Y}"
+
+
+def short_day(ordinal: float) -> str:
+    """Return a day of `date.toordinal` for an axis.
+
+    >>> short_day(date(2025, 12, 28).toordinal())
+    '28 Dec'
+    """
+    value = date.fromordinal(int(ordinal))
+    return f"{value.day} {value:%b}"

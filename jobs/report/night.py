@@ -26,6 +26,7 @@ INPUTS: dict[str, Dataset] = {
     "register_model": datasets.REGISTRATION,
     "embed_photos": datasets.PHOTO_EMBEDDINGS,
     "embed_queries": datasets.QUERY_EMBEDDINGS,
+    "measure_drift": datasets.DRIFT,
     "build_index": datasets.PHOTO_INDEX,
     "verify_index": datasets.INDEX_CHECK,
     "train_reranker": datasets.RERANKER,

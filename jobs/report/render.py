@@ -12,6 +12,7 @@ from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart
 from jobs.report.contact_sheet import Search, contact_sheet
 from jobs.report.costs import Costs, costs
+from jobs.report.drift import Drift, drift
 from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
 from jobs.report.index import IndexReport, index_report
@@ -65,6 +66,7 @@ class Report:
     reranker: RerankerReport
     ablation: Ablation | None
     quality: Quality
+    drift: Drift
     index: IndexReport
     searches: list[Search]
     run: RunFacts
@@ -114,6 +116,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         reranker=reranker_report(night),
         ablation=ablation(night),
         quality=state,
+        drift=drift(night),
         index=index_report(night),
         searches=contact_sheet(night, challenger.key),
         run=run_facts(night),

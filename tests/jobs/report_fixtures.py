@@ -71,6 +71,9 @@ class Story:
     outside_move: dict[str, Any] | None = None
     gone_on_from: str | None = None
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
+    drift: str = "none"  # none | searches (they moved) | other base | first night
+    unseen_share: float = 0.1234
+    day_count: int = 56
 
     @property
     def rates(self) -> dict[str, float]:
@@ -111,6 +114,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         "reranker": _reranker_tables(story),
         "release": {"ids": pl.DataFrame({"shard": [0, 0], "faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]})},
         "evaluation": evaluation_tables(story),
+        "drift": _drift_tables(ctx, story),
         "gate": {"findings": _gate_findings(story)},
     }
     files = {
@@ -451,6 +455,40 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
 
 
+def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
+    """Return the log's last days, fewer at the weekend, and shifts: photos never move."""
+    last = ctx.run_date
+    dates = [last - timedelta(days=back) for back in reversed(range(story.day_count))]
+    counts = [300 + 2 * i - (90 if day.weekday() >= 5 else 0) + 17 * (i * 7 % 5) for i, day in enumerate(dates)]
+    trend = [310.0 + 2 * i for i in range(len(dates))]
+    days = pl.DataFrame({"conversion_date": dates, "conversion_count": counts, "trend": trend})
+    moved = (0.0412, 0.0308, 0.0533, 0.002) if story.drift == "searches" else (-0.0003, -0.0011, 0.0017, 0.713)
+    rows = [
+        ("searches", 1000, 987, 0.981, *moved, 0.9),
+        ("photos", 1000, 1000, 0.9994, -0.0009, -0.002, 0.0004, 0.9, 0.8),
+    ]
+    schema = dict(pl.DataFrame(datasets.DRIFT.table("shifts").schema.empty_table()).schema)
+    shifts = pl.DataFrame(rows, schema=schema, orient="row")
+    return {"days": days, "shifts": shifts.clear() if story.drift in ("other base", "first night") else shifts}
+
+
+def _drift_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
+    is_first, is_compared = story.drift == "first night", story.drift in ("none", "searches")
+    note = {"first night": "no earlier night has vectors", "other base": "the night before has another base"}
+    return {
+        "unseen": {"search_count": story.query_count, "query_share": story.unseen_share, "country_share": 0.0011},
+        "earlier_unseen": None if is_first else {"search_count": 9000, "query_share": 0.1101, "country_share": 0.0},
+        "conversions": {"last_week": 410.4, "before": 365.1, "drop": -0.1241, "per_week": 0.0383}
+        if story.day_count >= 14
+        else {"last_week": 410.4, "before": None, "drop": None, "per_week": None},
+        "earlier_run_date": None if is_first else (ctx.run_date - timedelta(days=1)).isoformat(),
+        "arm": ZERO_SHOT if is_compared else None,
+        "earlier_arm": ZERO_SHOT if is_compared else None,
+        "model_digest": "b" * 16 if is_compared else None,
+        "note": note.get(story.drift, ""),
+    }
+
+
 def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
     digests = {arm: f"{zlib.crc32(arm.encode()):08x}" * 2 for arm in story.rates}
     models = [arm for arm in story.rates if arm in (ZERO_SHOT, FINETUNED, FULL)]
@@ -546,6 +584,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             ],
             "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group compare).",
         },
+        "drift": _drift_facts(ctx, story),
         "reranker": {
             "note": story.reranker_note,
             "base_arm": FULL,

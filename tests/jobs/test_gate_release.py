@@ -65,6 +65,8 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     difference, low, high, _ = report_fixtures.OUTCOMES["better"]
     assert figures["difference"] == {"value": difference, "low": low, "high": high, "query_count": 9412}
     assert (figures["metric"], figures["champion"]) == ("hit_rate@10", "compared")
+    assert figures["drift"]["unseen_query_share"] == 0.1234
+    assert figures["drift"]["shifts"]["searches"] == {"value": -0.0003, "low": -0.0011, "high": 0.0017}
     findings = context.lake.read_table(gate, "findings")
     assert set(findings["outcome"]) == {"pass"}
     assert {f"non-inferiority country {name}" for name in ("US", "GB", "DE")} <= set(findings["check"])
@@ -74,7 +76,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         "gate_release": release.run_id,
         "gate_reasons": "",
     }
-    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 22 of 22 checks passed."
+    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 27 of 27 checks passed."
     told.clear()
     assert gate_release.run(context, PARAMS) == gate
     assert told == {}
@@ -91,6 +93,11 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         (Story(outcome="better", bad_rows=6000), {}, "fail", "quarantined rows of conversions is 5.00%"),
         (Story(outcome="better"), {"max_index_bytes": 10}, "fail", "index size is"),
         (Story(outcome="better"), {"max_missing_image_share": 0.001}, "fail", "photos without an image is 0.11%"),
+        (Story(outcome="better"), {"max_unseen_query_share": 0.12}, "fail", "searches with unseen words is 12.34%"),
+        (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.03}, "fail", "shift of searches"),
+        (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.05}, "inconclusive", "shift of searches"),
+        (Story(outcome="better", drift="other base"), {}, "pass", ""),
+        (Story(outcome="better", drift="first night", day_count=1), {}, "pass", ""),
     ],
 )
 def test_what_stands_in_the_way_is_said(

@@ -60,8 +60,10 @@ from tests.jobs.report_fixtures import (
 )
 
 Make = Callable[..., RunContext]
-SECTIONS = ["verdict", "gate", "arms", "slices", "training", "reranker", "data", "index", "examples", "run", "costs"]
-SECTIONS.append("history")
+SECTIONS = [
+    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "examples", "run"),
+    *("costs", "history"),
+]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -615,6 +617,71 @@ def test_the_reranked_arm_of_an_earlier_evaluation_is_told_to_be_one(make_contex
     assert "Reranked is here as an earlier run of this night evaluated it." in text
 
 
+# -- drift -------------------------------------------------------------------------------------------------
+
+
+def test_drift_says_first_what_moved_and_since_when(make_context: Make) -> None:
+    page = page_of(make_context(), Story(drift="searches"))
+    text = page.text("drift")
+    assert text.startswith("Drift: searches moved since the night of 27 December 2025")
+    assert "12.3% of tonight's 9,412 searches used words that nobody had searched for" in text
+    assert "Vectors of “Zero-shot base”, the same model on both nights." in text
+    assert page.tables["drift: Searches unlike those of training"][1:] == [
+        ["Words that training never had", "12.3%", "11.0%", "+1.3", "90%"],
+        ["Countries that training never had", "0.1%", "0.0%", "+0.1", "50%"],
+    ]
+    header, searches, photos = page.tables["drift: Vectors against those of an earlier night"]
+    assert header[3] == "Squared MMD"
+    assert searches == ["Searches", "1,000 and 987", "0.981", "0.0412 0.0308 to 0.0533", "0.002", "0.1"]
+    assert photos[3] == "−0.0009 −0.0020 to 0.0004"
+    still = page_of(make_context(), Story()).text("drift")
+    assert still.startswith("Drift: nothing moved clearly since the night of 27 December 2025")
+
+
+@pytest.mark.parametrize(
+    ("story", "title", "note"),
+    [
+        ("first night", "Drift: no night to compare with yet", "Not compared: no earlier night has vectors."),
+        (
+            "other base",
+            "Drift: vectors could not be compared with the night of 27 December 2025",
+            "Not compared: the night before has another base.",
+        ),
+    ],
+)
+def test_drift_says_when_there_is_nothing_to_compare(make_context: Make, story: str, title: str, note: str) -> None:
+    page = page_of(make_context(), Story(drift=story))
+    assert page.text("drift").startswith(title)
+    assert note in page.text("drift")
+    assert "drift: Vectors against those of an earlier night" not in page.tables
+    assert "squared MMD" not in page.text("drift")
+    before = page.tables["drift: Searches unlike those of training"][1][2:4]
+    assert before == (["–", "–"] if story == "first night" else ["11.0%", "+1.3"])
+
+
+def test_a_share_beyond_its_limit_is_marked(make_context: Make) -> None:
+    def marks(share: float) -> list[str]:
+        html = rendered(make_context(), Story(unseen_share=share))
+        return re.findall(r'outcome worse">([^<]+)', html[html.index('id="drift"') : html.index('id="index"')])
+
+    assert (marks(0.9), marks(0.91)) == ([], ["91.0%"])
+
+
+def test_conversions_per_day_are_drawn_with_their_trend(make_context: Make) -> None:
+    context = make_context()
+    page = page_of(context)
+    text = page.text("drift")
+    assert "410 conversions a day in the last week, 12.4% more than the 365 before; the trend is +3.8% a week." in text
+    assert "At most 50% fewer are within the gate's limit" in text
+    days = context.lake.read_table(context.read(datasets.DRIFT), "days")
+    assert f"Conversions, 3 Nov: {days['conversion_count'][0]}" in text
+    assert text.count("Conversions, ") == 56
+    assert "Trend, " not in text
+    assert f"From 2025-11-03 to 2025-12-28: between {days['conversion_count'].min()} and" in text
+    short = page_of(make_context(), Story(day_count=1)).text("drift")
+    assert "410 conversions a day in the last week; the log is too short for more." in short
+
+
 # -- the contact sheet -------------------------------------------------------------------------------------
 
 
@@ -706,7 +773,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     assert len(ids) == len(set(ids))
     drawn = [a for a in page.all("svg") if a.get("role") == "img"]
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
-        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "history"),
+        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
     }

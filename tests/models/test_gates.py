@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.gates import FAIL, INCONCLUSIVE, PASS, Difference, Evidence, Limits, judge
+from models.gates import FAIL, INCONCLUSIVE, PASS, Difference, Distance, Drift, Evidence, Limits, judge
 
 LIMITS = Limits(
     rule="superior",
@@ -21,8 +21,19 @@ LIMITS = Limits(
     max_index_bytes=1000,
     max_quarantined_share=0.03,
     max_missing_image_share=0.05,
+    max_unseen_query_share=0.9,
+    max_unseen_country_share=0.5,
+    max_conversion_drop=0.5,
+    max_embedding_shift=0.1,
 )
 BETTER = Difference(0.02, 0.011, 0.03, 5000)
+STILL = Drift(
+    unseen_query_share=0.9,
+    unseen_country_share=0.5,
+    conversion_drop=-0.2,
+    shifts={"searches": Distance(0.05, 0.02, 0.1), "photos": Distance(-0.001, -0.01, 0.02)},
+    note="",
+)
 GOOD = Evidence(
     champion="compared",
     champion_note="",
@@ -33,6 +44,7 @@ GOOD = Evidence(
     index_bytes=1000,
     quarantined_shares={"photos": 0.0, "conversions": 0.03},
     missing_image_share=0.05,
+    drift=STILL,
 )
 
 
@@ -54,6 +66,11 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "quarantined rows of photos",
         "quarantined rows of conversions",
         "photos without an image",
+        "searches with unseen words",
+        "searches from unseen countries",
+        "drop of conversions per day",
+        "shift of searches",
+        "shift of photos",
     ]
 
 
@@ -128,6 +145,13 @@ def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
         ({"index_bytes": 1001}, "index size"),
         ({"quarantined_shares": {"photos": 0.031}}, "quarantined rows of photos"),
         ({"missing_image_share": 0.0501}, "photos without an image"),
+        ({"drift": replace(STILL, unseen_query_share=0.901)}, "searches with unseen words is 90.10%, at most 90.00%"),
+        ({"drift": replace(STILL, unseen_country_share=0.51)}, "searches from unseen countries is 51.00%"),
+        ({"drift": replace(STILL, conversion_drop=0.6)}, "drop of conversions per day is 60.00%"),
+        (
+            {"drift": replace(STILL, shifts={"photos": Distance(0.2, 0.1001, 0.3)})},
+            "shift of photos (squared MMD to the earlier night): beyond the limit of 0.1 (0.2000, 0.1001 to 0.3000)",
+        ),
     ],
 )
 def test_every_limit_fails_the_gate_by_itself(change: dict[str, Any], check: str) -> None:
@@ -135,6 +159,31 @@ def test_every_limit_fails_the_gate_by_itself(change: dict[str, Any], check: str
     assert verdict.outcome == FAIL
     (reason,) = verdict.reasons
     assert reason.startswith(check)
+
+
+def test_a_shift_that_could_lie_on_either_side_of_its_limit_stays_open() -> None:
+    open_shift = replace(STILL, shifts={"searches": Distance(0.09, 0.07, 0.11)})
+    verdict = judge(replace(GOOD, drift=open_shift), LIMITS)
+    assert verdict.outcome == INCONCLUSIVE
+    assert verdict.reasons[0].startswith("shift of searches (squared MMD to the earlier night): too uncertain")
+
+
+def test_what_has_nothing_to_be_compared_with_passes_and_says_so() -> None:
+    first = Drift(0.1, 0.0, None, {}, "no earlier night")
+    verdict = judge(replace(GOOD, drift=first), LIMITS)
+    assert verdict.outcome == PASS
+    found = {finding.check: (finding.figure, finding.reason) for finding in verdict.findings}
+    assert found["shift of vectors"] == ("not compared", "shift of vectors: no earlier night")
+    assert found["drop of conversions per day"][0] == "not compared"
+
+
+def test_a_limit_that_is_not_set_is_not_checked() -> None:
+    names = ("unseen_query_share", "unseen_country_share", "conversion_drop", "embedding_shift")
+    unlimited = replace(LIMITS, **{f"max_{name}": None for name in names})
+    far = Drift(1.0, 1.0, 1.0, {"photos": Distance(1.0, 0.9, 1.1)}, "and more")
+    verdict = judge(replace(GOOD, drift=far), unlimited)
+    assert verdict.outcome == PASS
+    assert len(verdict.findings) == 9
 
 
 shares = st.floats(-1, 1)
