@@ -453,10 +453,10 @@ class CleanUpParams(Params):
 
 
 class PublishReportParams(Params):
-    cpu_hour_price: float = Field(0.04, ge=0, description="of one processor core, for the table of costs")
-    gpu_hour_price: float = Field(2.5, ge=0, description="of one GPU")
-    gb_month_price: float = Field(0.025, ge=0, description="of keeping 10^9 bytes for a month")
-    currency: str = Field("USD", max_length=8, description="of the prices")
+    cpu_hour_price: float = Field(default=0.04, ge=0, description="of one processor core, for the table of costs")
+    gpu_hour_price: float = Field(default=2.5, ge=0, description="of one GPU")
+    gb_month_price: float = Field(default=0.025, ge=0, description="of keeping 10^9 bytes for a month")
+    currency: str = Field(default="USD", max_length=8, description="of the prices")
 
 
 class NightParams(Params):

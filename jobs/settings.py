@@ -75,11 +75,13 @@ class NotifySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    notify: tuple[Literal["log", "email", "webhook"], ...] = Field(("log",), description="comma-separated")
-    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:587, or smtps:// for TLS at once")
+    notify: tuple[Literal["log", "email", "webhook"], ...] = Field(default=("log",), description="comma-separated")
+    smtp_url: SecretStr | None = Field(
+        default=None, description="smtp://user:password@host:587, or smtps:// for TLS at once"
+    )
     mail_from: str = "nightlens@localhost"
-    mail_to: tuple[str, ...] = Field((), description="comma-separated")
-    webhook_url: SecretStr | None = Field(None, description="gets each message as JSON by POST")
+    mail_to: tuple[str, ...] = Field(default=(), description="comma-separated")
+    webhook_url: SecretStr | None = Field(default=None, description="gets each message as JSON by POST")
 
     @model_validator(mode="after")
     def _are_complete(self) -> NotifySettings:

@@ -151,7 +151,7 @@ def _reached(function: Callable[Concatenate[Settings, P], R]) -> Callable[Concat
     """Let a function that speaks to MLflow fail as `_unusable` says if MLflow does, also in the middle."""
 
     @wraps(function)
-    def speaking(settings: Settings, *args: P.args, **kwargs: P.kwargs) -> R:
+    def speaking(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(settings, *args, **kwargs)
         except (MlflowException, requests.RequestException) as error:

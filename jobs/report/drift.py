@@ -163,13 +163,14 @@ def _chart(days: pl.DataFrame) -> LineChart:
         Series("Conversions", "conversions", tuple(zip(xs, map(float, days["conversion_count"]), strict=True))),
         Series("Trend", "trend", tuple((xs[i], max(0.0, days["trend"][i])) for i in ends), has_dots=False),
     ]
-    first, last = days["conversion_date"][0], days["conversion_date"][-1]
+    first, last = str(days["conversion_date"][0]), str(days["conversion_date"][-1])
+    counts = days["conversion_count"].to_list()
     step = 7 * -(-len(xs) // 35) if len(xs) > 7 else 1
     return line_chart(
         "conversions",
         "Conversions per day",
-        f"From {first} to {last}: between {days['conversion_count'].min():,} and {days['conversion_count'].max():,} a "
-        f"day, {days['conversion_count'][-1]:,} on the last; the trend goes from {_daily(days['trend'][0])} to "
+        f"From {first} to {last}: between {min(counts):,} and {max(counts):,} a day, "
+        f"{counts[-1]:,} on the last; the trend goes from {_daily(days['trend'][0])} to "
         f"{_daily(days['trend'][-1])}.",
         series,
         x_ticks=[(x, formats.short_day(x)) for x in xs[::-1][::step][::-1]],

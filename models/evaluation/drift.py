@@ -149,7 +149,7 @@ def weekly_trend(count_T: ArrayLike) -> Trend:
     """
     count_T = np.asarray(count_T, dtype=np.float64)
     slope, start = theil_sen(count_T)
-    line_T = start + slope * np.arange(len(count_T))
+    line_T: Floats = np.asarray(start + slope * np.arange(len(count_T)), dtype=np.float64)
     last_week, middle = float(count_T[-_WEEK:].mean()), float(line_T.mean())
     if len(count_T) < 2 * _WEEK:
         return Trend(last_week, None, None, None, line_T)
@@ -220,4 +220,5 @@ def _within(count_RN: Floats, kernel_RN: Floats) -> Floats:
     alike_R = (count_RN**2).sum(axis=1)  # pairs of a row with itself, each with the kernel value 1
     pairs_R = count_RN.sum(axis=1) ** 2 - alike_R
     sums_R = (kernel_RN * count_RN).sum(axis=1) - alike_R
-    return np.divide(sums_R, pairs_R, out=np.ones_like(sums_R), where=pairs_R > 0)
+    means_R: Floats = np.divide(sums_R, pairs_R, out=np.ones_like(sums_R), where=pairs_R > 0)
+    return means_R

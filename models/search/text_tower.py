@@ -42,9 +42,8 @@ def _reads_end_of_causal(tower: torch.nn.Module) -> bool:
 
 def _end_positions(tower: TextTransformer, tokens_BL: torch.Tensor) -> torch.Tensor:
     """Return where the tower reads each text, int64 [B]: as open_clip finds it, the first place if there is no end."""
-    if tower.pool_type == "argmax":
-        return tokens_BL.argmax(dim=-1)
-    return (tokens_BL == tower.eos_id).int().argmax(dim=-1)
+    is_end_BL = tokens_BL if tower.pool_type == "argmax" else (tokens_BL == tower.eos_id).int()
+    return is_end_BL.argmax(dim=-1)
 
 
 def _best_cut(lengths: list[int]) -> int:
@@ -68,6 +67,9 @@ def _truncated(tower: TextTransformer, tokens_BL: torch.Tensor) -> torch.Tensor:
     rows = torch.arange(len(tokens_BL), device=tokens_BL.device)
     pooled_BW = x_BLW[rows, _end_positions(tower, tokens_BL)]
     projection = tower.text_projection
-    if projection is None:
-        return pooled_BW
-    return projection(pooled_BW) if isinstance(projection, torch.nn.Linear) else pooled_BW @ projection
+    if isinstance(projection, torch.nn.Linear):
+        pooled_BW = projection(pooled_BW)
+    elif projection is not None:
+        pooled_BW = pooled_BW @ projection
+    features_BD: torch.Tensor = pooled_BW
+    return features_BD
