@@ -23,7 +23,9 @@ _FULL = re.compile("No space left on device|Disk quota exceeded|database or disk
 _REFUSED = re.compile(
     "Read-only file system|attempt to write a readonly database|Permission denied|Input/output error", re.IGNORECASE
 )
-_DAMAGED = re.compile("CRC checksum verification failed|is not a Parquet file", re.IGNORECASE)
+_DAMAGED = re.compile(
+    r"CRC checksum verification failed|is not a Parquet file|FAILED_READ_FILE\.NO_HINT", re.IGNORECASE
+)  # the last is what Spark says of whatever is wrong with a file that is there
 _PART = re.compile(r"(?:file:)?/[^\s'\",]*\.parquet")
 _DEPTH = 20
 
@@ -97,7 +99,7 @@ def _of_content(error: BaseException) -> NightlensError | None:
     if _DAMAGED.search(str(error)):
         part = _PART.search(str(error))
         return BadInput(
-            f"{'a stored part' if part is None else part.group()} is damaged: its checksum differs. Delete that file "
-            f"and run the same command again, which computes its rows anew."
+            f"{'a stored part' if part is None else part.group()} is damaged: its checksum differs, or it is cut. "
+            f"Delete that file and run the same command again, which computes its rows anew."
         )
     return None

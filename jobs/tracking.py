@@ -69,6 +69,8 @@ _PARAMS_AT_ONCE = 100
 
 for _name in ("alembic", "mlflow"):  # a hundred lines of migrations say nothing to the reader of a night's log
     logging.getLogger(_name).setLevel(logging.WARNING)
+# says with a stack trace what `_unusable` says in a line
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # warns that no pip is installed beside uv
 
 
@@ -131,13 +133,15 @@ def ensure_database(settings: Settings) -> None:
 
 def _unusable(settings: Settings, error: Exception) -> NightlensError:
     """Return what to tell of a failure of MLflow: one line, without user and password."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    text = str(error).strip() or type(error).__name__
+    told = [line for line in text.splitlines() if not line.startswith("(raised as a result of")]  # SQLAlchemy's preface
+    reason = (told or [text])[0].rstrip(".")
     credentials = urlsplit(settings.tracking_uri).netloc.rpartition("@")[0]
     if credentials:
         reason = reason.replace(f"{credentials}@", "").replace(credentials, "***")
     is_server = settings.tracking_uri.startswith("http")
     is_passing = error.error_code in _PASSING if isinstance(error, MlflowException) and is_server else is_server
-    kind = LostWork if is_passing or "database or disk is full" in reason or "is locked" in reason else NightlensError
+    kind = LostWork if is_passing or "database or disk is full" in text or "is locked" in text else NightlensError
     todo = (
         "the server runs and answers (`make up`)" if is_server else "the database can be written (room, owner, mount)"
     )

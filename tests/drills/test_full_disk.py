@@ -116,7 +116,8 @@ def test_a_full_disk_under_mlflow(
     filler.unlink()
     fill(small_disk, 300_000)  # room for rows, not for a model
     ended = call("register_model")
-    assert (ended.status, "no space left" in ended.said) == (1, True), ended.said
+    assert ended.status == 1, ended.said
+    assert "no space left" in ended.said or "database or disk is full" in ended.said  # whichever needs room first
     assert tracked.lake.history(datasets.REGISTRATION) == []
     filler.unlink()
     assert call("register_model").status == 0
