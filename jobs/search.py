@@ -91,7 +91,7 @@ def _notes(opened: dict[str, OpenRelease], query: Query) -> tuple[str, ...]:
     else:
         notes.append("Scores of two models do not compare, places do.")
     if query.country:
-        deaf = [role for role, release in opened.items() if release.model and not release.model.uses_country]
+        deaf = [role for role, one in _distinct(opened).items() if one.model and not one.model.uses_country]
         notes += [f"The {role}'s model does not read the country." for role in deaf]
     return tuple(notes)
 
