@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.datasets import Dataset
-from jobs.errors import BadInput
 from jobs.lake import Lake, Manifest, StagedRun, fingerprint
 from jobs.settings import Settings
 
@@ -62,10 +61,8 @@ class RunContext(BaseModel):
         """Open a run of `dataset`, or of one part of it, for this night.
 
         If the same inputs, params, code and seed were committed before, `.manifest` of the result is set and
-        the stage has nothing to do. `source_digests` names what is read from outside the lake. Raises `BadInput` if
-        one input was made of another run of this night than the one that is given beside it.
+        the stage has nothing to do. `source_digests` names what is read from outside the lake.
         """
-        _check_one_night(inputs)
         identity: dict[str, Any] = {
             "dataset": dataset.name,
             "partition": self.partition | within,
@@ -85,17 +82,3 @@ class RunContext(BaseModel):
             night=self.run_id,
             git_version=self.git_version,
         )
-
-
-def _check_one_night(inputs: dict[str, Manifest]) -> None:
-    """Raise `BadInput` if inputs of one night go back to different runs of another input."""
-    for manifest in inputs.values():
-        for name, digest in manifest.identity["inputs"].items():
-            other = inputs.get(name)
-            is_of_night = other is not None and other.dataset == name and other.partition == manifest.partition
-            if other is not None and is_of_night and other.digest != digest:
-                raise BadInput(
-                    f"{manifest.reference} was made of another {name} than {other.reference}, which is current: "
-                    f"another night of this date runs, or one stage was run again alone. Run the stages of one night "
-                    f"in order."
-                )

@@ -15,10 +15,9 @@ import pytest
 
 from jobs import tracking
 from jobs.context import RunContext
-from jobs.datasets import BASE_MODEL, RELEASE, SEARCH_MODELS, SPLITS
-from jobs.errors import BadInput
+from jobs.datasets import RELEASE
 from jobs.lake import Lake, Manifest
-from jobs.params import FULL, SplitTemporalParams, TrainBaseParams, TrainSearchParams
+from jobs.params import FULL
 from jobs.promote import promote
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.reader import ReleaseReader
@@ -93,21 +92,6 @@ def test_different_runs_of_one_partition_are_both_kept_and_the_pointer_is_always
     assert {manifest.run_id for manifest in context.lake.manifests(THINGS)} >= {manifest.run_id for manifest in made}
     assert context.read(THINGS).run_id in {manifest.run_id for manifest in made}
     assert len(seen) > 1
-
-
-def test_a_stage_does_not_mix_two_nights_of_one_date(make_context: Contexts) -> None:
-    """One night's base was made of its splits; meanwhile another night of this date committed splits of its own."""
-    context = make_context()
-    ours = commit(context, SPLITS, SplitTemporalParams(), 1, {})
-    base = commit(context, BASE_MODEL, TrainBaseParams(), 1, {"splits": ours})
-    context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": ours, "base_model": base})
-    theirs = commit(context, SPLITS, SplitTemporalParams(test_days=3), 2, {})
-    with pytest.raises(BadInput, match=r"base_model/.* was made of another splits than .*Run the stages of one night"):
-        context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": theirs, "base_model": base})
-    # the same content by another name is no other night
-    same = commit(context, SPLITS, SplitTemporalParams(test_days=4), 1, {})
-    assert same.run_id != ours.run_id
-    context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": same, "base_model": base})
 
 
 def commit(context: RunContext, dataset: Any, params: Any, content: int, inputs: dict[str, Manifest]) -> Manifest:
