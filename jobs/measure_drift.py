@@ -1,6 +1,6 @@
 """Stage `measure_drift`: what the night's searches, photos and log have in common with what was known before.
 
-Two questions are about the log: which share of the test window's searches has words, or a country, that the training
+Two questions are about the log: which share of the test window's searches has a query, or a country, that the training
 window never had, and how many conversions a day there are. One is about the vectors: how far those of the searches and
 of the photos lie from those of the latest earlier night of the same protocol, by one model. Its limits are the gate's
 (`gate_release`). Table `days`: the log's last weeks. Table `shifts`: a row for searches and photos, see
@@ -68,7 +68,7 @@ _OF_A_NIGHT = (datasets.SPLITS, datasets.QUERY_EMBEDDINGS, datasets.PHOTO_EMBEDD
 
 
 def _unseen(lake: Lake, splits: Manifest) -> dict[str, Any]:
-    """Return which share of the test window's searches is new to the training window, by words and by country.
+    """Return which share of the test window's searches is new to the training window, by query and by country.
 
     Queries are normalised in the splits. A search whose country is not known is not from an unseen one.
     """

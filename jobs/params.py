@@ -419,7 +419,7 @@ class GateReleaseParams(Params):
         0.9,
         ge=0,
         le=1,
-        description="share of the searches with words that training never had; more, and the log was normalised or "
+        description="share of the searches with queries that training never had; more, and the log was normalised or "
         "encoded otherwise, or is too young",
     )
     max_unseen_country_share: float | None = Field(

@@ -189,7 +189,7 @@ def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
 
 def _drifted(drift: Drift, limits: Limits) -> Iterable[Finding]:
     if limits.max_unseen_query_share is not None:
-        yield _share("searches with unseen words", drift.unseen_query_share, limits.max_unseen_query_share)
+        yield _share("searches with unseen queries", drift.unseen_query_share, limits.max_unseen_query_share)
     if limits.max_unseen_country_share is not None:
         yield _share("searches from unseen countries", drift.unseen_country_share, limits.max_unseen_country_share)
     if limits.max_conversion_drop is not None:

@@ -18,7 +18,7 @@ from models.evaluation.statistics import holm
 
 CLEAR = 0.05
 _LIMITS = {"query": "max_unseen_query_share", "country": "max_unseen_country_share"}
-_UNSEEN = {"query": "Words that training never had", "country": "Countries that training never had"}
+_UNSEEN = {"query": "Queries that training never had", "country": "Countries that training never had"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def drift(night: Night) -> Drift:
     note = facts["note"]
     return Drift(
         title=_title(earlier, shifts),
-        lead=_lead(facts, earlier),
+        lead=_lead(facts),
         note=f"Not compared: {note}." if note else "",
         earlier="Before" if earlier is None else f"Night of {formats.short_day(earlier.toordinal())}",
         shares=tuple(_share_row(what, facts, limits[_LIMITS[what]]) for what in _UNSEEN),
@@ -94,15 +94,13 @@ def _title(earlier: date | None, shifts: pl.DataFrame) -> str:
     return f"Drift: {' and '.join(moved)} moved {since}" if moved else f"Drift: nothing moved clearly {since}"
 
 
-def _lead(facts: dict[str, Any], earlier: date | None) -> str:
+def _lead(facts: dict[str, Any]) -> str:
     new, before = facts["unseen"], facts["earlier_unseen"]
-    than = (
-        "" if before is None or earlier is None else f", {formats.percent(before['query_share'])} on the night before"
-    )
+    than = "" if before is None else f" ({formats.percent(before['query_share'])} on that night)"
     return (
-        f"{formats.percent(new['query_share'])} of tonight's {formats.count(new['search_count'])} searches used words "
-        f"that nobody had searched for in the training window{than}; {formats.percent(new['country_share'])} came from "
-        "countries it never had."
+        f"{formats.percent(new['query_share'])} of tonight's {formats.count(new['search_count'])} searches were for "
+        f"queries that nobody had asked in the training window{than}; {formats.percent(new['country_share'])} came "
+        "from countries it never had."
     )
 
 
@@ -143,7 +141,7 @@ def _compared(night: Night) -> str:
 
 def _chart_text(found: dict[str, float | None], limit: float | None) -> str:
     drop, per_week = found["drop"], found["per_week"]
-    text = f"{_daily(found['last_week'])} conversions a day in the last week"
+    text = f"{_daily(found['last_week'])} in the last week"
     if drop is None:
         return f"{text}; the log is too short for more."
     change = f"{formats.percent(abs(drop))} {'fewer' if drop > 0 else 'more'} than the {_daily(found['before'])} before"

@@ -93,7 +93,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         (Story(outcome="better", bad_rows=6000), {}, "fail", "quarantined rows of conversions is 5.00%"),
         (Story(outcome="better"), {"max_index_bytes": 10}, "fail", "index size is"),
         (Story(outcome="better"), {"max_missing_image_share": 0.001}, "fail", "photos without an image is 0.11%"),
-        (Story(outcome="better"), {"max_unseen_query_share": 0.12}, "fail", "searches with unseen words is 12.34%"),
+        (Story(outcome="better"), {"max_unseen_query_share": 0.12}, "fail", "searches with unseen queries is 12.34%"),
         (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.03}, "fail", "shift of searches"),
         (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.05}, "inconclusive", "shift of searches"),
         (Story(outcome="better", drift="other base"), {}, "pass", ""),

@@ -160,7 +160,7 @@ def test_two_models_are_never_compared(make_context: Contexts) -> None:
     assert manifest.row_counts["shifts"] == 0
     assert manifest.facts["note"].startswith("the night of 2025-12-25 has another base and shares no model")
     assert manifest.facts["model_digest"] is None
-    assert manifest.facts["earlier_unseen"]["query_share"] == 0  # words compare all the same
+    assert manifest.facts["earlier_unseen"]["query_share"] == 0  # queries compare all the same
 
 
 def test_an_arm_whose_photos_and_queries_are_of_two_models_is_not_compared(make_context: Contexts) -> None:

@@ -624,16 +624,17 @@ def test_drift_says_first_what_moved_and_since_when(make_context: Make) -> None:
     page = page_of(make_context(), Story(drift="searches"))
     text = page.text("drift")
     assert text.startswith("Drift: searches moved since the night of 27 December 2025")
-    assert "12.3% of tonight's 9,412 searches used words that nobody had searched for" in text
+    assert "12.3% of tonight's 9,412 searches were for queries that nobody had asked" in text
+    assert "in the training window (11.0% on that night)" in text
     assert "Vectors of “Zero-shot base”, the same model on both nights." in text
     assert page.tables["drift: Searches unlike those of training"][1:] == [
-        ["Words that training never had", "12.3%", "11.0%", "+1.3", "90%"],
+        ["Queries that training never had", "12.3%", "11.0%", "+1.3", "90%"],
         ["Countries that training never had", "0.1%", "0.0%", "+0.1", "50%"],
     ]
     header, searches, photos = page.tables["drift: Vectors against those of an earlier night"]
-    assert header[3] == "Squared MMD"
-    assert searches == ["Searches", "1,000 and 987", "0.981", "0.0412 0.0308 to 0.0533", "0.002", "0.1"]
-    assert photos[3] == "−0.0009 −0.0020 to 0.0004"
+    assert header[1] == "Squared MMD"
+    assert searches == ["Searches", "0.0412 0.0308 to 0.0533", "0.1", "0.002", "0.981", "1,000 and 987"]
+    assert photos[1] == "−0.0009 −0.0020 to 0.0004"
     still = page_of(make_context(), Story()).text("drift")
     assert still.startswith("Drift: nothing moved clearly since the night of 27 December 2025")
 
@@ -671,7 +672,7 @@ def test_conversions_per_day_are_drawn_with_their_trend(make_context: Make) -> N
     context = make_context()
     page = page_of(context)
     text = page.text("drift")
-    assert "410 conversions a day in the last week, 12.4% more than the 365 before; the trend is +3.8% a week." in text
+    assert "410 in the last week, 12.4% more than the 365 before; the trend is +3.8% a week." in text
     assert "At most 50% fewer are within the gate's limit" in text
     days = context.lake.read_table(context.read(datasets.DRIFT), "days")
     assert f"Conversions, 3 Nov: {days['conversion_count'][0]}" in text
@@ -679,7 +680,7 @@ def test_conversions_per_day_are_drawn_with_their_trend(make_context: Make) -> N
     assert "Trend, " not in text
     assert f"From 2025-11-03 to 2025-12-28: between {days['conversion_count'].min()} and" in text
     short = page_of(make_context(), Story(day_count=1)).text("drift")
-    assert "410 conversions a day in the last week; the log is too short for more." in short
+    assert "410 in the last week; the log is too short for more." in short
 
 
 # -- the contact sheet -------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "quarantined rows of photos",
         "quarantined rows of conversions",
         "photos without an image",
-        "searches with unseen words",
+        "searches with unseen queries",
         "searches from unseen countries",
         "drop of conversions per day",
         "shift of searches",
@@ -145,7 +145,7 @@ def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
         ({"index_bytes": 1001}, "index size"),
         ({"quarantined_shares": {"photos": 0.031}}, "quarantined rows of photos"),
         ({"missing_image_share": 0.0501}, "photos without an image"),
-        ({"drift": replace(STILL, unseen_query_share=0.901)}, "searches with unseen words is 90.10%, at most 90.00%"),
+        ({"drift": replace(STILL, unseen_query_share=0.901)}, "searches with unseen queries is 90.10%, at most 90.00%"),
         ({"drift": replace(STILL, unseen_country_share=0.51)}, "searches from unseen countries is 51.00%"),
         ({"drift": replace(STILL, conversion_drop=0.6)}, "drop of conversions per day is 60.00%"),
         (
