@@ -15,7 +15,7 @@ from jobs import datasets, lineage, specs
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
-from jobs.params import FULL
+from jobs.params import FULL, ZERO_SHOT
 from jobs.sample import TINY, make_sample
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def test_two_nights_on_a_tiny_catalogue(
     assert set(first_context.lake.read_table(first["audit_leaks"], "findings")["status"]) == {"passed"}
     assert first["gate_release"].facts["figures"]["champion"] == "none"
     assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
+    assert first["measure_drift"].facts["note"].startswith("no earlier night")
     report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
 
@@ -88,6 +89,14 @@ def test_two_nights_on_a_tiny_catalogue(
     for arm, facts in second["embed_photos"].facts["arms"].items():
         assert facts["embedded_count"] <= len(now - known), arm
         assert facts["reused_count"] >= len(known & now) - 5, arm
+    drift = second["measure_drift"].facts
+    assert (drift["earlier_run_date"], drift["arm"], drift["note"]) == (str(first_context.run_date), ZERO_SHOT, "")
+    shifts = second_context.lake.read_table(second["measure_drift"], "shifts")
+    assert shifts["vectors"].to_list() == ["searches", "photos"]
+    assert shifts["mmd_squared"].abs().max() < 0.05  # the windows share six days of seven
+    gate = second_context.lake.read_table(second["gate_release"], "findings")
+    judged = gate.filter(pl.col("check").str.contains("shift|unseen|drop"))
+    assert judged["outcome"].to_list() == ["pass"] * 5
     history = second_context.lake.history(datasets.EVALUATION)
     assert [m.partition["run_date"] for m in history] == [str(last_day - timedelta(days=1)), str(last_day)]
 
