@@ -31,7 +31,7 @@ def _tells(make: Callable[[Context], Message]) -> Callable[[Context], None]:
             settings = NotifySettings()
         try:
             send(settings, make(context))
-        except Exception:
+        except Exception:  # whatever goes wrong in telling must not fail, or hide, what is told of
             log.exception("NOT SENT: no message could be made for %s", make.__name__)
 
     return callback

@@ -82,7 +82,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     if os.geteuid() != 0:
-        pytest.skip("only root mounts")
+        pytest.skip("a full or read-only disk is made by mount, which only root may do: run the drills as root too")
     _mount("-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder))
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -103,7 +103,7 @@ def make_read_only(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
     """Return what mounts a folder over itself, read-only; all is undone at the end."""
     mounted: list[Path] = []
     if os.geteuid() != 0:
-        pytest.skip("only root mounts")
+        pytest.skip("a full or read-only disk is made by mount, which only root may do: run the drills as root too")
 
     def mount(folder: Path) -> None:
         _mount("--bind", str(folder), str(folder))

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
+import wcwidth
 from PIL import Image, ImageDraw
 
 from jobs import cli, make_release
@@ -28,7 +29,6 @@ from jobs.searching.query import Query, make_query
 from jobs.searching.releases import open_releases
 from jobs.searching.results import Results
 from jobs.searching.table import render_table
-from jobs.searching.terminal import cell_count
 from models import ann
 from models.serving import Embedder
 from tests.registered import commit_night, make_model
@@ -220,7 +220,7 @@ def test_the_table_is_aligned_in_any_script_and_marks_what_only_one_has(both: Ru
     head = next(place for place, line in enumerate(lines) if line.startswith("  #"))
     assert lines[head - 1].split()[:3] == ["champion", "version", "1"]
     rows = lines[head + 1 : head + 11]
-    assert all(cell_count(line) <= width for line in lines[head - 1 : head + 11])
+    assert all(wcwidth.width(line) <= width for line in lines[head - 1 : head + 11])
     second = lines[head].index("photo", lines[head].index("photo") + 1)
     for place, row in enumerate(rows, start=1):
         left, right = _cut(row, second - 2)
@@ -235,7 +235,7 @@ def test_the_table_is_aligned_in_any_script_and_marks_what_only_one_has(both: Ru
 
 def _cut(line: str, cells: int) -> tuple[str, str]:
     """Cut a line of a table where so many cells of a terminal are full."""
-    length = next(i for i in range(len(line) + 1) if cell_count(line[:i]) == cells)
+    length = next(i for i in range(len(line) + 1) if wcwidth.width(line[:i]) == cells)
     return line[:length], line[length:]
 
 
