@@ -46,6 +46,13 @@ _STR, _BOOL, _I32, _I64 = pa.string(), pa.bool_(), pa.int32(), pa.int64()
 _F32, _F64 = pa.float32(), pa.float64()
 VECTOR = pa.list_(_F32)
 
+HIDDEN_TABLE = Table(
+    "hidden",
+    # photos that no search may show, from a country, or from anywhere where country is null
+    _schema(photo_id=_STR, country=_STR, reason=_STR),
+    may_be_empty=True,
+)
+
 VALIDATED = Dataset(
     "validated",
     "clean",
@@ -117,6 +124,7 @@ VALIDATED = Dataset(
             ),
             may_be_empty=True,
         ),
+        HIDDEN_TABLE,
         Table(
             "quarantine",
             _schema(
@@ -275,8 +283,9 @@ INDEX_CHECK = Dataset(
 model_digest, and of every kind compared the same with build_seconds and peak_memory_mb.
 """
 
-RELEASE = Dataset("release", "releases", PHOTO_INDEX.tables)
-"""What is published as one: model, index, id map, keyword vocabulary and config. All but release.json are links.
+RELEASE = Dataset("release", "releases", (*PHOTO_INDEX.tables, HIDDEN_TABLE))
+"""What is published as one: model, index, id map, keyword vocabulary, config, and which photos must not be shown. All
+but release.json are links.
 
 Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
 vocabulary among it), index/** (the FAISS shards). Facts: version, model_digest, arm.

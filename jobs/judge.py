@@ -30,6 +30,7 @@ _QUERIES = {
     "conversions": "validate_conversions",
     "collections": "validate_collections",
     "colors": "validate_colors",
+    "hidden": "validate_hidden",
 }
 
 

@@ -1,4 +1,4 @@
-"""Stage `make_release`: the night's model, index, id map and keyword vocabulary under one manifest, checked to match.
+"""Stage `make_release`: the night's model, index, id map, keyword vocabulary and hidden photos under one manifest.
 
 Nothing is copied: the release links to the files of the runs it is made of, and release.json says which those are.
 It is a candidate; live it becomes by an explicit act (`jobs.promote`). Facts: model_name, version, model_digest, arm.
@@ -14,14 +14,14 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
 from jobs.params import MakeReleaseParams
-from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE
+from jobs.releasing.reader import HIDDEN, INDEX, MODEL, RELEASE_FILE
 
 _WINDOWS = ("train_start", "train_end", "validation_end", "test_end")
 
 
 def run(ctx: RunContext, params: MakeReleaseParams) -> Manifest:
     """Check and bind; `BadInput` names what does not belong together, and nothing is committed."""
-    names = ("splits", "search_models", "registration", "photo_index")
+    names = ("validated", "splits", "search_models", "registration", "photo_index")
     inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
     staged = ctx.begin(datasets.RELEASE, params, inputs)
     if staged.manifest is not None:
@@ -30,6 +30,7 @@ def run(ctx: RunContext, params: MakeReleaseParams) -> Manifest:
     staged.link_files(inputs["search_models"], arm, MODEL)
     staged.link_files(inputs["photo_index"], INDEX)
     staged.link_table(inputs["photo_index"], "ids")
+    staged.link_table(inputs["validated"], HIDDEN)
     description = describe(ctx, inputs, arm)
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
     model = description["model"]

@@ -43,7 +43,7 @@ def search(settings: Settings, catalogue: str, query: Query, k: int, run_date: d
     lake = Lake(settings.lake_uri, catalogue)
     opened = open_releases(lake, run_date)
     sides = _distinct(opened)
-    found = {role: release.search(embed(release, query), k)[0] for role, release in sides.items()}
+    found = {role: release.search(embed(release, query), k, [query.country])[0] for role, release in sides.items()}
     photos = {role: _photos(lake, release, found[role]) for role, release in sides.items()}
     hits = rank(found, photos)
     return Results(

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # side by side, each process has a core of its own
+hypothesis.settings.register_profile("nightlens", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("nightlens")
 # The processes of pytest-xdist have a main module without a file, which PySpark takes for a run of its own doctests.
 sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
 

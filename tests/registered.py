@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import polars as pl
 
 from jobs.context import RunContext
-from jobs.datasets import BASE_MODEL, SEARCH_MODELS, SPLITS
+from jobs.datasets import BASE_MODEL, SEARCH_MODELS, SPLITS, VALIDATED
+from jobs.errors import MissingInput
 from jobs.lake import Manifest
 from jobs.params import FULL, ZERO_SHOT, SplitTemporalParams, TrainBaseParams, TrainSearchParams
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
-from tests.validated_lake import complete
+from tests.validated_lake import commit_tables, complete
 
 SIZES: dict[str, Any] = {
     "image_size": 32,
@@ -39,7 +41,14 @@ def make_model(arm: str, seed: int = 0) -> SearchModel:
 
 
 def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) -> Manifest:
-    """Commit splits, base and search models; equal seeds give equal models on every night."""
+    """Commit splits, base and search models; equal seeds give equal models on every night.
+
+    A log is committed where there is none yet: one photo, one conversion, and nothing hidden.
+    """
+    try:
+        context.read(VALIDATED)
+    except MissingInput:
+        commit_log(context)
     splits = _commit_splits(context, is_validated)
     base = context.begin(BASE_MODEL, TrainBaseParams(), {"splits": splits}, {"seed": str(seed)})
     with base.local_folder(ZERO_SHOT) as folder:
@@ -58,6 +67,14 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
         FULL: {"model_digest": make_model(FULL, seed).digest, "best_validation_hit_rate": rate, "steps": 120},
     }
     return staged.commit({"arms": arms, "challenger": FULL, "trained_until": splits.facts["train_end"]})
+
+
+def commit_log(context: RunContext, hidden: Sequence[tuple[str, str | None]] = ()) -> Manifest:
+    """Commit a log of one photo and one conversion, and which photos are hidden (photo_id, country)."""
+    one = pl.DataFrame({"photo_id": ["p0"]})
+    rules = pl.DataFrame(hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
+    tables = {"photos": one, "conversions": one, "hidden": rules}
+    return commit_tables(context, VALIDATED, tables, label=repr(list(hidden)))
 
 
 def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:

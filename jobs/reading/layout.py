@@ -129,6 +129,8 @@ LAYOUT: dict[str, TableLayout] = {
                 Column("score", aliases=("ai_score",)),
             ),
         ),
+        # no release of the data set has it, a site that removes photos may
+        TableLayout("hidden", (_PHOTO_ID, *_columns("country", "reason"))),
     )
 }
 

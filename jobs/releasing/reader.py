@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from models.search.model import SearchModel
 
 RELEASE_FILE = "release.json"
-MODEL, INDEX = "model", "index"
+MODEL, INDEX, HIDDEN = "model", "index", "hidden"
 _TRIES = 100
 
 
@@ -27,17 +28,25 @@ _TRIES = 100
 class OpenRelease:
     """A release that was read and checked as a whole. It stays usable when it is replaced, and when it is removed.
 
-    `description` is release.json. `model` is None where the reader was told to leave it out.
+    `description` is release.json. `model` is None where the reader was told to leave it out. `visibility` is which
+    photos the site's own list hid that night.
     """
 
     name: ReleaseName
     description: dict[str, Any]
     index: ann.ShardedIndex
     model: SearchModel | None
+    visibility: ann.Visibility
 
-    def search(self, query_QD: ann.Floats, k: int) -> list[list[tuple[str, float]]]:
-        """Return per query vector of this release's model the best photos as (photo_id, score), best first."""
-        return self.index.search(query_QD, k)
+    def search(
+        self, query_QD: ann.Floats, k: int, countries: Sequence[str] | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Return per query vector of this release's model the best photos as (photo_id, score), best first.
+
+        Photos that the site hid are left out, those hidden from a country where it is the query's (`countries`, one
+        per query, "" if it is not known).
+        """
+        return self.index.search(query_QD, k, self.visibility, countries)
 
 
 class ReleaseReader:
@@ -116,7 +125,17 @@ def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bo
     _verify(lake, manifest, with_model)
     with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
         index = ann.ShardedIndex.open(folder, digests[0])
-    return OpenRelease(name, description, index, _load_model(lake, manifest, digests[0]) if with_model else None)
+    model = _load_model(lake, manifest, digests[0]) if with_model else None
+    return OpenRelease(name, description, index, model, _visibility(lake, manifest))
+
+
+def _visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:
+    hidden = lake.read_table(manifest, HIDDEN, ["photo_id", "country"])
+    by_country = {
+        str(country): rows["photo_id"].to_list()
+        for (country,), rows in hidden.drop_nulls("country").partition_by("country", as_dict=True).items()
+    }
+    return ann.Visibility.of(hidden.filter(hidden["country"].is_null())["photo_id"], by_country)
 
 
 def _load_model(lake: Lake, manifest: Manifest, digest: str) -> SearchModel:
@@ -142,5 +161,6 @@ def _verify(lake: Lake, manifest: Manifest, with_model: bool) -> None:
     for name, info in manifest.files.items():
         if name == f"{INDEX}/{DESCRIPTION_FILE}" or (with_model and name.startswith(f"{MODEL}/")):
             lake.verify(info)
-    for info in manifest.tables["ids"].files:
-        lake.verify(info)
+    for table in ("ids", HIDDEN):
+        for info in manifest.tables[table].files:
+            lake.verify(info)

@@ -95,12 +95,28 @@ def check_events(events: pl.DataFrame, cutoff: datetime) -> dict[str, Any]:
     return {"check": EVENTS_CHECK, "status": "passed", "event_count": len(events), "cutoff": cutoff.isoformat()}
 
 
-def read_filters(lake: Lake, images: Manifest, task: Task, excluded: frozenset[str] = frozenset()) -> Filters:
-    """Return the business filters: photos to be left out by id, and equal pictures by the digest of their image."""
+def read_filters(lake: Lake, validated: Manifest, images: Manifest, task: Task) -> tuple[Filters, Ints]:
+    """Return the business filters and each search's group in them, shape (Q,).
+
+    Hidden are photos by the site's own list, from everywhere or from a country. Equal pictures are told by the digest
+    of their image. Group 0 is of the countries that no rule names.
+    """
     digests = lake.read_table(images, "images", ["photo_id", "sha256"]).unique("photo_id")
     found = task.photos.join(digests, on="photo_id", how="left", maintain_order="left")
     number = found["sha256"].rank("dense").cast(pl.Int64).fill_null(-1)
-    return Filters(found["photo_id"].is_in(sorted(excluded)).to_numpy(), number.to_numpy())
+    hidden = lake.read_table(validated, "hidden", ["photo_id", "country"])
+    countries = hidden["country"].drop_nulls().unique().sort().to_list()
+    is_hidden_GP = np.array(
+        [found["photo_id"].is_in(_hidden_from(hidden, country).implode()).to_numpy() for country in [None, *countries]]
+    )
+    group_of = {country: group for group, country in enumerate(countries, start=1)}
+    group_Q = np.array([group_of.get(country, 0) for country in task.queries["country"]], dtype=np.int64)
+    return Filters(is_hidden_GP, number.to_numpy()), group_Q
+
+
+def _hidden_from(hidden: pl.DataFrame, country: str | None) -> pl.Series:
+    is_meant = pl.col("country").is_null() if country is None else pl.col("country").fill_null(country) == country
+    return hidden.filter(is_meant)["photo_id"]
 
 
 def _number(task: Task, events: pl.DataFrame) -> tuple[Searches, Events, int]:

@@ -22,11 +22,15 @@ from models.rerank.rows import SecondStage
 
 @dataclass(frozen=True)
 class Reranked:
-    """The test searches with everything that reorders them; `check` is what the check of the events found."""
+    """The test searches with everything that reorders them; `check` is what the check of the events found.
+
+    `group` is each search's place among those the filters tell apart, shape (Q,).
+    """
 
     stage: SecondStage
     reranker: Reranker
     filters: Filters
+    group: Ints
     candidate_count: int
     check: dict[str, Any]
 
@@ -50,8 +54,8 @@ class Reranked:
                 f"{manifest.reference} was trained on features {reranker.names}, tonight's arms give {stage.names}. "
                 f"Rerun train_reranker."
             )
-        filters = read_filters(lake, inputs["images"], task)
-        return cls(stage, reranker, filters, int(params["candidate_count"]), check)
+        filters, group = read_filters(lake, inputs["validated"], inputs["images"], task)
+        return cls(stage, reranker, filters, group, int(params["candidate_count"]), check)
 
     def further(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> Reranked:
         """Return the same with searches added: texts that are among those there, asked at other times.
@@ -75,13 +79,16 @@ class Reranked:
             target=np.concatenate([stage.target, target_N]),
             searches=searches,
         )
-        return replace(self, stage=both)
+        return replace(self, stage=both, group=np.concatenate([self.group, self.group[alike_N]]))
 
     def ranks(self) -> NDArray[np.int32]:
         """Return the rank of each search's converted photo, shape (Q,)."""
         rank_Q = np.empty(len(self.stage.target), dtype=np.int32)
         for block in self.stage.blocks(self.candidate_count):
-            shown = reorder(block.candidates, self.reranker.scores(block.matrix), self.filters)
-            target_B = self.stage.target[block.searches]
-            rank_Q[block.searches] = final_ranks(block.candidates, shown, target_B, block.base_rank, block.available)
+            score_N = self.reranker.scores(block.matrix)
+            target_B, group_B = self.stage.target[block.searches], self.group[block.searches]
+            shown = reorder(block.candidates, score_N, self.filters, group_B)
+            rank_B = final_ranks(block.candidates, shown, target_B, block.base_rank, block.available)
+            is_hidden_B = self.filters.is_hidden[group_B, target_B]  # below the candidates too
+            rank_Q[block.searches] = np.where(is_hidden_B, block.available, rank_B)
         return rank_Q

@@ -1,6 +1,6 @@
 """The final order of a search: candidates by the reranker, business filters last, then the base arm's order.
 
-Shape letters: B searches, N candidates of all searches, P photos.
+Shape letters: B searches, N candidates of all searches, P photos, G groups of searches that are shown the same photos.
 
 Below the candidates the base arm's order goes on, so every photo has a rank, and ties follow the one rule (see
 `models.evaluation.ranking`): of equal scores the earlier place first.
@@ -19,22 +19,23 @@ from models.rerank.candidates import Candidates
 
 @dataclass(frozen=True)
 class Filters:
-    """Photos that must not be shown: those excluded (removed, private), and all but the best of equal pictures.
+    """Photos that must not be shown: those hidden (removed, private), and all but the best of equal pictures.
 
-    `picture_P` numbers the pictures: photos with the same number are the same; -1 is a picture of its own.
+    `is_hidden_GP` has a row for every group of searches, such as those from one country. `picture_P` numbers the
+    pictures: photos with the same number are the same; -1 is a picture of its own.
     """
 
-    is_excluded: NDArray[np.bool_]
+    is_hidden: NDArray[np.bool_]
     picture: Ints
 
-    def shown(self, row_N: Ints, place_N: Ints) -> NDArray[np.bool_]:
+    def shown(self, row_N: Ints, place_N: Ints, group_N: Ints) -> NDArray[np.bool_]:
         """Tell which of the photos, listed per search in their final order, are shown, shape (N,).
 
-        >>> filters = Filters(np.array([False, True, False, False]), np.array([7, -1, 7, -1]))
-        >>> filters.shown(np.zeros(4, dtype=int), np.array([2, 1, 0, 3])).tolist()
+        >>> filters = Filters(np.array([[False, True, False, False]]), np.array([7, -1, 7, -1]))
+        >>> filters.shown(np.zeros(4, dtype=int), np.array([2, 1, 0, 3]), np.zeros(4, dtype=int)).tolist()
         [True, False, False, True]
         """
-        is_shown_N = ~self.is_excluded[place_N]
+        is_shown_N = ~self.is_hidden[group_N, place_N]
         left = np.flatnonzero(is_shown_N & (self.picture[place_N] >= 0))
         key = row_N[left] * (self.picture.max(initial=0) + 1) + self.picture[place_N[left]]
         _, first = np.unique(key, return_index=True)
@@ -51,11 +52,11 @@ class Shown:
     hidden: Ints
 
 
-def reorder(candidates: Candidates, score_N: NDArray[np.float64], filters: Filters) -> Shown:
+def reorder(candidates: Candidates, score_N: NDArray[np.float64], filters: Filters, group_B: Ints) -> Shown:
     """Return the candidates in the order of their new scores, filters applied last."""
     order = np.lexsort((candidates.place, -score_N, candidates.row))
     row_N, place_N = candidates.row[order], candidates.place[order]
-    is_shown_N = filters.shown(row_N, place_N)
+    is_shown_N = filters.shown(row_N, place_N, group_B[row_N])
     hidden_B = np.bincount(row_N[~is_shown_N], minlength=len(candidates.count))
     return Shown(row_N[is_shown_N], place_N[is_shown_N], hidden_B)
 

@@ -51,6 +51,7 @@ COLUMNS = {
     ),
     "collections": ("photo_id", "collection_id", "collection_title", "photo_collected_at", "collection_type"),
     "colors": ("photo_id", "hex", "red", "green", "blue", "keyword", "coverage", "score"),
+    "hidden": ("photo_id", "country", "reason"),
 }
 FIRST_DAY = datetime(2025, 12, 1)
 
@@ -77,7 +78,7 @@ class LayoutFiles:
         for _ in range(photo_count):
             self.add("photos")
         for _ in range(photo_count):
-            for table in ("keywords", "collections", "colors"):
+            for table in ("keywords", "collections", "colors", "hidden"):
                 self.add(table)
         for number in range(days * conversions_per_day):
             at = FIRST_DAY + timedelta(days=number // conversions_per_day, seconds=60 * (number % conversions_per_day))
@@ -119,6 +120,8 @@ class LayoutFiles:
             "blue": "255",
             "coverage": "12.5",
             "score": "0.25",
+            "country": ("", "DE", "fr")[(number + number // 30) % 3],
+            "reason": "removed",
         }
         unknown = set(changes) - set(COLUMNS[table])
         assert not unknown, f"no column {unknown}"
@@ -258,10 +261,11 @@ def add_other_faults(files: LayoutFiles) -> None:
     add("photos", "negative_count", stats_views="-1")
     add("photos", "negative_count", stats_downloads="-1")
     add("photos", "control_characters", photo_description="a\x07b")
-    for table in ("keywords", "collections", "colors"):
+    for table in ("keywords", "collections", "colors", "hidden"):
         add(table, "null_photo_id", photo_id="")
         for text in hostile:
             add(table, "malformed_photo_id", photo_id=text)
+    for table in ("keywords", "collections", "colors"):
         add(table, "unknown_photo_id", photo_id="nobodyhasit")
         add(table, "quarantined_photo", photo_id="photo_badid")
     for table, column in (
@@ -269,6 +273,7 @@ def add_other_faults(files: LayoutFiles) -> None:
         ("keywords", "keyword"),
         ("collections", "collection_title"),
         ("colors", "keyword"),
+        ("hidden", "reason"),
     ):
         word = "\t".join(files.row(table, **{column: "WORD"})).encode()
         files.add_raw(table, word.replace(b"WORD", b"a\x00b"), "embedded_nul")
@@ -281,6 +286,7 @@ def add_other_faults(files: LayoutFiles) -> None:
         ("keywords", "repeated_keyword"),
         ("collections", "repeated_membership"),
         ("colors", "repeated_color"),
+        ("hidden", "repeated_rule"),
     ):
         add(table)
         files.add_raw(table, files.lines[table][-1][:-1], "duplicate_row", reason)
@@ -307,6 +313,9 @@ def add_other_faults(files: LayoutFiles) -> None:
     add("colors", "coverage_out_of_range", coverage="100.1")
     add("colors", "score_out_of_range", score="1.5")
     # Warned of only: the rows go on.
+    add("hidden", photo_id="nobodyhasit")
+    for text in ("GER", "1", "everywhere"):
+        add("hidden", country=text, photo_id=f"hidden-in{text[:2]:_<2}")
     for number in range(3):
         add("photos", photo_image_url="")
         add("photos", photo_image_url=f"ftp://images.invalid/{number}.png")

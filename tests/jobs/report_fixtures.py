@@ -87,8 +87,9 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
     """Commit all inputs of the report for one night and return them by dataset name."""
     story = story or Story()
     photos = _write_photos(Path(ctx.dataset_uri), story)
+    nothing_hidden = pl.DataFrame(schema=dict.fromkeys(("photo_id", "country", "reason"), pl.String))
     tables: dict[str, dict[str, pl.DataFrame]] = {
-        "validated": _validated_tables(photos),
+        "validated": _validated_tables(photos) | {"hidden": nothing_hidden},
         "images": {"images": photos["images"]},
         "splits": _split_tables(photos["photos"], story),
         "leak_audit": {"findings": _findings()},
@@ -112,7 +113,10 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
             ).with_columns(pl.col("k").cast(pl.Int32))
         },
         "reranker": _reranker_tables(story),
-        "release": {"ids": pl.DataFrame({"shard": [0, 0], "faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]})},
+        "release": {
+            "ids": pl.DataFrame({"shard": [0, 0], "faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]}),
+            "hidden": nothing_hidden,
+        },
         "evaluation": evaluation_tables(story),
         "drift": _drift_tables(ctx, story),
         "gate": {"findings": _gate_findings(story)},

@@ -90,6 +90,7 @@ def test_a_night_and_the_next(
     assert counts == {CHAMPION_ARM: (1, 1), FULL: (1, 2), ZERO_SHOT: (0, 2)}
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(
     spark: SparkSession, make_context: Callable[..., RunContext]

@@ -74,6 +74,7 @@ class Night:
         self.champion: dict[str, Any] = {"version": None}
         self.other_facts: dict[str, dict[str, Any]] = {}
         self.equal_pictures: dict[str, str] = {}
+        self.hidden: list[tuple[str, str | None]] = []
         self.split_facts: dict[str, str] = {}
 
     @staticmethod
@@ -130,11 +131,12 @@ class Night:
         return self.context
 
     def validated(self) -> dict[str, pl.DataFrame]:
-        """Tables as small as the lake takes them: only the photos' sizes are read."""
+        """Tables as small as the lake takes them: only the photos' sizes and what is hidden are read."""
         tables = empty_tables(datasets.VALIDATED)
         sizes = self.photos.select("photo_id", width=pl.lit(300), height=pl.lit(200))
         conversion = pl.DataFrame({"photo_id": ["photo-00"]})
-        for name, rows in {"photos": sizes, "conversions": conversion}.items():
+        hidden = pl.DataFrame(self.hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
+        for name, rows in {"photos": sizes, "conversions": conversion, "hidden": hidden}.items():
             filled = pl.concat([tables[name], rows], how="diagonal_relaxed")
             tables[name] = filled.select(tables[name].columns)
         return tables

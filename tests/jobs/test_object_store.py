@@ -110,6 +110,7 @@ def test_a_task_that_fails_leaves_no_object(spark: SparkSession, remote: RunCont
     assert remote.lake.fs.glob(f"{staged.table_folder('rows')}/*") == []
 
 
+@pytest.mark.slow
 def test_the_splits_of_a_night_are_those_of_a_local_lake(
     spark: SparkSession, remote: RunContext, make_context: Callable[..., RunContext]
 ) -> None:

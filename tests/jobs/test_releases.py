@@ -29,7 +29,7 @@ from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.retention import collect
 from jobs.rollback import rollback
 from tests.conftest import make_settings
-from tests.registered import make_model
+from tests.registered import commit_log, make_model
 from tests.release_readers import read_until
 from tests.released import (
     NOW,
@@ -69,7 +69,7 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["vocabulary"]["sha256"] == release.files["model/keywords.json"].sha256
     assert described["config"]["sha256"] == release.files["model/config.json"].sha256
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
-    assert set(described["runs"]) == {"splits", "search_models", "registration", "photo_index"}
+    assert set(described["runs"]) == {"validated", "splits", "search_models", "registration", "photo_index"}
     assert release.facts == {
         "model_name": "nightlens-test",
         "version": 1,
@@ -104,6 +104,20 @@ def test_a_release_opens_whole_and_finds_its_photos(make_context: Contexts) -> N
     (found,) = opened.search(unit_vectors(1, 0), 3)
     assert len(found) == 3
     assert all(photo.startswith("2025-12-01-1-") for photo, _ in found)
+
+
+def test_what_the_site_hides_is_not_found_in_the_release_of_that_night(make_context: Contexts) -> None:
+    context = make_context(run_date=night(1))
+    commit_log(context, hidden=[("2025-12-01-1-0", None), ("2025-12-01-1-1", "DE"), ("gone", "FR")])
+    opened = open_release(context.lake, live.name_of(commit_release(context)))
+    query = unit_vectors(1, 0)
+    found = {
+        country: {photo.rpartition("-")[2] for photo, _ in opened.search(query, 100, [country])[0]}
+        for country in ("DE", "FR", "")
+    }
+    everything = {str(number) for number in range(9)}
+    assert found == {"DE": everything - {"0", "1"}, "FR": everything - {"0"}, "": everything - {"0"}}
+    assert len(opened.search(query, 7)[0]) == 7  # hidden photos cost no results
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,15 @@ def test_champion_and_candidate_stand_side_by_side_as_their_own_indexes_find(bot
 def test_nothing_but_the_index_of_the_release_is_searched(both: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def only(self: ann.ShardedIndex, query_QD: ann.Floats, k: int) -> list[list[tuple[str, float]]]:
+    def only(
+        self: ann.ShardedIndex, query_QD: ann.Floats, k: int, visibility: ann.Visibility, countries: list[str]
+    ) -> list[list[tuple[str, float]]]:
+        assert countries == ["GB"]
         asked.append(k)
         return [[("p7", 0.5)]]
 
     monkeypatch.setattr(ann.ShardedIndex, "search", only)
-    assert found(search(both.settings, "test", make_query("cat"), 3)) == [["p7"], ["p7"]]
+    assert found(search(both.settings, "test", make_query("cat", "gb"), 3)) == [["p7"], ["p7"]]
     assert asked == [3, 3]
 
 

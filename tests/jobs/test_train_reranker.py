@@ -20,8 +20,8 @@ from jobs.params import TrainRerankerParams
 from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
 from jobs.reranking.reranked import Reranked
 from models.rerank.learning import Reranker
+from tests.jobs.test_evaluate import COUNTRIES, PHOTO_COUNT, PUBLISHED, TEST_START, TRAIN_END, Night, make_published
 from tests.jobs.test_evaluate import PARAMS as EVALUATE
-from tests.jobs.test_evaluate import PHOTO_COUNT, PUBLISHED, TEST_START, TRAIN_END, Night, make_published
 
 PARAMS = TrainRerankerParams(
     candidate_count=30, min_search_count=20, rounds=30, patience=10, learning_rate=0.1, min_rows_per_leaf=5, leaves=4
@@ -209,16 +209,39 @@ def test_equal_pictures_are_shown_once(night: Night) -> None:
     train_reranker.run(context, PARAMS)
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"])
-    filters = read_filters(context.lake, inputs["images"], task, frozenset({"photo-03"}))
+    filters, _ = read_filters(context.lake, inputs["validated"], inputs["images"], task)
     picture = dict(zip(task.photos["photo_id"], filters.picture.tolist(), strict=True))
     assert picture["photo-01"] == picture["photo-02"]
     assert len(set(picture.values())) == PHOTO_COUNT - 9
-    assert task.photos.filter(pl.Series(filters.is_excluded))["photo_id"].to_list() == ["photo-03"]
+    assert not filters.is_hidden.any()
     ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
     ranks = ranks.sort("query_id").with_columns(there=(task.available_at <= task.asked_at[:, None]).sum(axis=1))
     of_the_ten = ranks.filter(task.queries["photo_id"] < "photo-10")
     hidden = of_the_ten.filter(pl.col("rank") == pl.col("there"))  # another of the ten was shown: it is not found
     assert 0 < hidden.height < of_the_ten.height
+
+
+def test_a_conversion_of_a_hidden_photo_counts_as_not_found_where_it_is_hidden(night: Night) -> None:
+    night.hidden = [("photo-03", None), ("photo-04", COUNTRIES[0]), ("never-there", COUNTRIES[1])]
+    context = night.commit()
+    train_reranker.run(context, PARAMS)
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    filters, group_Q = read_filters(context.lake, inputs["validated"], inputs["images"], task)
+    hidden = [task.photos.filter(pl.Series(row))["photo_id"].to_list() for row in filters.is_hidden]
+    assert sorted(hidden) == [["photo-03"], ["photo-03"], ["photo-03", "photo-04"]]
+    ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
+    there = (task.available_at <= task.asked_at[:, None]).sum(axis=1)
+    asked = task.queries.with_columns(rank=ranks.sort("query_id")["rank"], there=there)
+    of_three, of_four = (asked.filter(pl.col("photo_id") == f"photo-0{number}") for number in (3, 4))
+    assert of_three.height > 0
+    assert (of_three["rank"] == of_three["there"]).all()
+    is_hidden = of_four["country"] == COUNTRIES[0]
+    assert (of_four.filter(is_hidden)["rank"] == of_four.filter(is_hidden)["there"]).all()
+    assert (of_four.filter(~is_hidden)["rank"] <= 5).any()
+    place_Q = task.queries["place"].to_numpy()
+    is_hidden_Q = filters.is_hidden[group_Q, place_Q]
+    assert is_hidden_Q.sum() == of_three.height + is_hidden.sum()
 
 
 def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night) -> None:

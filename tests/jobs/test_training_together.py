@@ -56,6 +56,7 @@ def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) ->
     assert ctx.lake.store("checkpoints", "search_models", together.run_id).names() == []
 
 
+@pytest.mark.slow
 def test_two_processes_train_without_a_validation_window(make_night: MakeContext) -> None:
     ctx = make_night()
     commit_splits(ctx, "published", shard_count=3, validation=conversions((0,), 1).clear())

@@ -129,7 +129,7 @@ def test_no_good_row_is_touched(night: Night) -> None:
 
 @pytest.mark.spark
 def test_the_other_tables_keep_their_good_rows_in_their_order(night: Night) -> None:
-    for table in ("photos", "keywords", "collections", "colors"):
+    for table in ("photos", "keywords", "collections", "colors", "hidden"):
         lines = night.files.data(table).split(b"\n")
         expected = [lines[line - 1].split(b"\t")[0].decode() for line in night.files.good[table]]
         assert night.table(table)["photo_id"].to_list() == expected
@@ -216,6 +216,7 @@ def test_the_data_docs_say_what_was_found(night: Night) -> None:
     assert night.manifest.facts["data_docs"] in night.manifest.files
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_the_same_rows_cut_otherwise_are_the_same_run(
     spark: SparkSession, night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -314,6 +315,7 @@ def test_a_first_version_data_set_with_a_days_drop(
         "keywords": 0,
         "collections": 0,
         "colors": 0,
+        "hidden": 0,
         "quarantine": 0,
         "repairs": 0,
     }

@@ -32,10 +32,12 @@ def trained_on(stage: SecondStage, options: Options = OPTIONS) -> Trained:
 
 def ranks(stage: SecondStage, score: object) -> tuple[np.ndarray, np.ndarray]:
     before, after = (np.empty(len(stage.target), dtype=int) for _ in range(2))
-    nothing = Filters(np.zeros(len(stage.photos.available_at), dtype=bool), np.full(len(stage.photos.available_at), -1))
+    photo_count = len(stage.photos.available_at)
+    nothing = Filters(np.zeros((1, photo_count), dtype=bool), np.full(photo_count, -1))
     for block in stage.blocks(CANDIDATES):
-        shown = reorder(block.candidates, score(block.matrix), nothing)  # type: ignore[operator]
         target = stage.target[block.searches]
+        everybody = np.zeros(len(target), dtype=np.int64)
+        shown = reorder(block.candidates, score(block.matrix), nothing, everybody)  # type: ignore[operator]
         before[block.searches] = block.base_rank
         after[block.searches] = final_ranks(block.candidates, shown, target, block.base_rank, block.available)
     return before, after
