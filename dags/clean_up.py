@@ -28,7 +28,7 @@ of long ago while it runs. `nightlens clean_up --dry-run` only says what would b
 
 @dag(
     dag_id="nightlens_clean_up",
-    schedule=CronTriggerTimetable("0 12 * * 0", timezone="UTC", run_immediately=False),
+    schedule=CronTriggerTimetable("0 12 * * 0", timezone="UTC", run_immediately=timedelta(minutes=5)),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 1, "retry_delay": timedelta(minutes=5), "on_failure_callback": task_failed},

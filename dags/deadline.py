@@ -23,7 +23,7 @@ Looks for it, and fails if it is not there: also if the night never started. Who
 @dag(
     dag_id="nightlens_deadline",
     schedule=CronTriggerTimetable(
-        f"{NIGHT_ENDS.minute} {NIGHT_ENDS.hour} * * *", timezone="UTC", run_immediately=False
+        f"{NIGHT_ENDS.minute} {NIGHT_ENDS.hour} * * *", timezone="UTC", run_immediately=timedelta(minutes=5)
     ),
     catchup=False,
     max_active_runs=1,

@@ -45,9 +45,10 @@ The champion is never changed here: `nightlens promote` is the explicit act.
 
 @dag(
     dag_id="nightlens_nightly",
-    # no start date: turning the DAG on waits for the next night instead of running the last one at once
+    # Turning the DAG on waits for the next night. False would mean a tenth of a day; none at all, that a first night is
+    # lost if the DAG is read again between its hour and the scheduler's look.
     schedule=CronTriggerTimetable(
-        f"{NIGHT_BEGINS.minute} {NIGHT_BEGINS.hour} * * *", timezone="UTC", run_immediately=False
+        f"{NIGHT_BEGINS.minute} {NIGHT_BEGINS.hour} * * *", timezone="UTC", run_immediately=timedelta(minutes=5)
     ),
     catchup=False,
     max_active_runs=1,

@@ -85,7 +85,7 @@ def _run(settings: Settings, dag_id: str, conf: dict[str, Any]) -> str:
 
 
 def _run_through_server(settings: Settings, running: dict[str, Any], dag_id: str, conf: dict[str, Any]) -> None:
-    with services.airflow_client(settings, running["airflow_port"]) as client:
+    with services.airflow_client(running["airflow_port"], services.airflow_password(settings)) as client:
         run_id = services.trigger_run(client, dag_id, conf)
         url = f"http://127.0.0.1:{running['airflow_port']}/dags/{dag_id}/runs/{run_id}"
         print(f"run {run_id} in the Airflow that is up: {url}")

@@ -139,7 +139,8 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
         "airflow-triggerer": ["airflow", "triggerer", "--skip-serve-logs"],
         "mlflow": _mlflow_command(settings, mlflow_port),
     }
-    processes = [_spawn(settings, name, command, environment) for name, command in commands.items()]
+    own = {"mlflow": {"MLFLOW_BACKEND_STORE_URI": settings.tracking_uri}}  # a password in an argument is seen by all
+    processes = [_spawn(settings, name, command, environment | own.get(name, {})) for name, command in commands.items()]
     record = {"processes": processes, "airflow_port": airflow_port, "mlflow_port": mlflow_port}
     _services_file(settings).write_text(json.dumps(record))
     try:
@@ -159,8 +160,7 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
 
 def _mlflow_command(settings: Settings, port: int) -> list[str]:
     return [
-        *("mlflow", "server", "--backend-store-uri", settings.tracking_uri),
-        *("--artifacts-destination", settings.artifact_uri),
+        *("mlflow", "server", "--artifacts-destination", settings.artifact_uri),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
 
@@ -222,7 +222,7 @@ def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 
 def _wait_for_dags(settings: Settings, port: int, limit_seconds: float = 60) -> None:
     """Wait until the DAG processor has read every DAG, so that they can be triggered."""
     deadline = time.monotonic() + limit_seconds
-    with airflow_client(settings, port) as client:
+    with airflow_client(port, airflow_password(settings)) as client:
         for dag_id in (NIGHTLY, ABLATION):
             while client.get(f"/dags/{dag_id}").status_code != 200:
                 if time.monotonic() > deadline:
@@ -265,10 +265,10 @@ def _group_of(process: psutil.Process) -> int:
 
 
 @contextmanager
-def airflow_client(settings: Settings, port: int) -> Iterator[httpx.Client]:
+def airflow_client(port: int, password: str) -> Iterator[httpx.Client]:
     """Give an HTTP client of the running Airflow's REST API, logged in."""
     base = f"http://127.0.0.1:{port}"
-    login = {"username": USER, "password": airflow_password(settings)}
+    login = {"username": USER, "password": password}
     answer = httpx.post(f"{base}/auth/token", json=login, timeout=30)
     answer.raise_for_status()
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}

@@ -111,7 +111,8 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "2",
+        # processes that train together begin at once: executors get a minute to come, or to come back
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "60",
         "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
     }
     if is_local:

@@ -75,6 +75,12 @@ def test_the_settings_are_ones_that_nightlens_knows() -> None:
     json.loads(environment["NIGHTLENS_SPARK_CONF"])
 
 
+def test_no_command_has_a_secret_in_its_arguments() -> None:
+    for name, service in SERVICES.items():
+        arguments = json.dumps([service.get("entrypoint"), service.get("command")])
+        assert not re.search(r"\$\{\w*(PASSWORD|SECRET|KEY)", arguments), name
+
+
 def test_nothing_listens_outside_this_machine() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(published) == 3

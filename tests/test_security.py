@@ -300,6 +300,24 @@ def test_the_pseudonym_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -
     assert key.parent.stat().st_mode & 0o077 == 0
 
 
+def test_no_service_is_told_a_password_in_an_argument(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = settings.model_copy(update={"tracking_uri": "postgresql://user:s3cret@host/mlflow"})
+    started: dict[str, tuple[list[str], dict[str, str]]] = {}
+
+    def spawn(_: Settings, name: str, command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+        started[name] = command, environment
+        return {"name": name}
+
+    monkeypatch.setattr(services, "_spawn", spawn)
+    for name in ("prepare_airflow", "_prepare_mlflow", "_refuse_taken_port", "_wait_for", "_wait_for_dags"):
+        monkeypatch.setattr(services, name, lambda *_: None)
+    settings.state_dir.mkdir()
+    services.start_services(secret, 18080, 15000, {})
+    assert started["mlflow"][1]["MLFLOW_BACKEND_STORE_URI"] == secret.tracking_uri
+    assert "s3cret" not in json.dumps([command for command, _ in started.values()])
+    assert "s3cret" not in json.dumps(started["airflow-scheduler"][1])
+
+
 # -- ports -------------------------------------------------------------------------------------------------
 
 

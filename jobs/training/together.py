@@ -37,6 +37,7 @@ from models.search.world import World
 
 log = logging.getLogger("nightlens")
 
+TOO_FEW_SLOTS = "SPARK-24819"  # what Spark calls it
 PATIENCE = timedelta(minutes=30)  # a process that is not heard of for so long is lost
 
 
@@ -116,12 +117,19 @@ def _run(ctx: RunContext, share: Share, staged: StagedRun) -> dict[str, int]:
         try:
             counts = distributor.run(train_share, share)
         except Exception as error:
-            raise _what_went_wrong(staged, share.arm, error) from error
+            raise _what_went_wrong(ctx, share, staged, error) from error
     return dict(counts or {})
 
 
-def _what_went_wrong(staged: StagedRun, arm: str, error: Exception) -> NightlensError:
-    """Return the reason that a process left behind, or that one was lost."""
+def _what_went_wrong(ctx: RunContext, share: Share, staged: StagedRun, error: Exception) -> NightlensError:
+    """Return the reason that a process left behind, that there was no room for all of them, or that one was lost."""
+    arm = share.arm
+    if TOO_FEW_SLOTS in str(error):
+        return LostWork(
+            f"train_search: {share.params.processes} training processes, but the executors of "
+            f"{ctx.settings.spark_master} have fewer slots for tasks: a worker is lost, or others use it. Bring "
+            f"workers back and run the stage again, or train in fewer processes (--processes)."
+        )
     for name in staged.checkpoints.names(suffix=".failed"):
         reason = staged.checkpoints.get(name)
         staged.checkpoints.remove(name)

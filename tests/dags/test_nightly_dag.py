@@ -39,6 +39,20 @@ def test_tasks_retry_time_out_and_share_the_gpu(dag: Any) -> None:
         assert (task.pool == "gpu") == spec.uses_gpu
 
 
+@pytest.mark.parametrize("name", ["nightlens_nightly", "nightlens_deadline", "nightlens_clean_up"])
+def test_what_is_turned_on_waits_for_its_next_time(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.timetables import trigger
+
+    timetable = DagSerialization.from_dict(DagSerialization.to_dict(dags[name])).timetable
+    due = timetable._align_to_prev(trigger.coerce_datetime(datetime(2026, 11, 30, tzinfo=UTC)))
+    for minutes, first in ((1, due), (10, timetable._get_next(due))):  # a scheduler may look a little late
+        monkeypatch.setattr(trigger, "utcnow", lambda minutes=minutes: due.add(minutes=minutes))
+        assert timetable._calc_first_run() == first
+
+
 def test_the_form_has_every_parameter_of_a_night_typed_and_described(dag: Any) -> None:
     assert set(dag.params) == set(NightParams.model_fields)
     for name in NightParams.model_fields:

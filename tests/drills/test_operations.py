@@ -10,7 +10,7 @@ from jobs.settings import PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / "docs" / "OPERATIONS.md").read_text()
 ELSEWHERE = {"-9", "RequestTimeTooSkewed", "Permission denied", "Operation not permitted", "Input/output error"}
-ELSEWHERE |= {"Read-only file system", "dmesg | grep -i killed", "database or disk is full"}
+ELSEWHERE |= {"Lost executor", "Read-only file system", "dmesg | grep -i killed", "database or disk is full"}
 """Words of the operating system and of other programs."""
 
 

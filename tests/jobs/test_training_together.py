@@ -125,6 +125,21 @@ def test_what_went_wrong_in_a_process_is_said(make_night: MakeContext) -> None:
         train_search.run(ctx, TOGETHER.model_copy(update={"learning_rate": 1e30}))
 
 
+def test_a_cluster_without_room_for_all_processes_is_told(
+    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError(
+            "[SPARK-24819]: Barrier execution mode does not allow run a barrier stage that requires more"
+        )
+
+    monkeypatch.setattr(TorchDistributor, "run", refuse)
+    with pytest.raises(LostWork, match=r"2 training processes, .* fewer slots .*--processes"):
+        train_search.run(make_night(), TOGETHER)
+
+
 def test_what_cannot_be_is_refused_before_anything_starts(make_night: MakeContext) -> None:
     with pytest.raises(BadInput, match=r"4 training processes, .* is cut into 3 shards"):
         train_search.run(make_night(), TOGETHER.model_copy(update={"processes": 4}))
