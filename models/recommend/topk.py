@@ -21,7 +21,7 @@ from models.recommend.interface import Fitted, Scorer, check_histories
 Keys = npt.NDArray[np.uint64]
 
 CELLS_PER_BLOCK = 4_000_000
-"""Scores held at a time. With what is made of them a cell costs at most 60 bytes, on most blocks 10."""
+"""Scores held at a time. With what is made of them a cell costs about 10 bytes, and 60 where all scores are equal."""
 _VISITORS_PER_BLOCK = 1024
 _SIGN = np.uint32(1 << 31)
 _LOW = np.uint64(0xFFFF_FFFF)
@@ -77,21 +77,24 @@ def _best(scorer: Scorer, histories: Interactions, candidate_C: Ints, k: int, wi
     for start, row_M, column_M in _seen_in_blocks(histories, candidate_C, width):
         item_S = candidate_C[start : start + width]
         score_BS = scorer(item_S)
-        if score_BS.size and np.isnan(score_BS.max()):
+        lowest = score_BS.min(initial=np.inf)
+        if np.isnan(lowest):
             raise ValueError(f"the method gave NaN for an item from {item_S[0]} to {item_S[-1]}")
         score_BS[row_M, column_M] = -np.inf
-        scored_B += np.count_nonzero(score_BS > -np.inf, axis=1)
+        if lowest > -np.inf:  # as almost always, and then counting is not looking at every score again
+            scored_B += len(item_S) - np.bincount(row_M, minlength=len(scored_B))
+        else:
+            scored_B += np.count_nonzero(score_BS > -np.inf, axis=1)
         best_BK = _merge(best_BK, score_BS, item_S)
     return np.sort(best_BK, axis=1)[:, ::-1], scored_B
 
 
 def _seen_in_blocks(histories: Interactions, candidate_C: Ints, width: int) -> Iterator[tuple[int, Ints, Ints]]:
-    """Give the start of each block of candidates, and the rows and columns in it that visitors have seen."""
+    """Give the start of each block of candidates, and the rows and columns in it that visitors have seen, each once."""
     place_N = np.searchsorted(candidate_C, histories.item_N)
     is_candidate_N = candidate_C[place_N.clip(max=len(candidate_C) - 1)] == histories.item_N
     place_N, row_N = place_N[is_candidate_N], histories.row_visitors()[is_candidate_N]
-    order = np.argsort(place_N, kind="stable")
-    place_N, row_N = place_N[order], row_N[order]
+    place_N, row_N = np.divmod(np.unique(place_N * histories.visitor_count + row_N), max(1, histories.visitor_count))
     for start in range(0, len(candidate_C), width):
         here = slice(*np.searchsorted(place_N, [start, start + width]))
         yield start, row_N[here], place_N[here] - start
@@ -102,17 +105,21 @@ def _merge(best_BK: Keys, score_BS: Floats, item_S: Ints) -> Keys:
 
     That is why a score equal to the lowest that is kept changes nothing.
     """
-    bar_B = _decode(best_BK.min(axis=1, keepdims=True))[1]
-    is_better_BS = score_BS > bar_B
-    new_B = np.count_nonzero(is_better_BS, axis=1)
-    if not new_B.any():
-        return best_BK
-    row_W, column_W = np.nonzero(is_better_BS)
-    place_W = np.arange(len(row_W)) - np.repeat(np.cumsum(new_B) - new_B, new_B)
     k = best_BK.shape[1]
+    bar_B1 = _decode(best_BK.min(axis=1, keepdims=True))[1]
+    is_better_BS = score_BS > bar_B1
+    new_W = np.flatnonzero(is_better_BS)  # of a flat array, as it is many times faster
+    if len(new_W) > 4 * best_BK.size:  # as in the first block: those that the block itself crowds out need no key
+        is_better_BS &= score_BS >= np.partition(score_BS, -k, axis=1)[:, -k, None]
+        new_W = np.flatnonzero(is_better_BS)
+    if not len(new_W):
+        return best_BK
+    row_W, column_W = np.divmod(new_W, len(item_S))
+    new_B = np.bincount(row_W, minlength=len(best_BK))
+    place_W = np.arange(len(row_W)) - np.repeat(np.cumsum(new_B) - new_B, new_B)
     both = np.full((len(best_BK), k + new_B.max()), _NOTHING)
     both[:, :k] = best_BK
-    both[row_W, k + place_W] = _encode(score_BS[is_better_BS], item_S[column_W])
+    both[row_W, k + place_W] = _encode(score_BS[row_W, column_W], item_S[column_W])
     return np.partition(both, -k, axis=1)[:, -k:]
 
 

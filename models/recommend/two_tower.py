@@ -53,7 +53,7 @@ class TwoTower(Recommender):
         liked = log.liked()
         with seeded(seed):
             towers = Towers(items, int(log.country_V.max(initial=NONE)) + 1, self.hidden_dim, self.dim)
-            examples = _Examples(self, towers, liked, items)
+            examples = Examples(self, towers, liked, items)
             curve = train(towers, examples.loss, len(liked.item_N), self.training, seed)
         return FittedTwoTower(self, towers, items, curve)
 
@@ -101,32 +101,32 @@ def mean_features(item_BL: Ints, feature_IF: torch.Tensor) -> torch.Tensor:
     return embedding_bag(item, feature_IF, torch.from_numpy(offset_B), mode="mean")
 
 
-class _Examples:
+class Examples:
     """The likes as examples, and the loss of a batch of them."""
 
     def __init__(self, method: TwoTower, towers: Towers, liked: Interactions, items: ItemFeatures) -> None:
-        self._method, self._towers, self._liked = method, towers, liked
+        self._method, self.towers, self._liked = method, towers, liked
         self._visitor_N = liked.row_visitors()
         self._known = KnownPairs(liked)
-        self._feature_IF, self._keywords = torch.from_numpy(items.content()), items.keyword_rows()
+        self.feature_IF, self.keywords = torch.from_numpy(items.content()), items.keyword_rows()
 
     def loss(self, row_B: Ints, random: np.random.Generator) -> torch.Tensor:
         visitor_B, item_B = self._visitor_N[row_B], self._liked.item_N[row_B]
         history_BL = self._liked.latest(self._liked.start_V1[visitor_B], row_B, self._method.length)
-        user_BD = self._towers.users(mean_features(history_BL, self._feature_IF), self._liked.country_V[visitor_B])
+        user_BD = self.towers.users(mean_features(history_BL, self.feature_IF), self._liked.country_V[visitor_B])
         if self._method.loss == "in_batch":
-            logits_BB = self._towers.logits(user_BD @ self._items(item_B).T)
+            logits_BB = self.towers.logits(user_BD @ self.items(item_B).T)
             is_known_BB = self._known.has(visitor_B[:, None], item_B)
             return in_batch_softmax(logits_BB, torch.from_numpy(is_known_BB))
         negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._method.training.negative_count, random)
-        item_BMD = self._items(np.column_stack([item_B, negative_BN]))
-        logit_BM = self._towers.logits(torch.einsum("bd,bmd->bm", user_BD, item_BMD))
+        item_BMD = self.items(np.column_stack([item_B, negative_BN]))
+        logit_BM = self.towers.logits(torch.einsum("bd,bmd->bm", user_BD, item_BMD))
         return sampled_cross_entropy(logit_BM[:, 0], logit_BM[:, 1:], torch.from_numpy(is_negative_BN))
 
-    def _items(self, item: Ints) -> torch.Tensor:
+    def items(self, item: Ints) -> torch.Tensor:
         """Return the vectors of items of any shape, each different one encoded once."""
         item_U, place = np.unique(item, return_inverse=True)
-        item_UD = self._towers.items(self._feature_IF[item_U], self._keywords.take(item_U))
+        item_UD = self.towers.items(self.feature_IF[item_U], self.keywords.take(item_U))
         return item_UD[torch.from_numpy(place.reshape(item.shape))]
 
 

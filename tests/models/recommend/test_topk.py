@@ -96,7 +96,7 @@ def test_what_cannot_be_asked_for_is_refused(arguments: dict, message: str) -> N
 
 def test_memory_is_that_of_a_block() -> None:
     class Rising(Table):
-        """Every block is better than those before: the dearest case."""
+        """Every block is better than those before."""
 
         @property
         def item_count(self) -> int:
