@@ -47,7 +47,7 @@ def train(network: torch.nn.Module, loss_of: BatchLoss, example_count: int, opti
     Raises ValueError if there is nothing to learn from, or if the loss stops being finite.
     """
     if example_count == 0:
-        raise ValueError("the log has no example to learn from: nothing in it is liked")
+        raise ValueError("the log has no example to learn from: too little in it is liked")
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     random = np.random.default_rng(seed)
     network.train()
