@@ -1,0 +1,259 @@
+"""Vectors of visitors and photos from their neighbours in the graph of visitors, photos and keywords.
+
+GraphSAGE (Hamilton, Ying and Leskovec, 2017, https://arxiv.org/abs/1706.02216), with the layers of PyTorch Geometric.
+It is inductive: a new photo is its features and keywords, a new visitor a country and a history; neither is trained.
+
+Shape letters: B nodes or rows of a batch, M = 1 + negatives per row, E edges, X nodes of a kind, I items, V visitors,
+F features of an item (image and text vector), D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from models.recommend.graph import Edges, Graph, Neighbours, sample_slices, without
+from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures
+from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
+from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, train
+
+DEPTH = 2
+SOURCES = {"visitor": ("photo",), "photo": ("visitor", "keyword"), "keyword": ("photo",)}
+"""What the neighbours of each kind of node are."""
+_NODES_AT_ONCE = 4096
+Messages = Mapping[str, tuple[torch.Tensor, Edges]]
+"""By kind of neighbour: vectors, and edges whose first end is a row of these vectors."""
+
+
+@dataclass(frozen=True)
+class GraphSage(Recommender):
+    """Two layers with mean aggregation, trained on visitors while they are cold.
+
+    The objective is the sum of y log s(f(u, i)) + (1 - y) log(1 - s(f(u, i))), with f a scaled cosine: y is 1 for a
+    photo that the visitor liked next, 0 for sampled ones. Examples are the first `cold_count` likes of each visitor,
+    the visitor being the likes before, so that what is trained is what a visitor with hardly a history needs.
+    `fanouts` are the neighbours sampled of each node, nearest first.
+    """
+
+    dim: int = 64
+    fanouts: tuple[int, int] = (10, 5)
+    cold_count: int = 20
+    training: Training = field(default_factory=Training)
+
+    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedGraphSage:
+        """Train the layers."""
+        check_log(log, items)
+        liked = log.liked()
+        with seeded(seed):
+            network = Network(items, int(log.country_V.max(initial=NONE)) + 1, self.dim)
+            examples = Examples(self, network, liked, items)
+            curve = train(network, examples.loss, len(examples.row_E), self.training, seed)
+        return FittedGraphSage(network, liked, items, curve)
+
+
+class Network(nn.Module):
+    """What nodes are by themselves, and the layers that bring in their neighbours."""
+
+    def __init__(self, items: ItemFeatures, country_count: int, dim: int) -> None:
+        from torch_geometric.nn import SAGEConv  # slow to import
+
+        super().__init__()
+        self.photo = nn.Linear(items.content().shape[1], dim)
+        self.country = nn.Embedding(country_count + 1, dim, padding_idx=0)  # 0, always zero: not known
+        self.keyword = nn.Embedding(max(1, items.keyword_count), dim)
+        self.layers = nn.ModuleDict(
+            {
+                _layer_name(depth, source, kind): SAGEConv((dim, dim), dim)
+                for depth in range(1, DEPTH + 1)
+                for kind in SOURCES
+                for source in SOURCES[kind]
+            }
+        )
+        self.log_scale = nn.Parameter(torch.tensor(10.0).log())
+        self.bias = nn.Parameter(torch.tensor(0.0))
+
+    def countries(self, country_B: npt.NDArray[np.int32]) -> torch.Tensor:
+        """Return what visitors are by themselves, [B, D]."""
+        code_B = torch.from_numpy(country_B.astype(np.int64) + 1)
+        known: torch.Tensor = self.country(code_B.masked_fill(code_B >= self.country.num_embeddings, 0))
+        return known
+
+    def step(self, depth: int, kind: str, own_BD: torch.Tensor, messages: Messages) -> torch.Tensor:
+        """Return the nodes after layer `depth`, from 1: the sum of what each kind of neighbour makes of them."""
+        parts = [
+            self.layers[_layer_name(depth, source, kind)]((source_XD, own_BD), torch.from_numpy(np.stack(edges)))
+            for source, (source_XD, edges) in messages.items()
+        ]
+        total = torch.stack(parts).sum(dim=0)
+        return torch.relu(total) if depth < DEPTH else normalize(total, dim=1)
+
+
+def _layer_name(depth: int, source: str, kind: str) -> str:
+    return f"{source}_to_{kind}_{depth}"
+
+
+class Examples:
+    """The first likes of visitors as examples, and the loss of a batch, by neighbours sampled anew each time."""
+
+    def __init__(self, method: GraphSage, network: Network, liked: Interactions, items: ItemFeatures) -> None:
+        self._method, self._network, self._liked = method, network, liked
+        self._graph, self._feature_IF = Graph.of(liked, items), torch.from_numpy(items.content())
+        self._visitor_N, self._known = liked.row_visitors(), KnownPairs(liked)
+        self.row_E = np.flatnonzero(np.arange(len(liked.item_N)) - liked.start_V1[self._visitor_N] < method.cold_count)
+
+    def loss(self, example_B: Ints, random: np.random.Generator) -> torch.Tensor:
+        row_B = self.row_E[example_B]
+        visitor_B, item_B = self._visitor_N[row_B], self._liked.item_N[row_B]
+        negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._method.training.negative_count, random)
+        item_BM = np.column_stack([item_B, negative_BN])
+        item_U, place = np.unique(item_BM, return_inverse=True)
+        # what is to be told must not be read off the graph
+        sample = Sample(self, random, np.unique(self._pair(visitor_B, item_B)))
+        user_BD = sample.visitors(self._liked.start_V1[visitor_B], row_B, self._liked.country_V[visitor_B], DEPTH)
+        item_BMD = sample.photos(item_U, DEPTH)[torch.from_numpy(place.reshape(item_BM.shape))]
+        cosine_BM = torch.einsum("bd,bmd->bm", user_BD, item_BMD)
+        logit_BM = self._network.log_scale.exp() * cosine_BM + self._network.bias
+        return sampled_cross_entropy(logit_BM[:, 0], logit_BM[:, 1:], torch.from_numpy(is_negative_BN))
+
+    def _pair(self, visitor: Ints, item: Ints) -> Ints:
+        return visitor * self._liked.item_count + item
+
+
+class Sample:
+    """The nodes around one batch: each call samples neighbours, whose vectors it finds by the same calls."""
+
+    def __init__(self, examples: Examples, random: np.random.Generator, hidden_pairs: Ints) -> None:
+        self._examples, self._network, self._graph = examples, examples._network, examples._graph
+        self._fanouts, self._random, self._hidden_pairs = examples._method.fanouts, random, hidden_pairs
+
+    def visitors(self, first_B: Ints, end_B: Ints, country_B: npt.NDArray[np.int32], depth: int) -> torch.Tensor:
+        """Return visitors whose histories are slices of the log's rows."""
+        if depth == 0:
+            return self._network.countries(country_B)
+        row_E, place_E = sample_slices(first_B, end_B, self._fanout(depth), self._random)
+        edges = self._graph.photos_of_visitor.neighbour_N[row_E], place_E
+        own_BD = self.visitors(first_B, end_B, country_B, depth - 1)
+        return self._network.step(depth, "visitor", own_BD, {"photo": self._found(edges, self.photos, depth)})
+
+    def photos(self, photo_B: Ints, depth: int) -> torch.Tensor:
+        if depth == 0:
+            raw: torch.Tensor = self._network.photo(self._examples._feature_IF[photo_B])
+            return raw
+        fans = self._graph.visitors_of_photo.sample(photo_B, self._fanout(depth), self._random)
+        pair_E = self._examples._pair(fans[0], photo_B[fans[1]])
+        fans = without(fans, np.isin(pair_E, self._hidden_pairs))
+        carried = self._graph.keywords_of_photo.sample(photo_B, self._fanout(depth), self._random)
+        messages = {
+            "visitor": self._found(fans, self._whole_visitors, depth),
+            "keyword": self._found(carried, self.keywords, depth),
+        }
+        return self._network.step(depth, "photo", self.photos(photo_B, depth - 1), messages)
+
+    def keywords(self, keyword_B: Ints, depth: int) -> torch.Tensor:
+        if depth == 0:
+            raw: torch.Tensor = self._network.keyword(torch.from_numpy(keyword_B))
+            return raw
+        edges = self._graph.photos_of_keyword.sample(keyword_B, self._fanout(depth), self._random)
+        own_BD = self.keywords(keyword_B, depth - 1)
+        return self._network.step(depth, "keyword", own_BD, {"photo": self._found(edges, self.photos, depth)})
+
+    def _whole_visitors(self, visitor_B: Ints, depth: int) -> torch.Tensor:
+        liked = self._examples._liked
+        return self.visitors(
+            liked.start_V1[visitor_B], liked.start_V1[visitor_B + 1], liked.country_V[visitor_B], depth
+        )
+
+    def _fanout(self, depth: int) -> int:
+        return self._fanouts[DEPTH - depth]
+
+    def _found(
+        self, edges: Edges, vectors: Callable[[Ints, int], torch.Tensor], depth: int
+    ) -> tuple[torch.Tensor, Edges]:
+        """Return the vectors of the different neighbours one layer below, and the edges by their rows."""
+        node_U, place_E = np.unique(edges[0], return_inverse=True)
+        return vectors(node_U, depth - 1), (place_E, edges[1])
+
+
+class FittedGraphSage(FittedVectors):
+    """Trained layers over the graph of the training log; `loss_curve` tells how training went.
+
+    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours.
+    """
+
+    covers_new_items = True
+    covers_empty_histories = True
+
+    def __init__(self, network: Network, liked: Interactions, items: ItemFeatures, loss_curve: LossCurve) -> None:
+        self._network, self._liked, self._keyword_count = network, liked, items.keyword_count
+        self._photo_layers = photo_layers(network, Graph.of(liked, items), liked.country_V, items)
+        super().__init__(self._photo_layers[DEPTH].numpy())
+        self.loss_curve = loss_curve
+
+    def with_items(self, items: ItemFeatures) -> FittedGraphSage:
+        """Return the same over other items; their keywords have to be of the same vocabulary."""
+        check_grown(items, self.item_count)
+        if items.keyword_count != self._keyword_count:
+            raise ValueError(
+                f"a vocabulary of {items.keyword_count} keywords, trained was one of {self._keyword_count}"
+            )
+        grown = replace(self._liked, item_count=items.item_count)
+        return FittedGraphSage(self._network, grown, items, self.loss_curve)
+
+    @torch.inference_mode()
+    def represent(self, histories: Interactions) -> Floats:
+        """Return the vectors of the visitors, float32 [V, 1, D], who need not be in the graph."""
+        liked = histories.liked()
+        edges = liked.item_N, liked.row_visitors()
+        visitor_VD = self._network.countries(liked.country_V)
+        for depth in range(1, DEPTH + 1):
+            messages = {"photo": (self._photo_layers[depth - 1], edges)}
+            visitor_VD = self._network.step(depth, "visitor", visitor_VD, messages)
+        return visitor_VD.numpy()[:, None]
+
+
+@torch.inference_mode()
+def photo_layers(
+    network: Network, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
+) -> list[torch.Tensor]:
+    """Return the photos after each layer, float32 [I, D] each, from none to all.
+
+    A photo without features, keywords and visitors ends as zero: nothing is known of it.
+    """
+    neighbours: dict[str, dict[str, Neighbours]] = {
+        "visitor": {"photo": graph.photos_of_visitor},
+        "photo": {"visitor": graph.visitors_of_photo, "keyword": graph.keywords_of_photo},
+        "keyword": {"photo": graph.photos_of_keyword},
+    }
+    feature_IF = items.content()
+    nodes = {
+        "visitor": network.countries(country_V),
+        "photo": network.photo(torch.from_numpy(feature_IF)),
+        "keyword": network.keyword.weight[: items.keyword_count],
+    }
+    layers = [nodes["photo"]]
+    for depth in range(1, DEPTH + 1):
+        kinds = SOURCES if depth < DEPTH else ("photo",)
+        nodes = {kind: _layer(network, depth, kind, nodes, neighbours[kind]) for kind in kinds}
+        layers.append(nodes["photo"])
+    starts = graph.visitors_of_photo.start_X1, graph.keywords_of_photo.start_X1
+    is_alone_I = (np.diff(starts[0]) == 0) & (np.diff(starts[1]) == 0)
+    layers[DEPTH][torch.from_numpy(is_alone_I & ~feature_IF.any(axis=1))] = 0
+    return layers
+
+
+def _layer(
+    network: Network, depth: int, kind: str, nodes: Mapping[str, torch.Tensor], neighbours: Mapping[str, Neighbours]
+) -> torch.Tensor:
+    """Return all nodes of a kind after a layer, from all their neighbours, block by block."""
+    blocks = []
+    for start in range(0, max(1, len(nodes[kind])), _NODES_AT_ONCE):
+        node_B = np.arange(start, min(start + _NODES_AT_ONCE, len(nodes[kind])))
+        messages = {source: (nodes[source], neighbours[source].all_of(node_B)) for source in SOURCES[kind]}
+        blocks.append(network.step(depth, kind, nodes[kind][torch.from_numpy(node_B)], messages))
+    return torch.cat(blocks)

@@ -1,0 +1,149 @@
+"""What every method of recommendation is: something that fits a log, and then scores items for histories.
+
+Shape letters: V visitors, C candidates, I items, R interests of a visitor, D dimensions.
+
+Histories are handed over when scores are asked for, so that a visitor who was never seen in training is served as any
+other. What a method cannot score is -inf, never a guess: an item it knows nothing of, every item for a visitor it
+knows nothing of. Which of these happen, a method declares: `covers_new_items`, `covers_empty_histories`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures, check_range, has_vector
+
+Scorer = Callable[[Ints], Floats]
+"""Scores of candidates, given by their numbers [C], for the visitors that it was made for, float32 [V, C]. Not NaN."""
+VISITORS_AT_ONCE = 4096
+"""Histories that a network encodes at a time."""
+
+
+class Recommender(ABC):
+    """A method with its parameters."""
+
+    @abstractmethod
+    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> Fitted:
+        """Learn from a log and from what is known of its items; neither is changed.
+
+        The same arguments give the same scores. Raises ValueError if log and items do not fit, or if there is nothing
+        to learn from.
+        """
+
+
+class Fitted(ABC):
+    """What a method has learned, over a catalogue of items."""
+
+    covers_new_items: ClassVar[bool]
+    """Whether an item without any interaction in training is scored."""
+    covers_empty_histories: ClassVar[bool]
+    """Whether a visitor without any interaction is served."""
+
+    @property
+    @abstractmethod
+    def item_count(self) -> int:
+        """The number of items that can be asked for."""
+
+    @abstractmethod
+    def with_items(self, items: ItemFeatures) -> Fitted:
+        """Return the same over a grown catalogue: the items of before under their numbers, new ones behind them.
+
+        Nothing is trained. Raises ValueError for a catalogue that has shrunk.
+        """
+
+    @abstractmethod
+    def scorer(self, histories: Interactions) -> Scorer:
+        """Return the scorer for these visitors: what depends on them alone is computed once."""
+
+    def scores(self, histories: Interactions, candidate_C: Ints) -> Floats:
+        """Return the scores of candidates for visitors, float32 [V, C]; -inf for what cannot be scored.
+
+        Higher is better, and only the order within a visitor means anything. All are held at once: for more than fits
+        see `models.recommend.topk`.
+        """
+        check_histories(histories, self.item_count)
+        check_range(candidate_C, self.item_count, "candidate")
+        return self.scorer(histories)(candidate_C)
+
+
+class FittedVectors(Fitted):
+    """A method whose score is the highest dot product of an item's vector with one of the visitor's interests.
+
+    An item, or an interest, whose vector is zero is one that nothing is known of.
+    """
+
+    def __init__(self, item_ID: Floats) -> None:
+        self.item_ID = item_ID
+
+    @property
+    def item_count(self) -> int:
+        """I."""
+        return len(self.item_ID)
+
+    @abstractmethod
+    def represent(self, histories: Interactions) -> Floats:
+        """Return the interests of the visitors, float32 [V, R, D], filled up with zeros."""
+
+    def scorer(self, histories: Interactions) -> Scorer:
+        """Return the scorer by dot products."""
+        blocks = range(0, max(1, histories.visitor_count), VISITORS_AT_ONCE)
+        ends = [min(start + VISITORS_AT_ONCE, histories.visitor_count) for start in blocks]
+        parts = [self.represent(histories.take(np.arange(start, end))) for start, end in zip(blocks, ends, strict=True)]
+        return vector_scorer(np.concatenate(parts), self.item_ID)
+
+
+def vector_scorer(interest_VRD: Floats, item_ID: Floats) -> Scorer:
+    """Return the scorer of the nearest interest, -inf where it or the item is zero."""
+    has_interest_VR = np.asarray(interest_VRD.any(axis=2))
+    has_vector_I = has_vector(item_ID)
+
+    def scores(candidate_C: Ints) -> Floats:
+        item_CD = item_ID[candidate_C]
+        best_VC = _dot_products(interest_VRD[:, 0], has_interest_VR[:, 0], item_CD)
+        for number in range(1, interest_VRD.shape[1]):
+            further_VC = _dot_products(interest_VRD[:, number], has_interest_VR[:, number], item_CD)
+            np.maximum(best_VC, further_VC, out=best_VC)
+        best_VC[:, ~has_vector_I[candidate_C]] = -np.inf
+        return best_VC
+
+    return scores
+
+
+def _dot_products(interest_VD: Floats, has_interest_V: Bools, item_CD: Floats) -> Floats:
+    score_VC: Floats = interest_VD @ item_CD.T
+    score_VC[~has_interest_V] = -np.inf
+    return score_VC
+
+
+def check_histories(histories: Interactions, item_count: int) -> None:
+    """Raise ValueError if histories are of more items than are known."""
+    if histories.item_count > item_count:
+        raise ValueError(
+            f"histories of {histories.item_count} items for a model of {item_count}: hand the new ones to `with_items`"
+        )
+
+
+def check_log(log: Interactions, items: ItemFeatures) -> None:
+    """Raise ValueError if a log and the features of its items do not fit."""
+    if log.item_count != items.item_count:
+        raise ValueError(f"a log of {log.item_count} items, features of {items.item_count}")
+
+
+def check_grown(items: ItemFeatures, item_count: int) -> None:
+    """Raise ValueError if a catalogue has lost items."""
+    if items.item_count < item_count:
+        raise ValueError(
+            f"a catalogue of {items.item_count} items for a model of {item_count}: items keep their numbers"
+        )
+
+
+def with_zero_rows(item_ID: Floats, item_count: int) -> Floats:
+    """Return the vectors of a grown catalogue: new items have none."""
+    grown_ID: npt.NDArray[np.float32] = np.zeros((item_count, item_ID.shape[1]), np.float32)
+    grown_ID[: len(item_ID)] = item_ID
+    return grown_ID

@@ -1,0 +1,83 @@
+"""The photos that most visitors of a country liked lately: the baseline that every method has to beat.
+
+Shape letters: V visitors, C candidates, I items, Y countries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures
+from models.recommend.interface import Fitted, Recommender, Scorer, check_grown, check_log, with_zero_rows
+
+
+@dataclass(frozen=True)
+class Popularity(Recommender):
+    """The likes of the last `window_days`, by country.
+
+    A country counts for as much as it has likes, and the world for `prior_count` likes, so that small countries are
+    shown what the world likes and an unknown one nothing else.
+    """
+
+    window_days: float = 28.0
+    prior_count: float = 50.0
+
+    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedPopularity:
+        """Count; an item without likes has the share 0, which is known of it and no gap."""
+        check_log(log, items)
+        recent = log.where((log.weight_N > 0) & (log.at_N >= log.as_of - 86_400 * self.window_days))
+        country_N = recent.country_V[recent.row_visitors()]
+        return FittedPopularity(smoothed_shares(country_N, recent.item_N, log.item_count, self.prior_count))
+
+
+def smoothed_shares(
+    country_N: npt.NDArray[np.int32], item_N: Ints, item_count: int, prior_count: float
+) -> npt.NDArray[np.float32]:
+    """Return each item's share of the likes of every country, float32 [I, Y + 1]; the last column is the world's.
+
+    (likes in the country + prior_count * share in the world) / (all likes in the country + prior_count); a country of
+    -1 counts for the world alone.
+
+    Of four likes two are in country 0, one in country 1 and one nowhere. Item 0 has 3 of 4 in the world, and in
+    country 0 (1 + 2 * .75) / (2 + 2).
+
+    >>> smoothed_shares(np.array([0, 0, 1, -1]), np.array([0, 1, 0, 0]), 2, prior_count=2.0).round(3).tolist()
+    [[0.625, 0.8330000042915344, 0.75], [0.375, 0.16699999570846558, 0.25]]
+    """
+    world_I = np.bincount(item_N, minlength=item_count) / max(1, len(item_N))
+    is_known_N = country_N >= 0
+    country_count = int(country_N.max(initial=-1)) + 1
+    key_N = item_N[is_known_N] * country_count + country_N[is_known_N]
+    count_IY = np.bincount(key_N, minlength=item_count * country_count).reshape(item_count, country_count)
+    share_IY = (count_IY + prior_count * world_I[:, None]) / (count_IY.sum(axis=0) + prior_count)
+    return np.column_stack([share_IY, world_I]).astype(np.float32)
+
+
+class FittedPopularity(Fitted):
+    """Shares by item and country."""
+
+    covers_new_items = True
+    covers_empty_histories = True
+
+    def __init__(self, share_IY: Floats) -> None:
+        self._share_IY = share_IY
+
+    @property
+    def item_count(self) -> int:
+        """I."""
+        return len(self._share_IY)
+
+    def with_items(self, items: ItemFeatures) -> FittedPopularity:
+        """Return the same with new items, which nobody liked yet."""
+        check_grown(items, self.item_count)
+        return FittedPopularity(with_zero_rows(self._share_IY, items.item_count))
+
+    def scorer(self, histories: Interactions) -> Scorer:
+        """Return the scorer by the visitors' countries."""
+        world = self._share_IY.shape[1] - 1
+        is_known_V = (histories.country_V >= 0) & (histories.country_V < world)
+        column_V = np.where(is_known_V, histories.country_V, world)
+        return lambda candidate_C: self._share_IY[candidate_C].T[column_V]

@@ -1,0 +1,72 @@
+"""Popularity counts what it says, and the random order is one for each visitor and fair."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.recommend.interactions import Interactions, ItemFeatures
+from models.recommend.popularity import Popularity
+from models.recommend.random_order import RandomOrder
+from tests.models.recommend.tastes import AS_OF, DAY, histories
+
+ITEMS = ItemFeatures(np.zeros((3, 1), np.float32))
+
+
+def at_days(rows: list[tuple[int, int, float, float]], country_V: list[int]) -> Interactions:
+    """A log of (visitor, item, days before the end, weight)."""
+    visitor, item, days, weight = (np.array(column) for column in zip(*rows, strict=True))
+    return Interactions.of(
+        visitor.astype(np.int64),
+        item.astype(np.int64),
+        AS_OF - days * DAY,
+        weight.astype(np.float32),
+        np.array(country_V, np.int32),
+        item_count=3,
+        as_of=AS_OF,
+    )
+
+
+def scores(log: Interactions, country: int, prior_count: float) -> list[float]:
+    model = Popularity(window_days=7.0, prior_count=prior_count).fit(log, ITEMS, seed=0)
+    probe = Interactions.of(
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, np.float32),
+        np.array([country], np.int32),
+        item_count=3,
+        as_of=AS_OF,
+    )
+    return model.scores(probe, np.arange(3))[0].round(4).tolist()
+
+
+def test_likes_of_the_window_are_counted_by_country() -> None:
+    log = at_days(
+        [
+            (0, 0, 1.0, 1.0),
+            (0, 1, 7.0, 5.0),  # at the very beginning of the window, and one like whatever its weight
+            (1, 0, 2.0, 1.0),
+            (2, 0, 3.0, 1.0),
+            (0, 2, 7.01, 1.0),  # too old
+            (1, 2, 1.0, -1.0),  # disliked
+        ],
+        country_V=[1, 0, -1],
+    )
+    assert scores(log, country=-1, prior_count=2.0) == [0.75, 0.25, 0.0]
+    assert scores(log, country=1, prior_count=2.0) == [(1 + 1.5) / 4, (1 + 0.5) / 4, 0.0]
+    assert scores(log, country=0, prior_count=0.5) == [
+        np.float32(1.375 / 1.5).round(4),
+        np.float32(0.125 / 1.5).round(4),
+        0,
+    ]
+    assert scores(log, country=2, prior_count=2.0) == [0.75, 0.25, 0.0]
+
+
+def test_a_random_order_is_fair_and_each_visitors_own() -> None:
+    items = ItemFeatures(np.zeros((50, 1), np.float32))
+    log = histories([], 400, 50)
+    score_VC = RandomOrder().fit(log, items, seed=1).scores(log, np.arange(50))
+    best = np.bincount(score_VC.argmax(axis=1), minlength=50)
+    assert best.max() < 25  # 8 expected, standard deviation 2.8
+    assert len(np.unique(score_VC[:, 0])) > 390
+    assert abs(np.corrcoef(score_VC[0], score_VC[1])[0, 1]) < 0.5
