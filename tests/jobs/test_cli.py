@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -35,6 +38,16 @@ def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsy
     error = capsys.readouterr().err.splitlines()[-1]
     assert status == 2
     assert error.startswith("nightlens audit_leaks: MissingInput: no committed run of '")
+
+
+def test_threads_that_wait_do_not_spin_for_long_and_torch_is_loaded_late_enough_to_hear_of_it(tmp_path: Path) -> None:
+    stage = ["audit_leaks", "--dataset", str(tmp_path), "--catalogue", "c", "--run-date", "2025-12-28"]
+    code = f"from jobs.cli import main; main({stage}); import torch"
+    for given, expected in (({}, "3000"), ({"GOMP_SPINCOUNT": "17"}, "17")):
+        environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+        told = environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"}
+        done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True)
+        assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
 
 
 def test_what_may_succeed_on_another_try_has_another_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
