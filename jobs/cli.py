@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0, or for an error the user can act on, printed as one text, 2; 1 if the same call again may well succeed.
     """
-    # Threads that wait spin: where other work shares the cores they take the time of the one waited for. So not for long.
+    # Threads that wait spin, and where other work shares the cores take the time of the one waited for: not for long.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "faiss.loader"):

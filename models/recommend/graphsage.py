@@ -64,7 +64,7 @@ class Network(nn.Module):
         from torch_geometric.nn import SAGEConv  # slow to import
 
         super().__init__()
-        self.photo = nn.Linear(items.content().shape[1], dim)
+        self.photo = nn.Linear(items.content_dim, dim)
         self.country = nn.Embedding(country_count + 1, dim, padding_idx=0)  # 0, always zero: not known
         self.keyword = nn.Embedding(max(1, items.keyword_count), dim)
         self.layers = nn.ModuleDict(
@@ -102,35 +102,37 @@ class Examples:
     """The first likes of visitors as examples, and the loss of a batch, by neighbours sampled anew each time."""
 
     def __init__(self, method: GraphSage, network: Network, liked: Interactions, items: ItemFeatures) -> None:
-        self._method, self._network, self._liked = method, network, liked
-        self._graph, self._feature_IF = Graph.of(liked, items), torch.from_numpy(items.content())
+        self.fanouts, self.network, self.liked = method.fanouts, network, liked
+        self._negative_count = method.training.negative_count
+        self.graph, self.feature_IF = Graph.of(liked, items), torch.from_numpy(items.content())
         self._visitor_N, self._known = liked.row_visitors(), KnownPairs(liked)
         self.row_E = np.flatnonzero(np.arange(len(liked.item_N)) - liked.start_V1[self._visitor_N] < method.cold_count)
 
     def loss(self, example_B: Ints, random: np.random.Generator) -> torch.Tensor:
         row_B = self.row_E[example_B]
-        visitor_B, item_B = self._visitor_N[row_B], self._liked.item_N[row_B]
-        negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._method.training.negative_count, random)
+        visitor_B, item_B = self._visitor_N[row_B], self.liked.item_N[row_B]
+        negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._negative_count, random)
         item_BM = np.column_stack([item_B, negative_BN])
         item_U, place = np.unique(item_BM, return_inverse=True)
         # what is to be told must not be read off the graph
-        sample = Sample(self, random, np.unique(self._pair(visitor_B, item_B)))
-        user_BD = sample.visitors(self._liked.start_V1[visitor_B], row_B, self._liked.country_V[visitor_B], DEPTH)
+        sample = Sample(self, random, np.unique(self.pair(visitor_B, item_B)))
+        user_BD = sample.visitors(self.liked.start_V1[visitor_B], row_B, self.liked.country_V[visitor_B], DEPTH)
         item_BMD = sample.photos(item_U, DEPTH)[torch.from_numpy(place.reshape(item_BM.shape))]
         cosine_BM = torch.einsum("bd,bmd->bm", user_BD, item_BMD)
-        logit_BM = self._network.log_scale.exp() * cosine_BM + self._network.bias
+        logit_BM = self.network.log_scale.exp() * cosine_BM + self.network.bias
         return sampled_cross_entropy(logit_BM[:, 0], logit_BM[:, 1:], torch.from_numpy(is_negative_BN))
 
-    def _pair(self, visitor: Ints, item: Ints) -> Ints:
-        return visitor * self._liked.item_count + item
+    def pair(self, visitor: Ints, item: Ints) -> Ints:
+        """Return one number for every visitor and item."""
+        return visitor * self.liked.item_count + item
 
 
 class Sample:
     """The nodes around one batch: each call samples neighbours, whose vectors it finds by the same calls."""
 
     def __init__(self, examples: Examples, random: np.random.Generator, hidden_pairs: Ints) -> None:
-        self._examples, self._network, self._graph = examples, examples._network, examples._graph
-        self._fanouts, self._random, self._hidden_pairs = examples._method.fanouts, random, hidden_pairs
+        self._examples, self._random, self._hidden_pairs = examples, random, hidden_pairs
+        self._network, self._graph = examples.network, examples.graph
 
     def visitors(self, first_B: Ints, end_B: Ints, country_B: npt.NDArray[np.int32], depth: int) -> torch.Tensor:
         """Return visitors whose histories are slices of the log's rows."""
@@ -142,11 +144,12 @@ class Sample:
         return self._network.step(depth, "visitor", own_BD, {"photo": self._found(edges, self.photos, depth)})
 
     def photos(self, photo_B: Ints, depth: int) -> torch.Tensor:
+        """Return photos, visitors of hidden pairs left out."""
         if depth == 0:
-            raw: torch.Tensor = self._network.photo(self._examples._feature_IF[photo_B])
+            raw: torch.Tensor = self._network.photo(self._examples.feature_IF[photo_B])
             return raw
         fans = self._graph.visitors_of_photo.sample(photo_B, self._fanout(depth), self._random)
-        pair_E = self._examples._pair(fans[0], photo_B[fans[1]])
+        pair_E = self._examples.pair(fans[0], photo_B[fans[1]])
         fans = without(fans, np.isin(pair_E, self._hidden_pairs))
         carried = self._graph.keywords_of_photo.sample(photo_B, self._fanout(depth), self._random)
         messages = {
@@ -156,6 +159,7 @@ class Sample:
         return self._network.step(depth, "photo", self.photos(photo_B, depth - 1), messages)
 
     def keywords(self, keyword_B: Ints, depth: int) -> torch.Tensor:
+        """Return keywords."""
         if depth == 0:
             raw: torch.Tensor = self._network.keyword(torch.from_numpy(keyword_B))
             return raw
@@ -164,13 +168,13 @@ class Sample:
         return self._network.step(depth, "keyword", own_BD, {"photo": self._found(edges, self.photos, depth)})
 
     def _whole_visitors(self, visitor_B: Ints, depth: int) -> torch.Tensor:
-        liked = self._examples._liked
+        liked = self._examples.liked
         return self.visitors(
             liked.start_V1[visitor_B], liked.start_V1[visitor_B + 1], liked.country_V[visitor_B], depth
         )
 
     def _fanout(self, depth: int) -> int:
-        return self._fanouts[DEPTH - depth]
+        return self._examples.fanouts[DEPTH - depth]
 
     def _found(
         self, edges: Edges, vectors: Callable[[Ints, int], torch.Tensor], depth: int

@@ -228,6 +228,11 @@ class ItemFeatures:
         """I."""
         return len(self.image_ID)
 
+    @property
+    def content_dim(self) -> int:
+        """D + E."""
+        return sum(vectors.shape[1] for vectors in (self.image_ID, self.text_IE) if vectors is not None)
+
     def content(self) -> Floats:
         """Return image and text vector side by side as one unit vector, float32 [I, D + E]; zero if there is neither.
 

@@ -63,11 +63,10 @@ class Towers(nn.Module):
 
     def __init__(self, items: ItemFeatures, country_count: int, hidden_dim: int, dim: int) -> None:
         super().__init__()
-        feature_count = items.content().shape[1]
-        self.photo = nn.Linear(feature_count, hidden_dim)
+        self.photo = nn.Linear(items.content_dim, hidden_dim)
         self.keywords = KeywordEncoder(max(1, items.keyword_count), hidden_dim)
         self.item_top = nn.Linear(hidden_dim, dim)
-        self.history = nn.Linear(feature_count, hidden_dim)
+        self.history = nn.Linear(items.content_dim, hidden_dim)
         self.country = nn.Embedding(country_count + 1, hidden_dim, padding_idx=0)  # 0, always zero: not known
         self.user_top = nn.Linear(hidden_dim, dim)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
