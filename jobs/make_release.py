@@ -14,7 +14,7 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
 from jobs.params import MakeReleaseParams
-from jobs.releasing.reader import HIDDEN, INDEX, MODEL, RELEASE_FILE
+from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE
 
 _WINDOWS = ("train_start", "train_end", "validation_end", "test_end")
 
@@ -30,7 +30,7 @@ def run(ctx: RunContext, params: MakeReleaseParams) -> Manifest:
     staged.link_files(inputs["search_models"], arm, MODEL)
     staged.link_files(inputs["photo_index"], INDEX)
     staged.link_table(inputs["photo_index"], "ids")
-    staged.link_table(inputs["validated"], HIDDEN)
+    staged.link_table(inputs["validated"], datasets.HIDDEN_TABLE.name)
     description = describe(ctx, inputs, arm)
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
     model = description["model"]

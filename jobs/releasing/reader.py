@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.datasets import HIDDEN_TABLE
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake import Lake, Manifest
 from jobs.releasing.ledger import ReleaseName
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from models.search.model import SearchModel
 
 RELEASE_FILE = "release.json"
-MODEL, INDEX, HIDDEN = "model", "index", "hidden"
+MODEL, INDEX = "model", "index"
 _TRIES = 100
 
 
@@ -130,7 +131,7 @@ def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bo
 
 
 def _visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:
-    hidden = lake.read_table(manifest, HIDDEN, ["photo_id", "country"])
+    hidden = lake.read_table(manifest, HIDDEN_TABLE.name, ["photo_id", "country"])
     by_country = {
         str(country): rows["photo_id"].to_list()
         for (country,), rows in hidden.drop_nulls("country").partition_by("country", as_dict=True).items()
@@ -161,6 +162,6 @@ def _verify(lake: Lake, manifest: Manifest, with_model: bool) -> None:
     for name, info in manifest.files.items():
         if name == f"{INDEX}/{DESCRIPTION_FILE}" or (with_model and name.startswith(f"{MODEL}/")):
             lake.verify(info)
-    for table in ("ids", HIDDEN):
+    for table in ("ids", HIDDEN_TABLE.name):
         for info in manifest.tables[table].files:
             lake.verify(info)

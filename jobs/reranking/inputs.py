@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jobs.datasets import HIDDEN_TABLE
 from jobs.errors import GateFailed
 from jobs.evaluation.inputs import Task, check_arm, integers, keyword_match_scorer, model_scorer, window_bounds
 from jobs.lake import Lake, Manifest
@@ -104,7 +105,7 @@ def read_filters(lake: Lake, validated: Manifest, images: Manifest, task: Task) 
     digests = lake.read_table(images, "images", ["photo_id", "sha256"]).unique("photo_id")
     found = task.photos.join(digests, on="photo_id", how="left", maintain_order="left")
     number = found["sha256"].rank("dense").cast(pl.Int64).fill_null(-1)
-    hidden = lake.read_table(validated, "hidden", ["photo_id", "country"])
+    hidden = lake.read_table(validated, HIDDEN_TABLE.name, ["photo_id", "country"])
     countries = hidden["country"].drop_nulls().unique().sort().to_list()
     is_hidden_GP = np.array(
         [found["photo_id"].is_in(_hidden_from(hidden, country).implode()).to_numpy() for country in [None, *countries]]

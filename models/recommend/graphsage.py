@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 from models.recommend.graph import Edges, Graph, Neighbours, sample_slices, without
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures
 from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
-from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, train
+from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, take_rows, train
 
 DEPTH = 2
 SOURCES = {"visitor": ("photo",), "photo": ("visitor", "keyword"), "keyword": ("photo",)}
@@ -117,7 +117,7 @@ class Examples:
         # what is to be told must not be read off the graph
         sample = Sample(self, random, np.unique(self.pair(visitor_B, item_B)))
         user_BD = sample.visitors(self.liked.start_V1[visitor_B], row_B, self.liked.country_V[visitor_B], DEPTH)
-        item_BMD = sample.photos(item_U, DEPTH)[torch.from_numpy(place.reshape(item_BM.shape))]
+        item_BMD = take_rows(sample.photos(item_U, DEPTH), place.reshape(item_BM.shape))
         cosine_BM = torch.einsum("bd,bmd->bm", user_BD, item_BMD)
         logit_BM = self.network.log_scale.exp() * cosine_BM + self.network.bias
         return sampled_cross_entropy(logit_BM[:, 0], logit_BM[:, 1:], torch.from_numpy(is_negative_BN))
@@ -201,11 +201,7 @@ class FittedGraphSage(FittedVectors):
 
     def with_items(self, items: ItemFeatures) -> FittedGraphSage:
         """Return the same over other items; their keywords have to be of the same vocabulary."""
-        check_grown(items, self.item_count)
-        if items.keyword_count != self._keyword_count:
-            raise ValueError(
-                f"a vocabulary of {items.keyword_count} keywords, trained was one of {self._keyword_count}"
-            )
+        check_grown(items, self.item_count, self._keyword_count)
         grown = replace(self._liked, item_count=items.item_count)
         return FittedGraphSage(self._network, grown, items, self.loss_curve)
 

@@ -134,12 +134,14 @@ def check_log(log: Interactions, items: ItemFeatures) -> None:
         raise ValueError(f"a log of {log.item_count} items, features of {items.item_count}")
 
 
-def check_grown(items: ItemFeatures, item_count: int) -> None:
-    """Raise ValueError if a catalogue has lost items."""
+def check_grown(items: ItemFeatures, item_count: int, keyword_count: int | None = None) -> None:
+    """Raise ValueError if a catalogue has lost items or, where keywords count, has others than in training."""
     if items.item_count < item_count:
         raise ValueError(
             f"a catalogue of {items.item_count} items for a model of {item_count}: items keep their numbers"
         )
+    if keyword_count is not None and items.keyword_count != keyword_count:
+        raise ValueError(f"a vocabulary of {items.keyword_count} keywords, trained was one of {keyword_count}")
 
 
 def with_zero_rows(item_ID: Floats, item_count: int) -> Floats:

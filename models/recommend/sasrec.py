@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures, has_vector
 from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
-from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, train
+from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, take_rows, train
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Examples:
         target_PM = np.column_stack([item_BL1[:, 1:][is_there_BL], negative_PN])
         seen_BL = item_BL1[:, :-1].clip(min=0)
         item_U, place = np.unique(np.concatenate([seen_BL.ravel(), target_PM.ravel()]), return_inverse=True)
-        vector_AD = self._network.item(self._feature_IF[item_U])[torch.from_numpy(place)]
+        vector_AD = take_rows(self._network.item(self._feature_IF[item_U]), place)
         item_BLD = vector_AD[: seen_BL.size].unflatten(0, seen_BL.shape)
         target_PMD = vector_AD[seen_BL.size :].unflatten(0, target_PM.shape)
         expected_PD = self._network(item_BLD)[torch.from_numpy(is_there_BL)]

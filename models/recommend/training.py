@@ -98,6 +98,18 @@ class KnownPairs:
         return visitor * self._item_count + item
 
 
+def take_rows(vector_UD: torch.Tensor, place: Ints) -> torch.Tensor:
+    """Return the rows at places of any shape, [..., D].
+
+    As `vector_UD[place]`, but with a gradient that costs less on a CPU.
+
+    >>> take_rows(torch.tensor([[1.0], [2.0]]), np.array([[1, 0], [1, 1]])).squeeze(2).tolist()
+    [[2.0, 1.0], [2.0, 2.0]]
+    """
+    rows: torch.Tensor = vector_UD.index_select(0, torch.from_numpy(place.ravel())).unflatten(0, place.shape)
+    return rows
+
+
 def sampled_cross_entropy(
     positive_B: torch.Tensor, negative_BN: torch.Tensor, is_negative_BN: torch.Tensor
 ) -> torch.Tensor:

@@ -27,6 +27,7 @@ from models.recommend.training import (
     in_batch_softmax,
     sampled_cross_entropy,
     seeded,
+    take_rows,
     train,
 )
 from models.search.keywords import KeywordEncoder, RaggedKeywords
@@ -126,7 +127,7 @@ class Examples:
         """Return the vectors of items of any shape, each different one encoded once."""
         item_U, place = np.unique(item, return_inverse=True)
         item_UD = self.towers.items(self.feature_IF[item_U], self.keywords.take(item_U))
-        return item_UD[torch.from_numpy(place.reshape(item.shape))]
+        return take_rows(item_UD, place.reshape(item.shape))
 
 
 class FittedTwoTower(FittedVectors):
@@ -153,11 +154,7 @@ class FittedTwoTower(FittedVectors):
 
     def with_items(self, items: ItemFeatures) -> FittedTwoTower:
         """Return the same over other items; their keywords have to be of the same vocabulary."""
-        check_grown(items, self.item_count)
-        if items.keyword_count != self._keyword_count:
-            raise ValueError(
-                f"a vocabulary of {items.keyword_count} keywords, trained was one of {self._keyword_count}"
-            )
+        check_grown(items, self.item_count, self._keyword_count)
         return FittedTwoTower(self._method, self._towers, items, self.loss_curve)
 
     @torch.inference_mode()

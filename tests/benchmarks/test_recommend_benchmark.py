@@ -255,7 +255,7 @@ class Given(FittedVectors):
         self._visitor_VD = visitor_VD
 
     def with_items(self, items: ItemFeatures) -> Given:
-        raise NotImplementedError
+        raise NotImplementedError  # what is measured here never grows
 
     def represent(self, histories: Interactions) -> np.ndarray:
         return self._visitor_VD[histories.visitor_V][:, None]
