@@ -195,7 +195,7 @@ def test_the_size_of_a_log_makes_no_drift_of_a_difference_that_only_a_large_log_
     assert dropped.drop is not None
     assert dropped.drop * per_day[:-7].mean() / math.sqrt(per_day[:-7].mean() / 7) > 4
     # of vectors a sample is compared, never all
-    shift = drift.embedding_shift(*samples(1, 1500, 1500, by=0.2), resample_count=200, seed=1)
+    shift = drift.embedding_shift(*samples(1, 1500, 1500, by=0.4), resample_count=200, seed=1)
     assert shift.p_value < 0.01
     found = gates.Drift(
         float(asked.mean()), float(asked.mean()), dropped.drop, {"searches": gates.Distance(*moved(shift))}, ""

@@ -17,7 +17,7 @@ def in_ranks(run: Callable[[int, Path], Any], count: int, folder: Path) -> list[
 
     They are forked from a process that has loaded the libraries once, which takes longer than most of what is run.
     """
-    multiprocessing.set_forkserver_preload([run.__module__])
+    multiprocessing.set_forkserver_preload(["tests.models.search.conftest"])
     torch.multiprocessing.start_processes(_run_rank, (run, count, folder), nprocs=count, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
 
