@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,8 @@ import torch.multiprocessing
 
 
 def in_ranks(run: Callable[[int, Path], Any], count: int, folder: Path) -> list[Any]:
-    """Return what `run(rank, folder)` returns in each of `count` processes of a gloo group.
-
-    They are forked from a process that has loaded the libraries once, which takes longer than most of what is run.
-    """
-    multiprocessing.set_forkserver_preload(["tests.models.search.conftest"])
-    torch.multiprocessing.start_processes(_run_rank, (run, count, folder), nprocs=count, start_method="forkserver")
+    """Return what `run(rank, folder)` returns in each of `count` processes of a gloo group."""
+    torch.multiprocessing.spawn(_run_rank, (run, count, folder), nprocs=count)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
 
 
