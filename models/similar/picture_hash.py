@@ -13,6 +13,7 @@ from PIL import Image
 
 Words = NDArray[np.uint16]
 
+HASH_VERSION = 1  # raise it when other bits come out: hashes are kept over the nights
 WORDS = 8
 BITS = 16 * WORDS
 _SIDE = 8

@@ -29,10 +29,10 @@ class Truth:
     @property
     def group_count(self) -> int:
         """How many groups have two photos or more."""
-        return int(np.count_nonzero(self._size_G > 1))
+        return int(np.count_nonzero(self._sizes > 1))
 
     @cached_property
-    def _size_G(self) -> Ints:
+    def _sizes(self) -> Ints:
         return np.bincount(self.member_PG.indices, minlength=self.member_PG.shape[1])
 
     def gains(self, query_B: Ints) -> Ints:
@@ -47,7 +47,7 @@ class Truth:
 
     def may_have_gains(self) -> Bools:
         """Tell which photos are in as many groups with others as photos must share to be alike, shape (P,)."""
-        with_others_P = self.member_PG @ (self._size_G > 1).astype(np.int64)
+        with_others_P = self.member_PG @ (self._sizes > 1).astype(np.int64)
         return np.asarray(with_others_P >= self.min_shared)
 
     def clusters(self, query_B: Ints) -> Ints:
@@ -56,7 +56,7 @@ class Truth:
         >>> sharing(np.array([0, 1, 2, 2, 3]), np.array([7, 7, 7, 9, 9]), 4).clusters(np.array([1, 2, 3]))
         array([0, 0, 1])
         """
-        size_G = self._size_G
+        size_G = self._sizes
         rows = self.member_PG[query_B]
         row_M = np.repeat(np.arange(len(query_B)), np.diff(rows.indptr))
         order = np.lexsort((rows.indices, -size_G[rows.indices], row_M))
