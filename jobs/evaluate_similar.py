@@ -31,6 +31,7 @@ from jobs.evaluation.inputs import Task, read_task
 from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import ZERO_SHOT, EvaluateSimilarParams, Truth
 from jobs.similar.inputs import (
+    RANDOM,
     THE_TRUTH_ITSELF,
     Plan,
     hidden_photos,
@@ -89,7 +90,8 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
         _measure(ctx, staged, plan, params, [one for one in asked if one.count >= FEWEST], corpus.units, queries, lists)
     with _timed(seconds, "contact_sheet"):
         shown = next((one for one in asked if one.count), None)
-        sheet = sheet_rows(task, corpus.units, asked, shown, plan.arms, load, params.contact_sheet_photos)
+        arms = [arm for arm in plan.arms if arm != RANDOM]
+        sheet = sheet_rows(task, corpus.units, asked, shown, arms, load, params.contact_sheet_photos)
         staged.write_table("contact_sheet", sheet)
     return staged.commit(
         facts

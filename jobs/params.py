@@ -424,10 +424,10 @@ class EvaluateSimilarParams(Params):
     )
     max_bits: int = Field(10, ge=0, le=128, description="near duplicates: most different bits of their hashes, of 128")
     variants: tuple[str, ...] = Field(
-        (), description=f"further arms: variants that train_variant has trained this night, of {', '.join(VARIANTS)}"
+        (), description="further arms: variants of the full arm that train_variant has trained this night"
     )
     resample_count: int = Field(1000, ge=100, description="bootstrap resamples")
-    contact_sheet_photos: int = Field(6, ge=0, description="photos shown with what every arm finds for them")
+    contact_sheet_photos: int = Field(4, ge=0, description="photos shown with what every arm finds for them")
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
     )
@@ -435,8 +435,9 @@ class EvaluateSimilarParams(Params):
     @field_validator("variants")
     @classmethod
     def _are_variants(cls, variants: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [variant for variant in variants if variant not in VARIANTS]:
-            raise ValueError(f"unknown variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+        known = [variant for variant in VARIANTS if variant not in ARMS]  # arms are the night's own
+        if unknown := [variant for variant in variants if variant not in known]:
+            raise ValueError(f"unknown variant {', '.join(unknown)}; there are {', '.join(known)}")
         if repeated := [variant for variant in variants if variants.count(variant) > 1]:
             raise ValueError(f"name each variant once: {repeated[0]}")
         return variants

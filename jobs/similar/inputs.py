@@ -20,13 +20,14 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.inputs import NO_CHAMPION, Task, champion_left_out, integers, photo_matrix, window_bounds
 from jobs.lake import Lake, Manifest
-from jobs.params import CHAMPION_ARM, EvaluateSimilarParams, Truth
+from jobs.params import ARMS, CHAMPION_ARM, ZERO_SHOT, EvaluateSimilarParams, Truth
 from models.evaluation.ranking import Scorer
 from models.similar import truths
 from models.similar.neighbours import co_conversion_scorer, keyword_scorer, random_scorer, vector_scorer
 
 RANDOM, CO_CONVERSION, KEYWORDS = "random", "co_conversion", "keyword_overlap"
 BASELINES = (RANDOM, CO_CONVERSION, KEYWORDS)
+_ORDER = (ZERO_SHOT, *ARMS, CHAMPION_ARM)
 THE_TRUTH_ITSELF: dict[Truth, tuple[str, ...]] = {"co_conversion": (), "keywords": (KEYWORDS,), "collections": ()}
 """Baselines that would only repeat a truth, and are left out where it is asked for."""
 
@@ -68,7 +69,7 @@ class Plan:
             if run.input_runs["splits"] != inputs["splits"].reference:
                 raise BadInput(f"{run.reference} was trained on other splits. Run train_variant --variant {variant}.")
         return cls(
-            models=tuple(digests),
+            models=tuple(sorted(digests, key=_ORDER.index)),
             variants=variants,
             challenger=trained["challenger"],
             champion_note=note,
