@@ -221,11 +221,12 @@ CHAMPION = Dataset("champion", "models")
 Facts: version, None without a champion; with one also model_name, model_digest, arm, trained_until, run_date.
 """
 
+_PHOTO_VECTORS = _schema(arm=_STR, photo_id=_STR, vector=VECTOR)  # unit vectors, ready to rank
 PHOTO_EMBEDDINGS = Dataset(
     "photo_embeddings",
     "embeddings",
     (
-        Table("embeddings", _schema(arm=_STR, photo_id=_STR, vector=VECTOR)),  # unit vectors, ready to rank
+        Table("embeddings", _PHOTO_VECTORS),
         Table("quarantine", _schema(photo_id=_STR, reason=_STR), may_be_empty=True),
     ),
 )
@@ -342,6 +343,7 @@ VARIANT = Dataset(
     (
         Table("ranks", _schema(query_id=_I64, rank=_I32)),
         Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+        Table("embeddings", _PHOTO_VECTORS),  # `arm` is the variant
     ),
 )
 """One variant of the ablation, trained once: partitions also by variant and repeat. Facts: how training went."""
@@ -462,6 +464,57 @@ EVALUATION = Dataset(
     ),
 )
 
+SIMILAR = Dataset(
+    "similar",
+    "reports",
+    (  # all but `pictures` are empty where this evaluation is left out
+        Table(
+            "metrics",
+            _schema(
+                truth=_STR,  # co_conversion | keywords | collections
+                arm=_STR,
+                metric=_STR,
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                query_count=_I64,
+                cluster_count=_I64,  # what was resampled: photos of the same query, keyword or collection together
+            ),
+            may_be_empty=True,
+        ),
+        Table("comparisons", pa.schema([pa.field("truth", _STR), *_COMPARISONS]), may_be_empty=True),
+        Table(
+            "queries",
+            _schema(truth=_STR, photo_id=_STR, relevant_count=_I64, cluster=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "contact_sheet",
+            _schema(
+                query_photo_id=_STR,
+                arm=_STR,
+                position=_I32,
+                photo_id=_STR,
+                score=_F64,
+                truths=pa.list_(_STR),  # by which the photo is an answer
+                alike=pa.list_(_STR),  # near duplicates grouped with it
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "pictures",
+            # the corpus; `duplicate_of` is the first photo of the group of near duplicates, the photo itself where it
+            # is alone
+            _schema(photo_id=_STR, sha256=_STR, picture_hash=_STR, duplicate_of=_STR),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Which photos are like a photo, by every arm. Facts: truths {name: {query_count, ...}}, arms, challenger, counts,
+hash_version, notes: see the stage.
+"""
+
 REPORT = Dataset("report", "reports")
 """Files: report.html."""
 
@@ -482,6 +535,7 @@ ALL = (
     RELEASE,
     RERANKER,
     EVALUATION,
+    SIMILAR,
     GATE,
     REPORT,
 )

@@ -400,6 +400,52 @@ class EvaluateParams(Params):
     )
 
 
+Truth = Literal["co_conversion", "keywords", "collections"]
+TRUTHS: tuple[Truth, ...] = get_args(Truth)
+
+
+class EvaluateSimilarParams(Params):
+    query_count: int = Field(
+        1000, ge=0, description="photos that are searched with, at most, by each ground truth; 0 leaves all of it out"
+    )
+    truths: tuple[Truth, ...] = Field(
+        TRUTHS, min_length=1, description="what counts as alike: taken for the same query, same keywords, collection"
+    )
+    min_visitors: int = Field(
+        2, ge=1, description="co-conversion: visitors who took a photo for a query, for it to count; fewer are noise"
+    )
+    min_shared_keywords: int = Field(2, ge=1, description="keywords that photos must have in common to be alike")
+    min_confidence: float = Field(0.5, ge=0, le=1, description="of a keyword, for it to count in the ground truth")
+    max_group_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="a query, keyword or collection of a larger share of the photos says too little to count",
+    )
+    min_cosine: float = Field(
+        0.97, gt=-1, le=1, description="near duplicates: least cosine of their vectors by the zero-shot base"
+    )
+    max_bits: int = Field(10, ge=0, le=128, description="near duplicates: most different bits of their hashes, of 128")
+    variants: tuple[str, ...] = Field(
+        (), description="further arms: variants of the full arm that train_variant has trained this night"
+    )
+    resample_count: int = Field(1000, ge=100, description="bootstrap resamples")
+    contact_sheet_photos: int = Field(4, ge=0, description="photos shown with what every arm finds for them")
+    max_missing_share: float = Field(
+        0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
+    )
+
+    @field_validator("variants")
+    @classmethod
+    def _are_variants(cls, variants: tuple[str, ...]) -> tuple[str, ...]:
+        known = [variant for variant in VARIANTS if variant not in ARMS]  # arms are the night's own
+        if unknown := [variant for variant in variants if variant not in known]:
+            raise ValueError(f"unknown variant {', '.join(unknown)}; there are {', '.join(known)}")
+        if repeated := [variant for variant in variants if variants.count(variant) > 1]:
+            raise ValueError(f"name each variant once: {repeated[0]}")
+        return variants
+
+
 class MakeReleaseParams(Params):
     pass
 
@@ -524,6 +570,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "build_index": {"shard_size": 100},
         "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
+        "evaluate_similar": {"query_count": 100, "min_visitors": 1, "resample_count": 200, "contact_sheet_photos": 2},
     },
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps

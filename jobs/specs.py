@@ -94,6 +94,12 @@ STAGES: dict[str, StageSpec] = {
         ),
         StageSpec("evaluate", p.EvaluateParams, ("train_reranker",), "rank the test queries, all arms"),
         StageSpec(
+            "evaluate_similar",
+            p.EvaluateSimilarParams,
+            ("embed_photos",),
+            "rank photos by their likeness to a photo, all arms",
+        ),
+        StageSpec(
             "make_release",
             p.MakeReleaseParams,
             ("build_index", "register_model"),
@@ -108,7 +114,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("gate_release",),
+            ("gate_release", "evaluate_similar"),
             "write the night's report",
         ),
     )

@@ -15,7 +15,7 @@ from jobs import datasets, lineage, specs
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
-from jobs.params import FULL, ZERO_SHOT
+from jobs.params import FULL, TRUTHS, ZERO_SHOT
 from jobs.sample import TINY, make_sample
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ def test_two_nights_on_a_tiny_catalogue(
     assert first["gate_release"].facts["figures"]["champion"] == "none"
     assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
     assert first["measure_drift"].facts["note"].startswith("no earlier night")
+    similar = first_context.lake.read_table(first["evaluate_similar"], "metrics").filter(metric="hit_rate", k=25)
+    by_truth = {truth: dict(rows.select("arm", "value").iter_rows()) for (truth,), rows in similar.group_by("truth")}
+    assert set(by_truth) == set(TRUTHS)
+    for truth, found in by_truth.items():
+        arms = {"random", "co_conversion", "keyword_overlap", "zero_shot", "finetuned", FULL}
+        assert set(found) == arms - ({"keyword_overlap"} if truth == "keywords" else set())
+        assert found["co_conversion"] > found["random"], truth
     report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
 
