@@ -515,6 +515,61 @@ SIMILAR = Dataset(
 hash_version, notes: see the stage.
 """
 
+_ASKED = {"protocol": _STR, "segment_kind": _STR, "segment": _STR}
+RECOMMENDATION = Dataset(
+    "recommendation",
+    "reports",
+    (  # all are empty where this evaluation is left out
+        Table(
+            "metrics",
+            _schema(
+                **_ASKED,
+                arm=_STR,
+                metric=_STR,
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                visitor_count=_I64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "comparisons",  # the best arm by hit rate@10 less every other
+            _schema(
+                **_ASKED,
+                arm=_STR,
+                baseline=_STR,
+                metric=_STR,
+                k=_I32,
+                difference=_F64,
+                low=_F64,
+                high=_F64,
+                p_value_holm=_F64,  # adjusted over the other arms, by metric and k
+                detectable=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "lists",  # what the first ten are like, whether they are right or not
+            _schema(protocol=_STR, arm=_STR, coverage=_F64, diversity=_F64, novelty=_F64, unserved_count=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "costs", _schema(protocol=_STR, arm=_STR, fit_cpu_seconds=_F64, list_cpu_seconds=_F64), may_be_empty=True
+        ),
+        Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+        Table(
+            "contact_sheet",  # arm: a method, or "history" (latest first) and "taken" (what came next)
+            _schema(visitor_id=_STR, arm=_STR, position=_I32, photo_id=_STR, is_right=_BOOL),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Photos recommended from visitors' histories. Facts: arm (whose photo vectors), methods, protocols {name: counts},
+notes {protocol/arm: why it is left out}, note (why all is), seconds.
+"""
+
 REPORT = Dataset("report", "reports")
 """Files: report.html."""
 
@@ -536,6 +591,7 @@ ALL = (
     RERANKER,
     EVALUATION,
     SIMILAR,
+    RECOMMENDATION,
     GATE,
     REPORT,
 )

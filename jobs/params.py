@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import time
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 ZERO_SHOT = "zero_shot"
 FINETUNED = "finetuned"
@@ -446,6 +446,55 @@ class EvaluateSimilarParams(Params):
         return variants
 
 
+RECOMMENDERS = (
+    "random",
+    "popularity",
+    "item_knn",
+    "mean_embedding",
+    "session_embedding",
+    "interests",
+    "content",
+    "als",
+    "sasrec",
+    "two_tower",
+    "graphsage",
+)
+"""Ways to recommend from a history, see `models.recommend.methods`."""
+RECOMMENDER_PROTOCOLS = ("no_split", "half_held_out", "fifth_held_out", "folds", "leave_cold")
+"""How logs are cut beside the night's own windows, see `models.recommend.protocols`."""
+
+
+class EvaluateRecommendersParams(Params):
+    methods: tuple[str, ...] = Field(RECOMMENDERS, description=f"of {', '.join(RECOMMENDERS)}; none leaves all out")
+    protocols: tuple[str, ...] = Field(
+        RECOMMENDER_PROTOCOLS,
+        description=f"beside the night's windows, of {', '.join(RECOMMENDER_PROTOCOLS)}",
+    )
+    protocol_methods: tuple[str, ...] = Field(
+        ("random", "popularity", "item_knn", "mean_embedding", "session_embedding", "content", "als"),
+        description="those of the methods that these protocols compare: each learns anew by each of them",
+    )
+    max_visitor_count: int = Field(5000, ge=2, description="visitors asked about, at most, by each protocol")
+    sasrec_passes: int = Field(5, ge=1)
+    two_tower_passes: int = Field(5, ge=1)
+    graphsage_passes: int = Field(1, ge=1)
+    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
+    contact_sheet_visitors: int = Field(4, ge=0, description="visitors shown with what every arm recommends")
+    max_missing_share: float = Field(
+        0.1, ge=0, le=1, description="stop if the arm has no vector of a larger share of the photos"
+    )
+
+    @field_validator("methods", "protocols", "protocol_methods")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = RECOMMENDER_PROTOCOLS if info.field_name == "protocols" else RECOMMENDERS
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+        if len(set(names)) < len(names):
+            raise ValueError("name each once")
+        return names
+
+
 class MakeReleaseParams(Params):
     pass
 
@@ -571,6 +620,15 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
         "evaluate_similar": {"query_count": 100, "min_visitors": 1, "resample_count": 200, "contact_sheet_photos": 2},
+        "evaluate_recommenders": {
+            "methods": ("random", "popularity", "item_knn", "mean_embedding", "als", "two_tower"),
+            "protocols": ("no_split", "fifth_held_out"),
+            "protocol_methods": ("popularity", "mean_embedding"),
+            "max_visitor_count": 200,
+            "two_tower_passes": 1,
+            "resample_count": 200,
+            "contact_sheet_visitors": 2,
+        },
     },
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps

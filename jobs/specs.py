@@ -100,6 +100,12 @@ STAGES: dict[str, StageSpec] = {
             "rank photos by their likeness to a photo, all arms",
         ),
         StageSpec(
+            "evaluate_recommenders",
+            p.EvaluateRecommendersParams,
+            ("embed_photos",),
+            "recommend photos from visitors' histories, all methods",
+        ),
+        StageSpec(
             "make_release",
             p.MakeReleaseParams,
             ("build_index", "register_model"),
@@ -114,7 +120,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("gate_release", "evaluate_similar"),
+            ("gate_release", "evaluate_similar", "evaluate_recommenders"),
             "write the night's report",
         ),
     )
