@@ -508,7 +508,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 17 stages ran tonight" in page.text("verdict")
+    assert "0 of 18 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -692,7 +692,7 @@ def test_similar_photos_are_measured_by_each_truth_for_itself(make_context: Make
     assert "5 hidden photos are left out" in text
     assert "14 photos repeat another" in text
     by_query, by_keywords = (
-        page.tables[f"Similar photos, {name}"] for name in ("taken for the same query", "shared keywords")
+        page.tables[f"similar: Similar photos, {name}"] for name in ("taken for the same query", "shared keywords")
     )
     assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", "Zero-shot", "Fine-tuned"]
     assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", "Zero-shot", "Fine-tuned"]
@@ -711,8 +711,8 @@ def test_similar_photos_are_measured_by_each_truth_for_itself(make_context: Make
 def test_a_truth_with_too_few_photos_or_none_at_all_is_said_to_be(make_context: Make) -> None:
     few = page_of(make_context(), Story(similar="few"))
     assert "Not measured: 1 photo is too few." in few.text("similar")
-    assert "Similar photos, taken for the same query" not in few.tables
-    assert "Similar photos, same collection" in few.tables
+    assert "similar: Similar photos, taken for the same query" not in few.tables
+    assert "similar: Similar photos, same collection" in few.tables
     without = page_of(make_context(), Story(similar="left out"))
     assert (
         without.text("similar") == "Which photos are like this one? Not measured tonight: left out: query_count is 0."
