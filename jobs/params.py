@@ -71,6 +71,9 @@ class SplitTemporalParams(Params):
     test_days: int = Field(7, ge=1, description="length of the test window, which ends with the run date")
     validation_days: int = Field(3, ge=1, description="length of the window before it, for early stopping")
     train_days: int = Field(365, ge=1, description="how far back training reaches")
+    max_ranked_searches: int = Field(
+        200_000, ge=1, description="test searches that are ranked, at most: beyond, all those of a sample of visitors"
+    )
     shards: int = Field(
         8, ge=1, le=100_000, description="files by photo that training processes share out; more for a large log"
     )
@@ -423,6 +426,11 @@ class EvaluateSimilarParams(Params):
         0.97, gt=-1, le=1, description="near duplicates: least cosine of their vectors by the zero-shot base"
     )
     max_bits: int = Field(10, ge=0, le=128, description="near duplicates: most different bits of their hashes, of 128")
+    duplicate_photo_count: int = Field(
+        100_000,
+        ge=0,
+        description="near duplicates are not looked for in a corpus of more photos: all pairs are compared",
+    )
     variants: tuple[str, ...] = Field(
         (), description="further arms: variants of the full arm that train_variant has trained this night"
     )

@@ -214,6 +214,8 @@ def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night:
     manifest = evaluate_similar.run(context, PARAMS)
     assert manifest.facts["truths"]["collections"]["note"].startswith("0 photos have an answer")
     assert set(context.lake.read_table(manifest, "metrics")["truth"]) == {"co_conversion", "keywords"}
+    every_photo = evaluate_similar.run(context, PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
+    assert (every_photo.facts["duplicate_count"], every_photo.facts["hashed_count"]) == (0, 0)
     without = evaluate_similar.run(context, PARAMS.model_copy(update={"query_count": 0}))
     assert without.facts["note"] == "left out: query_count is 0"
     assert set(without.row_counts.values()) == {0}
