@@ -48,7 +48,7 @@ from models.evaluation.scorecard import Scorecard
 from models.similar import truths
 from models.similar.duplicates import Units, near_duplicates
 from models.similar.neighbours import best_units, gains_of_lists, judge
-from models.similar.picture_hash import Words
+from models.similar.picture_hash import WORDS, Words
 
 log = logging.getLogger("nightlens.evaluate_similar")
 
@@ -130,11 +130,18 @@ class Corpus:
 
 
 def _corpus(ctx: RunContext, inputs: dict[str, Manifest], task: Task, params: EvaluateSimilarParams) -> Corpus:
+    is_hidden_P, count = hidden_photos(ctx.lake, inputs["validated"], task), len(task.photos)
+    if count > params.duplicate_photo_count:
+        nothing = (
+            np.zeros((count, WORDS), np.uint16),
+            np.zeros(count, np.bool_),
+            pl.Series([None] * count, dtype=pl.String),
+        )
+        return Corpus(Units(np.arange(count), is_hidden_P), *nothing)
     hash_PW, has_hash_P, sha256 = read_hashes(ctx, inputs["images"], task)
     photo_PD, has_vector_P = vectors_of(ctx.lake, inputs, task, ZERO_SHOT, params.max_missing_share)
     group_P = near_duplicates(photo_PD, hash_PW, has_hash_P & has_vector_P, params.min_cosine, params.max_bits)
-    units = Units(group_P, hidden_photos(ctx.lake, inputs["validated"], task))
-    return Corpus(units, hash_PW, has_hash_P, sha256)
+    return Corpus(Units(group_P, is_hidden_P), hash_PW, has_hash_P, sha256)
 
 
 def _ask(ctx: RunContext, inputs: dict[str, Manifest], task: Task, name: Truth, params: EvaluateSimilarParams) -> Asked:

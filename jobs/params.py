@@ -426,6 +426,11 @@ class EvaluateSimilarParams(Params):
         0.97, gt=-1, le=1, description="near duplicates: least cosine of their vectors by the zero-shot base"
     )
     max_bits: int = Field(10, ge=0, le=128, description="near duplicates: most different bits of their hashes, of 128")
+    duplicate_photo_count: int = Field(
+        100_000,
+        ge=0,
+        description="near duplicates are not looked for in a corpus of more photos: all pairs are compared",
+    )
     variants: tuple[str, ...] = Field(
         (), description="further arms: variants of the full arm that train_variant has trained this night"
     )

@@ -70,7 +70,7 @@ def test_two_nights_on_a_tiny_catalogue(
     assert first["gate_release"].facts["figures"]["champion"] == "none"
     assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
     assert first["measure_drift"].facts["note"].startswith("no earlier night")
-    similar = first_context.lake.read_table(first["evaluate_similar"], "metrics").filter(metric="hit_rate", k=25)
+    similar = first_context.lake.read_table(first["evaluate_similar"], "metrics").filter(metric="ndcg", k=10)
     by_truth = {truth: dict(rows.select("arm", "value").iter_rows()) for (truth,), rows in similar.group_by("truth")}
     assert set(by_truth) == set(TRUTHS)
     for truth, found in by_truth.items():

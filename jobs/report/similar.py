@@ -158,7 +158,17 @@ def _lead(night: Night) -> str:
     params = night.manifest(datasets.SIMILAR).params
     return (
         f"Photos of the corpus are searched with among all {formats.count(count)}. Never found is the photo itself; "
-        f"{formats.count(hidden)} hidden photos are left out. Near duplicates count as one photo: "
+        f"{formats.count(hidden)} hidden photos are left out. "
+        + _about_duplicates(duplicates, night.fact(datasets.SIMILAR, "photo_count"), params)
+    )
+
+
+def _about_duplicates(duplicates: int, photo_count: int, params: dict[str, Any]) -> str:
+    most = params["duplicate_photo_count"]
+    if photo_count > most:
+        return f"Near duplicates were not looked for, in a corpus of more than {formats.count(most)} photos."
+    return (
+        f"Near duplicates count as one photo: "
         f"{formats.count(duplicates)} photos repeat another (cosine of at least {params['min_cosine']:g} by the base "
         f"model, and at most {params['max_bits']} of 128 bits of the perceptual hash apart)."
     )

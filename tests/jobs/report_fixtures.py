@@ -17,7 +17,17 @@ from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.evaluation.variants import markdown
 from jobs.lake import Manifest
-from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, STEPS, ZERO_SHOT, CompareVariantsParams
+from jobs.params import (
+    CHAMPION_ARM,
+    COMPARED,
+    FINETUNED,
+    FULL,
+    RERANKED,
+    STEPS,
+    TRUTHS,
+    ZERO_SHOT,
+    CompareVariantsParams,
+)
 from jobs.report.night import INPUTS
 from jobs.specs import STAGES
 from models.rerank.features import feature_names
@@ -75,6 +85,7 @@ class Story:
     drift: str = "none"  # none | searches (they moved) | other base | first night
     unseen_share: float = 0.1234
     day_count: int = 56
+    similar: str = "measured"  # measured | few (photos taken for the same query) | left out
 
     @property
     def rates(self) -> dict[str, float]:
@@ -119,6 +130,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
             "hidden": nothing_hidden,
         },
         "evaluation": evaluation_tables(story),
+        "similar": _similar_tables(story),
         "drift": _drift_tables(ctx, story),
         "gate": {"findings": _gate_findings(story)},
     }
@@ -460,6 +472,58 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
 
 
+SIMILAR_RATES = {"random": 0.0041, "co_conversion": 0.4031, "keyword_overlap": 0.2252, ZERO_SHOT: 0.0871, FULL: 0.3127}
+"""nDCG@10 of similar photos, by arm."""
+
+
+def _similar_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the figures of the truths, and for one photo what two arms find: the challenger all that is right."""
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.SIMILAR.tables}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
+    if story.similar != "left out":
+        for truth in TRUTHS if story.similar == "measured" else TRUTHS[1:]:
+            rates = {
+                arm: rate for arm, rate in SIMILAR_RATES.items() if (truth, arm) != ("keywords", "keyword_overlap")
+            }
+            for arm, rate in rates.items():
+                for k, factor in CUTOFF_FACTORS.items():
+                    for metric, share in METRIC_FACTORS.items():
+                        value = rate * factor * share / METRIC_FACTORS["ndcg"]
+                        rows["metrics"].append((truth, arm, metric, k, value, 0.9 * value, 1.1 * value, 840, 75))
+                        less = (SIMILAR_RATES[FULL] - rate) * factor * share / METRIC_FACTORS["ndcg"]
+                        if arm != FULL:
+                            bounds = less - 0.02, less + 0.02, 0.9, 0.002, 0.006, 0.028
+                            rows["comparisons"].append((truth, FULL, arm, metric, k, less, *bounds))
+        rows["queries"] = [("keywords", "photo-000", 3, 0)]
+        found = ("photo-001", "photo-002", "photo-003")
+        for arm, answers in (
+            (ZERO_SHOT, [[], [], ["keywords"]]),
+            (FULL, [list(TRUTHS), ["keywords"], ["collections"]]),
+        ):
+            for position, (photo_id, truths) in enumerate(zip(found, answers, strict=True), start=1):
+                alike = ["photo-004"] if position == 2 else []
+                rows["contact_sheet"].append(("photo-000", arm, position, photo_id, 0.9, truths, alike))
+        rows["pictures"] = [("photo-000", "ab", "00" * 16, "photo-000")]
+    return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
+
+
+def _similar_facts(story: Story) -> dict[str, Any]:
+    few = {"query_count": 1, "cluster_count": 0, "group_count": 1, "mean_relevant": 2.0, "note": "1 photo is too few"}
+    measured = {"query_count": 840, "cluster_count": 75, "group_count": 321, "mean_relevant": 12.34, "note": ""}
+    is_few = {truth: story.similar == "few" and truth == "co_conversion" for truth in TRUTHS}
+    return {
+        "note": "left out: query_count is 0" if story.similar == "left out" else "",
+        "truths": {truth: few if is_few[truth] else measured for truth in TRUTHS},
+        "arms": list(SIMILAR_RATES),
+        "challenger": FULL,
+        "reads_keywords": [FULL],
+        "photo_count": CORPUS_SIZE,
+        "hidden_count": 5,
+        "duplicate_count": 14,
+        "seconds": dict.fromkeys(SIMILAR_RATES, 1.25),
+    }
+
+
 def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
     """Return the log's last days, fewer at the weekend, and shifts: photos never move."""
     last = ctx.run_date
@@ -601,6 +665,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "best_round": 194,
             "checks": [{"check": "events_before_cutoff", "status": "passed", "event_count": 106_314}],
         },
+        "similar": _similar_facts(story),
         "evaluation": {
             "verdict": verdict_of(story),
             "test_query_count": story.query_count,
