@@ -76,7 +76,7 @@ def _comparisons(card: Scorecard, best: str, about: dict[str, str]) -> pl.DataFr
     if not others:
         return empty("comparisons")
     found: list[Difference] = [card.difference(best, other) for other in others]
-    adjusted_FM = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1).T], axis=1)
+    adjusted_FM = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1)], axis=1)
     return pl.concat(
         _rows(card.cautious(best, other), about | {"arm": best, "baseline": other}, "difference").with_columns(
             p_value_holm=pl.Series(p_M), detectable=pl.Series(one.detectable)

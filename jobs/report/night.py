@@ -32,6 +32,7 @@ INPUTS: dict[str, Dataset] = {
     "train_reranker": datasets.RERANKER,
     "evaluate": datasets.EVALUATION,
     "evaluate_similar": datasets.SIMILAR,
+    "evaluate_recommenders": datasets.RECOMMENDATION,
     "make_release": datasets.RELEASE,
     "gate_release": datasets.GATE,
 }

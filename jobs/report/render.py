@@ -34,6 +34,7 @@ from jobs.report.ranking import (
     query_table,
     slices,
 )
+from jobs.report.recommendations import Recommendations, recommendations
 from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
 from jobs.report.similar import Similar, similar
@@ -71,6 +72,7 @@ class Report:
     index: IndexReport
     searches: list[Search]
     similar: Similar
+    recommendations: Recommendations
     run: RunFacts
     costs: Costs
     history: History
@@ -122,6 +124,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         index=index_report(night),
         searches=contact_sheet(night, challenger.key),
         similar=similar(night),
+        recommendations=recommendations(night),
         run=run_facts(night),
         costs=costs(night, params or PublishReportParams()),
         history=history(night),
