@@ -85,6 +85,7 @@ class Story:
     drift: str = "none"  # none | searches (they moved) | other base | first night
     unseen_share: float = 0.1234
     day_count: int = 56
+    recommends: bool = True
     similar: str = "measured"  # measured | few (photos taken for the same query) | left out
 
     @property
@@ -131,6 +132,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         },
         "evaluation": evaluation_tables(story),
         "similar": _similar_tables(story),
+        "recommendation": _recommendation_tables(story),
         "drift": _drift_tables(ctx, story),
         "gate": {"findings": _gate_findings(story)},
     }
@@ -524,6 +526,58 @@ def _similar_facts(story: Story) -> dict[str, Any]:
     }
 
 
+RECOMMENDED_RATES = {"random": 0.011, "popularity": 0.078, "mean_embedding": 0.152, "als": 0.149, "two_tower": 0.183}
+"""Hit rate@10 of recommendations, by method."""
+_RECOMMENDED_METRICS = {
+    "hit_rate": 1.0,
+    "map": 0.4,
+    "mrr": 0.5,
+    "ndcg": 0.5,
+    "precision": 0.1,
+    "recall": 0.6,
+    "f1": 0.2,
+}
+
+
+def _recommendation_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the figures of two protocols, three groups of the night's own, and one visitor with two methods' lists."""
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.RECOMMENDATION.tables}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
+    if story.recommends:
+        places = [("temporal", *place, 840) for place in (("all", "all"), ("history", "0"), ("photos", "new"))]
+        for protocol, kind, name, count in (*places, ("no_split", "all", "all", 900)):
+            for number, (arm, rate) in enumerate(RECOMMENDED_RATES.items()):
+                for k, factor in {10: 1.0, 20: 1.3, 50: 1.7, 100: 2.0}.items():
+                    for metric, share in _RECOMMENDED_METRICS.items():
+                        value = 0.0 if name == "new" else rate * factor * share
+                        bounds = 0.9 * value, 1.1 * value
+                        rows["metrics"].append((protocol, kind, name, arm, metric, k, value, *bounds, count))
+                        less = 0.183 * factor * share - rate * factor * share
+                        if arm != "two_tower":
+                            p_value = 0.3 if arm == "als" else 0.002
+                            sure = less - 0.02, less + 0.02, p_value, 0.028
+                            pair = ("two_tower", arm, metric, k, less)
+                            rows["comparisons"].append((protocol, kind, name, *pair, *sure))
+                if name == "all":
+                    rows["lists"].append((protocol, arm, 0.25, 0.5, 7.125, number))
+                    rows["costs"].append((protocol, arm, 61.5, 0.25))
+        rows["curves"] = [("two_tower", step, "loss", value) for step, value in ((1, 0.6), (2, 0.3))]
+        for arm, photos in {"history": (0, 1), "taken": (2,), "als": (3, 4), "two_tower": (2, 5)}.items():
+            for position, photo in enumerate(photos, start=1):
+                rows["contact_sheet"].append(("visitor", arm, position, f"photo-{photo:03}", photo == 2))
+    return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
+
+
+def _recommendation_facts(story: Story) -> dict[str, Any]:
+    counts = {"visitor_count": 840, "trial_count": 1, "log_count": 95_527}
+    return {
+        "note": "" if story.recommends else "left out: no method is named",
+        "protocols": {"temporal": counts, "no_split": counts | {"visitor_count": 900}},
+        "notes": {"leave_cold": "nobody to ask about", "temporal/sasrec": "the log has no example to learn from"},
+        "photo_count": CORPUS_SIZE,
+    }
+
+
 def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
     """Return the log's last days, fewer at the weekend, and shifts: photos never move."""
     last = ctx.run_date
@@ -666,6 +720,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "checks": [{"check": "events_before_cutoff", "status": "passed", "event_count": 106_314}],
         },
         "similar": _similar_facts(story),
+        "recommendation": _recommendation_facts(story),
         "evaluation": {
             "verdict": verdict_of(story),
             "test_query_count": story.query_count,

@@ -62,7 +62,7 @@ from tests.jobs.report_fixtures import (
 Make = Callable[..., RunContext]
 SECTIONS = [
     *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "examples"),
-    *("similar", "run", "costs", "history"),
+    *("similar", "recommendations", "run", "costs", "history"),
 ]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -723,6 +723,29 @@ def test_a_truth_with_too_few_photos_or_none_at_all_is_said_to_be(make_context: 
     assert (
         without.text("similar") == "Which photos are like this one? Not measured tonight: left out: query_count is 0."
     )
+
+
+def test_recommendations_stand_by_method_group_and_protocol(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("recommendations")
+    assert "840 visitors who came in the test window" in text
+    methods = page.tables["recommendations: Recommendations, method by method"]
+    assert [row[0] for row in methods[1:]] == ["Random", "Popularity", "Mean embedding", "ALS", "Two towers"]
+    assert methods[5][1] == "0.183 0.165–0.201"
+    assert methods[3][7].split()[0] == "+0.031"
+    assert methods[5][7] == "–"
+    assert methods[5][9:] == ["25.0%", "0.500", "7.1", "4", "1 min 2 s", "0.2 s"]
+    groups = page.tables["recommendations: Recommendations by group of visitors"]
+    assert groups[0][1:] == ["All 840 visitors", "No photo before 840 visitors", "New photos only 840 visitors"]
+    assert groups[-1] == ["Wins", *["Two towers; not told apart from ALS"] * 2, "none finds anything"]
+    protocols = page.tables["recommendations: Recommendations by protocol"]
+    assert protocols[-1][1:] == ["–", "0.617 / 0.679"]
+    assert "It flatters" in text
+    assert "Left out: “New visitors, new photos”: nobody to ask about; SASRec, “The night's own”" in text
+    assert "Every metric at 10, 20, 50, 100" in text
+    assert "Had before, latest first" in text
+    without = page_of(make_context(), Story(recommends=False)).text("recommendations")
+    assert without == "What would this visitor want next? Not measured tonight: left out: no method is named."
 
 
 def test_the_contact_sheet_shows_both_arms_and_names_the_chosen_photo(make_context: Make) -> None:
