@@ -31,6 +31,7 @@ from jobs.evaluation.inputs import Task, read_task
 from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import ZERO_SHOT, EvaluateSimilarParams, Truth
 from jobs.similar.inputs import (
+    BASELINES,
     RANDOM,
     THE_TRUTH_ITSELF,
     Plan,
@@ -91,7 +92,7 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
     with _timed(seconds, "contact_sheet"):
         shown = next((one for one in asked if one.count), None)
         arms = [arm for arm in plan.arms if arm != RANDOM]
-        sheet = sheet_rows(task, corpus.units, asked, shown, arms, load, params.contact_sheet_photos)
+        sheet = sheet_rows(task, corpus.units, asked, shown, arms, load, params.contact_sheet_photos, BASELINES)
         staged.write_table("contact_sheet", sheet)
     return staged.commit(
         facts

@@ -332,11 +332,12 @@ def _examples(night: Night) -> list[Example]:
     sheet = night.table(datasets.SIMILAR, "contact_sheet")
     splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
     photos = read_photos(night.ctx.lake, splits, images, {*sheet["photo_id"], *sheet["query_photo_id"]})
+    arms = [arm for arm in night.fact(datasets.SIMILAR, "arms") if arm in set(sheet["arm"])]
     examples = []
     for (query,), rows in sheet.group_by("query_photo_id", maintain_order=True):
         rankings = tuple(
-            (arm_of(str(arm)), tuple(_neighbour(row, photos) for row in of_arm.sort("position").iter_rows(named=True)))
-            for (arm,), of_arm in rows.group_by("arm", maintain_order=True)
+            (arm_of(arm), tuple(_neighbour(row, photos) for row in rows.filter(arm=arm).sort("position").to_dicts()))
+            for arm in arms
         )
         examples.append(Example(photos[str(query)], rankings))
     return examples

@@ -88,6 +88,7 @@ def sheet_rows(
     arms: Sequence[str],
     load: Callable[[str], Scorer],
     count: int,
+    counting: Sequence[str],
 ) -> pl.DataFrame:
     """Return the table `contact_sheet`: what every arm finds for the first photos of a truth, of as many clusters."""
     empty = pl.DataFrame(datasets.SIMILAR.table("contact_sheet").schema.empty_table())
@@ -99,7 +100,10 @@ def sheet_rows(
     photo_ids = task.photos["photo_id"].to_list()
     rows = []
     for arm in arms:
-        for number, (query, score_P) in enumerate(zip(queries, load(arm)(queries), strict=True)):
+        score_BP = load(arm)(queries)
+        if arm in counting:  # what has nothing in common with a photo is no find
+            score_BP = np.where(score_BP > 0, score_BP, -np.inf)
+        for number, (query, score_P) in enumerate(zip(queries, score_BP, strict=True)):
             order, found = first_shown(units, int(query), score_P, SHEET_PHOTOS)
             for position, (place, alike) in enumerate(zip(found.places, found.alike, strict=True), start=1):
                 photo = int(order[place])
