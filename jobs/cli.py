@@ -143,10 +143,17 @@ def _add_tools(commands: Any) -> None:
 
 def _add_search(tool: Callable[..., argparse.ArgumentParser]) -> None:
     search = tool("search", _search, "show what a search finds in the published release and in the candidate")
-    search.add_argument("query", nargs="?", help="words in any language; or give --image")
+    search.add_argument("query", nargs="?", help="words in any language; or give --image or --photo")
     search.add_argument("--image", type=Path, help="picture file to search for instead of words")
+    search.add_argument("--photo", help="id of a photo of the corpus to search for instead of words")
+    search.add_argument(
+        "--near-duplicates",
+        choices=["group", "drop", "show"],
+        default="group",
+        help="with a picture or photo: what is done with near duplicates; default: group",
+    )
     search.add_argument("--catalogue", required=True)
-    search.add_argument("--country", default="", help="where the words are searched from: two letters, such as GB")
+    search.add_argument("--country", default="", help="where it is searched from: two letters, such as GB")
     search.add_argument("-k", type=int, default=10, help="how many photos; default: 10")
     search.add_argument("--run-date", default="", help="night of the candidate; default: the latest that has a release")
     search.add_argument("--open", action="store_true", help="open the page in a browser")
@@ -390,8 +397,8 @@ def _search(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.searching.query import make_query
     from jobs.searching.table import render_table
 
-    query = make_query(arguments.query, arguments.country, arguments.image)
-    results = search(settings, arguments.catalogue, query, arguments.k, _run_date(arguments))
+    query = make_query(arguments.query, arguments.country, arguments.image, arguments.photo)
+    results = search(settings, arguments.catalogue, query, arguments.k, _run_date(arguments), arguments.near_duplicates)
     print(render_table(results, shutil.get_terminal_size((120, 24)).columns))
     page = write_page(settings, results)
     print(f"\n{page}", flush=True)

@@ -221,11 +221,12 @@ CHAMPION = Dataset("champion", "models")
 Facts: version, None without a champion; with one also model_name, model_digest, arm, trained_until, run_date.
 """
 
+_PHOTO_VECTORS = _schema(arm=_STR, photo_id=_STR, vector=VECTOR)  # unit vectors, ready to rank
 PHOTO_EMBEDDINGS = Dataset(
     "photo_embeddings",
     "embeddings",
     (
-        Table("embeddings", _schema(arm=_STR, photo_id=_STR, vector=VECTOR)),  # unit vectors, ready to rank
+        Table("embeddings", _PHOTO_VECTORS),
         Table("quarantine", _schema(photo_id=_STR, reason=_STR), may_be_empty=True),
     ),
 )
@@ -342,6 +343,7 @@ VARIANT = Dataset(
     (
         Table("ranks", _schema(query_id=_I64, rank=_I32)),
         Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+        Table("embeddings", _PHOTO_VECTORS),  # `arm` is the variant
     ),
 )
 """One variant of the ablation, trained once: partitions also by variant and repeat. Facts: how training went."""
@@ -462,6 +464,112 @@ EVALUATION = Dataset(
     ),
 )
 
+SIMILAR = Dataset(
+    "similar",
+    "reports",
+    (  # all but `pictures` are empty where this evaluation is left out
+        Table(
+            "metrics",
+            _schema(
+                truth=_STR,  # co_conversion | keywords | collections
+                arm=_STR,
+                metric=_STR,
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                query_count=_I64,
+                cluster_count=_I64,  # what was resampled: photos of the same query, keyword or collection together
+            ),
+            may_be_empty=True,
+        ),
+        Table("comparisons", pa.schema([pa.field("truth", _STR), *_COMPARISONS]), may_be_empty=True),
+        Table(
+            "queries",
+            _schema(truth=_STR, photo_id=_STR, relevant_count=_I64, cluster=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "contact_sheet",
+            _schema(
+                query_photo_id=_STR,
+                arm=_STR,
+                position=_I32,
+                photo_id=_STR,
+                score=_F64,
+                truths=pa.list_(_STR),  # by which the photo is an answer
+                alike=pa.list_(_STR),  # near duplicates grouped with it
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "pictures",
+            # the corpus; `duplicate_of` is the first photo of the group of near duplicates, the photo itself where it
+            # is alone
+            _schema(photo_id=_STR, sha256=_STR, picture_hash=_STR, duplicate_of=_STR),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Which photos are like a photo, by every arm. Facts: truths {name: {query_count, ...}}, arms, challenger, counts,
+hash_version, notes: see the stage.
+"""
+
+_ASKED = {"protocol": _STR, "segment_kind": _STR, "segment": _STR}
+RECOMMENDATION = Dataset(
+    "recommendation",
+    "reports",
+    (  # all are empty where this evaluation is left out
+        Table(
+            "metrics",
+            _schema(
+                **_ASKED,
+                arm=_STR,
+                metric=_STR,
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                visitor_count=_I64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "comparisons",  # the best arm by hit rate@10 less every other
+            _schema(
+                **_ASKED,
+                arm=_STR,
+                baseline=_STR,
+                metric=_STR,
+                k=_I32,
+                difference=_F64,
+                low=_F64,
+                high=_F64,
+                p_value_holm=_F64,  # adjusted over the other arms, by metric and k
+                detectable=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "lists",  # what the first ten are like, whether they are right or not
+            _schema(protocol=_STR, arm=_STR, coverage=_F64, diversity=_F64, novelty=_F64, unserved_count=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "costs", _schema(protocol=_STR, arm=_STR, fit_cpu_seconds=_F64, list_cpu_seconds=_F64), may_be_empty=True
+        ),
+        Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+        Table(
+            "contact_sheet",  # arm: a method, or "history" (latest first) and "taken" (what came next)
+            _schema(visitor_id=_STR, arm=_STR, position=_I32, photo_id=_STR, is_right=_BOOL),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Photos recommended from visitors' histories. Facts: arm (whose photo vectors), methods, protocols {name: counts},
+notes {protocol/arm: why it is left out}, note (why all is), seconds.
+"""
+
 REPORT = Dataset("report", "reports")
 """Files: report.html."""
 
@@ -482,6 +590,8 @@ ALL = (
     RELEASE,
     RERANKER,
     EVALUATION,
+    SIMILAR,
+    RECOMMENDATION,
     GATE,
     REPORT,
 )

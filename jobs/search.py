@@ -1,4 +1,4 @@
-"""`nightlens search`: what a search by words or by a picture shows, in the published release and in the candidate.
+"""`nightlens search`: what a search by words, a picture or a photo shows, in the published release and the candidate.
 
 It is what a reviewer tries by hand. It reads releases as a site does, through their index, and changes nothing that is
 live; a page of what it found is left beside the reports.
@@ -6,6 +6,7 @@ live; a page of what it found is left beside the reports.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,29 @@ from jobs.report.photos import Photo, read_photos, thumbnail
 from jobs.searching.query import Query
 from jobs.searching.releases import CANDIDATE, CHAMPION, open_releases
 from jobs.searching.results import Found, Results, Side, rank
+from jobs.searching.similar import Similar, find_similar, read_photo
 from jobs.settings import Settings
 from models import serving
 from models.images import decode_image
+from models.similar.duplicates import NearDuplicates
 
 MAX_PHOTOS = 100
 
 
-def search(settings: Settings, catalogue: str, query: Query, k: int, run_date: date | None = None) -> Results:
+def search(
+    settings: Settings,
+    catalogue: str,
+    query: Query,
+    k: int,
+    run_date: date | None = None,
+    near_duplicates: NearDuplicates = "group",
+) -> Results:
     """Return the K best photos of the champion and, beside them, of the candidate of a night (default: the latest).
 
-    Raises `MissingInput` for a catalogue or night that is not there, or if there is no release at all, `BadInput` for
-    a K out of range or a release that cannot be opened or whose model and index do not belong together.
+    Where it is searched with a picture, `near_duplicates` of it and of one another are grouped, dropped or shown.
+
+    Raises `MissingInput` for a catalogue, night or photo that is not there, or if there is no release at all,
+    `BadInput` for a K out of range or a release that cannot be opened or whose model and index do not belong together.
     """
     if not 1 <= k <= MAX_PHOTOS:
         raise BadInput(f"-k {k}: from 1 to {MAX_PHOTOS} photos can be shown")
@@ -43,24 +55,53 @@ def search(settings: Settings, catalogue: str, query: Query, k: int, run_date: d
     lake = Lake(settings.lake_uri, catalogue)
     opened = open_releases(lake, run_date)
     sides = _distinct(opened)
-    found = {role: release.search(embed(release, query), k, [query.country])[0] for role, release in sides.items()}
-    photos = {role: _photos(lake, release, found[role]) for role, release in sides.items()}
-    hits = rank(found, photos)
+    rows = {role: _row(lake, release, query) for role, release in sides.items()}
+    similar = {
+        role: _find(lake, sides[role], row, query, k, near_duplicates) for role, row in rows.items() if row is not None
+    }
+    if not similar:
+        raise MissingInput(f"no photo {query.title!r} in {_listed(sides)} of {catalogue}. Search with another.")
+    found = {role: one.found for role, one in similar.items()}
+    photos = {role: _photos(lake, sides[role], found[role]) for role in similar}
+    hits = rank(found, photos, {role: one.alike for role, one in similar.items()})
+    pictures = [row[serving.IMAGE] for row in rows.values() if row is not None and serving.IMAGE in row]
     return Results(
         catalogue=catalogue,
         query=query,
-        picture=None if query.image is None else thumbnail(decode_image(query.image)),
-        notes=_notes(opened, query),
-        sides=tuple(Side(role, _label(release), hits[role]) for role, release in sides.items()),
+        picture=thumbnail(decode_image(pictures[0])) if pictures else None,
+        notes=(
+            *_notes(opened, query),
+            *(f"The {role} does not have the photo." for role in sides if role not in found),
+        ),
+        sides=tuple(Side(role, _label(sides[role]), hits[role], one.same) for role, one in similar.items()),
     )
 
 
 def embed(release: OpenRelease, query: Query) -> Any:
-    """Return the unit vector of a query, float32 [1, D], by the release's model as it is served."""
+    """Return the unit vector of a search by words, float32 [1, D], by the release's model as it is served."""
     assert release.model is not None
-    asked = {serving.QUERY: query.title, serving.COUNTRY: query.country}
-    row = asked if query.image is None else {serving.IMAGE: query.image}
+    row = {serving.QUERY: query.title, serving.COUNTRY: query.country}
     return serving.Embedder(release.model).predict(pd.DataFrame([row]))
+
+
+def _row(lake: Lake, release: OpenRelease, query: Query) -> dict[str, Any] | None:
+    """Return what the model is given of a picture or photo; empty for words, None for a photo that is not there."""
+    if query.photo_id is not None:
+        return read_photo(lake, release, query.photo_id)
+    return {} if query.image is None else {serving.IMAGE: query.image}
+
+
+def _find(
+    lake: Lake, release: OpenRelease, row: dict[str, Any], query: Query, k: int, near_duplicates: NearDuplicates
+) -> Similar:
+    if query.is_words:
+        return Similar(release.search(embed(release, query), k, [query.country])[0], {}, ())
+    asked: dict[str, Any] = {"photo_id": query.photo_id, "country": query.country, "how": near_duplicates}
+    return find_similar(lake, release, row, k, **asked)
+
+
+def _listed(roles: Iterable[str]) -> str:
+    return " or ".join(roles)
 
 
 def write_page(settings: Settings, results: Results) -> Path:
@@ -90,7 +131,7 @@ def _notes(opened: dict[str, OpenRelease], query: Query) -> tuple[str, ...]:
         notes.append("Champion and candidate are the same model: they differ in the photos of their nights alone.")
     else:
         notes.append("Scores of two models do not compare, places do.")
-    if query.country:
+    if query.country and query.is_words:
         deaf = [role for role, one in _distinct(opened).items() if one.model and not one.model.uses_country]
         notes += [f"The {role}'s model does not read the country." for role in deaf]
     return tuple(notes)

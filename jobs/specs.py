@@ -94,6 +94,18 @@ STAGES: dict[str, StageSpec] = {
         ),
         StageSpec("evaluate", p.EvaluateParams, ("train_reranker",), "rank the test queries, all arms"),
         StageSpec(
+            "evaluate_similar",
+            p.EvaluateSimilarParams,
+            ("embed_photos",),
+            "rank photos by their likeness to a photo, all arms",
+        ),
+        StageSpec(
+            "evaluate_recommenders",
+            p.EvaluateRecommendersParams,
+            ("embed_photos",),
+            "recommend photos from visitors' histories, all methods",
+        ),
+        StageSpec(
             "make_release",
             p.MakeReleaseParams,
             ("build_index", "register_model"),
@@ -108,7 +120,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("gate_release",),
+            ("gate_release", "evaluate_similar", "evaluate_recommenders"),
             "write the night's report",
         ),
     )

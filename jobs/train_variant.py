@@ -1,7 +1,8 @@
 """Stage `train_variant`: train one variant of the ablation once and rank the test queries with it.
 
-The model is not kept: what the comparison needs are the ranks. They are those the evaluation would find, from the
-same task and by the same ranking.
+The model is not kept: what the comparison needs are the ranks, which are those the evaluation would find, from the
+same task and by the same ranking. Kept are the vectors of the photos too, with which `evaluate_similar` can rank photos
+by their likeness to a photo.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jobs.params import AS_TRAINED, TrainVariantParams
 
 
 def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
-    """Commit the ranks of the converted photos and the training curves of one variant and repetition."""
+    """Commit ranks of the converted photos, training curves and photo vectors of one variant and repetition."""
     splits, images, base = (ctx.read(d) for d in (datasets.SPLITS, datasets.IMAGES, datasets.BASE_MODEL))
     inputs = {"splits": splits, "images": images, "base_model": base}
     if params.variant == AS_TRAINED:
@@ -26,9 +27,9 @@ def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
         return staged.manifest
     from jobs.training.variants import train_and_rank
 
-    ranks, curves, facts = train_and_rank(ctx, params, staged.checkpoints, inputs)
-    staged.write_table("ranks", ranks)
-    staged.write_table("curves", curves)
+    tables, facts = train_and_rank(ctx, params, staged.checkpoints, inputs)
+    for name, table in tables.items():
+        staged.write_table(name, table)
     manifest = staged.commit(facts)
     staged.checkpoints.clear()
     return manifest

@@ -16,7 +16,7 @@ from jobs import datasets, lineage, specs
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
-from jobs.params import FULL, ZERO_SHOT
+from jobs.params import FULL, TRUTHS, ZERO_SHOT
 from jobs.sample import TINY, make_sample
 from tests.conftest import make_settings
 
@@ -99,6 +99,17 @@ def test_a_night_on_a_tiny_catalogue(nights: Nights) -> None:
     assert night["gate_release"].facts["figures"]["champion"] == "none"
     assert night["gate_release"].facts["release"]["run_id"] == night["make_release"].run_id
     assert night["measure_drift"].facts["note"].startswith("no earlier night")
+    similar = context.lake.read_table(night["evaluate_similar"], "metrics").filter(metric="ndcg", k=10)
+    by_truth = {truth: dict(rows.select("arm", "value").iter_rows()) for (truth,), rows in similar.group_by("truth")}
+    assert set(by_truth) == set(TRUTHS)
+    for truth, found in by_truth.items():
+        arms = {"random", "co_conversion", "keyword_overlap", "zero_shot", "finetuned", FULL}
+        assert set(found) == arms - ({"keyword_overlap"} if truth == "keywords" else set())
+        assert found["co_conversion"] > found["random"], truth
+    recommended = context.lake.read_table(night["evaluate_recommenders"], "metrics")
+    found = recommended.filter(protocol="temporal", segment_kind="all", metric="hit_rate", k=20)
+    rates = dict(found.select("arm", "value").iter_rows())
+    assert rates["popularity"] > rates["random"]
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
     _check_lineage(context, folder, whole.filter(whole["arm"] == FULL)["value"].item())

@@ -18,6 +18,7 @@ from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
 BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
 NO_CHAMPION = "no champion yet"
 _STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
+_MAKER = _STAGE | {"variant": "train_variant"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Plan:
             raise BadInput(f"the challenger {trained['challenger']!r} is not among the trained arms {models}")
         version, note = champion["version"], NO_CHAMPION
         if version is not None:
-            note = _champion_note(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
+            note = champion_left_out(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
             models += [] if note else [CHAMPION_ARM]
         for arm in models:
             check_arm(inputs, arm)
@@ -90,7 +91,7 @@ def check_arm(inputs: dict[str, Manifest], arm: str) -> None:
         )
 
 
-def _champion_note(champion: dict[str, str], test_start: datetime) -> str:
+def champion_left_out(champion: dict[str, str], test_start: datetime) -> str:
     """Return why the champion is left out, or nothing."""
     until = champion.get("trained_until")
     if not until:
@@ -257,7 +258,7 @@ def model_scorer(
     the photos without one, vectors that differ in length, are not finite or not of length 1.
     """
     query_UD = _query_matrix(lake, inputs["query_embeddings"], task, arm, uses_country)
-    photo_PD, has_vector_P = _photo_matrix(lake, inputs["photo_embeddings"], task, arm, max_missing_share)
+    photo_PD, has_vector_P = photo_matrix(lake, inputs["photo_embeddings"], task, arm, max_missing_share)
     if query_UD.shape[1] != photo_PD.shape[1]:
         raise BadInput(
             f"arm {arm!r}: query vectors have {query_UD.shape[1]} numbers, photo vectors {photo_PD.shape[1]}. They "
@@ -279,17 +280,20 @@ def _query_matrix(lake: Lake, manifest: Manifest, task: Task, arm: str, uses_cou
     return _matrix(vectors, f"arm {arm!r}: queries in {manifest.reference}")
 
 
-def _photo_matrix(
+def photo_matrix(
     lake: Lake, manifest: Manifest, task: Task, arm: str, max_missing_share: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the vectors of the corpus, shape (P, D), zero where there is none, and which there are, shape (P,)."""
+    """Return an arm's vectors of the corpus, shape (P, D), zero where there is none, and which there are, shape (P,).
+
+    Raises `BadInput` as `model_scorer` does.
+    """
     rows = _arm_rows(lake, manifest, arm, ["photo_id"])
     vectors = task.photos.join(rows, on="photo_id", how="left", maintain_order="left")["vector"]
     missing = vectors.null_count()
     if missing > max_missing_share * len(vectors):
         raise BadInput(
             f"arm {arm!r}: {missing} of {len(vectors)} photos have no vector in {manifest.reference}, more than the "
-            f"allowed share of {max_missing_share:g}. Look at its quarantine, then rerun embed_photos."
+            f"allowed share of {max_missing_share:g}. Look into it, then rerun {_MAKER[manifest.dataset]}."
         )
     found_PD = _matrix(vectors.drop_nulls(), f"arm {arm!r}: photos in {manifest.reference}")
     has_vector_P = vectors.is_not_null().to_numpy()
@@ -305,7 +309,7 @@ def _arm_rows(lake: Lake, manifest: Manifest, arm: str, key: list[str]) -> pl.Da
     table = pl.scan_parquet(lake.table_uris(manifest, "embeddings"))
     rows = table.filter(pl.col("arm") == arm).select(*key, "vector").collect()
     if rows.is_empty():
-        raise MissingInput(f"{manifest.reference} has no vectors of arm {arm!r}. Rerun {_STAGE[manifest.dataset]}.")
+        raise MissingInput(f"{manifest.reference} has no vectors of arm {arm!r}. Rerun {_MAKER[manifest.dataset]}.")
     if repeated := len(rows) - rows.select(key).n_unique():
         raise BadInput(f"arm {arm!r}: {repeated} of {len(rows)} rows in {manifest.reference} repeat a {key[0]}")
     return rows

@@ -38,26 +38,25 @@ def metrics_tables(
         kept = {arm: rank_Q[is_in_Q] for arm, rank_Q in ranks.items()}
         slice_seed = [seed, zlib.crc32(f"{kind}={name}".encode())]
         card = Scorecard.of(kept, task.visitors[is_in_Q], resample_count, slice_seed)
-        segment = {"segment_kind": pl.lit(kind), "segment": pl.lit(name)} | _counts(card)
+        segment = {"segment_kind": pl.lit(kind), "segment": pl.lit(name)} | counts(card)
         is_whole = whole is None
         whole = whole or card
         for arm in card.arms:
             found = card.estimates(arm) if is_whole else card.cautious(arm, highest=HIGHEST)
-            metrics.append(_estimate_rows(found, "value").with_columns(pl.lit(arm).alias("arm"), **segment))
+            metrics.append(estimate_rows(found, "value").with_columns(pl.lit(arm).alias("arm"), **segment))
         for baseline in () if is_whole else _others(card, challenger):
             found = card.cautious(challenger, baseline, HIGHEST)
             pair = {"arm": pl.lit(challenger), "baseline": pl.lit(baseline)}
-            differences.append(_estimate_rows(found, "difference").with_columns(**pair, **segment))
+            differences.append(estimate_rows(found, "difference").with_columns(**pair, **segment))
     assert whole is not None, "a test window without queries is refused by split_temporal"
     return pl.concat(metrics), pl.concat(differences), whole
 
 
 def whole_metrics_table(card: Scorecard) -> pl.DataFrame:
     """Return the metrics of a scorecard in the form of the table `metrics`, without slices."""
-    whole = {"segment_kind": pl.lit("all"), "segment": pl.lit("all")} | _counts(card)
+    whole = {"segment_kind": pl.lit("all"), "segment": pl.lit("all")} | counts(card)
     return pl.concat(
-        _estimate_rows(card.estimates(arm), "value").with_columns(pl.lit(arm).alias("arm"), **whole)
-        for arm in card.arms
+        estimate_rows(card.estimates(arm), "value").with_columns(pl.lit(arm).alias("arm"), **whole) for arm in card.arms
     )
 
 
@@ -67,7 +66,7 @@ def comparisons_table(card: Scorecard, challenger: str) -> pl.DataFrame:
     found = [card.difference(challenger, baseline) for baseline in others]
     adjusted = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1)], axis=1)
     return pl.concat(
-        _estimate_rows(difference, "difference").with_columns(
+        estimate_rows(difference, "difference").with_columns(
             pl.lit(challenger).alias("arm"),
             pl.lit(baseline).alias("baseline"),
             pl.Series("probability_better", difference.probability_better),
@@ -83,12 +82,12 @@ def _others(card: Scorecard, challenger: str) -> list[str]:
     return [arm for arm in card.arms if arm != challenger]
 
 
-def _counts(card: Scorecard) -> dict[str, pl.Expr]:
+def counts(card: Scorecard) -> dict[str, pl.Expr]:
     counts = {"query_count": card.query_count, "cluster_count": card.cluster_count}
     return {name: pl.lit(count, dtype=pl.Int64) for name, count in counts.items()}
 
 
-def _estimate_rows(found: Estimates, name: str) -> pl.DataFrame:
+def estimate_rows(found: Estimates, name: str) -> pl.DataFrame:
     """Return a row per metric and k with the estimate, called `name`, and its interval."""
     return _by_metric().with_columns(
         pl.Series(name, found.value), pl.Series("low", found.low), pl.Series("high", found.high)

@@ -31,6 +31,8 @@ INPUTS: dict[str, Dataset] = {
     "verify_index": datasets.INDEX_CHECK,
     "train_reranker": datasets.RERANKER,
     "evaluate": datasets.EVALUATION,
+    "evaluate_similar": datasets.SIMILAR,
+    "evaluate_recommenders": datasets.RECOMMENDATION,
     "make_release": datasets.RELEASE,
     "gate_release": datasets.GATE,
 }

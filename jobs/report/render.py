@@ -34,8 +34,10 @@ from jobs.report.ranking import (
     query_table,
     slices,
 )
+from jobs.report.recommendations import Recommendations, recommendations
 from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
+from jobs.report.similar import Similar, similar
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
 
@@ -69,6 +71,8 @@ class Report:
     drift: Drift
     index: IndexReport
     searches: list[Search]
+    similar: Similar
+    recommendations: Recommendations
     run: RunFacts
     costs: Costs
     history: History
@@ -119,6 +123,8 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         drift=drift(night),
         index=index_report(night),
         searches=contact_sheet(night, challenger.key),
+        similar=similar(night),
+        recommendations=recommendations(night),
         run=run_facts(night),
         costs=costs(night, params or PublishReportParams()),
         history=history(night),

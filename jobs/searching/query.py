@@ -1,4 +1,4 @@
-"""What is asked: words, perhaps from a country, or a picture."""
+"""What is asked: words, a picture, or a photo of the corpus, each perhaps from a country."""
 
 from __future__ import annotations
 
@@ -18,14 +18,21 @@ _SLUG_LENGTH = 40
 
 @dataclass(frozen=True)
 class Query:
-    """A search as it is shown. `title` is the words in their normal form, or the name of the picture's file.
+    """A search as it is shown. `title` is the words in their normal form, the picture's file name, or the photo's id.
 
-    `image` is the bytes of that file, None if the search is by words; `country` is "" if it is not known.
+    `image` is the bytes of that file and `photo_id` that id, None where the search is by something else; `country` is
+    "" if it is not known. A picture means the same everywhere, but not everything is shown everywhere.
     """
 
     title: str
     country: str = ""
     image: bytes | None = None
+    photo_id: str | None = None
+
+    @property
+    def is_words(self) -> bool:
+        """Whether the search is by words."""
+        return self.image is None and self.photo_id is None
 
     @property
     def slug(self) -> str:
@@ -37,26 +44,29 @@ class Query:
         digest = hashlib.sha256(f"{self.title}\0{self.country}\0".encode() + (self.image or b"")).hexdigest()[:8]
         ascii_only = unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode().lower()
         words = re.sub(r"[^a-z0-9]+", "-", ascii_only)[:_SLUG_LENGTH].strip("-")
-        kind = "" if self.image is None else "image"
+        kind = "" if self.is_words else "image" if self.photo_id is None else "photo"
         return "-".join(part for part in (kind, words, self.country.lower(), digest) if part)
 
 
-def make_query(text: str | None, country: str = "", image: Path | None = None) -> Query:
+def make_query(text: str | None, country: str = "", image: Path | None = None, photo_id: str | None = None) -> Query:
     """Return what is to be searched; `BadInput` or `MissingInput` says what is wrong with it."""
-    if (text is None) == (image is None):
-        raise BadInput('give either words or a picture: nightlens search "cat", or nightlens search --image FILE')
+    if sum(given is not None for given in (text, image, photo_id)) != 1:
+        raise BadInput(
+            'give either words or a picture: nightlens search "cat", or nightlens search --image FILE, or of the '
+            "corpus nightlens search --photo ID"
+        )
+    if country and not re.fullmatch("[A-Za-z]{2}", country):
+        raise BadInput(f"{country!r} is no country: give its two letters (ISO 3166), as in --country GB")
     if image is not None:
-        if country:
-            raise BadInput("a picture is searched for as it is, from no country: leave out --country")
-        return Query(_shown(image.name), image=_read_picture(image))
+        return Query(_shown(image.name), country.upper(), image=_read_picture(image))
+    if photo_id is not None:
+        return Query(_shown(photo_id), country.upper(), photo_id=photo_id)
     assert text is not None
     words = normalise_query(text)
     if words != _shown(words):
         raise BadInput(f"the query {text!r} is not valid text: type it in UTF-8")
     if not printable(words):
         raise BadInput(f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"')
-    if country and not re.fullmatch("[A-Za-z]{2}", country):
-        raise BadInput(f"{country!r} is no country: give its two letters (ISO 3166), as in --country GB")
     return Query(words, country.upper())
 
 

@@ -11,21 +11,26 @@ from jobs.searching.query import Query
 
 @dataclass(frozen=True)
 class Hit:
-    """A photo at its place. `is_only_here` if the other release does not show it."""
+    """A photo at its place. `is_only_here` if the other release does not show it.
+
+    `alike` are the ids of near duplicates that are grouped with it.
+    """
 
     place: int
     photo: Photo
     score: float
     is_only_here: bool
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one release found, best first."""
+    """What one release found, best first. `same` are the ids of photos that are the very picture searched with."""
 
     role: str
     label: str
     hits: tuple[Hit, ...]
+    same: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Results:
 
     catalogue: str
     query: Query
-    picture: str | None  # of a search by picture, as a data URI
+    picture: str | None  # of a search with a picture or a photo, as a data URI
     notes: tuple[str, ...]
     sides: tuple[Side, ...]
 
@@ -56,12 +61,22 @@ Found = list[tuple[str, float]]
 """What an index returns for one query: (photo_id, score), best first."""
 
 
-def rank(found: Mapping[str, Found], photos: Mapping[str, Mapping[str, Photo]]) -> dict[str, tuple[Hit, ...]]:
+def rank(
+    found: Mapping[str, Found],
+    photos: Mapping[str, Mapping[str, Photo]],
+    alike: Mapping[str, Mapping[str, tuple[str, ...]]],
+) -> dict[str, tuple[Hit, ...]]:
     """Return what was found, by role, as hits that know whether the other side has them too."""
     ids = {role: {photo_id for photo_id, _ in hits} for role, hits in found.items()}
     return {
         role: tuple(
-            Hit(place, photos[role][photo_id], score, len(ids) > 1 and any(photo_id not in one for one in ids.values()))
+            Hit(
+                place,
+                photos[role][photo_id],
+                score,
+                len(ids) > 1 and any(photo_id not in one for one in ids.values()),
+                alike[role].get(photo_id, ()),
+            )
             for place, (photo_id, score) in enumerate(hits, start=1)
         )
         for role, hits in found.items()

@@ -26,26 +26,34 @@ def render_table(results: Results, width: int) -> str:
         if hit is None:
             return " " * (around + words)
         mark = MARK if hit.is_only_here else " "
-        return _cells(mark, fit(hit.photo.photo_id, ids), f"{hit.score:6.3f}", fit(hit.photo.alt, words))
+        grouped = f"(+{len(hit.alike)}) " if hit.alike else ""
+        return _cells(mark, fit(hit.photo.photo_id, ids), f"{hit.score:6.3f}", fit(grouped + hit.photo.alt, words))
 
     rows = zip_longest(*(side.hits for side in results.sides))
     lines = [
         _asked(results),
         *results.notes,
+        *(f"The same picture in the {side.role}: {_listed(side.same)}." for side in results.sides if side.same),
         "",
         _line("", ["  " + fit(f"{side.role} {side.label}", around + words - 2) for side in results.sides]),
         _line("#", [header] * len(results.sides)),
         *(_line(str(place), [of(hit) for hit in row]) for place, row in enumerate(rows, start=1)),
         "",
         results.summary + (f"; {MARK} marks what only one shows" if len(results.sides) > 1 else ""),
+        *(["(+n): so many near duplicates are grouped with the photo"] if any(hit.alike for hit in hits) else []),
     ]
     return "\n".join(lines)
 
 
 def _asked(results: Results) -> str:
     query = results.query
-    what = f"“{printable(query.title)}”" if query.image is None else f"picture {printable(query.title)}"
+    kind = "picture" if query.photo_id is None else "photo"
+    what = f"“{printable(query.title)}”" if query.is_words else f"{kind} {printable(query.title)}"
     return f"{what}{f' from {query.country}' if query.country else ''} in {results.catalogue}"
+
+
+def _listed(photo_ids: tuple[str, ...]) -> str:
+    return ", ".join(map(printable, photo_ids))
 
 
 def _cells(*cells: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from jobs.context import RunContext
 from jobs.errors import MissingInput
@@ -16,7 +17,7 @@ from jobs.params import AS_TRAINED, FULL, VARIANTS, ZERO_SHOT, TrainVariantParam
 from jobs.training.arms import load_model, measure, starting_model, train_arm
 from jobs.training.inputs import curve_rows, model_errors_of, open_pixels
 from jobs.training.pairs import ArmInputs, read_pairs
-from models.evaluation.ranking import Scorer, dense_scorer, rank_targets
+from models.evaluation.ranking import dense_scorer, rank_targets
 from models.search.data import PhotoPixels
 from models.search.keywords import RaggedKeywords
 from models.search.model import SearchModel
@@ -25,8 +26,8 @@ from models.search.validation import photo_vectors, text_vectors
 
 def train_and_rank(
     ctx: RunContext, params: TrainVariantParams, checkpoints: Store, inputs: dict[str, Manifest]
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
-    """Return the ranks (query_id, rank), the curves and facts of one variant; its seed is the night's + repeat."""
+) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """Return the tables of VARIANT and the facts of one variant; its seed is the night's + repeat."""
     pairs = read_pairs(ctx, params, inputs["splits"], inputs["images"])
     facts: dict[str, Any] = {"variant": params.variant, "repeat": params.repeat}
     is_as_trained = params.variant == AS_TRAINED
@@ -46,10 +47,24 @@ def train_and_rank(
             curves = result.curves
             facts |= measure(result)
         task = read_task(ctx.lake, inputs["splits"])
-        scorer = model_scorer(model, task, pairs, pixels)
+        photo_PD, has_vector_P = photo_matrix(model, task, pairs, pixels)
+        scorer = dense_scorer(text_matrix(model, task), photo_PD, has_vector_P)
     rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
     query_ids = task.queries["query_id"].cast(pl.Int64)
-    return pl.DataFrame({"query_id": query_ids, "rank": rank_Q}), curve_rows(params.variant, curves), facts
+    has_vector = pl.Series(has_vector_P)
+    embeddings = task.photos.filter(has_vector).select(
+        "photo_id",
+        arm=pl.lit(params.variant),
+        vector=pl.Series(photo_PD[has_vector_P], dtype=pl.Array(pl.Float32, photo_PD.shape[1])).cast(
+            pl.List(pl.Float32)
+        ),
+    )
+    tables = {
+        "ranks": pl.DataFrame({"query_id": query_ids, "rank": rank_Q}),
+        "curves": curve_rows(params.variant, curves),
+        "embeddings": embeddings,
+    }
+    return tables, facts
 
 
 def _facts_of_the_night(models: Manifest) -> dict[str, Any]:
@@ -62,8 +77,10 @@ def _facts_of_the_night(models: Manifest) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def model_scorer(model: SearchModel, task: Task, pairs: ArmInputs, pixels: PhotoPixels) -> Scorer:
-    """Return a scorer of the task's texts and photos; photos without a picture score lowest."""
+def photo_matrix(
+    model: SearchModel, task: Task, pairs: ArmInputs, pixels: PhotoPixels
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the vectors of the task's photos, shape (P, D), zero where there is none, and which there are, (P,)."""
     keywords = None if model.vocabulary is None else RaggedKeywords.encode(model.vocabulary, pairs.keywords)
     numbers = task.photos.join(
         pairs.photos.select("photo_id", "photo"), on="photo_id", how="left", maintain_order="left"
@@ -74,5 +91,12 @@ def model_scorer(model: SearchModel, task: Task, pairs: ArmInputs, pixels: Photo
     photo_PD[has_picture_P] = found
     has_vector_P = np.isfinite(photo_PD).all(axis=1) & has_picture_P
     photo_PD[~has_vector_P] = 0
+    return photo_PD, has_vector_P
+
+
+@torch.inference_mode()
+def text_matrix(model: SearchModel, task: Task) -> NDArray[np.float32]:
+    """Return the vectors of the task's texts, shape (U, D)."""
     texts = [model.query_text(query, country) for query, country in task.texts.select("query", "country").iter_rows()]
-    return dense_scorer(text_vectors(model, model.tokenize(texts)).cpu().numpy(), photo_PD, has_vector_P)
+    matrix: NDArray[np.float32] = text_vectors(model, model.tokenize(texts)).cpu().numpy()
+    return matrix

@@ -17,7 +17,17 @@ from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.evaluation.variants import markdown
 from jobs.lake import Manifest
-from jobs.params import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, STEPS, ZERO_SHOT, CompareVariantsParams
+from jobs.params import (
+    CHAMPION_ARM,
+    COMPARED,
+    FINETUNED,
+    FULL,
+    RERANKED,
+    STEPS,
+    TRUTHS,
+    ZERO_SHOT,
+    CompareVariantsParams,
+)
 from jobs.report.night import INPUTS
 from jobs.specs import STAGES
 from models.rerank.features import feature_names
@@ -75,6 +85,8 @@ class Story:
     drift: str = "none"  # none | searches (they moved) | other base | first night
     unseen_share: float = 0.1234
     day_count: int = 56
+    recommends: bool = True
+    similar: str = "measured"  # measured | few (photos taken for the same query) | left out
 
     @property
     def rates(self) -> dict[str, float]:
@@ -119,6 +131,8 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
             "hidden": nothing_hidden,
         },
         "evaluation": evaluation_tables(story),
+        "similar": _similar_tables(story),
+        "recommendation": _recommendation_tables(story),
         "drift": _drift_tables(ctx, story),
         "gate": {"findings": _gate_findings(story)},
     }
@@ -460,6 +474,110 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
 
 
+SIMILAR_RATES = {"random": 0.0041, "co_conversion": 0.4031, "keyword_overlap": 0.2252, ZERO_SHOT: 0.0871, FULL: 0.3127}
+"""nDCG@10 of similar photos, by arm."""
+
+
+def _similar_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the figures of the truths, and for one photo what two arms find: the challenger all that is right."""
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.SIMILAR.tables}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
+    if story.similar != "left out":
+        for truth in TRUTHS if story.similar == "measured" else TRUTHS[1:]:
+            rates = {
+                arm: rate for arm, rate in SIMILAR_RATES.items() if (truth, arm) != ("keywords", "keyword_overlap")
+            }
+            for arm, rate in rates.items():
+                for k, factor in CUTOFF_FACTORS.items():
+                    for metric, share in METRIC_FACTORS.items():
+                        value = rate * factor * share / METRIC_FACTORS["ndcg"]
+                        rows["metrics"].append((truth, arm, metric, k, value, 0.9 * value, 1.1 * value, 840, 75))
+                        less = (SIMILAR_RATES[FULL] - rate) * factor * share / METRIC_FACTORS["ndcg"]
+                        if arm != FULL:
+                            bounds = less - 0.02, less + 0.02, 0.9, 0.002, 0.006, 0.028
+                            rows["comparisons"].append((truth, FULL, arm, metric, k, less, *bounds))
+        rows["queries"] = [("keywords", "photo-000", 3, 0)]
+        found = ("photo-001", "photo-002", "photo-003")
+        for arm, answers in (
+            (ZERO_SHOT, [[], [], ["keywords"]]),
+            (FULL, [list(TRUTHS), ["keywords"], ["collections"]]),
+        ):
+            for position, (photo_id, truths) in enumerate(zip(found, answers, strict=True), start=1):
+                alike = ["photo-004"] if position == 2 else []
+                rows["contact_sheet"].append(("photo-000", arm, position, photo_id, 0.9, truths, alike))
+        rows["pictures"] = [("photo-000", "ab", "00" * 16, "photo-000")]
+    return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
+
+
+def _similar_facts(story: Story) -> dict[str, Any]:
+    few = {"query_count": 1, "cluster_count": 0, "group_count": 1, "mean_relevant": 2.0, "note": "1 photo is too few"}
+    measured = {"query_count": 840, "cluster_count": 75, "group_count": 321, "mean_relevant": 12.34, "note": ""}
+    is_few = {truth: story.similar == "few" and truth == "co_conversion" for truth in TRUTHS}
+    return {
+        "note": "left out: query_count is 0" if story.similar == "left out" else "",
+        "truths": {truth: few if is_few[truth] else measured for truth in TRUTHS},
+        "arms": list(SIMILAR_RATES),
+        "challenger": FULL,
+        "reads_keywords": [FULL],
+        "photo_count": CORPUS_SIZE,
+        "hidden_count": 5,
+        "duplicate_count": 14,
+        "seconds": dict.fromkeys(SIMILAR_RATES, 1.25),
+    }
+
+
+RECOMMENDED_RATES = {"random": 0.011, "popularity": 0.078, "mean_embedding": 0.152, "als": 0.149, "two_tower": 0.183}
+"""Hit rate@10 of recommendations, by method."""
+_RECOMMENDED_METRICS = {
+    "hit_rate": 1.0,
+    "map": 0.4,
+    "mrr": 0.5,
+    "ndcg": 0.5,
+    "precision": 0.1,
+    "recall": 0.6,
+    "f1": 0.2,
+}
+
+
+def _recommendation_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the figures of two protocols, three groups of the night's own, and one visitor with two methods' lists."""
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.RECOMMENDATION.tables}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
+    if story.recommends:
+        places = [("temporal", *place, 840) for place in (("all", "all"), ("history", "0"), ("photos", "new"))]
+        for protocol, kind, name, count in (*places, ("no_split", "all", "all", 900)):
+            for number, (arm, rate) in enumerate(RECOMMENDED_RATES.items()):
+                for k, factor in {10: 1.0, 20: 1.3, 50: 1.7, 100: 2.0}.items():
+                    for metric, share in _RECOMMENDED_METRICS.items():
+                        value = 0.0 if name == "new" else rate * factor * share
+                        bounds = 0.9 * value, 1.1 * value
+                        rows["metrics"].append((protocol, kind, name, arm, metric, k, value, *bounds, count))
+                        less = 0.183 * factor * share - rate * factor * share
+                        if arm != "two_tower":
+                            p_value = 0.3 if arm == "als" else 0.002
+                            sure = less - 0.02, less + 0.02, p_value, 0.028
+                            pair = ("two_tower", arm, metric, k, less)
+                            rows["comparisons"].append((protocol, kind, name, *pair, *sure))
+                if name == "all":
+                    rows["lists"].append((protocol, arm, 0.25, 0.5, 7.125, number))
+                    rows["costs"].append((protocol, arm, 61.5, 0.25))
+        rows["curves"] = [("two_tower", step, "loss", value) for step, value in ((1, 0.6), (2, 0.3))]
+        for arm, photos in {"history": (0, 1), "taken": (2,), "als": (3, 4), "two_tower": (2, 5)}.items():
+            for position, photo in enumerate(photos, start=1):
+                rows["contact_sheet"].append(("visitor", arm, position, f"photo-{photo:03}", photo == 2))
+    return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
+
+
+def _recommendation_facts(story: Story) -> dict[str, Any]:
+    counts = {"visitor_count": 840, "trial_count": 1, "log_count": 95_527}
+    return {
+        "note": "" if story.recommends else "left out: no method is named",
+        "protocols": {"temporal": counts, "no_split": counts | {"visitor_count": 900}},
+        "notes": {"leave_cold": "nobody to ask about", "temporal/sasrec": "the log has no example to learn from"},
+        "photo_count": CORPUS_SIZE,
+    }
+
+
 def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
     """Return the log's last days, fewer at the weekend, and shifts: photos never move."""
     last = ctx.run_date
@@ -601,6 +719,8 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "best_round": 194,
             "checks": [{"check": "events_before_cutoff", "status": "passed", "event_count": 106_314}],
         },
+        "similar": _similar_facts(story),
+        "recommendation": _recommendation_facts(story),
         "evaluation": {
             "verdict": verdict_of(story),
             "test_query_count": story.query_count,

@@ -61,8 +61,8 @@ from tests.jobs.report_fixtures import (
 
 Make = Callable[..., RunContext]
 SECTIONS = [
-    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "examples", "run"),
-    *("costs", "history"),
+    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "examples"),
+    *("similar", "recommendations", "run", "costs", "history"),
 ]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -514,7 +514,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 17 stages ran tonight" in page.text("verdict")
+    assert "0 of 18 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -690,6 +690,62 @@ def test_conversions_per_day_are_drawn_with_their_trend(make_context: Make) -> N
 
 
 # -- the contact sheet -------------------------------------------------------------------------------------
+
+
+def test_similar_photos_are_measured_by_each_truth_for_itself(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("similar")
+    assert "5 hidden photos are left out" in text
+    assert "14 photos repeat another" in text
+    by_query, by_keywords = (
+        page.tables[f"similar: Similar photos, {name}"] for name in ("taken for the same query", "shared keywords")
+    )
+    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", "Zero-shot", "Fine-tuned"]
+    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", "Zero-shot", "Fine-tuned"]
+    assert "reads keywords" in by_keywords[-1][0]
+    assert "reads keywords" not in by_query[-1][0]
+    assert by_query[0][1] == "nDCG@10"
+    assert by_query[2][1] == "0.403 0.363–0.443"
+    assert by_query[2][-2].split()[0] == "−0.090"
+    assert by_query[5][-2] == "–"
+    assert text.count("Every metric at 1, 5, 10 and 25") == 3
+    assert "“Fine-tuned + country + keywords” read the keywords that are asked about here" in text
+    assert "1 query, keywords, collection" in text
+    assert "2 +1 keywords" in text
+
+
+def test_a_truth_with_too_few_photos_or_none_at_all_is_said_to_be(make_context: Make) -> None:
+    few = page_of(make_context(), Story(similar="few"))
+    assert "Not measured: 1 photo is too few." in few.text("similar")
+    assert "similar: Similar photos, taken for the same query" not in few.tables
+    assert "similar: Similar photos, same collection" in few.tables
+    without = page_of(make_context(), Story(similar="left out"))
+    assert (
+        without.text("similar") == "Which photos are like this one? Not measured tonight: left out: query_count is 0."
+    )
+
+
+def test_recommendations_stand_by_method_group_and_protocol(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("recommendations")
+    assert "840 visitors who came in the test window" in text
+    methods = page.tables["recommendations: Recommendations, method by method"]
+    assert [row[0] for row in methods[1:]] == ["Random", "Popularity", "Mean embedding", "ALS", "Two towers"]
+    assert methods[5][1] == "0.183 0.165–0.201"
+    assert methods[3][7].split()[0] == "+0.031"
+    assert methods[5][7] == "–"
+    assert methods[5][9:] == ["25.0%", "0.500", "7.1", "4", "1 min 2 s", "0.2 s"]
+    groups = page.tables["recommendations: Recommendations by group of visitors"]
+    assert groups[0][1:] == ["All 840 visitors", "No photo before 840 visitors", "New photos only 840 visitors"]
+    assert groups[-1] == ["Wins", *["Two towers; not told apart from ALS"] * 2, "none finds anything"]
+    protocols = page.tables["recommendations: Recommendations by protocol"]
+    assert protocols[-1][1:] == ["–", "0.617 / 0.679"]
+    assert "It flatters" in text
+    assert "Left out: “New visitors, new photos”: nobody to ask about; SASRec, “The night's own”" in text
+    assert "Every metric at 10, 20, 50, 100" in text
+    assert "Had before, latest first" in text
+    without = page_of(make_context(), Story(recommends=False)).text("recommendations")
+    assert without == "What would this visitor want next? Not measured tonight: left out: no method is named."
 
 
 def test_the_contact_sheet_shows_both_arms_and_names_the_chosen_photo(make_context: Make) -> None:

@@ -25,6 +25,7 @@ from jobs.lake import Lake, Manifest, catalogues
 from jobs.params import FULL, MakeReleaseParams
 from jobs.promote import promote
 from jobs.search import embed, search, write_page
+from jobs.searching import similar
 from jobs.searching.query import Query, make_query
 from jobs.searching.releases import open_releases
 from jobs.searching.results import Results
@@ -155,15 +156,66 @@ def test_the_country_and_the_night_are_those_that_are_asked_for(both: RunContext
         search(both.settings, "test", make_query("cat"), 2, run_date=date(2025, 12, 9))
 
 
-@pytest.mark.parametrize("number", [4, 6, 9])
-def test_a_picture_finds_the_very_photo_first(both: RunContext, tmp_path: Path, number: int) -> None:
+def test_a_picture_of_the_corpus_is_said_to_be_there_and_not_listed(both: RunContext, tmp_path: Path) -> None:
     path = tmp_path / "mine.png"
-    path.write_bytes(draw(number))
-    results = search(both.settings, "test", make_query(None, image=path), 3)
-    assert [ids[0] for ids in found(results)] == [f"p{number}", f"p{number}"]
-    assert [side.hits[0].score for side in results.sides] == [pytest.approx(1.0, abs=1e-5)] * 2
-    assert render_table(results, 100).startswith("picture mine.png in test\n")
-    assert "the picture that is searched for" in write_page(both.settings, results).read_text()
+    path.write_bytes(draw(4))
+    query = make_query(None, image=path)
+    results = search(both.settings, "test", query, 3)
+    assert all("p4" in side.same for side in results.sides)
+    assert all("p4" not in ids for ids in found(results))
+    table = render_table(results, 100)
+    assert table.startswith("picture mine.png in test\n")
+    assert "\nThe same picture in the champion: p4" in table
+    page = write_page(both.settings, results).read_text()
+    assert "the picture that is searched for" in page
+    assert "The same picture: <code>p4</code>" in page
+    shown = search(both.settings, "test", query, 3, near_duplicates="show")
+    assert [ids[0] for ids in found(shown)] == ["p4", "p4"]
+    assert [side.hits[0].score for side in shown.sides] == [pytest.approx(1.0, abs=1e-5)] * 2
+    assert [side.same for side in shown.sides] == [(), ()]
+
+
+def test_a_photo_of_the_corpus_finds_all_others_once_by_the_index_that_it_is_in(both: RunContext) -> None:
+    everything = search(both.settings, "test", make_query(None, photo_id="p6"), 20, near_duplicates="show")
+    champion, candidate = found(everything)
+    assert sorted(champion) == sorted(f"p{n}" for n in range(10) if n != 6)
+    assert sorted(candidate) == sorted(f"p{n}" for n in range(4, 14) if n != 6)
+    opened = open_releases(both.lake, None)["champion"]
+    vector = Embedder(make_model(FULL, 0)).predict(pd.DataFrame({"image": [draw(6)]}))
+    assert champion == [name for name, _ in opened.search(vector, 10)[0] if name != "p6"]
+    grouped = search(both.settings, "test", make_query(None, photo_id="p6"), 20)
+    for side, names in zip(grouped.sides, (champion, candidate), strict=True):
+        heads = [hit.photo.photo_id for hit in side.hits]
+        assert heads == [name for name in names if name in heads]
+        assert sorted([*heads, *side.same, *(name for hit in side.hits for name in hit.alike)]) == sorted(names)
+    assert render_table(grouped, 100).startswith("photo p6 in test\n")
+    only = search(both.settings, "test", make_query(None, photo_id="p12"), 3)
+    assert [side.role for side in only.sides] == ["candidate"]
+    assert "The champion does not have the photo." in only.notes
+    with pytest.raises(MissingInput, match="no photo 'p99' in champion or candidate of test"):
+        search(both.settings, "test", make_query(None, photo_id="p99"), 3)
+    with pytest.raises(BadInput, match="photo p13 has no picture to search with"):
+        search(both.settings, "test", make_query(None, photo_id="p13"), 3)
+
+
+def test_near_duplicates_are_grouped_and_the_search_goes_deeper_for_others(
+    both: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos 0, 1 and 2 are the same picture in three sizes; of ten photos eight others are left to find."""
+    original = Image.open(io.BytesIO(draw(1)))
+    for number, size in ((0, (64, 48)), (1, (128, 96)), (2, (32, 24))):
+        original.resize(size, Image.Resampling.LANCZOS).save(Path(both.dataset_uri) / f"p{number}.png")
+    monkeypatch.setattr(similar, "_SPARE", 0)
+    query = make_query(None, photo_id="p5")
+    champion = search(both.settings, "test", query, 20, run_date=night(1)).sides[0]
+    groups = [{hit.photo.photo_id, *hit.alike} for hit in champion.hits]
+    [together] = [group for group in groups if "p0" in group]
+    assert {"p0", "p1", "p2"} <= together
+    first = search(both.settings, "test", query, len(groups), run_date=night(1)).sides[0]
+    assert [hit.photo.photo_id for hit in first.hits] == [hit.photo.photo_id for hit in champion.hits]
+    dropped = search(both.settings, "test", query, 20, run_date=night(1), near_duplicates="drop").sides[0]
+    assert found(Results("test", query, None, (), (dropped,))) == found(Results("test", query, None, (), (champion,)))
+    assert not any(hit.alike for hit in dropped.hits)
 
 
 # -- one release, or the same twice ------------------------------------------------------------------------
@@ -321,7 +373,7 @@ def test_no_query_leaves_the_folder_and_no_two_share_a_page(both: RunContext) ->
         path.name for path in folder.iterdir()
     }
     slugs = {Query("cat").slug, Query("cat", "GB").slug, Query("cat", image=b"1").slug, Query("cat", image=b"2").slug}
-    assert len(slugs) == 4
+    assert len(slugs | {Query("cat", photo_id="cat").slug}) == 5
     assert Query("cat", "GB").slug.startswith("cat-gb-")
     assert make_query(" CAT", "gb").slug == make_query("cat ", "GB").slug
 
@@ -338,7 +390,9 @@ def test_no_query_leaves_the_folder_and_no_two_share_a_page(both: RunContext) ->
         ({"text": " \u3000\n"}, "is empty"),
         ({"text": "cat\udcff"}, "is not valid text"),
         ({"text": "cat", "country": "England"}, "'England' is no country: give its two letters"),
-        ({"text": None, "image": Path("x.png"), "country": "GB"}, "leave out --country"),
+        ({"text": None, "image": Path("x.png"), "country": "England"}, "'England' is no country"),
+        ({"text": None, "image": Path("x.png"), "photo_id": "p1"}, "give either words or a picture"),
+        ({"text": "cat", "photo_id": "p1"}, "give either words or a picture"),
         ({"text": None, "image": Path("nowhere/x.png")}, "x.png cannot be read: No such file or directory"),
         ({"text": None, "image": Path("/")}, "the image / cannot be read: Is a directory"),
     ],

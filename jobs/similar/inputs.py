@@ -1,0 +1,168 @@
+"""The arms that rank photos by their likeness to a photo, and what counts as alike. Checked, not judged.
+
+As in the evaluation of searches, models have learned from the training window, counts are of everything before the test
+window, and what visitors took together is counted in the test window alone. Keywords and collections are as of its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
+from jobs.evaluation.inputs import NO_CHAMPION, Task, champion_left_out, integers, photo_matrix, window_bounds
+from jobs.lake import Lake, Manifest
+from jobs.params import ARMS, CHAMPION_ARM, ZERO_SHOT, EvaluateSimilarParams, Truth
+from models.evaluation.ranking import Scorer
+from models.similar import truths
+from models.similar.neighbours import co_conversion_scorer, keyword_scorer, random_scorer, vector_scorer
+
+RANDOM, CO_CONVERSION, KEYWORDS = "random", "co_conversion", "keyword_overlap"
+BASELINES = (RANDOM, CO_CONVERSION, KEYWORDS)
+_ORDER = (ZERO_SHOT, *ARMS, CHAMPION_ARM)
+THE_TRUTH_ITSELF: dict[Truth, tuple[str, ...]] = {"co_conversion": (), "keywords": (KEYWORDS,), "collections": ()}
+"""Baselines that would only repeat a truth, and are left out where it is asked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which arms there are, taken from facts. `digests` are those of the models, variants by their runs."""
+
+    models: tuple[str, ...]
+    variants: tuple[str, ...]
+    challenger: str
+    champion_note: str
+    digests: dict[str, str]
+    reads_keywords: tuple[str, ...]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Every arm, baselines first."""
+        return (*BASELINES, *self.models, *self.variants)
+
+    @classmethod
+    def of(cls, inputs: dict[str, Manifest], variants: tuple[str, ...]) -> Plan:
+        """Return the plan; `NightlensError` names an arm that is unfinished, or a variant of other splits."""
+        trained, embedded = (inputs[name].facts for name in ("search_models", "photo_embeddings"))
+        champion = inputs["champion"].facts
+        digests = {arm: facts["model_digest"] for arm, facts in sorted(trained["arms"].items())}
+        note = NO_CHAMPION
+        if champion["version"] is not None:
+            note = champion_left_out(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
+            digests |= {} if note else {CHAMPION_ARM: champion["model_digest"]}
+        for arm, digest in digests.items():
+            if embedded["arms"].get(arm, {}).get("model_digest") != digest:
+                raise MissingInput(
+                    f"{inputs['photo_embeddings'].reference} has no vectors of arm {arm!r} by model {digest}; it has "
+                    f"{embedded['arms']}. Rerun embed_photos."
+                )
+        for variant in variants:
+            run = inputs[variant_input(variant)]
+            if run.input_runs["splits"] != inputs["splits"].reference:
+                raise BadInput(f"{run.reference} was trained on other splits. Run train_variant --variant {variant}.")
+        return cls(
+            models=tuple(sorted(digests, key=_ORDER.index)),
+            variants=variants,
+            challenger=trained["challenger"],
+            champion_note=note,
+            digests=digests | {variant: inputs[variant_input(variant)].run_id for variant in variants},
+            reads_keywords=tuple(arm for arm, facts in trained["arms"].items() if facts.get("uses_keywords")),
+        )
+
+
+def variant_input(variant: str) -> str:
+    """Return the name under which a variant's run is among the inputs; of its repetitions the first is taken."""
+    return f"variant {variant}"
+
+
+def read_inputs(ctx: RunContext, params: EvaluateSimilarParams) -> dict[str, Manifest]:
+    """Return the night's runs that this evaluation is made from."""
+    names = ("validated", "images", "splits", "search_models", "champion", "photo_embeddings")
+    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
+    variants = {v: ctx.read(datasets.VARIANT, variant=v, repeat="0") for v in params.variants}
+    return inputs | {variant_input(variant): run for variant, run in variants.items()}
+
+
+def vectors_of(
+    lake: Lake, inputs: dict[str, Manifest], task: Task, arm: str, max_missing_share: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the photo vectors of a model or variant, shape (P, D), and of which photos there is one, shape (P,)."""
+    source = inputs.get(variant_input(arm), inputs["photo_embeddings"])
+    return photo_matrix(lake, source, task, arm, max_missing_share)
+
+
+def scorer_of(
+    lake: Lake, inputs: dict[str, Manifest], task: Task, arm: str, max_missing_share: float, seed: int
+) -> Scorer:
+    """Return the scorer of an arm."""
+    if arm == RANDOM:
+        return random_scorer(len(task.photos), seed)
+    if arm == CO_CONVERSION:
+        past = pl.concat([lake.read_table(inputs["splits"], name) for name in ("train", "validation")])
+        past = past.select("visitor_id", "query", "photo_id").unique().join(task.photos, on="photo_id")
+        return co_conversion_scorer(integers(past["place"]), _numbers(past["query"]), len(task.photos))
+    if arm == KEYWORDS:
+        rows = lake.read_table(inputs["splits"], "photo_keywords").join(task.photos, on="photo_id")
+        weights = rows["confidence"].cast(pl.Float64).to_numpy()
+        return keyword_scorer(integers(rows["place"]), _numbers(rows["keyword"]), weights, len(task.photos))
+    return vector_scorer(*vectors_of(lake, inputs, task, arm, max_missing_share))
+
+
+def hidden_photos(lake: Lake, validated: Manifest, task: Task) -> NDArray[np.bool_]:
+    """Return which photos are hidden from everywhere, shape (P,): photos that ask come from no country."""
+    hidden = lake.read_table(validated, datasets.HIDDEN_TABLE.name, ["photo_id", "country"])
+    anywhere = hidden.filter(pl.col("country").is_null())["photo_id"]
+    return task.photos["photo_id"].is_in(anywhere.implode()).to_numpy()
+
+
+def read_truth(
+    lake: Lake, inputs: dict[str, Manifest], task: Task, name: Truth, params: EvaluateSimilarParams
+) -> truths.Truth:
+    """Return a ground truth among the photos of the task."""
+    photo_count = len(task.photos)
+    most = max(2, int(params.max_group_share * photo_count))
+    readers: dict[str, Callable[[], truths.Truth]] = {
+        "co_conversion": partial(_taken_together, task, params.min_visitors, most),
+        "keywords": partial(_same_keywords, lake, inputs["splits"], task, params, most),
+        "collections": partial(_same_collection, lake, inputs, task, most),
+    }
+    return readers[name]()
+
+
+def _taken_together(task: Task, min_visitors: int, most: int) -> truths.Truth:
+    taken = task.queries
+    return truths.taken_for_same_query(
+        integers(taken["place"]), _numbers(taken["query"]), task.visitors, len(task.photos), min_visitors, most
+    )
+
+
+def _same_keywords(lake: Lake, splits: Manifest, task: Task, params: EvaluateSimilarParams, most: int) -> truths.Truth:
+    rows = lake.read_table(splits, "photo_keywords").filter(pl.col("confidence") >= params.min_confidence)
+    rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id")
+    return truths.sharing(
+        integers(rows["place"]), _numbers(rows["keyword"]), len(task.photos), params.min_shared_keywords, most
+    )
+
+
+def _same_collection(lake: Lake, inputs: dict[str, Manifest], task: Task, most: int) -> truths.Truth:
+    """A photo is in a collection if it was put there by the end of the test window; without a date it always was."""
+    end = window_bounds(inputs["splits"], task.window)[1]
+    rows = lake.read_table(inputs["validated"], "collections", ["photo_id", "collection_id", "collected_at"])
+    rows = rows.filter((pl.col("collected_at") < end).fill_null(True))
+    rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id")
+    return truths.sharing(
+        integers(rows["place"]), _numbers(rows["collection_id"]), len(task.photos), max_group_size=most
+    )
+
+
+def _numbers(column: pl.Series) -> NDArray[np.int64]:
+    """Return a number for each text, equal for equal texts."""
+    return integers(column.rank("dense"))

@@ -1,0 +1,274 @@
+"""The stage `evaluate_similar` on a small night of three themes: right answers, soundly dated, nothing unfinished."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from jobs import datasets, evaluate_similar
+from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
+from jobs.lake import Manifest
+from jobs.params import CHAMPION_ARM, FULL, TRUTHS, ZERO_SHOT, EvaluateSimilarParams
+from jobs.similar import pictures
+from tests.validated_lake import commit_tables
+
+PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
+BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (1, 22, 29))
+COUNT, THEMES = 18, 3
+IDS = [f"photo-{i:02}" for i in range(COUNT)]
+
+
+def theme(number: int) -> int:
+    return number % THEMES if number < COUNT - 1 else 0
+
+
+def vectors(noise: float) -> np.ndarray[Any, Any]:
+    """A vector for every photo, near the axis of its theme; the last photo's is that of the first."""
+    found = np.eye(THEMES + 3)[[theme(i) for i in range(COUNT)]]
+    found = found + np.random.default_rng(5).normal(size=found.shape) * noise
+    found[-1] = found[0]
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def conversions(rows: list[tuple[str, str, int]], at: datetime) -> pl.DataFrame:
+    schema = {"visitor_id": pl.String, "query": pl.String, "number": pl.Int64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    photos = frame["number"].replace_strict(dict(enumerate(IDS)), return_dtype=pl.String)
+    return frame.select("visitor_id", "query", photo_id=photos).with_columns(
+        country=pl.lit("GB"), converted_at=pl.lit(at, pl.Datetime("us", "UTC")), conversion_count=1
+    )
+
+
+class Night:
+    """The inputs of the stage, open to changes before `commit`. Photo 17 is the very picture of photo 0."""
+
+    def __init__(self, context: RunContext, folder: Path) -> None:
+        self.context, self.folder = context, folder
+        everybody = [(f"v{n}", f"theme {theme(i)}", i) for i in range(0, COUNT, 2) for n in (i, i + 1)]
+        self.test = [*everybody, ("v99", "theme 0", 1)]  # one visitor alone: noise
+        self.train = [(f"t{i}", f"theme {theme(i)}", i) for i in range(COUNT - 3)]
+        self.collections = [(i, f"collection {theme(i)}", BEFORE) for i in range(6)]
+        self.hidden: list[tuple[str, str | None]] = []
+        self.champion: dict[str, Any] = {"version": None}
+        self.arms = {FULL: 0.01, ZERO_SHOT: 3.0}
+        self.embedded = dict(self.arms)
+
+    def commit(self) -> RunContext:
+        commit = self._commit
+        photos = pl.DataFrame({"photo_id": IDS, "description": "something", "is_in_train": True})
+        photos = photos.with_columns(submitted_at=pl.lit(BEFORE, pl.Datetime("us", "UTC")))
+        words = [(IDS[i], word, 0.9) for i in range(COUNT) for word in (f"theme {theme(i)}", f"of {theme(i)}", "any")]
+        tables = {
+            "train": conversions(self.train, BEFORE),
+            "validation": conversions([], BEFORE),
+            "test": conversions(self.test, TEST_START + timedelta(hours=3)),
+            "photos": photos,
+            "photo_keywords": pl.DataFrame(words, schema=["photo_id", "keyword", "confidence"], orient="row"),
+        }
+        windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
+        commit(datasets.SPLITS, tables, {name: at.isoformat() for name, at in windows.items()} | {"protocol": "80/20"})
+        collected = [(IDS[i], name, at) for i, name, at in self.collections]
+        schema = {"photo_id": pl.String, "collection_id": pl.String, "collected_at": pl.Datetime("us", "UTC")}
+        hidden = pl.DataFrame(self.hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
+        some = {"photos": photos.select("photo_id"), "conversions": tables["test"].select("photo_id")}
+        tables = {"collections": pl.DataFrame(collected, schema=schema, orient="row"), "hidden": hidden, **some}
+        commit(datasets.VALIDATED, tables, {})
+        commit(datasets.IMAGES, {"images": self._images()}, {})
+        curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
+        arms = {arm: {"model_digest": f"model of {arm}", "uses_keywords": arm == FULL} for arm in self.arms}
+        commit(datasets.SEARCH_MODELS, {"curves": curves}, {"arms": arms, "challenger": FULL})
+        commit(datasets.CHAMPION, {}, self.champion)
+        found = pl.concat([self.vectors(arm, noise) for arm, noise in self.embedded.items()])
+        digests = {arm: {"model_digest": f"model of {arm}"} for arm in self.embedded}
+        commit(datasets.PHOTO_EMBEDDINGS, {"embeddings": found}, {"arms": digests})
+        return self.context
+
+    @staticmethod
+    def vectors(arm: str, noise: float) -> pl.DataFrame:
+        column = pl.Series("vector", vectors(noise).tolist(), dtype=pl.List(pl.Float32))
+        return pl.DataFrame({"photo_id": IDS}).with_columns(column, arm=pl.lit(arm))
+
+    def commit_variant(self, name: str, splits: Manifest) -> None:
+        context = self.context
+        part = {"variant": name, "repeat": "0"}
+        staged = context.begin(datasets.VARIANT, PARAMS, {"splits": splits}, {"made_up": name}, **part)
+        staged.write_table("ranks", pl.DataFrame({"query_id": [0], "rank": [1]}, schema_overrides={"rank": pl.Int32}))
+        staged.write_table("curves", pl.DataFrame(datasets.VARIANT.table("curves").schema.empty_table()))
+        staged.write_table("embeddings", self.vectors(name, 0.5).select("arm", "photo_id", "vector"))
+        staged.commit()
+
+    def _images(self) -> pl.DataFrame:
+        self.folder.mkdir(exist_ok=True)
+        rows = []
+        for number, photo_id in enumerate(IDS):
+            fields = np.random.default_rng(number % (COUNT - 1)).integers(0, 256, (4, 4, 3), np.uint8)
+            picture = Image.fromarray(fields).resize((64, 64), Image.Resampling.BICUBIC)
+            buffer = io.BytesIO()
+            picture.save(buffer, "JPEG", quality=60 if number == COUNT - 1 else 90)
+            path = self.folder / f"{photo_id}.jpg"
+            path.write_bytes(buffer.getvalue())
+            rows.append((photo_id, "present", str(path), hashlib.sha256(buffer.getvalue()).hexdigest()))
+        return pl.DataFrame(rows, schema=["photo_id", "status", "uri", "sha256"], orient="row")
+
+    def _commit(self, dataset: datasets.Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any]) -> Manifest:
+        return commit_tables(self.context, dataset, tables, label=repr((tables, facts)), facts=facts)
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext], tmp_path: Path) -> Night:
+    return Night(make_context(), tmp_path / "photos")
+
+
+def figures(
+    context: RunContext, manifest: Manifest, truth: str, metric: str = "recall", k: int = 10
+) -> dict[str, float]:
+    rows = context.lake.read_table(manifest, "metrics").filter(truth=truth, metric=metric, k=k)
+    return dict(rows.select("arm", "value").iter_rows())
+
+
+def queries(context: RunContext, manifest: Manifest, truth: str) -> dict[str, int]:
+    rows = context.lake.read_table(manifest, "queries").filter(truth=truth)
+    return dict(rows.select("photo_id", "relevant_count").iter_rows())
+
+
+def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(night: Night) -> None:
+    context = night.commit()
+    manifest = evaluate_similar.run(context, PARAMS)
+    for truth in TRUTHS:
+        found = figures(context, manifest, truth)
+        arms = {"random", "co_conversion", "keyword_overlap", ZERO_SHOT, FULL}
+        assert set(found) == arms - ({"keyword_overlap"} if truth == "keywords" else set())
+        assert found[FULL] == 1.0  # all of a theme come first
+        assert found[ZERO_SHOT] < 1.0
+        assert found["random"] < 1.0
+    assert queries(context, manifest, "co_conversion") == {IDS[i]: 2 for i in range(0, COUNT, 2)}
+    copies = context.lake.read_table(manifest, "pictures").filter(pl.col("duplicate_of") != pl.col("photo_id"))
+    pair = copies.select("photo_id", "duplicate_of").row(0)
+    assert len(copies) == manifest.facts["duplicate_count"] == 1
+    assert set(pair) == {IDS[0], IDS[-1]}
+    sheet = context.lake.read_table(manifest, "contact_sheet")
+    assert not (sheet["photo_id"] == sheet["query_photo_id"]).any()
+    assert set(sheet["arm"]) == {"co_conversion", "keyword_overlap", ZERO_SHOT, FULL}
+    of_full = sheet.filter(pl.col("arm") == FULL, pl.col("position") <= 4)
+    assert all("keywords" in truths for truths in of_full["truths"])
+    assert all(set(alike) <= set(pair) for alike in sheet["alike"])
+    compared = context.lake.read_table(manifest, "comparisons").filter(truth="co_conversion", metric="recall", k=10)
+    assert dict(compared.select("baseline", "difference").iter_rows())["random"] == pytest.approx(
+        1 - figures(context, manifest, "co_conversion")["random"]
+    )
+    assert evaluate_similar.run(context, PARAMS).started_at == manifest.started_at
+
+
+def test_what_one_visitor_took_is_noise_unless_one_is_asked_to_be_enough(night: Night) -> None:
+    context = night.commit()
+    assert IDS[1] not in queries(context, evaluate_similar.run(context, PARAMS), "co_conversion")
+    one = PARAMS.model_copy(update={"min_visitors": 1})
+    found = queries(context, evaluate_similar.run(context, one), "co_conversion")
+    assert found[IDS[1]] == 3  # photos 0, 6 and 12, all of theme 0
+
+
+def test_no_answer_is_from_training_and_none_from_after_the_test_window(night: Night) -> None:
+    night.train += [(f"t{n}", "theme 0", i) for i in range(COUNT) for n in range(5)]
+    night.collections += [(i, "one of tomorrow", TEST_END) for i in range(9)]
+    context = night.commit()
+    manifest = evaluate_similar.run(context, PARAMS)
+    assert queries(context, manifest, "co_conversion") == {IDS[i]: 2 for i in range(0, COUNT, 2)}
+    assert queries(context, manifest, "collections") == {IDS[i]: 1 for i in range(6)}
+
+
+def test_conversions_of_the_test_window_do_not_tell_the_counting_arm(night: Night) -> None:
+    night.train = [("t", "nothing like it", 0)]
+    context = night.commit()
+    found = figures(context, evaluate_similar.run(context, PARAMS), "co_conversion")
+    assert found["co_conversion"] < 1.0
+    assert found[FULL] == 1.0
+
+
+def test_photos_hidden_everywhere_are_neither_searched_with_nor_found(night: Night) -> None:
+    night.hidden = [(IDS[2], None), (IDS[4], "GB")]
+    context = night.commit()
+    manifest = evaluate_similar.run(context, PARAMS)
+    assert manifest.facts["hidden_count"] == 1
+    found = queries(context, manifest, "co_conversion")
+    assert IDS[2] not in found
+    assert found[IDS[8]] == 1  # of theme 2 only photo 14 is left
+    assert found[IDS[4]] == 2
+    sheet = context.lake.read_table(manifest, "contact_sheet")
+    assert IDS[2] not in {*sheet["photo_id"], *sheet["query_photo_id"], *sheet["alike"].explode()}
+
+
+def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night: Night) -> None:
+    night.collections = []
+    context = night.commit()
+    manifest = evaluate_similar.run(context, PARAMS)
+    assert manifest.facts["truths"]["collections"]["note"].startswith("0 photos have an answer")
+    assert set(context.lake.read_table(manifest, "metrics")["truth"]) == {"co_conversion", "keywords"}
+    every_photo = evaluate_similar.run(context, PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
+    assert (every_photo.facts["duplicate_count"], every_photo.facts["hashed_count"]) == (0, 0)
+    without = evaluate_similar.run(context, PARAMS.model_copy(update={"query_count": 0}))
+    assert without.facts["note"] == "left out: query_count is 0"
+    assert set(without.row_counts.values()) == {0}
+
+
+def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
+    night.champion = {"version": 7, "model_digest": f"model of {CHAMPION_ARM}", "trained_until": TEST_START.isoformat()}
+    night.embedded[CHAMPION_ARM] = 0.3
+    context = night.commit()
+    manifest = evaluate_similar.run(context, PARAMS)
+    assert manifest.facts["arms"][-1] == CHAMPION_ARM
+    night.champion["trained_until"] = TEST_END.isoformat()
+    manifest = evaluate_similar.run(night.commit(), PARAMS)
+    assert CHAMPION_ARM not in manifest.facts["arms"]
+    assert "it has seen answers" in manifest.facts["champion_note"]
+
+
+def test_an_arm_that_is_unfinished_stops_the_stage(night: Night) -> None:
+    del night.embedded[FULL]
+    context = night.commit()
+    with pytest.raises(MissingInput, match=f"has no vectors of arm '{FULL}' by model .*Rerun embed_photos"):
+        evaluate_similar.run(context, PARAMS)
+
+
+def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
+    context = night.commit()
+    with_variant = PARAMS.model_copy(update={"variants": ("image_pairs",)})
+    with pytest.raises(MissingInput, match="variant"):
+        evaluate_similar.run(context, with_variant)
+    splits = context.read(datasets.SPLITS)
+    night.commit_variant("image_pairs", splits)
+    manifest = evaluate_similar.run(context, with_variant)
+    found = figures(context, manifest, "co_conversion")
+    assert found[FULL] >= found["image_pairs"] > found["random"]
+    night.test = night.test[2:]
+    context = night.commit()
+    with pytest.raises(BadInput, match=r"trained on other splits\. Run train_variant --variant image_pairs"):
+        evaluate_similar.run(context, with_variant)
+    with pytest.raises(ValidationError, match="unknown variant zero_shot"):
+        EvaluateSimilarParams(variants=(ZERO_SHOT,))
+
+
+def test_pictures_hashed_on_an_earlier_night_are_not_decoded_again(
+    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate_similar.run(night.commit(), PARAMS)
+    night.context = make_context(run_date=date(2025, 12, 29))
+    context = night.commit()
+    monkeypatch.setattr(pictures, "_read_hash", lambda uri: pytest.fail(f"{uri} was read"))
+    second = evaluate_similar.run(context, PARAMS)
+    assert context.lake.read_table(second, "pictures").equals(context.lake.read_table(first, "pictures"))
+    monkeypatch.undo()
+    monkeypatch.setattr(pictures, "VERSION", "another")
+    (night.folder / f"{IDS[3]}.jpg").unlink()
+    with pytest.raises(MissingInput, match=f"{IDS[3]}.jpg is gone. Put it back"):
+        evaluate_similar.run(context, PARAMS.model_copy(update={"min_visitors": 3}))

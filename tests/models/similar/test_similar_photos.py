@@ -1,0 +1,209 @@
+"""Near duplicates, the business filter, ground truths and lists against plain loops, metrics against ir-measures."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections import Counter
+
+import ir_measures as ir
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from models.evaluation.metrics import columns, list_metrics
+from models.images import decode_image
+from models.similar.duplicates import Units, arrange, near_duplicates
+from models.similar.neighbours import best_units, gains_of_lists, judge, random_scorer, vector_scorer
+from models.similar.picture_hash import BITS, different_bits, picture_hash
+from models.similar.truths import sharing, taken_for_same_query
+
+
+def scene(number: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
+    """A picture of soft shapes, like a photo in that areas are even and edges are not sharp."""
+    fields = np.random.default_rng(number).integers(0, 256, (5, 6, 3), np.uint8)
+    return Image.fromarray(fields).resize(size, Image.Resampling.BICUBIC)
+
+
+def compressed(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return decode_image(buffer.getvalue())
+
+
+ALTERED = {
+    "half the size": lambda image: image.resize((120, 90), Image.Resampling.LANCZOS),
+    "other proportions of pixels": lambda image: image.resize((240, 150), Image.Resampling.LANCZOS),
+    "strong compression": lambda image: compressed(image, 30),
+    "a little brighter": lambda image: image.point(lambda value: min(255, value * 1.08)),
+    "in grey": lambda image: image.convert("L"),
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_an_altered_picture_keeps_nearly_all_bits(how: str) -> None:
+    pairs = [(picture_hash(scene(n)), picture_hash(ALTERED[how](scene(n)))) for n in range(20)]
+    assert max(int(different_bits(one, other)) for one, other in pairs) <= 10
+
+
+def test_other_pictures_differ_in_many_bits() -> None:
+    hashes = [picture_hash(scene(n)) for n in range(40)]
+    bits = [int(different_bits(one, other)) for one, other in itertools.combinations(hashes, 2)]
+    assert min(bits) > 20
+    assert BITS / 3 < np.mean(bits) < 2 * BITS / 3
+
+
+def test_an_even_picture_has_no_bits_compressed_or_not() -> None:
+    even = Image.new("RGB", (64, 48), (200, 30, 90))
+    assert picture_hash(even).tolist() == picture_hash(compressed(even, 20)).tolist() == [0] * 8
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 14))
+def test_near_duplicates_are_the_connected_pairs_that_both_vector_and_hash_call_the_same(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    vector_ND = rng.normal(size=(4, 3))[rng.integers(0, 4, count)] + rng.normal(size=(count, 3)) * 0.05
+    vector_ND = (vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True)).astype(np.float32)
+    hash_NW = rng.integers(0, 2**16, (3, 8)).astype(np.uint16)[rng.integers(0, 3, count)]
+    hash_NW[:, 0] ^= rng.integers(0, 16, count).astype(np.uint16)
+    is_known_N = rng.random(count) < 0.9
+    expected = list(range(count))
+    for _ in range(count):  # the lowest of whatever is connected, step by step
+        for one, other in itertools.product(range(count), repeat=2):
+            is_same = vector_ND[one] @ vector_ND[other] >= 0.97 and different_bits(hash_NW[one], hash_NW[other]) <= 3
+            if is_same and is_known_N[one] and is_known_N[other]:
+                expected[one] = expected[other] = min(expected[one], expected[other])
+    assert near_duplicates(vector_ND, hash_NW, is_known_N, 0.97, 3).tolist() == expected
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    vector_ND = np.repeat(np.eye(8, dtype=np.float32), 5, axis=0)[rng.permutation(40)]
+    hash_NW = np.zeros((40, 8), np.uint16)
+    whole = near_duplicates(vector_ND, hash_NW, np.ones(40, bool))
+    monkeypatch.setattr("models.similar.duplicates._CELLS_PER_BLOCK", 100)
+    assert near_duplicates(vector_ND, hash_NW, np.ones(40, bool)).tolist() == whole.tolist()
+    assert len(set(whole.tolist())) == 8
+
+
+@given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 8))
+def test_what_is_shown_is_never_hidden_never_the_query_and_each_group_once(seed: int, count: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    group_N = rng.integers(0, 6, count)
+    is_query_N = np.arange(count) == rng.integers(0, count)
+    is_hidden_N = rng.random(count) < 0.3
+    own = int(group_N[is_query_N][0])
+    allowed = [place for place in range(count) if not is_query_N[place] and not is_hidden_N[place]]
+    grouped = arrange(group_N, is_query_N, is_hidden_N, own, k)
+    everything = [*grouped.places, *itertools.chain(*grouped.alike), *grouped.same]
+    assert len(everything) == len(set(everything))
+    assert set(everything) <= set(allowed)
+    assert all(group_N[place] == own for place in grouped.same)
+    heads = [group_N[place] for place in grouped.places]
+    assert max(Counter(heads).values(), default=0) <= 1
+    assert own not in heads
+    assert list(grouped.places) == sorted(grouped.places)
+    for place, more in zip(grouped.places, grouped.alike, strict=True):
+        assert all(group_N[other] == group_N[place] and other > place for other in more)
+    if len(heads) < k:
+        assert sorted(everything) == allowed
+    assert arrange(group_N, is_query_N, is_hidden_N, own, k, "drop").places == grouped.places
+    assert list(arrange(group_N, is_query_N, is_hidden_N, own, k, "show").places) == allowed[:k]
+
+
+@given(st.integers(0, 10**6))
+def test_photos_taken_for_the_same_query_are_those_a_plain_count_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    photo_N, query_N, visitor_N = (rng.integers(0, top, 60) for top in (7, 5, 4))
+    truth = taken_for_same_query(photo_N, query_N, visitor_N, 7, min_visitors=2, max_group_size=4)
+    visitors: dict[tuple[int, int], set[int]] = {}
+    for photo, query, visitor in zip(photo_N, query_N, visitor_N, strict=True):
+        visitors.setdefault((query, photo), set()).add(visitor)
+    taken = [pair for pair, who in visitors.items() if len(who) >= 2]
+    per_query = Counter(query for query, _ in taken)
+    taken = [(query, photo) for query, photo in taken if per_query[query] <= 4]
+    expected = np.zeros((7, 7), int)
+    for (query, photo), (other_query, other) in itertools.permutations(taken, 2):
+        expected[photo, other] += query == other_query and photo != other
+    assert truth.gains(np.arange(7)).tolist() == expected.tolist()
+    assert (truth.may_have_gains() == expected.any(axis=1)).all()
+
+
+def random_case(seed: int) -> tuple[np.ndarray, Units, object]:
+    """Forty photos: vectors, groups of which some hold several, a few hidden, and keywords as truth."""
+    rng = np.random.default_rng(seed)
+    vector_PD = rng.normal(size=(40, 6))
+    vector_PD = (vector_PD / np.linalg.norm(vector_PD, axis=1, keepdims=True)).astype(np.float32)
+    group_P = np.arange(40)
+    group_P[[5, 9]], group_P[[20, 21]] = 2, 19
+    truth = sharing(rng.integers(0, 40, 120), rng.integers(0, 12, 120), 40, min_shared=2)
+    return vector_PD, Units(group_P, rng.random(40) < 0.15), truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lists_and_their_metrics_equal_plain_loops_and_ir_measures(seed: int) -> None:
+    vector_PD, units, truth = random_case(seed)
+    judged = judge(truth, units, np.arange(40), count=40, depth=25)
+    lists = best_units(vector_scorer(vector_PD, np.ones(40, bool)), units, judged.query_Q, 25)
+    gain_QK = gains_of_lists(truth, units, judged.query_Q, lists)
+    values = list_metrics(gain_QK, judged.ideal_QK, judged.relevant_Q)
+    heads = np.unique(units.group)
+    qrels, run = {}, {}
+    for query in range(40):
+        gains = truth.gains(np.array([query]))[0]
+        scores = vector_PD[query] @ vector_PD.T
+        members = {head: np.flatnonzero((units.group == head) & ~units.is_hidden) for head in heads}
+        may = [head for head in heads if head != units.group[query] and len(members[head])]
+        relevant = {str(head): int(gains[members[head]].max()) for head in may if gains[members[head]].max() > 0}
+        if relevant and not units.is_hidden[query]:
+            qrels[str(query)] = relevant
+            run[str(query)] = {str(head): float(scores[members[head]].max()) for head in may}
+    assert [str(query) for query in judged.query_Q] == list(qrels)
+    assert judged.relevant_Q.tolist() == [len(found) for found in qrels.values()]
+    measures = {"ndcg": ir.nDCG, "map": ir.AP, "mrr": ir.RR, "precision": ir.P, "recall": ir.R, "hit_rate": ir.Success}
+    for metric, k in itertools.product(measures, (1, 10, 25)):
+        found = {one.query_id: one.value for one in ir.iter_calc([measures[metric] @ k], qrels, run)}
+        expected = [found[str(query)] for query in judged.query_Q]
+        np.testing.assert_allclose(values[:, columns().index((metric, k))], expected, err_msg=f"{metric}@{k}")
+
+
+def test_the_sample_ends_where_enough_have_answers_and_keeps_its_order() -> None:
+    _, units, truth = random_case(0)
+    order = np.random.default_rng(1).permutation(40)
+    everything, some = (judge(truth, units, order, count, 25).query_Q for count in (40, 7))
+    assert some.tolist() == everything[:7].tolist()
+    assert everything.tolist() == [photo for photo in order if photo in set(everything.tolist())]
+
+
+def test_blocks_change_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    vector_PD, units, truth = random_case(1)
+    scorer, queries = vector_scorer(vector_PD, np.ones(40, bool)), np.arange(40)
+    whole = best_units(scorer, units, queries, 10), judge(truth, units, queries, 40, 25).ideal_QK
+    monkeypatch.setattr("models.similar.neighbours.CELLS_PER_BLOCK", 90)
+    np.testing.assert_array_equal(best_units(scorer, units, queries, 10), whole[0])
+    np.testing.assert_array_equal(judge(truth, units, queries, 40, 25).ideal_QK, whole[1])
+
+
+def test_a_random_order_finds_as_much_as_chance_and_depends_on_the_seed_alone() -> None:
+    truth = sharing(np.arange(400), np.arange(400) // 40, 400)  # 39 of 399 others are alike
+    units = Units(np.arange(400), np.zeros(400, bool))
+    lists = best_units(random_scorer(400, seed=4), units, np.arange(400), 25)
+    gains = gains_of_lists(truth, units, np.arange(400), lists)
+    assert gains.mean() == pytest.approx(39 / 399, abs=0.01)
+    again = best_units(random_scorer(400, seed=4), units, np.array([7, 3]), 25)
+    assert again.tolist() == lists[[7, 3]].tolist()
+    assert best_units(random_scorer(400, seed=5), units, np.array([7]), 25).tolist() != again[:1].tolist()
+
+
+def test_no_truth_has_no_query() -> None:
+    truth = sharing(np.zeros(0, np.int64), np.zeros(0, np.int64), 5)
+    judged = judge(truth, Units(np.arange(5), np.zeros(5, bool)), np.arange(5), 5, 25)
+    assert len(judged.query_Q) == len(judged.ideal_QK) == len(judged.cluster_Q) == truth.group_count == 0
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    units = Units(np.arange(3), np.zeros(3, bool))
+    with pytest.raises(ValueError, match="NaN"):
+        best_units(lambda query_B: np.full((len(query_B), 3), np.nan), units, np.arange(3), 2)
