@@ -72,8 +72,9 @@ def settings(
 ) -> list[Setting]:
     """Return every setting of a sweep that as many rows allow: HDBSCAN's first.
 
-    DBSCAN's radius is the quantile of the distances to the `min_samples`-th nearest row, itself the first: the
-    distances of two models have nothing in common, shares of rows do. Equal radii are tried once.
+    DBSCAN has no size of a cluster: its `min_samples` are the sizes, so that for both methods these are how small a
+    cluster may be. Its radius is the quantile of the distances to the `min_samples`-th nearest row, itself the first:
+    the distances of two models have nothing in common, shares of rows do. Equal radii are tried once.
     """
     count, found = len(distance_NN), []
     for samples in (number for number in min_samples if number < count):
@@ -166,14 +167,14 @@ def sweep(
 
 
 def choose(found: Sequence[Clustering]) -> int | None:
-    """Return the place of the one that is taken by `RULE`, of equal ones the first; None where DBCV is defined for none."""
+    """Return the place of the one that is taken by `RULE`, of equal ones the first; None where none has a DBCV."""
     defined = [number for number, one in enumerate(found) if not math.isnan(one.dbcv)]
     within = [number for number in defined if found[number].is_within_limits]
     return max(within or defined, key=lambda number: (found[number].dbcv, -number), default=None)
 
 
 def typicality(vector_ND: Floats, label_N: Ints) -> Floats:
-    """Return each row's cosine to the mean of its cluster; of no cluster, to the nearest other row: how little alone."""
+    """Return each row's cosine to the mean of its cluster, or of a row of no cluster to the nearest other row."""
     nearest_N = np.full(len(vector_ND), -np.inf)
     outliers = np.flatnonzero(label_N == OUTLIER)
     with threadpool_limits(1):

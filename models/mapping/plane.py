@@ -28,9 +28,9 @@ _ROWS_PER_BLOCK = 512
 
 
 def make_map(vector_ND: Floats, perplexity: float, seed: int, start_N2: Floats | None = None) -> Floats:
-    """Return coordinates of unit vectors, float64 [N, 2], by t-SNE (van der Maaten and Hinton, 2008) as openTSNE has it.
+    """Return coordinates of unit vectors, float64 [N, 2], by t-SNE (van der Maaten and Hinton, 2008).
 
-    Neighbours are exact, the gradient is Barnes and Hut's. `perplexity` is about how many neighbours a row holds on
+    The implementation is openTSNE's; neighbours are exact, the gradient is Barnes and Hut's. `perplexity` is about how many neighbours a row holds on
     to, a third of the rows at most. The map begins with the first two principal components, or, so that it resembles
     another one, with `start_N2`, whose size does not matter. Raises ValueError for fewer than `FEWEST` rows.
     """
@@ -141,7 +141,7 @@ def steady_sample(ids: Sequence[str], count: int, seed: int) -> list[str]:
     The samples of two nights share what the nights share, but for what newer ids push out.
 
     >>> steady_sample(["b", "a", "c"], 2, 1)
-    ['a', 'b']
+    ['a', 'c']
     """
     lowest = sorted(ids, key=lambda one: hashlib.sha256(f"{seed} {one}".encode()).digest())[:count]
     return sorted(lowest)

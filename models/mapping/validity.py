@@ -89,8 +89,8 @@ def _tree(reachable_nn: Floats, distance_nn: Floats) -> _Tree:
         is_nearer = (reachable < nearest) | ((reachable == nearest) & (distance < apart))
         nearest, apart = np.where(is_nearer, reachable, nearest), np.where(is_nearer, distance, apart)
         parent = np.where(is_nearer, row, parent)
-    is_inner = np.bincount(edges.ravel(), minlength=count) > 1
-    is_inner_edge = is_inner[edges].all(axis=1)
+    is_inner: NDArray[np.bool_] = np.bincount(edges.ravel(), minlength=count) > 1
+    is_inner_edge: NDArray[np.bool_] = np.logical_and(*is_inner[edges.T])
     length = reachable_nn[edges[:, 0], edges[:, 1]]
     if not is_inner_edge.any():
         is_inner_edge[:] = True
