@@ -486,6 +486,12 @@ class PublishReportParams(Params):
     gpu_hour_price: float = Field(default=2.5, ge=0, description="of one GPU")
     gb_month_price: float = Field(default=0.025, ge=0, description="of keeping 10^9 bytes for a month")
     currency: str = Field(default="USD", max_length=8, description="of the prices")
+    map_picture_count: int = Field(
+        default=600,
+        ge=0,
+        le=4000,
+        description="photos of the map whose picture is shown: each adds about 1 KB to the page",
+    )
 
 
 class NightParams(Params):

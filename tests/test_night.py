@@ -70,6 +70,9 @@ def test_two_nights_on_a_tiny_catalogue(
     assert first["gate_release"].facts["figures"]["champion"] == "none"
     assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
     assert first["measure_drift"].facts["note"].startswith("no earlier night")
+    mapped = first["map_embeddings"]
+    assert (mapped.facts["note"], mapped.facts["map"]) == ("", "new")
+    assert mapped.row_counts["points"] == mapped.facts["corpus_photo_count"] > 50
     report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
 
@@ -89,6 +92,15 @@ def test_two_nights_on_a_tiny_catalogue(
     for arm, facts in second["embed_photos"].facts["arms"].items():
         assert facts["embedded_count"] <= len(now - known), arm
         assert facts["reused_count"] >= len(known & now) - 5, arm
+    mapped = second["map_embeddings"]  # the same model: a photo that was there lies where it lay
+    assert mapped.facts["map"] == "projected"
+    places = [
+        context.lake.read_table(run["map_embeddings"], "points", ["photo_id", "x", "y", "placed"])
+        for context, run in ((first_context, first), (second_context, second))
+    ]
+    both = places[0].join(places[1].filter(placed="kept"), on="photo_id")
+    assert len(both) > 0.9 * len(places[0])
+    assert both.select((pl.col("x") == pl.col("x_right")) & (pl.col("y") == pl.col("y_right"))).to_series().all()
     drift = second["measure_drift"].facts
     assert (drift["earlier_run_date"], drift["arm"], drift["note"]) == (str(first_context.run_date), ZERO_SHOT, "")
     shifts = second_context.lake.read_table(second["measure_drift"], "shifts")

@@ -30,9 +30,10 @@ _ROWS_PER_BLOCK = 512
 def make_map(vector_ND: Floats, perplexity: float, seed: int, start_N2: Floats | None = None) -> Floats:
     """Return coordinates of unit vectors, float64 [N, 2], by t-SNE (van der Maaten and Hinton, 2008).
 
-    The implementation is openTSNE's; neighbours are exact, the gradient is Barnes and Hut's. `perplexity` is about how many neighbours a row holds on
-    to, a third of the rows at most. The map begins with the first two principal components, or, so that it resembles
-    another one, with `start_N2`, whose size does not matter. Raises ValueError for fewer than `FEWEST` rows.
+    The implementation is openTSNE's; neighbours are exact, the gradient is Barnes and Hut's. `perplexity` is about how
+    many neighbours a row holds on to, a third of the rows at most. The map begins with the first two principal
+    components, or, so that it resembles another one, with `start_N2`, whose size does not matter. Raises ValueError for
+    fewer than `FEWEST` rows.
     """
     from openTSNE import TSNE
 
