@@ -514,7 +514,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 17 stages ran tonight" in page.text("verdict")
+    assert "0 of 18 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -1033,9 +1033,7 @@ def test_one_night_later_the_champion_is_in_the_history(make_context: Make) -> N
 
 
 def test_the_map_shows_clusters_with_their_photos_and_what_was_tried(make_context: Make) -> None:
-    context = make_context()
-    commit_night(context)
-    page = page_of(context)
+    page = page_of(make_context())
     text = page.text("map")
     assert "a sample of 24 photos of 1,898" in text
     assert "A new map: no earlier night has a map" in text
@@ -1055,18 +1053,14 @@ def test_the_map_shows_clusters_with_their_photos_and_what_was_tried(make_contex
 
 
 def test_a_map_of_an_earlier_night_says_what_was_laid_onto_it(make_context: Make) -> None:
-    context = make_context()
-    commit_night(context, Story(photo_map="projected"))
-    text = page_of(context).text("map")
+    text = page_of(make_context(), Story(photo_map="projected")).text("map")
     assert (
         "The map of 2025-12-26: 18 photos lie where they lay, 6 that are new or have changed were laid onto it" in text
     )
 
 
 def test_a_night_without_a_map_has_no_such_section(make_context: Make) -> None:
-    context = make_context()
-    commit_night(context, Story(photo_map="left out"))
-    page = page_of(context)
+    page = page_of(make_context(), Story(photo_map="left out"))
     assert "map" not in page.sections
     assert "#map" not in {link["href"] for link in page.all("a")}
 
