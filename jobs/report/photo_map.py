@@ -206,10 +206,9 @@ def _lead(facts: dict[str, Any], clusters: list[Cluster], points: pl.DataFrame) 
     count, corpus = facts["photo_count"], facts["corpus_photo_count"]
     of = f"{formats.count(count)} photos" if count == corpus else f"a sample of {formats.count(count)} photos"
     whole = "" if count == corpus else f" of {formats.count(corpus)}"
-    outliers = formats.percent((points["cluster"] == OUTLIER).sum() / len(points), 0)
+    share = int((points["cluster"] == OUTLIER).sum()) / len(points)
     found = (
-        f"{len(clusters)} clusters hold {formats.percent((points['cluster'] != OUTLIER).sum() / len(points), 0)} of "
-        f"them, {outliers} lie alone"
+        f"{len(clusters)} clusters hold {formats.percent(1 - share, 0)} of them, {formats.percent(share, 0)} lie alone"
         if clusters
         else "no setting found two clusters among them"
     )
