@@ -780,7 +780,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     assert len(ids) == len(set(ids))
     drawn = [a for a in page.all("svg") if a.get("role") == "img"]
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
-        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "history"),
+        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "map", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
     }
