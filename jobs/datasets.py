@@ -262,6 +262,54 @@ DRIFT = Dataset(
 )
 """Facts: unseen, earlier_unseen, conversions, earlier_run_date, arm, earlier_arm, model_digest, note: see the stage."""
 
+PHOTO_MAP = Dataset(
+    "photo_map",
+    "reports",
+    (  # all empty where there is no map: see the fact note
+        Table(
+            "points",
+            _schema(
+                photo_id=_STR,
+                x=_F64,
+                y=_F64,
+                placed=_STR,  # fitted | kept (where an earlier map has it) | projected (onto an earlier map)
+                cluster=_I64,  # 0 is the largest; -1: of none
+                typicality=_F64,  # cosine to the mean of its cluster; of none, to the nearest photo
+            ),
+            may_be_empty=True,
+        ),
+        # the map that further nights are projected onto: the photos it was fitted to, there and now
+        Table("reference", _schema(photo_id=_STR, x=_F64, y=_F64, vector=VECTOR), may_be_empty=True),
+        Table(
+            "sweep",
+            _schema(
+                method=_STR,  # hdbscan | dbscan; what is null does not belong to it
+                min_samples=_I64,
+                min_cluster_size=_I64,
+                selection=_STR,
+                quantile=_F64,
+                radius=_F64,
+                cluster_count=_I64,
+                outlier_share=_F64,
+                largest_share=_F64,
+                silhouette=_F64,  # this and what follows: null where it is not defined
+                dbcv=_F64,
+                agreement=_F64,
+                purity=_F64,
+                is_within_limits=_BOOL,
+                is_chosen=_BOOL,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "keywords",  # what tells a cluster apart, the strongest first
+            _schema(cluster=_I64, keyword=_STR, photo_count=_I64, z_score=_F64),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Facts: note, arm, model_digest, map, why, earlier_run_date, rule ...: see the stage."""
+
 REGISTRATION = Dataset("registration", "models")
 """Files: registration.json. Facts: model_name, version, arm, model_digest, mlflow_run_id, tracking_uri, run_page."""
 
@@ -584,6 +632,7 @@ ALL = (
     PHOTO_EMBEDDINGS,
     QUERY_EMBEDDINGS,
     DRIFT,
+    PHOTO_MAP,
     REGISTRATION,
     PHOTO_INDEX,
     INDEX_CHECK,

@@ -308,6 +308,32 @@ class MeasureDriftParams(Params):
     trend_weeks: int = Field(8, ge=2, le=52, description="weeks of the log whose conversions per day are shown")
 
 
+class MapEmbeddingsParams(Params):
+    is_made: bool = Field(True, description="False: no map, no clusters, and no such section in the report")
+    arm: str = Field(FULL, description="the arm whose photo vectors are looked at")
+    max_photos: int = Field(
+        4000, ge=12, le=20_000, description="photos that are laid out and clustered; beyond, a sample that nights share"
+    )
+    perplexity: float = Field(30.0, ge=2, le=200, description="neighbours that a photo of the map holds on to")
+    max_projected_share: float = Field(
+        0.3, ge=0, le=1, description="of an earlier night's map: with more photos new to it, a new one is made"
+    )
+    min_samples: tuple[int, ...] = Field((2, 5), description="HDBSCAN: photos that make a place dense, each is tried")
+    min_cluster_sizes: tuple[int, ...] = Field((5, 10, 20), description="photos of a cluster, at least, each is tried")
+    radius_quantiles: tuple[float, ...] = Field(
+        (0.1, 0.25, 0.5), description="DBSCAN: share of the photos that its radius makes dense, each is tried"
+    )
+    keyword_count: int = Field(6, ge=1, description="telling keywords of a cluster")
+
+    @model_validator(mode="after")
+    def _can_be_swept(self) -> MapEmbeddingsParams:
+        if min((*self.min_samples, 1)) < 1 or min((*self.min_cluster_sizes, 2)) < 2:
+            raise ValueError("min_samples are at least 1, min_cluster_sizes at least 2")
+        if not all(0 < quantile <= 1 for quantile in self.radius_quantiles):
+            raise ValueError("radius_quantiles lie above 0 and at most at 1")
+        return self
+
+
 class RegisterModelParams(Params):
     arm: str = Field(FULL, description="the arm that becomes the challenger")
 
@@ -560,6 +586,12 @@ class PublishReportParams(Params):
     gpu_hour_price: float = Field(default=2.5, ge=0, description="of one GPU")
     gb_month_price: float = Field(default=0.025, ge=0, description="of keeping 10^9 bytes for a month")
     currency: str = Field(default="USD", max_length=8, description="of the prices")
+    map_picture_count: int = Field(
+        default=600,
+        ge=0,
+        le=4000,
+        description="photos of the map whose picture is shown: each adds about 1 KB to the page",
+    )
 
 
 class NightParams(Params):
@@ -621,6 +653,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "train_search": {"arms": (FINETUNED, FULL), "epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
         "embed_photos": {"part_size": 64, "batch_size": 32},
+        "map_embeddings": {"min_cluster_sizes": (5, 10), "radius_quantiles": (0.25, 0.5)},
         "build_index": {"shard_size": 100},
         "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},

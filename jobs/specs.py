@@ -79,6 +79,7 @@ STAGES: dict[str, StageSpec] = {
             ("embed_photos", "embed_queries"),
             "compare searches, photos and log with what was before",
         ),
+        StageSpec("map_embeddings", p.MapEmbeddingsParams, ("embed_photos",), "lay the photos out, and cluster them"),
         StageSpec("build_index", p.BuildIndexParams, ("embed_photos",), "build the FAISS shards that changed", 240),
         StageSpec(
             "verify_index",
@@ -120,7 +121,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("gate_release", "evaluate_similar", "evaluate_recommenders"),
+            ("gate_release", "map_embeddings", "evaluate_similar", "evaluate_recommenders"),
             "write the night's report",
         ),
     )

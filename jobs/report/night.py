@@ -27,6 +27,7 @@ INPUTS: dict[str, Dataset] = {
     "embed_photos": datasets.PHOTO_EMBEDDINGS,
     "embed_queries": datasets.QUERY_EMBEDDINGS,
     "measure_drift": datasets.DRIFT,
+    "map_embeddings": datasets.PHOTO_MAP,
     "build_index": datasets.PHOTO_INDEX,
     "verify_index": datasets.INDEX_CHECK,
     "train_reranker": datasets.RERANKER,

@@ -82,6 +82,7 @@ class Story:
     outside_move: dict[str, Any] | None = None
     gone_on_from: str | None = None
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
+    photo_map: str = "new"  # new | projected | left out
     drift: str = "none"  # none | searches (they moved) | other base | first night
     unseen_share: float = 0.1234
     day_count: int = 56
@@ -134,6 +135,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         "similar": _similar_tables(story),
         "recommendation": _recommendation_tables(story),
         "drift": _drift_tables(ctx, story),
+        "photo_map": _map_tables(story),
         "gate": {"findings": _gate_findings(story)},
     }
     files = {
@@ -595,6 +597,70 @@ def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
     return {"days": days, "shifts": shifts.clear() if story.drift in ("other base", "first night") else shifts}
 
 
+def _map_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return two clusters side by side and every sixth photo alone; the second of three settings is taken."""
+    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.PHOTO_MAP.tables}
+    if story.photo_map == "left out":
+        return tables
+    count = story.photo_count
+    clusters = [-1 if i % 6 == 5 else int(i >= count * 2 // 3) for i in range(count)]
+    points = pl.DataFrame(
+        {
+            "photo_id": [f"photo-{i:03}" for i in range(count)],
+            "x": [10.0 * cluster + i % 3 for i, cluster in enumerate(clusters)],
+            "y": [i % 5 - 2.0 for i in range(count)],
+            "placed": [
+                "fitted" if story.photo_map == "new" else "projected" if i % 4 == 0 else "kept" for i in range(count)
+            ],
+            "cluster": clusters,
+            "typicality": [1 - i / 100 for i in range(count)],
+        }
+    )
+    word = story.description or "ball"
+    keywords = [(0, word, 9, 5.5), (0, "red", 4, 2.5), (1, "night sky", 3, 2.0)]
+    settings = [
+        ("hdbscan", 2, 5, "eom", None, None),
+        ("hdbscan", 5, 5, "leaf", None, None),
+        ("dbscan", 5, None, None, 0.25, 0.5),
+    ]
+    figures = [
+        (3, 0.65, 0.1, 0.2, 0.3, 0.4, 0.5, False, False),
+        (2, 4 / 24, 0.55, 0.31, -0.123, 0.41, 0.51, False, True),
+        (1, 0.0, 1.0, None, None, 0.0, 0.1, False, False),
+    ]
+    sweep = [setting + figure for setting, figure in zip(settings, figures, strict=True)]
+    reference = points.select("photo_id", "x", "y", vector=pl.lit([1.0, 0.0]))
+    schemas = {name: dict(table.schema) for name, table in tables.items()}
+    return {
+        "points": points,
+        "reference": reference,
+        "sweep": pl.DataFrame(sweep, schema=schemas["sweep"], orient="row"),
+        "keywords": pl.DataFrame(keywords, schema=schemas["keywords"], orient="row"),
+    }
+
+
+def _map_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
+    if story.photo_map == "left out":
+        return {"note": "left out by the parameters"}
+    is_new, before = story.photo_map == "new", (ctx.run_date - timedelta(days=2)).isoformat()
+    new = sum(i % 4 == 0 for i in range(story.photo_count))
+    return {
+        "note": "",
+        "arm": FULL,
+        "model_digest": "d" * 16,
+        "photo_count": story.photo_count,
+        "corpus_photo_count": 1898 if is_new else story.photo_count,
+        "map": story.photo_map,
+        "why": "no earlier night has a map" if is_new else "the same model",
+        "map_run_date": ctx.run_date.isoformat() if is_new else before,
+        "placed": {"fitted": story.photo_count} if is_new else {"kept": story.photo_count - new, "projected": new},
+        "perplexity": 30.0,
+        "neighbours_kept": 0.4779,
+        "rule": "the highest DBCV",
+        "seconds": 23.4,
+    }
+
+
 def _drift_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
     is_first, is_compared = story.drift == "first night", story.drift in ("none", "searches")
     note = {"first night": "no earlier night has vectors", "other base": "the night before has another base"}
@@ -708,6 +774,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group compare).",
         },
         "drift": _drift_facts(ctx, story),
+        "photo_map": _map_facts(ctx, story),
         "reranker": {
             "note": story.reranker_note,
             "base_arm": FULL,
