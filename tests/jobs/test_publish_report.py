@@ -839,6 +839,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
         *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "map", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
+        *("similar-co-conversion", "similar-keywords", "similar-collections"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)
