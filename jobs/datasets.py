@@ -126,6 +126,23 @@ VALIDATED = Dataset(
         ),
         HIDDEN_TABLE,
         Table(
+            "impressions",  # a photo in a list that was shown; of several rows of one, each has another interaction
+            _schema(
+                shown_at=TIMESTAMP,
+                visitor_id=_STR,
+                query_id=_STR,  # keyed digest of the id of the search, null for a list asked for by a photo
+                query=_STR,  # normalised as in conversions; null where the log does not say
+                query_photo_id=_STR,  # the photo that was asked with
+                photo_id=_STR,
+                position=_I32,
+                interaction=_STR,  # shown | click | like | dislike | download
+                country=_STR,
+                arm=_STR,  # what made the list, as the site calls it
+                dwell_seconds=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
             "quarantine",
             _schema(
                 table=_STR,
