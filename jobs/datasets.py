@@ -224,6 +224,42 @@ LEAK_AUDIT = Dataset(
     (Table("findings", _schema(check=_STR, status=_STR, violation_count=_I64, detail=_STR)),),
 )
 
+IMPRESSIONS = Dataset(
+    "impressions",
+    "features",
+    (
+        Table(
+            "rates",  # as logged; a null arm is all lists, a null position all places
+            _schema(
+                arm=_STR,
+                position=_I32,
+                shown_count=_I64,
+                visitor_count=_I64,
+                taken_count=_I64,
+                taken_share=_F64,
+                taken_low=_F64,
+                taken_high=_F64,
+                dwell_count=_I64,  # photos whose time was logged
+                dwell_seconds=_F64,
+                dwell_low=_F64,
+                dwell_high=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "examination",  # how often a place is looked at, in times of the first; of the training window
+            _schema(position=_I32, examination=_F64, low=_F64, high=_F64, shown_count=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "pairs",  # of the training window
+            _schema(query=_STR, country=_STR, photo_id=_STR, position=_I32, shown_count=_I64, taken_count=_I64),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Facts: note, impression_count, list_count, visitor_count, window_count, first_at, last_at: see the stage."""
+
 BASE_MODEL = Dataset("base_model", "models", (Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64)),))
 """Files: zero_shot/** (a SearchModel folder). Facts: base_key, trained_until, model_digest."""
 
@@ -487,6 +523,7 @@ ALL = (
     IMAGES,
     SPLITS,
     LEAK_AUDIT,
+    IMPRESSIONS,
     BASE_MODEL,
     SEARCH_MODELS,
     CHAMPION,

@@ -16,6 +16,8 @@ def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
     """Commit the ranks of the converted photos and the training curves of one variant and repetition."""
     splits, images, base = (ctx.read(d) for d in (datasets.SPLITS, datasets.IMAGES, datasets.BASE_MODEL))
     inputs = {"splits": splits, "images": images, "base_model": base}
+    if params.reads_impressions:
+        inputs["impressions"] = ctx.read(datasets.IMPRESSIONS)
     if params.variant == AS_TRAINED:
         inputs["search_models"] = ctx.read(datasets.SEARCH_MODELS)
     staged = ctx.begin(datasets.VARIANT, params, inputs, variant=params.variant, repeat=str(params.repeat))

@@ -36,6 +36,7 @@ from jobs.report.ranking import (
 )
 from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
+from jobs.report.shown import Shown, shown
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
 
@@ -66,6 +67,7 @@ class Report:
     reranker: RerankerReport
     ablation: Ablation | None
     quality: Quality
+    shown: Shown | None
     drift: Drift
     index: IndexReport
     searches: list[Search]
@@ -116,6 +118,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         reranker=reranker_report(night),
         ablation=ablation(night),
         quality=state,
+        shown=shown(night),
         drift=drift(night),
         index=index_report(night),
         searches=contact_sheet(night, challenger.key),
