@@ -508,7 +508,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 17 stages ran tonight" in page.text("verdict")
+    assert "0 of 18 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
