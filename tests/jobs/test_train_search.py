@@ -348,12 +348,13 @@ def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, 
 
 def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: MakeContext) -> None:
     ctx = make_night()
-    params = SEARCH_PARAMS.model_copy(update={"hard_share": 1.0, "hard_from": "shown"})
+    params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
+    params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
     commit_shown(ctx, {1: 1.0, 3: 0.5}, [])
     nothing = train_search.run(ctx, params)
     rows = [
-        ("red", "GB", "green-0", 1, 5, 0),
-        ("red", "GB", "green-0", 2, 4, 0),  # a place that is not told counts as the last
+        ("red", "GB", "green-2", 1, 5, 0),  # in no pair: without this it would be in no batch
+        ("red", "GB", "green-2", 2, 4, 0),  # a place that is not told counts as the last
         ("red", "GB", "blue-0", 1, 5, 1),  # was taken
         ("red", "GB", "red-0", 1, 5, 0),  # a known positive
         ("nobody asked", "GB", "blue-0", 1, 5, 0),
@@ -364,7 +365,7 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
     assert pairs.shown is not None
     names = dict(pairs.photos.select("photo", "photo_id").iter_rows())
     found = [(query, names[photo], looks) for query, _, photo, looks in pairs.shown.passed_over.iter_rows()]
-    assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-0", 7.0), ("red", "red-0", 5.0)]
+    assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-2", 7.0), ("red", "red-0", 5.0)]
     assert pairs.shown.examination.tolist() == pytest.approx([1.0, np.nan, 0.5], nan_ok=True)
     trained = train_search.run(ctx, params)
     assert trained.facts["passed_over_count"] == 3
