@@ -15,8 +15,9 @@ from jobs.specs import command
 DOC = """
 ### Make room
 
-Removes runs of the lake, unfinished attempts and MLflow's runs of nights that are gone, never what a kept night, a
-release, the promotion ledger or an open review needs; its log says what, and how many bytes. Do not recompute a night
+Removes runs of the lake, unfinished attempts, MLflow's runs and published pages of nights that are gone, vectors by
+models that no run has, and old checkpoints, never what a kept night, a release, the promotion ledger or an open review
+needs; its log says what, and how many bytes. Do not recompute a night
 of long ago while it runs. `nightlens clean_up --dry-run` only says what would be removed.
 
 | parameter | meaning |

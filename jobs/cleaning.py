@@ -1,4 +1,4 @@
-"""`nightlens clean_up`: remove what no night, release or decision needs any more, from the lake and from MLflow.
+"""`nightlens clean_up`: remove what no night, release or decision needs any more, from lake, MLflow and reports.
 
 What is kept is found first, by one pure function, and everything that it was made from or links to is kept with it.
 Releases are for `jobs.releasing.retention`, which knows how to remove one while others publish; those that it leaves
@@ -8,11 +8,11 @@ are kept here. Safe to run again, also after it was cut short.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs import datasets
 from jobs.lake import Lake, Manifest
+from jobs.leftovers import Removal, remove_from_stores, remove_pages
 from jobs.params import CleanUpParams, RetentionParams
 from jobs.releasing.ledger import Entry, Ledger
 from jobs.releasing.retention import collect, linked_runs
@@ -22,14 +22,6 @@ LEAST_STALE = timedelta(days=2)
 """No attempt younger than this is stale: longer than any stage may take."""
 
 
-@dataclass(frozen=True)
-class Removal:
-    """Something that was removed, or would be."""
-
-    what: str
-    byte_count: int
-
-
 def clean_up(
     settings: Settings, catalogue: str, params: CleanUpParams, now: datetime, *, dry_run: bool = False
 ) -> list[Removal]:
@@ -37,7 +29,8 @@ def clean_up(
 
     Kept of the lake are the current runs of the latest `keep_nights` nights, runs made within `keep_days` before `now`,
     releases and the gates that judged them, and whatever these need. Kept of MLflow are runs and versions of nights
-    that the lake still knows, and versions with an alias or in the promotion ledger.
+    that the lake still knows, and versions with an alias or in the promotion ledger. Kept of the stores are vectors by
+    models of runs that stay, of the published pages those of nights that the lake still knows and the newest.
     """
     lake = Lake(settings.lake_uri, catalogue)
     before = {manifest.reference: manifest for manifest in lake.manifests()}
@@ -52,12 +45,16 @@ def clean_up(
     references = [*collected, *(manifest.reference for manifest in gone)]
     removed = [Removal(reference, sizes.get(reference, 0)) for reference in references]
     stays = [manifest for manifest in left if manifest.reference in keep]
-    removed += _remove_attempts(lake, stays, set(references), now - stale_after(params), dry_run)
+    since = now - stale_after(params)
+    removed += _remove_attempts(lake, stays, set(references), since, dry_run)
+    removed += remove_from_stores(lake, references, since, dry_run=dry_run)
+    nights = {manifest.partition["run_date"] for manifest in stays}
+    removed += remove_pages(settings.report_dir / catalogue, nights, since, dry_run=dry_run)
     return removed + _remove_from_mlflow(settings, lake, stays, dry_run)
 
 
 def stale_after(params: CleanUpParams) -> timedelta:
-    """Return how long nothing must have been written to an attempt before it is removed."""
+    """Return how long nothing must have been written to an attempt, a store or a page before it is removed."""
     return max(timedelta(days=params.keep_days), LEAST_STALE)
 
 

@@ -135,7 +135,7 @@ def _add_tools(commands: Any) -> None:
     forget = tool("forget", _forget, "remove a visitor from the lake and from later nights, and prove it")
     forget.add_argument("--catalogue", required=True)
     forget.add_argument("--visitor", required=True, help="the id as it stands in the log")
-    clean = tool("clean_up", _clean_up, "remove runs, attempts and models that are not to be kept; say how many bytes")
+    clean = tool("clean_up", _clean_up, "remove runs, models, vectors and pages that are not kept; say how many bytes")
     clean.add_argument("--catalogue", default="", help="default: the name of the folder of --dataset")
     clean.add_argument("--dataset", default="", help="data set of the catalogue, for its name only")
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")

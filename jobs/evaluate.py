@@ -4,9 +4,12 @@ A query of the test window is a conversion; its one relevant photo is the one co
 submitted by then, or by the protocol 80/20 all photos. Beside it stands the evaluation by query
 (`jobs.evaluation.by_query`): a query is a distinct (query, country), and all photos converted for it are relevant. The
 models have learned from the training window only; the counting baselines see everything before the test window
-(training and validation), which favours them. Facts: protocol, verdict (see `_verdict`), rival (the arm shown beside
-the challenger), hit_rate_at_10 per arm, by_query (see `Judgements.facts`), frequency_cuts, champion_version and
-champion_note, reranker_note (why that arm is left out), checks, counts, tie_rule, seconds per step.
+(training and validation), which favours them. Of a window with more searches than the splits' `max_ranked_searches`
+those of a sample of visitors are ranked: test_query_count of test_window_query_count.
+
+Facts: protocol, verdict (see `_verdict`), rival (the arm shown beside the challenger), hit_rate_at_10 per arm, by_query
+(see `Judgements.facts`), frequency_cuts, champion_version and champion_note, reranker_note (why that arm is left out),
+checks, counts, tie_rule, seconds per step.
 """
 
 from __future__ import annotations
@@ -103,7 +106,11 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     staged.write_table("queries", task.queries.select("query_id", "visitor_id", "query", "country", "photo_id"))
     staged.write_table("judgements", judgements.frame)
     staged.write_table("judgement_ranks", ranks_table(judgement_ranks, "judgement_id"))
-    counts = {"test_query_count": card.query_count, "test_visitor_count": card.cluster_count}
+    counts = {
+        "test_query_count": card.query_count,
+        "test_visitor_count": card.cluster_count,
+        "test_window_query_count": inputs["splits"].row_counts["test"],
+    }
     return staged.commit(
         counts
         | {

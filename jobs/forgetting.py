@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -19,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.errors import NightlensError
+from jobs.errors import BadInput, NightlensError
 from jobs.lake import Lake, Manifest, Store, TableInfo
 
 _HOLDERS = ("visitor_id", "record")  # columns that may hold a pseudonym: as it is, or in a bad row's text
 _TEXT_FILES = (".json", ".html", ".md", ".csv", ".txt")
 _ERASED = "[forgotten]"
 LIST = "forgotten"
+_AGAIN = "Then run forget again: until it says that no file holds the visitor, some may."
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,13 @@ def forgotten(lake: Lake) -> list[str]:
 def forget(lake: Lake, pseudonym: str, raw_id: str, at: datetime) -> Receipt:
     """Remove a visitor, as of the moment `at`; safe to run again, also after it was cut short.
 
-    Raises `NightlensError` if a trace is left.
+    Raises `NightlensError` if a trace is left. `BadInput` names a damaged manifest before any row goes, and a damaged
+    table when its turn comes: what was removed until then stays removed.
     """
     store = _list(lake)
     if store.get(f"{pseudonym}.json") is None:
         store.put(f"{pseudonym}.json", b"{}")  # first of all: a night that begins now leaves the visitor out
+    _manifests(lake)
     removed, changed = {}, []
     for path in _files(lake):
         if path.endswith(".parquet"):
@@ -73,6 +77,20 @@ def forget(lake: Lake, pseudonym: str, raw_id: str, at: datetime) -> Receipt:
     receipt = Receipt(pseudonym, at.isoformat(timespec="seconds"), removed, changed, searched)
     store.put(f"{pseudonym}.json", json.dumps(asdict(receipt), indent=1).encode())
     return receipt
+
+
+def _manifests(lake: Lake) -> dict[str, Manifest]:
+    """Return every manifest by its path; `BadInput` if one is damaged, for it cannot be told what its files are now."""
+    found = {}
+    for path in _files(lake):
+        if path.endswith("/manifest.json"):
+            try:
+                manifest = lake.read_manifest(path)
+            except BadInput as error:
+                raise BadInput(f"{error} {_AGAIN}") from error
+            if manifest is not None:  # else it was removed just now
+                found[path] = manifest
+    return found
 
 
 def _list(lake: Lake) -> Store:
@@ -91,7 +109,7 @@ def _name(lake: Lake, path: str) -> str:
 
 def _remove_rows(lake: Lake, path: str, pseudonym: str) -> int:
     """Rewrite a Parquet file without the visitor's rows; return how many there were."""
-    with lake.fs.open(path, "rb") as file:
+    with _readable(path), lake.fs.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
         holders = [name for name in _HOLDERS if name in parquet.schema_arrow.names]
         if not holders:
@@ -109,6 +127,18 @@ def _remove_rows(lake: Lake, path: str, pseudonym: str) -> int:
     return len(table) - len(kept)
 
 
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn what a damaged Parquet file does to its reader into `BadInput`."""
+    try:
+        yield
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise BadInput(
+            f"{path} is gone or no Parquet file any more ({error}). Restore it from a copy, or delete the run or the "
+            f"part of a store that it belongs to and rerun the stage. {_AGAIN}"
+        ) from error
+
+
 def _blank(lake: Lake, path: str, pseudonym: str) -> bool:
     """Replace the pseudonym in a file of text; return whether it was there."""
     data = bytes(lake.fs.cat_file(path))
@@ -120,10 +150,7 @@ def _blank(lake: Lake, path: str, pseudonym: str) -> bool:
 
 def _mend_manifests(lake: Lake) -> None:
     """Let every manifest say what its files are now."""
-    for path in _files(lake):
-        if not path.endswith("/manifest.json"):
-            continue
-        manifest = Manifest.model_validate_json(lake.fs.cat_file(path))
+    for path, manifest in _manifests(lake).items():
         tables = {name: _mended(lake, info) for name, info in manifest.tables.items()}
         files = {
             name: lake.measure(f"{lake.root}/{info.path}", None) if info.path.endswith(_TEXT_FILES) else info
@@ -141,7 +168,7 @@ def _mended(lake: Lake, table: TableInfo) -> TableInfo:
     infos = []
     for info in table.files:
         path = f"{lake.root}/{info.path}"
-        with lake.fs.open(path, "rb") as file:
+        with _readable(path), lake.fs.open(path, "rb") as file:
             row_count = pq.read_metadata(file).num_rows
         infos.append(lake.measure(path, row_count))
     return table.model_copy(update={"files": infos, "row_count": sum(info.row_count or 0 for info in infos)})
@@ -160,7 +187,7 @@ def _holds(lake: Lake, path: str, traces: list[str]) -> bool:
     if not path.endswith(".parquet"):
         data = bytes(lake.fs.cat_file(path))
         return any(trace.encode() in data for trace in traces)
-    with lake.fs.open(path, "rb") as file:
+    with _readable(path), lake.fs.open(path, "rb") as file:
         return any(_column_holds(column, traces) for column in _text_columns(pq.ParquetFile(file)))
 
 

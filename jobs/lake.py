@@ -205,11 +205,11 @@ class Lake:
     def find(self, dataset: Dataset, partition: dict[str, str], run_id: str) -> Manifest | None:
         """Return one run's manifest, or None if the run was never committed."""
         folder = _partition_path(dataset.layer, dataset.name, partition)
-        return self._read_manifest(f"{self.root}/{folder}/run_id={run_id}/{MANIFEST}")
+        return self.read_manifest(f"{self.root}/{folder}/run_id={run_id}/{MANIFEST}")
 
     def by_reference(self, reference: str) -> Manifest:
         """Return the manifest of a run by its reference, as manifests name their inputs; `MissingInput` if none."""
-        manifest = self._read_manifest(f"{self.root}/{reference}/{MANIFEST}")
+        manifest = self.read_manifest(f"{self.root}/{reference}/{MANIFEST}")
         if manifest is None:
             raise MissingInput(f"the lake {self.root} has no run {reference!r}: it was never committed, or is removed")
         return manifest
@@ -220,7 +220,7 @@ class Lake:
         manifests = []
         for pointer in sorted(self.fs.glob(pattern)):
             folder = pointer.rsplit("/", 1)[0]
-            manifest = self._read_manifest(f"{folder}/run_id={self._pointed_to(pointer)}/{MANIFEST}")
+            manifest = self.read_manifest(f"{folder}/run_id={self._pointed_to(pointer)}/{MANIFEST}")
             if manifest is not None:
                 manifests.append(manifest)
         return manifests
@@ -232,7 +232,8 @@ class Lake:
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{pointer} is damaged. Delete it and rerun the stage, which writes it again.") from error
 
-    def _read_manifest(self, path: str) -> Manifest | None:
+    def read_manifest(self, path: str) -> Manifest | None:
+        """Return the manifest in a file, None if there is no file; `BadInput` if it is damaged."""
         try:
             return Manifest.model_validate_json(self.fs.cat_file(path))
         except FileNotFoundError:
@@ -451,7 +452,7 @@ class Lake:
     def manifests(self, dataset: Dataset | None = None) -> Iterator[Manifest]:
         """Yield the manifest of every committed run of a dataset, or of all."""
         for path in self._paths_of(f"run_id=*/{MANIFEST}", dataset):
-            manifest = self._read_manifest(path)
+            manifest = self.read_manifest(path)
             if manifest is not None:
                 yield manifest
 
@@ -501,6 +502,29 @@ class Lake:
     def remove_attempt(self, attempt: str) -> None:
         """Remove what an attempt has written."""
         self.fs.rm(f"{self.root}/{attempt}", recursive=True)
+
+    def stored(self, name: str, depth: int) -> dict[tuple[str, ...], dict[str, int]]:
+        """Return the files of a store with their bytes, by path below the catalogue's root, by the folders they are in.
+
+        `depth` says how many folders below the store's own tell files apart.
+        """
+        folder = self.store(name).folder
+        found: dict[tuple[str, ...], dict[str, int]] = {}
+        if self.fs.exists(folder):
+            for path, info in self.fs.find(folder, detail=True).items():
+                parts = path[len(folder) + 1 :].split("/")
+                if len(parts) > depth:
+                    found.setdefault(tuple(parts[:depth]), {})[path[len(self.root) + 1 :]] = info["size"]
+        return found
+
+    def remove_files(self, paths: Collection[str]) -> None:
+        """Remove files, and of a local lake the folders that this leaves empty; those that are gone are no fault."""
+        for path in paths:
+            with suppress(FileNotFoundError):
+                self.fs.rm_file(f"{self.root}/{path}")
+        for folder in {Path(self.root, path).parent for path in paths} if self.is_local else ():
+            with suppress(OSError):  # gone, or somebody has written there
+                folder.rmdir()
 
     def _files_of_runs(self) -> dict[str, int]:
         """Return all files below the folders of runs, with their bytes, by path below the catalogue's root."""
@@ -734,7 +758,7 @@ class StagedRun:
         )
         path, winner = f"{self._run_folder}/{MANIFEST}", manifest
         while not self.lake.create(path, manifest.model_dump_json(indent=1).encode()):
-            found = self.lake._read_manifest(path)
+            found = self.lake.read_manifest(path)
             if found is not None:  # else it was removed just now
                 winner = found
                 self.abandon()

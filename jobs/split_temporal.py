@@ -66,6 +66,7 @@ def run(ctx: RunContext, params: SplitTemporalParams) -> Manifest:
         "shard_count": shards,
         "conversions": conversions,
         "photos_by_age": photos_by_age,
+        "max_ranked_searches": params.max_ranked_searches,
     }
     return staged.commit(facts)
 

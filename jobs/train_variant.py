@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from jobs import datasets
 from jobs.context import RunContext
+from jobs.evaluation.inputs import ranked_searches
 from jobs.lake import Manifest
 from jobs.params import AS_TRAINED, TrainVariantParams
 
@@ -20,7 +21,9 @@ def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
         inputs["impressions"] = ctx.read(datasets.IMPRESSIONS)
     if params.variant == AS_TRAINED:
         inputs["search_models"] = ctx.read(datasets.SEARCH_MODELS)
-    staged = ctx.begin(datasets.VARIANT, params, inputs, variant=params.variant, repeat=str(params.repeat))
+    # What is taken from facts is not part of the inputs' digests.
+    ranked = {"max_ranked_searches": str(ranked_searches(splits))}
+    staged = ctx.begin(datasets.VARIANT, params, inputs, ranked, variant=params.variant, repeat=str(params.repeat))
     if staged.manifest is not None:
         return staged.manifest
     from jobs.training.variants import train_and_rank

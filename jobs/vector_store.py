@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.errors import BadInput
+from jobs.errors import BadInput, LostWork
 from jobs.lake import Store
 
 PART_SCHEMA = pa.schema([("key", pa.string()), ("vector", pa.list_(pa.float32())), ("reason", pa.string())])
@@ -88,9 +88,13 @@ def part_bytes(keys: Sequence[str], features_BD: npt.NDArray[np.float32], reason
 
 
 def read_part(store: Store, name: str, columns: list[str]) -> pa.Table:
-    """Return a part's rows; `BadInput` if it is damaged."""
+    """Return a part's rows; `BadInput` if it is damaged, `LostWork` if it was removed since it was listed."""
     data = store.get(name)
-    assert data is not None  # nothing removes parts of a store while a stage runs
+    if data is None:
+        raise LostWork(
+            f"{store.folder}/{name} was removed while it was to be read, as by nightlens clean_up. Run the same "
+            f"command again, which computes its rows anew."
+        )
     try:
         return pq.read_table(io.BytesIO(data), columns=columns, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:

@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.context import RunContext
+from jobs.embedding_daemon import preloading
 from jobs.settings import Settings
 from jobs.spark import spark_session
 
@@ -69,8 +70,12 @@ def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One Spark session for the whole test run. Stages under test get it through `jobs.spark.spark_session`."""
-    with spark_session(make_settings(tmp_path_factory.mktemp("spark")), "tests") as session:
+    """One Spark session for the whole test run. Stages under test get it through `jobs.spark.spark_session`.
+
+    Its Python workers come from the daemon of embedding, as in a night: of those that Spark starts by itself each
+    would load torch anew, for every stage that embeds.
+    """
+    with spark_session(preloading(make_settings(tmp_path_factory.mktemp("spark"))), "tests") as session:
         yield session
 
 

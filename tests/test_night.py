@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
 from jobs.params import FULL, ZERO_SHOT
 from jobs.sample import TINY, make_sample
+from tests.conftest import make_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,15 +51,42 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return folder, info
 
 
-def test_two_nights_on_a_tiny_catalogue(
-    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession
-) -> None:
-    folder, info = sample
-    last_day = info.last_complete_day
-    first_context = make_context(dataset_uri=str(folder), run_date=last_day - timedelta(days=1))
-    first = run_night(first_context)
+@dataclass(frozen=True)
+class Nights:
+    """Two nights in a row in one lake, by stage."""
 
-    metrics = first_context.lake.read_table(first["evaluate"], "metrics")
+    folder: Path
+    contexts: tuple[RunContext, RunContext]
+    first: dict[str, Manifest]
+    again: dict[str, Manifest]
+    second: dict[str, Manifest]
+
+
+@pytest.fixture(scope="module")
+def nights(sample: tuple[Path, Any], spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """The last two nights of the sample, the first run twice; the second, told so, takes over its models."""
+    folder, info = sample
+    settings = make_settings(tmp_path_factory.mktemp("nights"))
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    first, second = (
+        RunContext(
+            settings=settings,
+            catalogue="test",
+            dataset_uri=str(folder),
+            run_date=info.last_complete_day - timedelta(days=days),
+            run_id="test-night",
+            started_at=started,
+            code_version="test-code",
+        )
+        for days in (1, 0)
+    )
+    manifests = [run_night(ctx) for ctx in (first, first.model_copy(update={"run_id": "again"}))]
+    return Nights(folder, (first, second), *manifests, run_night(second, train_search={"retrain": "never"}))
+
+
+def test_a_night_on_a_tiny_catalogue(nights: Nights) -> None:
+    folder, (context, _), night = nights.folder, nights.contexts, nights.first
+    metrics = context.lake.read_table(night["evaluate"], "metrics")
     whole = metrics.filter(
         (metrics["segment_kind"] == "all") & (metrics["k"] == 10) & (metrics["metric"] == "hit_rate")
     )
@@ -65,23 +94,18 @@ def test_two_nights_on_a_tiny_catalogue(
     assert whole["value"].is_between(0, 1).all()
     assert (whole["low"] <= whole["value"]).all()
     assert (whole["value"] <= whole["high"]).all()
-    assert first["verify_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
-    assert set(first_context.lake.read_table(first["audit_leaks"], "findings")["status"]) == {"passed"}
-    assert first["gate_release"].facts["figures"]["champion"] == "none"
-    assert first["gate_release"].facts["release"]["run_id"] == first["make_release"].run_id
-    assert first["measure_drift"].facts["note"].startswith("no earlier night")
-    report = first_context.settings.report_dir / "test" / f"{first_context.run_date}.html"
+    assert night["verify_index"].facts["recall_at_10"] == 1.0  # flat shards are exact
+    assert set(context.lake.read_table(night["audit_leaks"], "findings")["status"]) == {"passed"}
+    assert night["gate_release"].facts["figures"]["champion"] == "none"
+    assert night["gate_release"].facts["release"]["run_id"] == night["make_release"].run_id
+    assert night["measure_drift"].facts["note"].startswith("no earlier night")
+    report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
+    _check_lineage(context, folder, whole.filter(whole["arm"] == FULL)["value"].item())
 
-    _check_lineage(first_context, folder, whole.filter(whole["arm"] == FULL)["value"].item())
 
-    # the same night again: nothing is computed
-    again = run_night(make_context(dataset_uri=str(folder), run_date=first_context.run_date, run_id="again"))
-    assert {name: m.night for name, m in again.items()} == dict.fromkeys(first, "test-night")
-
-    # the next night takes over the base and, told so, the models: only new photos are embedded
-    second_context = make_context(dataset_uri=str(folder), run_date=last_day)
-    second = run_night(second_context, train_search={"retrain": "never"})
+def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(nights: Nights) -> None:
+    (first_context, second_context), first, second = nights.contexts, nights.first, nights.second
     assert second["train_base"].facts["model_digest"] == first["train_base"].facts["model_digest"]
     assert second["train_search"].digest == first["train_search"].digest
     known = set(first_context.lake.read_table(first["split_temporal"], "photos")["photo_id"])
@@ -98,7 +122,37 @@ def test_two_nights_on_a_tiny_catalogue(
     judged = gate.filter(pl.col("check").str.contains("shift|unseen|drop"))
     assert judged["outcome"].to_list() == ["pass"] * 5
     history = second_context.lake.history(datasets.EVALUATION)
-    assert [m.partition["run_date"] for m in history] == [str(last_day - timedelta(days=1)), str(last_day)]
+    assert [m.partition["run_date"] for m in history] == [str(ctx.run_date) for ctx in nights.contexts]
+
+
+def test_a_night_that_was_run_is_not_computed_again(nights: Nights) -> None:
+    assert {name: manifest.night for name, manifest in nights.again.items()} == dict.fromkeys(
+        nights.first, "test-night"
+    )
+
+
+def test_no_raw_visitor_id_is_anywhere_in_the_state_folder(nights: Nights) -> None:
+    folder, (_, context) = nights.folder, nights.contexts
+    raw_ids = set()
+    for part in folder.glob("conversions.tsv*"):
+        lines = part.read_bytes().split(b"\n")
+        column = lines[0].split(b"\t").index(b"anonymous_user_id")
+        rows = (line.split(b"\t") for line in lines[1:])
+        raw_ids |= {row[column] for row in rows if len(row) > column and len(row[column]) >= 16}
+    assert len(raw_ids) > 100
+    split = context.read(datasets.SPLITS)
+    for table in ("train", "validation", "test"):
+        visitors = {visitor.encode() for visitor in context.lake.read_table(split, table)["visitor_id"]}
+        assert visitors
+        assert not visitors & raw_ids
+    clean = context.read(datasets.VALIDATED)
+    for table in clean.tables:
+        frame = context.lake.read_table(clean, table)
+        text = frame.write_json().encode()
+        assert not any(raw in text for raw in raw_ids), table
+    for name in clean.files:
+        content = context.lake.read_file(clean, name)
+        assert not any(raw in content for raw in raw_ids), name
 
 
 def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
@@ -152,32 +206,3 @@ def test_a_night_by_the_published_protocol(
     assert night["verify_index"].facts["query_window"] == ("validation" if validation_share else "test")
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"80/20" in report.read_bytes()
-
-
-def test_no_raw_visitor_id_is_anywhere_in_the_state_folder(
-    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession
-) -> None:
-    folder, info = sample
-    context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day)
-    for name in ("validate_logs", "split_temporal", "audit_leaks"):
-        specs.STAGES[name].load()(context, specs.stage_params(name, "tiny"))
-    raw_ids = set()
-    for part in folder.glob("conversions.tsv*"):
-        lines = part.read_bytes().split(b"\n")
-        column = lines[0].split(b"\t").index(b"anonymous_user_id")
-        rows = (line.split(b"\t") for line in lines[1:])
-        raw_ids |= {row[column] for row in rows if len(row) > column and len(row[column]) >= 16}
-    assert len(raw_ids) > 100
-    split = context.read(datasets.SPLITS)
-    for table in ("train", "validation", "test"):
-        visitors = {visitor.encode() for visitor in context.lake.read_table(split, table)["visitor_id"]}
-        assert visitors
-        assert not visitors & raw_ids
-    clean = context.read(datasets.VALIDATED)
-    for table in clean.tables:
-        frame = context.lake.read_table(clean, table)
-        text = frame.write_json().encode()
-        assert not any(raw in text for raw in raw_ids), table
-    for name in clean.files:
-        content = context.lake.read_file(clean, name)
-        assert not any(raw in content for raw in raw_ids), name

@@ -31,6 +31,7 @@ class Plan:
     champion_note: str
     reranker_note: str  # why the reranked arm is left out; empty if it is there
     protocol: str
+    max_ranked_searches: int | None
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -64,6 +65,7 @@ class Plan:
             champion_note=note,
             reranker_note=str(inputs["reranker"].facts["note"]),
             protocol=protocol_of(inputs["splits"]),
+            max_ranked_searches=ranked_searches(inputs["splits"]),
         )
 
 
@@ -124,6 +126,9 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
 
     By the protocol 80/20 all photos are in it, there from the beginning: every photo is a candidate for every query,
     and nothing that ranks can tell by its time of submission that a photo cannot have been converted.
+
+    Of a test window with more than the splits' `max_ranked_searches` those of some visitors are read: ranking one costs
+    a score of every photo, by every arm.
     """
     photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
     available_at = pl.col("submitted_at")
@@ -135,7 +140,10 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
     photos = photos.with_columns(available_at.alias("available_at")).sort("photo_id")
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
     order = ("query", "country", "converted_at", "visitor_id", "photo_id")
-    queries = lake.read_table(splits, window).with_columns(pl.col("country").fill_null("")).sort(order)
+    queries = lake.read_table(splits, window)
+    if window == "test" and (limit := ranked_searches(splits)) is not None:
+        queries = of_some_visitors(queries, limit)
+    queries = queries.with_columns(pl.col("country").fill_null("")).sort(order)
     texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
     seen = lake.read_table(splits, "train", ["query"])["query"].unique()
     queries = (
@@ -164,6 +172,24 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
         asked_at=integers(queries["converted_at"]),
         available_at=integers(photos["available_at"]),
     )
+
+
+def of_some_visitors(queries: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """Return at most `limit` of the queries: all those of some visitors, of one visitor at least.
+
+    Visitors are taken in the order of their ids, which are keyed hashes: as good as drawn, and the same every night.
+    """
+    if len(queries) <= limit:
+        return queries
+    counts = queries.group_by("visitor_id").len("count").sort("visitor_id")
+    kept = counts.filter((pl.col("count").cum_sum() <= limit) | (pl.int_range(pl.len()) == 0))
+    return queries.join(kept, on="visitor_id", how="semi")
+
+
+def ranked_searches(splits: Manifest) -> int | None:
+    """Return how many searches of the test window are ranked at most; None for splits made before there was a limit."""
+    limit: int | None = splits.facts.get("max_ranked_searches")
+    return limit
 
 
 def protocol_of(splits: Manifest) -> str:

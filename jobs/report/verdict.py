@@ -165,6 +165,12 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
             f"{formats.points(theirs.value - mine.value).lstrip('+')} points above the challenger. Counting cannot "
             "answer unseen queries or rank new photos; the slices show where each is ahead."
         )
+    there = night.fact(datasets.EVALUATION, "test_window_query_count")
+    if mine.query_count < there:
+        notes.append(
+            f"Tested were {formats.count(mine.query_count)} of the {formats.count(there)} searches of the test window: "
+            "all those of a sample of visitors."
+        )
     if mine.query_count < FEW_QUERIES:
         notes.append(f"Only {mine.query_count} searches were tested: the intervals are wide and the slices are thin.")
     notes += [

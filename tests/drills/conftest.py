@@ -27,7 +27,7 @@ class Ended:
 
 
 Call = Callable[..., Ended]
-TOOLS = {"promote", "rollback", "ledger", "reject", "open_review", "collect_releases"}
+TOOLS = {"promote", "rollback", "ledger", "reject", "open_review", "collect_releases", "forget"}
 
 
 @pytest.fixture

@@ -264,3 +264,39 @@ def test_a_cut_entry_of_the_ledger_stops_every_decision(
     path.write_bytes(whole)
     assert len(Ledger(context.lake).entries()) == 1
     assert call("ledger").status == 0
+
+
+# -- forgetting in a damaged lake ---------------------------------------------------------------------------
+
+FORGET = ("forget", "--visitor", "0a1b2c3d-0000-4000-8000-000000000001")
+
+
+@pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
+def test_forgetting_names_a_cut_manifest_and_removes_nothing_before_it_is_mended(
+    make_context: Contexts, call: Call, share: float
+) -> None:
+    context = make_context()
+    splits = commit_splits(context)
+    rows = table_file(context, splits, "train")
+    path = Path(context.lake.root) / splits.reference / "manifest.json"
+    manifest, table = path.read_bytes(), rows.read_bytes()
+    path.write_bytes(manifest[: int(share * len(manifest))])
+    ended = call(*FORGET)
+    assert ended.status == 2
+    assert f"{path} is damaged" in ended.said
+    assert "Delete it and rerun the stage. Then run forget again" in ended.said
+    assert rows.read_bytes() == table
+    path.write_bytes(manifest)
+    assert "none holds the visitor" in call(*FORGET).said
+
+
+def test_forgetting_names_a_cut_table(make_context: Contexts, call: Call) -> None:
+    context = make_context()
+    rows = table_file(context, commit_splits(context), "train")
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:100])
+    ended = call(*FORGET)
+    assert ended.status == 2
+    assert f"{rows} is gone or no Parquet file any more" in ended.said
+    rows.write_bytes(whole)
+    assert call(*FORGET).status == 0

@@ -64,6 +64,7 @@ class Story:
     bad_rows: int = 57
     countries: tuple[str, ...] = ("US", "GB", "DE")
     query_count: int = QUERY_COUNT
+    window_query_count: int | None = None  # None: all were ranked
     hit_rates: dict[str, float] = field(default_factory=lambda: dict(HIT_RATES))
     photo_count: int = 24
     reranker_note: str = ""
@@ -613,6 +614,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
         "evaluation": {
             "verdict": verdict_of(story),
             "test_query_count": story.query_count,
+            "test_window_query_count": story.window_query_count or story.query_count,
             "test_visitor_count": story.query_count // 2,
             "protocol": _protocol(story),
             "corpus_photo_count": CORPUS_SIZE,

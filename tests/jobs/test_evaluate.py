@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs import datasets, evaluate
 from jobs.context import RunContext
 from jobs.datasets import Dataset
 from jobs.errors import BadInput, MissingInput
+from jobs.evaluation.inputs import of_some_visitors
 from jobs.lake import Manifest
 from jobs.params import AuditLeaksParams, EvaluateParams
 from models.evaluation.ranking import tie_order
@@ -75,7 +78,7 @@ class Night:
         self.other_facts: dict[str, dict[str, Any]] = {}
         self.equal_pictures: dict[str, str] = {}
         self.hidden: list[tuple[str, str | None]] = []
-        self.split_facts: dict[str, str] = {}
+        self.split_facts: dict[str, Any] = {}
 
     @staticmethod
     def conversions(random: np.random.Generator, count: int, start: datetime, photo_count: int) -> pl.DataFrame:
@@ -483,6 +486,38 @@ def test_other_facts_are_other_work(night: Night) -> None:
     night.champion = CHAMPION | {"version": 8}
     second, _ = run(night)
     assert first.run_id != second.run_id
+
+
+def test_of_a_window_with_more_searches_than_are_ranked_all_those_of_some_visitors_are(night: Night) -> None:
+    whole, tables = run(night)
+    assert whole.facts["test_window_query_count"] == whole.facts["test_query_count"] == 240
+    night.split_facts["max_ranked_searches"] = 100
+    sample, sampled = run(night)
+    assert sample.facts["test_window_query_count"] == 240
+    assert 0 < sample.facts["test_query_count"] <= 100
+    kept = sampled["queries"]["visitor_id"].unique()
+    searches = ["visitor_id", "query", "country", "photo_id"]
+    expected = tables["queries"].filter(pl.col("visitor_id").is_in(kept.implode())).select(searches)
+    assert sampled["queries"].select(searches).sort(searches).equals(expected.sort(searches))
+    # a search has the rank it has among all of them: only searches are fewer, not photos
+    ranked = {
+        name: found["queries"].join(found["ranks"], on="query_id").select(*searches, "arm", "rank").unique()
+        for name, found in (("whole", tables), ("sample", sampled))
+    }
+    assert ranked["sample"].join(ranked["whole"], on=ranked["whole"].columns, how="anti").is_empty()
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=20), limit=st.integers(1, 60))
+def test_a_sample_of_visitors_is_within_its_limit_and_never_empty(counts: list[int], limit: int) -> None:
+    visitors = [f"{number:02}" for number, count in enumerate(counts) for _ in range(count)]
+    queries = pl.DataFrame({"visitor_id": visitors, "query": [str(number) for number in range(len(visitors))]})
+    found = of_some_visitors(queries.sample(fraction=1, shuffle=True, seed=1), limit)
+    assert len(found) <= max(limit, counts[0])
+    kept = set(found["visitor_id"])
+    assert kept
+    assert sorted(found["query"], key=int) == [q for v, q in queries.iter_rows() if v in kept]
+    if sum(counts) <= limit:
+        assert len(found) == sum(counts)
 
 
 def test_a_few_photos_without_a_vector_rank_last_and_are_counted(night: Night) -> None:

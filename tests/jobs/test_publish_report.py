@@ -232,8 +232,14 @@ def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make
     text = page_of(make_context(), Story(query_count=150, bad_rows=6000)).text("verdict")
     assert "“Most converted for the query” reaches 73.2%, 2.8 points above the challenger" in text
     assert "Only 150 searches were tested" in text
+    assert "of the test window: all those of a sample" not in text
     assert "5.0% of the rows of conversions were quarantined" in text
     assert "2 photos of the corpus have no usable image" in text
+
+
+def test_that_only_a_sample_was_ranked_is_said(make_context: Make) -> None:
+    text = page_of(make_context(), Story(query_count=9_412, window_query_count=3_000_000)).text("verdict")
+    assert "Tested were 9,412 of the 3,000,000 searches of the test window: all those of a sample of visitors" in text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from jobs import datasets, train_base, train_search
 from jobs.context import RunContext
 from jobs.errors import BadInput, LostWork
 from jobs.params import FULL, TrainSearchParams, TrainVariantParams
+from jobs.training.together import Share
 from models.search.checkpoint import unpack
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
 
@@ -119,10 +120,30 @@ def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
     assert manifest.digest == unbroken.digest
 
 
+@pytest.mark.slow
 def test_what_went_wrong_in_a_process_is_said(make_night: MakeContext) -> None:
     ctx = make_night()
     with pytest.raises(BadInput, match=r"country_keywords: the loss is \w+ at step \d+: lower the learning rate"):
         train_search.run(ctx, TOGETHER.model_copy(update={"learning_rate": 1e30}))
+
+
+def test_the_reason_that_a_process_left_behind_is_said_and_forgotten(
+    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    ctx = make_night()
+
+    def fail(_: object, __: object, share: Share) -> None:
+        store = ctx.lake.store("checkpoints", "search_models", share.run_id)
+        store.put(f"{share.arm}-1.failed", b"the loss is nan at step 3: lower the learning rate")
+        raise RuntimeError("Command failed with return code 1")
+
+    monkeypatch.setattr(TorchDistributor, "run", fail)
+    with pytest.raises(BadInput, match=r"country_keywords: the loss is nan at step 3: lower the learning rate"):
+        train_search.run(ctx, TOGETHER)
+    [left] = Path(ctx.lake.root, "store", "checkpoints", "search_models").iterdir()
+    assert list(left.glob("*.failed")) == []
 
 
 def test_a_cluster_without_room_for_all_processes_is_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from models import gates
 from models.evaluation import drift
+from tests.models.test_gates import GOOD, LIMITS
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -177,3 +180,35 @@ def test_a_quarter_of_bad_days_moves_no_trend() -> None:
     assert drift.theil_sen(value_T)[0] == pytest.approx(2, abs=0.3)
     with pytest.raises(ValueError, match="no value"):
         drift.theil_sen([])
+
+
+def test_the_size_of_a_log_makes_no_drift_of_a_difference_that_only_a_large_log_can_see() -> None:
+    """Two million searches make a tenth of a point significant; the gate asks how far, and its limits are shares."""
+    count, before, after = 2_000_000, 0.050, 0.051
+    random = np.random.default_rng(5)
+    asked, earlier = (random.random(count) < share for share in (after, before))
+    deviations = (asked.mean() - earlier.mean()) / math.sqrt(2 * before * (1 - before) / count)
+    assert deviations > 4  # one in ten thousand by chance
+    per_day = random.poisson(count / 56, 56)
+    per_day[-7:] = random.poisson(0.99 * count / 56, 7)
+    dropped = drift.weekly_trend(per_day)
+    assert dropped.drop is not None
+    assert dropped.drop * per_day[:-7].mean() / math.sqrt(per_day[:-7].mean() / 7) > 4
+    # of vectors a sample is compared, never all
+    shift = drift.embedding_shift(*samples(1, 1500, 1500, by=0.4), resample_count=200, seed=1)
+    assert shift.p_value < 0.01
+    found = gates.Drift(
+        float(asked.mean()), float(asked.mean()), dropped.drop, {"searches": gates.Distance(*moved(shift))}, ""
+    )
+    assert gates.judge(replace(GOOD, drift=found), LIMITS).outcome == gates.PASS
+    # a drift that matters is told from a thousandth of the log as from all of it
+    for rows in (2_000, count):
+        unseen = float((random.random(rows) < 0.95).mean())
+        halved = drift.weekly_trend([*random.poisson(rows / 56, 49), *random.poisson(0.4 * rows / 56, 7)])
+        far = drift.embedding_shift(*samples(2, 200, 200, by=2.0), resample_count=50, seed=1)
+        found = gates.Drift(unseen, unseen, halved.drop, {"searches": gates.Distance(*moved(far))}, "")
+        assert len(gates.judge(replace(GOOD, drift=found), LIMITS).reasons) == 4
+
+
+def moved(shift: drift.Shift) -> tuple[float, float, float]:
+    return shift.mmd_squared, shift.low, shift.high

@@ -1,0 +1,227 @@
+"""The capacity plan of docs/SCALING.md, computed from unit figures that the benchmarks print. No measuring here.
+
+    python -m tests.benchmarks.capacity
+
+prints the tables; a test holds the page to them. To plan with figures of your own machines, change `UNITS` and run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jobs.params import PublishReportParams
+
+PRICES = PublishReportParams()
+
+
+@dataclass(frozen=True)
+class Units:
+    """What one of a thing costs: CPU-seconds of one core of the machine named in the page, unless said otherwise."""
+
+    # test_log_benchmark.py: a million conversions, and what is left at none
+    validate_conversions: float = 220.5
+    split_conversions: float = 21.8
+    audit_conversions: float = 54.5
+    # the same benchmark (25,000 photos, 200,000 keywords) against the sample's night: a million rows of other tables
+    validate_rows: float = 334.0
+    starting: float = 40.0  # a stage that starts Spark
+    # test_scaling_benchmark.py
+    billion_scores: float = 36.1  # exact ranking, 768 numbers
+    picture_read: float = 0.00459
+    picture_gflop: float = 35.4
+    text_gflop: float = 7.2
+    # test_index_benchmark.py, 256 numbers a vector; in proportion for more
+    index_million_photos: float = 368.0
+    # the emoji set's night
+    reranked_search: float = 0.00185
+    reranker_search: float = 0.0076
+    # rows of the lake, bytes
+    conversion_bytes: float = 2 * 23.0  # validated and split
+    photo_bytes: float = 500.0
+    vector_numbers: int = 768
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What was not measured."""
+
+    tflops: float = 100.0
+    """A GPU's sustained work in bfloat16, 10^12 a second: a third of what an A100 is sold as."""
+    rows_per_photo: int = 9
+    """In photos and keywords."""
+    log_days: int = 365
+    different_share: float = 0.5
+    """Different (photo, query, country) among conversions."""
+    texts_share: float = 0.25
+    """Different (query, country) among the searches of ten days."""
+    new_photo_share: float = 0.001
+    """A night."""
+    replay: float = 4.0
+    """Pairs of an incremental night per new conversion: itself and `replay_share` from before."""
+    arms: int = 2
+    """Zero-shot and full."""
+
+
+UNITS, ASSUMED = Units(), Assumed()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A size of the problem."""
+
+    name: str
+    photos: float
+    conversions: float
+    ranked_searches: float
+    workers: int  # machines of Spark
+    cores: int  # of each
+    gpus: int
+
+
+SITES = (
+    Site("25 thousand photos, 1 million conversions", 25e3, 1e6, 200e3, 1, 8, 1),
+    Site("3 million photos, 250 million conversions", 3e6, 250e6, 10e3, 8, 16, 8),
+    Site("1 billion photos, 10 billion conversions", 1e9, 10e9, 200, 128, 32, 128),
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage does in one night. A single process has one machine's cores at most, and often one core."""
+
+    stage: str
+    cpu_seconds: float
+    gpu_seconds: float
+    where: str  # "Spark" | "one process" | "GPU"
+
+    def hours(self, site: Site) -> float:
+        """Return how long it takes on the machines of the site, work shared out evenly."""
+        cores = {"Spark": site.workers * site.cores, "GPU": site.workers * site.cores, "one process": 1}[self.where]
+        return max(self.cpu_seconds / cores, self.gpu_seconds / site.gpus) / 3600
+
+
+def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work]:
+    """Return the work of the first night, or of a later one, which goes on from the model before.
+
+    `moves_images`: whether training moves the image tower, so that all photos have to be embedded anew.
+    """
+    u, a = UNITS, ASSUMED
+    millions, photo_millions = site.conversions / 1e6, site.photos / 1e6
+    daily = site.conversions / a.log_days
+    pairs = (site.conversions if is_first else daily * a.replay) * a.different_share
+    embeds_all = is_first or moves_images
+    embedded = site.photos * (1 if embeds_all else a.new_photo_share) * (a.arms if is_first else 1)
+    texts = 10 * daily * a.texts_share * a.arms
+    scores = site.photos * site.ranked_searches / 1e9
+    learned_from = min(20e3, 3 * daily)
+    gflop_seconds = 1e-3 / a.tflops  # a GPU's seconds per GFLOP
+    index = u.index_million_photos * u.vector_numbers / 256
+    return [
+        Work(
+            "validate_logs",
+            u.starting + u.validate_conversions * millions + u.validate_rows * photo_millions * a.rows_per_photo,
+            0,
+            "Spark",
+        ),
+        Work("split_temporal", u.starting + u.split_conversions * millions, 0, "Spark"),
+        Work("audit_leaks", u.starting + u.audit_conversions * millions, 0, "Spark"),
+        Work(
+            "train_search",
+            pairs * u.picture_read,
+            3 * pairs * (u.picture_gflop + u.text_gflop) * gflop_seconds,
+            "GPU",
+        ),
+        Work("embed_photos", embedded * u.picture_read, embedded * u.picture_gflop * gflop_seconds, "GPU"),
+        Work("embed_queries", u.starting, texts * u.text_gflop * gflop_seconds, "GPU"),
+        Work("build_index", index * photo_millions * (1 if embeds_all else 0.1), 0, "Spark"),
+        Work("verify_index", u.billion_scores * site.photos * 1000 / 1e9, 0, "one process"),
+        Work(
+            "train_reranker",
+            learned_from * u.reranker_search + 2 * u.billion_scores * site.photos * min(learned_from, 200e3) / 1e9,
+            0,
+            "one process",
+        ),
+        Work("evaluate", u.billion_scores * scores * 7 + u.reranked_search * site.ranked_searches, 0, "one process"),
+    ]
+
+
+def lake_bytes(site: Site) -> float:
+    """Return what a night keeps: rows, vectors in the store and in the night's table (by arm), and the index."""
+    vectors = 4 * UNITS.vector_numbers * (2 * ASSUMED.arms + 1)
+    return site.conversions * UNITS.conversion_bytes + site.photos * (UNITS.photo_bytes + vectors)
+
+
+def ranking_bytes(site: Site) -> float:
+    """Return what exact ranking holds: an arm's vectors as rows and as a matrix."""
+    return 2 * 4 * UNITS.vector_numbers * site.photos
+
+
+def work_table(site: Site) -> str:
+    """Return the stages of the first night and of a later one."""
+    lines = ["| stage | runs in | first night | a later night | image tower frozen |", "|---|---|---|---|---|"]
+    nights = [
+        night(site, is_first=True),
+        night(site, is_first=False),
+        night(site, is_first=False, moves_images=False),
+    ]
+    for row in zip(*nights, strict=True):
+        cells = [f"{_work(work)}: {_hours(work.hours(site))}" for work in row]
+        lines.append(f"| `{row[0].stage}` | {row[0].where} | {' | '.join(cells)} |")
+    totals = [f"{_hours(sum(work.hours(site) for work in works))}, {_money(works)}" for works in nights]
+    lines.append(f"| **all** | {_machines(site)} | {' | '.join(totals)} |")
+    return "\n".join(lines)
+
+
+def sizes_table() -> str:
+    """Return what has to fit where, for every size."""
+    lines = ["| | lake, a night | a month of it | memory of `evaluate`, `train_reranker` | pictures |"]
+    lines.append("|---|---|---|---|---|")
+    for site in SITES:
+        kept = lake_bytes(site)
+        month = f"{kept / 1e9 * PRICES.gb_month_price:,.0f} {PRICES.currency}"
+        sizes = (_bytes(kept), month, _bytes(ranking_bytes(site)), _bytes(site.photos * 34e3))
+        lines.append(f"| {site.name} | {' | '.join(sizes)} |")
+    return "\n".join(lines)
+
+
+def _machines(site: Site) -> str:
+    return f"{site.workers} x {site.cores} cores, {site.gpus} GPU{'s' if site.gpus > 1 else ''}"
+
+
+def _work(work: Work) -> str:
+    parts = [_seconds(work.cpu_seconds, "CPU")]
+    if work.gpu_seconds >= 1:
+        parts.append(_seconds(work.gpu_seconds, "GPU"))
+    return " + ".join(parts)
+
+
+def _seconds(seconds: float, what: str) -> str:
+    return f"{seconds:,.0f} {what} s" if seconds < 3600 else f"{seconds / 3600:,.1f} {what} h"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:,.0f} min" if hours < 2 else f"{hours:,.1f} h" if hours < 48 else f"{hours / 24:,.0f} days"
+
+
+def _money(works: list[Work]) -> str:
+    cpu = sum(work.cpu_seconds for work in works) / 3600 * PRICES.cpu_hour_price
+    gpu = sum(work.gpu_seconds for work in works) / 3600 * PRICES.gpu_hour_price
+    return f"{cpu + gpu:,.2f} {PRICES.currency}" if cpu + gpu < 100 else f"{cpu + gpu:,.0f} {PRICES.currency}"
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1e6:,.0f} MB"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "sizes": sizes_table,
+    **{site.name: lambda site=site: work_table(site) for site in SITES},
+}
+
+if __name__ == "__main__":
+    for name, table in TABLES.items():
+        print(f"{name}\n\n{table()}\n")
