@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 
@@ -41,10 +42,10 @@ class Columns:
     def raw(self, name: str) -> tuple[pl.Expr, pl.DataType]:
         """Return a column, or the field of a nested one, and its type."""
         head, *fields = [name] if name in self._schema else name.split(".")
-        kind = self._schema.get(head)
+        kind: Any = self._schema.get(head)
         expression = pl.col(head)
         for field in fields:
-            kind = dict(kind).get(field) if isinstance(kind, pl.Struct) else None  # type: ignore[arg-type]
+            kind = {inner.name: inner.dtype for inner in kind.fields}.get(field) if kind == pl.Struct else None
             expression = expression.struct.field(field)
         if kind is None:
             raise BadInput(
@@ -52,7 +53,7 @@ class Columns:
                 f"{', '.join(self._schema)[:500]}"
             )
         self.used.add(head)
-        return expression, kind  # type: ignore[return-value]
+        return expression, kind
 
     def text(self, name: str) -> pl.Expr:
         """Return a column as clean text: no control characters, no white space around, null where nothing is left."""

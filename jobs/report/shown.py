@@ -71,12 +71,13 @@ def _lead(facts: dict[str, Any]) -> str:
 
 
 def _row(name: str, row: dict[str, Any], looked: dict[str, Any] | None) -> RateRow:
+    told = looked or {}
     return RateRow(
         name=name,
         counts=tuple(formats.count(row[f"{what}_count"]) for what in ("shown", "visitor", "taken", "dwell")),
         taken=Cell(formats.percent(row["taken_share"]), formats.percent_interval(row["taken_low"], row["taken_high"])),
         dwell=Cell(*_figures(row["dwell_seconds"], row["dwell_low"], row["dwell_high"], 1)),
-        examination=Cell(*_figures(*((looked or {}).get(key) for key in ("examination", "low", "high")), 2)),
+        examination=Cell(*_figures(told.get("examination"), told.get("low"), told.get("high"), 2)),
     )
 
 

@@ -359,7 +359,7 @@ def add_impression_faults(files: LayoutFiles) -> None:
         ("malformed_number", "dwell_seconds", ("long",)),
         ("dwell_out_of_range", "dwell_seconds", ("-0.5", "86401", "NaN")),
         ("bad_country", "country", ("GER", "ZZ")),
-        ("malformed_arm", "arm", ("a" * 65, "a/b")),
+        ("malformed_arm", "arm", ("z" * 65, "a/b")),
         ("overlong_keyword", "keyword", ("way " * 300,)),
         ("control_characters", "keyword", ("a\x07b",)),
     ):
