@@ -35,6 +35,7 @@ from jobs.params import (
     PRESETS,
     CleanUpParams,
     CompareVariantsParams,
+    EvaluateRecommendersParams,
     NightParams,
     Params,
     RetentionParams,
@@ -114,6 +115,7 @@ def _add_tools(commands: Any) -> None:
     convert = tool("convert_catalogue", _convert_catalogue, "turn other sites' catalogues into one data set")
     convert.add_argument("--mapping", type=Path, required=True, help="TOML file that says what their columns mean")
     convert.add_argument("--out", type=Path, required=True, help="folder for the data set; new or empty")
+    _add_compare_recommenders(tool)
     up = tool("up", _up, "start Airflow and the MLflow server in the background")
     up.add_argument("--airflow-port", type=int, default=8080)
     up.add_argument("--mlflow-port", type=int, default=5000)
@@ -160,6 +162,25 @@ def _add_search(tool: Callable[..., argparse.ArgumentParser]) -> None:
     search.add_argument("-k", type=int, default=10, help="how many photos; default: 10")
     search.add_argument("--run-date", default="", help="night of the candidate; default: the latest that has a release")
     search.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def _add_compare_recommenders(tool: Callable[..., argparse.ArgumentParser]) -> None:
+    compare = tool(
+        "compare_recommenders", _compare_recommenders, "compare recommenders on a plain log, without pictures"
+    )
+    compare.add_argument("--log", type=Path, required=True, help="CSV, TSV or Parquet file, a row per interaction")
+    compare.add_argument("--user-column", default="userId", help="default: userId, as in MovieLens")
+    compare.add_argument("--item-column", default="movieId", help="default: movieId")
+    compare.add_argument("--at-column", default="timestamp", help="seconds since 1970 or ISO 8601; default: timestamp")
+    compare.add_argument("--rating-column", help="default: none, everything in the log was liked")
+    compare.add_argument(
+        "--liked-from", type=float, default=4.0, help="rating from which something was liked; default: 4"
+    )
+    compare.add_argument("--methods", default="", help="comma-separated; default: all that need no pictures")
+    compare.add_argument("--protocols", default="", help="comma-separated, beside the temporal one; default: all")
+    compare.add_argument("--max-users", type=int, default=5000, help="asked about by each protocol; default: 5000")
+    compare.add_argument("--out", type=Path, help="JSON file for all figures")
+    compare.add_argument("--seed", type=int, default=20251006)
 
 
 def _add_params(sub: argparse.ArgumentParser, params: type[Params]) -> None:
@@ -356,6 +377,22 @@ def _convert_catalogue(arguments: argparse.Namespace, settings: Settings) -> Non
 
     print(as_text(convert(read_mapping(arguments.mapping), arguments.out)))
     print(f"\n{arguments.out / REPORT}")
+
+
+def _compare_recommenders(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.recommending.plain_log import METHODS, Columns, compare, read_log
+
+    methods = arguments.methods.split(",") if arguments.methods else METHODS
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise BadInput(f"unknown without pictures: {', '.join(unknown)}; there are {', '.join(METHODS)}")
+    given: dict[str, Any] = {"methods": methods, "max_visitor_count": arguments.max_users}
+    given |= {"protocols": arguments.protocols.split(",")} if arguments.protocols else {}
+    given |= {"protocol_methods": methods} if arguments.methods else {}  # by default those that learn in seconds
+    params = stage_params("evaluate_recommenders", "small", given)
+    assert isinstance(params, EvaluateRecommendersParams)
+    names = (arguments.user_column, arguments.item_column, arguments.at_column, arguments.rating_column)
+    world = read_log(arguments.log, Columns(*names, arguments.liked_from))
+    print(compare(world, params, arguments.seed, arguments.out))
 
 
 def _up(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -522,7 +522,7 @@ RECOMMENDER_PROTOCOLS = ("no_split", "half_held_out", "fifth_held_out", "folds",
 
 
 class EvaluateRecommendersParams(Params):
-    methods: tuple[str, ...] = Field(RECOMMENDERS, description=f"of {', '.join(RECOMMENDERS)}; none leaves all out")
+    methods: tuple[str, ...] = Field(RECOMMENDERS, min_length=1, description=f"of {', '.join(RECOMMENDERS)}")
     protocols: tuple[str, ...] = Field(
         RECOMMENDER_PROTOCOLS,
         description=f"beside the night's windows, of {', '.join(RECOMMENDER_PROTOCOLS)}",
@@ -531,7 +531,9 @@ class EvaluateRecommendersParams(Params):
         ("random", "popularity", "item_knn", "mean_embedding", "session_embedding", "content", "als"),
         description="those of the methods that these protocols compare: each learns anew by each of them",
     )
-    max_visitor_count: int = Field(5000, ge=2, description="visitors asked about, at most, by each protocol")
+    max_visitor_count: int = Field(
+        5000, ge=0, description="visitors asked about, at most, by each protocol; 0 leaves all of it out"
+    )
     sasrec_passes: int = Field(5, ge=1)
     two_tower_passes: int = Field(5, ge=1)
     graphsage_passes: int = Field(1, ge=1)

@@ -576,7 +576,7 @@ def _recommendation_tables(story: Story) -> dict[str, pl.DataFrame]:
 def _recommendation_facts(story: Story) -> dict[str, Any]:
     counts = {"visitor_count": 840, "trial_count": 1, "log_count": 95_527}
     return {
-        "note": "" if story.recommends else "left out: no method is named",
+        "note": "" if story.recommends else "left out: max_visitor_count is 0",
         "protocols": {"temporal": counts, "no_split": counts | {"visitor_count": 900}},
         "notes": {"leave_cold": "nobody to ask about", "temporal/sasrec": "the log has no example to learn from"},
         "photo_count": CORPUS_SIZE,

@@ -780,7 +780,7 @@ def test_recommendations_stand_by_method_group_and_protocol(make_context: Make) 
     assert "Every metric at 10, 20, 50, 100" in text
     assert "Had before, latest first" in text
     without = page_of(make_context(), Story(recommends=False)).text("recommendations")
-    assert without == "What would this visitor want next? Not measured tonight: left out: no method is named."
+    assert without == "What would this visitor want next? Not measured tonight: left out: max_visitor_count is 0."
 
 
 def test_the_contact_sheet_shows_both_arms_and_names_the_chosen_photo(make_context: Make) -> None:
