@@ -262,6 +262,54 @@ DRIFT = Dataset(
 )
 """Facts: unseen, earlier_unseen, conversions, earlier_run_date, arm, earlier_arm, model_digest, note: see the stage."""
 
+PHOTO_MAP = Dataset(
+    "photo_map",
+    "reports",
+    (  # all empty where there is no map: see the fact note
+        Table(
+            "points",
+            _schema(
+                photo_id=_STR,
+                x=_F64,
+                y=_F64,
+                placed=_STR,  # fitted | kept (where an earlier map has it) | projected (onto an earlier map)
+                cluster=_I64,  # 0 is the largest; -1: of none
+                typicality=_F64,  # cosine to the mean of its cluster; of none, to the nearest photo
+            ),
+            may_be_empty=True,
+        ),
+        # the map that further nights are projected onto: the photos it was fitted to, there and now
+        Table("reference", _schema(photo_id=_STR, x=_F64, y=_F64, vector=VECTOR), may_be_empty=True),
+        Table(
+            "sweep",
+            _schema(
+                method=_STR,  # hdbscan | dbscan; what is null does not belong to it
+                min_samples=_I64,
+                min_cluster_size=_I64,
+                selection=_STR,
+                quantile=_F64,
+                radius=_F64,
+                cluster_count=_I64,
+                outlier_share=_F64,
+                largest_share=_F64,
+                silhouette=_F64,  # this and what follows: null where it is not defined
+                dbcv=_F64,
+                agreement=_F64,
+                purity=_F64,
+                is_within_limits=_BOOL,
+                is_chosen=_BOOL,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "keywords",  # what tells a cluster apart, the strongest first
+            _schema(cluster=_I64, keyword=_STR, photo_count=_I64, z_score=_F64),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Facts: note, arm, model_digest, map, why, earlier_run_date, rule ...: see the stage."""
+
 REGISTRATION = Dataset("registration", "models")
 """Files: registration.json. Facts: model_name, version, arm, model_digest, mlflow_run_id, tracking_uri, run_page."""
 
@@ -515,6 +563,61 @@ SIMILAR = Dataset(
 hash_version, notes: see the stage.
 """
 
+_ASKED = {"protocol": _STR, "segment_kind": _STR, "segment": _STR}
+RECOMMENDATION = Dataset(
+    "recommendation",
+    "reports",
+    (  # all are empty where this evaluation is left out
+        Table(
+            "metrics",
+            _schema(
+                **_ASKED,
+                arm=_STR,
+                metric=_STR,
+                k=_I32,
+                value=_F64,
+                low=_F64,
+                high=_F64,
+                visitor_count=_I64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "comparisons",  # the best arm by hit rate@10 less every other
+            _schema(
+                **_ASKED,
+                arm=_STR,
+                baseline=_STR,
+                metric=_STR,
+                k=_I32,
+                difference=_F64,
+                low=_F64,
+                high=_F64,
+                p_value_holm=_F64,  # adjusted over the other arms, by metric and k
+                detectable=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "lists",  # what the first ten are like, whether they are right or not
+            _schema(protocol=_STR, arm=_STR, coverage=_F64, diversity=_F64, novelty=_F64, unserved_count=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "costs", _schema(protocol=_STR, arm=_STR, fit_cpu_seconds=_F64, list_cpu_seconds=_F64), may_be_empty=True
+        ),
+        Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+        Table(
+            "contact_sheet",  # arm: a method, or "history" (latest first) and "taken" (what came next)
+            _schema(visitor_id=_STR, arm=_STR, position=_I32, photo_id=_STR, is_right=_BOOL),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Photos recommended from visitors' histories. Facts: arm (whose photo vectors), methods, protocols {name: counts},
+notes {protocol/arm: why it is left out}, note (why all is), seconds.
+"""
+
 REPORT = Dataset("report", "reports")
 """Files: report.html."""
 
@@ -529,6 +632,7 @@ ALL = (
     PHOTO_EMBEDDINGS,
     QUERY_EMBEDDINGS,
     DRIFT,
+    PHOTO_MAP,
     REGISTRATION,
     PHOTO_INDEX,
     INDEX_CHECK,
@@ -536,6 +640,7 @@ ALL = (
     RERANKER,
     EVALUATION,
     SIMILAR,
+    RECOMMENDATION,
     GATE,
     REPORT,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import time
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 ZERO_SHOT = "zero_shot"
 FINETUNED = "finetuned"
@@ -308,6 +308,32 @@ class MeasureDriftParams(Params):
     trend_weeks: int = Field(8, ge=2, le=52, description="weeks of the log whose conversions per day are shown")
 
 
+class MapEmbeddingsParams(Params):
+    is_made: bool = Field(True, description="False: no map, no clusters, and no such section in the report")
+    arm: str = Field(FULL, description="the arm whose photo vectors are looked at")
+    max_photos: int = Field(
+        4000, ge=12, le=20_000, description="photos that are laid out and clustered; beyond, a sample that nights share"
+    )
+    perplexity: float = Field(30.0, ge=2, le=200, description="neighbours that a photo of the map holds on to")
+    max_projected_share: float = Field(
+        0.3, ge=0, le=1, description="of an earlier night's map: with more photos new to it, a new one is made"
+    )
+    min_samples: tuple[int, ...] = Field((2, 5), description="HDBSCAN: photos that make a place dense, each is tried")
+    min_cluster_sizes: tuple[int, ...] = Field((5, 10, 20), description="photos of a cluster, at least, each is tried")
+    radius_quantiles: tuple[float, ...] = Field(
+        (0.1, 0.25, 0.5), description="DBSCAN: share of the photos that its radius makes dense, each is tried"
+    )
+    keyword_count: int = Field(6, ge=1, description="telling keywords of a cluster")
+
+    @model_validator(mode="after")
+    def _can_be_swept(self) -> MapEmbeddingsParams:
+        if min((*self.min_samples, 1)) < 1 or min((*self.min_cluster_sizes, 2)) < 2:
+            raise ValueError("min_samples are at least 1, min_cluster_sizes at least 2")
+        if not all(0 < quantile <= 1 for quantile in self.radius_quantiles):
+            raise ValueError("radius_quantiles lie above 0 and at most at 1")
+        return self
+
+
 class RegisterModelParams(Params):
     arm: str = Field(FULL, description="the arm that becomes the challenger")
 
@@ -451,6 +477,55 @@ class EvaluateSimilarParams(Params):
         return variants
 
 
+RECOMMENDERS = (
+    "random",
+    "popularity",
+    "item_knn",
+    "mean_embedding",
+    "session_embedding",
+    "interests",
+    "content",
+    "als",
+    "sasrec",
+    "two_tower",
+    "graphsage",
+)
+"""Ways to recommend from a history, see `models.recommend.methods`."""
+RECOMMENDER_PROTOCOLS = ("no_split", "half_held_out", "fifth_held_out", "folds", "leave_cold")
+"""How logs are cut beside the night's own windows, see `models.recommend.protocols`."""
+
+
+class EvaluateRecommendersParams(Params):
+    methods: tuple[str, ...] = Field(RECOMMENDERS, description=f"of {', '.join(RECOMMENDERS)}; none leaves all out")
+    protocols: tuple[str, ...] = Field(
+        RECOMMENDER_PROTOCOLS,
+        description=f"beside the night's windows, of {', '.join(RECOMMENDER_PROTOCOLS)}",
+    )
+    protocol_methods: tuple[str, ...] = Field(
+        ("random", "popularity", "item_knn", "mean_embedding", "session_embedding", "content", "als"),
+        description="those of the methods that these protocols compare: each learns anew by each of them",
+    )
+    max_visitor_count: int = Field(5000, ge=2, description="visitors asked about, at most, by each protocol")
+    sasrec_passes: int = Field(5, ge=1)
+    two_tower_passes: int = Field(5, ge=1)
+    graphsage_passes: int = Field(1, ge=1)
+    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
+    contact_sheet_visitors: int = Field(4, ge=0, description="visitors shown with what every arm recommends")
+    max_missing_share: float = Field(
+        0.1, ge=0, le=1, description="stop if the arm has no vector of a larger share of the photos"
+    )
+
+    @field_validator("methods", "protocols", "protocol_methods")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = RECOMMENDER_PROTOCOLS if info.field_name == "protocols" else RECOMMENDERS
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+        if len(set(names)) < len(names):
+            raise ValueError("name each once")
+        return names
+
+
 class MakeReleaseParams(Params):
     pass
 
@@ -511,6 +586,12 @@ class PublishReportParams(Params):
     gpu_hour_price: float = Field(default=2.5, ge=0, description="of one GPU")
     gb_month_price: float = Field(default=0.025, ge=0, description="of keeping 10^9 bytes for a month")
     currency: str = Field(default="USD", max_length=8, description="of the prices")
+    map_picture_count: int = Field(
+        default=600,
+        ge=0,
+        le=4000,
+        description="photos of the map whose picture is shown: each adds about 1 KB to the page",
+    )
 
 
 class NightParams(Params):
@@ -572,10 +653,20 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "train_search": {"arms": (FINETUNED, FULL), "epochs": 1, "batch_size": 64, "evaluations_per_epoch": 1},
         "embed_photos": {"part_size": 64, "batch_size": 32},
+        "map_embeddings": {"min_cluster_sizes": (5, 10), "radius_quantiles": (0.25, 0.5)},
         "build_index": {"shard_size": 100},
         "train_reranker": {"candidate_count": 50, "min_search_count": 20, "rounds": 20, "min_rows_per_leaf": 10},
         "evaluate": {"resample_count": 200, "contact_sheet_queries": 4},
         "evaluate_similar": {"query_count": 100, "min_visitors": 1, "resample_count": 200, "contact_sheet_photos": 2},
+        "evaluate_recommenders": {
+            "methods": ("random", "popularity", "item_knn", "mean_embedding", "als", "two_tower"),
+            "protocols": ("no_split", "fifth_held_out"),
+            "protocol_methods": ("popularity", "mean_embedding"),
+            "max_visitor_count": 200,
+            "two_tower_passes": 1,
+            "resample_count": 200,
+            "contact_sheet_visitors": 2,
+        },
     },
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps

@@ -79,6 +79,7 @@ STAGES: dict[str, StageSpec] = {
             ("embed_photos", "embed_queries"),
             "compare searches, photos and log with what was before",
         ),
+        StageSpec("map_embeddings", p.MapEmbeddingsParams, ("embed_photos",), "lay the photos out, and cluster them"),
         StageSpec("build_index", p.BuildIndexParams, ("embed_photos",), "build the FAISS shards that changed", 240),
         StageSpec(
             "verify_index",
@@ -100,6 +101,12 @@ STAGES: dict[str, StageSpec] = {
             "rank photos by their likeness to a photo, all arms",
         ),
         StageSpec(
+            "evaluate_recommenders",
+            p.EvaluateRecommendersParams,
+            ("embed_photos",),
+            "recommend photos from visitors' histories, all methods",
+        ),
+        StageSpec(
             "make_release",
             p.MakeReleaseParams,
             ("build_index", "register_model"),
@@ -114,7 +121,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "publish_report",
             p.PublishReportParams,
-            ("gate_release", "evaluate_similar"),
+            ("gate_release", "map_embeddings", "evaluate_similar", "evaluate_recommenders"),
             "write the night's report",
         ),
     )

@@ -99,6 +99,13 @@ def test_a_night_on_a_tiny_catalogue(nights: Nights) -> None:
     assert night["gate_release"].facts["figures"]["champion"] == "none"
     assert night["gate_release"].facts["release"]["run_id"] == night["make_release"].run_id
     assert night["measure_drift"].facts["note"].startswith("no earlier night")
+    recommended = context.lake.read_table(night["evaluate_recommenders"], "metrics")
+    found = recommended.filter(protocol="temporal", segment_kind="all", metric="hit_rate", k=20)
+    rates = dict(found.select("arm", "value").iter_rows())
+    assert rates["popularity"] > rates["random"]
+    mapped = night["map_embeddings"]
+    assert (mapped.facts["note"], mapped.facts["map"]) == ("", "new")
+    assert mapped.row_counts["points"] == mapped.facts["corpus_photo_count"] > 50
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
     _check_lineage(context, folder, whole.filter(whole["arm"] == FULL)["value"].item())
@@ -124,6 +131,15 @@ def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(n
     for arm, facts in second["embed_photos"].facts["arms"].items():
         assert facts["embedded_count"] <= len(now - known), arm
         assert facts["reused_count"] >= len(known & now) - 5, arm
+    mapped = second["map_embeddings"]  # the same model: a photo that was there lies where it lay
+    assert mapped.facts["map"] == "projected"
+    places = [
+        one.lake.read_table(run["map_embeddings"], "points", ["photo_id", "x", "y", "placed"])
+        for one, run in ((first_context, first), (second_context, second))
+    ]
+    both = places[0].join(places[1].filter(placed="kept"), on="photo_id")
+    assert len(both) > 0.9 * len(places[0])
+    assert both.select((pl.col("x") == pl.col("x_right")) & (pl.col("y") == pl.col("y_right"))).to_series().all()
     drift = second["measure_drift"].facts
     assert (drift["earlier_run_date"], drift["arm"], drift["note"]) == (str(first_context.run_date), ZERO_SHOT, "")
     shifts = second_context.lake.read_table(second["measure_drift"], "shifts")

@@ -27,11 +27,13 @@ INPUTS: dict[str, Dataset] = {
     "embed_photos": datasets.PHOTO_EMBEDDINGS,
     "embed_queries": datasets.QUERY_EMBEDDINGS,
     "measure_drift": datasets.DRIFT,
+    "map_embeddings": datasets.PHOTO_MAP,
     "build_index": datasets.PHOTO_INDEX,
     "verify_index": datasets.INDEX_CHECK,
     "train_reranker": datasets.RERANKER,
     "evaluate": datasets.EVALUATION,
     "evaluate_similar": datasets.SIMILAR,
+    "evaluate_recommenders": datasets.RECOMMENDATION,
     "make_release": datasets.RELEASE,
     "gate_release": datasets.GATE,
 }

@@ -47,7 +47,7 @@ def read_photos(
         src, missing = _read_thumbnail(row["uri"], row["reason"] or row["status"], may_be_gone)
         photos[row["photo_id"]] = Photo(
             photo_id=row["photo_id"],
-            alt=row["description"] or f"photo {row['photo_id']}, no description",
+            alt=_words(row["photo_id"], row["description"]),
             credit=row["photographer"] or "",
             src=src,
             missing=missing,
@@ -55,17 +55,54 @@ def read_photos(
     return photos
 
 
+def read_pictures(
+    lake: Lake, splits: Manifest, images: Manifest, photo_ids: Iterable[str], shown: Iterable[str]
+) -> tuple[dict[str, str], dict[str, Image.Image]]:
+    """Return the words of photos, and the decoded pictures of those `shown` that have a usable one, in their order.
+
+    An image that was there when the night ran and no longer is raises `MissingInput`.
+    """
+    wanted = pl.DataFrame({"photo_id": sorted(set(photo_ids))}, schema={"photo_id": pl.String})
+    known = lake.read_table(splits, "photos", ["photo_id", "description"])
+    described = wanted.join(known, on="photo_id", how="left")
+    alts = {photo_id: _words(photo_id, description) for photo_id, description in described.iter_rows()}
+    uris = dict(lake.read_table(images, "images", ["photo_id", "uri"]).iter_rows())
+    pictures = {}
+    for photo_id in shown:
+        if uris.get(photo_id) is None:
+            continue
+        try:
+            pictures[photo_id] = _decoded(uris[photo_id])
+        except FileNotFoundError as error:
+            raise _gone(uris[photo_id]) from error
+        except ImageError:
+            continue  # its words are shown
+    return alts, pictures
+
+
+def _words(photo_id: str, description: str | None) -> str:
+    return description or f"photo {photo_id}, no description"
+
+
+def _decoded(uri: str) -> Image.Image:
+    with fsspec.open(uri, "rb") as file:
+        return decode_image(file.read())
+
+
+def _gone(uri: str) -> MissingInput:
+    return MissingInput(f"the image {uri} is gone. Put it back, or run the stage fetch_images again.")
+
+
 def _read_thumbnail(uri: str | None, reason: str | None, may_be_gone: bool) -> tuple[str | None, str]:
     """Return a data URI, or None and the reason where the photo has no usable image."""
     if uri is None:
         return None, reason or "no image"
     try:
-        with fsspec.open(uri, "rb") as file:
-            return thumbnail(decode_image(file.read())), ""
+        return thumbnail(_decoded(uri)), ""
     except FileNotFoundError as error:
         if may_be_gone:
             return None, "image gone"
-        raise MissingInput(f"the image {uri} is gone. Put it back, or run the stage fetch_images again.") from error
+        raise _gone(uri) from error
     except ImageError as error:
         return None, error.reason
 

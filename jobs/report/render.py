@@ -18,6 +18,7 @@ from jobs.report.history import History, history
 from jobs.report.index import IndexReport, index_report
 from jobs.report.night import Night
 from jobs.report.pages import render_page
+from jobs.report.photo_map import PhotoMap, photo_map
 from jobs.report.quality import Quality, quality
 from jobs.report.ranking import (
     FIRST_METRICS,
@@ -34,6 +35,7 @@ from jobs.report.ranking import (
     query_table,
     slices,
 )
+from jobs.report.recommendations import Recommendations, recommendations
 from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
 from jobs.report.similar import Similar, similar
@@ -69,20 +71,23 @@ class Report:
     quality: Quality
     drift: Drift
     index: IndexReport
+    photo_map: PhotoMap | None
     searches: list[Search]
     similar: Similar
+    recommendations: Recommendations
     run: RunFacts
     costs: Costs
     history: History
 
 
 def build_report(night: Night, params: PublishReportParams | None = None) -> Report:
-    """Return the report of a night, at the default prices if none are given.
+    """Return the report of a night, at the default chosen if none are given.
 
     Raises `MissingInput` or `BadInput` if an input lacks what is shown.
     """
     metrics = Metrics(night.table(datasets.EVALUATION, "metrics"))
     query_metrics = Metrics(night.table(datasets.EVALUATION, "query_metrics"))
+    chosen = params or PublishReportParams()
     challenger = arm(night.fact(datasets.EVALUATION, "verdict", "challenger"))
     state = quality(night)
     gated = gate(night)
@@ -120,10 +125,12 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         quality=state,
         drift=drift(night),
         index=index_report(night),
+        photo_map=photo_map(night, chosen.map_picture_count),
         searches=contact_sheet(night, challenger.key),
         similar=similar(night),
+        recommendations=recommendations(night),
         run=run_facts(night),
-        costs=costs(night, params or PublishReportParams()),
+        costs=costs(night, chosen),
         history=history(night),
     )
 

@@ -44,9 +44,10 @@ def top_k(
     k: int,
     *,
     candidates: Ints | None = None,
+    excludes_seen: bool = True,
     cells_per_block: int = CELLS_PER_BLOCK,
 ) -> TopK:
-    """Return the `k` best candidates of every visitor that are not in the visitor's history.
+    """Return the `k` best candidates of every visitor that are not in the visitor's history, unless they may be.
 
     `candidates` are item numbers, each once; all items if they are not given. An item that cannot be scored is never
     among the best. At most `cells_per_block` scores are held at a time, or one row of a visitor and `k` candidates.
@@ -63,18 +64,19 @@ def top_k(
     keys, counts = [np.zeros((0, k), np.uint64)], [np.zeros(0, np.int64)]
     for start in range(0, histories.visitor_count, height):
         block = histories.take(np.arange(start, min(start + height, histories.visitor_count)))
-        key_BK, scored_B = _best(fitted.scorer(block), block, candidate_C, k, max(1, cells_per_block // height))
+        seen = block if excludes_seen else block.where(np.zeros(len(block.item_N), np.bool_))
+        key_BK, scored_B = _best(fitted.scorer(block), seen, candidate_C, k, max(1, cells_per_block // height))
         keys.append(key_BK)
         counts.append(scored_B)
     item_VK, score_VK = _decode(np.concatenate(keys))
     return TopK(item_VK, score_VK, np.concatenate(counts))
 
 
-def _best(scorer: Scorer, histories: Interactions, candidate_C: Ints, k: int, width: int) -> tuple[Keys, Ints]:
+def _best(scorer: Scorer, seen: Interactions, candidate_C: Ints, k: int, width: int) -> tuple[Keys, Ints]:
     """Return the best keys of a block of visitors, best first, [B, K], and how many candidates could be scored, [B]."""
-    best_BK = np.zeros((histories.visitor_count, k), np.uint64)
-    scored_B = np.zeros(histories.visitor_count, np.int64)
-    for start, row_M, column_M in _seen_in_blocks(histories, candidate_C, width):
+    best_BK = np.zeros((seen.visitor_count, k), np.uint64)
+    scored_B = np.zeros(seen.visitor_count, np.int64)
+    for start, row_M, column_M in _seen_in_blocks(seen, candidate_C, width):
         item_S = candidate_C[start : start + width]
         score_BS = scorer(item_S)
         lowest = score_BS.min(initial=np.inf)
@@ -89,12 +91,12 @@ def _best(scorer: Scorer, histories: Interactions, candidate_C: Ints, k: int, wi
     return np.sort(best_BK, axis=1)[:, ::-1], scored_B
 
 
-def _seen_in_blocks(histories: Interactions, candidate_C: Ints, width: int) -> Iterator[tuple[int, Ints, Ints]]:
+def _seen_in_blocks(seen: Interactions, candidate_C: Ints, width: int) -> Iterator[tuple[int, Ints, Ints]]:
     """Give the start of each block of candidates, and the rows and columns in it that visitors have seen, each once."""
-    place_N = np.searchsorted(candidate_C, histories.item_N)
-    is_candidate_N = candidate_C[place_N.clip(max=len(candidate_C) - 1)] == histories.item_N
-    place_N, row_N = place_N[is_candidate_N], histories.row_visitors()[is_candidate_N]
-    place_N, row_N = np.divmod(np.unique(place_N * histories.visitor_count + row_N), max(1, histories.visitor_count))
+    place_N = np.searchsorted(candidate_C, seen.item_N)
+    is_candidate_N = candidate_C[place_N.clip(max=len(candidate_C) - 1)] == seen.item_N
+    place_N, row_N = place_N[is_candidate_N], seen.row_visitors()[is_candidate_N]
+    place_N, row_N = np.divmod(np.unique(place_N * seen.visitor_count + row_N), max(1, seen.visitor_count))
     for start in range(0, len(candidate_C), width):
         here = slice(*np.searchsorted(place_N, [start, start + width]))
         yield start, row_N[here], place_N[here] - start

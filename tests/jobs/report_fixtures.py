@@ -82,9 +82,11 @@ class Story:
     outside_move: dict[str, Any] | None = None
     gone_on_from: str | None = None
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
+    photo_map: str = "new"  # new | projected | left out
     drift: str = "none"  # none | searches (they moved) | other base | first night
     unseen_share: float = 0.1234
     day_count: int = 56
+    recommends: bool = True
     similar: str = "measured"  # measured | few (photos taken for the same query) | left out
 
     @property
@@ -131,7 +133,9 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         },
         "evaluation": evaluation_tables(story),
         "similar": _similar_tables(story),
+        "recommendation": _recommendation_tables(story),
         "drift": _drift_tables(ctx, story),
+        "photo_map": _map_tables(story),
         "gate": {"findings": _gate_findings(story)},
     }
     files = {
@@ -524,6 +528,58 @@ def _similar_facts(story: Story) -> dict[str, Any]:
     }
 
 
+RECOMMENDED_RATES = {"random": 0.011, "popularity": 0.078, "mean_embedding": 0.152, "als": 0.149, "two_tower": 0.183}
+"""Hit rate@10 of recommendations, by method."""
+_RECOMMENDED_METRICS = {
+    "hit_rate": 1.0,
+    "map": 0.4,
+    "mrr": 0.5,
+    "ndcg": 0.5,
+    "precision": 0.1,
+    "recall": 0.6,
+    "f1": 0.2,
+}
+
+
+def _recommendation_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the figures of two protocols, three groups of the night's own, and one visitor with two methods' lists."""
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.RECOMMENDATION.tables}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
+    if story.recommends:
+        places = [("temporal", *place, 840) for place in (("all", "all"), ("history", "0"), ("photos", "new"))]
+        for protocol, kind, name, count in (*places, ("no_split", "all", "all", 900)):
+            for number, (arm, rate) in enumerate(RECOMMENDED_RATES.items()):
+                for k, factor in {10: 1.0, 20: 1.3, 50: 1.7, 100: 2.0}.items():
+                    for metric, share in _RECOMMENDED_METRICS.items():
+                        value = 0.0 if name == "new" else rate * factor * share
+                        bounds = 0.9 * value, 1.1 * value
+                        rows["metrics"].append((protocol, kind, name, arm, metric, k, value, *bounds, count))
+                        less = 0.183 * factor * share - rate * factor * share
+                        if arm != "two_tower":
+                            p_value = 0.3 if arm == "als" else 0.002
+                            sure = less - 0.02, less + 0.02, p_value, 0.028
+                            pair = ("two_tower", arm, metric, k, less)
+                            rows["comparisons"].append((protocol, kind, name, *pair, *sure))
+                if name == "all":
+                    rows["lists"].append((protocol, arm, 0.25, 0.5, 7.125, number))
+                    rows["costs"].append((protocol, arm, 61.5, 0.25))
+        rows["curves"] = [("two_tower", step, "loss", value) for step, value in ((1, 0.6), (2, 0.3))]
+        for arm, photos in {"history": (0, 1), "taken": (2,), "als": (3, 4), "two_tower": (2, 5)}.items():
+            for position, photo in enumerate(photos, start=1):
+                rows["contact_sheet"].append(("visitor", arm, position, f"photo-{photo:03}", photo == 2))
+    return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
+
+
+def _recommendation_facts(story: Story) -> dict[str, Any]:
+    counts = {"visitor_count": 840, "trial_count": 1, "log_count": 95_527}
+    return {
+        "note": "" if story.recommends else "left out: no method is named",
+        "protocols": {"temporal": counts, "no_split": counts | {"visitor_count": 900}},
+        "notes": {"leave_cold": "nobody to ask about", "temporal/sasrec": "the log has no example to learn from"},
+        "photo_count": CORPUS_SIZE,
+    }
+
+
 def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
     """Return the log's last days, fewer at the weekend, and shifts: photos never move."""
     last = ctx.run_date
@@ -539,6 +595,70 @@ def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
     schema = dict(pl.DataFrame(datasets.DRIFT.table("shifts").schema.empty_table()).schema)
     shifts = pl.DataFrame(rows, schema=schema, orient="row")
     return {"days": days, "shifts": shifts.clear() if story.drift in ("other base", "first night") else shifts}
+
+
+def _map_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return two clusters side by side and every sixth photo alone; the second of three settings is taken."""
+    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.PHOTO_MAP.tables}
+    if story.photo_map == "left out":
+        return tables
+    count = story.photo_count
+    clusters = [-1 if i % 6 == 5 else int(i >= count * 2 // 3) for i in range(count)]
+    points = pl.DataFrame(
+        {
+            "photo_id": [f"photo-{i:03}" for i in range(count)],
+            "x": [10.0 * cluster + i % 3 for i, cluster in enumerate(clusters)],
+            "y": [i % 5 - 2.0 for i in range(count)],
+            "placed": [
+                "fitted" if story.photo_map == "new" else "projected" if i % 4 == 0 else "kept" for i in range(count)
+            ],
+            "cluster": clusters,
+            "typicality": [1 - i / 100 for i in range(count)],
+        }
+    )
+    word = story.description or "ball"
+    keywords = [(0, word, 9, 5.5), (0, "red", 4, 2.5), (1, "night sky", 3, 2.0)]
+    settings = [
+        ("hdbscan", 2, 5, "eom", None, None),
+        ("hdbscan", 5, 5, "leaf", None, None),
+        ("dbscan", 5, None, None, 0.25, 0.5),
+    ]
+    figures = [
+        (3, 0.65, 0.1, 0.2, 0.3, 0.4, 0.5, False, False),
+        (2, 4 / 24, 0.55, 0.31, -0.123, 0.41, 0.51, False, True),
+        (1, 0.0, 1.0, None, None, 0.0, 0.1, False, False),
+    ]
+    sweep = [setting + figure for setting, figure in zip(settings, figures, strict=True)]
+    reference = points.select("photo_id", "x", "y", vector=pl.lit([1.0, 0.0]))
+    schemas = {name: dict(table.schema) for name, table in tables.items()}
+    return {
+        "points": points,
+        "reference": reference,
+        "sweep": pl.DataFrame(sweep, schema=schemas["sweep"], orient="row"),
+        "keywords": pl.DataFrame(keywords, schema=schemas["keywords"], orient="row"),
+    }
+
+
+def _map_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
+    if story.photo_map == "left out":
+        return {"note": "left out by the parameters"}
+    is_new, before = story.photo_map == "new", (ctx.run_date - timedelta(days=2)).isoformat()
+    new = sum(i % 4 == 0 for i in range(story.photo_count))
+    return {
+        "note": "",
+        "arm": FULL,
+        "model_digest": "d" * 16,
+        "photo_count": story.photo_count,
+        "corpus_photo_count": 1898 if is_new else story.photo_count,
+        "map": story.photo_map,
+        "why": "no earlier night has a map" if is_new else "the same model",
+        "map_run_date": ctx.run_date.isoformat() if is_new else before,
+        "placed": {"fitted": story.photo_count} if is_new else {"kept": story.photo_count - new, "projected": new},
+        "perplexity": 30.0,
+        "neighbours_kept": 0.4779,
+        "rule": "the highest DBCV",
+        "seconds": 23.4,
+    }
 
 
 def _drift_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
@@ -654,6 +774,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group compare).",
         },
         "drift": _drift_facts(ctx, story),
+        "photo_map": _map_facts(ctx, story),
         "reranker": {
             "note": story.reranker_note,
             "base_arm": FULL,
@@ -666,6 +787,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "checks": [{"check": "events_before_cutoff", "status": "passed", "event_count": 106_314}],
         },
         "similar": _similar_facts(story),
+        "recommendation": _recommendation_facts(story),
         "evaluation": {
             "verdict": verdict_of(story),
             "test_query_count": story.query_count,

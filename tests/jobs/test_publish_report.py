@@ -61,8 +61,8 @@ from tests.jobs.report_fixtures import (
 
 Make = Callable[..., RunContext]
 SECTIONS = [
-    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "examples"),
-    *("similar", "run", "costs", "history"),
+    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "map", "examples"),
+    *("similar", "recommendations", "run", "costs", "history"),
 ]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -514,7 +514,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 18 stages ran tonight" in page.text("verdict")
+    assert "0 of 20 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -725,6 +725,29 @@ def test_a_truth_with_too_few_photos_or_none_at_all_is_said_to_be(make_context: 
     )
 
 
+def test_recommendations_stand_by_method_group_and_protocol(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("recommendations")
+    assert "840 visitors who came in the test window" in text
+    methods = page.tables["recommendations: Recommendations, method by method"]
+    assert [row[0] for row in methods[1:]] == ["Random", "Popularity", "Mean embedding", "ALS", "Two towers"]
+    assert methods[5][1] == "0.183 0.165–0.201"
+    assert methods[3][7].split()[0] == "+0.031"
+    assert methods[5][7] == "–"
+    assert methods[5][9:] == ["25.0%", "0.500", "7.1", "4", "1 min 2 s", "0.2 s"]
+    groups = page.tables["recommendations: Recommendations by group of visitors"]
+    assert groups[0][1:] == ["All 840 visitors", "No photo before 840 visitors", "New photos only 840 visitors"]
+    assert groups[-1] == ["Wins", *["Two towers; not told apart from ALS"] * 2, "none finds anything"]
+    protocols = page.tables["recommendations: Recommendations by protocol"]
+    assert protocols[-1][1:] == ["–", "0.617 / 0.679"]
+    assert "It flatters" in text
+    assert "Left out: “New visitors, new photos”: nobody to ask about; SASRec, “The night's own”" in text
+    assert "Every metric at 10, 20, 50, 100" in text
+    assert "Had before, latest first" in text
+    without = page_of(make_context(), Story(recommends=False)).text("recommendations")
+    assert without == "What would this visitor want next? Not measured tonight: left out: no method is named."
+
+
 def test_the_contact_sheet_shows_both_arms_and_names_the_chosen_photo(make_context: Make) -> None:
     page = page_of(make_context(), Story(outcome="better"))
     text = page.text("examples")
@@ -813,7 +836,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     assert len(ids) == len(set(ids))
     drawn = [a for a in page.all("svg") if a.get("role") == "img"]
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
-        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "history"),
+        *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "map", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
@@ -1064,3 +1087,44 @@ def test_one_night_later_the_champion_is_in_the_history(make_context: Make) -> N
     rows = page_of(context, replace(Story(), outcome="better")).tables["history: Nights"]
     assert rows[0][-1] == "Champion"
     assert [row[-1] for row in rows[1:]] == ["68.3%", "–"]
+
+
+def test_the_map_shows_clusters_with_their_photos_and_what_was_tried(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("map")
+    assert "a sample of 24 photos of 1,898" in text
+    assert "A new map: no earlier night has a map" in text
+    sizes = page.tables["map: Clusters by size"][1:]
+    assert [row[:3] for row in sizes] == [["1", "ball, red", "14"], ["2", "night sky", "6"]]
+    tried = page.tables["map: Settings of clustering"][1:]
+    assert ["taken" in row[0] for row in tried] == [False, True, False]
+    assert tried[1][2:] == ["2", "17%", "55%", "0.310", "−0.123", "0.410", "51%"]
+    assert tried[2][5:7] == ["–", "–"]
+    spots = [tag for tag in page.all("span") if tag.get("class", "").startswith("spot")]
+    assert len(spots) == 23  # the last photo has no picture
+    assert len({tag["style"].split("--at:")[1] for tag in spots}) == 23
+    assert len(page.all("circle")) >= 24
+    tiles = [tag for tag in page.all("span") if tag.get("class", "").startswith("sheet-tile")]
+    assert all(tag["role"] == "img" and tag["aria-label"] for tag in tiles)
+    assert len(tiles) == 6 + 6 + 4
+
+
+def test_a_map_of_an_earlier_night_says_what_was_laid_onto_it(make_context: Make) -> None:
+    text = page_of(make_context(), Story(photo_map="projected")).text("map")
+    assert (
+        "The map of 2025-12-26: 18 photos lie where they lay, 6 that are new or have changed were laid onto it" in text
+    )
+
+
+def test_a_night_without_a_map_has_no_such_section(make_context: Make) -> None:
+    page = page_of(make_context(), Story(photo_map="left out"))
+    assert "map" not in page.sections
+    assert "#map" not in {link["href"] for link in page.all("a")}
+
+
+def test_pictures_of_the_map_are_as_many_as_asked_for(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context)
+    html = render(build_report(Night.read(context), PublishReportParams(map_picture_count=0)))
+    assert "sheet-tile words" in html
+    assert "image/webp" not in html

@@ -1,0 +1,160 @@
+"""Stage `evaluate_recommenders`: what would this visitor want next? Every method learns, recommends, and is measured.
+
+By the night's own protocol, `temporal`, methods learn from everything before the test window and are asked, at its
+beginning, about all who came in it. Beside it stand the protocols by which such methods are often published
+(`models.recommend.protocols`), on the whole log. Recommended is from all photos that were there when the window ended,
+without those that the visitor has, but by the protocol `no_split`, which asks for them. A method that has too little to
+learn from is left out, with the reason.
+
+Facts: arm (whose photo vectors are compared), methods, protocols {name: visitor_count, trial_count, log_count}, notes
+{protocol/method: why it is left out}, note (why all is; empty if it is not), photo_count, seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.lake import Manifest
+from jobs.params import EvaluateRecommendersParams
+from jobs.recommending.inputs import INPUTS, World, method, read_world
+from jobs.recommending.tables import empty, filled, measure, segments, sheet
+from models.evaluation.metrics import Floats as Doubles
+from models.recommend.interactions import NONE, Ints
+from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
+from models.recommend.protocols import PROTOCOLS, Trial, temporal
+from models.recommend.topk import top_k
+
+log = logging.getLogger("nightlens.evaluate_recommenders")
+
+TEMPORAL = "temporal"
+SHORT = 10
+"""Places of a list whose coverage, diversity and novelty are told."""
+
+
+def run(ctx: RunContext, params: EvaluateRecommendersParams) -> Manifest:
+    """Learn, recommend, measure and commit."""
+    inputs = {name: ctx.read(dataset) for name, dataset in INPUTS.items()}
+    arm = inputs["search_models"].facts["challenger"]
+    staged = ctx.begin(datasets.RECOMMENDATION, params, inputs, {"arm": arm})
+    if staged.manifest is not None:
+        return staged.manifest
+    begun = time.perf_counter()
+    facts: dict[str, Any] = {"arm": arm, "methods": list(params.methods), "protocols": {}, "notes": {}, "note": ""}
+    if not params.methods:
+        for table in datasets.RECOMMENDATION.tables:
+            staged.write_table(table.name, empty(table.name))
+        return staged.commit(facts | {"note": "left out: no method is named", "photo_count": 0, "seconds": 0.0})
+    world = read_world(ctx, inputs, arm, params.max_missing_share)
+    found = Findings(ctx.seed, params, world)
+    found.add(TEMPORAL, [temporal(world.log, world.test_start)], params.methods)
+    for name in params.protocols:
+        methods = tuple(one for one in params.methods if one in params.protocol_methods)
+        found.add(name, PROTOCOLS[name](world.log, ctx.seed), methods)
+    for table in datasets.RECOMMENDATION.tables:
+        staged.write_table(table.name, filled(table.name, found.frames[table.name]))
+    return staged.commit(
+        facts
+        | {
+            "protocols": found.protocols,
+            "notes": found.notes,
+            "photo_count": world.items.item_count,
+            "seconds": round(time.perf_counter() - begun, 2),
+        }
+    )
+
+
+@dataclass
+class Findings:
+    """The tables as they fill, protocol by protocol."""
+
+    seed: int
+    params: EvaluateRecommendersParams
+    world: World
+    protocols: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, list[pl.DataFrame]] = field(
+        default_factory=lambda: {table.name: [] for table in datasets.RECOMMENDATION.tables}
+    )
+
+    def add(self, protocol: str, trials: list[Trial], methods: tuple[str, ...]) -> None:
+        """Let methods learn by every trial of a protocol, and measure all of its visitors together."""
+        trials = [self._asked(trial, len(trials)) for trial in trials]
+        trials = [trial for trial in trials if trial.truth.visitor_count]
+        count = sum(trial.truth.visitor_count for trial in trials)
+        learned = sum(len(trial.log.item_N) for trial in trials) // max(1, len(trials))
+        self.protocols[protocol] = {"visitor_count": count, "trial_count": len(trials), "log_count": learned}
+        if not trials or not methods:
+            self.notes[protocol] = "nobody to ask about" if methods else "no method is named for it"
+            return
+        lists: dict[str, list[Ints]] = {}
+        for name in methods:
+            try:
+                lists[name] = [self._recommend(protocol, name, trial) for trial in trials]
+            except ValueError as error:  # what a method says of a log that is too small for it
+                self.notes[f"{protocol}/{name}"] = str(error)
+        for number, trial in enumerate(trials):
+            self._describe(protocol, trial, {name: several[number] for name, several in lists.items()}, number == 0)
+        self._measure(protocol, trials, lists)
+
+    def _asked(self, trial: Trial, trial_count: int) -> Trial:
+        """Return the trial with a share of `max_visitor_count` visitors; the first are as good as drawn."""
+        some = np.arange(min(trial.truth.visitor_count, -(-self.params.max_visitor_count // trial_count)))
+        return Trial(trial.log, trial.histories.take(some), trial.truth.take(some), trial.excludes_seen)
+
+    def _recommend(self, protocol: str, name: str, trial: Trial) -> Ints:
+        begun, cpu = time.perf_counter(), time.process_time()
+        fitted = method(name, self.params).fit(trial.log, self.world.items, seed=self.seed)
+        fit_cpu, cpu = time.process_time() - cpu, time.process_time()
+        best = top_k(fitted, trial.histories, DEPTH, excludes_seen=trial.excludes_seen)
+        list_cpu = time.process_time() - cpu
+        log.info("%s, %s: %.1f s", protocol, name, time.perf_counter() - begun)
+        row = {"protocol": protocol, "arm": name, "fit_cpu_seconds": fit_cpu, "list_cpu_seconds": list_cpu}
+        self.frames["costs"].append(pl.DataFrame([row]))
+        curve = getattr(fitted, "loss_curve", None)
+        if protocol == TEMPORAL and curve is not None:
+            steps = {"step": range(1, len(curve) + 1), "value": curve}
+            self.frames["curves"].append(pl.DataFrame(steps).with_columns(arm=pl.lit(name), name=pl.lit("loss")))
+        return best.item_VK
+
+    def _describe(self, protocol: str, trial: Trial, item_by_arm: dict[str, Ints], is_first: bool) -> None:
+        """Say what lists are like; of several trials of the first, since coverage of parts does not add up."""
+        if not is_first:
+            return
+        for name, item_VK in item_by_arm.items():
+            head_VK = item_VK[:, :SHORT]
+            like = beyond_accuracy(head_VK, self.world.items.image_ID, trial.log, self.world.items.item_count)
+            row = {"protocol": protocol, "arm": name, **like}
+            row["unserved_count"] = int(np.count_nonzero((head_VK == NONE).all(axis=1)))
+            self.frames["lists"].append(pl.DataFrame([row]))
+        if protocol == TEMPORAL:
+            ids = self.world.photo_ids, self.world.visitor_ids
+            self.frames["contact_sheet"].append(sheet(trial, item_by_arm, *ids, self.params.contact_sheet_visitors))
+
+    def _measure(self, protocol: str, trials: list[Trial], lists: dict[str, list[Ints]]) -> None:
+        """Measure the visitors of all trials together and, by the night's own protocol, in groups."""
+        if not lists:
+            return
+        whole = {
+            name: np.concatenate(
+                [visitor_metrics(*one) for one in zip(several, (t.truth for t in trials), strict=True)]
+            )
+            for name, several in lists.items()
+        }
+        self._keep({"protocol": protocol, "segment_kind": "all", "segment": "all"}, whole)
+        for segment in segments(trials[0]) if protocol == TEMPORAL else ():
+            values = {
+                name: visitor_metrics(several[0][segment.visitors], segment.truth) for name, several in lists.items()
+            }
+            self._keep({"protocol": protocol, "segment_kind": segment.kind, "segment": segment.name}, values)
+
+    def _keep(self, about: dict[str, str], values: dict[str, Doubles]) -> None:
+        for table, rows in measure(about, values, self.params.resample_count, self.seed).items():
+            self.frames[table].append(rows)

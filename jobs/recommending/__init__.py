@@ -1,0 +1,1 @@
+"""Recommending photos from a visitor's history, for the stage `evaluate_recommenders`."""

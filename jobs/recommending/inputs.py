@@ -1,0 +1,133 @@
+"""What recommenders learn from, read from the lake: the log's histories and the photos' features. Nothing is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from jobs import datasets
+from jobs.context import RunContext
+from jobs.evaluation.inputs import integers, photo_matrix, read_task, window_bounds
+from jobs.lake import Lake, Manifest
+from jobs.params import EvaluateRecommendersParams
+from jobs.training.arms import load_model
+from models.recommend.graphsage import GraphSage
+from models.recommend.interactions import NONE, Floats, Interactions, ItemFeatures
+from models.recommend.interface import Recommender
+from models.recommend.methods import METHODS
+from models.recommend.sasrec import SasRec
+from models.recommend.two_tower import TwoTower
+from models.search.keywords import RaggedKeywords
+from models.search.model import SearchModel
+from models.search.validation import text_vectors
+
+WINDOWS = ("train", "validation", "test")
+_SECOND = 1e6
+
+
+@dataclass(frozen=True)
+class World:
+    """Visitors by their numbers, photos by theirs. The log holds every conversion until the test window's end."""
+
+    photo_ids: pl.Series
+    visitor_ids: pl.Series
+    log: Interactions
+    items: ItemFeatures
+    test_start: float  # seconds UTC
+
+
+def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missing_share: float) -> World:
+    """Return the photos that were there when the test window ended, and all that visitors took of them.
+
+    Images are an arm's photo vectors. Descriptions go through the same model's text tower here, in one process: they
+    are short, and a corpus too large for that is too large to be ranked exactly. Visitors are in the order of their
+    pseudonyms, which is as good as drawn: the first so many are a sample.
+    """
+    task = read_task(ctx.lake, inputs["splits"])
+    vectors, _ = photo_matrix(ctx.lake, inputs["photo_embeddings"], task, arm, max_missing_share)
+    model = load_model(ctx, inputs["search_models"], arm)
+    items = ItemFeatures(
+        vectors, _descriptions(model, task.photos["description"]), *_keywords(ctx.lake, inputs, model, task.photos)
+    )
+    columns = ["visitor_id", "photo_id", "converted_at", "country"]
+    rows = pl.concat([ctx.lake.read_table(inputs["splits"], name, columns) for name in WINDOWS])
+    rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id").with_columns(
+        pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor") - 1
+    )
+    start, end = window_bounds(inputs["splits"], "test")
+    log = Interactions.of(
+        integers(rows["visitor"]),
+        integers(rows["place"]),
+        integers(rows["converted_at"]) / _SECOND,
+        np.ones(len(rows), np.float32),
+        _countries(rows, start),
+        item_count=len(task.photos),
+        as_of=end.timestamp(),
+    )
+    return World(task.photos["photo_id"], rows["visitor_id"].unique().sort(), log, items, start.timestamp())
+
+
+def _countries(rows: pl.DataFrame, start: datetime) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return a code of each visitor's country: the last known before the test window, else the first known in it."""
+    known = rows.filter(pl.col("country").fill_null("") != "").sort("converted_at", "photo_id")
+    is_before = pl.col("converted_at") < start
+    by_visitor = known.group_by("visitor").agg(
+        pl.col("country").filter(is_before).last().alias("before"), pl.col("country").filter(~is_before).first()
+    )
+    codes = {name: code for code, name in enumerate(known["country"].unique().sort())}
+    country_V = np.full(rows["visitor"].n_unique(), NONE, np.int32)
+    for visitor, before, later in by_visitor.select("visitor", "before", "country").iter_rows():
+        country_V[visitor] = codes[before or later]
+    return country_V
+
+
+@torch.inference_mode()
+def _descriptions(model: SearchModel, description_P: pl.Series) -> Floats:
+    """Return the text tower's vectors of the photos' descriptions, [P, D]; zero for a photo without one."""
+    has_text_P = description_P.fill_null("").str.strip_chars().str.len_chars().to_numpy() > 0
+    vector_PD = np.zeros((len(description_P), model.dim), np.float32)
+    if has_text_P.any():
+        texts = [model.query_text(text, "") for text in description_P.filter(pl.Series(has_text_P))]
+        vector_PD[has_text_P] = text_vectors(model, model.tokenize(texts)).cpu().numpy()
+    return vector_PD
+
+
+def _keywords(
+    lake: Lake, inputs: dict[str, Manifest], model: SearchModel, photos: pl.DataFrame
+) -> tuple[RaggedKeywords | None, int]:
+    """Return the photos' keywords by the model's vocabulary and its size; nothing if the model reads no keywords."""
+    if model.vocabulary is None:
+        return None, 0
+    rows = lake.read_table(inputs["splits"], "photo_keywords", ["photo_id", "keyword", "confidence"])
+    lists = rows.sort("photo_id", "keyword").group_by("photo_id").agg("keyword", "confidence")
+    joined = photos.select("photo_id").join(lists, on="photo_id", how="left", maintain_order="left")
+    of_photos = [
+        list(zip(words or [], weights or [], strict=True))
+        for words, weights in joined.select("keyword", "confidence").iter_rows()
+    ]
+    return RaggedKeywords.encode(model.vocabulary, of_photos), model.vocabulary.row_count
+
+
+def method(name: str, params: EvaluateRecommendersParams) -> Recommender:
+    """Return a method, ready to be fitted; a trained one makes as many passes as `params` say."""
+    passes = {
+        "sasrec": params.sasrec_passes,
+        "two_tower": params.two_tower_passes,
+        "graphsage": params.graphsage_passes,
+    }
+    made = METHODS[name]()
+    if isinstance(made, SasRec | TwoTower | GraphSage):
+        return replace(made, training=replace(made.training, pass_count=passes[name]))
+    return made
+
+
+INPUTS = {
+    "splits": datasets.SPLITS,
+    "search_models": datasets.SEARCH_MODELS,
+    "photo_embeddings": datasets.PHOTO_EMBEDDINGS,
+}

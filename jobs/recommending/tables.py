@@ -1,0 +1,129 @@
+"""The tables of the evaluation of recommenders, from the metrics of every visitor."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from jobs import datasets
+from models.evaluation.metrics import Floats as Doubles
+from models.evaluation.scorecard import Difference, Estimates, Scorecard
+from models.evaluation.statistics import holm
+from models.recommend.interactions import NONE, Bools, Interactions, Ints
+from models.recommend.judging import (
+    COLUMNS,
+    HISTORY_GROUPS,
+    history_group,
+    is_elsewhere,
+    is_new_item,
+)
+from models.recommend.protocols import Trial
+
+PRIMARY = COLUMNS.index(("hit_rate", 10))
+FEWEST = 2
+"""Visitors of a segment below which nothing is said of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Some of the visitors of a trial with what is right for them."""
+
+    kind: str
+    name: str
+    visitors: Ints
+    truth: Interactions
+
+
+def segments(trial: Trial) -> Iterator[Segment]:
+    """Give the groups by length of history, visitors from other countries, and new photos, as far as there are any."""
+    group_V = np.array(history_group(trial.histories))
+    parts: list[tuple[str, str, Bools]] = [("history", name, group_V == name) for name, _, _ in HISTORY_GROUPS]
+    parts.append(("country", "elsewhere", is_elsewhere(trial.log, trial.histories.country_V)))
+    for kind, name, is_in_V in parts:
+        if np.count_nonzero(is_in_V) >= FEWEST:
+            visitors = np.flatnonzero(is_in_V)
+            yield Segment(kind, name, visitors, trial.truth.take(visitors))
+    new = trial.truth.where(is_new_item(trial.log)[trial.truth.item_N])
+    visitors = np.flatnonzero(np.diff(new.start_V1))
+    if len(visitors) >= FEWEST:
+        yield Segment("photos", "new", visitors, new.take(visitors))
+
+
+def measure(
+    about: dict[str, str], values: Mapping[str, Doubles], resample_count: int, seed: int
+) -> dict[str, pl.DataFrame]:
+    """Return rows of `metrics` and `comparisons`: every arm, and the best by hit rate@10 less every other.
+
+    `about` holds protocol, segment_kind and segment; `values` the metrics of each visitor by arm, [V, M].
+    """
+    visitor_V = np.arange(len(next(iter(values.values()))))
+    card = Scorecard.of_values(values, visitor_V, resample_count, [seed, zlib.crc32(" ".join(about.values()).encode())])
+    count = pl.lit(card.cluster_count, pl.Int64)
+    metrics = [_rows(card.cautious(arm), about | {"arm": arm}, "value") for arm in card.arms]
+    best = card.arms[int(card.means[:, PRIMARY].argmax())]
+    return {
+        "metrics": pl.concat(metrics).with_columns(visitor_count=count),
+        "comparisons": _comparisons(card, best, about),
+    }
+
+
+def _comparisons(card: Scorecard, best: str, about: dict[str, str]) -> pl.DataFrame:
+    others = [arm for arm in card.arms if arm != best]
+    if not others:
+        return empty("comparisons")
+    found: list[Difference] = [card.difference(best, other) for other in others]
+    adjusted_FM = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1)], axis=1)
+    return pl.concat(
+        _rows(card.cautious(best, other), about | {"arm": best, "baseline": other}, "difference").with_columns(
+            p_value_holm=pl.Series(p_M), detectable=pl.Series(one.detectable)
+        )
+        for other, one, p_M in zip(others, found, adjusted_FM, strict=True)
+    )
+
+
+def _rows(found: Estimates, about: dict[str, str], name: str) -> pl.DataFrame:
+    keys = pl.DataFrame(COLUMNS, schema={"metric": pl.String, "k": pl.Int32}, orient="row")
+    columns = {name: found.value, "low": found.low, "high": found.high}
+    return keys.with_columns(
+        **{key: pl.lit(value) for key, value in about.items()},
+        **{key: pl.Series(value) for key, value in columns.items()},
+    )
+
+
+def sheet(
+    trial: Trial, item_by_arm: Mapping[str, Ints], photo_ids: pl.Series, visitor_ids: pl.Series, count: int
+) -> pl.DataFrame:
+    """Return the contact sheet of a few visitors, those with the longest of the usual histories."""
+    shown, per_row = [], 6
+    length_V = np.diff(trial.histories.start_V1)
+    chosen = np.argsort(-np.where(length_V <= 4 * per_row, length_V, 0), kind="stable")[:count]
+    for visitor in chosen.tolist():
+        own = trial.histories.history(visitor)
+        taken = np.unique(trial.truth.item_N[trial.truth.history(visitor)])
+        lists = {"history": trial.histories.item_N[own][::-1], "taken": taken}
+        lists |= {arm: item_VK[visitor] for arm, item_VK in item_by_arm.items()}
+        for arm, items in lists.items():
+            some = items[items != NONE][:per_row]
+            rows = {
+                "visitor_id": [visitor_ids[int(trial.truth.visitor_V[visitor])]] * len(some),
+                "arm": [arm] * len(some),
+                "position": range(1, len(some) + 1),
+                "photo_id": photo_ids[some],
+                "is_right": np.isin(some, taken),
+            }
+            shown.append(pl.DataFrame(rows, schema=empty("contact_sheet").schema))
+    return pl.concat(shown) if shown else empty("contact_sheet")
+
+
+def empty(table: str) -> pl.DataFrame:
+    """Return a table of the dataset without rows."""
+    return pl.DataFrame(datasets.RECOMMENDATION.table(table).schema.empty_table())
+
+
+def filled(table: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return rows of a table in the order of its columns."""
+    return pl.concat([frame.select(empty(table).columns) for frame in frames]) if frames else empty(table)

@@ -1,0 +1,213 @@
+"""The stage `evaluate_recommenders` on a made-up night of two tastes: right figures, soundly dated, reasons given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from jobs import datasets, evaluate_recommenders
+from jobs.context import RunContext
+from jobs.errors import BadInput
+from jobs.lake import Manifest
+from jobs.params import FULL, RECOMMENDERS, EvaluateRecommendersParams, Params
+from models.recommend.methods import METHODS
+from models.search.keywords import KeywordVocabulary
+from models.search.model import build_tiny_model
+from tests.jobs.embedding_fixtures import SIZES
+from tests.validated_lake import commit_tables
+
+BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (1, 22, 29))
+PHOTOS, VISITORS, HAD = 60, 12, 6
+IDS = [f"photo-{i:02}" for i in range(PHOTOS)]
+NEW = 2
+"""Photos, the last ones, that nobody took before the test window."""
+PARAMS = EvaluateRecommendersParams(
+    methods=("random", "popularity", "mean_embedding", "item_knn", "als", "two_tower"),
+    protocols=("no_split", "leave_cold"),
+    protocol_methods=("random", "mean_embedding"),
+    two_tower_passes=1,
+    resample_count=100,
+    contact_sheet_visitors=2,
+)
+
+
+def conversions(rows: list[tuple[int, int]], start: datetime) -> pl.DataFrame:
+    frame = pl.DataFrame(rows, schema=["visitor", "number"], orient="row")
+    return frame.select(
+        pl.format("v{}", pl.col("visitor").cast(pl.String).str.zfill(2)).alias("visitor_id"),
+        pl.lit("something").alias("query"),
+        pl.Series("photo_id", [IDS[number] for _, number in rows]),
+        pl.when(pl.col("visitor") < 3).then(pl.lit("JP")).otherwise(pl.lit("GB")).alias("country"),
+        pl.Series("converted_at", [start + timedelta(minutes=n) for n in range(len(rows))], pl.Datetime("us", "UTC")),
+        pl.lit(1, pl.Int64).alias("conversion_count"),
+    )
+
+
+class Night:
+    """Even photos are of one taste and odd ones of the other, and so are visitors; visitor 11 comes for the first time.
+
+    In the test window everybody takes all photos of the own taste that are left.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.past = [(v, (v + 2 * ((v // 2 * 3 + n) % 29)) % 58) for v in range(VISITORS - 1) for n in range(HAD)]
+        had = set(self.past)
+        self.test = [(v, i) for v in range(VISITORS) for i in range(v % 2, PHOTOS, 2) if (v, i) not in had]
+        self.missing: set[int] = set()
+
+    def commit(self) -> RunContext:
+        vocabulary = KeywordVocabulary(("even", "odd"), 2)
+        model = build_tiny_model(seed=2, uses_country=True, vocabulary=vocabulary, **SIZES)
+        photos = pl.DataFrame({"photo_id": IDS, "description": [f"a thing {i}" for i in range(PHOTOS - 1)] + [None]})
+        photos = photos.with_columns(submitted_at=pl.lit(BEFORE, pl.Datetime("us", "UTC")), is_in_train=pl.lit(True))
+        words = [(photo, ("even", "odd")[i % 2], 0.9) for i, photo in enumerate(IDS)]
+        cut = len(self.past) - 5
+        tables = {
+            "train": conversions(self.past[:cut], BEFORE),
+            "validation": conversions(self.past[cut:], BEFORE + timedelta(days=10)),
+            "test": conversions(self.test, TEST_START),
+            "photos": photos,
+            "photo_keywords": pl.DataFrame(words, schema=["photo_id", "keyword", "confidence"], orient="row"),
+        }
+        windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
+        facts = {name: at.isoformat() for name, at in windows.items()} | {"protocol": "windows"}
+        commit_tables(self.context, datasets.SPLITS, tables, label=repr(self.past), facts=facts)
+        staged = self.context.begin(datasets.SEARCH_MODELS, Params(), {}, {"model": model.digest})
+        if staged.manifest is None:
+            with staged.local_folder(FULL) as folder:
+                model.save(folder)
+            curves = pl.DataFrame({"arm": [FULL], "step": [0], "name": ["loss"], "value": [1.0]})
+            staged.write_table("curves", curves)
+            staged.commit({"arms": {FULL: {"model_digest": model.digest}}, "challenger": FULL})
+        random = np.random.default_rng(0)
+        axis = np.eye(32)[np.arange(PHOTOS) % 2] + 0.05 * random.normal(size=(PHOTOS, 32))
+        axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+        vectors = pl.DataFrame({"arm": [FULL] * PHOTOS, "photo_id": IDS}).with_columns(
+            pl.Series("vector", axis.tolist(), dtype=pl.List(pl.Float32))
+        )
+        is_there = pl.Series([i not in self.missing for i in range(PHOTOS)])
+        embedded = {"embeddings": vectors.filter(is_there)}
+        facts = {"arms": {FULL: {"model_digest": model.digest}}}
+        commit_tables(self.context, datasets.PHOTO_EMBEDDINGS, embedded, label=repr(sorted(self.missing)), facts=facts)
+        return self.context
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext]) -> Night:
+    return Night(make_context())
+
+
+def run(night: Night, params: EvaluateRecommendersParams = PARAMS) -> tuple[Manifest, dict[str, pl.DataFrame]]:
+    context = night.commit()
+    manifest = evaluate_recommenders.run(context, params)
+    return manifest, {name: context.lake.read_table(manifest, name) for name in manifest.tables}
+
+
+def figures(tables: dict[str, pl.DataFrame], metric: str, **place: Any) -> dict[str, float]:
+    where = {"protocol": "temporal", "segment_kind": "all", "segment": "all", "k": 10} | place
+    return dict(tables["metrics"].filter(metric=metric, **where).select("arm", "value").iter_rows())
+
+
+def test_every_method_learns_recommends_and_is_measured(night: Night) -> None:
+    manifest, tables = run(night)
+    facts = manifest.facts
+    assert (facts["arm"], facts["photo_count"], facts["note"]) == (FULL, PHOTOS, "")
+    # everything before the window is learned from, and nobody's test conversions
+    assert facts["protocols"]["temporal"] == {
+        "visitor_count": VISITORS,
+        "trial_count": 1,
+        "log_count": len(night.past),
+    }
+    precision = figures(tables, "precision")
+    assert set(precision) == set(PARAMS.methods)
+    # all ten are of the right taste, but for the visitor without a past, for whom there is nothing to go by
+    assert precision["mean_embedding"] == pytest.approx((VISITORS - 1) / VISITORS)
+    assert precision["als"] > 0.7
+    assert 0.3 < precision["random"] < 0.7
+    lists = {row["arm"]: row for row in tables["lists"].filter(protocol="temporal").to_dicts()}
+    assert lists["mean_embedding"]["unserved_count"] == 1
+    assert lists["random"]["unserved_count"] == 0
+    assert lists["mean_embedding"]["diversity"] < lists["random"]["diversity"]
+    assert set(tables["curves"]["arm"]) == {"two_tower"}
+    assert (tables["costs"]["fit_cpu_seconds"] >= 0).all()
+
+
+def test_who_wins_is_told_by_group_and_against_every_other(night: Night) -> None:
+    _, tables = run(night)
+    counts = tables["metrics"].filter(protocol="temporal").select("segment_kind", "segment", "visitor_count").unique()
+    assert {row[:2]: row[2] for row in counts.iter_rows()} == {
+        ("all", "all"): VISITORS,
+        ("history", "5+"): VISITORS - 1,
+        ("country", "elsewhere"): 3,
+        ("photos", "new"): VISITORS,
+    }
+    new = figures(tables, "recall", segment_kind="photos", segment="new", k=100)
+    assert new["mean_embedding"] > new["als"] == new["item_knn"] == 0  # who only counts knows nothing of them
+    compared = tables["comparisons"].filter(protocol="temporal", segment_kind="all", metric="hit_rate", k=10)
+    assert len(compared["arm"].unique()) == 1
+    assert set(compared["baseline"]) | set(compared["arm"]) == set(PARAMS.methods)
+    rates = figures(tables, "hit_rate")
+    for row in compared.to_dicts():
+        assert row["difference"] == pytest.approx(rates[row["arm"]] - rates[row["baseline"]])
+
+
+def test_protocols_stand_beside_and_the_one_without_a_split_flatters(night: Night) -> None:
+    manifest, tables = run(night)
+    assert set(manifest.facts["protocols"]) == {"temporal", "no_split", "leave_cold"}
+    assert set(figures(tables, "hit_rate", protocol="no_split")) == {"random", "mean_embedding"}
+    # the photos handed over are all that is right
+    assert figures(tables, "precision", protocol="no_split")["mean_embedding"] > 0.9
+    assert tables["metrics"].filter(protocol="leave_cold")["visitor_count"].max() <= VISITORS // 2
+
+
+def test_the_contact_sheet_shows_what_was_had_taken_and_recommended(night: Night) -> None:
+    _, tables = run(night)
+    sheet = tables["contact_sheet"]
+    assert sheet["visitor_id"].n_unique() == 2
+    assert set(sheet["arm"]) == {"history", "taken", *PARAMS.methods}
+    own = sheet.filter(visitor_id=sheet["visitor_id"][0], arm="mean_embedding")
+    taken = {IDS[i] for v, i in night.test if f"v{v:02}" == own["visitor_id"][0]}
+    assert own["is_right"].to_list() == [photo in taken for photo in own["photo_id"]]
+
+
+def test_visitors_beyond_the_limit_are_not_asked_about(night: Night) -> None:
+    manifest, _ = run(night, PARAMS.model_copy(update={"max_visitor_count": 5}))
+    assert {name: counts["visitor_count"] for name, counts in manifest.facts["protocols"].items()}["temporal"] == 5
+
+
+def test_a_method_with_too_little_to_learn_from_is_left_out_with_its_reason(night: Night) -> None:
+    night.past = [(v, v % 2) for v in range(VISITORS - 1)]  # one each: no order to learn
+    params = PARAMS.model_copy(update={"methods": ("random", "sasrec"), "protocols": ()})
+    manifest, tables = run(night, params)
+    assert "no example to learn from" in manifest.facts["notes"]["temporal/sasrec"]
+    assert set(figures(tables, "hit_rate")) == {"random"}
+
+
+def test_all_can_be_left_out_and_a_rerun_does_nothing(night: Night) -> None:
+    without, tables = run(night, EvaluateRecommendersParams(methods=()))
+    assert without.facts["note"] == "left out: no method is named"
+    assert all(rows.is_empty() for rows in tables.values())
+    first, _ = run(night)
+    again, _ = run(night)
+    assert again == first
+
+
+def test_too_many_photos_without_a_vector_stop_the_stage(night: Night) -> None:
+    night.missing = set(range(20))
+    with pytest.raises(BadInput, match="20 of 60 photos have no vector"):
+        run(night)
+
+
+def test_params_know_the_methods() -> None:
+    assert tuple(METHODS) == RECOMMENDERS
+    with pytest.raises(ValidationError, match="unknown: magic"):
+        EvaluateRecommendersParams(methods=("magic",))
+    with pytest.raises(ValidationError, match="name each once"):
+        EvaluateRecommendersParams(protocols=("folds", "folds"))
