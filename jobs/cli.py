@@ -111,6 +111,9 @@ def _add_tools(commands: Any) -> None:
         sub.add_argument("--run-date", default="", help="last day used; default: the log's last complete day")
     sample = tool("make_sample", _make_sample, "generate the sample catalogue")
     sample.add_argument("--folder", type=Path, help="default: below the state folder, if it is not there yet")
+    convert = tool("convert_catalogue", _convert_catalogue, "turn other sites' catalogues into one data set")
+    convert.add_argument("--mapping", type=Path, required=True, help="TOML file that says what their columns mean")
+    convert.add_argument("--out", type=Path, required=True, help="folder for the data set; new or empty")
     up = tool("up", _up, "start Airflow and the MLflow server in the background")
     up.add_argument("--airflow-port", type=int, default=8080)
     up.add_argument("--mlflow-port", type=int, default=5000)
@@ -345,6 +348,14 @@ def _make_sample(arguments: argparse.Namespace, settings: Settings) -> None:
 
     make_sample(arguments.folder)
     print(arguments.folder)
+
+
+def _convert_catalogue(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.catalogues.convert import REPORT, as_text, convert
+    from jobs.catalogues.mapping import read_mapping
+
+    print(as_text(convert(read_mapping(arguments.mapping), arguments.out)))
+    print(f"\n{arguments.out / REPORT}")
 
 
 def _up(arguments: argparse.Namespace, settings: Settings) -> None:

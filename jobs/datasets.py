@@ -126,6 +126,23 @@ VALIDATED = Dataset(
         ),
         HIDDEN_TABLE,
         Table(
+            "impressions",  # a photo in a list that was shown; of several rows of one, each has another interaction
+            _schema(
+                shown_at=TIMESTAMP,
+                visitor_id=_STR,
+                query_id=_STR,  # keyed digest of the id of the search, null for a list asked for by a photo
+                query=_STR,  # normalised as in conversions; null where the log does not say
+                query_photo_id=_STR,  # the photo that was asked with
+                photo_id=_STR,
+                position=_I32,
+                interaction=_STR,  # shown | click | like | dislike | download
+                country=_STR,
+                arm=_STR,  # what made the list, as the site calls it
+                dwell_seconds=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
             "quarantine",
             _schema(
                 table=_STR,
@@ -206,6 +223,42 @@ LEAK_AUDIT = Dataset(
     "features",
     (Table("findings", _schema(check=_STR, status=_STR, violation_count=_I64, detail=_STR)),),
 )
+
+IMPRESSIONS = Dataset(
+    "impressions",
+    "features",
+    (
+        Table(
+            "rates",  # as logged; a null arm is all lists, a null position all places
+            _schema(
+                arm=_STR,
+                position=_I32,
+                shown_count=_I64,
+                visitor_count=_I64,
+                taken_count=_I64,
+                taken_share=_F64,
+                taken_low=_F64,
+                taken_high=_F64,
+                dwell_count=_I64,  # photos whose time was logged
+                dwell_seconds=_F64,
+                dwell_low=_F64,
+                dwell_high=_F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "examination",  # how often a place is looked at, in times of the first; of the training window
+            _schema(position=_I32, examination=_F64, low=_F64, high=_F64, shown_count=_I64),
+            may_be_empty=True,
+        ),
+        Table(
+            "pairs",  # of the training window
+            _schema(query=_STR, country=_STR, photo_id=_STR, position=_I32, shown_count=_I64, taken_count=_I64),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Facts: note, impression_count, list_count, visitor_count, window_count, first_at, last_at: see the stage."""
 
 BASE_MODEL = Dataset("base_model", "models", (Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64)),))
 """Files: zero_shot/** (a SearchModel folder). Facts: base_key, trained_until, model_digest."""
@@ -626,6 +679,7 @@ ALL = (
     IMAGES,
     SPLITS,
     LEAK_AUDIT,
+    IMPRESSIONS,
     BASE_MODEL,
     SEARCH_MODELS,
     CHAMPION,

@@ -31,6 +31,7 @@ _QUERIES = {
     "collections": "validate_collections",
     "colors": "validate_colors",
     "hidden": "validate_hidden",
+    "impressions": "validate_impressions",
 }
 
 

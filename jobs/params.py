@@ -83,6 +83,15 @@ class AuditLeaksParams(Params):
     pass
 
 
+class MeasureImpressionsParams(Params):
+    place_count: int = Field(20, ge=1, le=1000, description="places of a list, from the first, that are told apart")
+    arm_count: int = Field(6, ge=0, description="arms that are shown by themselves, those of the most impressions")
+    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors, for rates")
+    examination_resample_count: int = Field(
+        200, ge=50, description="the same for how often places are looked at, which is fitted each time"
+    )
+
+
 class TrainBaseParams(Params):
     source: str = Field(
         "tiny",
@@ -181,6 +190,11 @@ class TrainSearchParams(Params):
         description="a photo taken from place n of the results counts n to this power, relative to the others",
     )
     position_cap: float = Field(10.0, ge=1, description="what it counts at most, before all are scaled to the same sum")
+    position_weights: Literal["power", "estimated"] = Field(
+        "power",
+        description="'power' of the place, by position_exponent; 'estimated': by how often the place is looked at, "
+        "from the log of what was shown",
+    )
     popularity_exponent: float = Field(
         0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
     )
@@ -197,7 +211,12 @@ class TrainSearchParams(Params):
         0.0, ge=0, description="weight of image-image positives: two photos taken for the same query belong together"
     )
     hard_share: float = Field(0.0, ge=0, le=4, description="hard negatives per pair at the end, rising from 0")
-    hard_candidates: int = Field(50, ge=1, description="nearest photos of a query that hard negatives are drawn from")
+    hard_from: Literal["mined", "shown"] = Field(
+        "mined",
+        description="'mined': photos that the model ranks high; 'shown': photos that the log says were shown for the "
+        "query and never taken",
+    )
+    hard_candidates: int = Field(50, ge=1, description="such photos of a query that hard negatives are drawn from")
     hard_max_score: float = Field(
         0.95, gt=0, le=1, description="a candidate above this share of the positive's score may be a positive"
     )
@@ -233,10 +252,17 @@ class TrainSearchParams(Params):
             raise ValueError("name at least one arm, each once")
         return arms
 
+    @property
+    def reads_impressions(self) -> bool:
+        """Whether training needs the log of what was shown."""
+        return self.position_weights == "estimated" or (self.hard_share > 0 and self.hard_from == "shown")
+
     @model_validator(mode="after")
     def _fit_together(self) -> TrainSearchParams:
         if self.processes > 1 and self.hard_share:
             raise ValueError("hard negatives are drawn from all photos: hard_share needs processes=1")
+        if self.position_weights == "estimated" and self.position_exponent:
+            raise ValueError("position_weights 'estimated' takes the place of position_exponent: leave that at 0")
         return self
 
 

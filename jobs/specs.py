@@ -44,6 +44,12 @@ STAGES: dict[str, StageSpec] = {
         StageSpec("fetch_images", p.FetchImagesParams, ("validate_logs",), "find or download the images", 720),
         StageSpec("split_temporal", p.SplitTemporalParams, ("validate_logs",), "cut the log into windows"),
         StageSpec("audit_leaks", p.AuditLeaksParams, ("split_temporal",), "prove that no future is in training"),
+        StageSpec(
+            "measure_impressions",
+            p.MeasureImpressionsParams,
+            ("split_temporal",),
+            "measure what was shown, and at which places people look",
+        ),
         StageSpec("snapshot_champion", p.SnapshotChampionParams, ("audit_leaks",), "fetch the model that is live"),
         StageSpec(
             "train_base", p.TrainBaseParams, ("audit_leaks", "fetch_images"), "make the base checkpoint", 240, True
@@ -51,7 +57,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "train_search",
             p.TrainSearchParams,
-            ("train_base", "snapshot_champion"),
+            ("train_base", "snapshot_champion", "measure_impressions"),
             "fine-tune the search arms",
             720,
             True,

@@ -32,6 +32,7 @@ def run(ctx: RunContext, params: TrainSearchParams) -> Manifest:
         earlier = _find_earlier(ctx, params, base, datetime.fromisoformat(splits.facts["train_end"]))
         log.info("train_search: going on from %s", "nothing: in full" if earlier is None else earlier.reference)
     inputs = {"splits": splits, "images": images, "base_model": base}
+    inputs |= {"impressions": ctx.read(datasets.IMPRESSIONS)} if params.reads_impressions else {}
     staged = ctx.begin(datasets.SEARCH_MODELS, params, inputs | ({} if earlier is None else {"earlier": earlier}))
     if staged.manifest is not None:
         return staged.manifest

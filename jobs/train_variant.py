@@ -18,6 +18,8 @@ def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
     """Commit ranks of the converted photos, training curves and photo vectors of one variant and repetition."""
     splits, images, base = (ctx.read(d) for d in (datasets.SPLITS, datasets.IMAGES, datasets.BASE_MODEL))
     inputs = {"splits": splits, "images": images, "base_model": base}
+    if params.reads_impressions:
+        inputs["impressions"] = ctx.read(datasets.IMPRESSIONS)
     if params.variant == AS_TRAINED:
         inputs["search_models"] = ctx.read(datasets.SEARCH_MODELS)
     # What is taken from facts is not part of the inputs' digests.

@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("nightlens.progress")
 
 ROWS_PER_FILE = 2_000_000
-_TIMES = {"photos": "photo_submitted_at", "conversions": "converted_at", "collections": "photo_collected_at"}
+_TIMES = {
+    "photos": "photo_submitted_at",
+    "conversions": "converted_at",
+    "collections": "photo_collected_at",
+    "impressions": "shown_at",
+}
+_LOGS = ("conversions", "impressions")
 
 
 def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
@@ -81,17 +87,21 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
 
 def _last_days(source: Source) -> dict[str, date]:
     """Return the last plausible day of every table that has times."""
-    counts = {table: count_days(source.parts(table), column) for table, column in _TIMES.items()}
+    counts = {table: count_days(source.parts(table), *_time_names(table)) for table in _TIMES}
     return {table: last_plausible_day(days) for table, days in counts.items() if days}
+
+
+def _time_names(table: str) -> tuple[str, ...]:
+    return next(column.names for column in LAYOUT[table].columns if column.name == _TIMES[table])
 
 
 def _data_end(table: str, last_days: dict[str, date]) -> date:
     """Return the first day at which a row of `table` is from the future.
 
-    Conversions end with their own log. Photos and memberships may come from a later dump than the log, not from an
-    earlier one: they end with whatever ends last.
+    Conversions and impressions end with their own log. Photos and memberships may come from a later dump than the
+    log, not from an earlier one: they end with whatever ends last.
     """
-    if table == "conversions" and table in last_days:
+    if table in _LOGS and table in last_days:
         return log_end([last_days[table]])
     return log_end(last_days.values() or [date.max.replace(year=9998)])
 

@@ -30,6 +30,7 @@ class Column:
     is_required: bool = False
     normal_form: str | None = None  # a further column with the text's normal form
     pseudonym: str | None = None  # the column that takes its place, holding a keyed pseudonym
+    is_key: bool = False  # only tells rows apart: a keyed digest takes the value's place, as it may be a visitor's id
     shape: str | None = None  # what a value looks like, to tell where columns are shifted
 
     @property
@@ -131,6 +132,23 @@ LAYOUT: dict[str, TableLayout] = {
         ),
         # no release of the data set has it, a site that removes photos may
         TableLayout("hidden", (_PHOTO_ID, *_columns("country", "reason"))),
+        # nor this, which a site's own log of what it showed may give: a photo in a list a row
+        TableLayout(
+            "impressions",
+            (
+                Column("shown_at", aliases=("timestamp",), is_required=True, shape=_TIME_SHAPE),
+                Column("user_id", aliases=("anonymous_user_id",), is_required=True, pseudonym="visitor_id"),
+                Column("query_id", is_key=True),
+                Column("query_photo_id"),
+                _PHOTO_ID,
+                Column("position", is_required=True),
+                Column("interaction", aliases=("interaction_type",)),
+                Column("country", aliases=("location", "conversion_country")),
+                Column("dwell_seconds", aliases=("dwell",)),
+                Column("arm"),
+                Column("keyword", normal_form="query"),
+            ),
+        ),
     )
 }
 

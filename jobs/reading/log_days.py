@@ -62,13 +62,16 @@ def log_end(days: Iterable[date]) -> date:
     return max(days) + timedelta(days=2)
 
 
-def count_days(parts: list[PartFile], column: str) -> Counter[date]:
-    """Return rows per day by the first ten characters of a time column; what is no date is not counted."""
+def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
+    """Return rows per day by the first ten characters of a time column; what is no date is not counted.
+
+    The column stands in a part under the first of the `names` that its header has.
+    """
     cells: Counter[bytes] = Counter()
     for part in parts:
-        if column not in part.header:
+        index = next((part.header.index(name) for name in names if name in part.header), None)
+        if index is None:
             continue
-        index = part.header.index(column)
         fs, path = fsspec.url_to_fs(part.uri)
         with fs.open(path, "rb") as file:
             file.seek(part.header_bytes)

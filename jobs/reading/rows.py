@@ -1,6 +1,7 @@
 """Rows for Spark from units of part files: text columns by name, where they stand, and what the bytes showed.
 
 Runs in Spark's Python workers, one task per unit. Visitor ids end here: no batch that leaves this module holds one.
+Keys such as the id of a search are digested too, each column's in its own way: a site may use a visitor's id for them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,7 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
     positions = [part.position(column) for column in layout.columns]
     normal_positions = [part.position(column) for column in layout.columns if column.normal_form]
     visitor = part.position(layout.visitor) if layout.visitor else None
+    keys = [index for column in layout.columns if column.is_key and (index := part.position(column)) is not None]
     delimiter = part.delimiter.decode()
     hide = lru_cache(100_000)(lambda text: pseudonym(text, key))
     normalise = lru_cache(100_000)(normalise_query)
@@ -140,7 +142,9 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
             flags = (is_utf8, has_nul, is_duplicate, False)
             return (*(None,) * column_count, *where, faults, *flags, [], text, sha256)
         fields = [field.decode(errors="replace") for field in record.fields]
-        is_stray = visitor is not None and _hide_visitors(fields, visitor, hide)
+        for index in keys:
+            fields[index] = hide(f"{part.header[index]} {fields[index]}") if fields[index] else ""
+        is_stray = visitor is not None and _hide_visitors(fields, visitor, keys, hide)
         strays = fields if is_stray else []
         if visitor is not None and (fields[visitor] in forgotten or any(one in t for t in strays for one in forgotten)):
             return (*(None,) * column_count, *where, ["forgotten"], True, False, False, False, [], None, None)
@@ -161,12 +165,14 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _hide_visitors(fields: list[str], visitor: int, hide: Callable[[str], str]) -> bool:
-    """Replace visitor ids by pseudonyms in place; return whether another column held one."""
+def _hide_visitors(fields: list[str], visitor: int, keys: Sequence[int], hide: Callable[[str], str]) -> bool:
+    """Replace visitor ids by pseudonyms in place; return whether another column, of no digested `keys`, held one."""
     is_stray = False
     for index, text in enumerate(fields):
         if index == visitor:
             fields[index] = hide(text) if text else text
+        elif index in keys:
+            continue
         elif len(text) >= 24 and _VISITOR_SHAPE.search(text):
             fields[index] = _VISITOR_SHAPE.sub(lambda found: hide(found[0]), text)
             is_stray = True

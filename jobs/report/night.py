@@ -20,6 +20,7 @@ INPUTS: dict[str, Dataset] = {
     "fetch_images": datasets.IMAGES,
     "split_temporal": datasets.SPLITS,
     "audit_leaks": datasets.LEAK_AUDIT,
+    "measure_impressions": datasets.IMPRESSIONS,
     "snapshot_champion": datasets.CHAMPION,
     "train_base": datasets.BASE_MODEL,
     "train_search": datasets.SEARCH_MODELS,

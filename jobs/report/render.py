@@ -38,6 +38,7 @@ from jobs.report.ranking import (
 from jobs.report.recommendations import Recommendations, recommendations
 from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
+from jobs.report.shown import Shown, shown
 from jobs.report.similar import Similar, similar
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
@@ -69,6 +70,7 @@ class Report:
     reranker: RerankerReport
     ablation: Ablation | None
     quality: Quality
+    shown: Shown | None
     drift: Drift
     index: IndexReport
     photo_map: PhotoMap | None
@@ -123,6 +125,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         reranker=reranker_report(night),
         ablation=ablation(night),
         quality=state,
+        shown=shown(night),
         drift=drift(night),
         index=index_report(night),
         photo_map=photo_map(night, chosen.map_picture_count),

@@ -1,7 +1,8 @@
 """The sample catalogue: a small world of drawn photos and people who search them, in the Unsplash layout.
 
-`make_sample(folder)` writes it: pictures below `photos/`, the five tables, and `sample.json` with the truth (seed,
-rows, last complete day, every fault put in). Equal size and seed give equal bytes; nothing depends on the clock.
+`make_sample(folder)` writes it: pictures below `photos/`, the six tables, and `sample.json` with the truth (seed,
+rows, last complete day, how looking falls off down a list, every fault put in). Equal size and seed give equal bytes;
+nothing depends on the clock.
 
 What is simulated, module by module:
 
@@ -18,6 +19,9 @@ What is simulated, module by module:
   castle, mailbox, money, flag, breakfast, tea, bread, chips). Things that fly rise in the last two weeks.
 - `choices`: which photo is taken, by popularity, the country's reading and taste, newness, place on the result page
   and the visitor's taste; and the ceiling, which is the hit rate of the simulator itself.
+- `impressions`: what visitors were shown before they took something, by two rankings or
+  shuffled, and what they clicked: looked at is place n of a list n ** -0.25 times as often as the first, clicked what
+  is looked at and appeals.
 - `faults`: a few damaged rows of every kind among the conversions.
 - `pixels`, `tables`, `make`: colours and blurhash from the pixels; rows; files.
 

@@ -19,13 +19,18 @@ from jobs.sample.visitors import Visit, Visitor
 from jobs.sample.wishes import Wish, Wishes, pick
 from jobs.sample.world import LOG_END, Photo
 
-_POPULARITY, _AT_HOME, _NEW, _NEW_DAYS, _PLACE = 0.7, 4.5, 0.8, 9.0, 0.25
+_POPULARITY, _AT_HOME, _NEW, _NEW_DAYS = 0.7, 4.5, 0.8, 9.0
+PLACE_EXPONENT = 0.25
+"""A photo at place n of the results is looked at, and taken, n ** -0.25 times as often as it would be at the first."""
 _AGAIN_SHARE = 0.15  # of the visits that stay with a query: the same download once more
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """One search that ended in a download. `photo` is the photo's number, `wish` what was meant by the query."""
+    """One search that ended in a download. `photo` is the photo's number, `wish` what was meant by the query.
+
+    `position` is the place of the photo among the results, from 1.
+    """
 
     at: datetime
     query: str
@@ -34,6 +39,7 @@ class Conversion:
     orientation: str
     ordering: str
     wish: Wish
+    position: int
 
 
 class Market:
@@ -67,6 +73,13 @@ class Market:
 
     def worth(self, wish: Wish, country: str, at: datetime, ordering: str = "popular") -> tuple[np.ndarray, np.ndarray]:
         """Return the photos that fulfil the wish, as numbers, and their worth to the country's people in logits."""
+        found, worth, rank = self.ranked(wish, country, at, ordering)
+        return found, worth - PLACE_EXPONENT * np.log(rank)
+
+    def ranked(
+        self, wish: Wish, country: str, at: datetime, ordering: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the photos that fulfil the wish, as numbers, their worth wherever they stand, and their places."""
         found = self.wishes.holders(wish, self.present_count(at))
         age_days = (at.timestamp() - self._submitted[found]) / 86_400
         newness = _NEW * (3.0 if ordering == "recent" else 1.0) * np.exp(-age_days / _NEW_DAYS)
@@ -75,7 +88,15 @@ class Market:
             worth = worth + self._at_home[country][found]
         rank = np.empty(len(found))
         rank[np.argsort(-worth, kind="stable")] = np.arange(1, len(found) + 1)
-        return found, worth - _PLACE * np.log(rank)
+        return found, worth, rank
+
+    def appeal(self, wish: Wish, visitor: Visitor, found: np.ndarray) -> np.ndarray:
+        """Return the worth of photos to a visitor, in logits, that no day and no place changes."""
+        worth = self._popularity[found] + self._taste[visitor.country][found] + self.personal(found, visitor)
+        if any(facet == "concept" for facet, _ in wish):
+            worth = worth + self._at_home[visitor.country][found]
+        appealing: np.ndarray = worth
+        return appealing
 
     def personal(self, found: np.ndarray, visitor: Visitor) -> np.ndarray:
         """Return what the visitor's own taste adds to the worth of the photos."""
@@ -103,15 +124,15 @@ def _conversion(market: Market, visit: Visit, before: Conversion | None, rng: np
         wish = market.wishes.draw(visitor, at, market.present_count(at))
         query = market.wishes.query(wish, visitor)
     ordering = "recent" if rng.random() < 0.12 else "popular"
-    found, worth = market.worth(wish, visitor.country, at, ordering)
-    worth = worth + market.personal(found, visitor)
+    found, worth, rank = market.ranked(wish, visitor.country, at, ordering)
+    worth = worth - PLACE_EXPONENT * np.log(rank) + market.personal(found, visitor)
     photo = int(found[pick(np.exp(worth - worth.max()), rng)])
     if before and visit.is_more_of_the_same and rng.random() < _AGAIN_SHARE:
         photo = before.photo
     look = market.photos[photo].look
     shape = "landscape" if look.width > look.height else "portrait" if look.width < look.height else "all"
     orientation = shape if rng.random() < 0.12 else "all"
-    return Conversion(at, query, photo, visitor, orientation, ordering, wish)
+    return Conversion(at, query, photo, visitor, orientation, ordering, wish, int(rank[found == photo][0]))
 
 
 def ceiling(market: Market, log: Sequence[Conversion], k: int = 10, days: int = 7) -> float:

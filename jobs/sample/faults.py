@@ -25,6 +25,7 @@ COLUMNS = (
     "device_type",
     "search_orientation_filter",
     "search_ordering",
+    "position",
 )
 _KEYWORD = COLUMNS.index("keyword")
 _BURST_ROWS, _BURST_SECONDS = 70, 50

@@ -15,9 +15,10 @@ from PIL import Image
 
 from jobs.errors import BadInput
 from jobs.sample import tables
-from jobs.sample.choices import Conversion, Market, make_conversions
+from jobs.sample.choices import PLACE_EXPONENT, Conversion, Market, make_conversions
 from jobs.sample.drawing import render
 from jobs.sample.faults import COLUMNS, REPAIRABLE, Row, encode, spoil
+from jobs.sample.impressions import make_impressions
 from jobs.sample.pixels import Colour, blurhash, main_colours
 from jobs.sample.visitors import make_visits
 from jobs.sample.world import LOG_END, Photo, make_photos
@@ -101,6 +102,7 @@ def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
         "keywords": (tables.KEYWORDS, tables.keyword_rows(photos, seed)),
         "collections": (tables.COLLECTIONS, tables.collection_rows(photos, seed)),
         "colors": (tables.COLORS, tables.color_rows(photos, colours)),
+        "impressions": (tables.IMPRESSIONS, tables.impression_rows(make_impressions(market, log, seed), photos)),
     }
     counts = {name: tables.write_table(folder / f"{name}.tsv000", *table) for name, table in rows.items()}
     submissions = [(photo.submitted_at, photo.photo_id) for photo in photos]
@@ -161,6 +163,7 @@ def _facts(info: SampleInfo, size: SampleSize, seed: int) -> dict[str, object]:
         "conversion_count": size.conversion_count,
         "last_complete_day": info.last_complete_day.isoformat(),
         "rows": info.counts,
+        "examination_exponent": PLACE_EXPONENT,
         "fault_counts": dict(sorted(Counter(fault.fault for fault in info.faults).items())),
         "faults": [[fault.file, fault.line, fault.line_count, fault.fault] for fault in info.faults],
     }

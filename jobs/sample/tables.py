@@ -13,6 +13,7 @@ import numpy as np
 from jobs.sample.choices import Conversion
 from jobs.sample.countries import PLACES
 from jobs.sample.faults import Row, encode, timestamp
+from jobs.sample.impressions import Impression
 from jobs.sample.pixels import Colour
 from jobs.sample.words import Label, lexicon
 from jobs.sample.world import LOG_END, Photo, describe
@@ -31,6 +32,9 @@ KEYWORDS = """
 """.split()  # noqa: SIM905
 COLLECTIONS = ["photo_id", "collection_id", "collection_title", "photo_collected_at", "collection_type"]
 COLORS = ["photo_id", "hex", "red", "green", "blue", "keyword", "coverage", "score"]
+IMPRESSIONS = """
+    shown_at user_id query_id query_photo_id photo_id position interaction country dwell_seconds arm keyword
+""".split()  # noqa: SIM905
 
 _SECOND_SERVICE_SINCE = datetime.fromisoformat("2025-10-01T00:00:00+00:00")
 _TOPICS = {
@@ -195,9 +199,30 @@ def conversion_records(log: Sequence[Conversion], photos: Sequence[Photo]) -> li
                 conversion.visitor.device,
                 conversion.orientation,
                 conversion.ordering,
+                str(conversion.position),
             )
         )
         for conversion in log
+    ]
+
+
+def impression_rows(impressions: Sequence[Impression], photos: Sequence[Photo]) -> list[list[str]]:
+    """Return the impressions table."""
+    return [
+        [
+            timestamp(one.at),
+            one.visitor.visitor_id,
+            one.query_id,
+            "" if one.query_photo is None else photos[one.query_photo].photo_id,
+            photos[one.photo].photo_id,
+            str(one.position),
+            "click" if one.dwell_seconds is not None else "",
+            one.visitor.country,
+            "" if one.dwell_seconds is None else f"{one.dwell_seconds:.1f}",
+            one.arm,
+            one.query,
+        ]
+        for one in impressions
     ]
 
 

@@ -25,14 +25,16 @@ from jobs.training.inputs import (
     training_device,
 )
 from jobs.training.pairs import ArmInputs, read_pairs
+from models.evaluation.impressions import examination_weights
 from models.search.augmentation import is_safe_to_flip
 from models.search.data import PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, extend_model, renew_vocabulary
-from models.search.negatives import HardNegatives, mine
+from models.search.negatives import NONE, HardNegatives, mine, passed_over
 from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import (
+    Float64s,
     Indices,
     KnownPositives,
     WeightedPairs,
@@ -141,7 +143,10 @@ def train_arm(
         report=lambda line: log.info("train_search %s: %s", name, line),
     )
     config = training_config(options, seed, round(world.total([pairs.pairs_per_epoch])[0]))
-    hard = _mine(model, data, options) if config.hard_share and world.size == 1 else None
+    hard = None
+    if config.hard_share and world.size == 1:
+        is_mined = options["hard_from"] == "mined"
+        hard = _mine(model, data, options) if is_mined else _passed_over(model, pairs, data, options)
     return train(model, data, config, hooks, hard, world)
 
 
@@ -226,7 +231,8 @@ def _training_data(
     group_ids = query_ids if options["mask_by"] == "query" else ids
     shards = pairs.photos["shard"].to_numpy()
     log_photos, log_texts = numbered(pairs.log)
-    photos, pair_texts, weights = _weighted_pairs(*numbered(pairs.train), pairs.train["position"], options, world)
+    rarity_R = _rarity(pairs, options)
+    photos, pair_texts, weights = _weighted_pairs(*numbered(pairs.train), rarity_R, options, world)
     data = TrainingData(
         photos,
         pair_texts,
@@ -249,8 +255,19 @@ def _training_data(
     return replace(data, popularity_sums=(total, corrected))
 
 
+def _rarity(pairs: ArmInputs, options: dict[str, Any]) -> Float64s | None:
+    """Return what each conversion counts by the place it was taken from, shape (R,); None where that is not wanted."""
+    places = pairs.train["position"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if options["position_weights"] == "estimated":
+        assert pairs.shown is not None
+        return examination_weights(places, pairs.shown.examination, options["position_cap"])
+    if options["position_exponent"] == 0:
+        return None
+    return inverse_propensities(places, options["position_exponent"], options["position_cap"])
+
+
 def _weighted_pairs(
-    photo_R: Indices, text_R: Indices, position_R: pl.Series, options: dict[str, Any], world: World
+    photo_R: Indices, text_R: Indices, rarity_R: Float64s | None, options: dict[str, Any], world: World
 ) -> WeightedPairs:
     """Return the pairs of the rows of the log with their weights: by repetition and, if wanted, by position.
 
@@ -258,10 +275,8 @@ def _weighted_pairs(
     """
     repetitions = merge_pairs if options["repetitions"] == "weighted" else count_pairs
     photos, texts, weights = repetitions(photo_R, text_R)
-    if options["position_exponent"] == 0:
+    if rarity_R is None:
         return photos, texts, weights
-    places = position_R.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    rarity_R = inverse_propensities(places, options["position_exponent"], options["position_cap"])
     photos, texts, weighted = repetitions(photo_R, text_R, rarity_R)
     total, found = world.total([float(values.sum(dtype=np.float64)) for values in (weights, weighted)])
     return photos, texts, (weighted * (total / max(found, 1.0))).astype(np.float32)
@@ -284,6 +299,25 @@ def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> Ha
         max_share=options["hard_max_score"],
     )
     return found
+
+
+def _passed_over(model: SearchModel, pairs: ArmInputs, data: TrainingData, options: dict[str, Any]) -> HardNegatives:
+    """Return as hard negatives what was shown for a query and never taken, the most looked at first."""
+    assert pairs.shown is not None
+    assert data.known is not None
+    rows = pairs.shown.passed_over.with_columns(pl.col("country").fill_null(""))
+    number = {text: position for position, text in enumerate(data.ids_of_texts(np.arange(len(data.tokens))).tolist())}
+    text_R = np.array([number.get(text, NONE) for text in text_ids(_texts(model, rows)).tolist()], np.int64)
+    is_asked_R = text_R != NONE
+    return passed_over(
+        text_R[is_asked_R],
+        rows["photo"].to_numpy()[is_asked_R],
+        rows["looks"].to_numpy()[is_asked_R],
+        data.known,
+        data.ids_of_groups(np.arange(len(data.tokens))),
+        pair_count=len(data),
+        k=options["hard_candidates"],
+    )
 
 
 def _describe(model: SearchModel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.evaluation.inputs import takes_all_photos
@@ -18,9 +19,22 @@ from jobs.params import TrainSearchParams
 from jobs.training.inputs import keyword_lists, read_photos, shard_count
 from models.search.data import Indices
 from models.search.keywords import KeywordVocabulary, PhotoKeywords
+from models.search.sampling import Float64s
 
 _COLUMNS = ["query", "country", "photo_id", "converted_at", "position"]
 _ORDER = tuple(_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the log of what was shown gives to training, of the training window.
+
+    `examination` is how often each place is looked at, the first being 1. `passed_over` has the photos that were shown
+    for a query and never taken there: query, country, photo (number), looks (how often they were looked at).
+    """
+
+    examination: Float64s
+    passed_over: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,7 @@ class ArmInputs:
     counts: dict[str, int]
     shard_count: int
     is_validated: bool  # whether there is a validation window, whoever has read it
+    shown: Shown | None = None  # where the parameters ask for it
 
     def vocabulary(self, params: TrainSearchParams) -> KeywordVocabulary:
         """Return the keywords of the photos that were there in the training window."""
@@ -96,7 +111,31 @@ def read_pairs(
     if with_validation:
         counts |= {"validation_query_count": len(validation), "validation_photo_count": len(corpus)}
     keywords = keyword_lists(photos)
-    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shard_count(splits), is_validated)
+    shown = _read_shown(ctx, numbers) if params.reads_impressions else None
+    counts |= {} if shown is None else {"passed_over_count": len(shown.passed_over)}
+    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shard_count(splits), is_validated, shown)
+
+
+def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
+    """Return what was shown in the training window; `MissingInput` if it does not tell where people look."""
+    impressions = ctx.read(datasets.IMPRESSIONS)
+    told = ctx.lake.read_table(impressions, "examination", ["position", "examination"]).sort("position")
+    if told.is_empty():
+        raise MissingInput(
+            f"{impressions.reference} does not say at which places people look: {impressions.facts['note']}. Give the "
+            f"data set a log of what was shown, or train without it (--position-weights power, --hard-from mined)."
+        )
+    examination = np.full(int(told["position"].max()), np.nan)  # type: ignore[arg-type]
+    examination[told["position"].to_numpy() - 1] = told["examination"].to_numpy()
+    last = float(told["examination"][-1])
+    looks = pl.col("shown_count") * pl.col("examination").fill_null(last)
+    pairs = ctx.lake.read_table(impressions, "pairs").join(told, on="position", how="left")
+    by_photo = pairs.group_by("query", "country", "photo_id").agg(
+        looks.sum().alias("looks"), pl.col("taken_count").sum()
+    )
+    passed_over = by_photo.filter(pl.col("taken_count") == 0).join(numbers.select("photo_id", "photo"), on="photo_id")
+    columns = ["query", "country", "photo", "looks"]
+    return Shown(examination, passed_over.select(columns).sort(columns))
 
 
 def read_vocabulary(

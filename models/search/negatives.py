@@ -1,4 +1,4 @@
-"""Hard negatives: photos that a model ranks high for a query but that nobody took for it.
+"""Hard negatives: photos that a model ranks high for a query, or that were shown for it, but that nobody took for it.
 
 Mined by exact search with the vectors of an earlier model, filtered so that likely positives are left alone:
 https://arxiv.org/abs/2407.15831 (positive-aware mining, "TopK-PercPos").
@@ -82,6 +82,47 @@ def mine(
         scores.append(best_BK.values.float().cpu().numpy())
     limits = positive_P - (1 - max_share) * np.abs(positive_P)
     return HardNegatives(np.concatenate(photos), np.concatenate(scores), limits)
+
+
+def passed_over(
+    text_R: Indices,
+    photo_R: Indices,
+    looks_R: npt.NDArray[np.float64],
+    known: KnownPositives,
+    groups: Indices,
+    *,
+    pair_count: int,
+    k: int,
+) -> HardNegatives:
+    """Return for every text at most `k` of the photos that were shown for it and not taken, the most looked at first.
+
+    `looks_R` is how often the photo of a row was looked at for the text of the row; rows of one photo and text count
+    together. Known positives of a text or its group are left out, whatever was done with them in these rows. Every pair
+    allows all candidates of its text: no model is asked. To have been seen and left is a sign by itself (Joachims,
+    "Optimizing Search Engines using Clickthrough Data", 2002), surer the more often.
+    """
+    text_count = len(groups)
+    cells, cell_R = np.unique(np.stack([text_R, photo_R]), axis=1, return_inverse=True)
+    looks_C = np.bincount(cell_R.reshape(-1), looks_R, minlength=cells.shape[1])
+    is_known_C = _are_known(cells[1], groups[cells[0]], known)
+    text_C, photo_C, looks_C = cells[0][~is_known_C], cells[1][~is_known_C], looks_C[~is_known_C]
+    order = np.lexsort((photo_C, -looks_C, text_C))
+    text_C, photo_C = text_C[order], photo_C[order]
+    place_C = np.arange(len(text_C)) - np.searchsorted(text_C, text_C)
+    width = max(1, min(k, int(place_C.max(initial=0)) + 1))
+    photos = np.full((text_count, width), NONE, np.int64)
+    is_kept_C = place_C < width
+    photos[text_C[is_kept_C], place_C[is_kept_C]] = photo_C[is_kept_C]
+    scores = np.where(photos == NONE, -np.inf, 0.0).astype(np.float32)
+    return HardNegatives(photos, scores, np.full(pair_count, np.inf, np.float32))
+
+
+def _are_known(photo_C: Indices, group_C: Indices, known: KnownPositives) -> npt.NDArray[np.bool_]:
+    """Return which combinations of a photo and a group are known positives."""
+    photos, groups = np.unique(photo_C), np.unique(group_C)
+    place_C = np.searchsorted(photos, photo_C) * len(groups) + np.searchsorted(groups, group_C)
+    photo_M, group_M = known.among(photos, groups)
+    return np.isin(place_C, photo_M * len(groups) + group_M)
 
 
 def hard_share(step: int, step_count: int, final_share: float) -> float:

@@ -52,6 +52,19 @@ COLUMNS = {
     "collections": ("photo_id", "collection_id", "collection_title", "photo_collected_at", "collection_type"),
     "colors": ("photo_id", "hex", "red", "green", "blue", "keyword", "coverage", "score"),
     "hidden": ("photo_id", "country", "reason"),
+    "impressions": (
+        "shown_at",
+        "user_id",
+        "query_id",
+        "query_photo_id",
+        "photo_id",
+        "position",
+        "interaction",
+        "country",
+        "dwell_seconds",
+        "arm",
+        "keyword",
+    ),
 }
 FIRST_DAY = datetime(2025, 12, 1)
 
@@ -78,7 +91,7 @@ class LayoutFiles:
         for _ in range(photo_count):
             self.add("photos")
         for _ in range(photo_count):
-            for table in ("keywords", "collections", "colors", "hidden"):
+            for table in ("keywords", "collections", "colors", "hidden", "impressions"):
                 self.add(table)
         for number in range(days * conversions_per_day):
             at = FIRST_DAY + timedelta(days=number // conversions_per_day, seconds=60 * (number % conversions_per_day))
@@ -120,8 +133,14 @@ class LayoutFiles:
             "blue": "255",
             "coverage": "12.5",
             "score": "0.25",
-            "country": ("", "DE", "fr")[(number + number // 30) % 3],
+            "country": ("", "DE", "fr")[(number + number // 30) % 3] if table == "hidden" else "DE",
             "reason": "removed",
+            "shown_at": f"2025-12-02 08:{number % 60:02}:00",
+            "user_id": visitor(number),
+            "query_id": visitor(70_000 + number // 3),
+            "interaction": ("", "click")[number % 2],
+            "dwell_seconds": "4.5",
+            "arm": "current",
         }
         unknown = set(changes) - set(COLUMNS[table])
         assert not unknown, f"no column {unknown}"
@@ -261,11 +280,11 @@ def add_other_faults(files: LayoutFiles) -> None:
     add("photos", "negative_count", stats_views="-1")
     add("photos", "negative_count", stats_downloads="-1")
     add("photos", "control_characters", photo_description="a\x07b")
-    for table in ("keywords", "collections", "colors", "hidden"):
+    for table in ("keywords", "collections", "colors", "hidden", "impressions"):
         add(table, "null_photo_id", photo_id="")
         for text in hostile:
             add(table, "malformed_photo_id", photo_id=text)
-    for table in ("keywords", "collections", "colors"):
+    for table in ("keywords", "collections", "colors", "impressions"):
         add(table, "unknown_photo_id", photo_id="nobodyhasit")
         add(table, "quarantined_photo", photo_id="photo_badid")
     for table, column in (
@@ -274,6 +293,7 @@ def add_other_faults(files: LayoutFiles) -> None:
         ("collections", "collection_title"),
         ("colors", "keyword"),
         ("hidden", "reason"),
+        ("impressions", "keyword"),
     ):
         word = "\t".join(files.row(table, **{column: "WORD"})).encode()
         files.add_raw(table, word.replace(b"WORD", b"a\x00b"), "embedded_nul")
@@ -287,6 +307,7 @@ def add_other_faults(files: LayoutFiles) -> None:
         ("collections", "repeated_membership"),
         ("colors", "repeated_color"),
         ("hidden", "repeated_rule"),
+        ("impressions", "repeated_impression"),
     ):
         add(table)
         files.add_raw(table, files.lines[table][-1][:-1], "duplicate_row", reason)
@@ -312,6 +333,7 @@ def add_other_faults(files: LayoutFiles) -> None:
     add("colors", "channel_out_of_range", red="-1")
     add("colors", "coverage_out_of_range", coverage="100.1")
     add("colors", "score_out_of_range", score="1.5")
+    add_impression_faults(files)
     # Warned of only: the rows go on.
     add("hidden", photo_id="nobodyhasit")
     for text in ("GER", "1", "everywhere"):
@@ -319,3 +341,36 @@ def add_other_faults(files: LayoutFiles) -> None:
     for number in range(3):
         add("photos", photo_image_url="")
         add("photos", photo_image_url=f"ftp://images.invalid/{number}.png")
+
+
+def add_impression_faults(files: LayoutFiles) -> None:
+    """Add faults that only the log of what was shown can have, and what looks like one."""
+    for reason, column, values in (
+        ("null_shown_at", "shown_at", ("",)),
+        ("malformed_timestamp", "shown_at", ("today", "1767003000")),
+        ("future_timestamp", "shown_at", ("2034-01-01 00:00:00",)),
+        ("before_photo_was_submitted", "shown_at", ("2025-09-30 23:59:59",)),
+        ("null_user_id", "user_id", ("",)),
+        ("misplaced_user_id", "keyword", (visitor(993),)),
+        ("malformed_query_photo_id", "query_photo_id", ("../../x", "short")),
+        ("null_position", "position", ("",)),
+        ("malformed_position", "position", ("0", "-1", "first", "1.5")),
+        ("unknown_interaction", "interaction", ("bought", "Click")),
+        ("malformed_number", "dwell_seconds", ("long",)),
+        ("dwell_out_of_range", "dwell_seconds", ("-0.5", "86401", "NaN")),
+        ("bad_country", "country", ("GER", "ZZ")),
+        ("malformed_arm", "arm", ("z" * 65, "a/b")),
+        ("overlong_keyword", "keyword", ("way " * 300,)),
+        ("control_characters", "keyword", ("a\x07b",)),
+    ):
+        for text in values:
+            files.add("impressions", reason, **{column: text})
+    files.add("impressions", "quarantined_photo", photo_id="photo_badid")
+    files.add("impressions", "no_query", query_id="")
+    same = {"user_id": visitor(994), "query_id": "s1", "photo_id": photo_id(1), "position": "1"}
+    files.add("impressions", interaction="", **same)
+    files.add("impressions", interaction="click", **same)
+    files.add("impressions", "repeated_impression", interaction="click", dwell_seconds="9", **same)
+    files.add("impressions", query_id="", query_photo_id=photo_id(2))
+    files.add("impressions", repair="lowercase_country", country="de")
+    files.add("impressions", country="", dwell_seconds="", arm="", keyword="", position="3.0")

@@ -88,6 +88,8 @@ class Story:
     day_count: int = 56
     recommends: bool = True
     similar: str = "measured"  # measured | few (photos taken for the same query) | left out
+    has_shown: bool = True
+    shown_note: str = ""
 
     @property
     def rates(self) -> dict[str, float]:
@@ -134,6 +136,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         "evaluation": evaluation_tables(story),
         "similar": _similar_tables(story),
         "recommendation": _recommendation_tables(story),
+        "impressions": _shown_tables(story),
         "drift": _drift_tables(ctx, story),
         "photo_map": _map_tables(story),
         "gate": {"findings": _gate_findings(story)},
@@ -773,6 +776,13 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             ],
             "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group compare).",
         },
+        "impressions": {
+            "note": story.shown_note,
+            "impression_count": 48_000,
+            "list_count": 4_012,
+            "first_at": "2025-10-01T00:00:05+00:00",
+            "last_at": "2025-12-28T23:59:00+00:00",
+        },
         "drift": _drift_facts(ctx, story),
         "photo_map": _map_facts(ctx, story),
         "reranker": {
@@ -802,6 +812,31 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "champion_note": story.left_out,
             "tie_rule": "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm",
         },
+    }
+
+
+def _shown_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """What was shown: two arms and three places; the last one cannot be told, or none with a note."""
+    rows = [
+        (arm, place, 16_000, 900, 1_600, share, share - 0.01, share + 0.01, 1_500, 12.34, 11.5, 13.25)
+        for arm, place, share in (
+            (None, None, 0.1234),
+            (None, 1, 0.2),
+            (None, 2, 0.1),
+            (None, 3, 0.07),
+            ("old", None, 0.15),
+            ("new", None, 0.11),
+        )
+    ]
+    told = [(1, 1.0, 1.0, 1.0, 700), (2, 0.84, 0.75, 0.94, 650)]
+    tables = {"rates": rows, "examination": [] if story.shown_note else told, "pairs": []}
+    return {
+        name: pl.DataFrame(
+            rows if story.has_shown else [],
+            schema=pl.DataFrame(datasets.IMPRESSIONS.table(name).schema.empty_table()).schema,
+            orient="row",
+        )
+        for name, rows in tables.items()
     }
 
 

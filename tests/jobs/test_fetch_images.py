@@ -222,7 +222,7 @@ def commit_photos(ctx: RunContext, urls: dict[str, str | None]) -> None:
     staged.write_table(
         "conversions", table("conversions", photo_id=["a"], converted_at=[datetime(2025, 12, 1, tzinfo=UTC)])
     )
-    for name in ("keywords", "collections", "colors", "hidden", "quarantine", "repairs"):
+    for name in ("keywords", "collections", "colors", "hidden", "impressions", "quarantine", "repairs"):
         staged.write_table(name, table(name))
     staged.commit()
 

@@ -19,6 +19,7 @@ from tests.validated_lake import commit_tables
 
 WHO, RAW, OTHER = "a" * 32, "0a1b2c3d-0000-4000-8000-000000000001", "b" * 32
 PHOTOS = pl.DataFrame({"photo_id": ["p"]})
+IMPRESSIONS = pl.DataFrame({"visitor_id": [OTHER, WHO], "photo_id": "p"})
 CONVERSIONS = pl.DataFrame({"visitor_id": [WHO, OTHER, WHO, None], "query": ["cat", "cat", "dog", "sky"]})
 
 
@@ -33,6 +34,7 @@ def fill(ctx: RunContext) -> dict[str, Manifest]:
     validated = {
         "photos": PHOTOS,
         "conversions": CONVERSIONS,
+        "impressions": IMPRESSIONS,
         "quarantine": pl.DataFrame({"table": "conversions", "record": record}),
     }
     found = {"validated": commit_tables(ctx, datasets.VALIDATED, validated, label="validated")}
@@ -68,14 +70,15 @@ def traces(lake: Lake, *names: str) -> list[Path]:
 
 def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
     before = fill(ctx)
-    assert len(traces(ctx.lake, WHO)) == 7
+    assert len(traces(ctx.lake, WHO)) == 8
     vectors = ctx.lake.store("photo_vectors", "model").get("part.parquet")
     receipt = forget(ctx.lake, WHO, RAW, ctx.started_at)
     assert traces(ctx.lake, WHO, RAW) == []
-    assert sum(receipt.removed_rows.values()) == 2 + 1 + 3 * 2 + 2
+    assert sum(receipt.removed_rows.values()) == 2 + 1 + 1 + 3 * 2 + 2
     assert [name.rsplit("/", 1)[1] for name in receipt.changed_files] == ["report.html"]
     after = {name: ctx.read(getattr(datasets, name.upper())) for name in before}
     assert ctx.lake.read_table(after["validated"], "conversions")["visitor_id"].to_list() == [OTHER, None]
+    assert ctx.lake.read_table(after["validated"], "impressions")["visitor_id"].to_list() == [OTHER]
     assert ctx.lake.read_table(after["splits"], "train")["visitor_id"].to_list() == [OTHER]
     assert ctx.lake.read_file(after["report"], "report.html") == f"<p>{OTHER}</p><p>[forgotten]</p>".encode()
     assert ctx.lake.store("photo_vectors", "model").get("part.parquet") == vectors

@@ -61,8 +61,8 @@ from tests.jobs.report_fixtures import (
 
 Make = Callable[..., RunContext]
 SECTIONS = [
-    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "drift", "index", "map", "examples"),
-    *("similar", "recommendations", "run", "costs", "history"),
+    *("verdict", "gate", "arms", "slices", "training", "reranker", "data", "shown", "drift", "index", "map"),
+    *("examples", "similar", "recommendations", "run", "costs", "history"),
 ]
 INLINE = {"bdi", "strong", "tspan", "code"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -514,7 +514,7 @@ def test_a_night_of_the_published_protocol_says_what_it_is(make_context: Make) -
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(render(build_report(Night.read(make_context(run_id="again")))))
-    assert "0 of 20 stages ran tonight" in page.text("verdict")
+    assert "0 of 21 stages ran tonight" in page.text("verdict")
     assert "earlier, taken over" in page.text("run")
 
 
@@ -689,6 +689,41 @@ def test_conversions_per_day_are_drawn_with_their_trend(make_context: Make) -> N
     assert "410 in the last week; the log is too short for more." in short
 
 
+# -- what was shown ----------------------------------------------------------------------------------------
+
+
+def test_what_was_shown_is_told_by_arm_and_by_place(make_context: Make) -> None:
+    page = page_of(make_context())
+    text = page.text("shown")
+    assert text.startswith(
+        "What was shown: 12.3% of the photos shown were taken 4,012 lists were shown from 2025-10-01"
+    )
+    counts = ["16,000", "900", "1,600", "1,500"]
+    seconds = "12.3 11.5 to 13.2"
+    assert page.tables["shown: By what made the list"][1:] == [
+        ["All lists", "12.3% 11.3–13.3%", seconds, *counts],
+        ["old", "15.0% 14.0–16.0%", seconds, *counts],
+        ["new", "11.0% 10.0–12.0%", seconds, *counts],
+    ]
+    assert [row[:3] for row in page.tables["shown: By place in the list"][1:]] == [
+        ["1", "20.0% 19.0–21.0%", "1.00 1.00 to 1.00"],
+        ["2", "10.0% 9.0–11.0%", "0.84 0.75 to 0.94"],
+        ["3", "7.0% 6.0–8.0%", "–"],
+    ]
+
+
+def test_without_a_log_of_what_was_shown_there_is_no_such_section(make_context: Make) -> None:
+    page = page_of(make_context(), Story(has_shown=False, shown_note="there is no log"))
+    assert "shown" not in page.sections
+    assert {"href": "#shown"} not in [values for tag, values in page.tags if tag == "a"]
+
+
+def test_places_that_cannot_be_told_say_why(make_context: Make) -> None:
+    page = page_of(make_context(), Story(shown_note="nothing moved"))
+    assert "Looked at: not told, as nothing moved." in page.text("shown")
+    assert [row[2] for row in page.tables["shown: By place in the list"][1:]] == ["–"] * 3
+
+
 # -- the contact sheet -------------------------------------------------------------------------------------
 
 
@@ -840,6 +875,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
+        *("recommendations", "recommendation-loss"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)

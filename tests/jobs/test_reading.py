@@ -230,7 +230,7 @@ def test_parts_follow_one_another_and_may_hold_tabs_whatever_they_are_called(fol
 
 
 def test_tables_that_are_not_required_may_be_absent(folder: Path) -> None:
-    for table in ("keywords", "collections", "colors", "hidden"):
+    for table in ("keywords", "collections", "colors", "hidden", "impressions"):
         (folder / f"{table}.tsv000").unlink()
     source = find_source(str(folder))
     assert source.units("keywords") == []

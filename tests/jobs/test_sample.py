@@ -17,15 +17,17 @@ from PIL import Image
 
 from jobs.errors import BadInput
 from jobs.sample import TINY, SampleInfo, SampleSize, make, make_sample, tables
-from jobs.sample.choices import Conversion, Market, ceiling
+from jobs.sample.choices import PLACE_EXPONENT, Conversion, Market, ceiling
 from jobs.sample.countries import COUNTRIES
 from jobs.sample.drawing import COLOURS, HOURS, KINDS, PATTERNS, SCENES, STYLES, Look, render
 from jobs.sample.drawing.pen import Pen
 from jobs.sample.faults import COLUMNS, KINDS_OF_FAULT, REPAIRABLE, Row, spoil, timestamp
+from jobs.sample.impressions import ARMS, make_impressions
 from jobs.sample.pixels import blurhash, main_colours
 from jobs.sample.wishes import TREND, TREND_STARTS
 from jobs.sample.words import HIDDEN, lexicon
 from jobs.sample.world import LOG_END, LOG_START, make_photos
+from models.evaluation.impressions import estimate_examination
 
 SEED = 7
 AMBIGUOUS = sorted({kind.concept for kind in KINDS.values() if kind.homes})
@@ -61,6 +63,7 @@ def test_the_tables_have_the_columns_of_the_layout(tiny: tuple[Path, SampleInfo]
         "keywords": tables.KEYWORDS,
         "collections": tables.COLLECTIONS,
         "colors": tables.COLORS,
+        "impressions": tables.IMPRESSIONS,
     }
     photo_ids = {row["photo_id"] for row in read(folder, "photos")}
     for table, names in columns.items():
@@ -153,6 +156,7 @@ def test_every_line_without_a_fault_is_good_and_in_time(tiny: tuple[Path, Sample
             assert row["device_type"] in {"desktop", "mobile", "tablet"}
             assert row["search_orientation_filter"] in {"all", "landscape", "portrait"}
             assert row["search_ordering"] in {"popular", "recent"}
+            assert int(row["position"]) >= 1
     assert good == info.counts["conversions"] - len(info.faults)
 
 
@@ -169,7 +173,7 @@ def test_every_fault_is_where_it_is_said_to_be(tiny: tuple[Path, SampleInfo]) ->
     assert found["blank_line"][0] == b""
     assert found["carriage_return"][0].endswith(b"\r")
     assert found["embedded_newline"][0].count(b"\n") == found["quoted_newline"][0].count(b"\n") == 1
-    assert found["embedded_tab"][0].count(b"\t") == 9
+    assert found["embedded_tab"][0].count(b"\t") == 10
     assert found["too_few_columns"][0].count(b"\t") < 8 < found["too_many_columns"][0].count(b"\t")
     assert b"\0" in found["embedded_nul"][0]
     assert found["unbalanced_quote"][0].count(b'"') == 1
@@ -180,6 +184,47 @@ def test_every_fault_is_where_it_is_said_to_be(tiny: tuple[Path, SampleInfo]) ->
     assert datetime.fromisoformat(early[0]) < datetime.fromisoformat(submitted[early[3]])
     assert found["unknown_photo_id"][0].decode().split("\t")[3] not in submitted
     assert info.unusable_count == len(info.faults) - len(REPAIRABLE)
+
+
+def test_lists_are_shown_whole_and_some_of_what_they_hold_is_clicked(tiny: tuple[Path, SampleInfo]) -> None:
+    folder, _ = tiny
+    submitted = {row["photo_id"]: row["photo_submitted_at"] for row in read(folder, "photos")}
+    visitors = {line.split(b"\t")[4].decode() for line in lines_of(folder, "conversions.tsv001") if b"\t" in line}
+    lists: dict[tuple[str, ...], list[int]] = {}
+    for row in read(folder, "impressions"):
+        assert submitted[row["photo_id"]] < row["shown_at"] < "2026-04-27"
+        assert (row["query_id"] == "") == (row["keyword"] == "") == (row["query_photo_id"] != "")
+        assert (row["interaction"] == "click") == (row["dwell_seconds"] != "")
+        assert row["photo_id"] != row["query_photo_id"]
+        assert row["arm"] in ARMS
+        key = (row["user_id"], row["shown_at"], row["query_id"], row["query_photo_id"])
+        lists.setdefault(key, []).append(int(row["position"]))
+    assert all(places == list(range(1, len(places) + 1)) for places in lists.values())
+    assert len({who for who, *_ in lists} & visitors) > 20
+    shares = Counter(row["arm"] for row in read(folder, "impressions"))
+    assert shares.keys() == set(ARMS)
+
+
+def test_how_looking_falls_off_can_be_found_again(world: tuple[Market, list[Conversion]]) -> None:
+    """The simulator's exponent is the one that its log of lists tells."""
+    shown = make_impressions(*world, SEED, list_share=0.6)
+    pairs: dict[tuple[str | int | None, str, int], int] = {}
+    pair = [
+        pairs.setdefault((one.query.lower() or one.query_photo, one.visitor.country, one.photo), len(pairs))
+        for one in shown
+    ]
+    people = {one.visitor.visitor_id: number for number, one in enumerate(shown)}
+    found = estimate_examination(
+        np.array(pair),
+        np.array([one.position for one in shown]),
+        np.array([one.dwell_seconds is not None for one in shown]),
+        np.array([people[one.visitor.visitor_id] for one in shown]),
+        12,
+    )
+    truth = np.arange(1, 13) ** -PLACE_EXPONENT
+    assert found.value == pytest.approx(truth, rel=0.25)
+    assert found.value[1:].mean() == pytest.approx(truth[1:].mean(), rel=0.12)
+    assert found.value[6:].mean() < 0.75
 
 
 def test_the_facts_beside_the_tables_tell_the_same(tiny: tuple[Path, SampleInfo]) -> None:

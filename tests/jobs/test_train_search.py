@@ -16,9 +16,9 @@ from jobs.errors import MissingInput
 from jobs.lake import Lake, Manifest
 from jobs.params import FINETUNED, FULL, ZERO_SHOT, TrainSearchParams
 from jobs.training.arms import _weighted_pairs
-from jobs.training.pairs import _recent
+from jobs.training.pairs import _recent, read_pairs
 from models.search.model import SearchModel
-from models.search.sampling import merge_pairs
+from models.search.sampling import inverse_propensities, merge_pairs
 from models.search.world import ALONE, World
 from tests.training_lake import (
     BASE_PARAMS,
@@ -31,6 +31,7 @@ from tests.training_lake import (
     conversions,
     photos,
 )
+from tests.validated_lake import commit_tables
 
 MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
@@ -316,10 +317,10 @@ def test_positions_count_only_where_that_is_wanted_and_where_they_differ(
 def test_processes_that_train_together_scale_weights_by_position_alike() -> None:
     random = np.random.default_rng(0)
     photo_R, text_R = np.sort(random.integers(0, 10, 60)), random.integers(0, 4, 60)
-    position_R = pl.Series([None, *random.integers(1, 30, 59).tolist()])
-    options = {"repetitions": "weighted", "position_exponent": 0.5, "position_cap": 4.0}
+    rarity_R = inverse_propensities(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), 0.5, 4.0)
+    options = {"repetitions": "weighted"}
     plain = merge_pairs(photo_R, text_R)[2]
-    *_, whole = _weighted_pairs(photo_R, text_R, position_R, options, ALONE)
+    *_, whole = _weighted_pairs(photo_R, text_R, rarity_R, options, ALONE)
     assert whole.sum() == pytest.approx(plain.sum(), rel=1e-5)
     assert whole.max() / whole.min() > plain.max() / plain.min()
     told: list[list[float]] = []
@@ -330,5 +331,62 @@ def test_processes_that_train_together_scale_weights_by_position_alike() -> None
             return [sum(column) for column in zip(*told[:2], strict=True)]
 
     halves = [photo_R < 5, photo_R >= 5] * 2  # what the first time each tells is known the second time
-    parts = [_weighted_pairs(photo_R[h], text_R[h], position_R.filter(h), options, Together())[2] for h in halves]
+    parts = [_weighted_pairs(photo_R[h], text_R[h], rarity_R[h], options, Together())[2] for h in halves]
     assert np.concatenate(parts[2:]) == pytest.approx(whole, rel=1e-6)
+
+
+def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, str, str, int, int, int]]) -> None:
+    """Commit what was shown: how often places are looked at, and (query, country, photo, place, shown, taken)."""
+    examination = pl.DataFrame({"position": list(told), "examination": list(told.values())}).with_columns(
+        pl.col("position").cast(pl.Int32)
+    )
+    names = datasets.IMPRESSIONS.table("pairs").schema.names
+    pairs = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("position").cast(pl.Int32))
+    tables = {"examination": examination, "pairs": pairs}
+    commit_tables(ctx, datasets.IMPRESSIONS, tables, label=repr((told, rows)), facts={"note": "nothing moved"})
+
+
+def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: MakeContext) -> None:
+    ctx = make_night()
+    params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
+    params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
+    commit_shown(ctx, {1: 1.0, 3: 0.5}, [])
+    nothing = train_search.run(ctx, params)
+    rows = [
+        ("red", "GB", "green-2", 1, 5, 0),  # in no pair: without this it would be in no batch
+        ("red", "GB", "green-2", 2, 4, 0),  # a place that is not told counts as the last
+        ("red", "GB", "blue-0", 1, 5, 1),  # was taken
+        ("red", "GB", "red-0", 1, 5, 0),  # a known positive
+        ("nobody asked", "GB", "blue-0", 1, 5, 0),
+        ("red", "GB", "gone", 1, 5, 0),
+    ]
+    commit_shown(ctx, {1: 1.0, 3: 0.5}, rows)
+    pairs = read_pairs(ctx, params, ctx.read(datasets.SPLITS), ctx.read(datasets.IMAGES))
+    assert pairs.shown is not None
+    names = dict(pairs.photos.select("photo", "photo_id").iter_rows())
+    found = [(query, names[photo], looks) for query, _, photo, looks in pairs.shown.passed_over.iter_rows()]
+    assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-2", 7.0), ("red", "red-0", 5.0)]
+    assert pairs.shown.examination.tolist() == pytest.approx([1.0, np.nan, 0.5], nan_ok=True)
+    trained = train_search.run(ctx, params)
+    assert trained.facts["passed_over_count"] == 3
+    assert digests(trained) != digests(nothing)
+    assert "impressions" in trained.input_runs
+
+
+def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -> None:
+    ctx = make_night()
+    commit_splits(ctx, "placed", train=placed(1, 2, None))
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
+    estimated = params.model_copy(update={"position_weights": "estimated"})
+    plain = train_search.run(ctx, params)
+    commit_shown(ctx, {1: 1.0, 2: 1.0}, [])
+    assert digests(train_search.run(ctx, estimated)) == digests(plain)  # every place is looked at alike
+    commit_shown(ctx, {1: 1.0, 2: 0.1}, [])
+    assert digests(train_search.run(ctx, estimated)) != digests(plain)
+    commit_shown(ctx, {}, [])
+    with pytest.raises(MissingInput, match="does not say at which places people look: nothing moved"):
+        train_search.run(ctx, estimated)
+
+
+def digests(models: Manifest) -> dict[str, str]:
+    return {arm: facts["model_digest"] for arm, facts in models.facts["arms"].items()}

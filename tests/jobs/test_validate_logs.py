@@ -87,9 +87,9 @@ def test_every_bad_row_is_quarantined_with_exactly_its_reasons(night: Night, tab
 
 @pytest.mark.spark
 def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
-    repairs = night.table("repairs")
-    assert dict(repairs.select("source_line", "repair").iter_rows()) == night.files.repairs["conversions"]
-    assert set(repairs["table"]) == {"conversions"}
+    for (table,), repairs in night.table("repairs").partition_by("table", as_dict=True).items():
+        assert dict(repairs.select("source_line", "repair").iter_rows()) == night.files.repairs[str(table)]
+    assert set(night.table("repairs")["table"]) == {"conversions", "impressions"}
     mended = {what: line for line, what in night.files.repairs["conversions"].items()}
     clean = {row["source_line"]: row for row in night.table("conversions").to_dicts()}
     assert clean[mended["lowercase_country"]]["country"] == "US"
@@ -145,6 +145,30 @@ def test_the_other_tables_keep_their_good_rows_in_their_order(night: Night) -> N
 
 
 @pytest.mark.spark
+def test_impressions_keep_what_was_shown_to_whom_and_what_they_did(night: Night) -> None:
+    clean = night.table("impressions")
+    assert len(clean) == len(night.files.good["impressions"])
+    assert clean.row(1, named=True) == {
+        "shown_at": datetime(2025, 12, 2, 8, 1, tzinfo=UTC),
+        "visitor_id": pseudonym(visitor(1), b"test-key"),
+        "query_id": pseudonym(f"query_id {visitor(70_000)}", b"test-key"),
+        "query": None,
+        "query_photo_id": None,
+        "photo_id": "photo000001",
+        "position": 2,
+        "interaction": "click",
+        "country": "DE",
+        "arm": "current",
+        "dwell_seconds": 4.5,
+    }
+    assert clean["query_id"].head(7).n_unique() == 3  # lists stay together
+    assert clean["interaction"].value_counts().rows_by_key("interaction", unique=True).keys() == {"shown", "click"}
+    last = clean.row(-1, named=True)
+    assert [last[name] for name in ("country", "dwell_seconds", "arm", "query", "position")] == [None] * 4 + [3]
+    assert clean["query_photo_id"].drop_nulls().to_list() == ["photo000002"]
+
+
+@pytest.mark.spark
 def test_counts_add_up_to_the_input(night: Night) -> None:
     quarantined = dict(night.table("quarantine")["table"].value_counts().iter_rows())
     for table in COLUMNS:
@@ -181,7 +205,8 @@ def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
 @pytest.mark.spark
 def test_no_byte_of_what_is_written_holds_a_visitor_id(night: Night) -> None:
     ids = {line.split(b"\t")[4] for line in night.files.data("conversions").split(b"\n") if line.count(b"\t") == 9}
-    needles = {one for one in ids if len(one) == 36} | {visitor(991).encode(), visitor(992).encode()}
+    needles = {one for one in ids if len(one) == 36}
+    needles |= {visitor(number).encode() for number in (991, 992, 993, *range(70_000, 70_010))}
     assert len(needles) > 200
     texts = [path.read_bytes() for path in night.ctx.settings.state_dir.rglob("*") if path.is_file()]
     texts += [night.table(table).write_json().encode() for table in night.manifest.tables]
@@ -316,6 +341,7 @@ def test_a_first_version_data_set_with_a_days_drop(
         "collections": 0,
         "colors": 0,
         "hidden": 0,
+        "impressions": 0,
         "quarantine": 0,
         "repairs": 0,
     }

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from models.search.negatives import NONE, HardNegatives, mine
+from models.search.negatives import NONE, HardNegatives, mine, passed_over
 from models.search.sampling import KnownPositives
 
 
@@ -74,3 +74,26 @@ def test_what_scores_nearly_as_high_as_the_positive_is_left_alone() -> None:
 def test_a_share_above_one_is_refused() -> None:
     with pytest.raises(ValueError, match="max_share"):
         mined(unit(1, 0), unit(1, 1), [], [], k=1, max_share=1.5)
+
+
+def test_what_was_passed_over_is_a_negative_of_its_text_the_most_looked_at_first() -> None:
+    #      text photo looks: photo 1 of text 0 twice, photo 4 is a known positive of the group of texts 0 and 2
+    rows = [(0, 1, 1.0), (0, 2, 1.5), (0, 1, 1.0), (0, 4, 9.0), (2, 4, 9.0), (2, 3, 0.5)]
+    text_R, photo_R = (np.array([row[column] for row in rows]) for column in (0, 1))
+    looks_R = np.array([row[2] for row in rows])
+    groups = np.array([70, 80, 70])
+    known = KnownPositives.of(np.array([4, 0]), np.array([70, 80]), 5)
+    found = passed_over(text_R, photo_R, looks_R, known, groups, pair_count=2, k=10)
+    assert found.photos.tolist() == [[1, 2], [NONE, NONE], [3, NONE]]
+    drawn = found.draw(np.array([0, 1]), np.array([0, 1]), 5, np.random.default_rng(0))
+    assert drawn.tolist() == [1, 2]
+    best = passed_over(text_R, photo_R, looks_R, known, groups, pair_count=2, k=1)
+    assert best.photos.tolist() == [[1], [NONE], [3]]
+
+
+def test_nothing_passed_over_gives_no_negative() -> None:
+    nothing = np.zeros(0, np.int64)
+    known = KnownPositives.of(np.array([0]), np.array([5]), 1)
+    found = passed_over(nothing, nothing, np.zeros(0), known, np.array([5, 6]), pair_count=1, k=3)
+    assert found.photos.tolist() == [[NONE], [NONE]]
+    assert len(found.draw(np.array([0]), np.array([0]), 4, np.random.default_rng(0))) == 0

@@ -1,0 +1,180 @@
+"""The mapping file: which files a site gives, and what their columns, units and words are called here. No data.
+
+A column is named as the site names it; `a.b` is the field b of the nested column a. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from jobs.errors import BadInput, MissingInput
+
+Columns = str | tuple[str, ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Time(_Part):
+    """A column of times. `unit` is that of numbers since 1970, `format` that of texts (strftime); else ISO 8601."""
+
+    column: str
+    unit: Literal["s", "ms", "us"] | None = None
+    format: str | None = None
+    timezone: str = "UTC"  # of texts that name none
+    default: str | None = None  # taken where there is none, and counted as guessed
+
+
+class Number(_Part):
+    """A column of numbers: what it is multiplied by to be in the unit wanted, and its decimal sign in texts."""
+
+    column: str
+    scale: float = Field(1.0, gt=0)
+    decimal: Literal[".", ","] = "."
+
+
+class Price(Number):
+    """A price becomes a keyword, such as "10 to 50 EUR": `bands` are the bounds, in the currency."""
+
+    currency: str = Field(pattern=r"\A[A-Z]{3}\z")
+    bands: tuple[float, ...] = Field(min_length=1)
+
+    @field_validator("bands")
+    @classmethod
+    def _ascend(cls, bands: tuple[float, ...]) -> tuple[float, ...]:
+        if list(bands) != sorted(set(bands)):
+            raise ValueError("bands must ascend")
+        return bands
+
+
+class Words(_Part):
+    """A column of words: a list, or a text cut at `separator`. `names` says what some are called here."""
+
+    column: str
+    separator: str = ","
+    names: dict[str, str] = {}
+
+
+class Choice(_Part):
+    """Rows are kept if the column has one of these values; a value that is not there counts as `default`."""
+
+    column: str
+    keep: tuple[str, ...] = Field(min_length=1)
+    default: str | None = None
+
+
+class _File(_Part):
+    """Where rows are: one path or pattern beside the mapping file, of CSV, TSV, JSON, JSON lines or Parquet."""
+
+    path: str
+    separator: str | None = None  # of CSV; default: by the file's name
+    encoding: Literal["utf8", "utf8-lossy"] = "utf8"
+
+
+class Photos(_File):
+    """What the site shows. Brand, price and category become keywords, and a category a topic besides."""
+
+    photo_id: str
+    image_url: str | None = None
+    image_file: str | None = None  # beside the mapping file; {column} stands for a value, as in pictures/{sku}.jpg
+    missing_image: Literal["drop", "keep"] = "drop"
+    submitted_at: Time | None = None
+    submitted_at_default: str | None = None  # where there is no such column at all
+    description: Columns = ()
+    missing_description: Literal["words", "keep", "drop"] = "words"
+    keywords: Words | None = None
+    category: Words | None = None
+    brand: str | None = None
+    price: Price | None = None
+    width: Number | None = None
+    height: Number | None = None
+    language: Choice | None = None
+    photographer: str | None = None
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Photos:
+        if not (self.image_url or self.image_file):
+            raise ValueError("say where pictures are: image_url or image_file")
+        if not (self.submitted_at or self.submitted_at_default):
+            raise ValueError("say since when photos are there: submitted_at, or one day for all: submitted_at_default")
+        return self
+
+
+class Conversions(_File):
+    """Searches that ended with a photo taken."""
+
+    photo_id: str
+    converted_at: Time
+    query: str
+    user_id: str
+    country: str | None = None
+    country_default: str | None = Field(None, pattern=r"\A[A-Z]{2}\z")
+    device_type: str | None = None
+    position: Number | None = None
+    first_position: Literal[0, 1] = 1  # what the site calls the first place
+    type: Choice | None = None
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Conversions:
+        if not (self.country or self.country_default):
+            raise ValueError("say where searches come from: country, or one for all: country_default")
+        return self
+
+
+class SourceMapping(_Part):
+    """One site. `prefix` begins all its ids, so that those of two sites never meet."""
+
+    name: str = Field(pattern=r"\A[\w .-]{1,60}\z")
+    prefix: str = Field(pattern=r"\A[A-Za-z0-9]{1,3}\z")
+    photos: Photos
+    conversions: Conversions | None = None
+
+
+class Mapping(_Part):
+    """All sites that go into one corpus, in order; `folder` is where the file lies."""
+
+    source: tuple[SourceMapping, ...] = Field(min_length=1)
+    folder: Path
+
+    @model_validator(mode="after")
+    def _are_told_apart(self) -> Mapping:
+        for what in ("name", "prefix"):
+            values = [getattr(source, what) for source in self.source]
+            if len(set(values)) < len(values):
+                raise ValueError(f"two sources have the same {what}: {', '.join(sorted(values))}")
+        lengths = {len(source.prefix) for source in self.source}
+        if len(lengths) > 1:
+            raise ValueError("prefixes must be equally long, or an id of one source could begin as another's")
+        if not any(source.conversions for source in self.source):
+            raise ValueError("no source has conversions, and without any there is nothing to learn from")
+        return self
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Return a mapping file, checked; `BadInput` names every key that is wrong."""
+    if not path.is_file():
+        raise MissingInput(f"no mapping file {path}: docs/CATALOGUES.md has one to begin with")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no TOML: {error}") from error
+    try:
+        return Mapping.model_validate(values | {"folder": path.absolute().parent})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        raise BadInput(f"{path}: {faults}") from error
+
+
+def template_columns(template: str) -> list[str]:
+    """Return the columns that a template of file names takes in.
+
+    >>> template_columns("pictures/{shop}/{sku}.jpg")
+    ['shop', 'sku']
+    """
+    return re.findall(r"\{([^{}]+)\}", template)
