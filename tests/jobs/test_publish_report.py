@@ -875,6 +875,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
+        *("recommendations", "recommendation-loss"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)
