@@ -15,9 +15,6 @@ checks, counts, tie_rule, seconds per step.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -39,6 +36,7 @@ from jobs.evaluation.tables import (
 )
 from jobs.lake import Lake, Manifest, fingerprint
 from jobs.params import CHAMPION_ARM, RERANKED, ZERO_SHOT, EvaluateParams
+from jobs.progress import timed
 from jobs.reranking.reranked import Reranked
 from models.evaluation.metrics import columns
 from models.evaluation.ranking import TIE_RULE, Scorer
@@ -70,7 +68,7 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     if staged.manifest is not None:
         return staged.manifest
     seconds: dict[str, float] = {}
-    with _timed(seconds, "read"):
+    with timed(log, seconds, "read"):
         task = read_task(ctx.lake, inputs["splits"])
         segments = read_segments(ctx.lake, inputs["splits"], task)
         judgements = Judgements.of(task)
@@ -79,17 +77,17 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     judgement_ranks: Ranks = {}
     without_vector: dict[str, int] = {}
     for arm in (arm for arm in plan.arms if arm != RERANKED):
-        with _timed(seconds, arm):
+        with timed(log, seconds, arm):
             scorer, without_vector[arm] = load(arm)
             ranks[arm], judgement_ranks[arm] = rank_both_ways(scorer, task, judgements)
     checks: list[dict[str, Any]] = []
     if not plan.reranker_note:
-        with _timed(seconds, RERANKED):
+        with timed(log, seconds, RERANKED):
             reranked = Reranked.read(ctx.lake, inputs, task, params.max_missing_share)
             both = reranked.further(judgements.text_ids, judgements.targets, judgements.asked_at).ranks()
             ranks[RERANKED], judgement_ranks[RERANKED] = np.split(both, [len(task.targets)])
             checks = [reranked.check]
-    with _timed(seconds, "intervals"):
+    with timed(log, seconds, "intervals"):
         tables = metrics_tables(ranks, task, segments, plan.challenger, params.resample_count, ctx.seed)
         metrics, segment_comparisons, card = tables
         staged.write_table("metrics", metrics)
@@ -98,7 +96,7 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
         query_card = query_scorecard(judgement_ranks, judgements, params.resample_count, ctx.seed)
         staged.write_table("query_metrics", whole_metrics_table(query_card))
         staged.write_table("query_comparisons", comparisons_table(query_card, plan.challenger))
-    with _timed(seconds, "contact_sheet"):
+    with timed(log, seconds, "contact_sheet"):
         rival = _rival(card, plan)
         scorers = {arm: load(arm)[0] for arm in (plan.challenger, rival)}
         staged.write_table("contact_sheet", contact_sheet_table(ranks, task, scorers, params.contact_sheet_queries))
@@ -131,14 +129,6 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
             "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
         }
     )
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    begun = time.perf_counter()
-    yield
-    seconds[step] = time.perf_counter() - begun
-    log.info("%s: %.1f s", step, seconds[step])
 
 
 def _load(

@@ -14,10 +14,7 @@ champion_note, hash_version, note (why all is left out; empty if it is not), sec
 from __future__ import annotations
 
 import logging
-import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +27,7 @@ from jobs.context import RunContext
 from jobs.evaluation.inputs import Task, read_task
 from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import ZERO_SHOT, EvaluateSimilarParams, Truth
+from jobs.progress import timed
 from jobs.similar.inputs import (
     BASELINES,
     RANDOM,
@@ -72,10 +70,10 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
         for table in datasets.SIMILAR.tables:
             staged.write_table(table.name, pl.DataFrame(table.schema.empty_table()))
         return staged.commit(facts | {"note": "left out: query_count is 0", "seconds": seconds})
-    with _timed(seconds, "read"):
+    with timed(log, seconds, "read"):
         task = read_task(ctx.lake, inputs["splits"])
         asked = [_ask(ctx, inputs, task, name, params) for name in params.truths]
-    with _timed(seconds, "pictures"):
+    with timed(log, seconds, "pictures"):
         corpus = _corpus(ctx, inputs, task, params)
         staged.write_table("pictures", corpus.table(task))
     for one in asked:
@@ -84,12 +82,12 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
     load = partial(scorer_of, ctx.lake, inputs, task, max_missing_share=params.max_missing_share, seed=ctx.seed)
     queries = np.unique(np.concatenate([one.judged.query_Q for one in asked]))
     for arm in plan.arms:
-        with _timed(seconds, arm):
+        with timed(log, seconds, arm):
             lists[arm] = best_units(load(arm), corpus.units, queries, DEPTH)
     staged.write_table("queries", query_rows(asked, task))
-    with _timed(seconds, "intervals"):
+    with timed(log, seconds, "intervals"):
         _measure(ctx, staged, plan, params, [one for one in asked if one.count >= FEWEST], corpus.units, queries, lists)
-    with _timed(seconds, "contact_sheet"):
+    with timed(log, seconds, "contact_sheet"):
         shown = next((one for one in asked if one.count), None)
         arms = [arm for arm in plan.arms if arm != RANDOM]
         sheet = sheet_rows(task, corpus.units, asked, shown, arms, load, params.contact_sheet_photos, BASELINES)
@@ -189,11 +187,3 @@ def _measure(
 def _deep(gain_QK: Ints) -> Ints:
     """Return lists with as many places as the deepest cutoff, also of a corpus of fewer photos."""
     return np.pad(gain_QK, ((0, 0), (0, DEPTH - gain_QK.shape[1])))
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    begun = time.perf_counter()
-    yield
-    seconds[step] = time.perf_counter() - begun
-    log.info("%s: %.1f s", step, seconds[step])

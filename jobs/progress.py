@@ -1,4 +1,4 @@
-"""Progress of long work: a line with the count, the rate and the time left, every few seconds."""
+"""Progress of long work: lines with the count, the rate and the time left, and how long steps took."""
 
 from __future__ import annotations
 
@@ -66,3 +66,12 @@ def watch(progress: Progress, done_count: Callable[[], int], every_seconds: floa
     finally:
         is_over.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def timed(log: logging.Logger, seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Keep in `seconds` how long a step took, and log it."""
+    begun = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begun
+    log.info("%s: %.1f s", step, seconds[step])
