@@ -73,7 +73,9 @@ def test_what_is_published_is_announced_as_assets(dag: Any) -> None:
 def test_the_command_the_dag_renders_is_the_one_the_parser_reads(stage: str) -> None:
     fields = STAGES[stage].params.model_fields
     defaults = stage_params(stage, "small").model_dump(mode="json")
-    given = {name: ",".join(v) if isinstance(v, list) else str(v) for name, v in defaults.items() if v is not None}
+    given = {
+        name: ",".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in defaults.items() if v is not None
+    }
     arguments = build_parser().parse_args(command(stage, PLAN | {"run_id": "manual__1"}, given))
     assert arguments.command == stage
     assert arguments.dataset == PLAN["dataset"]

@@ -858,7 +858,9 @@ def test_the_page_needs_nothing_from_outside(make_context: Make) -> None:
     for tag, attributes in page.tags:
         assert tag not in ("script", "link", "iframe", "base", "form"), tag
         assert attributes.get("src", "data:").startswith("data:"), attributes
-        assert re.fullmatch(r"#[a-z]+|\d{4}-\d\d-\d\d(\.html|-data-docs/index\.html)", attributes.get("href", "#ok"))
+        assert re.fullmatch(
+            r"#[a-z]+(-\d+)?|\d{4}-\d\d-\d\d(\.html|-data-docs/index\.html)", attributes.get("href", "#ok")
+        )
     policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
     assert "default-src 'none'" in policy
 
