@@ -65,8 +65,7 @@ class Findings:
                 lists[name] = [self._recommend(protocol, name, trial) for trial in trials]
             except ValueError as error:  # what a method says of a log that is too small for it
                 self.notes[f"{protocol}/{name}"] = str(error)
-        for number, trial in enumerate(trials):
-            self._describe(protocol, trial, {name: several[number] for name, several in lists.items()}, number == 0)
+        self._describe(protocol, trials[0], {name: several[0] for name, several in lists.items()})
         self._measure(protocol, trials, lists)
 
     def _asked(self, trial: Trial, trial_count: int) -> Trial:
@@ -89,10 +88,8 @@ class Findings:
             self.frames["curves"].append(pl.DataFrame(steps).with_columns(arm=pl.lit(name), name=pl.lit("loss")))
         return best.item_VK
 
-    def _describe(self, protocol: str, trial: Trial, item_by_arm: dict[str, Ints], is_first: bool) -> None:
+    def _describe(self, protocol: str, trial: Trial, item_by_arm: dict[str, Ints]) -> None:
         """Say what lists are like; of several trials of the first, since coverage of parts does not add up."""
-        if not is_first:
-            return
         for name, item_VK in item_by_arm.items():
             head_VK = item_VK[:, :SHORT]
             like = beyond_accuracy(head_VK, self.world.items.image_ID, trial.log, self.world.items.item_count)
