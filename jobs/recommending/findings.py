@@ -15,6 +15,7 @@ from jobs.recommending.inputs import World, method
 from jobs.recommending.tables import measure, segments, sheet
 from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import NONE, Ints
+from models.recommend.interface import TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
 from models.recommend.protocols import PROTOCOLS, Trial, temporal
 from models.recommend.topk import top_k
@@ -63,7 +64,7 @@ class Findings:
         for name in methods:
             try:
                 lists[name] = [self._recommend(protocol, name, trial) for trial in trials]
-            except ValueError as error:  # what a method says of a log that is too small for it
+            except TooLittleToLearn as error:
                 self.notes[f"{protocol}/{name}"] = str(error)
         self._describe(protocol, trials[0], {name: several[0] for name, several in lists.items()})
         self._measure(protocol, trials, lists)

@@ -17,7 +17,14 @@ from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits
 
 from models.recommend.interactions import Floats, Interactions, ItemFeatures, has_vector
-from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log, with_zero_rows
+from models.recommend.interface import (
+    FittedVectors,
+    Recommender,
+    TooLittleToLearn,
+    check_grown,
+    check_log,
+    with_zero_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Als(Recommender):
         """Factorise the log; what is known of the items is not looked at."""
         check_log(log, items)
         if not (log.weight_N > 0).any():
-            raise ValueError("the log has nothing to learn from: nothing in it is liked")
+            raise TooLittleToLearn("the log has nothing to learn from: nothing in it is liked")
         confidence_VI = self.objective.confidences(log)
         model = _model(self.factor_count, self.objective, iterations=self.pass_count, random_state=seed)
         with threadpool_limits(1, "blas"):  # the library runs its own threads, each of which would start BLAS's

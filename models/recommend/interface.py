@@ -24,6 +24,10 @@ VISITORS_AT_ONCE = 4096
 """Histories that a network encodes at a time."""
 
 
+class TooLittleToLearn(ValueError):
+    """What `fit` says of a log that has nothing, or too little, for its method."""
+
+
 class Recommender(ABC):
     """A method with its parameters."""
 
@@ -31,8 +35,8 @@ class Recommender(ABC):
     def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> Fitted:
         """Learn from a log and from what is known of its items; neither is changed.
 
-        The same arguments give the same scores. Raises ValueError if log and items do not fit, or if there is nothing
-        to learn from.
+        The same arguments give the same scores. Raises ValueError if log and items do not fit, `TooLittleToLearn` if
+        there is nothing to learn from.
         """
 
 

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy, softplus
 
 from models.recommend.interactions import Bools, Interactions, Ints
+from models.recommend.interface import TooLittleToLearn
 
 LossCurve = npt.NDArray[np.float64]
 """The mean loss of each pass over the examples, [passes]."""
@@ -44,10 +45,10 @@ def seeded(seed: int) -> Iterator[None]:
 def train(network: torch.nn.Module, loss_of: BatchLoss, example_count: int, options: Training, seed: int) -> LossCurve:
     """Train in place, examples in a new order each pass; the network is left ready for scoring.
 
-    Raises ValueError if there is nothing to learn from, or if the loss stops being finite.
+    Raises `TooLittleToLearn` if there is no example, ValueError if the loss stops being finite.
     """
     if example_count == 0:
-        raise ValueError("the log has no example to learn from: too little in it is liked")
+        raise TooLittleToLearn("the log has no example to learn from: too little in it is liked")
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     random = np.random.default_rng(seed)
     network.train()

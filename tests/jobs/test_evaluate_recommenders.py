@@ -16,7 +16,9 @@ from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.lake import Manifest
 from jobs.params import FULL, RECOMMENDERS, EvaluateRecommendersParams, Params
+from models.recommend.interactions import Interactions
 from models.recommend.methods import METHODS
+from models.recommend.random_order import FittedRandomOrder
 from models.search.keywords import KeywordVocabulary
 from models.search.model import build_tiny_model
 from tests.jobs.embedding_fixtures import SIZES
@@ -188,6 +190,15 @@ def test_a_method_with_too_little_to_learn_from_is_left_out_with_its_reason(nigh
     manifest, tables = run(night, params)
     assert "no example to learn from" in manifest.facts["notes"]["temporal/sasrec"]
     assert set(figures(tables, "hit_rate")) == {"random"}
+
+
+def test_what_else_goes_wrong_in_a_method_stops_the_night(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_number(_: FittedRandomOrder, histories: Interactions) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda candidate_C: np.full((histories.visitor_count, len(candidate_C)), np.nan, np.float32)
+
+    monkeypatch.setattr(FittedRandomOrder, "scorer", no_number)
+    with pytest.raises(ValueError, match="the method gave NaN"):
+        run(night, PARAMS.model_copy(update={"methods": ("random",), "protocols": ()}))
 
 
 def test_all_can_be_left_out_and_a_rerun_does_nothing(night: Night) -> None:

@@ -11,7 +11,7 @@ import pytest
 from models.recommend.als import Als
 from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import Interactions, ItemFeatures
-from models.recommend.interface import Fitted, Recommender
+from models.recommend.interface import Fitted, Recommender, TooLittleToLearn
 from models.recommend.methods import METHODS
 from models.recommend.sasrec import SasRec
 from models.recommend.topk import top_k
@@ -211,5 +211,5 @@ def test_training_gets_better_and_says_how(name: str, fitted: Callable[[str], Fi
 
 @pytest.mark.parametrize("name", ["als", "sasrec", "two_tower", "graphsage"])
 def test_a_log_without_likes_teaches_nothing(name: str, tastes: Tastes) -> None:
-    with pytest.raises(ValueError, match="to learn from"):
+    with pytest.raises(TooLittleToLearn, match="to learn from"):
         SMALL[name]().fit(tastes.log.where(tastes.log.weight_N < 0), tastes.items, seed=0)
