@@ -143,6 +143,7 @@ def _add_tools(commands: Any) -> None:
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     _add_params(clean, CleanUpParams)
     _add_search(tool)
+    _add_recommend(tool)
     _add_decisions(tool)
 
 
@@ -164,6 +165,20 @@ def _add_search(tool: Callable[..., argparse.ArgumentParser]) -> None:
     search.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
+def _add_recommend(tool: Callable[..., argparse.ArgumentParser]) -> None:
+    recommend = tool("recommend", _recommend, "show the next photos for a visitor, or for photos taken before")
+    whom = recommend.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--visitor", help="the id as it stands in the log")
+    whom.add_argument(
+        "--photo", action="append", default=[], help="id of a photo taken before; several times, oldest first"
+    )
+    recommend.add_argument("--method", default="", help="default: that with the night's highest hit rate@10")
+    recommend.add_argument("--count", type=int, default=10, help="how many photos; default: 10")
+    recommend.add_argument("--catalogue", required=True)
+    recommend.add_argument("--country", default="", help="two letters, such as GB; default: the visitor's last known")
+    recommend.add_argument("--run-date", default="", help="the night; default: the latest that has recommendations")
+
+
 def _add_compare_recommenders(tool: Callable[..., argparse.ArgumentParser]) -> None:
     compare = tool(
         "compare_recommenders", _compare_recommenders, "compare recommenders on a plain log, without pictures"
@@ -177,6 +192,10 @@ def _add_compare_recommenders(tool: Callable[..., argparse.ArgumentParser]) -> N
         "--liked-from", type=float, default=4.0, help="rating from which something was liked; default: 4"
     )
     compare.add_argument("--methods", default="", help="comma-separated; default: all that need no pictures")
+    library = EvaluateRecommendersParams.model_fields["als_library"]
+    compare.add_argument(
+        "--als-library", default=library.default, choices=get_args(library.annotation), help=library.description
+    )
     compare.add_argument("--protocols", default="", help="comma-separated, beside the temporal one; default: all")
     compare.add_argument("--max-users", type=int, default=5000, help="asked about by each protocol; default: 5000")
     compare.add_argument("--out", type=Path, help="JSON file for all figures")
@@ -386,13 +405,14 @@ def _compare_recommenders(arguments: argparse.Namespace, settings: Settings) -> 
     if unknown := [name for name in methods if name not in METHODS]:
         raise BadInput(f"unknown without pictures: {', '.join(unknown)}; there are {', '.join(METHODS)}")
     given: dict[str, Any] = {"methods": methods, "max_visitor_count": arguments.max_users}
+    given |= {"als_library": arguments.als_library}
     given |= {"protocols": arguments.protocols.split(",")} if arguments.protocols else {}
     given |= {"protocol_methods": methods} if arguments.methods else {}  # by default those that learn in seconds
     params = stage_params("evaluate_recommenders", "small", given)
     assert isinstance(params, EvaluateRecommendersParams)
     names = (arguments.user_column, arguments.item_column, arguments.at_column, arguments.rating_column)
     world = read_log(arguments.log, Columns(*names, arguments.liked_from))
-    print(compare(world, params, arguments.seed, arguments.out))
+    print(compare(world, params, arguments.seed, settings, arguments.out))
 
 
 def _up(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -452,6 +472,20 @@ def _search(arguments: argparse.Namespace, settings: Settings) -> None:
     print(f"\n{page}", flush=True)
     if arguments.open and not webbrowser.open(page.as_uri()):
         raise NightlensError(f"no browser could be started here: open {page.as_uri()} in one")
+
+
+def _recommend(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.reading.rows import pseudonym
+    from jobs.recommend import recommend
+    from jobs.recommending.shown import Asked, render_table
+
+    key = settings.pseudonym_key.get_secret_value().encode()
+    visitor_id = None if arguments.visitor is None else pseudonym(arguments.visitor, key)
+    asked = Asked(arguments.visitor or "", visitor_id, tuple(arguments.photo), arguments.country.upper())
+    found = recommend(
+        settings, arguments.catalogue, asked, arguments.method or None, arguments.count, _run_date(arguments)
+    )
+    print(render_table(found, shutil.get_terminal_size((120, 24)).columns))
 
 
 def _decision(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -660,6 +660,7 @@ RECOMMENDATION = Dataset(
             "costs", _schema(protocol=_STR, arm=_STR, fit_cpu_seconds=_F64, list_cpu_seconds=_F64), may_be_empty=True
         ),
         Table("curves", _schema(arm=_STR, step=_I64, name=_STR, value=_F64), may_be_empty=True),
+        Table("photos", _schema(number=_I64, photo_id=_STR), may_be_empty=True),  # as the methods number them
         Table(
             "contact_sheet",  # arm: a method, or "history" (latest first) and "taken" (what came next)
             _schema(visitor_id=_STR, arm=_STR, position=_I32, photo_id=_STR, is_right=_BOOL),
@@ -667,8 +668,11 @@ RECOMMENDATION = Dataset(
         ),
     ),
 )
-"""Photos recommended from visitors' histories. Facts: arm (whose photo vectors), methods, protocols {name: counts},
-notes {protocol/arm: why it is left out}, note (why all is), seconds.
+"""Photos recommended from visitors' histories. Files: models/<method>/** (`models.recommend.saving`), what each method
+learned by the night's own protocol.
+
+Facts: arm (whose photo vectors), methods, protocols {name: counts}, notes {protocol/arm: why it is left out}, note (why
+all is), countries (as the methods number them), seconds.
 """
 
 REPORT = Dataset("report", "reports")

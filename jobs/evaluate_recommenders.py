@@ -4,10 +4,12 @@ By the night's own protocol, `temporal`, methods learn from everything before th
 beginning, about all who came in it. Beside it stand the protocols by which such methods are often published
 (`models.recommend.protocols`), on the whole log. Recommended is from all photos that were there when the window ended,
 without those that the visitor has, but by the protocol `no_split`, which asks for them. A method that has too little to
-learn from is left out, with the reason.
+learn from is left out, with the reason. What the others learned by the night's own protocol is kept, for
+`nightlens recommend`.
 
 Facts: arm (whose photo vectors are compared), methods, protocols {name: visitor_count, trial_count, log_count}, notes
-{protocol/method: why it is left out}, note (why all is; empty if it is not), photo_count, seconds.
+{protocol/method: why it is left out}, note (why all is; empty if it is not), countries (as the methods number them),
+photo_count, seconds.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from jobs.context import RunContext
 from jobs.lake import Manifest
 from jobs.params import EvaluateRecommendersParams
 from jobs.recommending.findings import find
-from jobs.recommending.inputs import INPUTS, read_world
+from jobs.recommending.inputs import INPUTS, learned_folder, read_world
 from jobs.recommending.tables import empty, filled
+from models.recommend.interface import Fitted
+from models.recommend.saving import save
 
 
 def run(ctx: RunContext, params: EvaluateRecommendersParams) -> Manifest:
@@ -38,7 +42,13 @@ def run(ctx: RunContext, params: EvaluateRecommendersParams) -> Manifest:
             staged.write_table(table.name, empty(table.name))
         return staged.commit(facts | {"note": "left out: max_visitor_count is 0", "photo_count": 0, "seconds": 0.0})
     world = read_world(ctx, inputs, arm, params.max_missing_share)
-    found = find(world, params, ctx.seed)
+
+    def keep(name: str, fitted: Fitted) -> None:
+        with staged.local_folder(learned_folder(name)) as folder:
+            save(fitted, folder)
+
+    found = find(world, params, ctx.seed, ctx.settings, keep)
+    found.frames["photos"].append(world.photo_ids.to_frame("photo_id").with_row_index("number"))
     for table in datasets.RECOMMENDATION.tables:
         staged.write_table(table.name, filled(table.name, found.frames[table.name]))
     return staged.commit(
@@ -46,6 +56,7 @@ def run(ctx: RunContext, params: EvaluateRecommendersParams) -> Manifest:
         | {
             "protocols": found.protocols,
             "notes": found.notes,
+            "countries": list(world.countries),
             "photo_count": world.items.item_count,
             "seconds": round(time.perf_counter() - begun, 2),
         }

@@ -175,6 +175,15 @@ def catalogues(root_uri: str) -> list[str]:
     return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
 
 
+def existing(root_uri: str, catalogue: str) -> Lake:
+    """Return the lake of a catalogue that is there already; `MissingInput` names those there are."""
+    known = catalogues(root_uri)
+    if catalogue not in known:
+        there = f"There are: {', '.join(known)}." if known else "There is none yet: run a night (make nightly)."
+        raise MissingInput(f"no catalogue {catalogue!r} in the lake {root_uri}. {there}")
+    return Lake(root_uri, catalogue)
+
+
 class Lake:
     """Runs of one catalogue under `root_uri` (a folder or any fsspec URL)."""
 

@@ -534,6 +534,19 @@ class EvaluateRecommendersParams(Params):
     max_visitor_count: int = Field(
         5000, ge=0, description="visitors asked about, at most, by each protocol; 0 leaves all of it out"
     )
+    als_library: Literal["implicit", "spark"] = Field(
+        "implicit", description="'spark': MLlib, for logs whose factorisation is beyond one machine"
+    )
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="how much a photo's likeness to those before it in a list counts against it (marginal relevance); "
+        "0: not at all",
+    )
+    diversity_candidates: int = Field(
+        300, ge=100, le=10_000, description="the best photos from which such a list is chosen"
+    )
     sasrec_passes: int = Field(5, ge=1)
     two_tower_passes: int = Field(5, ge=1)
     graphsage_passes: int = Field(1, ge=1)

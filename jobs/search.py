@@ -15,7 +15,7 @@ import pandas as pd
 
 from jobs import datasets
 from jobs.errors import BadInput, MissingInput
-from jobs.lake import Lake, catalogues
+from jobs.lake import Lake, existing
 from jobs.releasing.reader import OpenRelease
 from jobs.report.pages import render_page, write_whole
 from jobs.report.photos import Photo, read_photos, thumbnail
@@ -48,11 +48,7 @@ def search(
     """
     if not 1 <= k <= MAX_PHOTOS:
         raise BadInput(f"-k {k}: from 1 to {MAX_PHOTOS} photos can be shown")
-    known = catalogues(settings.lake_uri)
-    if catalogue not in known:
-        there = f"There are: {', '.join(known)}." if known else "There is none yet: run a night (make nightly)."
-        raise MissingInput(f"no catalogue {catalogue!r} in the lake {settings.lake_uri}. {there}")
-    lake = Lake(settings.lake_uri, catalogue)
+    lake = existing(settings.lake_uri, catalogue)
     opened = open_releases(lake, run_date)
     sides = _distinct(opened)
     rows = {role: _row(lake, release, query) for role, release in sides.items()}

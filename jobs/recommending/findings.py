@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,28 +14,41 @@ import polars as pl
 from jobs import datasets
 from jobs.params import EvaluateRecommendersParams
 from jobs.recommending.inputs import World, method
+from jobs.recommending.lists import best_lists
 from jobs.recommending.tables import measure, segments, sheet
+from jobs.settings import Settings
+from jobs.spark import spark_session
+from jobs.usage import Meter
 from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import NONE, Ints
-from models.recommend.interface import TooLittleToLearn
+from models.recommend.interface import Fitted, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
 from models.recommend.protocols import PROTOCOLS, Trial, temporal
-from models.recommend.topk import top_k
 
 log = logging.getLogger("nightlens.recommending")
 
 TEMPORAL = "temporal"
 SHORT = 10
 """Places of a list whose coverage, diversity and novelty are told."""
+Keep = Callable[[str, Fitted], None]
+"""What is done with what a method has learned, given with its name."""
 
 
-def find(world: World, params: EvaluateRecommendersParams, seed: int) -> Findings:
-    """Return what all protocols find, the night's own first."""
-    found = Findings(seed, params, world)
-    found.add(TEMPORAL, [temporal(world.log, world.test_start)], params.methods)
-    for name in params.protocols:
-        methods = tuple(one for one in params.methods if one in params.protocol_methods)
-        found.add(name, PROTOCOLS[name](world.log, seed), methods)
+def drop(name: str, fitted: Fitted) -> None:
+    """Keep nothing."""
+
+
+def find(
+    world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings, keep: Keep = drop
+) -> Findings:
+    """Return what all protocols find, the night's own first; what methods learn by that is handed to `keep`."""
+    found = Findings(seed, params, world, settings, keep)
+    uses_spark = params.als_library == "spark" and "als" in params.methods
+    with spark_session(settings, "recommenders") if uses_spark else nullcontext():  # one for all that learns by it
+        found.add(TEMPORAL, [temporal(world.log, world.test_start)], params.methods)
+        for name in params.protocols:
+            methods = tuple(one for one in params.methods if one in params.protocol_methods)
+            found.add(name, PROTOCOLS[name](world.log, seed), methods)
     return found
 
 
@@ -44,6 +59,8 @@ class Findings:
     seed: int
     params: EvaluateRecommendersParams
     world: World
+    settings: Settings
+    keep: Keep
     protocols: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     frames: dict[str, list[pl.DataFrame]] = field(
@@ -75,19 +92,34 @@ class Findings:
         return Trial(trial.log, trial.histories.take(some), trial.truth.take(some), trial.excludes_seen)
 
     def _recommend(self, protocol: str, name: str, trial: Trial) -> Ints:
-        begun, cpu = time.perf_counter(), time.process_time()
-        fitted = method(name, self.params).fit(trial.log, self.world.items, seed=self.seed)
-        fit_cpu, cpu = time.process_time() - cpu, time.process_time()
-        best = top_k(fitted, trial.histories, DEPTH, excludes_seen=trial.excludes_seen)
+        begun, meter = time.perf_counter(), Meter()
+        try:
+            fitted = method(name, self.params, self.settings).fit(trial.log, self.world.items, seed=self.seed)
+        finally:
+            fit_cpu, _ = meter.stop()
+        cpu = time.process_time()
+        item_VK = best_lists(
+            fitted,
+            trial.histories,
+            DEPTH,
+            self.params,
+            lambda: self.world.items.image_ID,
+            excludes_seen=trial.excludes_seen,
+        )
         list_cpu = time.process_time() - cpu
         log.info("%s, %s: %.1f s", protocol, name, time.perf_counter() - begun)
         row = {"protocol": protocol, "arm": name, "fit_cpu_seconds": fit_cpu, "list_cpu_seconds": list_cpu}
         self.frames["costs"].append(pl.DataFrame([row]))
+        if protocol == TEMPORAL:
+            self.keep(name, fitted)
+            self._draw_curve(name, fitted)
+        return item_VK
+
+    def _draw_curve(self, name: str, fitted: Fitted) -> None:
         curve = getattr(fitted, "loss_curve", None)
-        if protocol == TEMPORAL and curve is not None:
+        if curve is not None:
             steps = {"step": range(1, len(curve) + 1), "value": curve}
             self.frames["curves"].append(pl.DataFrame(steps).with_columns(arm=pl.lit(name), name=pl.lit("loss")))
-        return best.item_VK
 
     def _describe(self, protocol: str, trial: Trial, item_by_arm: dict[str, Ints]) -> None:
         """Say what lists are like; of several trials of the first, since coverage of parts does not add up."""

@@ -15,7 +15,10 @@ from jobs.context import RunContext
 from jobs.evaluation.inputs import integers, photo_matrix, read_task, window_bounds
 from jobs.lake import Lake, Manifest
 from jobs.params import EvaluateRecommendersParams
+from jobs.recommending.als_spark import SparkAls
+from jobs.settings import Settings
 from jobs.training.arms import load_model
+from models.recommend.als import Als
 from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import NONE, Floats, Interactions, ItemFeatures
 from models.recommend.interface import Recommender
@@ -27,7 +30,9 @@ from models.search.model import SearchModel
 from models.search.validation import text_vectors
 
 WINDOWS = ("train", "validation", "test")
-_SECOND = 1e6
+SECOND = 1e6
+"""Microseconds, in which the lake keeps instants."""
+LEARNED = "models"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class World:
     log: Interactions
     items: ItemFeatures
     test_start: float  # seconds UTC
+    countries: tuple[str, ...] = ()  # by their codes
 
 
 def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missing_share: float) -> World:
@@ -60,30 +66,36 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
         pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor") - 1
     )
     start, end = window_bounds(inputs["splits"], "test")
+    country_V, countries = _countries(rows, start)
     log = Interactions.of(
         integers(rows["visitor"]),
         integers(rows["place"]),
-        integers(rows["converted_at"]) / _SECOND,
+        integers(rows["converted_at"]) / SECOND,
         np.ones(len(rows), np.float32),
-        _countries(rows, start),
+        country_V,
         item_count=len(task.photos),
         as_of=end.timestamp(),
     )
-    return World(task.photos["photo_id"], rows["visitor_id"].unique().sort(), log, items, start.timestamp())
+    visitor_ids = rows["visitor_id"].unique().sort()
+    return World(task.photos["photo_id"], visitor_ids, log, items, start.timestamp(), countries)
 
 
-def _countries(rows: pl.DataFrame, start: datetime) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Return a code of each visitor's country: the last known before the test window, else the first known in it."""
+def _countries(rows: pl.DataFrame, start: datetime) -> tuple[np.ndarray[Any, np.dtype[np.int32]], tuple[str, ...]]:
+    """Return a code of each visitor's country, and what the codes mean.
+
+    A visitor's is the last known before the test window, else the first known in it.
+    """
     known = rows.filter(pl.col("country").fill_null("") != "").sort("converted_at", "photo_id")
     is_before = pl.col("converted_at") < start
     by_visitor = known.group_by("visitor").agg(
         pl.col("country").filter(is_before).last().alias("before"), pl.col("country").filter(~is_before).first()
     )
-    codes = {name: code for code, name in enumerate(known["country"].unique().sort())}
+    names = tuple(known["country"].unique().sort())
+    codes = {name: code for code, name in enumerate(names)}
     country_V = np.full(rows["visitor"].n_unique(), NONE, np.int32)
     for visitor, before, later in by_visitor.select("visitor", "before", "country").iter_rows():
         country_V[visitor] = codes[before or later]
-    return country_V
+    return country_V, names
 
 
 @torch.inference_mode()
@@ -113,7 +125,7 @@ def _keywords(
     return RaggedKeywords.encode(model.vocabulary, of_photos), model.vocabulary.row_count
 
 
-def method(name: str, params: EvaluateRecommendersParams) -> Recommender:
+def method(name: str, params: EvaluateRecommendersParams, settings: Settings) -> Recommender:
     """Return a method, ready to be fitted; a trained one makes as many passes as `params` say."""
     passes = {
         "sasrec": params.sasrec_passes,
@@ -121,9 +133,16 @@ def method(name: str, params: EvaluateRecommendersParams) -> Recommender:
         "graphsage": params.graphsage_passes,
     }
     made = METHODS[name]()
+    if isinstance(made, Als) and params.als_library == "spark":
+        return SparkAls(settings, made)
     if isinstance(made, SasRec | TwoTower | GraphSage):
         return replace(made, training=replace(made.training, pass_count=passes[name]))
     return made
+
+
+def learned_folder(name: str) -> str:
+    """Return where among a run's files what a method has learned is."""
+    return f"{LEARNED}/{name}"
 
 
 INPUTS = {

@@ -14,6 +14,7 @@ from jobs.params import EvaluateRecommendersParams
 from jobs.recommending.findings import TEMPORAL, Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
+from jobs.settings import Settings
 from models.recommend.interactions import NONE, Interactions, ItemFeatures, unit_rows
 
 METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "graphsage")
@@ -90,9 +91,9 @@ def hashed_items(count: int) -> ItemFeatures:
     return ItemFeatures(unit_rows(np.random.default_rng(0).normal(size=(count, HASHED_DIM))))
 
 
-def compare(world: World, params: EvaluateRecommendersParams, seed: int, out: Path | None) -> str:
+def compare(world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings, out: Path | None) -> str:
     """Let all methods learn and recommend; return a table by protocol, and write all figures as JSON to `out`."""
-    found = find(world, params, seed)
+    found = find(world, params, seed, settings)
     if out is not None:
         names = ("metrics", "comparisons", "lists", "costs")
         tables = {name: filled(name, found.frames[name]).fill_nan(None).to_dicts() for name in names}

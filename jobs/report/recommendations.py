@@ -244,10 +244,28 @@ def recommendations(night: Night) -> Recommendations:
 def _lead(night: Night) -> str:
     counts = night.fact(datasets.RECOMMENDATION, "protocols", OWN)
     photos = formats.count(night.fact(datasets.RECOMMENDATION, "photo_count"))
+    params = night.manifest(datasets.RECOMMENDATION).params
     return (
         f"{formats.count(counts['visitor_count'])} visitors who came in the test window, and {photos} photos. Methods "
         f"know the {formats.count(counts['log_count'])} conversions before the window, and no query: right are the "
-        f"photos that the visitor took in it, those had before left out."
+        f"photos that the visitor took in it, those had before left out.{rechosen(params)}"
+    )
+
+
+def rechosen(params: dict[str, Any]) -> str:
+    """Return a sentence on lists that the stage has chosen anew to be less alike; nothing if it has not.
+
+    >>> rechosen({"diversity": 0.3, "diversity_candidates": 300})
+    " Lists are chosen by marginal relevance from a method's 300 best, likeness to the photos before weighing 30%."
+    >>> rechosen({})
+    ''
+    """
+    if not params.get("diversity"):
+        return ""
+    pool, weight = formats.count(params["diversity_candidates"]), formats.percent(params["diversity"], 0)
+    return (
+        f" Lists are chosen by marginal relevance from a method's {pool} best, likeness to the photos before weighing "
+        f"{weight}."
     )
 
 

@@ -38,10 +38,15 @@ class Objective:
     regularization: float = 0.05
     alpha: float = 10.0
 
-    def confidences(self, log: Interactions) -> csr_matrix:
-        """Return the confidences where they are not 1, with the sign of the weight as `implicit` has it, [V, I]."""
+    def weights(self, log: Interactions) -> csr_array:
+        """Return the summed weights where they are not 0, [V, I]."""
         weight_VI: csr_array = log.matrix(log.weight_N)
         weight_VI.eliminate_zeros()
+        return weight_VI
+
+    def confidences(self, log: Interactions) -> csr_matrix:
+        """Return the confidences where they are not 1, with the sign of the weight as `implicit` has it, [V, I]."""
+        weight_VI = self.weights(log)
         weight_VI.data = np.sign(weight_VI.data) * (1 + self.alpha * np.abs(weight_VI.data))
         return csr_matrix(weight_VI, dtype=np.float32)
 
@@ -82,6 +87,10 @@ class FittedAls(FittedVectors):
         """Return the same with new items, which have no factors."""
         check_grown(items, self.item_count)
         return FittedAls(with_zero_rows(self.item_ID, items.item_count), self._objective)
+
+    def state(self) -> dict[str, Any]:
+        """Return the factors and the objective."""
+        return {"item_ID": self.item_ID, "objective": self._objective}
 
     def represent(self, histories: Interactions) -> Floats:
         """Return the factors of the visitors, float32 [V, 1, D]: what makes the objective smallest for these items.

@@ -25,6 +25,11 @@ class Neighbours:
     neighbour_N: Ints
 
     @classmethod
+    def of_visitors(cls, liked: Interactions) -> Neighbours:
+        """Return the photos of every visitor."""
+        return cls(liked.start_V1, liked.item_N)
+
+    @classmethod
     def turned(cls, start_X1: Ints, neighbour_N: Ints, count: int) -> Neighbours:
         """Return the edges seen from their other end, of which there are `count` nodes."""
         node_N = np.repeat(np.arange(len(start_X1) - 1), np.diff(start_X1))
@@ -54,12 +59,12 @@ class Graph:
     photos_of_keyword: Neighbours
 
     @classmethod
-    def of(cls, liked: Interactions, items: ItemFeatures) -> Graph:
-        """Return the graph; items that the log does not have are photos that nobody liked."""
+    def of(cls, photos_of_visitor: Neighbours, items: ItemFeatures) -> Graph:
+        """Return the graph; items that no visitor has are photos that nobody liked."""
         keywords = items.keyword_rows()
         return cls(
-            Neighbours(liked.start_V1, liked.item_N),
-            Neighbours.turned(liked.start_V1, liked.item_N, items.item_count),
+            photos_of_visitor,
+            Neighbours.turned(photos_of_visitor.start_X1, photos_of_visitor.neighbour_N, items.item_count),
             Neighbours(keywords.starts, keywords.rows),
             Neighbours.turned(keywords.starts, keywords.rows, items.keyword_count),
         )

@@ -10,7 +10,8 @@ F features of an item (image and text vector), D dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,18 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from models.recommend.graph import Edges, Graph, Neighbours, sample_slices, without
-from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures
+from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures
 from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
-from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, take_rows, train
+from models.recommend.training import (
+    KnownPairs,
+    LossCurve,
+    Network,
+    Training,
+    sampled_cross_entropy,
+    seeded,
+    take_rows,
+    train,
+)
 
 DEPTH = 2
 SOURCES = {"visitor": ("photo",), "photo": ("visitor", "keyword"), "keyword": ("photo",)}
@@ -51,22 +61,23 @@ class GraphSage(Recommender):
         check_log(log, items)
         liked = log.liked()
         with seeded(seed):
-            network = Network(items, int(log.country_V.max(initial=NONE)) + 1, self.dim)
+            network = GraphNetwork.of(items, log, self.dim)
             examples = Examples(self, network, liked, items)
             curve = train(network, examples.loss, len(examples.row_E), self.training, seed)
-        return FittedGraphSage(network, liked, items, curve)
+        return FittedGraphSage.of(network, Neighbours.of_visitors(liked), liked.country_V, items, curve)
 
 
-class Network(nn.Module):
+class GraphNetwork(Network):
     """What nodes are by themselves, and the layers that bring in their neighbours."""
 
-    def __init__(self, items: ItemFeatures, country_count: int, dim: int) -> None:
+    def __init__(self, *, feature_count: int, keyword_count: int, country_count: int, dim: int) -> None:
         from torch_geometric.nn import SAGEConv  # slow to import
 
-        super().__init__()
-        self.photo = nn.Linear(items.content_dim, dim)
+        super().__init__(feature_count=feature_count, keyword_count=keyword_count, country_count=country_count, dim=dim)
+        self.keyword_count = keyword_count
+        self.photo = nn.Linear(feature_count, dim)
         self.country = nn.Embedding(country_count + 1, dim, padding_idx=0)  # 0, always zero: not known
-        self.keyword = nn.Embedding(max(1, items.keyword_count), dim)
+        self.keyword = nn.Embedding(max(1, keyword_count), dim)
         self.layers = nn.ModuleDict(
             {
                 _layer_name(depth, source, kind): SAGEConv((dim, dim), dim)
@@ -77,6 +88,16 @@ class Network(nn.Module):
         )
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
+
+    @classmethod
+    def of(cls, items: ItemFeatures, log: Interactions, dim: int) -> GraphNetwork:
+        """Return a network for items with such features, and for the countries of a log."""
+        return cls(
+            feature_count=items.content_dim,
+            keyword_count=items.keyword_count,
+            country_count=log.country_count,
+            dim=dim,
+        )
 
     def countries(self, country_B: npt.NDArray[np.int32]) -> torch.Tensor:
         """Return what visitors are by themselves, [B, D]."""
@@ -101,10 +122,11 @@ def _layer_name(depth: int, source: str, kind: str) -> str:
 class Examples:
     """The first likes of visitors as examples, and the loss of a batch, by neighbours sampled anew each time."""
 
-    def __init__(self, method: GraphSage, network: Network, liked: Interactions, items: ItemFeatures) -> None:
+    def __init__(self, method: GraphSage, network: GraphNetwork, liked: Interactions, items: ItemFeatures) -> None:
         self.fanouts, self.network, self.liked = method.fanouts, network, liked
         self._negative_count = method.training.negative_count
-        self.graph, self.feature_IF = Graph.of(liked, items), torch.from_numpy(items.content())
+        self.graph = Graph.of(Neighbours.of_visitors(liked), items)
+        self.feature_IF = torch.from_numpy(items.content())
         self._visitor_N, self._known = liked.row_visitors(), KnownPairs(liked)
         self.row_E = np.flatnonzero(np.arange(len(liked.item_N)) - liked.start_V1[self._visitor_N] < method.cold_count)
 
@@ -187,23 +209,52 @@ class Sample:
 class FittedGraphSage(FittedVectors):
     """Trained layers over the graph of the training log; `loss_curve` tells how training went.
 
-    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours.
+    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours. Of the log it keeps
+    who liked which photos and the visitors' countries, not who they are or when that was.
     """
 
     covers_new_items = True
     covers_empty_histories = True
 
-    def __init__(self, network: Network, liked: Interactions, items: ItemFeatures, loss_curve: LossCurve) -> None:
-        self._network, self._liked, self._keyword_count = network, liked, items.keyword_count
-        self._photo_layers = photo_layers(network, Graph.of(liked, items), liked.country_V, items)
-        super().__init__(self._photo_layers[DEPTH].numpy())
-        self.loss_curve = loss_curve
+    def __init__(
+        self,
+        network: GraphNetwork,
+        photos_of_visitor: Neighbours,
+        country_V: npt.NDArray[np.int32],
+        layers: list[Floats],
+        loss_curve: LossCurve,
+    ) -> None:
+        super().__init__(layers[DEPTH])
+        self._network, self._photos_of_visitor, self._country_V = network, photos_of_visitor, country_V
+        self._photo_layers, self.loss_curve = [torch.from_numpy(layer_ID) for layer_ID in layers], loss_curve
+
+    @classmethod
+    def of(
+        cls,
+        network: GraphNetwork,
+        photos_of_visitor: Neighbours,
+        country_V: npt.NDArray[np.int32],
+        items: ItemFeatures,
+        loss_curve: LossCurve,
+    ) -> FittedGraphSage:
+        """Return the layers over items."""
+        layers = photo_layers(network, Graph.of(photos_of_visitor, items), country_V, items)
+        return cls(network, photos_of_visitor, country_V, [layer_ID.numpy() for layer_ID in layers], loss_curve)
 
     def with_items(self, items: ItemFeatures) -> FittedGraphSage:
         """Return the same over other items; their keywords have to be of the same vocabulary."""
-        check_grown(items, self.item_count, self._keyword_count)
-        grown = replace(self._liked, item_count=items.item_count)
-        return FittedGraphSage(self._network, grown, items, self.loss_curve)
+        check_grown(items, self.item_count, self._network.keyword_count)
+        return FittedGraphSage.of(self._network, self._photos_of_visitor, self._country_V, items, self.loss_curve)
+
+    def state(self) -> dict[str, Any]:
+        """Return the network, the visitors' part of the graph, and the photos after each layer."""
+        return {
+            "network": self._network,
+            "photos_of_visitor": self._photos_of_visitor,
+            "country_V": self._country_V,
+            "layers": [layer_ID.numpy() for layer_ID in self._photo_layers],
+            "loss_curve": self.loss_curve,
+        }
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
@@ -219,7 +270,7 @@ class FittedGraphSage(FittedVectors):
 
 @torch.inference_mode()
 def photo_layers(
-    network: Network, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
+    network: GraphNetwork, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
 ) -> list[torch.Tensor]:
     """Return the photos after each layer, float32 [I, D] each, from none to all.
 
@@ -248,7 +299,11 @@ def photo_layers(
 
 
 def _layer(
-    network: Network, depth: int, kind: str, nodes: Mapping[str, torch.Tensor], neighbours: Mapping[str, Neighbours]
+    network: GraphNetwork,
+    depth: int,
+    kind: str,
+    nodes: Mapping[str, torch.Tensor],
+    neighbours: Mapping[str, Neighbours],
 ) -> torch.Tensor:
     """Return all nodes of a kind after a layer, from all their neighbours, block by block."""
     blocks = []

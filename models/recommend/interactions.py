@@ -118,6 +118,11 @@ class Interactions:
         """V."""
         return len(self.start_V1) - 1
 
+    @property
+    def country_count(self) -> int:
+        """How many codes of countries there may be: one more than the highest."""
+        return int(self.country_V.max(initial=NONE)) + 1
+
     def row_visitors(self) -> Ints:
         """The place of each interaction's visitor; made anew each time, since it is seldom needed."""
         return np.repeat(np.arange(self.visitor_count), np.diff(self.start_V1))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class Recommender(ABC):
 
 
 class Fitted(ABC):
-    """What a method has learned, over a catalogue of items."""
+    """What a method has learned, over a catalogue of items: all of it is what it was made from, see `state`."""
 
     covers_new_items: ClassVar[bool]
     """Whether an item without any interaction in training is scored."""
@@ -59,6 +59,10 @@ class Fitted(ABC):
 
         Nothing is trained. Raises ValueError for a catalogue that has shrunk.
         """
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return what the class makes the same again from, by name, of kinds that `models.recommend.saving` knows."""
 
     @abstractmethod
     def scorer(self, histories: Interactions) -> Scorer:

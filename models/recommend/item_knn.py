@@ -6,6 +6,7 @@ Shape letters: V visitors, C candidates, I items, B items of a block, K neighbou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
@@ -90,6 +91,10 @@ class FittedItemKnn(Fitted):
         return FittedItemKnn(
             grown_II, np.append(self._is_known_I, np.zeros(items.item_count - self.item_count, np.bool_))
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return the neighbours and which items are known."""
+        return {"cosine_II": self._cosine_II, "is_known_I": self._is_known_I}
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer: the cosines of what a visitor took, by weight, disliked ones taken off.

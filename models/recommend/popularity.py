@@ -6,6 +6,7 @@ Shape letters: V visitors, C candidates, I items, Y countries.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,10 @@ class FittedPopularity(Fitted):
         """Return the same with new items, which nobody liked yet."""
         check_grown(items, self.item_count)
         return FittedPopularity(with_zero_rows(self._share_IY, items.item_count))
+
+    def state(self) -> dict[str, Any]:
+        """Return the shares."""
+        return {"share_IY": self._share_IY}
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer by the visitors' countries."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,10 @@ class FittedRandomOrder(Fitted):
         """Return the same order with new items anywhere in it."""
         check_grown(items, self.item_count)
         return FittedRandomOrder(items.item_count, self._seed)
+
+    def state(self) -> dict[str, Any]:
+        """Return the number of items and the seed."""
+        return {"item_count": self._item_count, "seed": self._seed}
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer: hashes of who the visitor is and the item's number."""

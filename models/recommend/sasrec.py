@@ -11,6 +11,7 @@ attention; in a batch's loss A also all items of the batch, as often as they are
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,16 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures, has_vector
 from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
-from models.recommend.training import KnownPairs, LossCurve, Training, sampled_cross_entropy, seeded, take_rows, train
+from models.recommend.training import (
+    KnownPairs,
+    LossCurve,
+    Network,
+    Training,
+    sampled_cross_entropy,
+    seeded,
+    take_rows,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -42,17 +52,17 @@ class SasRec(Recommender):
         feature_IF = items.content()
         liked = log.where((log.weight_N > 0) & has_vector(feature_IF)[log.item_N])
         with seeded(seed):
-            network = Network(self, feature_IF.shape[1])
+            network = SasRecNetwork(self, feature_IF.shape[1])
             examples = _Examples(self, network, liked, feature_IF)
             curve = train(network, examples.loss, len(examples.visitor_E), self.training, seed)
-        return FittedSasRec(self, network, items, curve)
+        return FittedSasRec(self, network, network.vectors(items), curve)
 
 
-class Network(nn.Module):
+class SasRecNetwork(Network):
     """Projection of items, places, and blocks of attention."""
 
     def __init__(self, method: SasRec, feature_count: int) -> None:
-        super().__init__()
+        super().__init__(method=method, feature_count=feature_count)
         self.item = nn.Linear(feature_count, method.dim, bias=False)
         self.place = nn.Embedding(method.length, method.dim)
         self.dropout = nn.Dropout(method.dropout)
@@ -60,6 +70,12 @@ class Network(nn.Module):
             *(Block(method.dim, method.head_count, method.dropout) for _ in range(method.block_count))
         )
         self.norm = nn.LayerNorm(method.dim)
+
+    @torch.inference_mode()
+    def vectors(self, items: ItemFeatures) -> Floats:
+        """Return the vectors of items, float32 [I, D]."""
+        item_ID: Floats = self.item(torch.from_numpy(items.content())).numpy()
+        return item_ID
 
     def forward(self, item_BLD: torch.Tensor) -> torch.Tensor:
         """Return what is expected after each place, [B, L, D], from the vectors of the items up to it."""
@@ -93,7 +109,7 @@ class Block(nn.Module):
 class _Examples:
     """The visitors as examples, and the loss of a batch of them."""
 
-    def __init__(self, method: SasRec, network: Network, liked: Interactions, feature_IF: Floats) -> None:
+    def __init__(self, method: SasRec, network: SasRecNetwork, liked: Interactions, feature_IF: Floats) -> None:
         self._method, self._network, self._liked = method, network, liked
         self._feature_IF = torch.from_numpy(feature_IF)
         self._known = KnownPairs(liked)
@@ -126,16 +142,23 @@ class FittedSasRec(FittedVectors):
     covers_new_items = True
     covers_empty_histories = False
 
-    def __init__(self, method: SasRec, network: Network, items: ItemFeatures, loss_curve: LossCurve) -> None:
-        self._method, self._network = method, network
-        with torch.inference_mode():
-            super().__init__(network.item(torch.from_numpy(items.content())).numpy())
-        self.loss_curve = loss_curve
+    def __init__(self, method: SasRec, network: SasRecNetwork, item_ID: Floats, loss_curve: LossCurve) -> None:
+        super().__init__(item_ID)
+        self._method, self._network, self.loss_curve = method, network, loss_curve
 
     def with_items(self, items: ItemFeatures) -> FittedSasRec:
         """Return the same over other items."""
         check_grown(items, self.item_count)
-        return FittedSasRec(self._method, self._network, items, self.loss_curve)
+        return FittedSasRec(self._method, self._network, self._network.vectors(items), self.loss_curve)
+
+    def state(self) -> dict[str, Any]:
+        """Return the network and the items' vectors by it."""
+        return {
+            "method": self._method,
+            "network": self._network,
+            "item_ID": self.item_ID,
+            "loss_curve": self.loss_curve,
+        }
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:

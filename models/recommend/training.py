@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,14 @@ class Training:
     learning_rate: float = 1e-3
     negative_count: int = 4
     """Negatives drawn for every positive, where they are drawn."""
+
+
+class Network(torch.nn.Module):
+    """A network that knows what it was made from, so that one like it can be made: numbers, or a method."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__()
+        self.arguments = arguments
 
 
 @contextmanager

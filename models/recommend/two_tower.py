@@ -10,7 +10,7 @@ V visitors, F features of an item (image and text vector), H hidden width, D dim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from models.recommend.interface import FittedVectors, Recommender, check_grown, 
 from models.recommend.training import (
     KnownPairs,
     LossCurve,
+    Network,
     Training,
     in_batch_softmax,
     sampled_cross_entropy,
@@ -53,25 +54,55 @@ class TwoTower(Recommender):
         check_log(log, items)
         liked = log.liked()
         with seeded(seed):
-            towers = Towers(items, int(log.country_V.max(initial=NONE)) + 1, self.hidden_dim, self.dim)
+            towers = Towers.of(items, log, self.hidden_dim, self.dim)
             examples = Examples(self, towers, liked, items)
             curve = train(towers, examples.loss, len(liked.item_N), self.training, seed)
-        return FittedTwoTower(self, towers, items, curve)
+        return FittedTwoTower.of(self, towers, items, curve)
 
 
-class Towers(nn.Module):
+class Towers(Network):
     """Both towers, their vectors at unit length, and what makes a logit of their cosine."""
 
-    def __init__(self, items: ItemFeatures, country_count: int, hidden_dim: int, dim: int) -> None:
-        super().__init__()
-        self.photo = nn.Linear(items.content_dim, hidden_dim)
-        self.keywords = KeywordEncoder(max(1, items.keyword_count), hidden_dim)
+    def __init__(
+        self, *, feature_count: int, keyword_count: int, country_count: int, hidden_dim: int, dim: int
+    ) -> None:
+        super().__init__(
+            feature_count=feature_count,
+            keyword_count=keyword_count,
+            country_count=country_count,
+            hidden_dim=hidden_dim,
+            dim=dim,
+        )
+        self.keyword_count = keyword_count
+        self.photo = nn.Linear(feature_count, hidden_dim)
+        self.keywords = KeywordEncoder(max(1, keyword_count), hidden_dim)
         self.item_top = nn.Linear(hidden_dim, dim)
-        self.history = nn.Linear(items.content_dim, hidden_dim)
+        self.history = nn.Linear(feature_count, hidden_dim)
         self.country = nn.Embedding(country_count + 1, hidden_dim, padding_idx=0)  # 0, always zero: not known
         self.user_top = nn.Linear(hidden_dim, dim)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
+
+    @classmethod
+    def of(cls, items: ItemFeatures, log: Interactions, hidden_dim: int, dim: int) -> Towers:
+        """Return towers for items with such features, and for the countries of a log."""
+        return cls(
+            feature_count=items.content_dim,
+            keyword_count=items.keyword_count,
+            country_count=log.country_count,
+            hidden_dim=hidden_dim,
+            dim=dim,
+        )
+
+    @torch.inference_mode()
+    def vectors(self, feature_IF: Floats, keywords: RaggedKeywords) -> Floats:
+        """Return the vectors of all items, block by block; zero for one of which nothing is known, float32 [I, D]."""
+        blocks = np.array_split(np.arange(len(feature_IF)), -(-len(feature_IF) // _ITEMS_AT_ONCE))
+        item_ID = np.concatenate(
+            [self.items(torch.from_numpy(feature_IF[item_U]), keywords.take(item_U)).numpy() for item_U in blocks]
+        )
+        item_ID[~feature_IF.any(axis=1) & (np.diff(keywords.starts) == 0)] = 0
+        return item_ID
 
     def items(self, feature_UF: torch.Tensor, keywords: RaggedKeywords) -> torch.Tensor:
         """Return the vectors of items, float32 [U, D]."""
@@ -136,26 +167,33 @@ class FittedTwoTower(FittedVectors):
     covers_new_items = True
     covers_empty_histories = True
 
-    def __init__(self, method: TwoTower, towers: Towers, items: ItemFeatures, loss_curve: LossCurve) -> None:
-        self._method, self._towers = method, towers
-        self._feature_IF = torch.from_numpy(items.content())
-        self._keyword_count = items.keyword_count
-        super().__init__(self._item_vectors(items.keyword_rows()))
-        self.loss_curve = loss_curve
+    def __init__(
+        self, method: TwoTower, towers: Towers, feature_IF: Floats, item_ID: Floats, loss_curve: LossCurve
+    ) -> None:
+        super().__init__(item_ID)
+        self._method, self._towers, self.loss_curve = method, towers, loss_curve
+        self._feature_IF = torch.from_numpy(feature_IF)
 
-    @torch.inference_mode()
-    def _item_vectors(self, keywords: RaggedKeywords) -> Floats:
-        blocks = np.array_split(np.arange(len(self._feature_IF)), -(-len(self._feature_IF) // _ITEMS_AT_ONCE))
-        item_ID = np.concatenate(
-            [self._towers.items(self._feature_IF[item_U], keywords.take(item_U)).numpy() for item_U in blocks]
-        )
-        item_ID[~self._feature_IF.any(dim=1).numpy() & (np.diff(keywords.starts) == 0)] = 0  # nothing is known of them
-        return item_ID
+    @classmethod
+    def of(cls, method: TwoTower, towers: Towers, items: ItemFeatures, loss_curve: LossCurve) -> FittedTwoTower:
+        """Return the towers over items."""
+        feature_IF = items.content()
+        return cls(method, towers, feature_IF, towers.vectors(feature_IF, items.keyword_rows()), loss_curve)
 
     def with_items(self, items: ItemFeatures) -> FittedTwoTower:
         """Return the same over other items; their keywords have to be of the same vocabulary."""
-        check_grown(items, self.item_count, self._keyword_count)
-        return FittedTwoTower(self._method, self._towers, items, self.loss_curve)
+        check_grown(items, self.item_count, self._towers.keyword_count)
+        return FittedTwoTower.of(self._method, self._towers, items, self.loss_curve)
+
+    def state(self) -> dict[str, Any]:
+        """Return the towers, what the visitors' looks at of items, and the items' vectors by the other."""
+        return {
+            "method": self._method,
+            "towers": self._towers,
+            "feature_IF": self._feature_IF.numpy(),
+            "item_ID": self.item_ID,
+            "loss_curve": self.loss_curve,
+        }
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:

@@ -6,6 +6,7 @@ Shape letters: V visitors, I items, R interests of a visitor, D dimensions.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 from models.recommend.interactions import Floats, Interactions, ItemFeatures
 from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
@@ -42,6 +43,10 @@ class FittedUntrained(FittedVectors):
         """Return the same over other items."""
         check_grown(items, self.item_count)
         return FittedUntrained(self._method, self._method.vectors(items))
+
+    def state(self) -> dict[str, Any]:
+        """Return the method with its parameters, and the vectors."""
+        return {"method": self._method, "item_ID": self.item_ID}
 
     def represent(self, histories: Interactions) -> Floats:
         """Return what the method makes of the histories."""

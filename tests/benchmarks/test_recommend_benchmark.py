@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from models.recommend import graphsage, two_tower
 from models.recommend.als import Als
-from models.recommend.graph import Graph
+from models.recommend.graph import Graph, Neighbours
 from models.recommend.graphsage import DEPTH, SOURCES, GraphSage
 from models.recommend.interactions import Interactions, ItemFeatures, unit_rows
 from models.recommend.interface import FittedVectors
@@ -160,7 +160,7 @@ def tower_training(kind: type[two_tower.Examples]) -> Callable[[], Any]:
 
     def fit() -> float:
         with seeded(0):
-            towers = two_tower.Towers(features, 50, method.hidden_dim, method.dim)
+            towers = two_tower.Towers.of(features, training, method.hidden_dim, method.dim)
             examples = kind(method, towers, training, features)
             return float(train(towers, examples.loss, TOWER_EXAMPLES, method.training, 0)[0])
 
@@ -189,7 +189,7 @@ def sampled_graph() -> Callable[[], Any]:
 
     def fit() -> float:
         with seeded(0):
-            network = graphsage.Network(features, 50, method.dim)
+            network = graphsage.GraphNetwork.of(features, training, method.dim)
             examples = graphsage.Examples(method, network, training, features)
             return float(train(network, examples.loss, GRAPH_EXAMPLES, method.training, 0)[0])
 
@@ -198,7 +198,7 @@ def sampled_graph() -> Callable[[], Any]:
 
 def whole_graph() -> Callable[[], Any]:
     training, features = log(), items()
-    graph = Graph.of(training, features)
+    graph = Graph.of(Neighbours.of_visitors(training), features)
     neighbours = {
         "visitor": {"photo": graph.photos_of_visitor},
         "photo": {"visitor": graph.visitors_of_photo, "keyword": graph.keywords_of_photo},
@@ -207,7 +207,7 @@ def whole_graph() -> Callable[[], Any]:
 
     def step() -> float:
         with seeded(0):
-            network = graphsage.Network(features, 50, GraphSage().dim)
+            network = graphsage.GraphNetwork.of(features, training, GraphSage().dim)
         nodes = {
             "visitor": network.countries(training.country_V),
             "photo": network.photo(torch.from_numpy(features.content())),

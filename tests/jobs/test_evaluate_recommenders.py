@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,24 +11,21 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from jobs import datasets, evaluate_recommenders
+from jobs import evaluate_recommenders
 from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.lake import Manifest
-from jobs.params import FULL, RECOMMENDERS, EvaluateRecommendersParams, Params
-from models.recommend.interactions import Interactions
+from jobs.params import FULL, RECOMMENDERS, EvaluateRecommendersParams
+from jobs.recommending import findings
+from jobs.recommending.als_spark import SparkAls
+from jobs.recommending.inputs import method
+from jobs.settings import Settings
+from models.recommend.als import Als, FittedAls
+from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.methods import METHODS
 from models.recommend.random_order import FittedRandomOrder
-from models.search.keywords import KeywordVocabulary
-from models.search.model import build_tiny_model
-from tests.jobs.embedding_fixtures import SIZES
-from tests.validated_lake import commit_tables
+from tests.jobs.night_of_tastes import IDS, PHOTOS, VISITORS, Night
 
-BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (1, 22, 29))
-PHOTOS, VISITORS, HAD = 60, 12, 6
-IDS = [f"photo-{i:02}" for i in range(PHOTOS)]
-NEW = 2
-"""Photos, the last ones, that nobody took before the test window."""
 PARAMS = EvaluateRecommendersParams(
     methods=("random", "popularity", "mean_embedding", "item_knn", "als", "two_tower"),
     protocols=("no_split", "leave_cold"),
@@ -37,68 +34,6 @@ PARAMS = EvaluateRecommendersParams(
     resample_count=100,
     contact_sheet_visitors=2,
 )
-
-
-def conversions(rows: list[tuple[int, int]], start: datetime) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=["visitor", "number"], orient="row")
-    return frame.select(
-        pl.format("v{}", pl.col("visitor").cast(pl.String).str.zfill(2)).alias("visitor_id"),
-        pl.lit("something").alias("query"),
-        pl.Series("photo_id", [IDS[number] for _, number in rows]),
-        pl.when(pl.col("visitor") < 3).then(pl.lit("JP")).otherwise(pl.lit("GB")).alias("country"),
-        pl.Series("converted_at", [start + timedelta(minutes=n) for n in range(len(rows))], pl.Datetime("us", "UTC")),
-        pl.lit(1, pl.Int64).alias("conversion_count"),
-    )
-
-
-class Night:
-    """Even photos are of one taste and odd ones of the other, and so are visitors; visitor 11 comes for the first time.
-
-    In the test window everybody takes all photos of the own taste that are left.
-    """
-
-    def __init__(self, context: RunContext) -> None:
-        self.context = context
-        self.past = [(v, (v + 2 * ((v // 2 * 3 + n) % 29)) % 58) for v in range(VISITORS - 1) for n in range(HAD)]
-        had = set(self.past)
-        self.test = [(v, i) for v in range(VISITORS) for i in range(v % 2, PHOTOS, 2) if (v, i) not in had]
-        self.missing: set[int] = set()
-
-    def commit(self) -> RunContext:
-        vocabulary = KeywordVocabulary(("even", "odd"), 2)
-        model = build_tiny_model(seed=2, uses_country=True, vocabulary=vocabulary, **SIZES)
-        photos = pl.DataFrame({"photo_id": IDS, "description": [f"a thing {i}" for i in range(PHOTOS - 1)] + [None]})
-        photos = photos.with_columns(submitted_at=pl.lit(BEFORE, pl.Datetime("us", "UTC")), is_in_train=pl.lit(True))
-        words = [(photo, ("even", "odd")[i % 2], 0.9) for i, photo in enumerate(IDS)]
-        cut = len(self.past) - 5
-        tables = {
-            "train": conversions(self.past[:cut], BEFORE),
-            "validation": conversions(self.past[cut:], BEFORE + timedelta(days=10)),
-            "test": conversions(self.test, TEST_START),
-            "photos": photos,
-            "photo_keywords": pl.DataFrame(words, schema=["photo_id", "keyword", "confidence"], orient="row"),
-        }
-        windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
-        facts = {name: at.isoformat() for name, at in windows.items()} | {"protocol": "windows"}
-        commit_tables(self.context, datasets.SPLITS, tables, label=repr(self.past), facts=facts)
-        staged = self.context.begin(datasets.SEARCH_MODELS, Params(), {}, {"model": model.digest})
-        if staged.manifest is None:
-            with staged.local_folder(FULL) as folder:
-                model.save(folder)
-            curves = pl.DataFrame({"arm": [FULL], "step": [0], "name": ["loss"], "value": [1.0]})
-            staged.write_table("curves", curves)
-            staged.commit({"arms": {FULL: {"model_digest": model.digest}}, "challenger": FULL})
-        random = np.random.default_rng(0)
-        axis = np.eye(32)[np.arange(PHOTOS) % 2] + 0.05 * random.normal(size=(PHOTOS, 32))
-        axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-        vectors = pl.DataFrame({"arm": [FULL] * PHOTOS, "photo_id": IDS}).with_columns(
-            pl.Series("vector", axis.tolist(), dtype=pl.List(pl.Float32))
-        )
-        is_there = pl.Series([i not in self.missing for i in range(PHOTOS)])
-        embedded = {"embeddings": vectors.filter(is_there)}
-        facts = {"arms": {FULL: {"model_digest": model.digest}}}
-        commit_tables(self.context, datasets.PHOTO_EMBEDDINGS, embedded, label=repr(sorted(self.missing)), facts=facts)
-        return self.context
 
 
 @pytest.fixture
@@ -177,6 +112,45 @@ def test_the_contact_sheet_shows_what_was_had_taken_and_recommended(night: Night
     own = sheet.filter(visitor_id=sheet["visitor_id"][0], arm="mean_embedding")
     taken = {IDS[i] for v, i in night.test if f"v{v:02}" == own["visitor_id"][0]}
     assert own["is_right"].to_list() == [photo in taken for photo in own["photo_id"]]
+
+
+def test_lists_chosen_by_marginal_relevance_are_less_alike(night: Night) -> None:
+    params = PARAMS.model_copy(update={"methods": ("random", "mean_embedding"), "protocols": ("no_split",)})
+    _, plain = run(night, params)
+    _, diverse = run(night, params.model_copy(update={"diversity": 0.7}))
+    for protocol in ("temporal", "no_split"):
+        before, after = (
+            {row["arm"]: row["diversity"] for row in tables["lists"].filter(protocol=protocol).to_dicts()}
+            for tables in (plain, diverse)
+        )
+        assert before["mean_embedding"] < 0.1  # all of one taste
+        assert after["mean_embedding"] > 0.4  # and now of both
+        assert after["random"] > before["random"]
+    # the best photo is still the first: half of the visitors with a history lose hardly a hit
+    assert figures(diverse, "hit_rate")["mean_embedding"] == figures(plain, "hit_rate")["mean_embedding"]
+
+
+def test_als_is_learned_by_the_library_that_is_named(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, sessions = night.context.settings, []
+
+    @contextmanager
+    def session(settings: Settings, name: str) -> Iterator[None]:
+        sessions.append(name)
+        yield
+
+    def fit(self: SparkAls, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedAls:
+        assert (self.settings, sessions) == (settings, ["recommenders"])
+        return self.als.fit(log, items, seed=seed)
+
+    monkeypatch.setattr(findings, "spark_session", session)
+    monkeypatch.setattr(SparkAls, "fit", fit)
+    params = PARAMS.model_copy(update={"methods": ("als",), "protocols": ()})
+    assert method("als", params, settings) == Als()
+    run(night, params)
+    assert not sessions
+    _, tables = run(night, params.model_copy(update={"als_library": "spark"}))
+    assert figures(tables, "precision")["als"] > 0.7
+    assert sessions == ["recommenders"]
 
 
 def test_visitors_beyond_the_limit_are_not_asked_about(night: Night) -> None:

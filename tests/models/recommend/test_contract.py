@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.recommend.als import Als
 from models.recommend.graphsage import GraphSage
@@ -14,6 +16,7 @@ from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.interface import Fitted, Recommender, TooLittleToLearn
 from models.recommend.methods import METHODS
 from models.recommend.sasrec import SasRec
+from models.recommend.saving import load, save
 from models.recommend.topk import top_k
 from models.recommend.training import Training
 from models.recommend.two_tower import TwoTower
@@ -200,6 +203,24 @@ def test_what_does_not_fit_is_refused(name: str, tastes: Tastes, fitted: Callabl
         fitted(name).scores(tastes.probes, np.array([3, 12]))
     with pytest.raises(ValueError, match="a catalogue of 11 items for a model of 12"):
         fitted(name).with_items(ItemFeatures(tastes.items.image_ID[:11]))
+
+
+@every_method
+def test_what_is_saved_scores_the_same_to_the_bit(
+    name: str, tastes: Tastes, fitted: Callable[[str], Fitted], tmp_path: Path
+) -> None:
+    before = torch.random.get_rng_state()
+    save(fitted(name), tmp_path / "learned")
+    opened = load(tmp_path / "learned")
+    assert {path.suffix for path in (tmp_path / "learned").iterdir()} == {".json", ".safetensors"}
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert type(opened) is type(fitted(name))
+    empty = histories([(1, 3, 1.0)], 3)
+    for probes in (tastes.probes, empty):
+        np.testing.assert_array_equal(opened.scores(probes, ALL), fitted(name).scores(probes, ALL))
+    grown, expected = (one.with_items(tastes.grown) for one in (opened, fitted(name)))
+    every = np.arange(ITEMS + NEW)
+    np.testing.assert_array_equal(grown.scores(tastes.probes, every), expected.scores(tastes.probes, every))
 
 
 @pytest.mark.parametrize("name", ["sasrec", "two_tower", "two_tower in batch", "graphsage"])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.recommend import graphsage
-from models.recommend.graph import Graph, sample_slices
-from models.recommend.graphsage import DEPTH, Examples, GraphSage, Network, Sample, photo_layers
+from models.recommend.graph import Graph, Neighbours, sample_slices
+from models.recommend.graphsage import DEPTH, Examples, GraphNetwork, GraphSage, Sample, photo_layers
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.training import Training, seeded
 from tests.models.recommend.tastes import ITEMS, world
@@ -19,9 +19,9 @@ EVERYBODY = (1000, 1000)
 """Fanouts beyond every degree: nothing is left out."""
 
 
-def made(log: Interactions, items: ItemFeatures) -> tuple[Network, Examples]:
+def made(log: Interactions, items: ItemFeatures) -> tuple[GraphNetwork, Examples]:
     with seeded(0):
-        network = Network(items, 3, dim=8)
+        network = GraphNetwork.of(items, log, dim=8)
     return network, Examples(GraphSage(dim=8, fanouts=EVERYBODY), network, log.liked(), items)
 
 
@@ -32,7 +32,7 @@ def nothing_hidden(examples: Examples) -> Sample:
 def test_the_graph_is_the_log_and_the_keywords_from_both_ends() -> None:
     tastes = world()
     liked = tastes.log.liked()
-    graph = Graph.of(liked, tastes.grown)
+    graph = Graph.of(Neighbours.of_visitors(liked), tastes.grown)
     pairs = {(int(v), int(i)) for v, i in zip(liked.row_visitors(), liked.item_N, strict=True)}
     photos, place = graph.photos_of_visitor.all_of(np.array([3, 0]))
     assert sorted(zip(place.tolist(), photos.tolist(), strict=True)) == sorted(
@@ -88,7 +88,7 @@ def test_a_sample_of_all_neighbours_equals_the_whole_graph_in_layers() -> None:
     tastes = world()
     network, examples = made(tastes.log, tastes.items)
     liked = tastes.log.liked()
-    whole = photo_layers(network, Graph.of(liked, tastes.items), liked.country_V, tastes.items)
+    whole = photo_layers(network, Graph.of(Neighbours.of_visitors(liked), tastes.items), liked.country_V, tastes.items)
     for depth in range(DEPTH + 1):
         sampled = nothing_hidden(examples).photos(np.arange(ITEMS), depth)
         np.testing.assert_allclose(sampled.detach().numpy(), whole[depth].numpy(), atol=1e-5)
@@ -101,7 +101,8 @@ def test_a_pair_that_is_to_be_told_is_as_if_it_had_not_been() -> None:
     visitor, item = int(liked.row_visitors()[0]), int(liked.item_N[0])
     is_pair_N = (liked.row_visitors() == visitor) & (liked.item_N == item)
     before = liked.where(~is_pair_N)
-    expected = photo_layers(network, Graph.of(before, tastes.items), liked.country_V, tastes.items)[DEPTH][item]
+    graph = Graph.of(Neighbours.of_visitors(before), tastes.items)
+    expected = photo_layers(network, graph, liked.country_V, tastes.items)[DEPTH][item]
     hidden = Sample(examples, np.random.default_rng(0), np.array([visitor * ITEMS + item]))
     found = hidden.photos(np.array([item]), DEPTH)[0]
     np.testing.assert_allclose(found.detach().numpy(), expected.numpy(), atol=1e-5)

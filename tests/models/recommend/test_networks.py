@@ -11,7 +11,7 @@ import torch
 from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import NONE, ItemFeatures
 from models.recommend.interface import Recommender
-from models.recommend.sasrec import FittedSasRec, Network, SasRec
+from models.recommend.sasrec import FittedSasRec, SasRec, SasRecNetwork
 from models.recommend.training import Training
 from models.recommend.two_tower import TwoTower, mean_features
 from tests.models.recommend.tastes import ITEMS, histories, world
@@ -21,7 +21,7 @@ ONE_PASS = Training(1, 64)
 
 def test_a_place_sees_what_came_before_and_nothing_later() -> None:
     torch.manual_seed(0)
-    network = Network(SasRec(dim=8, length=6), feature_count=3).eval()
+    network = SasRecNetwork(SasRec(dim=8, length=6), feature_count=3).eval()
     item_BLD = torch.randn(2, 6, 8)
     before = network(item_BLD)
     changed = item_BLD.clone()
