@@ -128,7 +128,7 @@ def _vectors(lake: Lake, night: Manifest, ids: pl.Series) -> Floats:
     rows = embedded.filter(arm=night.facts["arm"]).join(
         ids.to_frame("photo_id").with_row_index("number"), on="photo_id"
     )
-    found = np.stack(rows["vector"].to_numpy()).astype(np.float32)
+    found = rows["vector"].explode().to_numpy().reshape(len(rows), -1)
     vector_ID = np.zeros((len(ids), found.shape[1]), np.float32)
     vector_ID[rows["number"].to_numpy()] = found
     return vector_ID

@@ -28,6 +28,9 @@ done
 exec "{java}" "${{arguments[@]}}"
 """
 
+_STACK = "-Xss16m"
+"""What an algorithm has made pass by pass is read by recursion, deeper than Java's own stack goes: ALS in 15 passes."""
+
 
 def java_home(state_dir: Path) -> Path:
     """Return a Java home that Spark can use: `JAVA_HOME`, the system's, or the packaged runtime behind a shim."""
@@ -114,6 +117,8 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         # processes that train together begin at once: executors get a minute to come, or to come back
         "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "60",
         "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
+        "spark.driver.extraJavaOptions": _STACK,
+        "spark.executor.extraJavaOptions": _STACK,
     }
     if is_local:
         conf |= {
@@ -121,7 +126,7 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
             # Short jobs on few cores: the optimising compiler would take more time than it saves.
             # Its code has little room by default: a session of many queries fills it and is interpreted from then on.
             "spark.driver.extraJavaOptions": (
-                "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+                f"{_STACK} -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
             ),
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",

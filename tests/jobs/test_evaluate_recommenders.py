@@ -124,9 +124,9 @@ def test_lists_chosen_by_marginal_relevance_are_less_alike(night: Night) -> None
             for tables in (plain, diverse)
         )
         assert before["mean_embedding"] < 0.1  # all of one taste
-        assert after["mean_embedding"] > 0.4  # and now of both
+        assert after["mean_embedding"] > 0.2  # and now of both
         assert after["random"] > before["random"]
-    # the best photo is still the first: half of the visitors with a history lose hardly a hit
+    # the best photo is still the first
     assert figures(diverse, "hit_rate")["mean_embedding"] == figures(plain, "hit_rate")["mean_embedding"]
 
 

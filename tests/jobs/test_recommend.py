@@ -35,7 +35,8 @@ def night(make_context: Callable[..., RunContext]) -> Night:
     key = made.context.settings.pseudonym_key.get_secret_value().encode()
     made.names[0] = pseudonym(RAW, key)
     hidden = pl.DataFrame({"photo_id": [IDS[2], IDS[4]], "country": [None, "JP"]})
-    commit_tables(made.context, datasets.VALIDATED, {"hidden": hidden}, label="hidden")
+    tables = {"photos": pl.DataFrame({"photo_id": IDS}), "conversions": pl.DataFrame({"photo_id": IDS})}
+    commit_tables(made.context, datasets.VALIDATED, tables | {"hidden": hidden}, label="hidden")
     return made
 
 
@@ -83,10 +84,17 @@ def test_a_visitor_of_the_log_and_photos_by_hand_get_what_they_like(
     assert "had the night's highest hit rate@10" in capsys.readouterr().out
 
 
+def test_a_night_of_lists_less_alike_recommends_such(night: Night) -> None:
+    params = PARAMS.model_copy(update={"methods": ("mean_embedding",), "diversity": 0.7})
+    run(night, params)
+    found = ask(night, 6, 8)
+    assert {int(photo.photo_id.removeprefix("photo-")) % 2 for photo in found.photos} == {0, 1}
+    assert found.notes[-1] == "Chosen by marginal relevance (diversity 0.7): scores need not fall."
+
+
 def test_what_is_not_there_or_makes_no_sense_is_said(night: Night) -> None:
-    with pytest.raises(MissingInput, match=r"no catalogue 'test' .* make nightly"):
-        ask(night, 1)
-    night.context.lake.put(f"{night.context.lake.root}/x", b"")
+    with pytest.raises(MissingInput, match=r"no catalogue 'other' in the lake .* There are: test"):
+        recommend(night.context.settings, "other", Asked("", None, (IDS[1],)))
     with pytest.raises(MissingInput, match=r"no night below .* has recommendations"):
         ask(night, 1)
     run(night, EvaluateRecommendersParams(max_visitor_count=0))
