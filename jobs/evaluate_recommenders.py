@@ -22,7 +22,8 @@ from jobs.context import RunContext
 from jobs.lake import Manifest
 from jobs.params import EvaluateRecommendersParams
 from jobs.recommending.findings import find
-from jobs.recommending.inputs import INPUTS, learned_folder, read_world
+from jobs.recommending.inputs import INPUTS, read_world
+from jobs.recommending.kept import learned_folder
 from jobs.recommending.tables import empty, filled
 from models.recommend.interface import Fitted
 from models.recommend.saving import save

@@ -16,9 +16,9 @@ from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.inputs import integers, window_bounds
 from jobs.lake import Lake, Manifest, existing
 from jobs.params import EvaluateRecommendersParams
-from jobs.recommending.inputs import SECOND, WINDOWS
 from jobs.recommending.kept import best_method, kept_methods, night_of, open_method
 from jobs.recommending.lists import best_lists
+from jobs.recommending.log import read_log
 from jobs.recommending.shown import Asked, Next, Recommended
 from jobs.settings import Settings
 from models.recommend.interactions import NONE, Floats, Interactions
@@ -89,19 +89,19 @@ def _history(lake: Lake, splits: Manifest, ids: pl.Series, asked: Asked) -> tupl
         at = [end.timestamp() - second for second in range(len(asked.photo_ids), 0, -1)]
         taken = pl.DataFrame({"photo_id": asked.photo_ids, "at": at})
         return taken.join(numbers, on="photo_id", how="left", maintain_order="left"), asked.country
-    columns = ["visitor_id", "photo_id", "converted_at", "country"]
-    log = pl.concat([lake.read_table(splits, name, columns) for name in WINDOWS])
-    rows = log.filter(visitor_id=asked.visitor_id).join(numbers, on="photo_id").sort("converted_at", "photo_id")
+    rows = (
+        read_log(lake, splits)
+        .filter(visitor_id=asked.visitor_id)
+        .join(numbers, on="photo_id")
+        .sort("converted_at", "photo_id")
+    )
     if rows.is_empty():
         raise MissingInput(
             f"no conversion of visitor {asked.visitor!r} in {splits.reference}, before {end:%Y-%m-%d}. Give the id as "
             f"it stands in the log, or photos taken before: --photo ID"
         )
-    countries = rows["country"].drop_nulls().to_list()
-    known = [country for country in countries if country]
-    return rows.with_columns(at=pl.Series(integers(rows["converted_at"]) / SECOND)), asked.country or (known or [""])[
-        -1
-    ]
+    known = [country for country in rows["country"].drop_nulls() if country]
+    return rows, asked.country or (known or [""])[-1]
 
 
 def _interactions(history: pl.DataFrame, country: int, item_count: int, as_of: float) -> Interactions:

@@ -23,11 +23,10 @@ from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import NONE, Ints
 from models.recommend.interface import Fitted, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
-from models.recommend.protocols import PROTOCOLS, Trial, temporal
+from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial, temporal
 
 log = logging.getLogger("nightlens.recommending")
 
-TEMPORAL = "temporal"
 SHORT = 10
 """Places of a list whose coverage, diversity and novelty are told."""
 Keep = Callable[[str, Fitted], None]

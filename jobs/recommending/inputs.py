@@ -16,6 +16,7 @@ from jobs.evaluation.inputs import integers, photo_matrix, read_task, window_bou
 from jobs.lake import Lake, Manifest
 from jobs.params import EvaluateRecommendersParams
 from jobs.recommending.als_spark import SparkAls
+from jobs.recommending.log import read_log
 from jobs.settings import Settings
 from jobs.training.arms import load_model
 from models.recommend.als import Als
@@ -28,11 +29,6 @@ from models.recommend.two_tower import TwoTower
 from models.search.keywords import RaggedKeywords
 from models.search.model import SearchModel
 from models.search.validation import text_vectors
-
-WINDOWS = ("train", "validation", "test")
-SECOND = 1e6
-"""Microseconds, in which the lake keeps instants."""
-LEARNED = "models"
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,7 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
     items = ItemFeatures(
         vectors, _descriptions(model, task.photos["description"]), *_keywords(ctx.lake, inputs, model, task.photos)
     )
-    columns = ["visitor_id", "photo_id", "converted_at", "country"]
-    rows = pl.concat([ctx.lake.read_table(inputs["splits"], name, columns) for name in WINDOWS])
+    rows = read_log(ctx.lake, inputs["splits"])
     rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id").with_columns(
         pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor") - 1
     )
@@ -70,7 +65,7 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
     log = Interactions.of(
         integers(rows["visitor"]),
         integers(rows["place"]),
-        integers(rows["converted_at"]) / SECOND,
+        rows["at"].to_numpy(),
         np.ones(len(rows), np.float32),
         country_V,
         item_count=len(task.photos),
@@ -138,11 +133,6 @@ def method(name: str, params: EvaluateRecommendersParams, settings: Settings) ->
     if isinstance(made, SasRec | TwoTower | GraphSage):
         return replace(made, training=replace(made.training, pass_count=passes[name]))
     return made
-
-
-def learned_folder(name: str) -> str:
-    """Return where among a run's files what a method has learned is."""
-    return f"{LEARNED}/{name}"
 
 
 INPUTS = {

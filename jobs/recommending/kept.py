@@ -9,13 +9,18 @@ import polars as pl
 from jobs import datasets
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake, Manifest
-from jobs.recommending.findings import TEMPORAL
-from jobs.recommending.inputs import LEARNED, learned_folder
 from models.recommend.interface import Fitted
+from models.recommend.protocols import TEMPORAL
 from models.recommend.saving import load
 from models.search.errors import ModelError
 
+_LEARNED = "models"
 _MAKE = "Run evaluate_recommenders of that night"
+
+
+def learned_folder(name: str) -> str:
+    """Return where among a run's files what a method has learned is."""
+    return f"{_LEARNED}/{name}"
 
 
 def night_of(lake: Lake, run_date: date | None) -> Manifest:
@@ -38,7 +43,7 @@ def night_of(lake: Lake, run_date: date | None) -> Manifest:
 
 def kept_methods(night: Manifest) -> list[str]:
     """Return the methods that are kept."""
-    return sorted({name.split("/")[1] for name in night.files if name.startswith(f"{LEARNED}/")})
+    return sorted({name.split("/")[1] for name in night.files if name.startswith(f"{_LEARNED}/")})
 
 
 def best_method(lake: Lake, night: Manifest) -> tuple[str, str]:

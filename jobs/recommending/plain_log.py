@@ -11,11 +11,12 @@ import polars as pl
 
 from jobs.errors import BadInput, MissingInput
 from jobs.params import EvaluateRecommendersParams
-from jobs.recommending.findings import TEMPORAL, Findings, find
+from jobs.recommending.findings import Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
 from jobs.settings import Settings
 from models.recommend.interactions import NONE, Interactions, ItemFeatures, unit_rows
+from models.recommend.protocols import TEMPORAL
 
 METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "graphsage")
 """Those that need to know nothing of an item but who took it; see `hashed_items`."""

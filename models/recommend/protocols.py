@@ -18,6 +18,8 @@ import numpy as np
 
 from models.recommend.interactions import Bools, Interactions
 
+TEMPORAL = "temporal"
+"""The name of the night's own protocol."""
 FOLD_COUNT = 5
 HELD_OUT_SHARE = 0.2
 COLD_SHARE = 0.2
