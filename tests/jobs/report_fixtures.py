@@ -24,6 +24,7 @@ from jobs.params import (
     FULL,
     RERANKED,
     STEPS,
+    TRENDING,
     TRUTHS,
     ZERO_SHOT,
     CompareVariantsParams,
@@ -39,6 +40,7 @@ HIT_RATES = {
     ZERO_SHOT: 0.1493,
     FINETUNED: 0.6188,
     FULL: 0.7042,
+    TRENDING: 0.7234,
 }
 """hit_rate@10 over all queries, by arm."""
 OUTCOMES = {"better": (0.0212, 0.0131, 0.0293, 1.0), "worse": (-0.0334, -0.0415, -0.0252, 0.0)} | {
@@ -78,6 +80,18 @@ class Story:
     hit_rates: dict[str, float] = field(default_factory=lambda: dict(HIT_RATES))
     photo_count: int = 24
     reranker_note: str = ""
+    trending: dict[str, Any] = field(
+        default_factory=lambda: {
+            "note": "",
+            "refresh_hours": 1,
+            "half_life_hours": 72.0,
+            "query_weight": 0.5,
+            "photo_weight": 0.0,
+            "tuning_count": 3599,
+            "hit_rate_alone": 0.6912,
+            "tuned_hit_rate": 0.7145,
+        }
+    )
     gate: str = "pass"
     outside_move: dict[str, Any] | None = None
     gone_on_from: str | None = None
@@ -375,6 +389,10 @@ def _metrics(story: Story) -> pl.DataFrame:
     segments += [("query_seen", "seen", story.query_count * 4 // 5), ("query_seen", "unseen", story.query_count // 5)]
     segments += [
         ("query_frequency", name, story.query_count // n) for name, n in (("tail", 2), ("torso", 4), ("head", 5))
+    ]
+    segments += [
+        ("query_trend", "steady", story.query_count * 7 // 8),
+        ("query_trend", "rising", story.query_count // 8),
     ]
     segments += [("visitor", "returning", story.query_count * 2 // 3), ("visitor", "one-off", story.query_count // 3)]
     segments += [("script", name, story.query_count // n) for name, n in (("latin", 2), ("japanese", 9), ("han", 90))]
@@ -809,6 +827,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "rival": rival_of(story),
             "by_query": {"judgement_count": 8_765},
             "frequency_cuts": {"head_min_count": 16, "torso_min_count": 2},
+            "trending": story.trending,
             "champion_note": story.left_out,
             "tie_rule": "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm",
         },

@@ -33,6 +33,7 @@ from jobs.params import (
     FULL,
     RERANKED,
     STEPS,
+    TRENDING,
     VARIANTS,
     ZERO_SHOT,
     PublishReportParams,
@@ -348,21 +349,23 @@ def test_the_evaluation_by_query_stands_beside_the_one_by_search(make_context: M
 def test_slices_show_the_challenger_against_its_rival_and_two_more(make_context: Make) -> None:
     story = Story(outcome="better")
     page = page_of(make_context(), story)
-    shown_arms = [FULL, CHAMPION_ARM, "most_converted_for_query", ZERO_SHOT]
-    names = [ARMS[key].name for key in shown_arms]
+    shown_arms = [FULL, CHAMPION_ARM, "most_converted_for_query"]
     for title, segments in {
         "By country": [*story.countries, "unknown"],
         "New and old photos": ["old", "new"],
         "Seen and unseen queries": ["seen", "unseen"],
         "Head, torso and tail queries": ["head", "torso", "tail"],
+        "Rising and steady queries": ["steady", "rising"],
         "One-off and returning visitors": ["returning", "one-off"],
         "By script of the query": ["latin", "japanese", "han"],
     }.items():
         rows = page.tables[f"slices: Hit rate@10, {title}"]
+        arms = [*shown_arms, TRENDING if "steady" in segments else ZERO_SHOT]
+        names = [ARMS[key].name for key in arms]
         assert rows[0] == ["Slice", "Searches", *names[:2], "Difference, points", *names[2:]]
         assert [row[0] for row in rows[1:]] == [segment_name(segment) for segment in segments]
         for segment, row in zip(segments, rows[1:], strict=True):
-            rates = [slice_rate(story.rates[key], key, segment) for key in shown_arms]
+            rates = [slice_rate(story.rates[key], key, segment) for key in arms]
             difference = formats.points(rates[0] - rates[1])
             expected = [*map(formats.percent, rates[:2]), difference, *map(formats.percent, rates[2:])]
             assert [cell.split()[0] for cell in row[2:]] == expected
@@ -371,6 +374,32 @@ def test_slices_show_the_challenger_against_its_rival_and_two_more(make_context:
     assert all("–" in cell or " to " in cell for cell in few[2:])  # an interval all the same
     assert "Head: queries asked at least 16 times in the training window" in page.text("slices")
     assert "Torso: 2 to 15 times" in page.text("slices")
+
+
+def test_the_slice_of_rising_queries_says_what_trending_is_and_whether_it_helps(make_context: Make) -> None:
+    story = Story(query_count=4_000_000)
+    text = page_of(make_context(), story).text("slices")
+    assert "at least 5 times, and at least 3 times as often as in a usual day" in text
+    assert (
+        "knows the conversions before each search, counted every hour; they lose half of their weight in 3 days" in text
+    )
+    assert "weigh 0.5 for the same words and 0 for the photo" in text
+    assert "3,599 validation searches: 69.1% found their photo without them, 71.5% with them" in text
+    gain = slice_rate(story.rates[TRENDING], TRENDING, "rising") - slice_rate(story.rates[FULL], FULL, "rising")
+    direction = "more" if gain > 0 else "less"
+    assert f"finds the photo {direction} often than the challenger alone: {formats.points(gain)} points" in text
+
+
+def test_a_trending_arm_that_is_useless_or_missing_is_said_to_be(make_context: Make) -> None:
+    useless = {"query_weight": 0.0, "tuned_hit_rate": 0.6912}
+    story = Story()
+    text = page_of(make_context(), replace(story, trending=story.trending | useless)).text("slices")
+    assert "counted every hour; tuning found them worth nothing on 3,599 validation searches" in text
+    rates = {arm: rate for arm, rate in story.hit_rates.items() if arm != TRENDING}
+    missing = replace(story, trending={"note": "left out: <so it is>"}, hit_rates=rates)
+    page = page_of(make_context(), missing)
+    assert "The arm Trending is missing: left out: <so it is>." in page.text("slices")
+    assert "Trending" not in page.tables["slices: Hit rate@10, Rising and steady queries"][0]
 
 
 def test_without_a_champion_the_rival_is_the_strongest_other_arm(make_context: Make) -> None:
