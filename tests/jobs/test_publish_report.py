@@ -308,9 +308,9 @@ def test_differences_are_those_of_the_comparisons(make_context: Make) -> None:
     rows = page_of(make_context(), Story(outcome="undecided")).tables["arms: Differences between arms"]
     assert rows[0][5:] == ["p, adjusted", "Detectable", "MRR@10", "nDCG@10"]
     shown = {row[0]: row[1:7] for row in rows[1:]}
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert shown["Champion"] == ["not clear", "+0.2 −0.6 to +1.0", "+0.3%", "71.3%", "1.000 alone 0.574", "1.3"]
-    zero_shot = ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%", "0.012 alone 0.002", "1.3"]
+    zero_shot = ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%", "0.014 alone 0.002", "1.3"]
     assert shown["Zero-shot base"] == zero_shot
     assert shown["Most converted for the query"][0] == "clearly worse"
 
@@ -904,7 +904,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
         *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "map", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
-        *("slice-query-frequency", "slice-visitor", "slice-script"),
+        *("slice-query-frequency", "slice-query-trend", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
         *("recommendations", "recommendation-loss"),
     }
@@ -937,8 +937,9 @@ def test_history_shows_the_nights_so_far_newest_first_and_none_of_the_future(
     rows = page.tables["history: Nights"]
     nights = ["2025-12-28 tonight", "2025-12-27", "2025-12-26", "2025-12-25"]
     assert [row[0] for row in rows[1:]] == nights
-    assert rows[1][-1] == "70.4%"
-    assert rows[4][-1] == formats.percent(0.7042 * 0.97 + 0.0)
+    challenger = rows[0].index(ARMS[FULL].name)
+    assert rows[1][challenger] == "70.4%"
+    assert rows[4][challenger] == formats.percent(0.7042 * 0.97 + 0.0)
     assert {"href": "2025-12-27.html"} in page.all("a")
     assert {"href": "2025-12-26.html"} not in page.all("a")  # evaluated, but no report was committed
     assert "Fine-tuned + country + keywords, 28 Dec: 70.4%" in page.text("history")
@@ -968,7 +969,7 @@ def test_the_report_is_committed_logged_and_published(make_context: Make, logged
     metrics = dict(logged)["evaluation"]
     assert metrics[f"{FULL}/hit_rate_at_10"] == pytest.approx(0.7042)
     assert metrics[f"{FULL}/by_query_ndcg_at_10"] == pytest.approx(0.7042 * 0.7 * BY_QUERY)
-    assert len(metrics) == 2 * 6 * 28
+    assert len(metrics) == 2 * 7 * 28
     assert dict(logged)["0f1e2d3c4b5a69788796a5b4c3d2e1f0"] == html.decode()
 
 
