@@ -479,7 +479,14 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
 
 
-SIMILAR_RATES = {"random": 0.0041, "co_conversion": 0.4031, "keyword_overlap": 0.2252, ZERO_SHOT: 0.0871, FULL: 0.3127}
+SIMILAR_RATES = {
+    "random": 0.0041,
+    "co_conversion": 0.4031,
+    "keyword_overlap": 0.2252,
+    ZERO_SHOT: 0.0871,
+    FULL: 0.3127,
+    "challenger_by_file": 0.1904,
+}
 """nDCG@10 of similar photos, by arm."""
 
 

@@ -735,10 +735,14 @@ def test_similar_photos_are_measured_by_each_truth_for_itself(make_context: Make
     by_query, by_keywords = (
         page.tables[f"similar: Similar photos, {name}"] for name in ("taken for the same query", "shared keywords")
     )
-    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", "Zero-shot", "Fine-tuned"]
-    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", "Zero-shot", "Fine-tuned"]
-    assert "reads keywords" in by_keywords[-1][0]
-    assert "reads keywords" not in by_query[-1][0]
+    models = ["Zero-shot", "Fine-tuned", "Challenger,"]
+    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", *models]
+    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", *models]
+    assert ["reads keywords" in row[0] for row in by_keywords[-2:]] == [True, False]
+    assert "reads keywords" not in by_query[-2][0]
+    assert by_query[6][-2].split()[0] == "+0.122"  # what the keywords of the photo searched with are worth
+    assert "known by its picture alone, as one that somebody uploads" in text
+    assert "“Challenger, searched with a file” knows those of the photos it finds" in text
     assert by_query[0][1] == "nDCG@10"
     assert by_query[2][1] == "0.403 0.363–0.443"
     assert by_query[2][-2].split()[0] == "−0.090"
