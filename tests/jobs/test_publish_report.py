@@ -406,6 +406,8 @@ def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
     assert "73.1% before, 84.2% after reordering" in text
     assert "3,355 of 3,599 validation searches" in text
     assert "Check events_before_cutoff passed, 106,314 conversions" in text
+    assert "Searches of held-out visitors: from 0.500 to 0.628. Kept was round 194." in text
+    assert "best: Searches of held-out visitors, 194: 0.630" in text
 
 
 def test_every_feature_has_a_name_people_understand() -> None:
@@ -425,7 +427,7 @@ def test_training_shows_the_curves_and_marks_the_best_validation(make_context: M
     text = page.text("training")
     assert "best: Fine-tuned + country + keywords, 651: 69.0%" in text
     assert "Zero-shot base, 0: 15.2%" in text
-    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 2
+    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 3  # two arms and the reranker
     rows = page.tables["training: Training in figures"]
     assert rows[3] == [
         "Fine-tuned + country + keywords challenger",
@@ -881,7 +883,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
-        *("recommendations", "recommendation-loss"),
+        *("reranker-curve", "recommendations", "recommendation-loss"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)
