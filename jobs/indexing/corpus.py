@@ -161,7 +161,8 @@ class SparkCorpus:
         """See `Corpus`."""
         from pyspark.sql import functions
 
-        located = self._located(keys, ("shard", "vector_digest"))
+        digested = self._locate(self._rows("photo_id", "vector"), (), ("photo_id", "vector_digest"))
+        located = self._locate(self._with_days(digested), keys, ("shard", "vector_digest"))
         digests = located.groupBy("shard").agg(
             functions.count("*").alias("count"), functions.bit_xor("vector_digest").alias("digest")
         )
@@ -171,7 +172,7 @@ class SparkCorpus:
         """See `Corpus`."""
         # a little more than what is asked for, since of how many ids lie below a bound chance decides
         bound = min(2**63 - 1, int((size + 4 * size**0.5 + 10) / photo_count * 2**63))
-        located = self._located((ShardKey(0, 2**16),), ("faiss_id", "vector"))
+        located = self._locate(self._rows("photo_id", "vector"), (), ("faiss_id", "vector"))
         rows = located.where(f"faiss_id <= {bound}").sort("faiss_id").limit(size).toArrow()
         return matrix(rows["vector"].combine_chunks())
 
@@ -180,21 +181,26 @@ class SparkCorpus:
         if not numbers:
             return []
         place = ", ".join(f"{number}, {task}" for task, number in enumerate(numbers))
-        located = self._located(job.keys, _FILL_COLUMNS).selectExpr("*", f"map({place})[shard] AS task")
+        photos = self._with_days(self._rows("photo_id", "vector"))
+        located = self._locate(photos, job.keys, _FILL_COLUMNS).selectExpr("*", f"map({place})[shard] AS task")
         rows = located.where("task IS NOT NULL").repartitionById(len(numbers), "task").sortWithinPartitions("faiss_id")
         filled = rows.select(*_FILL_COLUMNS).mapInArrow(partial(fill_shards, job=job), FILLED_DDL).collect()
         return [Filled.from_row(**row.asDict()) for row in filled]
 
     def write_ids(self, staged: StagedRun, keys: tuple[ShardKey, ...]) -> None:
         """See `Corpus`."""
-        located = self._located(keys, ("shard", "faiss_id", "photo_id"))
+        located = self._locate(self._with_days(self._rows("photo_id")), keys, ("shard", "faiss_id", "photo_id"))
         rows = located.selectExpr("*", "CAST(shard AS INT) AS task").repartitionById(len(keys), "task")
         sorted_rows = rows.sortWithinPartitions("faiss_id").select("faiss_id", "photo_id", "shard")
         write_spark(sorted_rows, staged, "ids")
 
-    def _located(self, keys: tuple[ShardKey, ...], columns: tuple[str, ...]) -> DataFrame:
-        photos = run_sql(self._spark, "photos_to_index", self._views, arm=self._arm)
-        if not {"vector", "vector_digest"} & set(columns):
-            photos = photos.drop("vector")
+    def _rows(self, *columns: str) -> DataFrame:
+        embeddings = self._views["embeddings"]
+        return embeddings.where(embeddings["arm"] == self._arm).select(*columns)
+
+    def _with_days(self, rows: DataFrame) -> DataFrame:
+        return run_sql(self._spark, "photos_with_days", {"rows": rows, "photos": self._views["photos"]})
+
+    def _locate(self, photos: DataFrame, keys: tuple[ShardKey, ...], columns: tuple[str, ...]) -> DataFrame:
         ddl = ", ".join(f"{name} {COLUMNS[name]}" for name in columns)
         return photos.mapInArrow(partial(locate, keys=keys, columns=columns), ddl)

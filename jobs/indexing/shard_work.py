@@ -79,7 +79,7 @@ def vector_digests(ids_N: Ints, photo_ND: Floats) -> Ints:
 def locate(
     batches: Iterable[pa.RecordBatch], keys: tuple[ShardKey, ...], columns: tuple[str, ...]
 ) -> Iterator[pa.RecordBatch]:
-    """Say of photos (photo_id, day and perhaps vector) what `columns` asks for, see `COLUMNS`."""
+    """Say of photos what `columns` asks for, see `COLUMNS`; what is there is passed on, shards need the `day`."""
     for batch in batches:
         ids_N = hashed_ids(batch["photo_id"].to_pylist())
         yield pa.RecordBatch.from_arrays([_column(name, batch, ids_N, keys) for name in columns], names=list(columns))
@@ -90,7 +90,7 @@ def _column(name: str, batch: pa.RecordBatch, ids_N: Ints, keys: tuple[ShardKey,
         return pa.array(assign(keys, batch["day"].to_numpy(), ids_N))
     if name == "faiss_id":
         return pa.array(ids_N)
-    if name == "vector_digest":
+    if name == "vector_digest" and name not in batch.schema.names:
         return pa.array(vector_digests(ids_N, matrix(batch["vector"])))
     return batch[name]
 
