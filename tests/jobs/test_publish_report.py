@@ -435,6 +435,8 @@ def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
     assert "73.1% before, 84.2% after reordering" in text
     assert "3,355 of 3,599 validation searches" in text
     assert "Check events_before_cutoff passed, 106,314 conversions" in text
+    assert "Searches of held-out visitors: from 0.500 to 0.628. Kept was round 194." in text
+    assert "best: Searches of held-out visitors, 194: 0.630" in text
 
 
 def test_every_feature_has_a_name_people_understand() -> None:
@@ -454,7 +456,7 @@ def test_training_shows_the_curves_and_marks_the_best_validation(make_context: M
     text = page.text("training")
     assert "best: Fine-tuned + country + keywords, 651: 69.0%" in text
     assert "Zero-shot base, 0: 15.2%" in text
-    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 2
+    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 3  # two arms and the reranker
     rows = page.tables["training: Training in figures"]
     assert rows[3] == [
         "Fine-tuned + country + keywords challenger",
@@ -764,10 +766,14 @@ def test_similar_photos_are_measured_by_each_truth_for_itself(make_context: Make
     by_query, by_keywords = (
         page.tables[f"similar: Similar photos, {name}"] for name in ("taken for the same query", "shared keywords")
     )
-    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", "Zero-shot", "Fine-tuned"]
-    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", "Zero-shot", "Fine-tuned"]
-    assert "reads keywords" in by_keywords[-1][0]
-    assert "reads keywords" not in by_query[-1][0]
+    models = ["Zero-shot", "Fine-tuned", "Challenger,"]
+    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", *models]
+    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", *models]
+    assert ["reads keywords" in row[0] for row in by_keywords[-2:]] == [True, False]
+    assert "reads keywords" not in by_query[-2][0]
+    assert by_query[6][-2].split()[0] == "+0.122"  # what the keywords of the photo searched with are worth
+    assert "known by its picture alone, as one that somebody uploads" in text
+    assert "“Challenger, searched with a file” knows those of the photos it finds" in text
     assert by_query[0][1] == "nDCG@10"
     assert by_query[2][1] == "0.403 0.363–0.443"
     assert by_query[2][-2].split()[0] == "−0.090"
@@ -906,7 +912,7 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
         *("slice-country", "slice-photo-age", "slice-query-seen"),
         *("slice-query-frequency", "slice-query-trend", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
-        *("recommendations", "recommendation-loss"),
+        *("reranker-curve", "recommendations", "recommendation-loss"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)
