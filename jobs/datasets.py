@@ -402,7 +402,7 @@ run_id, version), figures, latency_p50_milliseconds, latency_p99_milliseconds.
 
 _METRICS = _schema(
     arm=_STR,
-    segment_kind=_STR,  # all | country | photo_age | query_seen | query_frequency | visitor | script
+    segment_kind=_STR,  # all | country | photo_age | query_seen | query_frequency | query_trend | visitor | script
     segment=_STR,
     metric=_STR,  # hit_rate | map | mrr | ndcg | precision | recall | f1
     k=_I32,

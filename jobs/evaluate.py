@@ -9,7 +9,7 @@ those of a sample of visitors are ranked: test_query_count of test_window_query_
 
 Facts: protocol, verdict (see `_verdict`), rival (the arm shown beside the challenger), hit_rate_at_10 per arm, by_query
 (see `Judgements.facts`), frequency_cuts, champion_version and champion_note, reranker_note (why that arm is left out),
-checks, counts, tie_rule, seconds per step.
+trending (see `Trending.facts`), checks, counts, tie_rule, seconds per step.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from jobs.evaluation.tables import (
     ranks_table,
     whole_metrics_table,
 )
+from jobs.evaluation.trending import Past, Trending
 from jobs.lake import Lake, Manifest, fingerprint
-from jobs.params import CHAMPION_ARM, RERANKED, ZERO_SHOT, EvaluateParams
+from jobs.params import CHAMPION_ARM, RERANKED, TRENDING, ZERO_SHOT, EvaluateParams
 from jobs.progress import timed
 from jobs.reranking.reranked import Reranked
 from models.evaluation.metrics import columns
@@ -70,16 +71,29 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
     seconds: dict[str, float] = {}
     with timed(log, seconds, "read"):
         task = read_task(ctx.lake, inputs["splits"])
-        segments = read_segments(ctx.lake, inputs["splits"], task)
+        past = Past.read(ctx.lake, inputs["splits"], task, params.trend_refresh_hours)
+        segments = read_segments(ctx.lake, inputs["splits"], task, past)
         judgements = Judgements.of(task)
-    load = partial(_load, ctx.lake, inputs, plan, task, params.max_missing_share)
+    load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
     ranks: Ranks = {}
     judgement_ranks: Ranks = {}
     without_vector: dict[str, int] = {}
     for arm in (arm for arm in plan.arms if arm != RERANKED):
         with timed(log, seconds, arm):
-            scorer, without_vector[arm] = load(arm)
+            scorer, without_vector[arm] = load(arm, task)
             ranks[arm], judgement_ranks[arm] = rank_both_ways(scorer, task, judgements)
+    with timed(log, seconds, TRENDING):
+        trending = Trending.find(
+            ctx.lake,
+            inputs["splits"],
+            task,
+            past,
+            judgements,
+            lambda asked: load(plan.challenger, asked)[0],
+            params,
+        )
+        if trending.ranks is not None:
+            ranks[TRENDING], judgement_ranks[TRENDING] = trending.ranks
     checks: list[dict[str, Any]] = []
     if not plan.reranker_note:
         with timed(log, seconds, RERANKED):
@@ -98,7 +112,7 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
         staged.write_table("query_comparisons", comparisons_table(query_card, plan.challenger))
     with timed(log, seconds, "contact_sheet"):
         rival = _rival(card, plan)
-        scorers = {arm: load(arm)[0] for arm in (plan.challenger, rival)}
+        scorers = {arm: load(arm, task)[0] for arm in (plan.challenger, rival)}
         staged.write_table("contact_sheet", contact_sheet_table(ranks, task, scorers, params.contact_sheet_queries))
     staged.write_table("ranks", ranks_table(ranks))
     staged.write_table("queries", task.queries.select("query_id", "visitor_id", "query", "country", "photo_id"))
@@ -123,6 +137,7 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
             "champion_version": plan.champion_version,
             "champion_note": plan.champion_note,
             "reranker_note": plan.reranker_note,
+            "trending": trending.facts,
             "checks": checks,
             "tie_rule": TIE_RULE,
             "intervals": INTERVALS,
@@ -132,7 +147,7 @@ def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
 
 
 def _load(
-    lake: Lake, inputs: dict[str, Manifest], plan: Plan, task: Task, max_missing_share: float, arm: str
+    lake: Lake, inputs: dict[str, Manifest], plan: Plan, max_missing_share: float, arm: str, task: Task
 ) -> tuple[Scorer, int]:
     """Return an arm's scorer and the number of photos it has no vector of."""
     if arm in BASELINES:
@@ -144,7 +159,7 @@ def _rival(card: Scorecard, plan: Plan) -> str:
     """Return the arm shown beside the challenger: the champion, or else the strongest that ranks all by itself."""
     if CHAMPION_ARM in card.arms:
         return CHAMPION_ARM
-    others = [arm for arm in card.arms if arm not in (plan.challenger, RERANKED)]
+    others = [arm for arm in card.arms if arm not in (plan.challenger, TRENDING, RERANKED)]
     return max(others, key=lambda arm: card.value(arm, METRIC, CUTOFF))
 
 

@@ -6,6 +6,9 @@ photos that visitors of the test window took for the same query, photos that sha
 not, and near duplicates count as one (`models.similar.duplicates`), by the zero-shot base's vectors for all arms, so
 that every arm is asked the same.
 
+A photo is searched with as it stands in the index. Of a challenger that reads keywords one more arm searches the same
+photos with the picture alone, as with a file that somebody uploads (`jobs.similar.by_file`).
+
 Facts: truths {name: query_count, cluster_count, group_count, mean_relevant, note}, arms, challenger, reads_keywords,
 photo_count, hidden_count, hashed_count, duplicate_count (photos that are near duplicates of an earlier one),
 champion_note, hash_version, note (why all is left out; empty if it is not), seconds per step.
@@ -28,6 +31,7 @@ from jobs.evaluation.inputs import Task, read_task
 from jobs.lake import Manifest, StagedRun, fingerprint
 from jobs.params import ZERO_SHOT, EvaluateSimilarParams, Truth
 from jobs.progress import timed
+from jobs.similar.by_file import picture_vectors
 from jobs.similar.inputs import (
     BASELINES,
     RANDOM,
@@ -79,8 +83,20 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
     for one in asked:
         one.judged = judge(one.truth, corpus.units, _sample(ctx, task), params.query_count, DEPTH)
     lists = {}
-    load = partial(scorer_of, ctx.lake, inputs, task, max_missing_share=params.max_missing_share, seed=ctx.seed)
     queries = np.unique(np.concatenate([one.judged.query_Q for one in asked]))
+    picture_PD = None
+    if plan.has_by_file:
+        with timed(log, seconds, "query_pictures"):
+            picture_PD = picture_vectors(ctx, inputs, task, plan.challenger, queries)
+    load = partial(
+        scorer_of,
+        ctx,
+        inputs,
+        task,
+        challenger=plan.challenger,
+        picture_PD=picture_PD,
+        max_missing_share=params.max_missing_share,
+    )
     for arm in plan.arms:
         with timed(log, seconds, arm):
             lists[arm] = best_units(load(arm), corpus.units, queries, DEPTH)

@@ -15,6 +15,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake, Manifest
 from jobs.releasing.ledger import Draft, Kind, Ledger, ReleaseName, State
 from jobs.releasing.live import claimed, last_night, name_of, reconcile, settle
+from jobs.services import mlflow_address, mlflow_command
 from jobs.settings import Settings
 
 
@@ -185,6 +186,23 @@ def _trial(catalogue: str, run_date: str) -> str:
     return shlex.join(["nightlens", "search", "cat", "--catalogue", catalogue, "--run-date", run_date, "--open"])
 
 
+def _in_mlflow(settings: Settings, registration: dict[str, Any]) -> str:
+    """Return where a version is shown: addresses, or the store that no known server shows and how to open it."""
+    model, version, store = (registration[name] for name in ("model_name", "version", "tracking_uri"))
+    page = f"/#/models/{model}/versions/{version}"
+    named = f"{model} version {version}"
+    if store.startswith("http"):
+        return f"{named}: {store.rstrip('/')}{page}, its run: {registration['run_page']}"
+    is_ours = store == settings.public_tracking_uri
+    address = mlflow_address(settings) if is_ours else None
+    if address is not None:
+        return f"{named}: {address}{page}, its run: {address}{registration['run_page']}"
+    shown = f"{named}, run {registration['mlflow_run_id']}, in the store `{store}`"
+    if not is_ours:
+        return f"{shown}, which is not the one of these settings: `{settings.public_tracking_uri}`"
+    return f"{shown}. No server is known to show it: start one with `{mlflow_command(settings)}`"
+
+
 def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str, Any]) -> str:
     """Return what the reviewer reads: verdict, findings, where all the rest is, and how to try a search."""
     evaluation = lake.current(datasets.EVALUATION, gate.partition).facts
@@ -199,8 +217,7 @@ def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str
             "",
             f"- Report: {report.as_uri()}",
             f"- Contact sheet, photos found side by side: {report.as_uri()}#examples",
-            f"- MLflow: {registration['model_name']} version {registration['version']}, "
-            f"{registration['run_page']} ({registration['tracking_uri']})",
+            f"- MLflow: {_in_mlflow(settings, registration)}",
             f"- Try a search beside what is live: `{_trial(lake.catalogue, gate.partition['run_date'])}`",
             "",
             "| outcome | check | figure | limit |",

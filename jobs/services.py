@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from jobs.settings import PROJECT_ROOT, Settings
 NIGHTLY, ABLATION = "nightlens_nightly", "nightlens_ablation"
 """What Airflow calls the DAGs."""
 USER = "admin"
+MLFLOW_PORT = 5000
 _BIN = Path(sys.executable).parent
 
 
@@ -111,6 +113,25 @@ def running_services(settings: Settings) -> dict[str, Any] | None:
     return services if alive else None
 
 
+def mlflow_address(settings: Settings) -> str | None:
+    """Return where the MLflow server that `up` started shows the store of these settings, or None if it does not."""
+    path = _services_file(settings)
+    record = json.loads(path.read_text()) if path.exists() else {"processes": []}
+    if record.get("tracking_uri") != settings.public_tracking_uri:
+        return None  # of another store
+    runs = any(service["name"] == "mlflow" and _is_same_process(service) for service in record["processes"])
+    return f"http://127.0.0.1:{record['mlflow_port']}" if runs else None
+
+
+def mlflow_command(settings: Settings) -> str:
+    """Return a command line that shows the store of these settings at MLflow's usual address, on loopback.
+
+    User and password of the store are left out of it.
+    """
+    store = ["--backend-store-uri", settings.public_tracking_uri]
+    return shlex.join([*_mlflow_command(settings, MLFLOW_PORT), *store])
+
+
 def _is_same_process(service: dict[str, Any]) -> bool:
     try:
         return bool(abs(psutil.Process(service["pid"]).create_time() - service["created"]) < 2)
@@ -141,7 +162,12 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
     }
     own = {"mlflow": {"MLFLOW_BACKEND_STORE_URI": settings.tracking_uri}}  # a password in an argument is seen by all
     processes = [_spawn(settings, name, command, environment | own.get(name, {})) for name, command in commands.items()]
-    record = {"processes": processes, "airflow_port": airflow_port, "mlflow_port": mlflow_port}
+    record = {
+        "processes": processes,
+        "airflow_port": airflow_port,
+        "mlflow_port": mlflow_port,
+        "tracking_uri": settings.public_tracking_uri,
+    }
     _services_file(settings).write_text(json.dumps(record))
     try:
         _wait_for(f"http://127.0.0.1:{airflow_port}/api/v2/monitor/health", processes)

@@ -61,7 +61,7 @@ def commit_registration(context: RunContext, version: int, seed: int) -> Manifes
         "arm": FULL,
         "model_digest": make_model(FULL, seed).digest,
         "mlflow_run_id": f"run-{version}",
-        "tracking_uri": "nowhere",
+        "tracking_uri": context.settings.public_tracking_uri,
         "run_page": "/#/run",
     }
     staged = context.begin(REGISTRATION, RegisterModelParams(), {}, {"made_up": repr(facts)})

@@ -16,7 +16,7 @@ from jobs import datasets, lineage, specs
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
-from jobs.params import FULL, TRUTHS, ZERO_SHOT
+from jobs.params import FULL, TRUTHS, ZERO_SHOT, EvaluateSimilarParams
 from jobs.sample import TINY, make_sample
 from tests.conftest import make_settings
 
@@ -32,6 +32,7 @@ ARMS = {
     "zero_shot",
     "finetuned",
     "finetuned_country_keywords",
+    "trending",
     "reranked",
 }
 
@@ -117,7 +118,7 @@ def test_similar_photos_are_found_better_by_what_was_taken_together_than_by_chan
     assert {truth for (truth,) in by_truth} == set(TRUTHS)
     for (truth,), rows in by_truth.items():
         found = dict(rows.select("arm", "value").iter_rows())
-        arms = {"random", "co_conversion", "keyword_overlap", "zero_shot", "finetuned", FULL}
+        arms = {"random", "co_conversion", "keyword_overlap", "zero_shot", "finetuned", FULL, "challenger_by_file"}
         assert set(found) == arms - ({"keyword_overlap"} if truth == "keywords" else set())
         assert found["co_conversion"] > found["random"], truth
 
@@ -228,8 +229,29 @@ def test_a_night_by_the_published_protocol(
     everything = night["validate_logs"].row_counts["photos"]
     assert night["evaluate"].facts["corpus_photo_count"] == everything
     assert set(context.lake.read_table(night["audit_leaks"], "findings")["status"]) == {"passed"}
-    expected = ARMS if validation_share else ARMS - {"reranked"}
+    expected = ARMS if validation_share else ARMS - {"reranked", "trending"}
     assert set(night["evaluate"].facts["hit_rate_at_10"]) == expected
     assert night["verify_index"].facts["query_window"] == ("validation" if validation_share else "test")
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"80/20" in report.read_bytes()
+
+
+@pytest.mark.slow
+def test_variants_that_were_trained_are_arms_of_searching_with_photos(nights: Nights) -> None:
+    """Last in this file: afterwards the first night's similar photos are measured with three more arms."""
+    context, variants = nights.contexts[0], ("image_pairs", "two_views", "hard_negatives")
+    for variant in variants:
+        specs.ALL["train_variant"].load()(context, specs.stage_params("train_variant", "tiny", {"variant": variant}))
+    params = specs.stage_params("evaluate_similar", "tiny", {"variants": variants})
+    assert isinstance(params, EvaluateSimilarParams)
+    manifest = specs.STAGES["evaluate_similar"].load()(context, params)
+    metrics = context.lake.read_table(manifest, "metrics").filter(metric="ndcg").sort("truth", "k")
+    found = {arm: tuple(rows["value"]) for (arm,), rows in metrics.group_by("arm", maintain_order=True)}
+    models = {FULL, "challenger_by_file", *variants}
+    assert models < set(found)
+    assert len({found[arm] for arm in models}) == len(models)  # no two are the same model
+    report = specs.STAGES["publish_report"].load()(context, specs.stage_params("publish_report", "tiny"))
+    page = context.lake.read_file(report, "report.html").decode()
+    section = page[page.index('<section id="similar"') :]
+    for name in ("Photo pairs", "Two views", "Hard negatives", "Challenger, searched with a file"):
+        assert name in section[: section.index("</section>")], name

@@ -30,6 +30,7 @@ def commit_tables(
     inputs: dict[str, Manifest] | None = None,
     facts: dict[str, Any] | None = None,
     shard_count: int = 1,
+    files: dict[str, bytes] | None = None,
 ) -> Manifest:
     """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart.
 
@@ -38,6 +39,8 @@ def commit_tables(
     staged = ctx.begin(dataset, params or Params(), inputs or {}, {"fabricated": label})
     if staged.manifest is not None:
         return staged.manifest
+    for name, data in (files or {}).items():
+        staged.write_file(name, data)
     for table in dataset.tables:
         whole = complete(tables.get(table.name, pl.DataFrame()), table.schema)
         if shard_count == 1 or "photo_id" not in whole.columns:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from models.evaluation.ranking import Ints, Scorer, dense_scorer, tie_order
 BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
 NO_CHAMPION = "no champion yet"
 _STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAKER = _STAGE | {"variant": "train_variant"}
 
 
@@ -204,9 +206,15 @@ def takes_all_photos(splits: Manifest) -> bool:
 
 
 def window_bounds(splits: Manifest, window: str) -> tuple[datetime, datetime]:
-    """Return start (inclusive) and end (exclusive) of the window `validation` or `test`."""
-    start, end = {"validation": ("train_end", "validation_end"), "test": ("validation_end", "test_end")}[window]
+    """Return start (inclusive) and end (exclusive) of the window `train`, `validation` or `test`."""
+    ends = ("train_start", "train_end", "validation_end", "test_end")
+    start, end = dict(zip(("train", "validation", "test"), itertools.pairwise(ends), strict=True))[window]
     return datetime.fromisoformat(splits.facts[start]), datetime.fromisoformat(splits.facts[end])
+
+
+def microseconds(instant: datetime) -> int:
+    """Return an instant as the tables' integers are: microseconds since 1970, UTC."""
+    return (instant - _EPOCH) // _EPOCH.resolution
 
 
 def integers(column: pl.Series) -> Ints:

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.evaluation.inputs import Task
+from jobs.evaluation.trending import Past
 from jobs.lake import Lake, Manifest
 from models.evaluation.segments import FrequencyCuts, script_of
 
@@ -30,17 +31,19 @@ class Segments:
                 yield kind, name, (self.labels[kind] == name).to_numpy()
 
 
-def read_segments(lake: Lake, splits: Manifest, task: Task) -> Segments:
+def read_segments(lake: Lake, splits: Manifest, task: Task, past: Past) -> Segments:
     """Return the slices of the task's queries.
 
     Kinds: all; country; photo_age (was the photo there in the training window); query_seen (were the words searched
-    for in it); query_frequency (head, torso or tail by its searches, see `FrequencyCuts`); visitor (one-off: all
-    searches of the visitor in the three windows fall on one day, UTC); script (of the query's letters).
+    for in it); query_frequency (head, torso or tail by its searches, see `FrequencyCuts`); query_trend (rising: asked
+    far more on the day before than in training, see `is_rising`); visitor (one-off: all searches of the visitor in the
+    three windows fall on one day, UTC); script (of the query's letters).
     """
-    past = _scan(lake, splits, "train").group_by("query").agg(pl.len().alias("past_count")).collect()
-    cuts = FrequencyCuts.of(past["past_count"].to_numpy())
+    rising = pl.Series(past.is_rising(task, splits))
+    counts = _scan(lake, splits, "train").group_by("query").agg(pl.len().alias("past_count")).collect()
+    cuts = FrequencyCuts.of(counts["past_count"].to_numpy())
     scripts = {query: script_of(query) for query in task.texts["query"].unique()}
-    queries = task.queries.join(past, on="query", how="left", maintain_order="left").join(
+    queries = task.queries.join(counts, on="query", how="left", maintain_order="left").join(
         _day_counts(lake, splits, task), on="visitor_id", how="left", maintain_order="left"
     )
     labels = queries.select(
@@ -49,6 +52,7 @@ def read_segments(lake: Lake, splits: Manifest, task: Task) -> Segments:
         photo_age=pl.when("is_in_train").then(pl.lit("old")).otherwise(pl.lit("new")),
         query_seen=pl.when("is_seen").then(pl.lit("seen")).otherwise(pl.lit("unseen")),
         query_frequency=pl.Series(list(map(cuts.name, queries["past_count"].fill_null(0)))),
+        query_trend=pl.when(rising).then(pl.lit("rising")).otherwise(pl.lit("steady")),
         visitor=pl.when(pl.col("day_count") > 1).then(pl.lit("returning")).otherwise(pl.lit("one-off")),
         script=pl.col("query").replace_strict(scripts, return_dtype=pl.String),
     )

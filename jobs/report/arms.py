@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jobs.errors import BadInput
-from jobs.params import CHAMPION_ARM, FINETUNED, FULL, RERANKED, ZERO_SHOT
+from jobs.params import CHAMPION_ARM, FINETUNED, FULL, RERANKED, TRENDING, ZERO_SHOT
 from jobs.report.charts import Shape
 
 
@@ -45,6 +45,11 @@ _ALL = (
         FULL,
         "Fine-tuned + country + keywords",
         "The same training, but the model is also told the country of the search (“GB: cat”) and the photo's keywords.",
+    ),
+    Arm(
+        TRENDING,
+        "Trending",
+        "The challenger's scores with the last days' conversions mixed in; it alone knows those before each search.",
     ),
     Arm(
         RERANKED,

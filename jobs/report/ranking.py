@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from jobs.errors import MissingInput
-from jobs.params import ZERO_SHOT
+from jobs.params import TRENDING, ZERO_SHOT
 from jobs.report import formats
 from jobs.report.arms import Arm, arm, in_order
 from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent_tick
+from models.evaluation.segments import RISING_LEAST, RISING_TIMES
 
 PRIMARY, PRIMARY_K = "hit_rate", 10
 METRICS = {
@@ -329,6 +330,7 @@ SLICES = {
         "Seen: the very words were searched for in the training window. Unseen: nothing was learnt about them.",
     ),
     "query_frequency": ("Head, torso and tail queries", ""),
+    "query_trend": ("Rising and steady queries", ""),
     "visitor": (
         "One-off and returning visitors",
         "One-off: all searches of the visitor, from the training to the test window, were on one day. Returning: on "
@@ -346,20 +348,76 @@ _SHAPES: tuple[Shape, ...] = ("circle", "diamond", "square", "circle")
 
 
 def slices(
-    metrics: Metrics, comparisons: pl.DataFrame, challenger: str, rival: str, frequency_cuts: Mapping[str, int]
+    metrics: Metrics, comparisons: pl.DataFrame, challenger: str, rival: str, facts: Mapping[str, Any]
 ) -> list[Slice]:
     """Return the slices: the challenger beside its rival, the strongest counting arm and zero-shot.
 
-    `comparisons` is the table `segment_comparisons`, `frequency_cuts` the fact of that name.
+    Of rising queries the arm `trending` takes the place of zero-shot. `comparisons` is the table
+    `segment_comparisons`, `facts` are the evaluation's.
     """
-    keys = dict.fromkeys([challenger, rival, metrics.strongest_counting.key, ZERO_SHOT])
     known = {one.key for one in metrics.arms}
-    arms = tuple(arm(key) for key in keys if key in known)
+    fourth = {"query_trend": TRENDING} if TRENDING in known else {}
     primary = comparisons.filter(metric=PRIMARY, k=PRIMARY_K, arm=challenger, baseline=rival)
     rows = {(row["segment_kind"], row["segment"]): row for row in primary.to_dicts()}
     meanings = {kind: meaning for kind, (_, meaning) in SLICES.items()}
-    meanings["query_frequency"] = _frequency_meaning(frequency_cuts)
-    return [_slice(metrics, rows, kind, meanings[kind], arms) for kind in SLICES if metrics.segments(kind)]
+    meanings["query_frequency"] = _frequency_meaning(facts["frequency_cuts"])
+    meanings["query_trend"] = " ".join(_trend_meaning(facts["trending"], comparisons, challenger))
+    found = []
+    for kind in SLICES:
+        if metrics.segments(kind):
+            keys = dict.fromkeys([challenger, rival, metrics.strongest_counting.key, fourth.get(kind, ZERO_SHOT)])
+            arms = tuple(arm(key) for key in keys if key in known)
+            found.append(_slice(metrics, rows, kind, meanings[kind], arms))
+    return found
+
+
+def _trend_meaning(facts: Mapping[str, Any], comparisons: pl.DataFrame, challenger: str) -> Iterator[str]:
+    """Say what rises, what the trending arm is, and whether it helps there."""
+    yield (
+        f"Rising: on the day before the search its words were asked for at least {RISING_LEAST} times, and at least "
+        f"{RISING_TIMES} times as often as in a usual day of the training window."
+    )
+    if facts["note"]:
+        yield f"The arm {arm(TRENDING).name} is missing: {facts['note']}."
+        return
+    hours = facts["refresh_hours"]
+    weights = facts["query_weight"], facts["photo_weight"]
+    yield f"{arm(TRENDING).name} knows the conversions before each search, counted every {_hours(hours)};"
+    if any(weights):
+        yield (
+            f"they lose half of their weight in {_hours(facts['half_life_hours'])} and weigh {weights[0]:g} for the "
+            f"same words and {weights[1]:g} for the photo whatever the words. That was tuned on"
+        )
+    else:
+        yield "tuning found them worth nothing on"
+    yield (
+        f"{formats.count(facts['tuning_count'])} validation searches: {formats.percent(facts['hit_rate_alone'])} found "
+        f"their photo without them, {formats.percent(facts['tuned_hit_rate'])} with them."
+    )
+    row = next(
+        comparisons.filter(
+            metric=PRIMARY, k=PRIMARY_K, arm=challenger, baseline=TRENDING, segment_kind="query_trend", segment="rising"
+        ).iter_rows(named=True),
+        None,
+    )
+    if row is not None:
+        low, high = -row["high"], -row["low"]
+        finding = {"better": "more often", "worse": "less often", "undecided": "not clearly more or less often"}
+        yield (
+            f"For rising queries it finds the photo {finding[outcome(low, high)]} than the challenger alone: "
+            f"{formats.points(-row['difference'])} points ({formats.points_interval(low, high)})."
+        )
+
+
+def _hours(count: float) -> str:
+    """Return a number of hours as people say it.
+
+    >>> _hours(1), _hours(6.0), _hours(72)
+    ('hour', '6 hours', '3 days')
+    """
+    if count == 1:
+        return "hour"
+    return f"{count / 24:g} days" if count > 24 and count % 24 == 0 else f"{count:g} hours"
 
 
 def _frequency_meaning(cuts: Mapping[str, int]) -> str:

@@ -119,7 +119,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
             night.table(datasets.EVALUATION, "segment_comparisons"),
             challenger.key,
             night.fact(datasets.EVALUATION, "rival"),
-            night.fact(datasets.EVALUATION, "frequency_cuts"),
+            night.manifest(datasets.EVALUATION).facts,
         ),
         training=training(night),
         reranker=reranker_report(night),

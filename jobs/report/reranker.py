@@ -1,4 +1,4 @@
-"""The reranker: what it learned from, whether it helped on held-out visitors, and what its trees look at."""
+"""The reranker: what it learned from, how, whether it helped on held-out visitors, and what its trees look at."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import polars as pl
 from jobs import datasets
 from jobs.report import formats
 from jobs.report.arms import ARMS, arm
+from jobs.report.charts import LineChart, Series, line_chart, nice_ticks
 from jobs.report.night import Night
 from jobs.report.run_facts import Fact
 
 MOST_FEATURES = 12
 _OF_AN_ARM = {"score": "score", "rank": "place in its ranking", "gap": "distance to its best photo"}
+_LINES = (
+    ("training", "Searches it learns from", "trend"),
+    ("held_out", "Searches of held-out visitors", "arm-reranked"),
+)
 _MEANINGS = {
     "keyword_score": "Keyword match (BM25)",
     "keyword_share": "Keyword match, as a share of the search's best",
@@ -53,10 +58,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class RerankerReport:
-    """The section. `note` says why there is no reranker tonight; without one there are no facts and no features."""
+    """The section. `note` says why there is no reranker tonight; without one there is nothing else."""
 
     note: str
     facts: tuple[Fact, ...]
+    curve: LineChart | None
     features: tuple[Feature, ...]
     left_out: str
 
@@ -65,7 +71,7 @@ def reranker_report(night: Night) -> RerankerReport:
     """Return what there is to say of the night's reranker."""
     note = str(night.fact(datasets.RERANKER, "note"))
     if note:
-        return RerankerReport(note, (), (), "")
+        return RerankerReport(note, (), None, (), "")
     importances = night.table(datasets.RERANKER, "importances").sort("gain", "feature", descending=[True, False])
     total, best = (float(value) for value in importances.select(pl.col("gain").sum(), most=pl.col("gain").max()).row(0))
     shown = importances.head(MOST_FEATURES)
@@ -78,7 +84,8 @@ def reranker_report(night: Night) -> RerankerReport:
         )
         for row in shown.to_dicts()
     )
-    return RerankerReport("", _facts(night), features, _left_out(importances.slice(MOST_FEATURES), total))
+    left_out = _left_out(importances.slice(MOST_FEATURES), total)
+    return RerankerReport("", _facts(night), _curve(night), features, left_out)
 
 
 def feature_name(feature: str) -> str:
@@ -91,6 +98,28 @@ def feature_name(feature: str) -> str:
         return _MEANINGS[feature]
     key, _, what = feature.rpartition("_")
     return f"{ARMS[key].name}: {_OF_AN_ARM[what]}" if key in ARMS and what in _OF_AN_ARM else feature
+
+
+def _curve(night: Night) -> LineChart:
+    """Return nDCG@10 by round on the searches learned from and on the held-out ones, with the round that was kept."""
+    points = night.table(datasets.RERANKER, "curves").sort("step")
+    best = int(night.fact(datasets.RERANKER, "best_round"))
+    series = []
+    for searches, name, css in _LINES:
+        rows = points.filter(searches=searches).select(pl.col("step").cast(pl.Float64), "value")
+        series.append(Series(name, css, tuple(rows.iter_rows()), best - 1 if searches == "held_out" else None))
+    last = len(series[0].points)
+    ends = [(line.name, *(formats.score(line.points[i][1]) for i in (0, -1))) for line in series]
+    return line_chart(
+        "reranker-curve",
+        "nDCG@10 by round of training",
+        "; ".join(f"{name}: from {first} to {final}" for name, first, final in ends) + f". Kept was round {best}.",
+        series,
+        x_ticks=[(value, formats.count(round(value))) for value in nice_ticks(0, last) if 0 < value <= last],
+        x_label="round, a tree each",
+        format_tick=lambda value: f"{value:g}",
+        format_value=formats.score,
+    )
 
 
 def _left_out(rest: pl.DataFrame, total: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from jobs import datasets
-from jobs.params import CHAMPION_ARM, TRUTHS, ZERO_SHOT
+from jobs.params import CHAMPION_ARM, FULL, TRUTHS, ZERO_SHOT
 from jobs.report import formats
 from jobs.report.ablation import Variant, variant
 from jobs.report.arms import ARMS
@@ -34,6 +34,14 @@ _BASELINES = (
         "arm-keyword-bm25",
         "diamond",
     ),
+)
+BY_FILE = Variant(
+    "challenger_by_file",
+    "Challenger, searched with a file",
+    "The challenger's index with its keywords, but the photo searched with is known by its picture alone, as one that "
+    "somebody uploads. What it falls behind the challenger is what the keywords of that photo are worth.",
+    ARMS[FULL].css,
+    "square",
 )
 _MODELS = {
     ZERO_SHOT: "The picture alone, by the base model as it is.",
@@ -142,9 +150,9 @@ def similar(night: Night) -> Similar:
 
 def arm_of(key: str) -> Variant:
     """Return an arm as this section calls it; `BadInput` from the ablation's names if nobody knows it."""
-    baselines = {one.key: one for one in _BASELINES}
-    if key in baselines:
-        return baselines[key]
+    own = {one.key: one for one in (*_BASELINES, BY_FILE)}
+    if key in own:
+        return own[key]
     if key in _MODELS and key in ARMS:
         return Variant(key, ARMS[key].name, _MODELS[key], ARMS[key].css)
     known = variant(key)
@@ -189,7 +197,7 @@ def _truth(night: Night, key: str, metrics: pl.DataFrame, comparisons: pl.DataFr
         counts=_counts(key, facts),
         note=facts["note"],
         left_out="“Keywords in common” is left out: it would only repeat this truth. "
-        + _told(tuple(arm_of(arm).name for arm in keys if arm in told))
+        + _told(tuple(arm_of(arm).name for arm in keys if arm in told), BY_FILE.key in keys)
         if key == "keywords"
         else "",
         lines=tuple(_line(arm, challenger, arm in told, found, differences.get(arm)) for arm in keys),
@@ -198,12 +206,12 @@ def _truth(night: Night, key: str, metrics: pl.DataFrame, comparisons: pl.DataFr
     )
 
 
-def _told(names: tuple[str, ...]) -> str:
+def _told(names: tuple[str, ...], has_by_file: bool) -> str:
     if not names:
         return ""
-    return (
-        f"{' and '.join(f'“{name}”' for name in names)} read the keywords that are asked about here, and so know more."
-    )
+    told = " and ".join(f"“{name}”" for name in names)
+    by_file = f" “{BY_FILE.name}” knows those of the photos it finds, but not of the one it asks with."
+    return f"{told} read the keywords that are asked about here, and so know more.{by_file if has_by_file else ''}"
 
 
 def _meaning(key: str, params: dict[str, Any], takes_all_photos: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,15 @@ import polars as pl
 
 from jobs.datasets import HIDDEN_TABLE
 from jobs.errors import GateFailed
-from jobs.evaluation.inputs import Task, check_arm, integers, keyword_match_scorer, model_scorer, window_bounds
+from jobs.evaluation.inputs import (
+    Task,
+    check_arm,
+    integers,
+    keyword_match_scorer,
+    microseconds,
+    model_scorer,
+    window_bounds,
+)
 from jobs.lake import Lake, Manifest
 from models.evaluation.ranking import Ints
 from models.rerank.features import ORIENTATIONS, Photos, Searches
@@ -29,7 +37,6 @@ MODEL_FILE = "reranker.txt"
 EVENTS_CHECK = "events_before_cutoff"
 _KNOWN = {"validation": ("train",), "test": ("train", "validation")}
 """The windows whose conversions are known when a window begins."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def read_second_stage(
         target=task.targets,
         searches=searches,
         photos=Photos(task.available_at, _aspects(lake, inputs["validated"], task)),
-        history=History.of(numbered, _microseconds(cutoff), task.available_at, country_count, half_life_days),
+        history=History.of(numbered, microseconds(cutoff), task.available_at, country_count, half_life_days),
         base=arms.base,
         scorers=scorers,
         keyword_scorer=keyword_match_scorer(lake, splits, task),
@@ -166,7 +173,3 @@ def _aspects(lake: Lake, validated: Manifest, task: Task) -> np.ndarray[Any, np.
     found = task.photos.join(sizes, on="photo_id", how="left", maintain_order="left")
     aspect = pl.when(pl.col("height") > 0).then(pl.col("width") / pl.col("height"))
     return found.select(aspect.cast(pl.Float64).fill_null(np.nan)).to_series().to_numpy()
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // (_EPOCH.resolution)

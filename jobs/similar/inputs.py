@@ -27,6 +27,8 @@ from models.similar.neighbours import co_conversion_scorer, keyword_scorer, rand
 
 RANDOM, CO_CONVERSION, KEYWORDS = "random", "co_conversion", "keyword_overlap"
 BASELINES = (RANDOM, CO_CONVERSION, KEYWORDS)
+BY_FILE = "challenger_by_file"
+"""The challenger's photos, searched with a picture alone: as by somebody who uploads it, without its keywords."""
 _ORDER = (ZERO_SHOT, *ARMS, CHAMPION_ARM)
 THE_TRUTH_ITSELF: dict[Truth, tuple[str, ...]] = {"co_conversion": (), "keywords": (KEYWORDS,), "collections": ()}
 """Baselines that would only repeat a truth, and are left out where it is asked for."""
@@ -46,7 +48,12 @@ class Plan:
     @property
     def arms(self) -> tuple[str, ...]:
         """Every arm, baselines first."""
-        return (*BASELINES, *self.models, *self.variants)
+        return (*BASELINES, *self.models, *((BY_FILE,) if self.has_by_file else ()), *self.variants)
+
+    @property
+    def has_by_file(self) -> bool:
+        """Whether it makes a difference to the challenger that a file has no keywords."""
+        return self.challenger in self.reads_keywords
 
     @classmethod
     def of(cls, inputs: dict[str, Manifest], variants: tuple[str, ...]) -> Plan:
@@ -100,11 +107,19 @@ def vectors_of(
 
 
 def scorer_of(
-    lake: Lake, inputs: dict[str, Manifest], task: Task, arm: str, max_missing_share: float, seed: int
+    ctx: RunContext,
+    inputs: dict[str, Manifest],
+    task: Task,
+    arm: str,
+    *,
+    challenger: str,
+    picture_PD: NDArray[np.float32] | None,
+    max_missing_share: float,
 ) -> Scorer:
-    """Return the scorer of an arm."""
+    """Return the scorer of an arm; `picture_PD` are the pictures that the arm `BY_FILE` searches with."""
+    lake = ctx.lake
     if arm == RANDOM:
-        return random_scorer(len(task.photos), seed)
+        return random_scorer(len(task.photos), ctx.seed)
     if arm == CO_CONVERSION:
         past = pl.concat([lake.read_table(inputs["splits"], name) for name in ("train", "validation")])
         past = past.select("visitor_id", "query", "photo_id").unique().join(task.photos, on="photo_id")
@@ -113,6 +128,8 @@ def scorer_of(
         rows = lake.read_table(inputs["splits"], "photo_keywords").join(task.photos, on="photo_id")
         weights = rows["confidence"].cast(pl.Float64).to_numpy()
         return keyword_scorer(integers(rows["place"]), _numbers(rows["keyword"]), weights, len(task.photos))
+    if arm == BY_FILE:
+        return vector_scorer(*vectors_of(lake, inputs, task, challenger, max_missing_share), picture_PD)
     return vector_scorer(*vectors_of(lake, inputs, task, arm, max_missing_share))
 
 

@@ -1,6 +1,6 @@
-"""Kinds of queries that are looked at one by one: by how often they were asked, by the script they are written in.
+"""Kinds of queries that are looked at one by one: how often they were asked, whether that rises, in what script.
 
-Shape letters: T distinct queries of the past.
+Shape letters: T distinct queries of the past, Q searches.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 HEAD_SHARE, TORSO_SHARE = 0.5, 0.9
 """The most frequent queries with up to half of the past searches are the head, those up to nine tenths the torso."""
+
+RISING_LEAST, RISING_TIMES = 5, 3
+"""A query rises if it was asked at least so often on the last day, and so many times as often as is usual in a day."""
 
 _SCRIPTS = {"CJK": "han", "IDEOGRAPHIC": "han", "HIRAGANA": "japanese", "KATAKANA": "japanese", "HANGUL": "korean"}
 """First words of the Unicode names of letters, where they do not name the script people know."""
@@ -49,6 +52,19 @@ class FrequencyCuts:
         if count >= self.head_min_count:
             return "head"
         return "torso" if count >= self.torso_min_count else "tail"
+
+
+def is_rising(last_day_Q: ArrayLike, usual_Q: ArrayLike) -> NDArray[np.bool_]:
+    """Tell which searches are for what is asked more and more, shape (Q,).
+
+    `last_day_Q` is how often the query was asked on the day before the search, `usual_Q` how often in a day of the
+    training window. The least number keeps out rare queries that happen to come twice.
+
+    >>> is_rising([5, 4, 12, 12, 9], [0, 0, 4, 4.1, 3.0])
+    array([ True, False,  True, False,  True])
+    """
+    last_day_Q = np.asarray(last_day_Q)
+    return (last_day_Q >= RISING_LEAST) & (last_day_Q >= RISING_TIMES * np.asarray(usual_Q))
 
 
 def script_of(text: str) -> str:

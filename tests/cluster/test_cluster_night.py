@@ -47,6 +47,7 @@ HIT_RATES_AT_10 = {
     "zero_shot": 0.020,
     "finetuned": 0.022,
     "finetuned_country_keywords": 0.180,
+    "trending": 0.267,
     "reranked": 0.340,
 }
 

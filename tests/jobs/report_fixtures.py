@@ -24,6 +24,7 @@ from jobs.params import (
     FULL,
     RERANKED,
     STEPS,
+    TRENDING,
     TRUTHS,
     ZERO_SHOT,
     CompareVariantsParams,
@@ -39,6 +40,7 @@ HIT_RATES = {
     ZERO_SHOT: 0.1493,
     FINETUNED: 0.6188,
     FULL: 0.7042,
+    TRENDING: 0.7234,
 }
 """hit_rate@10 over all queries, by arm."""
 OUTCOMES = {"better": (0.0212, 0.0131, 0.0293, 1.0), "worse": (-0.0334, -0.0415, -0.0252, 0.0)} | {
@@ -78,6 +80,18 @@ class Story:
     hit_rates: dict[str, float] = field(default_factory=lambda: dict(HIT_RATES))
     photo_count: int = 24
     reranker_note: str = ""
+    trending: dict[str, Any] = field(
+        default_factory=lambda: {
+            "note": "",
+            "refresh_hours": 1,
+            "half_life_hours": 72.0,
+            "query_weight": 0.5,
+            "photo_weight": 0.0,
+            "tuning_count": 3599,
+            "hit_rate_alone": 0.6912,
+            "tuned_hit_rate": 0.7145,
+        }
+    )
     gate: str = "pass"
     outside_move: dict[str, Any] | None = None
     gone_on_from: str | None = None
@@ -296,6 +310,10 @@ def _split_tables(photos: pl.DataFrame, story: Story) -> dict[str, pl.DataFrame]
     }
 
 
+RERANKER_CURVE = [0.63 - 0.13 * ((step - 194) / 193) ** 2 for step in range(1, 220)]
+"""nDCG@10 on held-out searches by round."""
+
+
 def _reranker_tables(story: Story) -> dict[str, pl.DataFrame]:
     """Return what the reranker looks at: the gains halve from one feature to the next."""
     tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.RERANKER.tables}
@@ -303,7 +321,9 @@ def _reranker_tables(story: Story) -> dict[str, pl.DataFrame]:
         names = feature_names(FULL, [FINETUNED, ZERO_SHOT])
         rows = {"feature": names, "gain": [0.5**i for i in range(len(names))], "split": list(range(len(names), 0, -1))}
         tables["importances"] = pl.DataFrame(rows)
-        tables["curves"] = pl.DataFrame({"searches": ["held_out"], "step": [1], "name": ["ndcg@10"], "value": [0.5]})
+        values = {"held_out": RERANKER_CURVE, "training": [value + 0.1 for value in RERANKER_CURVE]}
+        points = [(name, i + 1, "ndcg@10", value) for name, curve in values.items() for i, value in enumerate(curve)]
+        tables["curves"] = pl.DataFrame(points, schema=datasets.RERANKER.table("curves").schema.names, orient="row")
     return tables
 
 
@@ -375,6 +395,10 @@ def _metrics(story: Story) -> pl.DataFrame:
     segments += [("query_seen", "seen", story.query_count * 4 // 5), ("query_seen", "unseen", story.query_count // 5)]
     segments += [
         ("query_frequency", name, story.query_count // n) for name, n in (("tail", 2), ("torso", 4), ("head", 5))
+    ]
+    segments += [
+        ("query_trend", "steady", story.query_count * 7 // 8),
+        ("query_trend", "rising", story.query_count // 8),
     ]
     segments += [("visitor", "returning", story.query_count * 2 // 3), ("visitor", "one-off", story.query_count // 3)]
     segments += [("script", name, story.query_count // n) for name, n in (("latin", 2), ("japanese", 9), ("han", 90))]
@@ -479,7 +503,14 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
 
 
-SIMILAR_RATES = {"random": 0.0041, "co_conversion": 0.4031, "keyword_overlap": 0.2252, ZERO_SHOT: 0.0871, FULL: 0.3127}
+SIMILAR_RATES = {
+    "random": 0.0041,
+    "co_conversion": 0.4031,
+    "keyword_overlap": 0.2252,
+    ZERO_SHOT: 0.0871,
+    FULL: 0.3127,
+    "challenger_by_file": 0.1904,
+}
 """nDCG@10 of similar photos, by arm."""
 
 
@@ -809,6 +840,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "rival": rival_of(story),
             "by_query": {"judgement_count": 8_765},
             "frequency_cuts": {"head_min_count": 16, "torso_min_count": 2},
+            "trending": story.trending,
             "champion_note": story.left_out,
             "tie_rule": "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm",
         },

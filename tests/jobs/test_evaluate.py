@@ -23,7 +23,7 @@ from jobs.params import AuditLeaksParams, EvaluateParams
 from models.evaluation.ranking import tie_order
 
 PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
-TRAIN_END = datetime(2025, 12, 19, tzinfo=UTC)
+TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
 TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
 CHAMPION = {"version": 7, "trained_until": TEST_START.isoformat(), "model_digest": "champion"}
 PHOTO_COUNT, DIM = 40, 8
@@ -111,7 +111,12 @@ class Night:
         setattr(self, table, getattr(self, table).with_columns(spoilt))
 
     def commit(self) -> RunContext:
-        windows = {"train_end": TRAIN_END, "validation_end": TEST_START, "test_end": TEST_END}
+        windows = {
+            "train_start": TRAIN_START,
+            "train_end": TRAIN_END,
+            "validation_end": TEST_START,
+            "test_end": TEST_END,
+        }
         splits = {name: getattr(self, name) for name in ("train", "validation", "test", "photos")}
         self._write(
             datasets.SPLITS,
@@ -198,8 +203,8 @@ def plain_ranks(night: Night, arm: str, uses_country: bool) -> list[int]:
 def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
     manifest, tables = run(night)
     models = {"zero_shot", "finetuned", "finetuned_country_keywords"}
-    assert set(tables["metrics"]["arm"]) == BASELINES | models
-    assert tables["ranks"].height == 6 * 240
+    assert set(tables["metrics"]["arm"]) == BASELINES | models | {"trending"}
+    assert tables["ranks"].height == 7 * 240
     for arm, uses_country in (("finetuned", False), ("finetuned_country_keywords", True)):
         ranks = tables["ranks"].filter(pl.col("arm") == arm).sort("query_id")["rank"]
         assert ranks.to_list() == plain_ranks(night, arm, uses_country)
@@ -227,8 +232,8 @@ def test_comparisons_are_with_every_other_arm(night: Night) -> None:
     manifest, tables = run(night)
     comparisons = tables["comparisons"]
     assert set(comparisons["arm"]) == {"finetuned_country_keywords"}
-    assert set(comparisons["baseline"]) == BASELINES | {"zero_shot", "finetuned"}
-    assert comparisons.height == 5 * 28
+    assert set(comparisons["baseline"]) == BASELINES | {"zero_shot", "finetuned", "trending"}
+    assert comparisons.height == 6 * 28
     rates = manifest.facts["hit_rate_at_10"]
     at_10 = comparisons.filter((pl.col("metric") == "hit_rate") & (pl.col("k") == 10))
     for baseline, difference in at_10.select("baseline", "difference").iter_rows():
@@ -236,11 +241,11 @@ def test_comparisons_are_with_every_other_arm(night: Night) -> None:
     assert (comparisons["low"] <= comparisons["high"]).all()
     assert (comparisons["p_value_holm"] >= comparisons["p_value"]).all()
     family = at_10.sort("p_value")
-    assert family["p_value_holm"][0] == pytest.approx(min(1, 5 * family["p_value"][0]))
+    assert family["p_value_holm"][0] == pytest.approx(min(1, 6 * family["p_value"][0]))
     width = comparisons["high"] - comparisons["low"]
     assert (comparisons["detectable"] / width).drop_nans().is_between(0.4, 1.2).all()  # 2.8 of about 3.9 errors
     for table in ("comparisons", "query_comparisons"):
-        assert tables[table].select(pl.struct("baseline", "metric", "k").n_unique()).item() == 5 * 28
+        assert tables[table].select(pl.struct("baseline", "metric", "k").n_unique()).item() == 6 * 28
 
 
 def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
@@ -253,6 +258,7 @@ def test_the_slices_of_a_kind_add_up_to_the_whole(night: Night) -> None:
         "photo_age": ["new", "old"],
         "query_seen": ["seen", "unseen"],
         "query_frequency": ["head", "tail", "torso"],
+        "query_trend": ["rising", "steady"],
         "visitor": ["one-off", "returning"],
         "script": ["latin"],
     }
@@ -293,7 +299,7 @@ def test_slices_by_frequency_visitor_and_script(night: Night) -> None:
         visitor_id=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("nobody else")).otherwise("visitor_id"),
     )
     renamed = pl.when(pl.col("query") == "q2").then(pl.lit("猫")).otherwise("query").alias("query")
-    night.query_vectors = pl.concat([night.query_vectors, night.query_vectors.filter(pl.col("query") == "q2")])
+    night.drop("validation", pl.col("query") == "q2")
     night.query_vectors = night.query_vectors.with_columns(renamed).unique(["arm", "query", "country"])
     manifest, tables = run(night)
     counts = {
@@ -311,6 +317,70 @@ def test_slices_by_frequency_visitor_and_script(night: Night) -> None:
     days = dict(log.group_by("visitor_id").agg(pl.col("converted_at").dt.date().n_unique()).rows())
     assert days["nobody else"] == 1
     assert counts["visitor", "one-off"] == sum(days[visitor] == 1 for visitor in night.test["visitor_id"]) > 0
+
+
+def begin_a_trend(night: Night) -> pl.Expr:
+    """Have everybody take photo-33 for q20 from the third day of the test window on; these are the searches for it."""
+    begins = TEST_START + timedelta(days=3)
+    rows = 60
+    trend = pl.DataFrame(
+        {
+            "visitor_id": [f"follower-{v:03}" for v in range(rows)],
+            "query": ["q20"] * rows,
+            "country": ["US"] * rows,
+            "photo_id": ["photo-33"] * rows,
+            "converted_at": [begins + timedelta(minutes=20 * m) for m in range(rows)],
+            "conversion_count": [1] * rows,
+            "device_type": ["mobile"] * rows,
+            "orientation_filter": ["all"] * rows,
+            "position": pl.Series([None] * rows, dtype=pl.Int32),
+        }
+    )
+    night.test = pl.concat([night.test, trend])
+    return pl.col("visitor_id").str.starts_with("follower")
+
+
+def ranks_of(tables: dict[str, pl.DataFrame], arm: str) -> pl.DataFrame:
+    return tables["queries"].join(tables["ranks"].filter(arm=arm), on="query_id").drop("query_id", "arm")
+
+
+def test_a_trend_is_followed_within_hours(night: Night) -> None:
+    follows = begin_a_trend(night)
+    # so that tuning sees that recent conversions are worth something
+    hours = pl.duration(hours=2 * pl.int_range(pl.len()))
+    night.validation = night.validation.with_columns(
+        photo_id=pl.lit("photo-33"), query=pl.lit("q20"), converted_at=pl.lit(TRAIN_END) + hours
+    )
+    manifest, tables = run(night)
+    facts = manifest.facts["trending"]
+    assert (facts["note"], facts["refresh_hours"], facts["tuning_count"]) == ("", 1, len(night.validation))
+    assert facts["query_weight"] > 0
+    assert facts["tuned_hit_rate"] > facts["hit_rate_alone"]
+    followers = ranks_of(tables, "trending").filter(follows).sort("visitor_id")["rank"]
+    alone = ranks_of(tables, "finetuned_country_keywords").filter(follows).sort("visitor_id")["rank"]
+    assert alone.n_unique() == 1
+    assert followers[0] > 10, "nobody has followed yet"
+    assert followers[6:].max() <= 10 < alone[0]
+    rising = tables["metrics"].filter(segment_kind="query_trend", segment="rising", metric="hit_rate", k=10)
+    rates = dict(rising.select("arm", "value").rows())
+    assert rates["trending"] > rates["finetuned_country_keywords"]
+    assert rising["query_count"][0] >= 60 - 6
+
+
+def test_recent_conversions_are_those_before_the_search(night: Night) -> None:
+    begin_a_trend(night)
+    _, tables = run(night)
+    cut = TEST_START + timedelta(days=3, hours=5)
+    night.test = night.test.filter(pl.col("converted_at") < cut)
+    _, short = run(night)
+    whole = ranks_of(tables, "trending").join(night.test, on=["visitor_id", "query", "country", "photo_id"], how="semi")
+    assert whole.sort(pl.all()).equals(ranks_of(short, "trending").sort(pl.all()))
+
+
+def test_the_trending_arm_can_be_left_out(night: Night) -> None:
+    manifest = evaluate.run(night.commit(), PARAMS.model_copy(update={"trend_tuning_searches": 0}))
+    assert "trending" not in manifest.facts["hit_rate_at_10"]
+    assert manifest.facts["trending"] == {"note": "left out: trend_tuning_searches is 0"}
 
 
 def plain_judgements(night: Night) -> dict[tuple[str, str], tuple[datetime, dict[str, int]]]:
@@ -342,7 +412,7 @@ def test_by_query_all_photos_taken_are_relevant_graded_by_visitors(night: Night)
     assert judged["visitor_count"].max() > 1
     assert judged.group_by("query", "country").len()["len"].max() > 1
     ranks = tables["judgement_ranks"].join(judged, on="judgement_id")
-    assert ranks.height == 6 * judged.height
+    assert ranks.height == 7 * judged.height
     place = {
         (q, c, p): rank
         for q, c, p, rank in ranks.filter(FINETUNED).select("query", "country", "photo_id", "rank").rows()
@@ -376,7 +446,7 @@ def test_where_every_query_is_asked_once_both_evaluations_agree(night: Night) ->
     _, tables = run(night)
     keys = ["arm", "metric", "k"]
     both = tables["metrics"].filter(pl.col("segment_kind") == "all").join(tables["query_metrics"], on=keys)
-    assert both.height == 6 * 28
+    assert both.height == 7 * 28
     assert (both["value"] - both["value_right"]).abs().max() < 1e-12
 
 

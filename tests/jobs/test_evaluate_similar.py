@@ -21,6 +21,10 @@ from jobs.errors import BadInput, MissingInput
 from jobs.lake import Manifest
 from jobs.params import CHAMPION_ARM, FULL, TRUTHS, ZERO_SHOT, EvaluateSimilarParams
 from jobs.similar import pictures
+from jobs.similar.inputs import BY_FILE
+from jobs.vector_store import part_bytes, part_name, text_key
+from models.images import DECODER_VERSION
+from models.search.identity import IDENTITY, ModelIdentity
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
@@ -39,6 +43,12 @@ def vectors(noise: float) -> np.ndarray[Any, Any]:
     found = found + np.random.default_rng(5).normal(size=found.shape) * noise
     found[-1] = found[0]
     return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+PICTURES = vectors(0.35) * 7
+"""What the full arm's image tower makes of the pictures alone: their themes, less clearly than with keywords."""
+IDENTITY_OF_FULL = ModelIdentity(digest="d", image_digest="tower", text_digest="t", dim=THEMES + 3, uses_country=True)
+IDENTITIES = {f"{FULL}/{IDENTITY}": IDENTITY_OF_FULL.model_dump_json().encode()}
 
 
 def conversions(rows: list[tuple[str, str, int]], at: datetime) -> pl.DataFrame:
@@ -61,20 +71,21 @@ class Night:
         self.collections = [(i, f"collection {theme(i)}", BEFORE) for i in range(6)]
         self.hidden: list[tuple[str, str | None]] = []
         self.champion: dict[str, Any] = {"version": None}
+        self.keywords = [(IDS[i], word, 0.9) for i in range(COUNT) for word in (f"theme {theme(i)}", f"of {theme(i)}")]
         self.arms = {FULL: 0.01, ZERO_SHOT: 3.0}
         self.embedded = dict(self.arms)
+        self.reads_keywords = True
 
     def commit(self) -> RunContext:
         commit = self._commit
         photos = pl.DataFrame({"photo_id": IDS, "description": "something", "is_in_train": True})
         photos = photos.with_columns(submitted_at=pl.lit(BEFORE, pl.Datetime("us", "UTC")))
-        words = [(IDS[i], word, 0.9) for i in range(COUNT) for word in (f"theme {theme(i)}", f"of {theme(i)}", "any")]
         tables = {
             "train": conversions(self.train, BEFORE),
             "validation": conversions([], BEFORE),
             "test": conversions(self.test, TEST_START + timedelta(hours=3)),
             "photos": photos,
-            "photo_keywords": pl.DataFrame(words, schema=["photo_id", "keyword", "confidence"], orient="row"),
+            "photo_keywords": pl.DataFrame(self.keywords, schema=["photo_id", "keyword", "confidence"], orient="row"),
         }
         windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
         commit(datasets.SPLITS, tables, {name: at.isoformat() for name, at in windows.items()} | {"protocol": "80/20"})
@@ -84,14 +95,24 @@ class Night:
         some = {"photos": photos.select("photo_id"), "conversions": tables["test"].select("photo_id")}
         tables = {"collections": pl.DataFrame(collected, schema=schema, orient="row"), "hidden": hidden, **some}
         commit(datasets.VALIDATED, tables, {})
-        commit(datasets.IMAGES, {"images": self._images()}, {})
+        images = self._images()
+        commit(datasets.IMAGES, {"images": images}, {})
         curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
-        arms = {arm: {"model_digest": f"model of {arm}", "uses_keywords": arm == FULL} for arm in self.arms}
-        commit(datasets.SEARCH_MODELS, {"curves": curves}, {"arms": arms, "challenger": FULL})
+        arms = {
+            arm: {"model_digest": f"model of {arm}", "uses_keywords": arm == FULL and self.reads_keywords}
+            for arm in self.arms
+        }
+        commit(datasets.SEARCH_MODELS, {"curves": curves}, {"arms": arms, "challenger": FULL}, **IDENTITIES)
         commit(datasets.CHAMPION, {}, self.champion)
         found = pl.concat([self.vectors(arm, noise) for arm, noise in self.embedded.items()])
         digests = {arm: {"model_digest": f"model of {arm}"} for arm in self.embedded}
-        commit(datasets.PHOTO_EMBEDDINGS, {"embeddings": found}, {"arms": digests})
+        commit(datasets.PHOTO_EMBEDDINGS, {"embeddings": found}, {"arms": digests, "precision": "float32"})
+        keys = [text_key(sha256, f"tower:float32:{DECODER_VERSION}") for sha256 in images["sha256"]]
+        features = PICTURES.astype(np.float32)
+        store = self.context.lake.store("photo_vectors", f"tower-float32-{DECODER_VERSION}")
+        for part in (slice(0, 5), slice(5, COUNT)):
+            named = keys[part]
+            store.put(part_name(named), part_bytes(named, features[part], [None] * len(named)))
         return self.context
 
     @staticmethod
@@ -121,8 +142,11 @@ class Night:
             rows.append((photo_id, "present", str(path), hashlib.sha256(buffer.getvalue()).hexdigest()))
         return pl.DataFrame(rows, schema=["photo_id", "status", "uri", "sha256"], orient="row")
 
-    def _commit(self, dataset: datasets.Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any]) -> Manifest:
-        return commit_tables(self.context, dataset, tables, label=repr((tables, facts)), facts=facts)
+    def _commit(
+        self, dataset: datasets.Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any], **files: bytes
+    ) -> Manifest:
+        label = repr((tables, facts, self.keywords))
+        return commit_tables(self.context, dataset, tables, label=label, facts=facts, files=files)
 
 
 @pytest.fixture
@@ -147,7 +171,7 @@ def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(nig
     manifest = evaluate_similar.run(context, PARAMS)
     for truth in TRUTHS:
         found = figures(context, manifest, truth)
-        arms = {"random", "co_conversion", "keyword_overlap", ZERO_SHOT, FULL}
+        arms = {"random", "co_conversion", "keyword_overlap", ZERO_SHOT, FULL, BY_FILE}
         assert set(found) == arms - ({"keyword_overlap"} if truth == "keywords" else set())
         assert found[FULL] == 1.0  # all of a theme come first
         assert found[ZERO_SHOT] < 1.0
@@ -159,7 +183,7 @@ def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(nig
     assert set(pair) == {IDS[0], IDS[-1]}
     sheet = context.lake.read_table(manifest, "contact_sheet")
     assert not (sheet["photo_id"] == sheet["query_photo_id"]).any()
-    assert set(sheet["arm"]) == {"co_conversion", "keyword_overlap", ZERO_SHOT, FULL}
+    assert set(sheet["arm"]) == {"co_conversion", "keyword_overlap", ZERO_SHOT, FULL, BY_FILE}
     of_full = sheet.filter(pl.col("arm") == FULL, pl.col("position") <= 4)
     assert all("keywords" in truths for truths in of_full["truths"])
     assert all(set(alike) <= set(pair) for alike in sheet["alike"])
@@ -168,6 +192,51 @@ def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(nig
         1 - figures(context, manifest, "co_conversion")["random"]
     )
     assert evaluate_similar.run(context, PARAMS).started_at == manifest.started_at
+
+
+def lists(context: RunContext, manifest: Manifest, arm: str) -> list[tuple[Any, ...]]:
+    sheet = context.lake.read_table(manifest, "contact_sheet").filter(arm=arm)
+    return sheet.select("query_photo_id", "position", "photo_id", "score").rows()
+
+
+def test_by_file_ranks_the_challengers_photos_by_their_cosine_to_the_picture_alone(night: Night) -> None:
+    context = night.commit()
+    manifest = evaluate_similar.run(context, PARAMS)
+    ours = lists(context, manifest, BY_FILE)
+    picture_PD = PICTURES / np.linalg.norm(PICTURES, axis=1, keepdims=True)
+    cosine_PP = picture_PD @ vectors(night.arms[FULL]).T
+    for query, _, photo, score in ours:
+        assert score == pytest.approx(cosine_PP[IDS.index(query), IDS.index(photo)], abs=1e-5)
+    assert len(ours) == len(lists(context, manifest, FULL)) > 0
+    assert ours != lists(context, manifest, FULL)
+    values = [figures(context, manifest, "co_conversion", "ndcg")[arm] for arm in (FULL, BY_FILE, "random")]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 3
+
+
+def test_no_keyword_of_the_photo_searched_with_reaches_the_search_by_file(night: Night) -> None:
+    context = night.commit()
+    before = evaluate_similar.run(context, PARAMS)
+    night.keywords = [(photo_id, f"another {word}", 0.6) for photo_id, word, _ in night.keywords]
+    context = night.commit()
+    after = evaluate_similar.run(context, PARAMS)
+    assert after.run_id != before.run_id
+    assert lists(context, after, BY_FILE) == lists(context, before, BY_FILE)
+    assert lists(context, after, "keyword_overlap") != lists(context, before, "keyword_overlap")
+
+
+def test_a_challenger_that_reads_no_keywords_is_the_same_by_file(night: Night) -> None:
+    night.reads_keywords = False
+    context = night.commit()
+    assert BY_FILE not in evaluate_similar.run(context, PARAMS).facts["arms"]
+
+
+def test_a_picture_that_is_not_in_the_store_any_more_stops_the_stage(night: Night) -> None:
+    context = night.commit()
+    store = context.lake.store("photo_vectors", f"tower-float32-{DECODER_VERSION}")
+    store.clear()
+    with pytest.raises(MissingInput, match=r"no features of \d+ pictures .*Run embed_photos again with another --part"):
+        evaluate_similar.run(context, PARAMS)
 
 
 def test_what_one_visitor_took_is_noise_unless_one_is_asked_to_be_enough(night: Night) -> None:
@@ -226,7 +295,7 @@ def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
     night.embedded[CHAMPION_ARM] = 0.3
     context = night.commit()
     manifest = evaluate_similar.run(context, PARAMS)
-    assert manifest.facts["arms"][-1] == CHAMPION_ARM
+    assert CHAMPION_ARM in manifest.facts["arms"]
     night.champion["trained_until"] = TEST_END.isoformat()
     manifest = evaluate_similar.run(night.commit(), PARAMS)
     assert CHAMPION_ARM not in manifest.facts["arms"]

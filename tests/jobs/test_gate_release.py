@@ -76,7 +76,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         "gate_release": release.run_id,
         "gate_reasons": "",
     }
-    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 27 of 27 checks passed."
+    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 29 of 29 checks passed."
     told.clear()
     assert gate_release.run(context, PARAMS) == gate
     assert told == {}
@@ -140,8 +140,13 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     assert (shown["version"], shown["run_date"], shown["catalogue"]) == ("1", "2025-12-28", "test")
     assert shown["subject"] == "test: make version 1 of 2025-12-28 live? Gate: inconclusive"
     report = (context.settings.report_dir / "test" / "2025-12-28.html").as_uri()
-    for part in ("not shown to be better than the champion", report, f"{report}#examples", "/#/run", "| pass | index"):
+    for part in ("not shown to be better than the champion", report, f"{report}#examples", "| pass | index"):
         assert part in shown["body"], part
+    where, shown_by = f"run run-1, in the store `{context.settings.tracking_uri}`", "start one with `mlflow server "
+    (in_mlflow,) = re.findall(r"^- MLflow: (.*)$", shown["body"], re.MULTILINE)
+    assert where in in_mlflow
+    assert shown_by in in_mlflow
+    assert "/#/" not in in_mlflow  # no server, no address
     (line,) = re.findall(r"^- Try a search .*`nightlens (.*)`$", shown["body"], re.MULTILINE)
     trial = build_parser().parse_args(shlex.split(line))
     assert (trial.command, trial.query, trial.catalogue, trial.run_date) == ("search", "cat", "test", "2025-12-28")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import psutil
 import pytest
 
-from jobs import make_release, register_model, tracking
+from jobs import make_release, register_model, services, tracking
+from jobs import promote as promotion
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.params import FULL, MakeReleaseParams, RegisterModelParams
 from jobs.promote import promote
 from jobs.releasing.ledger import Ledger
 from jobs.rollback import rollback
+from jobs.settings import Settings
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
@@ -82,3 +88,59 @@ def test_a_version_that_never_passed_its_check_is_refused(tracked: RunContext, m
     with pytest.raises(BadInput, match="version 1 never passed the check"):
         promote(tracked.settings, "test", 1, **BY)
     assert champion(tracked) is None
+
+
+# -- where the reviewer finds a version in MLflow ----------------------------------------------------------
+
+
+def registration(settings: Settings, run_page: str = "/#/experiments/1/runs/abc") -> dict[str, Any]:
+    facts = {"model_name": "nightlens-test", "version": 3, "mlflow_run_id": "abc", "run_page": run_page}
+    return facts | {"tracking_uri": settings.public_tracking_uri}
+
+
+def record_services(settings: Settings, tracking_uri: str, created: float) -> None:
+    """Write down, as `make up` does, that this process is the MLflow server of a store."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    process = {"name": "mlflow", "pid": psutil.Process().pid, "created": created}
+    record = {"processes": [process], "mlflow_port": 5017, "tracking_uri": tracking_uri}
+    services._services_file(settings).write_text(json.dumps(record))
+
+
+def test_a_version_is_linked_to_where_make_up_shows_its_store(settings: Settings) -> None:
+    record_services(settings, settings.tracking_uri, psutil.Process().create_time())
+    assert promotion._in_mlflow(settings, registration(settings)) == (
+        "nightlens-test version 3: http://127.0.0.1:5017/#/models/nightlens-test/versions/3, "
+        "its run: http://127.0.0.1:5017/#/experiments/1/runs/abc"
+    )
+
+
+@pytest.mark.parametrize("is_of_another_store", [False, True])
+def test_without_a_server_of_the_store_the_command_that_opens_it_is_shown(
+    settings: Settings, is_of_another_store: bool
+) -> None:
+    now = psutil.Process().create_time()
+    if is_of_another_store:
+        record_services(settings, "sqlite:////elsewhere.db", now)
+    else:  # it ended, and another process has its number
+        record_services(settings, settings.tracking_uri, now - 1000)
+    text = promotion._in_mlflow(settings, registration(settings))
+    assert "http" not in text
+    assert "/#/" not in text
+    assert f"version 3, run abc, in the store `{settings.tracking_uri}`" in text
+    (line,) = re.findall(r"start one with `(.*)`$", text)
+    command = shlex.split(line)
+    assert command[:2] == ["mlflow", "server"]
+    assert command[command.index("--backend-store-uri") + 1] == settings.tracking_uri
+    assert command[command.index("--artifacts-destination") + 1] == settings.artifact_uri
+
+
+def test_a_server_is_linked_to_by_itself_and_no_password_is_shown(settings: Settings) -> None:
+    server = settings.model_copy(update={"tracking_uri": "http://ada:secret@mlflow:5000/"})
+    text = promotion._in_mlflow(server, registration(server, "http://mlflow:5000/#/experiments/1/runs/abc"))
+    assert text.startswith("nightlens-test version 3: http://mlflow:5000/#/models/nightlens-test/versions/3, its run: ")
+    database = settings.model_copy(update={"tracking_uri": "postgresql://ada:secret@db/mlflow"})
+    text = promotion._in_mlflow(database, registration(database))
+    assert "--backend-store-uri postgresql://db/mlflow" in text
+    assert "secret" not in text
+    moved = promotion._in_mlflow(settings, registration(database))
+    assert f"`postgresql://db/mlflow`, which is not the one of these settings: `{settings.tracking_uri}`" in moved

@@ -33,6 +33,7 @@ from jobs.params import (
     FULL,
     RERANKED,
     STEPS,
+    TRENDING,
     VARIANTS,
     ZERO_SHOT,
     PublishReportParams,
@@ -307,9 +308,9 @@ def test_differences_are_those_of_the_comparisons(make_context: Make) -> None:
     rows = page_of(make_context(), Story(outcome="undecided")).tables["arms: Differences between arms"]
     assert rows[0][5:] == ["p, adjusted", "Detectable", "MRR@10", "nDCG@10"]
     shown = {row[0]: row[1:7] for row in rows[1:]}
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert shown["Champion"] == ["not clear", "+0.2 −0.6 to +1.0", "+0.3%", "71.3%", "1.000 alone 0.574", "1.3"]
-    zero_shot = ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%", "0.012 alone 0.002", "1.3"]
+    zero_shot = ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%", "0.014 alone 0.002", "1.3"]
     assert shown["Zero-shot base"] == zero_shot
     assert shown["Most converted for the query"][0] == "clearly worse"
 
@@ -348,21 +349,23 @@ def test_the_evaluation_by_query_stands_beside_the_one_by_search(make_context: M
 def test_slices_show_the_challenger_against_its_rival_and_two_more(make_context: Make) -> None:
     story = Story(outcome="better")
     page = page_of(make_context(), story)
-    shown_arms = [FULL, CHAMPION_ARM, "most_converted_for_query", ZERO_SHOT]
-    names = [ARMS[key].name for key in shown_arms]
+    shown_arms = [FULL, CHAMPION_ARM, "most_converted_for_query"]
     for title, segments in {
         "By country": [*story.countries, "unknown"],
         "New and old photos": ["old", "new"],
         "Seen and unseen queries": ["seen", "unseen"],
         "Head, torso and tail queries": ["head", "torso", "tail"],
+        "Rising and steady queries": ["steady", "rising"],
         "One-off and returning visitors": ["returning", "one-off"],
         "By script of the query": ["latin", "japanese", "han"],
     }.items():
         rows = page.tables[f"slices: Hit rate@10, {title}"]
+        arms = [*shown_arms, TRENDING if "steady" in segments else ZERO_SHOT]
+        names = [ARMS[key].name for key in arms]
         assert rows[0] == ["Slice", "Searches", *names[:2], "Difference, points", *names[2:]]
         assert [row[0] for row in rows[1:]] == [segment_name(segment) for segment in segments]
         for segment, row in zip(segments, rows[1:], strict=True):
-            rates = [slice_rate(story.rates[key], key, segment) for key in shown_arms]
+            rates = [slice_rate(story.rates[key], key, segment) for key in arms]
             difference = formats.points(rates[0] - rates[1])
             expected = [*map(formats.percent, rates[:2]), difference, *map(formats.percent, rates[2:])]
             assert [cell.split()[0] for cell in row[2:]] == expected
@@ -371,6 +374,32 @@ def test_slices_show_the_challenger_against_its_rival_and_two_more(make_context:
     assert all("–" in cell or " to " in cell for cell in few[2:])  # an interval all the same
     assert "Head: queries asked at least 16 times in the training window" in page.text("slices")
     assert "Torso: 2 to 15 times" in page.text("slices")
+
+
+def test_the_slice_of_rising_queries_says_what_trending_is_and_whether_it_helps(make_context: Make) -> None:
+    story = Story(query_count=4_000_000)
+    text = page_of(make_context(), story).text("slices")
+    assert "at least 5 times, and at least 3 times as often as in a usual day" in text
+    assert (
+        "knows the conversions before each search, counted every hour; they lose half of their weight in 3 days" in text
+    )
+    assert "weigh 0.5 for the same words and 0 for the photo" in text
+    assert "3,599 validation searches: 69.1% found their photo without them, 71.5% with them" in text
+    gain = slice_rate(story.rates[TRENDING], TRENDING, "rising") - slice_rate(story.rates[FULL], FULL, "rising")
+    direction = "more" if gain > 0 else "less"
+    assert f"finds the photo {direction} often than the challenger alone: {formats.points(gain)} points" in text
+
+
+def test_a_trending_arm_that_is_useless_or_missing_is_said_to_be(make_context: Make) -> None:
+    useless = {"query_weight": 0.0, "tuned_hit_rate": 0.6912}
+    story = Story()
+    text = page_of(make_context(), replace(story, trending=story.trending | useless)).text("slices")
+    assert "counted every hour; tuning found them worth nothing on 3,599 validation searches" in text
+    rates = {arm: rate for arm, rate in story.hit_rates.items() if arm != TRENDING}
+    missing = replace(story, trending={"note": "left out: <so it is>"}, hit_rates=rates)
+    page = page_of(make_context(), missing)
+    assert "The arm Trending is missing: left out: <so it is>." in page.text("slices")
+    assert "Trending" not in page.tables["slices: Hit rate@10, Rising and steady queries"][0]
 
 
 def test_without_a_champion_the_rival_is_the_strongest_other_arm(make_context: Make) -> None:
@@ -406,6 +435,8 @@ def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
     assert "73.1% before, 84.2% after reordering" in text
     assert "3,355 of 3,599 validation searches" in text
     assert "Check events_before_cutoff passed, 106,314 conversions" in text
+    assert "Searches of held-out visitors: from 0.500 to 0.628. Kept was round 194." in text
+    assert "best: Searches of held-out visitors, 194: 0.630" in text
 
 
 def test_every_feature_has_a_name_people_understand() -> None:
@@ -425,7 +456,7 @@ def test_training_shows_the_curves_and_marks_the_best_validation(make_context: M
     text = page.text("training")
     assert "best: Fine-tuned + country + keywords, 651: 69.0%" in text
     assert "Zero-shot base, 0: 15.2%" in text
-    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 2
+    assert len([a for a in page.all("circle") if a.get("class") == "best"]) == 3  # two arms and the reranker
     rows = page.tables["training: Training in figures"]
     assert rows[3] == [
         "Fine-tuned + country + keywords challenger",
@@ -735,10 +766,14 @@ def test_similar_photos_are_measured_by_each_truth_for_itself(make_context: Make
     by_query, by_keywords = (
         page.tables[f"similar: Similar photos, {name}"] for name in ("taken for the same query", "shared keywords")
     )
-    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", "Zero-shot", "Fine-tuned"]
-    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", "Zero-shot", "Fine-tuned"]
-    assert "reads keywords" in by_keywords[-1][0]
-    assert "reads keywords" not in by_query[-1][0]
+    models = ["Zero-shot", "Fine-tuned", "Challenger,"]
+    assert [row[0].split()[0] for row in by_query[1:]] == ["Random", "Converted", "Keywords", *models]
+    assert [row[0].split()[0] for row in by_keywords[1:]] == ["Random", "Converted", *models]
+    assert ["reads keywords" in row[0] for row in by_keywords[-2:]] == [True, False]
+    assert "reads keywords" not in by_query[-2][0]
+    assert by_query[6][-2].split()[0] == "+0.122"  # what the keywords of the photo searched with are worth
+    assert "known by its picture alone, as one that somebody uploads" in text
+    assert "“Challenger, searched with a file” knows those of the photos it finds" in text
     assert by_query[0][1] == "nDCG@10"
     assert by_query[2][1] == "0.403 0.363–0.443"
     assert by_query[2][-2].split()[0] == "−0.090"
@@ -875,9 +910,9 @@ def test_charts_and_tables_can_be_read_aloud(make_context: Make) -> None:
     assert {a["aria-labelledby"].split("-title")[0] for a in drawn} == {
         *("verdict", "arms", "ablation", "validation", "loss", "base-loss", "conversions", "map", "history"),
         *("slice-country", "slice-photo-age", "slice-query-seen"),
-        *("slice-query-frequency", "slice-visitor", "slice-script"),
+        *("slice-query-frequency", "slice-query-trend", "slice-visitor", "slice-script"),
         *("similar-co-conversion", "similar-keywords", "similar-collections"),
-        *("recommendations", "recommendation-loss"),
+        *("reranker-curve", "recommendations", "recommendation-loss"),
     }
     for chart in drawn:
         assert set(chart["aria-labelledby"].split()) <= set(ids)
@@ -908,8 +943,9 @@ def test_history_shows_the_nights_so_far_newest_first_and_none_of_the_future(
     rows = page.tables["history: Nights"]
     nights = ["2025-12-28 tonight", "2025-12-27", "2025-12-26", "2025-12-25"]
     assert [row[0] for row in rows[1:]] == nights
-    assert rows[1][-1] == "70.4%"
-    assert rows[4][-1] == formats.percent(0.7042 * 0.97 + 0.0)
+    challenger = rows[0].index(ARMS[FULL].name)
+    assert rows[1][challenger] == "70.4%"
+    assert rows[4][challenger] == formats.percent(0.7042 * 0.97 + 0.0)
     assert {"href": "2025-12-27.html"} in page.all("a")
     assert {"href": "2025-12-26.html"} not in page.all("a")  # evaluated, but no report was committed
     assert "Fine-tuned + country + keywords, 28 Dec: 70.4%" in page.text("history")
@@ -939,7 +975,7 @@ def test_the_report_is_committed_logged_and_published(make_context: Make, logged
     metrics = dict(logged)["evaluation"]
     assert metrics[f"{FULL}/hit_rate_at_10"] == pytest.approx(0.7042)
     assert metrics[f"{FULL}/by_query_ndcg_at_10"] == pytest.approx(0.7042 * 0.7 * BY_QUERY)
-    assert len(metrics) == 2 * 6 * 28
+    assert len(metrics) == 2 * 7 * 28
     assert dict(logged)["0f1e2d3c4b5a69788796a5b4c3d2e1f0"] == html.decode()
 
 

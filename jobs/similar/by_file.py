@@ -1,0 +1,68 @@
+"""Photos that are searched with as if somebody had uploaded them: known by their picture, without their keywords.
+
+The store of vectors has what the challenger's image tower makes of a picture, before any keywords: the numbers that
+`embed_photos` composes photo vectors from, and that a search with a file computes. So no model is loaded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobs.context import RunContext
+from jobs.embedding import arm_sources
+from jobs.errors import MissingInput
+from jobs.evaluation.inputs import Task
+from jobs.lake import Manifest, Store
+from jobs.photo_features import Encoder
+from jobs.vector_store import read_part, text_key
+from models.evaluation.ranking import Ints
+
+Matrix = NDArray[np.float32]
+
+
+def picture_vectors(ctx: RunContext, inputs: dict[str, Manifest], task: Task, arm: str, query_Q: Ints) -> Matrix:
+    """Return the unit vectors of some photos' pictures by an arm's image tower, shape (P, D).
+
+    Zero are the rows of all other photos, and of those without a picture that could be read. `MissingInput` for a
+    picture that was embedded and is not in the store any more.
+    """
+    source = arm_sources(ctx, inputs["search_models"], inputs["champion"])[arm]
+    identity = source.identity()
+    embeddings = inputs["photo_embeddings"]
+    encoder = Encoder(source, identity.image_digest, embeddings.facts["precision"])
+    known = ctx.lake.read_table(inputs["images"], "images", ["photo_id", "sha256"]).drop_nulls().unique("photo_id")
+    asked = task.photos[query_Q].select("photo_id", "place").join(known, on="photo_id")
+    keys = [text_key(sha256, encoder.name) for sha256 in asked["sha256"]]
+    asked = asked.with_columns(key=pl.Series(keys, dtype=pl.String))
+    store = ctx.lake.store(*encoder.store_names)
+    feature_of = _features(store, asked["key"].to_list())
+    failed = ctx.lake.read_table(embeddings, "quarantine")["photo_id"].to_list()
+    is_gone = ~pl.col("key").is_in(list(feature_of)) & ~pl.col("photo_id").is_in(failed)
+    if gone := asked.filter(is_gone)["photo_id"].to_list():
+        raise MissingInput(
+            f"{store.folder} has no features of {len(gone)} pictures that {embeddings.reference} was made from, such "
+            f"as of photo {min(gone)}. Run embed_photos again with another --part-size, which embeds what is missing."
+        )
+    # Of a matrix of zeros the system hands out only the pages that are written to: a row for each query.
+    picture_PD = np.zeros((len(task.photos), identity.dim), np.float32)
+    for place, key in asked.select("place", "key").iter_rows():
+        feature_D = feature_of.get(key)
+        if feature_D is not None:
+            picture_PD[place] = feature_D / max(float(np.linalg.norm(feature_D)), 1e-12)
+    return picture_PD
+
+
+def _features(store: Store, keys: list[str]) -> dict[str, NDArray[np.float32] | None]:
+    """Return what the store holds under some keys, None where a picture could not be read. One part is held at a time.
+
+    Two runs at the same time may both have stored a key: the lesser vector counts, as in sql/photo_features.sql.
+    """
+    found: dict[str, list[float] | None] = {}
+    for name in store.names(".parquet"):
+        part = pl.DataFrame(pl.from_arrow(read_part(store, name, ["key", "vector"])))
+        for key, vector in part.filter(pl.col("key").is_in(keys)).iter_rows():
+            both = [one for one in (found.get(key), vector) if one is not None]
+            found[key] = min(both) if both else None
+    return {key: None if vector is None else np.array(vector, np.float32) for key, vector in found.items()}

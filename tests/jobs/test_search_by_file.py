@@ -1,0 +1,79 @@
+"""Photos searched with as files: as the model serves a picture alone, whatever the photo's keywords are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from jobs import datasets, embed_photos
+from jobs.context import RunContext
+from jobs.errors import MissingInput
+from jobs.evaluation.inputs import Task
+from jobs.lake import Manifest
+from jobs.params import FULL, EmbedPhotosParams
+from jobs.similar.by_file import Matrix, picture_vectors
+from models import serving
+from tests.jobs import embedding_fixtures as fixtures
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PARAMS = EmbedPhotosParams(part_size=2, max_failed_share=0.5)
+QUERIES = np.array([0, 1, 3, 4, 5])
+"""Photos p000, p001, p003, one whose picture is no picture, and one that has none."""
+
+
+class Photos:
+    """Of a task, what a search by file needs."""
+
+    photos = pl.DataFrame({"photo_id": ["p000", "p001", "p002", "p003", "torn", "without"], "place": range(6)})
+
+
+def search(ctx: RunContext) -> Matrix:
+    names = ("splits", "images", "search_models", "champion", "photo_embeddings")
+    inputs: dict[str, Manifest] = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
+    return picture_vectors(ctx, inputs, cast("Task", Photos()), FULL, QUERIES)
+
+
+def commit(ctx: RunContext, *queries: tuple[str, str]) -> dict[Any, np.ndarray[Any, Any]]:
+    """Commit splits with the keywords of now, embed, and return the full arm's photo vectors."""
+    fixtures.commit_splits(ctx, Photos.photos["photo_id"].to_list(), queries)
+    return fixtures.vectors(ctx, embed_photos.run(ctx, PARAMS), FULL, "photo_id")
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_picture_is_what_the_model_serves_without_keywords(
+    make_context: Callable[..., RunContext], spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, models = make_context(), fixtures.make_models()
+    paths = fixtures.write_pictures(tmp_path / "photos", 4, torn=b"<html>")
+    fixtures.commit_images(ctx, paths, missing=("without",))
+    fixtures.commit_models(ctx, models)
+    in_index = commit(ctx, ("cat", "GB"))
+    found_PD = search(ctx)
+
+    photo_ids = Photos.photos["photo_id"]
+    served = serving.Embedder(models[FULL])
+    files = [paths[photo_id].read_bytes() for photo_id in photo_ids[QUERIES[:3]]]
+    np.testing.assert_allclose(found_PD[QUERIES[:3]], served.predict(pd.DataFrame({serving.IMAGE: files})), atol=2e-6)
+    assert not found_PD[[2, 4, 5]].any()  # not asked for, no picture, none at all
+    assert abs(found_PD[0] - in_index["p000"]).max() > 0.01
+
+    monkeypatch.setitem(fixtures.KEYWORDS, "p000", [("dog", 1.0), ("never heard of", 1.0)])
+    changed = commit(ctx, ("dog", "GB"))
+    assert abs(changed["p000"] - in_index["p000"]).max() > 0.01
+    np.testing.assert_array_equal(search(ctx), found_PD)
+
+    for part in (ctx.lake.store(*path.parts[-2:]) for path in Path(ctx.lake.root, "store", "photo_vectors").iterdir()):
+        part.remove(part.names(".parquet")[0])
+    with pytest.raises(MissingInput, match=r"has no features of \d pictures .*another --part-size"):
+        search(ctx)
+    embed_photos.run(ctx, PARAMS.model_copy(update={"part_size": 3}))
+    np.testing.assert_allclose(search(ctx), found_PD, atol=2e-6)
