@@ -115,16 +115,14 @@ def mixed_ranks(
     half_lives = tuple(dict.fromkeys(one.half_life_hours for one in mixtures))
     states, state_Q = np.unique(np.stack([searches.words, searches.known_until], axis=1), axis=0, return_inverse=True)
     instants, instant_Q = np.unique(searches.known_until, return_inverse=True)
-    for_words = {half: by_words.decayed(states[:, 0], states[:, 1], half) for half in half_lives}
-    for_photos = {half: by_photo.decayed(np.zeros_like(instants), instants, half) for half in half_lives}
+    for_words = {half: by_words.decayed(states[:, 0], states[:, 1], half).log1p() for half in half_lives}
+    for_photos = {half: by_photo.decayed(np.zeros_like(instants), instants, half).log1p() for half in half_lives}
     rank_MQ = np.empty((len(mixtures), len(searches.text)), dtype=np.int32)
     for block, score_BP in score_blocks(scorer, searches.text, searches.asked_at, available_at_P):
-        unit_B1 = _deviation(score_BP)[:, None]
+        unit_B1 = _deviation(score_BP)[:, None] / np.float32(np.log(2))
         for half in half_lives:
-            words_BP, photos_BP = (
-                unit_B1 * np.log2(1 + counts[state_Q_or_instant[block]].toarray())
-                for counts, state_Q_or_instant in ((for_words[half], state_Q), (for_photos[half], instant_Q))
-            )
+            words_BP = unit_B1 * for_words[half][state_Q[block]].toarray()
+            photos_BP = unit_B1 * for_photos[half][instant_Q[block]].toarray()
             for number, mixture in enumerate(mixtures):
                 if mixture.half_life_hours == half:
                     mixed_BP = score_BP + mixture.query_weight * words_BP + mixture.photo_weight * photos_BP
@@ -135,11 +133,10 @@ def mixed_ranks(
 def _deviation(score_BP: Floats) -> Floats:
     """Return the standard deviation of the finite scores of each row, shape (B,); 0 where there is none."""
     finite_BP = np.isfinite(score_BP)
-    count_B = np.maximum(finite_BP.sum(axis=1), 1)
-    kept_BP = np.where(finite_BP, score_BP, 0)
-    mean_B = kept_BP.sum(axis=1) / count_B
-    square_B = (np.where(finite_BP, score_BP - mean_B[:, None], 0) ** 2).sum(axis=1)
-    return np.asarray(np.sqrt(square_B / count_B), dtype=score_BP.dtype)
+    count_B1 = np.maximum(finite_BP.sum(axis=1, keepdims=True), 1)
+    mean_B1 = np.sum(score_BP, axis=1, keepdims=True, where=finite_BP) / count_B1
+    centred_BP = np.where(finite_BP, score_BP - mean_B1, 0)
+    return np.asarray(np.sqrt(np.einsum("bp,bp->b", centred_BP, centred_BP) / count_B1[:, 0]), dtype=score_BP.dtype)
 
 
 def tune(

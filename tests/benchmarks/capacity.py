@@ -28,6 +28,8 @@ class Units:
     starting: float = 40.0  # a stage that starts Spark
     # test_scaling_benchmark.py
     billion_scores: float = 36.1  # exact ranking, 768 numbers
+    billion_mixed: float = 19.0  # recent conversions mixed in, and ranked
+    mixture: float = 3.2  # a billion scores by another mixture of the same counts
     picture_read: float = 0.00459
     picture_gflop: float = 35.4
     text_gflop: float = 7.2
@@ -116,6 +118,7 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
     scores = site.photos * site.ranked_searches / 1e9
     learned_from = min(20e3, 3 * daily)
     gflop_seconds = 1e-3 / a.tflops  # a GPU's seconds per GFLOP
+    tuning = 2 * u.billion_scores + 3 * u.billion_mixed + 16 * u.mixture  # scored twice, three half-lives, 16 mixtures
     index = u.index_million_photos * u.vector_numbers / 256
     return [
         Work(
@@ -142,7 +145,14 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
             0,
             "one process",
         ),
-        Work("evaluate", u.billion_scores * scores * 7 + u.reranked_search * site.ranked_searches, 0, "one process"),
+        Work(
+            "evaluate",
+            (8 * u.billion_scores + u.billion_mixed) * scores
+            + site.photos * min(5000, site.ranked_searches / 20) / 1e9 * tuning
+            + u.reranked_search * site.ranked_searches,
+            0,
+            "one process",
+        ),
     ]
 
 

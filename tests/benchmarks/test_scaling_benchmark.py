@@ -1,4 +1,4 @@
-"""Unit figures of what grows with photos and searches: exact ranking, pictures read, and the towers of a real model.
+"""Unit figures of what grows with photos and searches: ranking, mixing, pictures read, and the towers of a real model.
 
     pytest -n 0 -m benchmark tests/benchmarks/test_scaling_benchmark.py -s
 
@@ -20,6 +20,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.evaluation.ranking import dense_scorer, rank_targets
+from models.evaluation.trending import HOUR, Conversions, Mixture, Searches, mixed_ranks
 from models.images import decode_image
 from models.search.config import ImageConfig
 from models.search.images import Preprocess
@@ -72,6 +73,30 @@ def test_exact_ranking() -> None:
     )
     assert ranked()[:300].tolist() == (1 + np.argmax(plain() == targets[:300, None], axis=1)).tolist()
     assert ours < sorting
+
+
+def test_recent_conversions_mixed_in() -> None:
+    random = np.random.default_rng(0)
+    score_UP = random.normal(size=(100, RANKED_PHOTOS)).astype(np.float32)
+    at_N = np.sort(random.integers(0, 200 * HOUR, 100_000))
+    key_N, photo_N = random.integers(0, 100, len(at_N)), random.integers(0, RANKED_PHOTOS, len(at_N))
+    by_words = Conversions(key_N, photo_N, at_N, RANKED_PHOTOS)
+    by_photo = Conversions(np.zeros_like(key_N), photo_N, at_N, RANKED_PHOTOS)
+    text_Q, target_Q = np.arange(100), random.integers(0, RANKED_PHOTOS, 100)
+    asked_Q = np.full(100, 190 * HOUR)
+    searches = Searches(text_Q, text_Q, target_Q, asked_Q, asked_Q)
+    available_at, cells = np.zeros(RANKED_PHOTOS, np.int64), RANKED_PHOTOS * len(text_Q)
+    one = Mixture(24, 1, 0.5)
+    more = [Mixture(24, weight, 0.5) for weight in range(1, 9)]
+
+    def mixed(mixtures: list[Mixture]) -> np.ndarray:
+        return mixed_ranks(lambda text_B: score_UP[text_B], searches, by_words, by_photo, available_at, mixtures)
+
+    alone, several = cpu_seconds(lambda: mixed([one]), cells), cpu_seconds(lambda: mixed(more), cells)
+    each = (several - alone) / (len(more) - 1)
+    print(f"\nconversions mixed in: {1e9 * alone:.1f} CPU s a billion scores, {1e9 * each:.1f} each mixture more")
+    assert mixed(more)[0].tolist() == mixed([one])[0].tolist()
+    assert 0 < each < alone
 
 
 def test_pictures_read() -> None:
