@@ -380,19 +380,21 @@ def _trend_meaning(facts: Mapping[str, Any], comparisons: pl.DataFrame, challeng
     if facts["note"]:
         yield f"The arm {arm(TRENDING).name} is missing: {facts['note']}."
         return
-    hours = facts["refresh_hours"]
     weights = facts["query_weight"], facts["photo_weight"]
-    yield f"{arm(TRENDING).name} knows the conversions before each search, counted every {_hours(hours)};"
-    if any(weights):
+    count = formats.count(facts["tuning_count"])
+    alone, tuned = (formats.percent(facts[name]) for name in ("hit_rate_alone", "tuned_hit_rate"))
+    every = _hours(facts["refresh_hours"])
+    yield f"{arm(TRENDING).name} knows the conversions before each search, counted every {every}."
+    if not any(weights):
         yield (
-            f"they lose half of their weight in {_hours(facts['half_life_hours'])} and weigh {weights[0]:g} for the "
-            f"same words and {weights[1]:g} for the photo whatever the words. That was tuned on"
+            f"On {count} validation searches, of which {alone} found their photo, no weight of them was "
+            "clearly better than none: here the arm is the challenger alone."
         )
-    else:
-        yield "tuning found them worth nothing on"
+        return
     yield (
-        f"{formats.count(facts['tuning_count'])} validation searches: {formats.percent(facts['hit_rate_alone'])} found "
-        f"their photo without them, {formats.percent(facts['tuned_hit_rate'])} with them."
+        f"They lose half of their weight in {_hours(facts['half_life_hours'])} and weigh {weights[0]:g} for the same "
+        f"words and {weights[1]:g} for the photo whatever the words, tuned on {count} validation searches: {alone} "
+        f"found their photo without them, {tuned} with them."
     )
     row = next(
         comparisons.filter(

@@ -142,20 +142,24 @@ def _deviation(score_BP: Floats) -> Floats:
 def tune(
     scorer: Scorer, searches: Searches, by_words: Conversions, by_photo: Conversions, available_at_P: Ints, k: int = 10
 ) -> tuple[Mixture, dict[Mixture, float]]:
-    """Return the mixture that puts most of the searches' photos among the first k, and what every one tried puts there.
+    """Return the mixture to take, and the share of the searches' photos that each one tried puts among the first k.
 
     First half-life and weight of the same words are chosen together, the model alone among the choices, then the weight
-    of the photo's conversions; of equally good mixtures the one that changes less.
+    of the photo's conversions. Taken is the one that changes least among those not clearly worse than the best, by two
+    standard errors of the paired difference: the best of many is the luckiest.
     """
     rates: dict[Mixture, float] = {}
 
-    def best(mixtures: list[Mixture]) -> Mixture:
+    def choose(mixtures: list[Mixture]) -> Mixture:
         rank_MQ = mixed_ranks(scorer, searches, by_words, by_photo, available_at_P, mixtures)
-        rates.update(zip(mixtures, (rank_MQ <= k).mean(axis=1).tolist(), strict=True))
-        return max(mixtures, key=lambda one: rates[one])  # of equals the first
+        is_hit_MQ = rank_MQ <= k
+        rates.update(zip(mixtures, is_hit_MQ.mean(axis=1).tolist(), strict=True))
+        lost_MQ = is_hit_MQ[is_hit_MQ.mean(axis=1).argmax()].astype(np.int8) - is_hit_MQ
+        is_worse_M = lost_MQ.mean(axis=1) > 2 * lost_MQ.std(axis=1) / np.sqrt(lost_MQ.shape[1])
+        return mixtures[int(np.flatnonzero(~is_worse_M)[0])]
 
     alone = Mixture(HALF_LIVES[1], 0.0, 0.0)
-    found = best([alone, *(Mixture(half, weight, 0.0) for weight in QUERY_WEIGHTS for half in HALF_LIVES)])
+    found = choose([alone, *(Mixture(half, weight, 0.0) for weight in QUERY_WEIGHTS for half in HALF_LIVES)])
     halves = (found.half_life_hours,) if found.query_weight else HALF_LIVES
     more = [Mixture(half, found.query_weight, weight) for weight in PHOTO_WEIGHTS for half in halves]
-    return best([found, *more]), rates
+    return choose([found, *more]), rates

@@ -124,10 +124,10 @@ def test_nothing_that_comes_later_changes_a_rank(world: World) -> None:
 def test_tuning_finds_a_trend_and_helps_those_who_ask_for_it(world: World) -> None:
     mixture, rates = tune(SCORER, world.searches, world.by_words, world.by_photo, AVAILABLE, k=2)
     assert mixture.query_weight > 0
-    assert rates[mixture] == max(rates.values()) > rates[Mixture(24, 0, 0)]
+    assert rates[mixture] > rates[Mixture(24, 0, 0)] + 0.03
     alone_Q, mixed_Q = world.ranks(Mixture(24, 0, 0), mixture) <= 2
     is_rising_Q = (world.searches.text == 0) & (world.searches.asked_at > 110 * HOUR)
-    assert mixed_Q[is_rising_Q].mean() > 0.9 > alone_Q[is_rising_Q].mean()
+    assert mixed_Q[is_rising_Q].mean() > 0.75 > 0.25 > alone_Q[is_rising_Q].mean()
 
 
 def test_where_conversions_say_nothing_the_model_is_left_alone(world: World) -> None:
@@ -135,3 +135,16 @@ def test_where_conversions_say_nothing_the_model_is_left_alone(world: World) -> 
     mixture, rates = tune(SCORER, silent.searches, silent.by_words, silent.by_photo, AVAILABLE)
     assert (mixture.query_weight, mixture.photo_weight) == (0, 0)
     assert len(set(rates.values())) == 1
+
+
+def test_what_may_be_luck_is_not_taken(world: World) -> None:
+    rng = np.random.default_rng(5)
+    asked = world.searches
+    photo_N, at_N = rng.integers(0, PHOTO_COUNT, 90), rng.integers(0, 240 * HOUR, 90)
+    noise = Conversions(np.zeros_like(photo_N), photo_N, at_N, PHOTO_COUNT)
+    nothing = Conversions(numbers(), numbers(), numbers(), PHOTO_COUNT)
+    columns = (asked.text, asked.words, asked.target, asked.asked_at, asked.known_until)
+    some = Searches(*(column[::4] for column in columns))
+    mixture, rates = tune(SCORER, some, nothing, noise, AVAILABLE, k=4)
+    assert (mixture.query_weight, mixture.photo_weight) == (0, 0)
+    assert max(rates.values()) > rates[mixture], "some mixture was lucky"
