@@ -80,10 +80,16 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that start Spark first, those of few and long tests before others: side by side, all end together.
+    """Put the files that start Spark first, of these those of few and long tests, and of the others the largest.
 
-    The processes of pytest-xdist take files in this order.
+    The processes of pytest-xdist take whole files in this order: what is small comes last, so that all end together.
     """
     tests_of_file = Counter(item.path for item in items)
     with_spark = {item.path for item in items if item.get_closest_marker("spark")}
-    items.sort(key=lambda item: (item.path not in with_spark, tests_of_file[item.path], item.path))
+
+    def place(path: Path) -> tuple[bool, int, Path]:
+        is_first = path in with_spark
+        return not is_first, tests_of_file[path] if is_first else -path.stat().st_size, path
+
+    places = {path: place(path) for path in tests_of_file}
+    items.sort(key=lambda item: places[item.path])
