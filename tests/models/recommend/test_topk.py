@@ -28,6 +28,9 @@ class Table(Fitted):
     def with_items(self, items: ItemFeatures) -> Fitted:
         raise NotImplementedError
 
+    def state(self) -> dict[str, np.ndarray]:
+        return {"score_VI": self.score_VI}
+
     def scorer(self, histories: Interactions) -> Scorer:
         return lambda candidate_C: self.score_VI[histories.visitor_V][:, candidate_C]
 
