@@ -90,7 +90,7 @@ class Conversions:
 class Searches:
     """Searches whose photo is to be ranked, and as of when conversions are known to them, each of shape (Q,).
 
-    `words` numbers their query's words as the conversions' keys do; -1 if nobody has taken a photo for them.
+    `words` numbers their query's words as the conversions' keys do.
     """
 
     text: Ints

@@ -257,6 +257,9 @@ class Given(FittedVectors):
     def with_items(self, items: ItemFeatures) -> Given:
         raise NotImplementedError  # what is measured here never grows
 
+    def state(self) -> dict[str, np.ndarray]:
+        return {"visitor_VD": self._visitor_VD, "item_ID": self.item_ID}
+
     def represent(self, histories: Interactions) -> np.ndarray:
         return self._visitor_VD[histories.visitor_V][:, None]
 
