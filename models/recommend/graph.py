@@ -61,13 +61,19 @@ class Graph:
     @classmethod
     def of(cls, photos_of_visitor: Neighbours, items: ItemFeatures) -> Graph:
         """Return the graph; items that no visitor has are photos that nobody liked."""
-        keywords = items.keyword_rows()
         return cls(
             photos_of_visitor,
             Neighbours.turned(photos_of_visitor.start_X1, photos_of_visitor.neighbour_N, items.item_count),
-            Neighbours(keywords.starts, keywords.rows),
-            Neighbours.turned(keywords.starts, keywords.rows, items.keyword_count),
+            *keyword_neighbours(items),
         )
+
+
+def keyword_neighbours(items: ItemFeatures) -> tuple[Neighbours, Neighbours]:
+    """Return the keywords of every photo and the photos of every keyword."""
+    keywords = items.keyword_rows()
+    return Neighbours(keywords.starts, keywords.rows), Neighbours.turned(
+        keywords.starts, keywords.rows, items.keyword_count
+    )
 
 
 def sample_slices(first_B: Ints, end_B: Ints, fanout: int, random: np.random.Generator) -> Edges:

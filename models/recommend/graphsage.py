@@ -19,8 +19,8 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from models.recommend.graph import Edges, Graph, Neighbours, sample_slices, without
-from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures
+from models.recommend.graph import Edges, Graph, Neighbours, keyword_neighbours, sample_slices, without
+from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures
 from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
 from models.recommend.training import (
     KnownPairs,
@@ -64,7 +64,8 @@ class GraphSage(Recommender):
             network = GraphNetwork.of(items, log, self.dim)
             examples = Examples(self, network, liked, items)
             curve = train(network, examples.loss, len(examples.row_E), self.training, seed)
-        return FittedGraphSage.of(network, Neighbours.of_visitors(liked), liked.country_V, items, curve)
+        means = VisitorMeans.of(network, examples.graph, liked.country_V, items)
+        return FittedGraphSage.of(network, means, items, curve)
 
 
 class GraphNetwork(Network):
@@ -206,11 +207,56 @@ class Sample:
         return vectors(node_U, depth - 1), (place_E, edges[1])
 
 
+@dataclass(frozen=True, eq=False)
+class VisitorMeans:
+    """What visitors bring into the layers of the photos they liked: all that is kept of a log, and who it was is not.
+
+    `mean_ID` by layer: the mean of a photo's visitors after the layer before, zeros for a photo nobody liked. With two
+    layers these stay as they are when photos are added: a visitor after one layer is a country and liked photos by
+    themselves.
+    """
+
+    means: list[Floats]
+    is_liked_I: Bools
+
+    @classmethod
+    @torch.inference_mode()
+    def of(
+        cls, network: GraphNetwork, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
+    ) -> VisitorMeans:
+        """Return the means over all visitors of each photo."""
+        photo_ID = network.photo(torch.from_numpy(items.content()))
+        visitor_VD = network.countries(country_V)
+        means = [_means(visitor_VD, graph.visitors_of_photo)]
+        for depth in range(1, DEPTH):
+            assert depth == 1, "the photos that visitors liked are taken as they are before any layer"
+            nodes = {"visitor": visitor_VD, "photo": photo_ID}
+            visitor_VD = _layer(network, depth, "visitor", nodes, {"photo": graph.photos_of_visitor})
+            means.append(_means(visitor_VD, graph.visitors_of_photo))
+        return cls(means, np.diff(graph.visitors_of_photo.start_X1) > 0)
+
+    def over(self, item_count: int) -> VisitorMeans:
+        """Return the same with photos added that nobody has liked."""
+        added = item_count - len(self.is_liked_I)
+        return VisitorMeans(
+            [np.pad(mean_ID, ((0, added), (0, 0))) for mean_ID in self.means], np.pad(self.is_liked_I, (0, added))
+        )
+
+
+def _means(node_XD: torch.Tensor, neighbours: Neighbours) -> Floats:
+    """Return the mean of the neighbours of each node, zeros where there is none."""
+    from torch_geometric.nn import MeanAggregation
+
+    mean_ID: torch.Tensor = MeanAggregation()(
+        node_XD[torch.from_numpy(neighbours.neighbour_N)], ptr=torch.from_numpy(neighbours.start_X1)
+    )
+    return mean_ID.numpy()
+
+
 class FittedGraphSage(FittedVectors):
     """Trained layers over the graph of the training log; `loss_curve` tells how training went.
 
-    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours. Of the log it keeps
-    who liked which photos and the visitors' countries, not who they are or when that was.
+    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours.
     """
 
     covers_new_items = True
@@ -219,39 +265,36 @@ class FittedGraphSage(FittedVectors):
     def __init__(
         self,
         network: GraphNetwork,
-        photos_of_visitor: Neighbours,
-        country_V: npt.NDArray[np.int32],
+        visitor_means: VisitorMeans,
         layers: list[Floats],
         loss_curve: LossCurve,
     ) -> None:
         super().__init__(layers[DEPTH])
-        self._network, self._photos_of_visitor, self._country_V = network, photos_of_visitor, country_V
+        self._network, self._visitor_means = network, visitor_means
         self._photo_layers, self.loss_curve = [torch.from_numpy(layer_ID) for layer_ID in layers], loss_curve
 
     @classmethod
     def of(
         cls,
         network: GraphNetwork,
-        photos_of_visitor: Neighbours,
-        country_V: npt.NDArray[np.int32],
+        visitor_means: VisitorMeans,
         items: ItemFeatures,
         loss_curve: LossCurve,
     ) -> FittedGraphSage:
         """Return the layers over items."""
-        layers = photo_layers(network, Graph.of(photos_of_visitor, items), country_V, items)
-        return cls(network, photos_of_visitor, country_V, [layer_ID.numpy() for layer_ID in layers], loss_curve)
+        layers = [layer_ID.numpy() for layer_ID in photo_layers(network, visitor_means, items)]
+        return cls(network, visitor_means, layers, loss_curve)
 
     def with_items(self, items: ItemFeatures) -> FittedGraphSage:
         """Return the same over other items; their keywords have to be of the same vocabulary."""
         check_grown(items, self.item_count, self._network.keyword_count)
-        return FittedGraphSage.of(self._network, self._photos_of_visitor, self._country_V, items, self.loss_curve)
+        return FittedGraphSage.of(self._network, self._visitor_means.over(items.item_count), items, self.loss_curve)
 
     def state(self) -> dict[str, Any]:
-        """Return the network, the visitors' part of the graph, and the photos after each layer."""
+        """Return the network, what visitors bring to photos, and the photos after each layer."""
         return {
             "network": self._network,
-            "photos_of_visitor": self._photos_of_visitor,
-            "country_V": self._country_V,
+            "visitor_means": self._visitor_means,
             "layers": [layer_ID.numpy() for layer_ID in self._photo_layers],
             "loss_curve": self.loss_curve,
         }
@@ -269,31 +312,25 @@ class FittedGraphSage(FittedVectors):
 
 
 @torch.inference_mode()
-def photo_layers(
-    network: GraphNetwork, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
-) -> list[torch.Tensor]:
+def photo_layers(network: GraphNetwork, visitor_means: VisitorMeans, items: ItemFeatures) -> list[torch.Tensor]:
     """Return the photos after each layer, float32 [I, D] each, from none to all.
 
     A photo without features, keywords and visitors ends as zero: nothing is known of it.
     """
-    neighbours: dict[str, dict[str, Neighbours]] = {
-        "visitor": {"photo": graph.photos_of_visitor},
-        "photo": {"visitor": graph.visitors_of_photo, "keyword": graph.keywords_of_photo},
-        "keyword": {"photo": graph.photos_of_keyword},
-    }
+    keywords_of_photo, photos_of_keyword = keyword_neighbours(items)
+    of_visitors = Neighbours(
+        np.append(0, np.cumsum(visitor_means.is_liked_I)), np.flatnonzero(visitor_means.is_liked_I)
+    )
     feature_IF = items.content()
-    nodes = {
-        "visitor": network.countries(country_V),
-        "photo": network.photo(torch.from_numpy(feature_IF)),
-        "keyword": network.keyword.weight[: items.keyword_count],
-    }
-    layers = [nodes["photo"]]
+    photo_ID, keyword_XD = network.photo(torch.from_numpy(feature_IF)), network.keyword.weight[: items.keyword_count]
+    layers = [photo_ID]
     for depth in range(1, DEPTH + 1):
-        kinds = SOURCES if depth < DEPTH else ("photo",)
-        nodes = {kind: _layer(network, depth, kind, nodes, neighbours[kind]) for kind in kinds}
-        layers.append(nodes["photo"])
-    starts = graph.visitors_of_photo.start_X1, graph.keywords_of_photo.start_X1
-    is_alone_I = (np.diff(starts[0]) == 0) & (np.diff(starts[1]) == 0)
+        nodes = {"photo": photo_ID, "keyword": keyword_XD, "visitor": torch.from_numpy(visitor_means.means[depth - 1])}
+        photo_ID = _layer(network, depth, "photo", nodes, {"visitor": of_visitors, "keyword": keywords_of_photo})
+        if depth < DEPTH:
+            keyword_XD = _layer(network, depth, "keyword", nodes, {"photo": photos_of_keyword})
+        layers.append(photo_ID)
+    is_alone_I = ~visitor_means.is_liked_I & (np.diff(keywords_of_photo.start_X1) == 0)
     layers[DEPTH][torch.from_numpy(is_alone_I & ~feature_IF.any(axis=1))] = 0
     return layers
 

@@ -22,8 +22,7 @@ from scipy.sparse import csr_array
 
 from models.recommend.als import FittedAls, Objective
 from models.recommend.content import Content
-from models.recommend.graph import Neighbours
-from models.recommend.graphsage import FittedGraphSage, GraphNetwork
+from models.recommend.graphsage import FittedGraphSage, GraphNetwork, VisitorMeans
 from models.recommend.interests import Interests
 from models.recommend.interface import Fitted
 from models.recommend.item_knn import FittedItemKnn
@@ -60,7 +59,7 @@ _PARTS = (
     TwoTower,
     Towers,
     GraphNetwork,
-    Neighbours,
+    VisitorMeans,
     Training,
 )
 _CLASSES: Mapping[str, type[Any]] = {one.__name__: one for one in (*_FITTED, *_PARTS)}

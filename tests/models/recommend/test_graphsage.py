@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from models.recommend import graphsage
 from models.recommend.graph import Graph, Neighbours, sample_slices
-from models.recommend.graphsage import DEPTH, Examples, GraphNetwork, GraphSage, Sample, photo_layers
+from models.recommend.graphsage import DEPTH, Examples, GraphNetwork, GraphSage, Sample, VisitorMeans, photo_layers
 from models.recommend.interactions import Interactions, ItemFeatures
+from models.recommend.saving import ARRAYS, save
 from models.recommend.training import Training, seeded
 from tests.models.recommend.tastes import ITEMS, world
 
@@ -27,6 +30,11 @@ def made(log: Interactions, items: ItemFeatures) -> tuple[GraphNetwork, Examples
 
 def nothing_hidden(examples: Examples) -> Sample:
     return Sample(examples, np.random.default_rng(0), np.zeros(0, np.int64))
+
+
+def layers_of(network: GraphNetwork, liked: Interactions, items: ItemFeatures) -> list[torch.Tensor]:
+    graph = Graph.of(Neighbours.of_visitors(liked), items)
+    return photo_layers(network, VisitorMeans.of(network, graph, liked.country_V, items), items)
 
 
 def test_the_graph_is_the_log_and_the_keywords_from_both_ends() -> None:
@@ -88,7 +96,7 @@ def test_a_sample_of_all_neighbours_equals_the_whole_graph_in_layers() -> None:
     tastes = world()
     network, examples = made(tastes.log, tastes.items)
     liked = tastes.log.liked()
-    whole = photo_layers(network, Graph.of(Neighbours.of_visitors(liked), tastes.items), liked.country_V, tastes.items)
+    whole = layers_of(network, liked, tastes.items)
     for depth in range(DEPTH + 1):
         sampled = nothing_hidden(examples).photos(np.arange(ITEMS), depth)
         np.testing.assert_allclose(sampled.detach().numpy(), whole[depth].numpy(), atol=1e-5)
@@ -101,8 +109,7 @@ def test_a_pair_that_is_to_be_told_is_as_if_it_had_not_been() -> None:
     visitor, item = int(liked.row_visitors()[0]), int(liked.item_N[0])
     is_pair_N = (liked.row_visitors() == visitor) & (liked.item_N == item)
     before = liked.where(~is_pair_N)
-    graph = Graph.of(Neighbours.of_visitors(before), tastes.items)
-    expected = photo_layers(network, graph, liked.country_V, tastes.items)[DEPTH][item]
+    expected = layers_of(network, before, tastes.items)[DEPTH][item]
     hidden = Sample(examples, np.random.default_rng(0), np.array([visitor * ITEMS + item]))
     found = hidden.photos(np.array([item]), DEPTH)[0]
     np.testing.assert_allclose(found.detach().numpy(), expected.numpy(), atol=1e-5)
@@ -137,6 +144,24 @@ def test_a_visitor_as_of_then_is_one_who_did_nothing_since() -> None:
     slices = liked.start_V1[[visitor]], np.array([row]), liked.country_V[[visitor]]
     found, expected = (nothing_hidden(made(log, tastes.items)[1]).visitors(*slices, DEPTH) for log in (liked, cut))
     torch.testing.assert_close(found, expected)
+
+
+def test_photos_added_later_are_as_if_they_had_been_there() -> None:
+    tastes = world()
+    model = GraphSage(dim=8, training=Training(1, 64)).fit(tastes.log, tastes.items, seed=0)
+    expected = layers_of(model.state()["network"], tastes.log.liked(), tastes.grown)
+    found = model.with_items(tastes.grown).state()["layers"]
+    for depth in range(DEPTH + 1):
+        np.testing.assert_allclose(found[depth], expected[depth].numpy(), atol=1e-6)
+
+
+def test_nothing_that_is_kept_has_a_row_for_a_visitor_or_a_like(tmp_path: Path) -> None:
+    tastes = world()
+    liked = tastes.log.liked()
+    save(GraphSage(dim=8, training=Training(1, 64)).fit(tastes.log, tastes.items, seed=0), tmp_path)
+    lengths = {name: array.shape[0] for name, array in load_file(tmp_path / ARRAYS).items() if array.ndim}
+    assert not {liked.visitor_count, liked.visitor_count + 1, len(liked.item_N)} & set(lengths.values()), lengths
+    assert ITEMS in lengths.values()
 
 
 def test_only_the_first_likes_of_a_visitor_are_examples() -> None:
