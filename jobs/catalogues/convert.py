@@ -36,6 +36,19 @@ _CONVERSION_COLUMNS = (
     "device_type",
     "position",
 )
+_IMPRESSION_COLUMNS = (
+    "shown_at",
+    "user_id",
+    "query_id",
+    "query_photo_id",
+    "photo_id",
+    "position",
+    "interaction",
+    "country",
+    "dwell_seconds",
+    "arm",
+    "query",
+)
 _HEADERS = {
     "photos": (
         "photo_id",
@@ -58,8 +71,10 @@ _HEADERS = {
         "device_type",
         "position",
     ),
+    "impressions": (*_IMPRESSION_COLUMNS[:-1], "keyword"),
     "source_ids": ("photo_id", "source", "source_id"),
 }
+_OF_PHOTOS = ("photos", "keywords", "collections", "source_ids")
 
 
 @dataclass
@@ -141,6 +156,8 @@ class _Source:
             )
         if self._source.conversions is not None:
             tallies["conversions"] = self._conversions()
+        if self._source.impressions is not None:
+            tallies["impressions"] = self._impressions()
         return tallies
 
     def _photos(self) -> Tally:
@@ -148,7 +165,7 @@ class _Source:
         frame, columns = self._open(mapping, "photos")
         made, tally = rows.photo_columns(columns, self._source), Tally()
         with ExitStack() as stack:
-            files = {name: stack.enter_context(self._table(name)) for name in _HEADERS if name != "conversions"}
+            files = {name: stack.enter_context(self._table(name)) for name in _OF_PHOTOS}
             for batch in _batches(frame.select(**made)):
                 used = _sift(self._known_pictures(batch), rows.photo_reasons(mapping), tally)
                 used = self._described(used, tally)
@@ -224,10 +241,7 @@ class _Source:
         assert mapping is not None
         frame, columns = self._open(mapping, "conversions")
         made, tally = rows.conversion_columns(columns, mapping, self._source), Tally()
-        known = pl.DataFrame(
-            {"source_id": list(self._submitted), "submitted_at": list(self._submitted.values())},
-            schema={"source_id": pl.String, "submitted_at": pl.String},
-        ).with_columns(pl.col("source_id").map_batches(rows.own_ids(self._source.prefix), pl.String).alias("photo_id"))
+        known = self._known()
         with self._table("conversions") as file:
             for batch in _batches(frame.select(**made)):
                 joined = batch.join(known, on="source_id", how="left", maintain_order="left")
@@ -237,6 +251,29 @@ class _Source:
                 tally.guessed["device_type left empty"] += int(used["is_device_dropped"].sum())
                 _write(file, used.with_columns(conversion_type=pl.lit("download")).select(_CONVERSION_COLUMNS))
         return _finish(tally, frame, columns)
+
+    def _impressions(self) -> Tally:
+        mapping = self._source.impressions
+        assert mapping is not None
+        frame, columns = self._open(mapping, "impressions")
+        made, tally = rows.impression_columns(columns, mapping, self._source), Tally()
+        known = self._known()
+        asked = known.select(source_query_id="source_id", query_photo_id="photo_id")
+        with self._table("impressions") as file:
+            for batch in _batches(frame.select(**made)):
+                joined = batch.join(known, on="source_id", how="left", maintain_order="left")
+                joined = joined.join(asked, on="source_query_id", how="left", maintain_order="left")
+                used = _sift(joined, rows.IMPRESSION_REASONS, tally)
+                tally.guessed["country left empty"] += int(used["is_country_dropped"].sum())
+                _write(file, used.select(_IMPRESSION_COLUMNS))
+        return _finish(tally, frame, columns)
+
+    def _known(self) -> pl.DataFrame:
+        """Return the photos that are used: their ids there and here, and since when they are there."""
+        return pl.DataFrame(
+            {"source_id": list(self._submitted), "submitted_at": list(self._submitted.values())},
+            schema={"source_id": pl.String, "submitted_at": pl.String},
+        ).with_columns(pl.col("source_id").map_batches(rows.own_ids(self._source.prefix), pl.String).alias("photo_id"))
 
     def _open(self, file: _File, table: str) -> tuple[pl.LazyFrame, rows.Columns]:
         where = f"{file.path} of source {self._source.name!r}"

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from jobs.errors import BadInput, MissingInput
 
 Columns = str | tuple[str, ...]
+INTERACTIONS = ("shown", "click", "like", "dislike", "download")
 
 
 class _Part(BaseModel):
@@ -67,6 +68,23 @@ class Choice(_Part):
     column: str
     keep: tuple[str, ...] = Field(min_length=1)
     default: str | None = None
+
+
+class Interaction(_Part):
+    """A column of what became of a photo shown; `names` says which of `INTERACTIONS` a word of the site stands for.
+
+    Nothing in the column means that the photo was shown and no more.
+    """
+
+    column: str
+    names: dict[str, str] = {}
+
+    @field_validator("names")
+    @classmethod
+    def _are_known(cls, names: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(names.values()) - set(INTERACTIONS)):
+            raise ValueError(f"unknown interaction {', '.join(unknown)}; there are {', '.join(INTERACTIONS)}")
+        return names
 
 
 class _File(_Part):
@@ -127,6 +145,29 @@ class Conversions(_File):
         return self
 
 
+class Impressions(_File):
+    """Photos that were shown, one in a list a row: a list is that of a search, or of a photo that was asked with."""
+
+    photo_id: str
+    shown_at: Time
+    user_id: str
+    position: Number
+    first_position: Literal[0, 1] = 1  # what the site calls the first place
+    query_id: str | None = None
+    query_photo_id: str | None = None
+    query: str | None = None  # the words
+    interaction: Interaction | None = None
+    country: str | None = None
+    dwell: Number | None = None  # `scale` to seconds
+    arm: str | None = None  # what made the list
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Impressions:
+        if not (self.query_id or self.query_photo_id):
+            raise ValueError("say which rows are of one list: query_id, or the photo asked with: query_photo_id")
+        return self
+
+
 class SourceMapping(_Part):
     """One site. `prefix` begins all its ids, so that those of two sites never meet."""
 
@@ -134,6 +175,7 @@ class SourceMapping(_Part):
     prefix: str = Field(pattern=r"\A[A-Za-z0-9]{1,3}\z")
     photos: Photos
     conversions: Conversions | None = None
+    impressions: Impressions | None = None
 
 
 class Mapping(_Part):

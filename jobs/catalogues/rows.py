@@ -14,8 +14,10 @@ from typing import Any
 import polars as pl
 
 from jobs.catalogues.mapping import (
+    INTERACTIONS,
     Choice,
     Conversions,
+    Impressions,
     Number,
     Photos,
     Price,
@@ -219,7 +221,7 @@ def conversion_columns(columns: Columns, conversions: Conversions, source: Sourc
         "converted_at": as_time(columns.time(conversions.converted_at)),
         "query": columns.text(conversions.query),
         "source_id": columns.text(conversions.photo_id),
-        "user_id": pl.format("{}:{}", pl.lit(source.prefix), columns.text(conversions.user_id)),
+        "user_id": _of_source(source, columns.text(conversions.user_id)),
         "is_country_guessed": country.is_null() & pl.lit(default is not None),
         "country": country if default is None else country.fill_null(default),
         "is_device_dropped": device.is_not_null() & ~device.is_in(_DEVICES).fill_null(True),
@@ -227,6 +229,41 @@ def conversion_columns(columns: Columns, conversions: Conversions, source: Sourc
         "position": pl.when(position >= 1).then(position),
         "is_kept": pl.lit(True) if conversions.type is None else columns.is_kept(conversions.type),
     }
+
+
+def impression_columns(columns: Columns, shown: Impressions, source: SourceMapping) -> dict[str, pl.Expr]:
+    """Return what is made of a row of impressions."""
+    country = _text_or_none(columns, shown.country).str.to_uppercase()
+    interaction = _NONE if shown.interaction is None else columns.text(shown.interaction.column)
+    names = {} if shown.interaction is None else shown.interaction.names
+    dwell = pl.lit(None, pl.Float64) if shown.dwell is None else columns.number(shown.dwell)
+    return {
+        "shown_at": as_time(columns.time(shown.shown_at)),
+        "user_id": _of_source(source, columns.text(shown.user_id)),
+        "query_id": _of_source(source, _text_or_none(columns, shown.query_id)),
+        "source_query_id": _text_or_none(columns, shown.query_photo_id),
+        "source_id": columns.text(shown.photo_id),
+        "position": _whole(columns, shown.position) + (1 - shown.first_position),
+        "interaction": interaction.replace(names) if names else interaction,
+        "country": pl.when(country.str.contains(r"^[A-Z]{2}$")).then(country),
+        "is_country_dropped": country.is_not_null() & ~country.str.contains(r"^[A-Z]{2}$").fill_null(False),
+        "dwell_seconds": pl.when(dwell >= 0).then(dwell),
+        "arm": _text_or_none(columns, shown.arm),
+        "query": _text_or_none(columns, shown.query),
+    }
+
+
+IMPRESSION_REASONS: list[tuple[str, pl.Expr]] = [
+    ("no_time", pl.col("shown_at").is_null()),
+    ("no_user", pl.col("user_id").is_null()),
+    ("no_query", pl.col("query_id").is_null() & pl.col("source_query_id").is_null()),
+    ("no_position", (pl.col("position") >= 1).fill_null(False).not_()),
+    ("unknown_interaction", pl.col("interaction").is_in(INTERACTIONS).not_()),
+    ("unknown_photo", pl.col("photo_id").is_null()),
+    ("unknown_query_photo", pl.col("source_query_id").is_not_null() & pl.col("query_photo_id").is_null()),
+    ("before_photo", pl.col("shown_at") < pl.col("submitted_at")),
+]
+"""Why rows of `impression_columns` are dropped, the first that holds counting."""
 
 
 CONVERSION_REASONS: list[tuple[str, pl.Expr]] = [
@@ -241,6 +278,11 @@ CONVERSION_REASONS: list[tuple[str, pl.Expr]] = [
 """Why rows of `conversion_columns` are dropped, the first that holds counting."""
 
 _NONE = pl.lit(None, pl.String)
+
+
+def _of_source(source: SourceMapping, name: pl.Expr) -> pl.Expr:
+    """Return names that those of another source never equal; null where there is none."""
+    return pl.format("{}:{}", pl.lit(source.prefix), name)
 
 
 def _names(columns: str | tuple[str, ...]) -> tuple[str, ...]:

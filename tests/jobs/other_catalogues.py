@@ -38,6 +38,21 @@ country_default = "DE"
 position = {column = "Platz"}
 first_position = 0
 type = {column = "Art", keep = ["Kauf"]}
+[source.impressions]
+path = "shop/gezeigt.csv"
+separator = ";"
+photo_id = "Artikelnummer"
+shown_at = {column = "Zeit", format = "%d.%m.%Y %H:%M", timezone = "Europe/Berlin"}
+user_id = "Kunde"
+query_id = "Sitzung"
+query_photo_id = "Zu"
+query = "Suche"
+position = {column = "Platz"}
+first_position = 0
+interaction = {column = "Was", names = {Angesehen = "click", Kauf = "download"}}
+country = "Land"
+dwell = {column = "Millisekunden", scale = 0.001}
+arm = "Liste"
 
 # an archive: nested JSON lines and Parquet, numbers of seconds, pictures by address
 [[source]]
@@ -107,6 +122,22 @@ def _write_shop(folder: Path, photo_count: int, conversion_count: int) -> None:
     head, half = "Zeit;Art;Suche;Artikelnummer;Kunde;Platz", len(bought) // 2
     for number, part in enumerate((bought[:half], bought[half:])):
         (folder / f"kaeufe_{number}.csv").write_text("\n".join([head, *part]) + "\n", encoding="utf-8")
+    became = ("", "Angesehen", "Kauf")
+    shown = [
+        f"01.12.2025 {10 + n // 4}:00;K1;S{n // 4};{n};schuhe;{n % 4};{became[n % 3]};de;{n * 500};neu;"
+        for n in range(photo_count)
+    ]
+    shown += [
+        "01.12.2025 20:00;K2;;3;;0;Angesehen;Deutschland;-1;;5",  # beside a photo; a country that is none
+        "01.12.2025 20:00;K2;;3;;1;Gekauft;;;;5",  # a word that the mapping does not know
+        "01.12.2025 20:00;K2;;3;;2;;;;;900",  # asked with a photo that was dropped
+        "01.12.2025 20:00;K2;;900;;3;;;;;5",
+        "01.12.2025 20:00;K2;;3;;4;;;;;",  # of no list
+        "01.12.2025 20:00;K2;S9;3;;oben;;;;;",
+        "01.11.2025 20:00;K2;S9;3;;0;;;;;",  # before the photo was there
+    ]
+    head = "Zeit;Kunde;Sitzung;Artikelnummer;Suche;Platz;Was;Land;Millisekunden;Liste;Zu"
+    (folder / "gezeigt.csv").write_text("\n".join([head, *shown]) + "\n", encoding="utf-8")
 
 
 def _write_archive(folder: Path, photo_count: int, conversion_count: int) -> None:

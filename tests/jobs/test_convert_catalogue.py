@@ -67,6 +67,16 @@ def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[
         **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1},
     }
     assert tables["Schuhhaus"]["conversions"]["guessed"] == {"country": 40}
+    assert tables["Schuhhaus"]["impressions"] == {
+        "read": 19,
+        "used": 13,
+        "dropped": {
+            **{"before_photo": 1, "no_position": 1, "no_query": 1, "unknown_interaction": 1},
+            **{"unknown_photo": 1, "unknown_query_photo": 1},
+        },
+        "guessed": {"country left empty": 1},
+        "unused_columns": [],
+    }
     assert tables["Archive"]["photos"]["dropped"] == {"no_image": 1}
     assert tables["Archive"]["conversions"]["dropped"] == {"no_country": 1}
     assert tables["Archive"]["conversions"]["guessed"] == {"device_type left empty": 20}
@@ -106,6 +116,27 @@ def test_units_times_words_and_prices_become_those_of_the_layout(converted: tupl
         "device_type": "",
         "position": "1",
     }
+
+
+def test_what_was_shown_becomes_lists_of_searches_and_of_photos(converted: tuple[Path, dict[str, Any]]) -> None:
+    shown = rows(converted[0], "impressions.tsv000")
+    assert shown[5] == {
+        "shown_at": "2025-12-01 10:00:00.000000",
+        "user_id": "sh:K1",  # as in the conversions: both logs are of the same visitors
+        "query_id": "sh:S1",
+        "query_photo_id": "",
+        "photo_id": own_id("sh", "5"),
+        "position": "2",
+        "interaction": "download",
+        "country": "DE",
+        "dwell_seconds": "2.5",
+        "arm": "neu",
+        "keyword": "schuhe",
+    }
+    beside = shown[-1]
+    assert (beside["query_id"], beside["query_photo_id"]) == ("", own_id("sh", "5"))
+    assert (beside["interaction"], beside["country"], beside["dwell_seconds"]) == ("click", "", "")
+    assert not (converted[0] / "impressions.tsv001").exists()  # the archive logs none
 
 
 def test_equal_ids_of_two_sites_stay_apart_and_can_be_traced(converted: tuple[Path, dict[str, Any]]) -> None:
@@ -148,6 +179,13 @@ def test_small_batches_give_the_same_files(
         ('prefix = "ar"', 'prefix = "a"', BadInput, "prefixes must be equally long"),
         ('brand = "Marke"', 'brands = "Marke"', BadInput, r"source\.0\.photos\.brands: Extra inputs"),
         ("bands = [50, 100]", "bands = [100, 50]", BadInput, "bands must ascend"),
+        ('Kauf = "download"', 'Kauf = "sale"', BadInput, "unknown interaction sale; there are shown, click"),
+        (
+            'query_id = "Sitzung"\nquery_photo_id = "Zu"\n',
+            "",
+            BadInput,
+            r"source\.0\.impressions: .*rows are of one list",
+        ),
         ('default = "2024-01-01"', 'default = "soon"', BadInput, "'soon' is no time"),
         ('path = "archive/items.jsonl"', 'path = "archive/none.jsonl"', MissingInput, r"no file .*none\.jsonl"),
         ('keep = ["de", "en"]', 'keep = ["ja"]', BadInput, "none of 16 photos can be used.*other_language"),
@@ -203,6 +241,7 @@ def test_validation_accepts_what_was_converted(
     manifest = validate_logs.run(ctx, ValidateLogsParams())
     assert manifest.row_counts["photos"] == 24
     assert manifest.row_counts["conversions"] == 80
+    assert manifest.row_counts["impressions"] == 13
     assert manifest.row_counts["quarantine"] == 0
     clean = ctx.lake.read_table(manifest, "conversions")
     assert clean["position"].drop_nulls().is_between(1, 5).all()
