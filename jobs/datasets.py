@@ -275,15 +275,21 @@ Facts: version, None without a champion; with one also model_name, model_digest,
 """
 
 _PHOTO_VECTORS = _schema(arm=_STR, photo_id=_STR, vector=VECTOR)  # unit vectors, ready to rank
+# raw features of a picture, and what the photo's keywords add to them
+_EXEMPLAR: dict[str, pa.DataType] = {"photo_id": _STR, "feature": VECTOR, "keyword_vector": VECTOR}
+EXEMPLARS = "exemplars"
 PHOTO_EMBEDDINGS = Dataset(
     "photo_embeddings",
     "embeddings",
     (
         Table("embeddings", _PHOTO_VECTORS),
         Table("quarantine", _schema(photo_id=_STR, reason=_STR), may_be_empty=True),
+        Table(EXEMPLARS, _schema(arm=_STR, **_EXEMPLAR), may_be_empty=True),
     ),
 )
-"""Facts: per arm model_digest, dim, embedded_count (newly computed), reused_count, seconds."""
+"""`exemplars`: of arms that read keywords, a sample of the photos that have some (`models.search.completion`).
+
+Facts: per arm model_digest, dim, embedded_count (newly computed), reused_count, seconds."""
 
 QUERY_EMBEDDINGS = Dataset(
     "query_embeddings",
@@ -385,9 +391,13 @@ INDEX_CHECK = Dataset(
 model_digest, and of every kind compared the same with build_seconds and peak_memory_mb.
 """
 
-RELEASE = Dataset("release", "releases", (*PHOTO_INDEX.tables, HIDDEN_TABLE))
+RELEASE = Dataset(
+    "release",
+    "releases",
+    (*PHOTO_INDEX.tables, HIDDEN_TABLE, Table(EXEMPLARS, _schema(**_EXEMPLAR), may_be_empty=True)),
+)
 """What is published as one: model, index, id map, keyword vocabulary, config, and which photos must not be shown. All
-but release.json are links.
+but release.json and the exemplars, by which a picture without keywords is searched with, are links.
 
 Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
 vocabulary among it), index/** (the FAISS shards). Facts: version, model_digest, arm.

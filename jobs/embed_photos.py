@@ -1,7 +1,9 @@
 """Stage `embed_photos`: unit vectors of the corpus for every arm, computing only what the store does not hold.
 
 First each image tower fills its part of the store with raw features (new and changed images only; arms whose
-towers are equal share it), then each arm composes features and keywords into the vectors it is ranked by.
+towers are equal share it), then each arm composes features and keywords into the vectors it is ranked by. Of arms that
+read keywords a sample of photos is kept with both apart: by these a picture without keywords is searched with
+(`models.search.completion`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from jobs import datasets
-from jobs.embedding import COMPOSED_DDL, arm_sources, compose_photos, effective_precision
+from jobs.embedding import (
+    COMPOSED_DDL,
+    EXEMPLAR_DDL,
+    arm_sources,
+    compose_photos,
+    describe_exemplars,
+    effective_precision,
+)
 from jobs.embedding_daemon import embedding_session
 from jobs.errors import GateFailed
 from jobs.photo_features import Encoder, embed_corpus, with_stored
@@ -50,6 +59,7 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
     facts: dict[str, dict[str, Any]] = {}
     passes: dict[str, Pass] = {}
     composed: list[DataFrame] = []
+    exemplars = [pl.DataFrame(datasets.PHOTO_EMBEDDINGS.table(datasets.EXEMPLARS).schema.empty_table())]
     with embedding_session(ctx.settings, "embed_photos") as spark:
         views = {name: read_spark(spark, ctx.lake, inputs["splits"], name) for name in ("photos", "photo_keywords")}
         views["images"] = read_spark(spark, ctx.lake, inputs["images"], "images")
@@ -63,10 +73,13 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
             facts[arm] = {"model_digest": model.digest, "dim": model.dim} | _measure(
                 passes[encoder.name], photo_count, is_new
             )
+            if inputs["search_models"].facts["arms"].get(arm, {}).get("uses_keywords"):
+                exemplars.append(_exemplars(spark, ctx, params, arm, encoder, views))
             composed.append(_compose(spark, ctx, arm, encoder, views, photo_count))
         write_spark(reduce(lambda first, second: first.union(second), composed), staged, "embeddings")
     quarantine = pl.concat([done.without_vector for done in passes.values()]).select("photo_id", "reason")
     staged.write_table("quarantine", quarantine.unique().sort("photo_id", "reason"))
+    staged.write_table(datasets.EXEMPLARS, pl.concat(exemplars))
     return staged.commit({"arms": facts, "photo_count": photo_count, "precision": precision})
 
 
@@ -81,6 +94,20 @@ def _compose(
         .select("photo_id", "vector", "keywords")
         .mapInArrow(partial(compose_photos, source=encoder.source, arm=arm), COMPOSED_DDL)
     )
+
+
+def _exemplars(
+    spark: SparkSession,
+    ctx: RunContext,
+    params: EmbedPhotosParams,
+    arm: str,
+    encoder: Encoder,
+    views: dict[str, DataFrame],
+) -> pl.DataFrame:
+    """Return a sample of the photos with keywords, as an arm sees them, sorted by photo_id."""
+    chosen = with_stored(spark, ctx, encoder, "exemplars", views, exemplar_count=params.exemplar_count)
+    described = chosen.mapInArrow(partial(describe_exemplars, source=encoder.source, arm=arm), EXEMPLAR_DDL)
+    return pl.DataFrame(pl.from_arrow(described.toArrow())).sort("photo_id")
 
 
 def _measure(done: Pass, photo_count: int, is_new: bool) -> dict[str, Any]:

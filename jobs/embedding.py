@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from models.search.model import SearchModel
 
 COMPOSED_DDL = "arm string, photo_id string, vector array<float>"
+EXEMPLAR_DDL = "arm string, photo_id string, feature array<float>, keyword_vector array<float>"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,13 @@ def compose_photos(batches: Iterable[pa.RecordBatch], source: ModelSource, arm: 
     from jobs import embedding_workers
 
     return embedding_workers.compose_photos(batches, source, arm)
+
+
+def describe_exemplars(batches: Iterable[pa.RecordBatch], source: ModelSource, arm: str) -> Iterator[pa.RecordBatch]:
+    """See `embedding_workers.describe_exemplars`."""
+    from jobs import embedding_workers
+
+    return embedding_workers.describe_exemplars(batches, source, arm)
 
 
 # -- on the driver ---------------------------------------------------------------------------------------

@@ -121,18 +121,43 @@ def compose_photos(batches: Iterable[pa.RecordBatch], source: ModelSource, arm: 
     for batch in batches:
         if batch.num_rows == 0:
             continue
-        vectors = batch.column("vector")
-        features_BD = vectors.flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
-        keywords = [
-            [(entry["keyword"], entry["confidence"]) for entry in entries or ()]
-            for entries in batch.column("keywords").to_pylist()
-        ]
+        features_BD, keywords = _features_and_keywords(batch)
         with torch.inference_mode():
             unit_BD = model.compose_photos(torch.tensor(features_BD), keywords).numpy()
         yield pa.RecordBatch.from_arrays(
             [pa.array([arm] * batch.num_rows), batch.column("photo_id"), vector_array(unit_BD)],
             names=["arm", "photo_id", "vector"],
         )
+
+
+def describe_exemplars(batches: Iterable[pa.RecordBatch], source: ModelSource, arm: str) -> Iterator[pa.RecordBatch]:
+    """Give stored features (columns photo_id, vector, keywords) with what the arm's keywords add to them."""
+    prepare_task()
+    model = cached_model(source, "cpu")
+    for batch in batches:
+        if batch.num_rows == 0:
+            continue
+        features_BD, keywords = _features_and_keywords(batch)
+        with torch.inference_mode():
+            keyword_BD = model.encode_keywords(keywords).numpy()
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([arm] * batch.num_rows),
+                batch.column("photo_id"),
+                vector_array(features_BD),
+                vector_array(keyword_BD),
+            ],
+            names=["arm", "photo_id", "feature", "keyword_vector"],
+        )
+
+
+def _features_and_keywords(batch: pa.RecordBatch) -> tuple[npt.NDArray[np.float32], list[list[tuple[str, float]]]]:
+    features_BD = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+    keywords = [
+        [(entry["keyword"], entry["confidence"]) for entry in entries or ()]
+        for entries in batch.column("keywords").to_pylist()
+    ]
+    return features_BD, keywords
 
 
 def cut_batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -7,7 +7,7 @@ not, and near duplicates count as one (`models.similar.duplicates`), by the zero
 that every arm is asked the same.
 
 A photo is searched with as it stands in the index. Of a challenger that reads keywords one more arm searches the same
-photos with the picture alone, as with a file that somebody uploads (`jobs.similar.by_file`).
+photos by the picture, without their keywords, as with a file that somebody uploads (`jobs.similar.by_file`).
 
 Facts: truths {name: query_count, cluster_count, group_count, mean_relevant, note}, arms, challenger, reads_keywords,
 photo_count, hidden_count, hashed_count, duplicate_count (photos that are near duplicates of an earlier one),
@@ -87,7 +87,7 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
     picture_PD = None
     if plan.has_by_file:
         with timed(log, seconds, "query_pictures"):
-            picture_PD = picture_vectors(ctx, inputs, task, plan.challenger, queries)
+            picture_PD = picture_vectors(ctx, inputs, task, plan.challenger, queries, corpus.units.group)
     load = partial(
         scorer_of,
         ctx,

@@ -1,6 +1,7 @@
 """Stage `make_release`: the night's model, index, id map, keyword vocabulary and hidden photos under one manifest.
 
-Nothing is copied: the release links to the files of the runs it is made of, and release.json says which those are.
+The release links to the files of the runs it is made of, and release.json says which those are. Copied are the
+exemplars (`models.search.completion`) of the arm alone.
 It is a candidate; live it becomes by an explicit act (`jobs.promote`). Facts: model_name, version, model_digest, arm.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 from jobs import datasets
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
+from jobs.exemplars import exemplar_rows
 from jobs.lake import Manifest
 from jobs.params import MakeReleaseParams
 from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE
@@ -21,7 +23,7 @@ _WINDOWS = ("train_start", "train_end", "validation_end", "test_end")
 
 def run(ctx: RunContext, params: MakeReleaseParams) -> Manifest:
     """Check and bind; `BadInput` names what does not belong together, and nothing is committed."""
-    names = ("validated", "splits", "search_models", "registration", "photo_index")
+    names = ("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index")
     inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
     staged = ctx.begin(datasets.RELEASE, params, inputs)
     if staged.manifest is not None:
@@ -31,6 +33,7 @@ def run(ctx: RunContext, params: MakeReleaseParams) -> Manifest:
     staged.link_files(inputs["photo_index"], INDEX)
     staged.link_table(inputs["photo_index"], "ids")
     staged.link_table(inputs["validated"], datasets.HIDDEN_TABLE.name)
+    staged.write_table(datasets.EXEMPLARS, exemplar_rows(ctx.lake, inputs["photo_embeddings"], arm))
     description = describe(ctx, inputs, arm)
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
     model = description["model"]
@@ -51,6 +54,7 @@ def _check(inputs: dict[str, Manifest]) -> str:
     digests = {
         "search_models": models.facts["arms"][arm]["model_digest"],
         "registration": registration.facts["model_digest"],
+        "photo_embeddings": inputs["photo_embeddings"].facts["arms"].get(arm, {}).get("model_digest"),
         "photo_index": index.facts["model_digest"],
     }
     if len(set(digests.values())) > 1:

@@ -237,6 +237,12 @@ class TrainSearchParams(Params):
     keyword_min_count: int = Field(2, ge=1, description="rarer keywords are hashed into shared rows")
     keyword_hash_rows: int = Field(1024, ge=1)
     keyword_dropout: float = Field(0.15, ge=0, lt=1)
+    bare_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="photos of a step that train without keywords, so that pictures alone are understood",
+    )
     keyword_rate_factor: float = Field(100.0, gt=0, description="learning rate of the keyword table, in learning rates")
     token_rate_factor: float = Field(5.0, gt=0, description="learning rate of the token table, in learning rates")
     validation_query_count: int = Field(3000, ge=1, description="validation queries looked up for early stopping")
@@ -319,6 +325,11 @@ class EmbedPhotosParams(Params):
     part_size: int = Field(1024, ge=1, description="photos per committed part of the store")
     precision: Literal["float32", "bfloat16"] = "float32"
     max_failed_share: float = Field(0.05, ge=0, le=1)
+    exemplar_count: int = Field(
+        16_384,
+        ge=0,
+        description="photos with keywords that tell which keywords to expect of a picture without any; 0: none",
+    )
 
 
 class EmbedQueriesParams(Params):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from models.images import ImageError, decode_image
+from models.search.completion import Exemplars
 from models.search.model import SearchModel
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ _BATCH = 256
 
 
 class Embedder:
-    """Embeds queries and photos, one per row."""
+    """Embeds queries and photos, one per row.
 
-    def __init__(self, model: SearchModel) -> None:
-        self.model = model
+    With `exemplars` a picture whose keywords are not given is completed by what keywords add to photos like it.
+    """
+
+    def __init__(self, model: SearchModel, exemplars: Exemplars | None = None) -> None:
+        self.model, self.exemplars = model, exemplars
 
     def predict(self, frame: DataFrame) -> npt.NDArray[np.float32]:
         """Return unit vectors, float32 [B, D], one per row of `frame`; score a query and a photo by dot product.
@@ -51,7 +55,12 @@ class Embedder:
             for rows in _batches(image_rows):
                 pixels_BCHW = torch.stack([self._pixels(row, images[row]) for row in rows])
                 named = [[(entry["keyword"], entry["confidence"]) for entry in keywords[row] or ()] for row in rows]
-                vectors_BD[rows] = self.model.compose_photos(self.model.encode_images(pixels_BCHW), named).numpy()
+                feature_BD = self.model.encode_images(pixels_BCHW)
+                vectors_BD[rows] = self.model.compose_photos(feature_BD, named).numpy()
+                if self.exemplars is not None:
+                    is_bare_B = np.array([keywords[row] is None for row in rows])
+                    bare_rows = np.array(rows)[is_bare_B]
+                    vectors_BD[bare_rows] = self.exemplars.complete(feature_BD.numpy()[is_bare_B])
         return vectors_BD
 
     def _pixels(self, row: int, data: bytes) -> torch.Tensor:

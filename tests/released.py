@@ -13,7 +13,8 @@ import pytest
 
 from jobs import make_release, tracking
 from jobs.context import RunContext
-from jobs.datasets import CHAMPION, INDEX_CHECK, PHOTO_INDEX, REGISTRATION
+from jobs.datasets import CHAMPION, EXEMPLARS, INDEX_CHECK, PHOTO_EMBEDDINGS, PHOTO_INDEX, REGISTRATION
+from jobs.errors import MissingInput
 from jobs.lake import Manifest
 from jobs.params import FULL, BuildIndexParams, MakeReleaseParams, RegisterModelParams, SnapshotChampionParams
 from models import ann
@@ -33,9 +34,15 @@ def unit_vectors(count: int, seed: int) -> ann.Floats:
 
 
 def commit_index(
-    context: RunContext, model_digest: str, photo_ids: Sequence[str], seed: int = 0, vectors: ann.Floats | None = None
+    context: RunContext,
+    model_digest: str,
+    photo_ids: Sequence[str],
+    seed: int = 0,
+    vectors: ann.Floats | None = None,
+    exemplars: pl.DataFrame | None = None,
 ) -> Manifest:
-    """Commit an index of these photos, of made-up vectors unless some are given."""
+    """Commit an index of these photos, of made-up vectors unless some are given, and what it was embedded with."""
+    _commit_embeddings(context, model_digest, photo_ids, exemplars)
     staged = context.begin(PHOTO_INDEX, BuildIndexParams(), {}, {"made_up": repr((model_digest, photo_ids, seed))})
     if staged.manifest is not None:
         return staged.manifest
@@ -51,6 +58,29 @@ def commit_index(
     measured = {"model_digest": model_digest, "recall_at_10": 1.0}
     commit_tables(context, INDEX_CHECK, {"recalls": recalls}, label=index.run_id, facts=measured)
     return index
+
+
+def _commit_embeddings(
+    context: RunContext, model_digest: str, photo_ids: Sequence[str], exemplars: pl.DataFrame | None
+) -> None:
+    """Commit what a release says it was embedded with; all else of an earlier such run stays."""
+    tables = {"embeddings": pl.DataFrame({"arm": [FULL], "photo_id": [photo_ids[0]]})}
+    facts: dict[str, Any] = {"arms": {}}
+    try:
+        earlier = context.read(PHOTO_EMBEDDINGS)
+    except MissingInput:
+        pass  # the first of the night
+    else:
+        tables = {table.name: context.lake.read_table(earlier, table.name) for table in PHOTO_EMBEDDINGS.tables}
+        facts = earlier.facts
+    of_model = facts["arms"].get(FULL, {}) | {"model_digest": model_digest}
+    commit_tables(
+        context,
+        PHOTO_EMBEDDINGS,
+        tables if exemplars is None else tables | {EXEMPLARS: exemplars},
+        label=f"{model_digest} {exemplars is None}",
+        facts=facts | {"arms": facts["arms"] | {FULL: of_model}},
+    )
 
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.datasets import HIDDEN_TABLE
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.exemplars import as_exemplars, exemplar_rows
 from jobs.lake import Lake, Manifest
 from jobs.releasing.ledger import ReleaseName
 from jobs.releasing.live import Pointer, find_release, read_pointer
@@ -18,6 +19,7 @@ from models.indexing.files import DESCRIPTION_FILE
 from models.search.errors import ModelError
 
 if TYPE_CHECKING:
+    from models.search.completion import Exemplars
     from models.search.model import SearchModel
 
 RELEASE_FILE = "release.json"
@@ -29,14 +31,15 @@ _TRIES = 100
 class OpenRelease:
     """A release that was read and checked as a whole. It stays usable when it is replaced, and when it is removed.
 
-    `description` is release.json. `model` is None where the reader was told to leave it out. `visibility` is which
-    photos the site's own list hid that night.
+    `description` is release.json. `model` and `exemplars`, by which a picture without keywords is searched with, are
+    None where the reader was told to leave them out. `visibility` is which photos the site's own list hid that night.
     """
 
     name: ReleaseName
     description: dict[str, Any]
     index: ann.ShardedIndex
     model: SearchModel | None
+    exemplars: Exemplars | None
     visibility: ann.Visibility
 
     def search(
@@ -127,7 +130,8 @@ def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bo
     with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
         index = ann.ShardedIndex.open(folder, digests[0])
     model = _load_model(lake, manifest, digests[0]) if with_model else None
-    return OpenRelease(name, description, index, model, _visibility(lake, manifest))
+    exemplars = None if model is None else as_exemplars(exemplar_rows(lake, manifest), model.dim)
+    return OpenRelease(name, description, index, model, exemplars, _visibility(lake, manifest))
 
 
 def _visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:

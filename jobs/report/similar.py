@@ -39,7 +39,8 @@ BY_FILE = Variant(
     "challenger_by_file",
     "Challenger, searched with a file",
     "The challenger's index with its keywords, but the photo searched with is known by its picture alone, as one that "
-    "somebody uploads. What it falls behind the challenger is what the keywords of that photo are worth.",
+    "somebody uploads; its keywords are guessed from photos that look like it. What it falls behind the challenger is "
+    "what the keywords of that photo are worth.",
     ARMS[FULL].css,
     "square",
 )

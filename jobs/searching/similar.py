@@ -67,7 +67,7 @@ def find_similar(
     """
     assert release.model is not None
     embedder = serving.Embedder(release.model)
-    vector_1D = embedder.predict(pd.DataFrame([row]))
+    vector_1D = serving.Embedder(release.model, release.exemplars).predict(pd.DataFrame([row]))
     photo_count = release.index.description.photo_count
     _, images = _runs(lake, release)
     depth = k + _SPARE

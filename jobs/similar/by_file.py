@@ -1,7 +1,9 @@
 """Photos that are searched with as if somebody had uploaded them: known by their picture, without their keywords.
 
 The store of vectors has what the challenger's image tower makes of a picture, before any keywords: the numbers that
-`embed_photos` composes photo vectors from, and that a search with a file computes. So no model is loaded.
+`embed_photos` composes photo vectors from, and that a search with a file computes. So no model is loaded. As such a
+search does it, a picture is completed by what keywords add to photos that look like it (`models.search.completion`), of
+which the photo itself and its near duplicates are none: a file is not known.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from jobs.context import RunContext
 from jobs.embedding import arm_sources
 from jobs.errors import MissingInput
 from jobs.evaluation.inputs import Task
+from jobs.exemplars import as_exemplars, exemplar_rows
 from jobs.lake import Manifest, Store
 from jobs.photo_features import Encoder
 from jobs.vector_store import read_part, text_key
@@ -22,11 +25,13 @@ from models.evaluation.ranking import Ints
 Matrix = NDArray[np.float32]
 
 
-def picture_vectors(ctx: RunContext, inputs: dict[str, Manifest], task: Task, arm: str, query_Q: Ints) -> Matrix:
-    """Return the unit vectors of some photos' pictures by an arm's image tower, shape (P, D).
+def picture_vectors(
+    ctx: RunContext, inputs: dict[str, Manifest], task: Task, arm: str, query_Q: Ints, group_P: Ints
+) -> Matrix:
+    """Return the unit vectors of some photos by an arm, as if their keywords were not known, shape (P, D).
 
-    Zero are the rows of all other photos, and of those without a picture that could be read. `MissingInput` for a
-    picture that was embedded and is not in the store any more.
+    `group_P` says which photos are near duplicates. Zero are the rows of all other photos, and of those without a
+    picture that could be read. `MissingInput` for a picture that was embedded and is not in the store any more.
     """
     source = arm_sources(ctx, inputs["search_models"], inputs["champion"])[arm]
     identity = source.identity()
@@ -45,12 +50,16 @@ def picture_vectors(ctx: RunContext, inputs: dict[str, Manifest], task: Task, ar
             f"{store.folder} has no features of {len(gone)} pictures that {embeddings.reference} was made from, such "
             f"as of photo {min(gone)}. Run embed_photos again with another --part-size, which embeds what is missing."
         )
+    readable = {place: feature_of.get(key) for place, key in asked.select("place", "key").iter_rows()}
+    found = {place: feature_D for place, feature_D in readable.items() if feature_D is not None}
     # Of a matrix of zeros the system hands out only the pages that are written to: a row for each query.
     picture_PD = np.zeros((len(task.photos), identity.dim), np.float32)
-    for place, key in asked.select("place", "key").iter_rows():
-        feature_D = feature_of.get(key)
-        if feature_D is not None:
-            picture_PD[place] = feature_D / max(float(np.linalg.norm(feature_D)), 1e-12)
+    if found:
+        place_B = np.array(list(found))
+        rows = exemplar_rows(ctx.lake, embeddings, arm).join(task.photos.select("photo_id", "place"), on="photo_id")
+        of_query_BE = group_P[place_B][:, None] == group_P[rows["place"].to_numpy()][None]
+        feature_BD = np.stack(list(found.values()))
+        picture_PD[place_B] = as_exemplars(rows, identity.dim).complete(feature_BD, of_query_BE)
     return picture_PD
 
 

@@ -180,16 +180,17 @@ class TrainingData:
         *,
         key: tuple[int, int] = (0, 0),
         keyword_dropout: float = 0.0,
+        bare_share: float = 0.0,
         masks: bool = True,
         hard_photos: Indices | None = None,
         with_partners: bool = False,
     ) -> Batch:
         """Return the pairs of `rows`, every photo and text once; pairs whose picture cannot be decoded are left out.
 
-        `key`, the seed and the step, decides which keywords are dropped. `hard_photos` are further photos that serve
-        as negatives of all texts they are no known positives of. `with_partners`, each pair brings another photo that
-        was taken for its query, if there is one; to the texts it is nothing. Without `masks` nothing is known of
-        repetitions and other positives: see `Pairs`. Raises `ModelError` if no pair is left.
+        `key`, the seed and the step, decides which keywords are dropped, and of which photos all are. `hard_photos` are
+        further photos that serve as negatives of all texts they are no known positives of. `with_partners`, each pair
+        brings another photo that was taken for its query, if there is one; to the texts it is nothing. Without `masks`
+        nothing is known of repetitions and other positives: see `Pairs`. Raises `ModelError` if no pair is left.
         """
         photos = np.unique(self.photos[rows])
         if hard_photos is not None:
@@ -208,8 +209,8 @@ class TrainingData:
         keywords = None
         if self.keywords is not None:
             keywords = self.keywords.take(photos)
-            if keyword_dropout:
-                keywords = keywords.dropped(keyword_dropout, key, self.ids_of_photos(photos))
+            if keyword_dropout or bare_share:
+                keywords = keywords.dropped(keyword_dropout, key, self.ids_of_photos(photos), bare_share)
         pairs = Pairs(
             photo_P=torch.from_numpy(np.searchsorted(photos, self.photos[rows])),
             text_P=torch.from_numpy(text_P),

@@ -20,7 +20,7 @@ from torch import nn
 from models.search.counter_random import uniforms
 from models.text import normalise_query
 
-DROPOUT = 2  # stream of random numbers
+DROPOUT, BARE = 2, 8  # streams of random numbers
 PhotoKeywords = Sequence[tuple[str, float]]
 """The keywords of one photo with their confidences in 0..1."""
 
@@ -100,14 +100,19 @@ class RaggedKeywords:
         position_K = np.arange(starts[-1]) + np.repeat(first - starts[:-1], counts)
         return RaggedKeywords(self.rows[position_K], self.weights[position_K], starts)
 
-    def dropped(self, share: float, key: tuple[int, int], photo_id_N: npt.NDArray[np.int64]) -> RaggedKeywords:
-        """Return the same keywords with a random `share` of them given weight 0.
+    def dropped(
+        self, share: float, key: tuple[int, int], photo_id_N: npt.NDArray[np.int64], bare_share: float = 0.0
+    ) -> RaggedKeywords:
+        """Return the same keywords with a random `share` of them given weight 0, and all of a `bare_share` of photos.
 
         Which ones depends on `key`, the seed and the step, and on the photo's id and the keyword only.
         """
         seed, step = key
-        photo_id_K = np.repeat(photo_id_N, np.diff(self.starts))
+        counts_N = np.diff(self.starts)
+        photo_id_K = np.repeat(photo_id_N, counts_N)
         kept_K = uniforms(seed, DROPOUT, step, photo_id_K ^ (self.rows << 32), 1)[:, 0] >= share
+        if bare_share:
+            kept_K &= np.repeat(uniforms(seed, BARE, step, photo_id_N, 1)[:, 0] >= bare_share, counts_N)
         return RaggedKeywords(self.rows, self.weights * kept_K.astype(np.float32), self.starts)
 
 

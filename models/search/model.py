@@ -98,6 +98,13 @@ class SearchModel(nn.Module):
             return functional.normalize(features_BD.float(), dim=-1)
         return self.combine(features_BD, RaggedKeywords.encode(self.vocabulary, keywords))
 
+    def encode_keywords(self, keywords: Sequence[PhotoKeywords]) -> torch.Tensor:
+        """Return what keywords add to raw image features, float32 [B, D]; zeros if the model reads none."""
+        if self.keyword_encoder is None or self.vocabulary is None:
+            return torch.zeros(len(keywords), self.dim, device=self.device)
+        added_BD: torch.Tensor = self.keyword_encoder(RaggedKeywords.encode(self.vocabulary, keywords)).float()
+        return added_BD
+
     def combine(self, features_BD: torch.Tensor, keywords: RaggedKeywords | None) -> torch.Tensor:
         """Like `compose_photos`, for keyword rows looked up before."""
         if self.keyword_encoder is not None and keywords is not None:

@@ -47,6 +47,7 @@ class TrainingConfig:
     keyword_rate_factor: float = 100.0
     token_rate_factor: float = 5.0
     keyword_dropout: float = 0.15
+    bare_share: float = 0.0
     evaluations_per_epoch: int = 4
     patience: int = 4
     max_seconds: float | None = None

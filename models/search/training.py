@@ -227,6 +227,7 @@ class _Trainer:
             rows,
             key=(self.config.seed, step),
             keyword_dropout=self.config.keyword_dropout,
+            bare_share=self.config.bare_share,
             masks=self.config.masks,
             hard_photos=self._hard_photos(step, rows),
             with_partners=self.config.partner_weight > 0,

@@ -49,7 +49,8 @@ def commit_night(ctx: RunContext, count: int, dim: int) -> None:
         staged.write_table(
             "embeddings", frame.with_columns(pl.col("vector").arr.to_list()), shard=first // _ROWS_PER_FILE
         )
-    staged.write_table("quarantine", _empty(PHOTO_EMBEDDINGS, "quarantine"))
+    for table in ("quarantine", "exemplars"):
+        staged.write_table(table, _empty(PHOTO_EMBEDDINGS, table))
     staged.commit({"arms": {FULL: {"model_digest": MODEL_DIGEST, "dim": dim}}})
 
     staged = ctx.begin(SPLITS, Params(), {})

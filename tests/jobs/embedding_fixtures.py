@@ -126,7 +126,9 @@ def commit_models(ctx: RunContext, models: dict[str, SearchModel]) -> None:
             model.save(folder)
     curves = table(datasets.SEARCH_MODELS, "curves", arm=["x"], step=[1], name=["loss"], value=[0.0])
     staged.write_table("curves", curves)
-    staged.commit({"arms": {arm: {"model_digest": digests[arm]} for arm in arms}})
+    staged.commit(
+        {"arms": {arm: {"model_digest": digests[arm], "uses_keywords": arms[arm].uses_keywords} for arm in arms}}
+    )
     staged = ctx.begin(datasets.CHAMPION, Params(), {}, digests)
     staged.write_file("champion.json", b"{}")
     if CHAMPION_ARM in models:

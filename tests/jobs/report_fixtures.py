@@ -130,6 +130,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
             "quarantine": pl.DataFrame(
                 {"photo_id": ["photo-bad", "photo-023"], "reason": ["truncated", "no_image: missing (not_found)"]}
             ),
+            "exemplars": pl.DataFrame(datasets.PHOTO_EMBEDDINGS.table("exemplars").schema.empty_table()),
         },
         "query_embeddings": {
             "embeddings": pl.DataFrame({"arm": [FULL], "query": ["cat"], "country": ["GB"], "vector": [[1.0, 0.0]]})
@@ -146,6 +147,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         "release": {
             "ids": pl.DataFrame({"shard": [0, 0], "faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]}),
             "hidden": nothing_hidden,
+            "exemplars": pl.DataFrame(datasets.RELEASE.table("exemplars").schema.empty_table()),
         },
         "evaluation": evaluation_tables(story),
         "similar": _similar_tables(story),

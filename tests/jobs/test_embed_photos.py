@@ -123,6 +123,19 @@ def test_vectors_are_those_of_the_model_alone(night: Night, arm: str) -> None:
 
 
 @pytest.mark.spark
+def test_exemplars_are_photos_with_keywords_in_the_two_parts_they_are_composed_of(night: Night) -> None:
+    rows = night.ctx.lake.read_table(night.manifest, "exemplars")
+    assert rows.select("arm", "photo_id").rows() == [(FULL, "p000"), (FULL, "p001")]  # of 16, those with keywords
+    found = vectors(night.ctx, night.manifest, FULL, "photo_id")
+    for photo_id, feature, keyword_vector in rows.drop("arm").iter_rows():
+        with torch.inference_mode():
+            added_1D = MODELS[FULL].encode_keywords([KEYWORDS[photo_id]]).numpy()
+        np.testing.assert_allclose(keyword_vector, added_1D[0], atol=1e-6)
+        whole_D = np.array(feature) + np.array(keyword_vector)
+        np.testing.assert_allclose(whole_D / np.linalg.norm(whole_D), found[photo_id], atol=2e-6)
+
+
+@pytest.mark.spark
 def test_the_table_is_sorted_and_the_facts_say_what_was_done(night: Night) -> None:
     order = night.ctx.lake.read_table(night.manifest, "embeddings", ["arm", "photo_id"])
     assert order.equals(order.sort("arm", "photo_id"))

@@ -24,6 +24,7 @@ from jobs.similar import pictures
 from jobs.similar.inputs import BY_FILE
 from jobs.vector_store import part_bytes, part_name, text_key
 from models.images import DECODER_VERSION
+from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
 from tests.validated_lake import commit_tables
 
@@ -75,6 +76,7 @@ class Night:
         self.arms = {FULL: 0.01, ZERO_SHOT: 3.0}
         self.embedded = dict(self.arms)
         self.reads_keywords = True
+        self.exemplars = pl.DataFrame()
 
     def commit(self) -> RunContext:
         commit = self._commit
@@ -106,7 +108,8 @@ class Night:
         commit(datasets.CHAMPION, {}, self.champion)
         found = pl.concat([self.vectors(arm, noise) for arm, noise in self.embedded.items()])
         digests = {arm: {"model_digest": f"model of {arm}"} for arm in self.embedded}
-        commit(datasets.PHOTO_EMBEDDINGS, {"embeddings": found}, {"arms": digests, "precision": "float32"})
+        tables = {"embeddings": found, "exemplars": self.exemplars}
+        commit(datasets.PHOTO_EMBEDDINGS, tables, {"arms": digests, "precision": "float32"})
         keys = [text_key(sha256, f"tower:float32:{DECODER_VERSION}") for sha256 in images["sha256"]]
         features = PICTURES.astype(np.float32)
         store = self.context.lake.store("photo_vectors", f"tower-float32-{DECODER_VERSION}")
@@ -212,6 +215,26 @@ def test_by_file_ranks_the_challengers_photos_by_their_cosine_to_the_picture_alo
     values = [figures(context, manifest, "co_conversion", "ndcg")[arm] for arm in (FULL, BY_FILE, "random")]
     assert values == sorted(values, reverse=True)
     assert len(set(values)) == 3
+
+
+def test_by_file_expects_the_keywords_of_other_photos_that_look_alike(night: Night) -> None:
+    random = np.random.default_rng(5)
+    added_PD = (2 * random.normal(size=PICTURES.shape)).astype(np.float32)
+    columns = {"feature": PICTURES.astype(np.float32), "keyword_vector": added_PD}
+    night.exemplars = pl.DataFrame(
+        {"arm": FULL, "photo_id": IDS}
+        | {name: pl.Series(rows.tolist(), dtype=pl.List(pl.Float32)) for name, rows in columns.items()}
+    )
+    context = night.commit()
+    ours = lists(context, evaluate_similar.run(context, PARAMS), BY_FILE)
+    first_P = np.where(np.arange(COUNT) == COUNT - 1, 0, np.arange(COUNT))  # the last is the very picture of the first
+    exemplars = Exemplars(PICTURES.astype(np.float32), added_PD)
+    asked_PD = exemplars.complete(PICTURES.astype(np.float32), first_P[:, None] == first_P[None])
+    cosine_PP = asked_PD @ vectors(night.arms[FULL]).T
+    assert len(ours) > 0
+    for query, _, photo, score in ours:
+        place, places = IDS.index(query), np.flatnonzero(first_P == first_P[IDS.index(photo)])
+        assert score == pytest.approx(cosine_PP[place, places].max(), abs=1e-5)
 
 
 def test_no_keyword_of_the_photo_searched_with_reaches_the_search_by_file(night: Night) -> None:

@@ -69,7 +69,9 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["vocabulary"]["sha256"] == release.files["model/keywords.json"].sha256
     assert described["config"]["sha256"] == release.files["model/config.json"].sha256
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
-    assert set(described["runs"]) == {"validated", "splits", "search_models", "registration", "photo_index"}
+    assert set(described["runs"]) == {
+        *("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index"),
+    }
     assert release.facts == {
         "model_name": "nightlens-test",
         "version": 1,

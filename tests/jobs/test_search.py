@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -31,6 +32,7 @@ from jobs.searching.releases import open_releases
 from jobs.searching.results import Results
 from jobs.searching.table import render_table
 from models import ann
+from models.images import decode_image
 from models.serving import Embedder
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_registration, night
@@ -57,7 +59,9 @@ def draw(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def commit_candidate(context: RunContext, version: int, seed: int, numbers: range) -> Manifest:
+def commit_candidate(
+    context: RunContext, version: int, seed: int, numbers: range, exemplars: pl.DataFrame | None = None
+) -> Manifest:
     """Commit a night up to its release, of photos `p<number>` that its model has really embedded."""
     commit_night(context, seed)
     commit_registration(context, version, seed)
@@ -68,7 +72,7 @@ def commit_candidate(context: RunContext, version: int, seed: int, numbers: rang
         (folder / f"{name}.png").write_bytes(data)
     _commit_words_and_images(context, numbers)
     vectors = Embedder(make_model(FULL, seed)).predict(pd.DataFrame({"image": list(pictures.values())}))
-    commit_index(context, make_model(FULL, seed).digest, list(pictures), vectors=vectors)
+    commit_index(context, make_model(FULL, seed).digest, list(pictures), vectors=vectors, exemplars=exemplars)
     return make_release.run(context, MakeReleaseParams())
 
 
@@ -173,6 +177,29 @@ def test_a_picture_of_the_corpus_is_said_to_be_there_and_not_listed(both: RunCon
     assert [ids[0] for ids in found(shown)] == ["p4", "p4"]
     assert [side.hits[0].score for side in shown.sides] == [pytest.approx(1.0, abs=1e-5)] * 2
     assert [side.same for side in shown.sides] == [(), ()]
+
+
+def test_a_file_is_searched_with_by_the_keywords_that_its_look_leads_to_expect(
+    make_context: Contexts, registry: Registry, tmp_path: Path
+) -> None:
+    context, model = make_context(run_date=night(1)), make_model(FULL, 0)
+    pixels = model.preprocess(decode_image(draw(4)))[None]
+    feature_D = model.encode_images(pixels)[0].detach().numpy()
+    added_D = np.where(np.arange(model.dim) == 3, 50, 0).astype(np.float32)
+    exemplars = pl.DataFrame(
+        {"arm": [FULL, "another"], "photo_id": ["p4", "p4"], "feature": [feature_D.tolist()] * 2}
+        | {"keyword_vector": [added_D.tolist(), (-added_D).tolist()]}
+    )
+    commit_candidate(context, 1, 0, range(10), exemplars)
+    release = open_releases(context.lake, None)["candidate"]
+    (tmp_path / "mine.png").write_bytes(draw(4))
+    results = search(context.settings, "test", make_query(None, image=tmp_path / "mine.png"), 3, near_duplicates="show")
+    completed_D = (feature_D + added_D) / np.linalg.norm(feature_D + added_D)
+    assert [(hit.photo.photo_id, pytest.approx(hit.score, abs=1e-5)) for hit in results.sides[0].hits] == [
+        *release.search(completed_D[None], 3)[0]
+    ]
+    itself = search(context.settings, "test", make_query(None, photo_id="p4"), 3)  # whose keywords are known: none
+    assert itself.sides[0].hits[0].score > results.sides[0].hits[0].score + 0.1
 
 
 def test_a_photo_of_the_corpus_finds_all_others_once_by_the_index_that_it_is_in(both: RunContext) -> None:

@@ -1,4 +1,4 @@
-"""Photos searched with as files: as the model serves a picture alone, whatever the photo's keywords are."""
+"""Photos searched with as files: as a release serves a picture alone, whatever the photo's keywords are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jobs import datasets, embed_photos
 from jobs.context import RunContext
 from jobs.errors import MissingInput
 from jobs.evaluation.inputs import Task
+from jobs.exemplars import as_exemplars, exemplar_rows
 from jobs.lake import Manifest
 from jobs.params import FULL, EmbedPhotosParams
 from jobs.similar.by_file import Matrix, picture_vectors
@@ -35,10 +36,10 @@ class Photos:
     photos = pl.DataFrame({"photo_id": ["p000", "p001", "p002", "p003", "torn", "without"], "place": range(6)})
 
 
-def search(ctx: RunContext) -> Matrix:
+def search(ctx: RunContext, groups: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Matrix:
     names = ("splits", "images", "search_models", "champion", "photo_embeddings")
     inputs: dict[str, Manifest] = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
-    return picture_vectors(ctx, inputs, cast("Task", Photos()), FULL, QUERIES)
+    return picture_vectors(ctx, inputs, cast("Task", Photos()), FULL, QUERIES, np.array(groups))
 
 
 def commit(ctx: RunContext, *queries: tuple[str, str]) -> dict[Any, np.ndarray[Any, Any]]:
@@ -49,7 +50,7 @@ def commit(ctx: RunContext, *queries: tuple[str, str]) -> dict[Any, np.ndarray[A
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_picture_is_what_the_model_serves_without_keywords(
+def test_a_picture_is_what_a_release_serves_of_it_and_its_own_keywords_are_not_known(
     make_context: Callable[..., RunContext], spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx, models = make_context(), fixtures.make_models()
@@ -60,16 +61,26 @@ def test_a_picture_is_what_the_model_serves_without_keywords(
     found_PD = search(ctx)
 
     photo_ids = Photos.photos["photo_id"]
-    served = serving.Embedder(models[FULL])
-    files = [paths[photo_id].read_bytes() for photo_id in photo_ids[QUERIES[:3]]]
-    np.testing.assert_allclose(found_PD[QUERIES[:3]], served.predict(pd.DataFrame({serving.IMAGE: files})), atol=2e-6)
+    rows = exemplar_rows(ctx.lake, ctx.read(datasets.PHOTO_EMBEDDINGS), FULL)
+    assert rows["photo_id"].to_list() == ["p000", "p001"]  # the photos with keywords
+    for place in QUERIES[:3]:  # of a file's own keywords nothing is known
+        others = as_exemplars(rows.filter(pl.col("photo_id") != photo_ids[int(place)]), models[FULL].dim)
+        file = pd.DataFrame({serving.IMAGE: [paths[photo_ids[int(place)]].read_bytes()]})
+        served_D = serving.Embedder(models[FULL], others).predict(file)[0]
+        np.testing.assert_allclose(found_PD[place], served_D, atol=2e-6)
+        assert abs(served_D - serving.Embedder(models[FULL]).predict(file)[0]).max() > 0.01  # than alone
     assert not found_PD[[2, 4, 5]].any()  # not asked for, no picture, none at all
     assert abs(found_PD[0] - in_index["p000"]).max() > 0.01
+    twins_PD = search(ctx, (0, 0, 2, 3, 4, 5))  # nor of those of a near duplicate
+    alone = pd.DataFrame({serving.IMAGE: [paths["p000"].read_bytes()]})
+    np.testing.assert_allclose(twins_PD[0], serving.Embedder(models[FULL]).predict(alone)[0], atol=2e-6)
 
     monkeypatch.setitem(fixtures.KEYWORDS, "p000", [("dog", 1.0), ("never heard of", 1.0)])
     changed = commit(ctx, ("dog", "GB"))
     assert abs(changed["p000"] - in_index["p000"]).max() > 0.01
-    np.testing.assert_array_equal(search(ctx), found_PD)
+    np.testing.assert_array_equal(search(ctx)[0], found_PD[0])
+    assert abs(search(ctx)[3] - found_PD[3]).max() > 0.01  # p003 learned from p000
+    found_PD = search(ctx)
 
     for part in (ctx.lake.store(*path.parts[-2:]) for path in Path(ctx.lake.root, "store", "photo_vectors").iterdir()):
         part.remove(part.names(".parquet")[0])

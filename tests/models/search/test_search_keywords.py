@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from models.search.keywords import KeywordEncoder, KeywordVocabulary, RaggedKeywords
@@ -66,3 +67,18 @@ def test_the_encoder_adds_nothing_at_first_and_then_vectors_times_confidence() -
         encoder.bag.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 10.0], [0.0, 1.0], [5.0, 5.0], [5.0, 5.0]]))
     expected = torch.tensor([[1.4, 4.0], [1.0, 0.2], [0.0, 0.0], [0.0, 5.0]])  # "sleep" is in row 2
     torch.testing.assert_close(encoder(keywords), expected)
+
+
+def test_a_share_of_the_photos_loses_all_keywords_whatever_batch_they_are_in() -> None:
+    vocabulary = KeywordVocabulary(("a", "b"), 1)
+    many = RaggedKeywords.encode(vocabulary, [[("a", 1.0), ("b", 0.5)]] * 4000)
+    photo_ids = np.arange(4000)
+    bare = many.dropped(0.0, (0, 7), photo_ids, bare_share=0.3)
+    weight_N2 = bare.weights.reshape(-1, 2)
+    is_bare_N = ~weight_N2.any(axis=1)
+    assert is_bare_N.mean() == pytest.approx(0.3, abs=0.03)
+    np.testing.assert_array_equal(weight_N2[~is_bare_N], [[1.0, 0.5]] * int((~is_bare_N).sum()))
+    some = np.array([5, 17, 3999])
+    alone = many.take(some).dropped(0.0, (0, 7), photo_ids[some], bare_share=0.3)
+    assert np.array_equal(alone.weights, bare.take(some).weights)
+    assert not np.array_equal(many.dropped(0.0, (0, 8), photo_ids, bare_share=0.3).weights, bare.weights)

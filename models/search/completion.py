@@ -1,0 +1,74 @@
+"""What a picture's keywords would be: what keywords add to the photos that look most like it.
+
+A model that reads keywords places photos by both, a picture without keywords far from all of them. Completed it lies
+where such pictures lie with theirs: a regression by nearest neighbours (Nadaraya, 1964,
+https://doi.org/10.1137/1109020; Watson, 1964), the neighbours weighted by a softmax of their cosines.
+
+Shape letters: B pictures, E exemplars, K neighbours, D dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS = 5
+TEMPERATURE = 0.05
+_AT_ONCE = 512
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplars:
+    """Photos with keywords: the raw features of their pictures, and what their keywords add to these."""
+
+    feature_ED: Floats
+    keyword_ED: Floats
+
+    @cached_property
+    def _units(self) -> Floats:
+        return unit_rows(self.feature_ED)
+
+    def complete(self, feature_BD: Floats, left_out_BE: NDArray[np.bool_] | None = None) -> Floats:
+        """Return the unit vectors, float32 [B, D], of pictures with raw features [B, D], keywords being expected.
+
+        `left_out_BE` are exemplars that a picture is not to learn from. Without any a picture stays what it is.
+
+        A picture between two exemplars, of which one is nearer:
+
+        >>> exemplars = Exemplars(np.eye(2, dtype=np.float32), np.array([[0, 3], [3, 0]], np.float32))
+        >>> exemplars.complete(np.array([[2, 1.9]], np.float32)).astype(float).round(2).tolist()
+        [[0.6, 0.8]]
+        """
+        completed_BD = np.array(feature_BD, np.float32)
+        for start in range(0, len(feature_BD), _AT_ONCE):
+            block = slice(start, start + _AT_ONCE)
+            cosine_BE = unit_rows(feature_BD[block]) @ self._units.T
+            if left_out_BE is not None:
+                cosine_BE[left_out_BE[block]] = -np.inf
+            completed_BD[block] += self._expected(cosine_BE)
+        return unit_rows(completed_BD)
+
+    def _expected(self, cosine_BE: Floats) -> Floats:
+        count = min(NEIGHBOURS, cosine_BE.shape[1])
+        if not count:
+            return np.zeros((len(cosine_BE), self.keyword_ED.shape[1]), np.float32)
+        # of equal cosines the earlier exemplar counts, on every machine
+        nearest_BK = np.argsort(-cosine_BE, axis=1, kind="stable")[:, :count]
+        cosine_BK = np.take_along_axis(cosine_BE, nearest_BK, axis=1)
+        best_B1 = np.where(np.isfinite(cosine_BK[:, :1]), cosine_BK[:, :1], 0)
+        weight_BK = np.exp((cosine_BK - best_B1) / TEMPERATURE)
+        total_B1 = weight_BK.sum(axis=1, keepdims=True)
+        weight_BK = np.divide(weight_BK, total_B1, out=np.zeros_like(weight_BK), where=total_B1 > 0)
+        expected_BD: Floats = np.einsum("bk,bkd->bd", weight_BK, self.keyword_ED[nearest_BK]).astype(np.float32)
+        return expected_BD
+
+
+def unit_rows(row_BD: Floats) -> Floats:
+    """Return rows of length 1; zeros stay zeros."""
+    length_B1 = np.linalg.norm(row_BD, axis=1, keepdims=True)
+    unit_BD: Floats = (row_BD / np.maximum(length_B1, 1e-12)).astype(np.float32)
+    return unit_BD
