@@ -36,7 +36,7 @@ VICTIM = "spark-worker-1"
 # What a night of one machine gives on this sample (jobs.sample makes the same bytes everywhere).
 ROWS = {
     datasets.SPLITS: {"train": 2152, "validation": 181, "test": 356, "photos": 398, "photo_keywords": 4332},
-    datasets.PHOTO_EMBEDDINGS: {"embeddings": 3 * 398, "quarantine": 0},
+    datasets.PHOTO_EMBEDDINGS: {"embeddings": 3 * 398, "quarantine": 0, "exemplars": 398},
     datasets.QUERY_EMBEDDINGS: {"embeddings": 1060},
     datasets.PHOTO_INDEX: {"ids": 398},
 }
