@@ -742,6 +742,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
+    # every arm beside the others, in half the passes each
+    "all-arms": {"train_search": {"arms": tuple(ARMS), "epochs": 3}},
     "thorough": {"train_search": {"epochs": 12, "patience": 8, "average_decay": 0.999, "repetitions": "each"}},
     "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
     "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),

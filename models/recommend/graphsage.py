@@ -211,9 +211,9 @@ class Sample:
 class VisitorMeans:
     """What visitors bring into the layers of the photos they liked: all that is kept of a log, and who it was is not.
 
-    `mean_ID` by layer: the mean of a photo's visitors after the layer before, zeros for a photo nobody liked. With two
-    layers these stay as they are when photos are added: a visitor after one layer is a country and liked photos by
-    themselves.
+    `means` [I, D], one for each layer: the mean of a photo's visitors after the layer before, zeros for a photo nobody
+    liked. With two layers these stay as they are when photos are added: a visitor after one layer is a country and
+    liked photos by themselves.
     """
 
     means: list[Floats]
@@ -225,15 +225,10 @@ class VisitorMeans:
         cls, network: GraphNetwork, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
     ) -> VisitorMeans:
         """Return the means over all visitors of each photo."""
-        photo_ID = network.photo(torch.from_numpy(items.content()))
-        visitor_VD = network.countries(country_V)
-        means = [_means(visitor_VD, graph.visitors_of_photo)]
-        for depth in range(1, DEPTH):
-            assert depth == 1, "the photos that visitors liked are taken as they are before any layer"
-            nodes = {"visitor": visitor_VD, "photo": photo_ID}
-            visitor_VD = _layer(network, depth, "visitor", nodes, {"photo": graph.photos_of_visitor})
-            means.append(_means(visitor_VD, graph.visitors_of_photo))
-        return cls(means, np.diff(graph.visitors_of_photo.start_X1) > 0)
+        fans = graph.visitors_of_photo
+        nodes = {"visitor": network.countries(country_V), "photo": network.photo(torch.from_numpy(items.content()))}
+        after_one_VD = _layer(network, 1, "visitor", nodes, {"photo": graph.photos_of_visitor})
+        return cls([_means(nodes["visitor"], fans), _means(after_one_VD, fans)], np.diff(fans.start_X1) > 0)
 
     def over(self, item_count: int) -> VisitorMeans:
         """Return the same with photos added that nobody has liked."""
@@ -244,13 +239,16 @@ class VisitorMeans:
 
 
 def _means(node_XD: torch.Tensor, neighbours: Neighbours) -> Floats:
-    """Return the mean of the neighbours of each node, zeros where there is none."""
-    from torch_geometric.nn import MeanAggregation
-
-    mean_ID: torch.Tensor = MeanAggregation()(
-        node_XD[torch.from_numpy(neighbours.neighbour_N)], ptr=torch.from_numpy(neighbours.start_X1)
-    )
-    return mean_ID.numpy()
+    """Return the mean of the neighbours of each node, zeros where there is none, block by block."""
+    count = len(neighbours.start_X1) - 1
+    blocks = [np.zeros((0, node_XD.shape[1]), np.float32)]
+    for start in range(0, count, _NODES_AT_ONCE):
+        node_B = np.arange(start, min(start + _NODES_AT_ONCE, count))
+        neighbour_E, place_E = (torch.from_numpy(end_E) for end_E in neighbours.all_of(node_B))
+        total_BD = torch.zeros(len(node_B), node_XD.shape[1]).index_add_(0, place_E, node_XD[neighbour_E])
+        degree_B1 = torch.bincount(place_E, minlength=len(node_B)).clamp(min=1)[:, None]
+        blocks.append((total_BD / degree_B1).numpy())
+    return np.concatenate(blocks)
 
 
 class FittedGraphSage(FittedVectors):
