@@ -31,11 +31,10 @@ class Variant:
 
 
 _ALL = (
-    *(Variant(key, ARMS[key].name, ARMS[key].explanation, ARMS[key].css) for key in (ZERO_SHOT, FINETUNED)),
-    Variant(
-        "finetuned_country", "Fine-tuned + country", "Fine-tuned and told the country of the search, but no keywords."
+    *(
+        Variant(key, ARMS[key].name, ARMS[key].explanation, ARMS[key].css)
+        for key in (ZERO_SHOT, FINETUNED, "finetuned_country", "finetuned_keywords")
     ),
-    Variant("finetuned_keywords", "Fine-tuned + keywords", "Fine-tuned and told the photo's keywords, but no country."),
     Variant(
         FULL,
         ARMS[FULL].name,

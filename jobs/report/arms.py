@@ -41,6 +41,8 @@ _ALL = (
     ),
     Arm(ZERO_SHOT, "Zero-shot base", "The base model as it is, before any training on conversions."),
     Arm(FINETUNED, "Fine-tuned", "The base model trained on past conversions: the query's words and the picture."),
+    Arm("finetuned_country", "Fine-tuned + country", "Fine-tuned and told the country of the search, but no keywords."),
+    Arm("finetuned_keywords", "Fine-tuned + keywords", "Fine-tuned and told the photo's keywords, but no country."),
     Arm(
         FULL,
         "Fine-tuned + country + keywords",

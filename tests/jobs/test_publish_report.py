@@ -26,6 +26,7 @@ from jobs import datasets, publish_report
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.lake import Lake
+from jobs.params import ARMS as TRAINED
 from jobs.params import (
     CHAMPION_ARM,
     COMPARED,
@@ -435,6 +436,16 @@ def test_the_reranker_shows_what_it_looks_at(make_context: Make) -> None:
     assert "Check events_before_cutoff passed, 106,314 conversions" in text
     assert "Searches of held-out visitors: from 0.500 to 0.628. Kept was round 194." in text
     assert "best: Searches of held-out visitors, 194: 0.630" in text
+
+
+def test_every_arm_that_can_be_trained_has_a_name_and_a_colour_of_its_own() -> None:
+    style = (Path(charts.__file__).parent / "style.css").read_text()
+    colours = re.findall(r"^\.(arm-[a-z0-9-]+) \{ --c: var\((--[a-z0-9-]+)\); \}$", style, re.MULTILINE)
+    assert set(TRAINED) < set(ARMS)
+    assert {one.css for one in ARMS.values()} == {css for css, _ in colours}
+    assert len({variable for _, variable in colours}) == len(colours) == len(ARMS)
+    for _, variable in colours:
+        assert style.count(f"{variable}: #") == 3  # light, dark, print
 
 
 def test_every_feature_has_a_name_people_understand() -> None:
