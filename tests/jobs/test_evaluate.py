@@ -131,10 +131,8 @@ class Night:
         self._write(datasets.VALIDATED, self.validated(), {})
         self._write(datasets.IMAGES, {"images": self.images()}, {})
         self._write(datasets.RERANKER, empty_tables(datasets.RERANKER), {"note": "too few searches"})
-        nothing = pl.DataFrame(schema={"photo_id": pl.String, "reason": pl.String})
-        self._write(
-            datasets.PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors, "quarantine": nothing}, self.embedded("photo")
-        )
+        of_photos = empty_tables(datasets.PHOTO_EMBEDDINGS) | {"embeddings": self.photo_vectors}
+        self._write(datasets.PHOTO_EMBEDDINGS, of_photos, self.embedded("photo"))
         self._write(datasets.QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query"))
         return self.context
 
