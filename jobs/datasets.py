@@ -332,7 +332,7 @@ PHOTO_MAP = Dataset(
                 x=_F64,
                 y=_F64,
                 placed=_STR,  # fitted | kept (where an earlier map has it) | projected (onto an earlier map)
-                cluster=_I64,  # 0 is the largest; -1: of none
+                cluster=_I64,  # on a first night 0 is the largest, later a cluster keeps its number; -1: of none
                 typicality=_F64,  # cosine to the mean of its cluster; of none, to the nearest photo
             ),
             may_be_empty=True,

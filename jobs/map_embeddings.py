@@ -8,7 +8,8 @@ far as the vectors allow. Clusters are those of the night's vectors, not of the 
 Facts: note (why there is no map; empty if there is one), arm, model_digest, dim, photo_count, corpus_photo_count, map
 (new | projected), why (it is that), earlier_run_date (of the map it is projected onto or begins from, or None),
 map_run_date (the night that made the map), placed (counts), perplexity, neighbours_kept (share of the 10 nearest that
-are among the 10 nearest on the map), rule (of the choice of clusters), seconds.
+are among the 10 nearest on the map), rule (of the choice of clusters), clusters (None without an earlier map, else how
+many are kept from it, the numbers that are new, how many of it are gone), seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from jobs.indexing.corpus import batches_of_arm
 from jobs.lake import Lake, Manifest, StagedRun
 from jobs.params import MapEmbeddingsParams
 from jobs.vector_store import vector_array
-from models.mapping.clusters import RULE, choose, settings, sweep, typicality
+from models.mapping.clusters import ABSENT, RULE, choose, numbered_as_before, settings, sweep, typicality
 from models.mapping.plane import (
     FEWEST,
     Floats,
@@ -71,7 +72,9 @@ def run(ctx: RunContext, params: MapEmbeddingsParams) -> Manifest:
     distance_NN = distances(vector_ND)
     layout = _layout(ctx, params, inputs["photo_embeddings"], earlier, ids, vector_ND)
     _write_map(staged, earlier, layout, ids, vector_ND)
-    _write_clusters(ctx.lake, staged, params, inputs["splits"], layout, (ids, vector_ND, distance_NN))
+    before = None if earlier is None else _labels(ctx.lake, earlier)
+    photos = (ids, vector_ND, distance_NN)
+    clusters = _write_clusters(ctx.lake, staged, params, inputs["splits"], layout, photos, before)
     return staged.commit(
         {
             "note": "",
@@ -88,6 +91,7 @@ def run(ctx: RunContext, params: MapEmbeddingsParams) -> Manifest:
             "perplexity": params.perplexity,
             "neighbours_kept": neighbours_kept(distance_NN, layout.map_N2, min(NEIGHBOURS, len(ids) - 1)),
             "rule": RULE,
+            "clusters": clusters,
             "seconds": round(time.perf_counter() - begun, 3),
         }
     )
@@ -199,6 +203,11 @@ def _points(lake: Lake, earlier: Manifest) -> tuple[list[str], list[tuple[float,
     return points["photo_id"].to_list(), list(points.select("x", "y").iter_rows())
 
 
+def _labels(lake: Lake, earlier: Manifest) -> dict[str, int]:
+    """Return the clusters that the photos of the earlier night were in."""
+    return dict(lake.read_table(earlier, "points", ["photo_id", "cluster"]).iter_rows())
+
+
 def _projected(
     ctx: RunContext, params: MapEmbeddingsParams, earlier: Manifest, ids: list[str], vector_ND: Floats
 ) -> _Layout:
@@ -237,8 +246,12 @@ def _write_clusters(
     splits: Manifest,
     layout: _Layout,
     photos: tuple[list[str], Floats, Floats],
-) -> None:
-    """Try every setting, write what each gives, the points with the clusters of the chosen one, and their words."""
+    before: dict[str, int] | None,
+) -> dict[str, Any] | None:
+    """Try every setting, write what each gives, the points with the clusters of the chosen one, and their words.
+
+    `before` is the clusters of the earlier night's photos; return what has become of those.
+    """
     ids, vector_ND, distance_NN = photos
     keywords = _keywords(lake, splits, ids)
     top = top_keywords(keywords)
@@ -246,6 +259,12 @@ def _write_clusters(
     found = sweep(distance_NN, tried, [top.get(photo_id) for photo_id in ids], vector_ND.shape[1])
     chosen = choose(found)
     label_N = np.full(len(ids), OUTLIER) if chosen is None else found[chosen].label_N
+    fate = None
+    if before is not None:
+        before_N = np.array([before.get(photo_id, ABSENT) for photo_id in ids], np.int64)
+        label_N, new = numbered_as_before(label_N, before_N)
+        kept = len(set(label_N.tolist()) - {OUTLIER}) - len(new)
+        fate = {"kept": kept, "new": new, "gone": len(set(before.values()) - {OUTLIER}) - kept}
     rows = []
     for number, one in enumerate(found):
         figures = {name: getattr(one, name) for name in _FIGURES}
@@ -269,6 +288,7 @@ def _write_clusters(
     )
     telling = telling_keywords(label_N, [frozenset(keywords[one]) for one in ids], params.keyword_count)
     staged.write_table("keywords", _frame("keywords", [asdict(one) for one in telling]))
+    return fate
 
 
 _FIGURES = ("cluster_count", "outlier_share", "largest_share", "silhouette", "dbcv", "agreement", "purity")

@@ -21,7 +21,7 @@ from models.mapping.plane import spread_out
 from models.mapping.validity import OUTLIER
 
 COLOURED = 12
-"""Clusters that have a colour of their own; the style sheet has as many."""
+"""Clusters that have a colour of their own, the first by number; the style sheet has as many."""
 SHOWN_FIRST = 24
 PER_CLUSTER, OUTLIERS_SHOWN = 6, 16
 SIZE = 1000
@@ -56,6 +56,8 @@ class Cluster:
 
     number: int
     css: str
+    is_coloured: bool
+    is_new: bool
     words: str
     count: str
     share: str
@@ -110,11 +112,10 @@ def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
     splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
     alts, pictures = read_pictures(night.ctx.lake, splits, images, points["photo_id"].to_list(), shown)
     tiles = sheet(pictures)
+    new = (facts["clusters"] or {"new": []})["new"]
     clusters = [
-        _cluster(
-            number, points.filter(cluster=number), len(points), words.get(number, []), typical[number], alts, tiles
-        )
-        for number in sorted(typical)
+        _cluster(number, points, number in new, words.get(number, []), rows, alts, tiles)
+        for number, rows in typical.items()
     ]
     largest = max((one.bar for one in clusters if one.number), default=1.0)
     clusters = [_with_bar(one, largest) for one in clusters]
@@ -149,13 +150,17 @@ def _scaled(points: pl.DataFrame) -> tuple[pl.DataFrame, float]:
 
 
 def _typical(points: pl.DataFrame) -> dict[int, list[int]]:
-    """Return the rows of each contact sheet: of a cluster the most typical, of the outliers the most alone."""
-    found = {}
+    """Return the rows of each contact sheet: of a cluster the most typical, of the outliers the most alone.
+
+    The largest cluster comes first, the outliers last.
+    """
+    found, size = {}, {}
     for (cluster,), rows in points.group_by("cluster", maintain_order=True):
         is_outlier = cluster == OUTLIER
         ordered = rows.sort("typicality", "photo_id", descending=[not is_outlier, False])
         found[int(str(cluster))] = ordered["row"].head(OUTLIERS_SHOWN if is_outlier else PER_CLUSTER).to_list()
-    return dict(sorted(found.items(), key=lambda item: (item[0] == OUTLIER, item[0])))
+        size[int(str(cluster))] = len(rows)
+    return {one: found[one] for one in sorted(found, key=lambda one: (one == OUTLIER, -size[one], one))}
 
 
 def _css(cluster: int) -> str:
@@ -167,12 +172,13 @@ def _css(cluster: int) -> str:
 def _cluster(
     number: int,
     points: pl.DataFrame,
-    total: int,
+    is_new: bool,
     words: list[str],
     rows: list[int],
     alts: dict[str, str],
     tiles: Sheet,
 ) -> Cluster:
+    total, points = len(points), points.filter(cluster=number)
     ids = dict(points.select("row", "photo_id").iter_rows())
     photos = tuple(Tile(alts[ids[row]], tiles.position(ids[row])) for row in rows)
     x, y = (float(points[axis].median()) for axis in "xy")  # type: ignore[arg-type]
@@ -180,6 +186,8 @@ def _cluster(
     return Cluster(
         number=number + 1,
         css=_css(number),
+        is_coloured=number < COLOURED,
+        is_new=is_new,
         words=", ".join(words) or "no word tells it apart",
         count=formats.count(count),
         share=formats.percent(count / total),
@@ -220,12 +228,21 @@ def _lead(facts: dict[str, Any], clusters: list[Cluster], points: pl.DataFrame) 
 
 def _comparison(facts: dict[str, Any]) -> str:
     if facts["map"] == "new":
-        return f"A new map: {facts['why']}. Later nights of the same model are laid onto it."
-    placed = facts["placed"]
-    kept, new = placed.get("kept", 0), placed.get("projected", 0)
+        of_map = f"A new map: {facts['why']}. Later nights of the same model are laid onto it."
+    else:
+        placed = facts["placed"]
+        kept, new = placed.get("kept", 0), placed.get("projected", 0)
+        of_map = (
+            f"The map of {facts['map_run_date']}: {formats.count(kept)} photos lie where they lay, "
+            f"{formats.count(new)} that are new or have changed were laid onto it."
+        )
+    fate = facts["clusters"]
+    if fate is None:
+        return of_map
     return (
-        f"The map of {facts['map_run_date']}: {formats.count(kept)} photos lie where they lay, "
-        f"{formats.count(new)} that are new or have changed were laid onto it. Clusters are found anew every night."
+        f"{of_map} Clusters are found anew every night; one that shares more than half of its photos with one of "
+        f"{facts['earlier_run_date']} keeps its number and colour: {fate['kept']} do, {len(fate['new'])} are new, "
+        f"{fate['gone']} of that night are gone."
     )
 
 

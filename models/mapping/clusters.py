@@ -5,6 +5,7 @@ Shape letters: N rows, D embedding dimension. Labels are cluster numbers, `OUTLI
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from models.mapping.words import keyword_agreement, purity
 
 Method = Literal["hdbscan", "dbscan"]
 
+ABSENT = OUTLIER - 1
+"""Earlier label of a row that the earlier night did not have."""
 MOST_OUTLIERS, LARGEST = 0.6, 0.5
 """Shares of all rows that a setting may leave without a cluster, and have in one, to be taken before others."""
 RULE = (
@@ -120,6 +123,34 @@ def by_size(label_N: Ints) -> Ints:
     order = np.lexsort((first, -counts))
     number = {int(label): place for place, label in enumerate(found[order])}
     return np.array([number.get(int(label), OUTLIER) for label in label_N], np.int64)
+
+
+def numbered_as_before(label_N: Ints, earlier_N: Ints) -> tuple[Ints, list[int]]:
+    """Return the same clusters with the numbers they had, and the numbers of those that are new, sorted.
+
+    `earlier_N` is each row's label of the earlier night, `ABSENT` for a row it did not have. Two clusters are one if,
+    of the rows both nights have, they share more than half of those that are in either (Jaccard similarity above a
+    half). Clusters of a night have no row in common, so none has two such partners. New ones take the lowest numbers
+    that are left, in the order of their labels (the largest first, see `by_size`).
+
+    >>> numbered_as_before(np.array([0, 0, 0, 1, 1, -1]), np.array([5, 5, -1, -1, 2, 2]))
+    (array([ 5,  5,  5,  0,  0, -1]), [0])
+    """
+    found = np.unique(label_N[label_N != OUTLIER]).tolist()
+    kept = {}
+    for label in found:
+        is_mine_N = (label_N == label) & (earlier_N != ABSENT)
+        numbers, counts = np.unique(earlier_N[is_mine_N & (earlier_N != OUTLIER)], return_counts=True)
+        if len(numbers):
+            most = int(counts.argmax())
+            number, shared = int(numbers[most]), int(counts[most])
+            if 2 * shared > int((is_mine_N | (earlier_N == number)).sum()):
+                kept[label] = number
+    taken = set(kept.values())
+    free = (number for number in itertools.count() if number not in taken)
+    number_of = {label: kept[label] if label in kept else next(free) for label in found}
+    new = sorted(number for label, number in number_of.items() if label not in kept)
+    return np.array([number_of.get(int(label), OUTLIER) for label in label_N], np.int64), new
 
 
 def measure(

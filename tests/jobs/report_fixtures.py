@@ -693,6 +693,8 @@ def _map_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
         "perplexity": 30.0,
         "neighbours_kept": 0.4779,
         "rule": "the highest DBCV",
+        "earlier_run_date": None if is_new else before,
+        "clusters": None if is_new else {"kept": 1, "new": [1], "gone": 3},
         "seconds": 23.4,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -33,7 +33,7 @@ def vector(number: int, moved: float = 0.0) -> list[float]:
 
 
 def commit_photos(
-    context: RunContext, numbers: range, model: str = "m", moved: dict[int, float] | None = None
+    context: RunContext, numbers: Sequence[int], model: str = "m", moved: dict[int, float] | None = None
 ) -> dict[str, Manifest]:
     """Commit what the stage reads: photos of these numbers by two arms, their keywords."""
     ids = [f"p{number:03}" for number in numbers]
@@ -55,7 +55,7 @@ def commit_photos(
 
 
 def night(
-    make_context: Contexts, days_ago: int, numbers: range, model: str = "m", **moved: dict[int, float]
+    make_context: Contexts, days_ago: int, numbers: Sequence[int], model: str = "m", **moved: dict[int, float]
 ) -> Manifest:
     context = make_context(run_date=LAST - timedelta(days=days_ago))
     commit_photos(context, numbers, model, **moved)
@@ -148,6 +148,27 @@ def test_another_model_is_never_laid_onto_a_map_and_begins_from_it(make_context:
     assert facts["why"].startswith("the night of 2025-12-25 mapped another model")
     assert facts["why"].endswith("it begins from where that map had the photos")
     assert facts["placed"] == {"fitted": 62}
+
+
+def test_clusters_keep_their_numbers_over_nights_and_models(make_context: Contexts, context: RunContext) -> None:
+    """On the second night the smallest of three clusters has most photos, and a fourth one is there."""
+    first = night(make_context, 3, range(60))
+    assert first.facts["clusters"] is None
+    smallest = next(n for n in range(3) if points(context, first).filter(photo_id=f"p{n:03}")["cluster"].item() == 2)
+    of_it = [n for n in range(60, 100) if n % 3 == smallest]
+    fourth = range(109, 190, 11)
+    second = night(make_context, 1, [*range(60), *of_it, *fourth], "other", moved=dict.fromkeys(fourth, 5.0))
+    was, now = (dict(points(context, run).select("photo_id", "cluster").iter_rows()) for run in (first, second))
+    assert second.facts["clusters"] == {"kept": 3, "new": [3], "gone": 0}
+    assert {one: {now[p] for p, label in was.items() if label == one} - {-1} for one in range(3)} == {
+        one: {one} for one in range(3)
+    }
+    sizes = points(context, second)["cluster"].value_counts().sort("count", descending=True)["cluster"]
+    assert sizes[0] == 2  # the largest, and not 0
+    assert context.lake.read_table(second, "keywords").filter(keyword=WORDS[smallest])["cluster"].to_list() == [2]
+    third = night(make_context, 0, [n for n in range(60) if n % 3 == smallest or n % 3 == (smallest + 1) % 3])
+    assert third.facts["clusters"] == {"kept": 2, "new": [], "gone": 2}
+    assert 2 in points(context, third)["cluster"]
 
 
 def test_too_many_new_photos_or_another_perplexity_make_a_new_map(make_context: Contexts, context: RunContext) -> None:

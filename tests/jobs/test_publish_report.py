@@ -1193,10 +1193,13 @@ def test_the_map_shows_clusters_with_their_photos_and_what_was_tried(make_contex
 
 
 def test_a_map_of_an_earlier_night_says_what_was_laid_onto_it(make_context: Make) -> None:
-    text = page_of(make_context(), Story(photo_map="projected")).text("map")
+    page = page_of(make_context(), Story(photo_map="projected"))
+    text = page.text("map")
     assert (
         "The map of 2025-12-26: 18 photos lie where they lay, 6 that are new or have changed were laid onto it" in text
     )
+    assert "one of 2025-12-26 keeps its number and colour: 1 do, 1 are new, 3 of that night are gone" in text
+    assert [row[0] for row in page.tables["map: Clusters by size"][1:]] == ["1", "2 new"]
 
 
 def test_a_night_without_a_map_has_no_such_section(make_context: Make) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from models.mapping.clusters import (
+    ABSENT,
     Clustering,
     Setting,
     choose,
     cluster,
     measure,
+    numbered_as_before,
     settings,
     sweep,
     typicality,
@@ -129,3 +131,33 @@ def test_a_word_of_many_comes_before_one_of_few_and_a_single_photos_word_is_none
 def test_the_only_word_there_is_tells_nothing() -> None:
     assert telling_keywords(np.array([0, 0, 1, 1]), [frozenset({"x"})] * 4, 3) == []
     assert telling_keywords(np.array([0, 0, 1, 1]), [frozenset()] * 4, 3) == []
+
+
+@pytest.mark.parametrize(
+    ("label_N", "earlier_N", "expected_N", "new"),
+    [
+        ([0, 0, 0, 1, 1, -1], [3, 3, 3, 0, 0, -1], [3, 3, 3, 0, 0, -1], []),
+        ([0, 0, 0, 1, 1, 1], [4, 4, 4, 4, 4, 4], [0, 0, 0, 1, 1, 1], [0, 1]),  # halves: neither is more than a half
+        ([0, 0, 0, 0, 1, 1], [4, 4, 4, 4, 4, 4], [4, 4, 4, 4, 0, 0], [0]),
+        ([0, 0, 1, 1], [1, 1, -1, -1], [1, 1, 0, 0], [0]),  # out of what was of no cluster
+        ([0, 0, 0, 1, 1], [1, ABSENT, ABSENT, 0, 0], [1, 1, 1, 0, 0], []),  # new photos do not count
+        ([0, 0], [ABSENT, ABSENT], [0, 0], [0]),
+        ([-1, -1], [0, 0], [-1, -1], []),
+    ],
+)
+def test_a_cluster_that_keeps_most_of_its_rows_keeps_its_number(
+    label_N: list[int], earlier_N: list[int], expected_N: list[int], new: list[int]
+) -> None:
+    found_N, found_new = numbered_as_before(np.array(label_N), np.array(earlier_N))
+    assert (found_N.tolist(), found_new) == (expected_N, new)
+
+
+def test_no_two_clusters_get_one_number_and_the_division_is_the_same() -> None:
+    random = np.random.default_rng(5)
+    for _ in range(50):
+        label_N, noise_N = random.integers(-1, 6, 60), random.integers(-2, 6, 60)
+        earlier_N = np.where(random.random(60) < 0.7, (label_N + 3) % 6, noise_N)
+        found_N, _ = numbered_as_before(label_N, earlier_N)
+        pairs = set(zip(label_N.tolist(), found_N.tolist(), strict=True))
+        assert len(pairs) == len(set(label_N.tolist())) == len(set(found_N.tolist()))
+        assert (found_N == OUTLIER).tolist() == (label_N == OUTLIER).tolist()
