@@ -38,7 +38,8 @@ def picture_vectors(
     embeddings = inputs["photo_embeddings"]
     encoder = Encoder(source, identity.image_digest, embeddings.facts["precision"])
     known = ctx.lake.read_table(inputs["images"], "images", ["photo_id", "sha256"]).drop_nulls().unique("photo_id")
-    asked = task.photos[query_Q].select("photo_id", "place").join(known, on="photo_id")
+    # In one order: where a row stands in a matrix product decides on the last bit of what comes out.
+    asked = task.photos[query_Q].select("photo_id", "place").join(known, on="photo_id").sort("place")
     keys = [text_key(sha256, encoder.name) for sha256 in asked["sha256"]]
     asked = asked.with_columns(key=pl.Series(keys, dtype=pl.String))
     store = ctx.lake.store(*encoder.store_names)
@@ -56,7 +57,8 @@ def picture_vectors(
     picture_PD = np.zeros((len(task.photos), identity.dim), np.float32)
     if found:
         place_B = np.array(list(found))
-        rows = exemplar_rows(ctx.lake, embeddings, arm).join(task.photos.select("photo_id", "place"), on="photo_id")
+        exemplars = exemplar_rows(ctx.lake, embeddings, arm)
+        rows = exemplars.join(task.photos.select("photo_id", "place"), on="photo_id").sort("place")
         of_query_BE = group_P[place_B][:, None] == group_P[rows["place"].to_numpy()][None]
         feature_BD = np.stack(list(found.values()))
         picture_PD[place_B] = as_exemplars(rows, identity.dim).complete(feature_BD, of_query_BE)

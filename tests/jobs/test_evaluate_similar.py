@@ -23,6 +23,7 @@ from jobs.params import CHAMPION_ARM, FULL, TRUTHS, ZERO_SHOT, EvaluateSimilarPa
 from jobs.similar import pictures
 from jobs.similar.inputs import BY_FILE
 from jobs.vector_store import part_bytes, part_name, text_key
+from models.evaluation.ranking import tie_order
 from models.images import DECODER_VERSION
 from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
@@ -235,6 +236,22 @@ def test_by_file_expects_the_keywords_of_other_photos_that_look_alike(night: Nig
     for query, _, photo, score in ours:
         place, places = IDS.index(query), np.flatnonzero(first_P == first_P[IDS.index(photo)])
         assert score == pytest.approx(cosine_PP[place, places].max(), abs=1e-5)
+
+
+def test_pictures_are_completed_in_one_order_so_that_every_run_gives_the_same_last_bit(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed: list[list[int]] = []
+
+    def complete(exemplars: Exemplars, feature_BD: Any, left_out_BE: Any) -> Any:
+        completed.append([int(np.abs(PICTURES - row_D).sum(axis=1).argmin()) for row_D in feature_BD])
+        return feature_BD
+
+    monkeypatch.setattr(Exemplars, "complete", complete)
+    evaluate_similar.run(night.commit(), PARAMS)
+    (order,) = completed
+    corpus = [photo for photo in tie_order(IDS) if photo not in (0, COUNT - 1)]  # but the two of the same picture
+    assert [photo for photo in order if photo] == corpus
 
 
 def test_no_keyword_of_the_photo_searched_with_reaches_the_search_by_file(night: Night) -> None:
