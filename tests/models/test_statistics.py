@@ -118,9 +118,10 @@ def test_a_p_value_is_two_sided_and_agrees_with_the_interval(values: list[int], 
     np.testing.assert_array_equal(p, s.p_value(-difference_BM))
     assert 0 < p[0] <= 1
     low_M, high_M = s.interval(difference_BM)
-    if p[0] < 0.04:
+    if p[0] < 0.05:
         assert low_M[0] > 0 or high_M[0] < 0
-    if p[0] > 0.07:
+    # The end of an interval may lie between two resamples, and one is added to the counts of p: two of them in all.
+    if p[0] > 0.05 + 2 * 2 / (len(values) + 1):
         assert low_M[0] <= 0 <= high_M[0]
 
 
