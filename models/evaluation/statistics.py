@@ -86,7 +86,7 @@ def p_value(difference_BM: Floats) -> Floats:
 
     Twice the smaller share of resamples on one side of 0 (a resample at 0 counts on both), at most 1: the level at
     which the central percentile interval begins to hold 0, so p below 5 % and a 95 % interval without 0 say the
-    same, up to one resample (Efron and Tibshirani, 1993, section 15.4). One resample is added to both counts, so p
+    same, up to two resamples (Efron and Tibshirani, 1993, section 15.4). One resample is added to both counts, so p
     is never 0 (Davison and Hinkley, 1997, section 4.2): the smallest that 1000 resamples can show is 0.002.
 
     >>> p_value(np.array([[1.0, 1.0, 0.0], [2.0, -1.0, 0.0], [3.0, 1.0, 0.0]])).tolist()
