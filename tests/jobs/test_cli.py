@@ -160,18 +160,6 @@ def test_every_preset_fills_every_stage(preset: str) -> None:
         stage_params("evaluate", "no-such-preset")
 
 
-def test_the_code_version_follows_the_source_only(tmp_path: Path) -> None:
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "jobs" / "a.py").write_text("x = 1\n")
-    first = cli.code_version(tmp_path)
-    (tmp_path / "README.md").write_text("hello")
-    (tmp_path / "jobs" / "__pycache__").mkdir()
-    (tmp_path / "jobs" / "__pycache__" / "a.pyc").write_text("x")
-    assert cli.code_version(tmp_path) == first
-    (tmp_path / "jobs" / "a.py").write_text("x = 2\n")
-    assert cli.code_version(tmp_path) != first
-
-
 def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_path: Path) -> None:
     environ = {"NIGHTLENS_STATE_DIR": str(tmp_path), "NIGHTLENS_SPARK_CONF": '{"spark.executor.cores": "2"}'}
     settings = Settings.from_environment(environ | {"NIGHTLENS_LAKE_URI": "s3://bucket/lake"})

@@ -1,0 +1,1 @@
+"""What belongs to a running process, whichever stage it runs."""
