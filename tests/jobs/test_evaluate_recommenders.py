@@ -171,7 +171,7 @@ def test_what_else_goes_wrong_in_a_method_stops_the_night(night: Night, monkeypa
         return lambda candidate_C: np.full((histories.visitor_count, len(candidate_C)), np.nan, np.float32)
 
     monkeypatch.setattr(FittedRandomOrder, "scorer", no_number)
-    with pytest.raises(ValueError, match="the method gave NaN"):
+    with pytest.raises(ValueError, match="NaN"):
         run(night, PARAMS.model_copy(update={"methods": ("random",), "protocols": ()}))
 
 
@@ -192,7 +192,7 @@ def test_too_many_photos_without_a_vector_stop_the_stage(night: Night) -> None:
 
 def test_params_know_the_methods() -> None:
     assert tuple(METHODS) == RECOMMENDERS
-    with pytest.raises(ValidationError, match="unknown: magic"):
+    with pytest.raises(ValidationError, match="magic"):
         EvaluateRecommendersParams(methods=("magic",))
-    with pytest.raises(ValidationError, match="name each once"):
+    with pytest.raises(ValidationError, match="protocols"):
         EvaluateRecommendersParams(protocols=("folds", "folds"))
