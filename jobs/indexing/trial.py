@@ -47,7 +47,7 @@ def try_kind(folder: Path, kind: str, seed: int) -> dict[str, float]:
         raise NightlensError(
             "index_trial_failed",
             f"building an index of kind {kind} to compare with failed: {done.stderr.strip()[-2000:]}",
-            kind=kind,
+            index_kind=kind,
         )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -182,7 +182,7 @@ def test_the_tree_baseline_is_compared_where_it_is_installed(make_context: Conte
 
 def test_a_kind_that_cannot_be_built_says_why() -> None:
     photos = [(["a", "b"], 2 * unit_vectors(2, 5))]
-    with raises(NightlensError, "index_trial_failed", kind="hnsw") as caught:
+    with raises(NightlensError, "index_trial_failed", index_kind="hnsw") as caught:
         list(compare(["hnsw"], photos, unit_vectors(2, 1), 2, 0))
     assert "ValueError" in str(caught.value)
 
