@@ -25,6 +25,7 @@ from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.methods import METHODS
 from models.recommend.random_order import FittedRandomOrder
+from tests.errors import raises
 from tests.jobs.night_of_tastes import IDS, PHOTOS, VISITORS, Night
 
 PARAMS = EvaluateRecommendersParams(
@@ -187,7 +188,7 @@ def test_all_can_be_left_out_and_a_rerun_does_nothing(night: Night) -> None:
 
 def test_too_many_photos_without_a_vector_stop_the_stage(night: Night) -> None:
     night.missing = set(range(20))
-    with pytest.raises(BadInput, match="20 of 60 photos have no vector"):
+    with raises(BadInput, "vectors_missing", missing_count=20):
         run(night)
 
 
