@@ -32,6 +32,7 @@ from jobs.lake.staged_run import StagedRun
 from jobs.training.arm_inputs import ArmInputs, read_pairs, read_vocabulary
 from jobs.training.arms import ArmsWritten, base_validation, load_model, report_failures, starting_model, train_arm
 from jobs.training.inputs import model_errors_of, open_pixels, shard_count
+from models.errors import CodedError
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel
@@ -147,8 +148,8 @@ def _what_went_wrong(ctx: RunContext, share: Share, staged: StagedRun, error: Ex
         reason = staged.checkpoints.get(name)
         staged.checkpoints.remove(name)
         if reason is not None:
-            left = json.loads(reason)
-            return BadInput(left["code"], f"train_search: {arm}: {left['text']}", **left["named"] | {"arm": arm})
+            left = CodedError(**json.loads(reason))
+            return BadInput(left.code, f"train_search: {arm}: {left}", **left.named | {"arm": arm})
     return LostWork(
         "training_process_lost",
         f"train_search: a training process of {arm} was lost (its output is above: {error}). Run the stage again: it "
@@ -171,7 +172,7 @@ def train_share(share: Share) -> dict[str, int]:
     try:
         return _train(share, world)
     except (ModelError, NightlensError) as error:
-        left = json.dumps({"code": error.code, "text": str(error), "named": error.named}, default=str)
+        left = json.dumps(error.named | {"code": error.code, "text": str(error)}, default=str)
         _checkpoints(share).put(f"{share.arm}-{world.rank}.failed", left.encode())
         raise
     finally:

@@ -141,7 +141,7 @@ def test_the_reason_that_a_process_left_behind_is_said_and_forgotten(
 
     def fail(_: object, __: object, share: Share) -> None:
         store = ctx.lake.store("checkpoints", "search_models", share.run_id)
-        left = {"code": "loss_not_finite", "text": "the loss is nan at step 3", "named": {"step": 3}}
+        left = {"code": "loss_not_finite", "text": "the loss is nan at step 3", "step": 3}
         store.put(f"{share.arm}-1.failed", json.dumps(left).encode())
         raise RuntimeError("Command failed with return code 1")
 
