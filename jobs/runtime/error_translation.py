@@ -95,7 +95,7 @@ def _of_content(error: BaseException) -> NightlensError | None:
     from models.search.errors import ModelError
 
     if isinstance(error, (ModelError, UnusableIndex)):
-        return BadInput(str(error))
+        return BadInput(error.code, str(error), **error.named)
     if _DAMAGED.search(str(error)):
         part = _PART.search(str(error))
         return BadInput(

@@ -23,6 +23,7 @@ from jobs.evaluation.drift_inputs import Pair, same_model
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.stages import measure_drift
+from tests.errors import raises
 from tests.validated_lake import commit_tables
 
 Contexts = Callable[..., RunContext]
@@ -276,5 +277,5 @@ def test_what_is_missing_is_named(make_context: Contexts) -> None:
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
     facts, inputs = context.read(QUERY_EMBEDDINGS).facts, {"splits": context.read(SPLITS)}
     commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, label="cut", inputs=inputs, facts=facts)
-    with pytest.raises(BadInput, match=r"query_embeddings/.* has no vector of arm 'zero_shot' for \d+ of 200 rows"):
+    with raises(BadInput, "vectors_missing", arm="zero_shot", run=context.read(QUERY_EMBEDDINGS).reference):
         measure_drift.run(context, PARAMS)
