@@ -1,0 +1,222 @@
+"""The codes of the errors a user sees, each with what to do; and the page of them, docs/ERRORS.md.
+
+`python -m jobs.error_codes > docs/ERRORS.md` writes the page. Which codes and kinds there are comes from the source,
+by its syntax: nothing is imported. Neither the errors nor a stage import this module, so that a better advice is no
+other code to them. What one error says of its own case (which file, which night) is its text, where it is raised.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+CODES: dict[str, str] = {
+    "airflow_failed": "Read Airflow's own words below the error. `make down`, then `make up`, starts it anew.",
+    "airflow_refused": "Mend the parameter that Airflow names, and start the run again.",
+    "arms_differ": "Run the stages that the error names again, with one `--arm` for all.",
+    "bad_address": "Correct the address in the setting that the error names, and try it: `nightlens try_notifiers`.",
+    "bad_mapping": "Correct the keys that the error names; docs/CATALOGUES.md describes each.",
+    "bad_notify_settings": "Correct the settings that the error names; README.md lists them.",
+    "changed_meanwhile": "Look at what is live now (`nightlens ledger`), and decide again.",
+    "colliding_ids": "Rename one of the two ids in the files of that source.",
+    "count_out_of_range": "Ask for a number in the range that the error gives.",
+    "dag_not_read": "Mend the import error that Airflow reports, then run `make down` and `make up`.",
+    "damaged_file": "Restore the file from a copy, or delete the run that it belongs to and rerun that stage.",
+    "damaged_ledger": "Restore the folder of the promotion ledger from a copy: its entries are never written again.",
+    "damaged_manifest": "Delete the manifest and rerun the stage, which makes the run anew.",
+    "damaged_model": "Run the stage that saved the model again.",
+    "damaged_part": "Delete the file and run the same command again, which computes its rows anew.",
+    "damaged_pointer": "Delete the pointer: what wrote it writes it again.",
+    "data_docs_changed": "Install the version of Great Expectations that the project asks for: `make setup`.",
+    "disk_full": "Free some room and run the same command again; what was not committed does not count.",
+    "empty_file": "Put the table there, its first line naming the columns, or remove the file.",
+    "empty_query": "Give the words to search for.",
+    "empty_table": "Put the rows of the table into its file.",
+    "empty_window": "Choose another run date, or lengthen the window that the error names.",
+    "endless_line": "Check that the file's header names all columns, and that its delimiter is the header's.",
+    "folder_not_empty": "Name a new folder, or delete this one first.",
+    "incomplete_rule": "Give the expectation a `meta.reason` and a `meta.severity`, as the others of its suite have.",
+    "index_counts_differ": "Delete that run of the index and rerun build_index.",
+    "inputs_outdated": "Rerun the stage that the error names, so that it is made from what is current.",
+    "java_out_of_memory": "Give Spark's driver more memory (`NIGHTLENS_SPARK_DRIVER_MEMORY`), and run the same again.",
+    "leak_found": "Train nothing on these splits. Rerun split_temporal; if a check fails again, its query is at fault.",
+    "ledger_busy": "Run the same command again.",
+    "loads_differently": "Delete that version in MLflow and rerun register_model.",
+    "missing_columns": "Name the columns in the file's first line, or name other columns in the mapping or the flags.",
+    "missing_fact": "Run the stage again that makes the dataset which the error names.",
+    "missing_ranks": "Run the stage again that ranked the queries.",
+    "missing_values": "Leave these rows out of the log, or write what they lack.",
+    "model_changed": "Restore the model's files from a copy, or rerun the stage that made them.",
+    "models_differ": "Rerun the stages that the error names, so that all are made from one model.",
+    "night_failed": "Read the reason and the log that the error names, mend it, and run the same command again.",
+    "night_not_published": "Look at that night in Airflow: it runs late, has failed, or never began.",
+    "no_catalogue_name": "Give the catalogue a name: `--catalogue`.",
+    "no_java": "Run `make setup`, or install Java 17 or newer.",
+    "no_method_kept": "Run evaluate_recommenders of that night again, or name another night.",
+    "no_method_measured": "Run evaluate_recommenders of that night again, or name a method: `--method`.",
+    "no_name_in_report": "Describe the arm or variant in the module that the error names.",
+    "no_night_yet": "Run a night to its end: `make nightly`.",
+    "no_readable_date": "Write times as 2025-12-28 23:59:11.554 in the column that the error names.",
+    "no_reason": "Say why, in a few words: the promotion ledger keeps it.",
+    "no_report_page": "Publish the report of that night again: `nightlens publish_report`.",
+    "no_such_arm": "Name one of the arms that the error lists, or train that arm first.",
+    "no_such_figure": "Name an arm, metric and cutoff that were evaluated, or run evaluate with them.",
+    "no_such_file": "Check the path, and name a file that is there.",
+    "no_such_folder": "Check the path, and name a folder that is there, in the Unsplash layout.",
+    "no_such_image": "Put the image back, or run fetch_images again.",
+    "no_such_method": "Name one of the methods that the error lists.",
+    "no_such_model": "Run a night, which registers a model, and check that `NIGHTLENS_TRACKING_URI` is its MLflow.",
+    "no_such_night": "Name a night that has run, or run that one first.",
+    "no_such_photo": "Check the photo's id, and name one that is in the catalogue.",
+    "no_such_preset": "Name one of the presets that the error lists.",
+    "no_such_query": "Name one of the queries that the error lists; each is a file in sql/.",
+    "no_such_release": "Take another release, or rerun make_release for its night.",
+    "no_such_table": "Put the table's file into the folder, under the name that the error gives.",
+    "no_such_version": "Promote a version that is registered.",
+    "no_such_visitor": "Check the visitor's id, or name photos instead: `--photo`.",
+    "no_usable_photo": "Compare the mapping with the reasons that the error counts.",
+    "no_vectors_of_arm": "Rerun the stage that embeds for that arm.",
+    "not_a_date": "Write the date as YYYY-MM-DD.",
+    "not_a_picture": "Give a picture in one of the formats that the error lists.",
+    "not_a_release": "Name a release that make_release committed.",
+    "not_a_release_name": "Write YYYY-MM-DD, YYYY-MM-DD/<run id>, or published.",
+    "not_a_time": "Write times as ISO 8601, such as 2025-12-28T10:00:00Z.",
+    "not_incremental": "Run that night with `--retrain incremental`.",
+    "not_utf8": "Type the query in UTF-8.",
+    "nothing_published": "Promote a release: `nightlens promote`.",
+    "nothing_to_cut": "Choose a later run date: the log has no row before this one that could be used.",
+    "nothing_to_go_back_to": "Promote another version instead: `nightlens promote`.",
+    "nothing_to_go_by": "Take another method: `--method`.",
+    "nothing_to_learn": "Give a longer log, or a smaller test window.",
+    "one_query_needed": "Give words, the file of a picture, or the id of a photo, and one of them only.",
+    "out_of_memory": "Run the same command again when less else runs on this machine.",
+    "params_differ": "Run train_variant again, with the same parameters for all variants.",
+    "photo_without_picture": "Name another photo, or give a file: `--image`.",
+    "pointer_keeps_changing": "Wait until nobody promotes or rolls back, and run the same command again.",
+    "port_taken": "Choose another port, by the variable that the error names.",
+    "release_being_removed": "Take another release.",
+    "release_changed": "Restore the release from a copy, or publish another: `nightlens rollback`.",
+    "repeated_column": "Rename or remove one of the two columns.",
+    "repeated_file": "Remove one of the two files.",
+    "row_counts_differ": "Run the stage again. If the counts differ again, the code that validates is at fault.",
+    "rule_not_of_rows": "Write the expectation about single rows, of a column in that table's query in sql/.",
+    "service_ended": "Read the log that the error names, mend the reason, and run `make up` again.",
+    "service_silent": "Read the logs that the error names; run `make down`, then `make up` again.",
+    "services_already_up": "Use them as they are, or stop them first: `make down`.",
+    "splits_differ": "Run the stages or nights again that the error names, on the splits that are current.",
+    "stage_failed": "Read the reason in the lines above the error, mend it, and run the same command again.",
+    "storage_refused": "Let the user who runs this read and write there (mount options, owner, disk).",
+    "table_in_two_forms": "Keep the files of one form, and move the others away.",
+    "too_few_rows": "Give a longer log.",
+    "too_many_bad_rows": "Look at the quarantine. Mend the data, or change the rules or the limits.",
+    "too_many_images_missing": "Put the images there, let their addresses be reached, or raise `--max-missing-share`.",
+    "unencrypted_mail": "Use a mail server that offers encryption, or one that asks for no password.",
+    "unfinished_rollback": "Do not roll back again. Mend the reason, then promote as the error says.",
+    "unknown_country": "Give the country as the two letters of ISO 3166, such as GB.",
+    "unknown_file_format": "Convert the file to one of the formats that the error lists.",
+    "unknown_setting": "Correct the name of the variable, or unset it.",
+    "unreadable_file": "Check that the file is what its name says, and that it may be read.",
+    "unreadable_rows": "Correct the rows that differ from the first ones, or convert the file to Parquet.",
+    "unusable_model_or_index": "Do what the error says of the file, or run the stage again that made it.",
+    "unusable_release": "Take another release, or publish another: `nightlens rollback`.",
+    "version_not_checked": "Take a version that passed the check of register_model.",
+    "version_without_release": "Rerun make_release for the night of that version, or take another version.",
+    "version_without_tags": "Promote a version that register_model registered.",
+    "version_without_weights": "Restore MLflow's artifacts, or promote another version.",
+    "visitor_still_there": "Run forget again.",
+}
+
+_ROOT = Path(__file__).resolve().parent.parent
+_FOLDERS = ("jobs", "models", "dags")
+_FIRST = {"NightlensError", "CodedError"}
+"""The errors that all others with a code come from."""
+
+
+class Raised(NamedTuple):
+    """One place in the source where an error is made."""
+
+    place: str
+    """Path and line."""
+    kind: str
+    codes: tuple[str, ...]
+    """Empty for an error that hands on the code of another."""
+
+
+def find_raised(root: Path = _ROOT) -> list[Raised]:
+    """Return every construction of an error with a code; `ValueError` if a code is not written out."""
+    trees = {
+        path.relative_to(root).as_posix(): ast.parse(path.read_bytes())
+        for folder in _FOLDERS
+        for path in sorted((root / folder).rglob("*.py"))
+    }
+    kinds = _kinds(trees.values())
+    return [
+        Raised(f"{path}:{node.lineno}", kind, tuple(_codes(node.args[0], f"{path}:{node.lineno}")))
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and (kind := _name(node.func)) in kinds and len(node.args) > 1
+    ]
+
+
+def page(raised: list[Raised]) -> str:
+    """Return docs/ERRORS.md: a row for each code, with the kinds of error that carry it."""
+    kinds: dict[str, set[str]] = {}
+    for one in raised:
+        for code in one.codes:
+            kinds.setdefault(code, set()).add(one.kind)
+    rows = [
+        f"| `{code}` | {', '.join(f'`{kind}`' for kind in sorted(kinds[code]))} | {CODES[code]} |"
+        for code in sorted(kinds)
+    ]
+    return "\n".join([_HEAD, "| Code | Kind | What to do |", "|---|---|---|", *rows, ""])
+
+
+_HEAD = """# Error codes
+
+Nightlens reports an error that you can act on in one line: the command, the kind, the code and a text. The text says
+what happened, why, and what to do in this case. It may change with any version; kind and code stay.
+
+A command ends with status 1 for `LostWork`: the same call again may well succeed. It ends with status 2 for any other
+kind. The page is made from the source: `python -m jobs.error_codes > docs/ERRORS.md`.
+"""
+
+
+def _kinds(trees: Iterable[ast.Module]) -> set[str]:
+    """Return the names of the errors with a code: those that come from the first ones, however far."""
+    bases = {
+        node.name: {_name(base) for base in node.bases}
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    kinds = set(_FIRST)
+    while more := {name for name, its in bases.items() if its & kinds} - kinds:
+        kinds |= more
+    return kinds
+
+
+def _name(node: ast.expr) -> str:
+    """Return the last part of a dotted name; empty for another expression."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _codes(node: ast.expr, place: str) -> Iterator[str]:
+    """Return the codes that an expression may be; none for the code of another error, which is handed on."""
+    match node:
+        case ast.Constant(value=str() as code):
+            yield code
+        case ast.IfExp():
+            yield from _codes(node.body, place)
+            yield from _codes(node.orelse, place)
+        case ast.Attribute(attr="code"):
+            pass
+        case _:
+            raise ValueError(f"{place}: write the code out, it is {ast.unparse(node)}")
+
+
+if __name__ == "__main__":
+    print(page(find_raised()), end="")
