@@ -28,7 +28,7 @@ _NAMES = {services.NIGHTLY: "night", services.ABLATION: "ablation"}
 _ORIGIN = r"(?:\s+\[[\w.]+\] loc=\S+)?$"  # what Airflow's own logging puts behind a line
 _PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*?)" + _ORIGIN)
 _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
-_FAULT = re.compile(r"(nightlens \w+: \w+: .*?)" + _ORIGIN)
+_FAULT = re.compile(r"(nightlens \w+: \w+(?: \[\w+\])?: .*?)" + _ORIGIN)
 
 
 def run_night(settings: Settings, plan: NightPlan, retrain: Retrain, protocol: str = "") -> str:

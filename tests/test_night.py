@@ -19,6 +19,7 @@ from jobs.lake import Manifest
 from jobs.params import FULL, TRUTHS, ZERO_SHOT, EvaluateSimilarParams
 from jobs.sample import TINY, make_sample
 from tests.conftest import make_settings
+from tests.errors import raises
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -206,9 +207,9 @@ def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
     [picture] = (folder / "photos").glob(f"{photo_id}.*")
     assert hashlib.sha256(picture.read_bytes()).hexdigest() in told
     assert f"vector: {FULL}, model " in told
-    with pytest.raises(BadInput, match="no hit_rate@7 of arm"):
+    with raises(BadInput, "no_such_figure", metric="hit_rate", k=7):
         lineage.of_metric(ctx.lake, str(ctx.run_date), "hit_rate", 7, FULL)
-    with pytest.raises(MissingInput, match="no photo 'nobody'"):
+    with raises(MissingInput, "no_such_photo", photo_ids=["nobody"]):
         lineage.of_photo(ctx.lake, str(ctx.run_date), "nobody")
     with pytest.raises(MissingInput, match="no run 'reports/none'"):
         lineage.of_run(ctx.lake, "reports/none")

@@ -211,8 +211,9 @@ def read_mapping(path: Path) -> Mapping:
     try:
         return Mapping.model_validate(values | {"folder": path.absolute().parent})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-        raise BadInput("bad_mapping", f"{path}: {faults}", path=path) from error
+        faults = [(".".join(map(str, fault["loc"])) or "the file", fault["msg"]) for fault in error.errors()]
+        text = "; ".join(f"{key}: {message}" for key, message in faults)
+        raise BadInput("bad_mapping", f"{path}: {text}", path=path, keys=[key for key, _ in faults]) from error
 
 
 def template_columns(template: str) -> list[str]:

@@ -17,6 +17,7 @@ from jobs.night import NightPlan
 from jobs.params import COMPARED, FINETUNED, FULL, PRESETS
 from jobs.settings import Settings
 from jobs.specs import STAGES, command, stage_params
+from tests.errors import raises
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +179,7 @@ def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_pat
     assert settings.lake_uri == "s3://bucket/lake"
     assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert settings.spark_conf == {"spark.executor.cores": "2"}
-    with pytest.raises(BadInput, match="NIGHTLENS_LAKE_URL"):
+    with raises(BadInput, "unknown_setting", settings=["NIGHTLENS_LAKE_URL"]):
         Settings.from_environment(environ | {"NIGHTLENS_LAKE_URL": "x"})
 
 

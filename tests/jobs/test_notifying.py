@@ -14,6 +14,7 @@ from jobs import callbacks, cli, notifying
 from jobs.errors import BadInput
 from jobs.notifying import Message, send
 from jobs.settings import NotifySettings, Settings
+from tests.errors import raises
 from tests.listeners import mail_server, webhook
 
 MESSAGE = Message("failed", "It\nfailed", "Why: ünknown", "http://airflow/log", "dag", "run", "task")
@@ -99,15 +100,16 @@ def test_a_channel_that_fails_is_loud_keeps_its_secrets_and_stops_no_other(
 @pytest.mark.parametrize(
     ("environ", "fault"),
     [
-        ({"notify": "log,pigeon"}, "'log', 'email' or 'webhook'"),
+        ({"notify": "log,pigeon"}, "notify.1"),
         ({"notify": "email", "mail_to": "a@x.org"}, "NIGHTLENS_SMTP_URL"),
         ({"notify": "email", "smtp_url": "smtp://s3cret@x"}, "NIGHTLENS_MAIL_TO"),
         ({"notify": "webhook"}, "NIGHTLENS_WEBHOOK_URL"),
     ],
 )
 def test_what_is_wrong_with_the_settings_is_said_without_secrets(environ: dict[str, str], fault: str) -> None:
-    with pytest.raises(BadInput, match=fault) as caught:
+    with raises(BadInput, "bad_notify_settings") as caught:
         notify(**environ)
+    assert fault in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

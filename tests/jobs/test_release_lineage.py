@@ -16,6 +16,7 @@ from jobs.lineage import of_release
 from jobs.params import FULL, MakeReleaseParams
 from jobs.promote import promote
 from jobs.releasing.live import name_of
+from tests.errors import raises
 from tests.registered import make_model
 from tests.released import NOW, Registry, commit_release, night
 from tests.validated_lake import commit_tables
@@ -62,7 +63,7 @@ def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, 
 
 def test_what_became_of_it_is_told(make_context: Contexts, registry: Registry) -> None:
     settings, lake = make_context().settings, make_context().lake
-    with pytest.raises(MissingInput, match="nothing is published"):
+    with raises(MissingInput, "nothing_published", lake=str(lake.root)):
         of_release(lake, "published")
     for n in (1, 2, 3):
         commit_release(make_context(run_date=night(n)), version=n, seed=n - 1)

@@ -19,6 +19,7 @@ from jobs.params import FULL, MakeReleaseParams, RegisterModelParams, SnapshotCh
 from jobs.promote import promote
 from jobs.releasing.ledger import Ledger
 from models.search.model import SearchModel
+from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
@@ -118,12 +119,12 @@ def test_weights_that_changed_since_they_were_registered_are_refused(tracked: Ru
     artifacts = Path(tracked.settings.artifact_uri.removeprefix("file://"))
     (weights,) = artifacts.rglob("model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\0")
-    with pytest.raises(BadInput, match=r"models:/nightlens-test/1 is not the file that was registered"):
+    with raises(BadInput, "model_changed", version="models:/nightlens-test/1"):
         snapshot(tracked)
     with pytest.raises(MissingInput):
         tracked.read(CHAMPION)
     weights.unlink()
-    with pytest.raises(BadInput, match=r"has no model\.safetensors"):
+    with raises(BadInput, "version_without_weights", version="models:/nightlens-test/1"):
         snapshot(tracked)
 
 
@@ -132,7 +133,8 @@ def test_a_champion_that_nightlens_did_not_register_is_refused(tracked: RunConte
     client.create_registered_model("nightlens-test")
     client.create_model_version("nightlens-test", source="file:///nowhere")
     client.set_registered_model_alias("nightlens-test", "champion", "1")
-    with pytest.raises(BadInput, match="lacks the tags model_digest, arm, trained_until, run_date, weights_sha256"):
+    tags = ["model_digest", "arm", "trained_until", "run_date", "weights_sha256"]
+    with raises(BadInput, "version_without_tags", version="models:/nightlens-test/1", tags=tags):
         snapshot(tracked)
 
 
