@@ -180,7 +180,13 @@ def test_small_batches_give_the_same_files(
         ('prefix = "ar"', 'prefix = "a"', BadInput, "bad_mapping", {"keys": ["the file"]}),
         ('brand = "Marke"', 'brands = "Marke"', BadInput, "bad_mapping", {"keys": ["source.0.photos.brands"]}),
         ("bands = [50, 100]", "bands = [100, 50]", BadInput, "bad_mapping", {"keys": ["source.0.photos.price.bands"]}),
-        ('Kauf = "download"', 'Kauf = "sale"', BadInput, "bad_mapping", {"keys": ["source.0.impressions.interaction.names"]}),
+        (
+            'Kauf = "download"',
+            'Kauf = "sale"',
+            BadInput,
+            "bad_mapping",
+            {"keys": ["source.0.impressions.interaction.names"]},
+        ),
         (
             'query_id = "Sitzung"\nquery_photo_id = "Zu"\n',
             "",
