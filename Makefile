@@ -69,7 +69,7 @@ setup: preflight .venv/.synced ## install what is locked into .venv
 
 preflight:
 	@[ -n "$(PYTHON)" ] && $(PYTHON) -c "" || { echo "nightlens: no Python found: install Python 3.11 or newer" >&2; exit 2; }
-	@$(PYTHON) jobs/preflight.py
+	@$(PYTHON) jobs/commands/preflight.py
 
 $(UV):
 	@echo "nightlens: installing uv $(UV_VERSION) into .tools"

@@ -9,8 +9,9 @@ from airflow.sdk import Asset, Param, dag, task
 from night_form import OPTIONS, PRICES, night_fields, plan_task
 from stage_operator import StageOperator
 
-from jobs.params import COMPARED, FULL, RERANKED, ZERO_SHOT, CompareVariantsParams
-from jobs.specs import ABLATION, STAGES, command
+from jobs.config.params.ablation import CompareVariantsParams
+from jobs.config.params.arms import COMPARED, FULL, RERANKED, ZERO_SHOT
+from jobs.stages.registry import ABLATION, STAGES, command
 
 DOC = """
 ### What each choice of the search model is worth

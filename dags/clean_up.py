@@ -8,9 +8,9 @@ from airflow.sdk import CronTriggerTimetable, Param, dag
 from night_form import night_param, plan_options
 from stage_operator import StageOperator
 
-from jobs.callbacks import task_failed
-from jobs.params import CleanUpParams
-from jobs.specs import command
+from jobs.adapters.airflow_callbacks import task_failed
+from jobs.config.params.release import CleanUpParams
+from jobs.stages.registry import command
 
 DOC = """
 ### Make room

@@ -8,9 +8,9 @@ from airflow.sdk import CronTriggerTimetable, dag
 from night_form import plan_options
 from stage_operator import StageOperator
 
-from jobs.callbacks import report_late
-from jobs.params import NIGHT_ENDS
-from jobs.specs import command
+from jobs.adapters.airflow_callbacks import report_late
+from jobs.config.params.night import NIGHT_ENDS
+from jobs.stages.registry import command
 
 DOC = f"""
 ### The report of the night that is due is published by {NIGHT_ENDS:%H:%M} UTC

@@ -7,8 +7,10 @@ from datetime import timedelta
 from airflow.sdk import Param
 from stage_operator import StageOperator
 
-from jobs.params import PRESETS, NightParams, PublishReportParams
-from jobs.specs import command
+from jobs.config.params.night import NightParams
+from jobs.config.params.presets import PRESETS
+from jobs.config.params.release import PublishReportParams
+from jobs.stages.registry import command
 
 NIGHT = "ti.xcom_pull(task_ids='plan_night')"
 OPTIONS = {name: f"{{{{ {NIGHT}['{name}'] }}}}" for name in ("dataset", "catalogue", "run_date", "preset")}

@@ -1,4 +1,4 @@
-"""The night: one task per stage, in the order of `jobs.specs`, each the command a person could type."""
+"""The night: one task per stage, in the order of `jobs.stages.registry`, each the command a person could type."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from airflow.sdk import Asset, CronTriggerTimetable, dag
 from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
-from jobs.callbacks import gate_judged, task_failed
-from jobs.params import NIGHT_BEGINS
-from jobs.specs import STAGES, command
+from jobs.adapters.airflow_callbacks import gate_judged, task_failed
+from jobs.config.params.night import NIGHT_BEGINS
+from jobs.stages.registry import STAGES, command
 
 OVERRIDES = {
     "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
@@ -22,7 +22,7 @@ PUBLISHED = {
     "verify_index": [Asset("nightlens_photo_index")],
     "publish_report": [Asset("nightlens_report")],
 }
-TOLD = {"gate_release": gate_judged}
+ON_SUCCESS = {"gate_release": gate_judged}
 
 DOC = """
 ### Tomorrow's image search from yesterday's conversion log
@@ -82,7 +82,7 @@ def nightlens_nightly() -> None:
             execution_timeout=timedelta(minutes=spec.timeout_minutes),
             pool="gpu" if spec.uses_gpu else "default_pool",
             outlets=PUBLISHED.get(spec.name, []),
-            on_success_callback=TOLD.get(spec.name),
+            on_success_callback=ON_SUCCESS.get(spec.name),
         )
         for earlier in spec.after or ("plan_night",):
             tasks[earlier] >> task

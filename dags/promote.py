@@ -9,9 +9,9 @@ from night_form import night_param
 from review_operator import ReviewOperator
 from stage_operator import StageOperator
 
-from jobs.callbacks import approval_waits
-from jobs.params import RetentionParams
-from jobs.specs import command
+from jobs.adapters.airflow_callbacks import approval_waits
+from jobs.config.params.release import RetentionParams
+from jobs.stages.registry import command
 
 REVIEW = "ti.xcom_pull(task_ids='open_review')"
 ANSWER = "ti.xcom_pull(task_ids='approve', key='answer')"

@@ -8,7 +8,7 @@ from airflow.sdk import Param, dag
 from night_form import night_param
 from stage_operator import StageOperator
 
-from jobs.specs import command
+from jobs.stages.registry import command
 
 DOC = """
 ### The release before this one live again

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 
-from jobs.cli import main
+from jobs.commands.main import main
 
 status = main()
 logging.shutdown()

@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.datasets import Dataset
-from jobs.lake import Lake, Manifest, StagedRun, fingerprint
-from jobs.settings import Settings
+from jobs.config.settings import Settings
+from jobs.datasets.schema import Dataset
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.staged_run import StagedRun
 
 
 class RunContext(BaseModel):

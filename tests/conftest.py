@@ -14,14 +14,16 @@ import hypothesis
 import pytest
 from pydantic import SecretStr
 
+from jobs.adapters.mlflow_environment import configure_mlflow
+from jobs.adapters.spark_session import spark_session
+from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.embedding_daemon import preloading
-from jobs.settings import Settings
-from jobs.spark import spark_session
+from jobs.embedding.worker_daemon import preloading
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+configure_mlflow(os.environ)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # side by side, each process has a core of its own
 hypothesis.settings.register_profile("nightlens", deadline=None)  # a busy machine is no fault of the code
@@ -70,7 +72,7 @@ def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One Spark session for the whole test run. Stages under test get it through `jobs.spark.spark_session`.
+    """One Spark session for the whole test run. Stages under test get it through `spark_session`.
 
     Its Python workers come from the daemon of embedding, as in a night: of those that Spark starts by itself each
     would load torch anew, for every stage that embeds.

@@ -9,11 +9,15 @@ from typing import Any
 
 import polars as pl
 
+from jobs.config.params.arms import FULL, ZERO_SHOT
+from jobs.config.params.ingest import SplitTemporalParams
+from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
-from jobs.datasets import BASE_MODEL, SEARCH_MODELS, SPLITS, VALIDATED
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
 from jobs.errors import MissingInput
-from jobs.lake import Manifest
-from jobs.params import FULL, ZERO_SHOT, SplitTemporalParams, TrainBaseParams, TrainSearchParams
+from jobs.lake.manifest import Manifest
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
 from tests.validated_lake import commit_tables, complete

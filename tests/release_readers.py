@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.lake import Lake
+from jobs.lake.catalogue import Lake
 from jobs.releasing.reader import ReleaseReader
 
 DIM = 24

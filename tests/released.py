@@ -11,12 +11,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs import make_release, tracking
+from jobs.adapters import mlflow_registry
+from jobs.config.params.arms import FULL
+from jobs.config.params.index import BuildIndexParams
+from jobs.config.params.release import MakeReleaseParams
+from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
-from jobs.datasets import CHAMPION, EXEMPLARS, INDEX_CHECK, PHOTO_EMBEDDINGS, PHOTO_INDEX, REGISTRATION
+from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
+from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
+from jobs.datasets.models import CHAMPION, REGISTRATION
 from jobs.errors import MissingInput
-from jobs.lake import Manifest
-from jobs.params import FULL, BuildIndexParams, MakeReleaseParams, RegisterModelParams, SnapshotChampionParams
+from jobs.lake.manifest import Manifest
+from jobs.stages import make_release
 from models import ann
 from models.indexing.building import build_index
 from models.indexing.ids import stable_ids
@@ -130,8 +136,8 @@ class Registry:
         self.tags[number] = {"model_digest": digest, "load_check": "passed", "arm": FULL, "run_date": "2025-12-28"}
         self.tags[number] |= tags
 
-    def version(self, number: int) -> tracking.Version:
-        return tracking.Version("nightlens-test", number, f"run-{number}", self.tags[number])
+    def version(self, number: int) -> mlflow_registry.Version:
+        return mlflow_registry.Version("nightlens-test", number, f"run-{number}", self.tags[number])
 
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of MLflow."""
@@ -140,14 +146,16 @@ class Registry:
             self.champion = number
             self.moves.append(number)
 
-        def resolve(settings: Any, catalogue: str, alias: str) -> tracking.Version | None:
+        def resolve(settings: Any, catalogue: str, alias: str) -> mlflow_registry.Version | None:
             number = self.champion
             return None if number is None else self.version(number)
 
-        monkeypatch.setattr(tracking, "move_champion", move)
-        monkeypatch.setattr(tracking, "resolve_alias", resolve)
-        monkeypatch.setattr(tracking, "find_version", lambda settings, catalogue, number: self.version(number))
-        monkeypatch.setattr(tracking, "versions", lambda settings, catalogue: [self.version(n) for n in self.tags])
+        monkeypatch.setattr(mlflow_registry, "move_champion", move)
+        monkeypatch.setattr(mlflow_registry, "resolve_alias", resolve)
+        monkeypatch.setattr(mlflow_registry, "find_version", lambda settings, catalogue, number: self.version(number))
+        monkeypatch.setattr(
+            mlflow_registry, "versions", lambda settings, catalogue: [self.version(n) for n in self.tags]
+        )
 
 
 def night(number: int) -> date:

@@ -13,7 +13,7 @@ import pyspark
 import pytest
 import yaml
 
-from jobs.settings import PREFIX, PROJECT_ROOT, Settings
+from jobs.config.settings import PREFIX, PROJECT_ROOT, Settings
 
 DOCKER = PROJECT_ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())

@@ -19,10 +19,12 @@ from typing import Any
 
 import pytest
 
-from jobs import specs
-from jobs.lake import Lake, Manifest
+from jobs.config.settings import PROJECT_ROOT
+from jobs.lake.catalogue import Lake
+from jobs.lake.inventory import remove_run
+from jobs.lake.manifest import Manifest
 from jobs.sample import TINY, make_sample
-from jobs.settings import PROJECT_ROOT
+from jobs.stages import registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark, pytest.mark.timeout(7200)]
 
@@ -39,7 +41,7 @@ def start(stage: str, state: Path, sample: Path, run_date: str) -> subprocess.Po
     options = {"dataset": str(sample), "catalogue": "kill", "run_date": run_date, "preset": "tiny", "run_id": "night"}
     given = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTLENS_")}
     environment = {**given, "NIGHTLENS_STATE_DIR": str(state), "NIGHTLENS_PSEUDONYM_KEY": "kill"}
-    command = [sys.executable, "-m", "jobs", *specs.command(stage, options)]
+    command = [sys.executable, "-m", "jobs", *registry.command(stage, options)]
     return subprocess.Popen(
         command,
         cwd=PROJECT_ROOT,
@@ -78,7 +80,7 @@ def uncommit(lake: Lake, before: set[str]) -> None:
     """Take away what a stage that was quicker than its kill has committed, so that it has something to do again."""
     for manifest in list(lake.manifests()):
         if manifest.reference not in before:
-            lake.remove(manifest)
+            remove_run(lake, manifest)
 
 
 def kill_often(chance: random.Random, seconds: float, stage: str, state: Path, *arguments: Any) -> list[float]:
@@ -104,8 +106,8 @@ def test_a_night_in_which_every_stage_is_killed_again_and_again(tmp_path: Path) 
     run_date = str(make_sample(sample, TINY).last_complete_day)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     chance, killed = random.Random(SEED), {}
-    wanted = CHOSEN or set(specs.STAGES)
-    for stage in specs.STAGES:
+    wanted = CHOSEN or set(registry.STAGES)
+    for stage in registry.STAGES:
         if wanted <= set(killed):
             break
         expected, seconds = finish(stage, whole, sample, run_date)

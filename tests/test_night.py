@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from jobs import datasets, lineage, specs
+from jobs.config.params.arms import FULL, ZERO_SHOT
+from jobs.config.params.evaluation import TRUTHS, EvaluateSimilarParams
 from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
-from jobs.lake import Manifest
-from jobs.params import FULL, TRUTHS, ZERO_SHOT, EvaluateSimilarParams
+from jobs.housekeeping import lineage
+from jobs.lake.manifest import Manifest
 from jobs.sample import TINY, make_sample
+from jobs.stages import registry
 from tests.conftest import make_settings
 from tests.errors import raises
 
@@ -41,8 +46,8 @@ ARMS = {
 def run_night(context: RunContext, **overrides: dict[str, Any]) -> dict[str, Manifest]:
     """Run every stage with the preset `tiny`; return its manifests by stage."""
     manifests = {}
-    for name, spec in specs.STAGES.items():
-        manifests[name] = spec.load()(context, specs.stage_params(name, "tiny", overrides.get(name)))
+    for name, spec in registry.STAGES.items():
+        manifests[name] = spec.load()(context, registry.stage_params(name, "tiny", overrides.get(name)))
     return manifests
 
 
@@ -153,7 +158,7 @@ def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(n
     gate = second_context.lake.read_table(second["gate_release"], "findings")
     judged = gate.filter(pl.col("check").str.contains("shift|unseen|drop"))
     assert judged["outcome"].to_list() == ["pass"] * 5
-    history = second_context.lake.history(datasets.EVALUATION)
+    history = second_context.lake.history(EVALUATION)
     assert [m.partition["run_date"] for m in history] == [str(ctx.run_date) for ctx in nights.contexts]
 
 
@@ -172,12 +177,12 @@ def test_no_raw_visitor_id_is_anywhere_in_the_state_folder(nights: Nights) -> No
         rows = (line.split(b"\t") for line in lines[1:])
         raw_ids |= {row[column] for row in rows if len(row) > column and len(row[column]) >= 16}
     assert len(raw_ids) > 100
-    split = context.read(datasets.SPLITS)
+    split = context.read(SPLITS)
     for table in ("train", "validation", "test"):
         visitors = {visitor.encode() for visitor in context.lake.read_table(split, table)["visitor_id"]}
         assert visitors
         assert not visitors & raw_ids
-    clean = context.read(datasets.VALIDATED)
+    clean = context.read(VALIDATED)
     for table in clean.tables:
         frame = context.lake.read_table(clean, table)
         text = frame.write_json().encode()
@@ -245,16 +250,18 @@ def test_variants_that_were_trained_are_arms_of_searching_with_photos(nights: Ni
     """Last in this file: afterwards the first night's similar photos are measured with three more arms."""
     context, variants = nights.contexts[0], ("image_pairs", "two_views", "hard_negatives")
     for variant in variants:
-        specs.ALL["train_variant"].load()(context, specs.stage_params("train_variant", "tiny", {"variant": variant}))
-    params = specs.stage_params("evaluate_similar", "tiny", {"variants": variants})
+        registry.ALL["train_variant"].load()(
+            context, registry.stage_params("train_variant", "tiny", {"variant": variant})
+        )
+    params = registry.stage_params("evaluate_similar", "tiny", {"variants": variants})
     assert isinstance(params, EvaluateSimilarParams)
-    manifest = specs.STAGES["evaluate_similar"].load()(context, params)
+    manifest = registry.STAGES["evaluate_similar"].load()(context, params)
     metrics = context.lake.read_table(manifest, "metrics").filter(metric="ndcg").sort("truth", "k")
     found = {arm: tuple(rows["value"]) for (arm,), rows in metrics.group_by("arm", maintain_order=True)}
     models = {FULL, "challenger_by_file", *variants}
     assert models < set(found)
     assert len({found[arm] for arm in models}) == len(models)  # no two are the same model
-    report = specs.STAGES["publish_report"].load()(context, specs.stage_params("publish_report", "tiny"))
+    report = registry.STAGES["publish_report"].load()(context, registry.stage_params("publish_report", "tiny"))
     page = context.lake.read_file(report, "report.html").decode()
     section = page[page.index('<section id="similar"') :]
     for name in ("Photo pairs", "Two views", "Hard negatives", "Challenger, searched with a file"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.settings import PROJECT_ROOT
+from jobs.config.settings import PROJECT_ROOT
 from tests.benchmarks import capacity
 
 PAGE = (PROJECT_ROOT / "docs" / "SCALING.md").read_text(encoding="utf-8")

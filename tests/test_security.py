@@ -24,11 +24,13 @@ import pytest
 import torch
 import yaml
 
-from jobs import cli, services, specs, tracking
+from jobs.adapters import local_services, mlflow_connection, mlflow_registry
+from jobs.commands import main
+from jobs.config.settings import PROJECT_ROOT, Settings
 from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.sample import TINY, make_sample
-from jobs.settings import PROJECT_ROOT, Settings
+from jobs.stages import registry
 from models.search.checkpoint import unpack
 from models.search.errors import ModelError
 from tests.models.search.test_sources import write_folder
@@ -129,7 +131,7 @@ def test_a_planted_checkpoint_is_refused_as_a_base(
     source = planted.parent if name.startswith("folder/") else planted
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(context.settings.state_dir))
     options = ["--dataset", str(tmp_path), "--catalogue", "test", "--run-date", "2025-12-28", "--source", str(source)]
-    assert cli.main(["train_base", *options]) == 2
+    assert main.main(["train_base", *options]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "is not a safetensors file. Pickled weights can run code" in said or "does not hold the weights" in said
     assert not mark.exists()
@@ -154,16 +156,16 @@ def test_a_registered_version_that_is_a_pickle_is_not_loaded(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts of no experiment
-    tracking.ensure_database(settings)
+    mlflow_connection.ensure_database(settings)
     with mlflow.start_run():
         mlflow.pyfunc.log_model(
             name="planted", python_model=Pickled(), registered_model_name="nightlens-test", pip_requirements=["mlflow"]
         )
     assert list(tmp_path.rglob("python_model.pkl"))
-    version = tracking.find_version(settings, "test", 1)
+    version = mlflow_registry.find_version(settings, "test", 1)
     monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(BadInput, match="may hold a pickle and is refused"):
-        tracking.load_version(settings, version)
+        mlflow_registry.load_version(settings, version)
 
 
 # -- secrets -----------------------------------------------------------------------------------------------
@@ -227,8 +229,8 @@ def test_no_secret_is_in_lake_registry_report_or_logs_of_a_night(tmp_path: Path,
     options["run_date"] = json.loads(_run(tmp_path, environment, ["plan_night", "--dataset", options["dataset"]]))[
         "run_date"
     ]
-    for stage in specs.STAGES:
-        _run(tmp_path, environment, specs.command(stage, options))
+    for stage in registry.STAGES:
+        _run(tmp_path, environment, registry.command(stage, options))
     promotion = ["promote", "--catalogue", "test", "--version", "1", "--reason", "better"]
     _run(tmp_path, environment, promotion)
     secrets = [*SECRETS.values(), PASSWORD]
@@ -268,9 +270,9 @@ def test_no_secret_is_in_what_a_light_night_keeps_or_says(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     night = ["--dataset", str(tmp_path), "--catalogue", "test", "--run-date", "2025-12-28"]
     caplog.set_level(logging.DEBUG)
-    assert cli.main(["register_model", *night]) == 0
+    assert main.main(["register_model", *night]) == 0
     monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"http://ops:{PASSWORD}@127.0.0.1:9")
-    assert cli.main(["snapshot_champion", *night]) == 1
+    assert main.main(["snapshot_champion", *night]) == 1
     out, err = capsys.readouterr()
     assert "127.0.0.1:9" in err
     secrets = [*SECRETS.values(), PASSWORD]
@@ -308,11 +310,11 @@ def test_no_service_is_told_a_password_in_an_argument(settings: Settings, monkey
         started[name] = command, environment
         return {"name": name}
 
-    monkeypatch.setattr(services, "_spawn", spawn)
+    monkeypatch.setattr(local_services, "_spawn", spawn)
     for name in ("prepare_airflow", "_prepare_mlflow", "_refuse_taken_port", "_wait_for", "_wait_for_dags"):
-        monkeypatch.setattr(services, name, lambda *_: None)
+        monkeypatch.setattr(local_services, name, lambda *_: None)
     settings.state_dir.mkdir()
-    services.start_services(secret, 18080, 15000, {})
+    local_services.start_services(secret, 18080, 15000, {})
     assert started["mlflow"][1]["MLFLOW_BACKEND_STORE_URI"] == secret.tracking_uri
     assert "s3cret" not in json.dumps([command for command, _ in started.values()])
     assert "s3cret" not in json.dumps(started["airflow-scheduler"][1])
@@ -322,9 +324,9 @@ def test_no_service_is_told_a_password_in_an_argument(settings: Settings, monkey
 
 
 def test_airflow_and_mlflow_listen_on_loopback_by_default(settings: Settings) -> None:
-    environment = services.airflow_environment(settings)
+    environment = local_services.airflow_environment(settings)
     assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
-    command = services._mlflow_command(settings, 5000)
+    command = local_services._mlflow_command(settings, 5000)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     addresses = re.findall(r"\d+\.\d+\.\d+\.\d+", json.dumps(environment | {"mlflow": command}))
     assert "0.0.0.0" not in addresses

@@ -8,10 +8,13 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from jobs import datasets
+from jobs.config.params.arms import FINETUNED, FULL
+from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
-from jobs.lake import Manifest
-from jobs.params import FINETUNED, FULL, TrainBaseParams, TrainSearchParams
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import CHAMPION
+from jobs.lake.manifest import Manifest
 from tests.validated_lake import commit_tables
 
 COLOURS = {
@@ -103,7 +106,7 @@ def commit_splits(
     }
     windows = {name: moment.isoformat() for name, moment in boundaries.items()} | {"shard_count": shard_count}
     facts = windows | (facts or {})
-    return commit_tables(ctx, datasets.SPLITS, given | tables, label=label, facts=facts, shard_count=shard_count)
+    return commit_tables(ctx, SPLITS, given | tables, label=label, facts=facts, shard_count=shard_count)
 
 
 def commit_champion(ctx: RunContext, models: Manifest | None = None) -> Manifest:
@@ -111,7 +114,7 @@ def commit_champion(ctx: RunContext, models: Manifest | None = None) -> Manifest
     facts: dict[str, object] = {"version": None}
     if models is not None:
         facts = {"version": "1", "arm": FULL, "model_digest": models.facts["arms"][FULL]["model_digest"]}
-    return commit_tables(ctx, datasets.CHAMPION, {}, label=str(facts), facts=facts)
+    return commit_tables(ctx, CHAMPION, {}, label=str(facts), facts=facts)
 
 
 def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:
@@ -127,4 +130,4 @@ def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "ima
             path.write_bytes(path.read_bytes()[:45])
         rows.append((photo_id, "present", str(path)))
     images = pl.DataFrame(rows, schema=["photo_id", "status", "uri"], orient="row")
-    return commit_tables(ctx, datasets.IMAGES, {"images": images}, label=label + " ".join(broken))
+    return commit_tables(ctx, IMAGES, {"images": images}, label=label + " ".join(broken))

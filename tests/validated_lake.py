@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets import VALIDATED, Dataset
-from jobs.lake import Manifest
-from jobs.params import Params
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.schema import Dataset
+from jobs.lake.manifest import Manifest
 
 
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:

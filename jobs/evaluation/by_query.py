@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs.evaluation.inputs import Task
+from jobs.evaluation.ranking_task import Task
 from models.evaluation.metrics import CUTOFFS, Floats, best_ranks, gains_at_ranks, list_metrics
 from models.evaluation.ranking import Ints, Scorer, rank_targets
 from models.evaluation.scorecard import Scorecard

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs.evaluation.inputs import Task
+from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.trending import Past
-from jobs.lake import Lake, Manifest
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from models.evaluation.segments import FrequencyCuts, script_of
 
 _WINDOWS = ("train", "validation", "test")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs.evaluation.inputs import Task
+from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.segments import Segments
 from models.evaluation.examples import Example, choose_examples
 from models.evaluation.metrics import columns, rank_metrics

@@ -16,10 +16,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jobs.config.params.evaluation import EvaluateParams
 from jobs.evaluation.by_query import Judgements
-from jobs.evaluation.inputs import Task, integers, microseconds, of_some_visitors, read_task, window_bounds
-from jobs.lake import Lake, Manifest
-from jobs.params import EvaluateParams
+from jobs.evaluation.ranking_task import Task, of_some_visitors, read_task
+from jobs.evaluation.splits import integers, microseconds, window_bounds
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, Scorer
 from models.evaluation.segments import is_rising
 from models.evaluation.trending import HOUR, Conversions, Searches, mixed_ranks, tune

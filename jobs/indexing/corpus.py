@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from jobs.errors import MissingInput
-from jobs.indexing.shard_work import COLUMNS, FILLED_DDL, FOLDER, Filled, ShardJob, fill_shards, locate, matrix
-from jobs.spark import spark_session
-from jobs.spark_tables import read_spark, write_spark
-from jobs.sql import run_sql
+from jobs.adapters.spark_session import spark_session
+from jobs.adapters.spark_tables import read_spark, write_spark
+from jobs.adapters.sql_files import run_sql
+from jobs.embedding.arm_vectors import batches_of_arm
+from jobs.indexing.shard_workers import COLUMNS, FILLED_DDL, FOLDER, Filled, ShardJob, fill_shards, locate, matrix
 from models.indexing.files import QUANTIZER_FILE
 from models.indexing.filling import Floats, block_rows, content_digest
 from models.indexing.shards import ShardKey
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from jobs.context import RunContext
-    from jobs.lake import Lake, Manifest, StagedRun
+    from jobs.lake.catalogue import Lake
+    from jobs.lake.manifest import Manifest
+    from jobs.lake.staged_run import StagedRun
 
 QUANTIZER = f"{FOLDER}/{QUANTIZER_FILE}"
 _FILL_COLUMNS = ("shard", "faiss_id", "photo_id", "vector")
@@ -69,26 +69,6 @@ def open_corpus(ctx: RunContext, inputs: dict[str, Manifest], arm: str, is_held:
             "photos": read_spark(spark, ctx.lake, inputs["splits"], "photos"),
         }
         yield SparkCorpus(spark, views, arm)
-
-
-def batches_of_arm(
-    lake: Lake, embeddings: Manifest, arm: str, columns: list[str], size: int = 65_536
-) -> Iterator[pa.RecordBatch]:
-    """Yield some columns of an arm's vectors, at most `size` rows at a time, reading one file after the other."""
-    for info in embeddings.tables["embeddings"].files:
-        with lake.fs.open(f"{lake.root}/{info.path}", "rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(size, columns=["arm", *columns]):
-                rows = batch.filter(pc.equal(batch["arm"], arm))
-                if len(rows):
-                    yield rows.select(columns)
-
-
-def count_photos(lake: Lake, embeddings: Manifest, arm: str) -> int:
-    """Return how many photos of an arm have vectors; `MissingInput` if none has."""
-    count = sum(len(batch) for batch in batches_of_arm(lake, embeddings, arm, ["photo_id"]))
-    if not count:
-        raise MissingInput(f"{embeddings.reference} has no vectors of arm {arm!r}")
-    return count
 
 
 class LocalCorpus:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from jobs.settings import Settings
-from jobs.spark import spark_session
+from jobs.adapters.spark_session import spark_session
+from jobs.config.settings import Settings
 from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Floats, Interactions, ItemFeatures
 from models.recommend.interface import Recommender, TooLittleToLearn, check_log

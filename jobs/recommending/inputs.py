@@ -10,14 +10,19 @@ import numpy as np
 import polars as pl
 import torch
 
-from jobs import datasets
+from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.evaluation.inputs import integers, photo_matrix, read_task, window_bounds
-from jobs.lake import Lake, Manifest
-from jobs.params import EvaluateRecommendersParams
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import SEARCH_MODELS
+from jobs.evaluation.ranking_task import read_task
+from jobs.evaluation.scorers import photo_matrix
+from jobs.evaluation.splits import integers, window_bounds
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from jobs.recommending.als_spark import SparkAls
-from jobs.recommending.log import read_log
-from jobs.settings import Settings
+from jobs.recommending.conversion_log import read_log
 from jobs.training.arms import load_model
 from models.recommend.als import Als
 from models.recommend.graphsage import GraphSage
@@ -136,7 +141,7 @@ def method(name: str, params: EvaluateRecommendersParams, settings: Settings) ->
 
 
 INPUTS = {
-    "splits": datasets.SPLITS,
-    "search_models": datasets.SEARCH_MODELS,
-    "photo_embeddings": datasets.PHOTO_EMBEDDINGS,
+    "splits": SPLITS,
+    "search_models": SEARCH_MODELS,
+    "photo_embeddings": PHOTO_EMBEDDINGS,
 }

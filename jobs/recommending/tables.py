@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from jobs import datasets
+from jobs.datasets.evaluation import RECOMMENDATION
 from models.evaluation.metrics import Floats as Doubles
 from models.evaluation.scorecard import Difference, Estimates, Scorecard
 from models.evaluation.statistics import holm
@@ -121,7 +121,7 @@ def sheet(
 
 def empty(table: str) -> pl.DataFrame:
     """Return a table of the dataset without rows."""
-    return pl.DataFrame(datasets.RECOMMENDATION.table(table).schema.empty_table())
+    return pl.DataFrame(RECOMMENDATION.table(table).schema.empty_table())
 
 
 def filled(table: str, frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs.adapters.mlflow_registry import DESCRIPTION_LENGTH
+from jobs.config.params.arms import ZERO_SHOT
 from jobs.context import RunContext
-from jobs.lake import Manifest
-from jobs.params import ZERO_SHOT
-from jobs.tracking import DESCRIPTION_LENGTH
+from jobs.lake.manifest import Manifest
 from models.windows import in_words
 
 

@@ -11,23 +11,23 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from jobs import tracking
+from jobs.adapters import mlflow_registry
 from jobs.context import RunContext
 from jobs.errors import NightlensError
-from jobs.lake import Manifest
+from jobs.lake.manifest import Manifest
 from models.images import decode_image
 from models.search.model import SearchModel
 
 TOLERANCE = 1e-6
 
 
-def check_version(ctx: RunContext, splits: Manifest, version: tracking.Version, model: SearchModel) -> float:
+def check_version(ctx: RunContext, splits: Manifest, version: mlflow_registry.Version, model: SearchModel) -> float:
     """Embed a few queries and pictures by the registered version and by `model`; return the largest difference.
 
     Raises `NightlensError` if it is more than `TOLERANCE`.
     """
     table = _probes(ctx, splits)
-    registered = tracking.load_version(ctx.settings, version)(table)
+    registered = mlflow_registry.load_version(ctx.settings, version)(table)
     difference = float(np.abs(registered - _embed(model, table)).max())
     if not difference <= TOLERANCE:
         raise NightlensError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from jobs.adapters.mlflow_runs import NightRecord
 from jobs.context import RunContext
-from jobs.lake import Manifest
-from jobs.tracking import NightRecord
+from jobs.lake.manifest import Manifest
 
 
 def night_record(ctx: RunContext, arm: str, inputs: dict[str, Manifest]) -> NightRecord:

@@ -2,7 +2,8 @@
 
 It is append-only: one file per entry, numbered, each with the digest of the one before. It lies in the lake, apart
 from MLflow, whose aliases keep no history. An entry also holds the state after it, so the last one says what is to
-be live; alias and pointer follow it (see `jobs.releasing.live`). Writers may be many: a number is taken once.
+be live; alias and pointer follow it (see `jobs.releasing.published_pointer`). Writers may be many: a
+number is taken once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.errors import BadInput, LostWork
-from jobs.lake import Lake
+from jobs.lake.catalogue import Lake
 
 Kind = Literal["review_opened", "promoted", "rejected", "rolled_back", "moved_outside"]
 _TRIES = 1000

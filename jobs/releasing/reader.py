@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.datasets import HIDDEN_TABLE
+from jobs.datasets.clean import HIDDEN_TABLE
+from jobs.embedding.exemplars import as_exemplars, exemplar_rows
 from jobs.errors import BadInput, MissingInput, NightlensError
-from jobs.exemplars import as_exemplars, exemplar_rows
-from jobs.lake import Lake, Manifest
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import ReleaseName
-from jobs.releasing.live import Pointer, find_release, read_pointer
+from jobs.releasing.published_pointer import Pointer, find_release, read_pointer
 from models import ann
 from models.indexing.files import DESCRIPTION_FILE
 from models.search.errors import ModelError

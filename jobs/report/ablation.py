@@ -8,14 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from jobs import datasets
+from jobs.config.params.arms import FINETUNED, FULL, RERANKED, ZERO_SHOT
+from jobs.datasets.evaluation import EVALUATION
 from jobs.errors import BadInput
-from jobs.lake import Manifest
-from jobs.params import FINETUNED, FULL, RERANKED, ZERO_SHOT
+from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.arms import ARMS
 from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent_tick
-from jobs.report.night import Night, fact
+from jobs.report.inputs import Night, fact
 from jobs.report.ranking import ALPHA, CUTOFFS, PRIMARY_K, Cell, outcome
 
 
@@ -225,6 +225,6 @@ def _notes(night: Night, manifest: Manifest) -> tuple[str, ...]:
         f"{name} is not trained here: it reorders what the night's own arm “{base}” found. Its difference is to the "
         "mean of the full arm's repetitions all the same."
     ]
-    if manifest.input_runs[f"{RERANKED} 0"] != night.manifest(datasets.EVALUATION).reference:
+    if manifest.input_runs[f"{RERANKED} 0"] != night.manifest(EVALUATION).reference:
         notes.append(f"{name} is here as an earlier run of this night evaluated it.")
     return tuple(notes)

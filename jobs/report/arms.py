@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jobs.config.params.arms import CHAMPION_ARM, FINETUNED, FULL, RERANKED, TRENDING, ZERO_SHOT
 from jobs.errors import BadInput
-from jobs.params import CHAMPION_ARM, FINETUNED, FULL, RERANKED, TRENDING, ZERO_SHOT
 from jobs.report.charts import Shape
 
 

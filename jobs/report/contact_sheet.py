@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs import datasets
+from jobs.config.params.arms import CHAMPION_ARM, ZERO_SHOT
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.features import SPLITS
 from jobs.errors import MissingInput
-from jobs.params import CHAMPION_ARM, ZERO_SHOT
 from jobs.report import formats
 from jobs.report.arms import Arm, in_order
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.photos import Photo, read_photos
 
 
@@ -50,12 +52,12 @@ class Search:
 
 def contact_sheet(night: Night, challenger: str) -> list[Search]:
     """Return the searches in the order the evaluation chose them, the challenger's ranking first."""
-    sheet = night.table(datasets.EVALUATION, "contact_sheet")
+    sheet = night.table(EVALUATION, "contact_sheet")
     shown = {*sheet["photo_id"], *sheet["converted_photo_id"]}
-    splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
+    splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     photos = read_photos(night.ctx.lake, splits, images, shown)
     ranks = _ranks(night, sheet)
-    corpus_size = int(night.fact(datasets.EVALUATION, "corpus_photo_count"))
+    corpus_size = int(night.fact(EVALUATION, "corpus_photo_count"))
     arms = sorted(in_order(sheet["arm"].unique()), key=lambda one: _column_order(one, challenger))
     searches = []
     for (query, country, converted), rows in sheet.group_by(
@@ -85,14 +87,14 @@ def _found(rank: int, shown: int, corpus_size: int) -> str:
 def _ranks(night: Night, sheet: pl.DataFrame) -> dict[tuple[str, str, str, str], int]:
     """Return the rank of the converted photo by (query, country, photo, arm), of the first such search."""
     wanted = sheet.select("query", "country", pl.col("converted_photo_id").alias("photo_id"), "arm").unique()
-    queries = night.table(datasets.EVALUATION, "queries", ["query_id", "query", "country", "photo_id"])
-    ranks = night.table(datasets.EVALUATION, "ranks", ["query_id", "arm", "rank"])
+    queries = night.table(EVALUATION, "queries", ["query_id", "query", "country", "photo_id"])
+    ranks = night.table(EVALUATION, "ranks", ["query_id", "arm", "rank"])
     found = wanted.join(queries, on=["query", "country", "photo_id"]).join(ranks, on=["query_id", "arm"])
     first = found.group_by("query", "country", "photo_id", "arm").agg(pl.col("rank").sort_by("query_id").first())
     if first.height < wanted.height:
         raise MissingInput(
             "missing_ranks",
-            f"{night.manifest(datasets.EVALUATION).reference}: {wanted.height - first.height} rankings of the contact "
+            f"{night.manifest(EVALUATION).reference}: {wanted.height - first.height} rankings of the contact "
             "sheet have no rank in the table ranks. Run the stage evaluate again.",
             count=wanted.height - first.height,
         )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from jobs.lake import Manifest
-from jobs.params import NIGHT_BEGINS, NIGHT_ENDS, PublishReportParams
+from jobs.config.params.night import NIGHT_BEGINS, NIGHT_ENDS
+from jobs.config.params.release import PublishReportParams
+from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.history import MOST_NIGHTS
-from jobs.report.night import INPUTS, Night
+from jobs.report.inputs import INPUTS, Night
 
 COLUMNS = ("Time", "CPU-seconds", "GPU-seconds", "Rows", "Bytes", "Cost")
 NIGHT_COLUMNS = ("From start to end", "Of the window", "CPU-seconds", "GPU-seconds", "Bytes", "Cost")

@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from jobs import datasets
+from jobs.datasets.evaluation import DRIFT
+from jobs.datasets.releases import GATE
 from jobs.report import formats
 from jobs.report.arms import arm
 from jobs.report.charts import LineChart, Series, line_chart
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.ranking import Cell
 from models.evaluation.statistics import holm
 
@@ -63,11 +64,9 @@ class Drift:
 
 def drift(night: Night) -> Drift:
     """Return what moved since the night compared with, and the log's last weeks."""
-    facts = {
-        name: night.fact(datasets.DRIFT, name) for name in ("earlier_run_date", "earlier_unseen", "unseen", "note")
-    }
-    limits = night.manifest(datasets.GATE).params
-    shifts = night.table(datasets.DRIFT, "shifts")
+    facts = {name: night.fact(DRIFT, name) for name in ("earlier_run_date", "earlier_unseen", "unseen", "note")}
+    limits = night.manifest(GATE).params
+    shifts = night.table(DRIFT, "shifts")
     earlier = None if facts["earlier_run_date"] is None else date.fromisoformat(facts["earlier_run_date"])
     note = facts["note"]
     return Drift(
@@ -78,8 +77,8 @@ def drift(night: Night) -> Drift:
         shares=tuple(_share_row(what, facts, limits[_LIMITS[what]]) for what in _UNSEEN),
         shifts=tuple(_shift_row(row, limits["max_embedding_shift"]) for row in shifts.iter_rows(named=True)),
         compared=_compared(night) if len(shifts) else "",
-        chart=_chart(night.table(datasets.DRIFT, "days")),
-        chart_text=_chart_text(night.fact(datasets.DRIFT, "conversions"), limits["max_conversion_drop"]),
+        chart=_chart(night.table(DRIFT, "days")),
+        chart_text=_chart_text(night.fact(DRIFT, "conversions"), limits["max_conversion_drop"]),
     )
 
 
@@ -134,7 +133,7 @@ def _distance(value: float) -> str:
 
 
 def _compared(night: Night) -> str:
-    mine, theirs = (arm(night.fact(datasets.DRIFT, name)).name for name in ("arm", "earlier_arm"))
+    mine, theirs = (arm(night.fact(DRIFT, name)).name for name in ("arm", "earlier_arm"))
     other = "" if mine == theirs else f" (then “{theirs}”)"
     return f"Vectors of “{mine}”{other}, the same model on both nights."
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs import datasets
-from jobs.report.night import Night
+from jobs.datasets.models import CHAMPION
+from jobs.datasets.releases import GATE
+from jobs.report.inputs import Night
 from jobs.report.run_facts import Fact
 
 _TITLES = {
@@ -43,11 +44,11 @@ def gate(night: Night) -> Gate:
     """Return the gate's findings, those that stand in the way first."""
     rows = [
         GateRow(check, outcome, _STYLES[outcome], figure, limit, reason[:1].upper() + reason[1:] + ".")
-        for check, outcome, figure, limit, reason in night.table(datasets.GATE, "findings").iter_rows()
+        for check, outcome, figure, limit, reason in night.table(GATE, "findings").iter_rows()
     ]
-    outcome = str(night.fact(datasets.GATE, "outcome"))
-    release = night.fact(datasets.GATE, "release")
-    p50, p99 = (night.fact(datasets.GATE, f"latency_{name}_milliseconds") for name in ("p50", "p99"))
+    outcome = str(night.fact(GATE, "outcome"))
+    release = night.fact(GATE, "release")
+    p50, p99 = (night.fact(GATE, f"latency_{name}_milliseconds") for name in ("p50", "p99"))
     return Gate(
         outcome=outcome,
         title=_TITLES[outcome],
@@ -70,7 +71,7 @@ def _gate_notes(outcome: str, rows: list[GateRow]) -> list[str]:
 
 def _outside_notes(night: Night) -> list[str]:
     """Say that the champion is what somebody made it in MLflow itself, as long as that is so."""
-    moved = night.manifest(datasets.CHAMPION).facts.get("outside_move")
+    moved = night.manifest(CHAMPION).facts.get("outside_move")
     if moved is None:
         return []
     published = moved["published"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from jobs import datasets
-from jobs.lake import Manifest
+from jobs.datasets.evaluation import EVALUATION
+from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.arms import Arm, arm, in_order
 from jobs.report.charts import LineChart, Series, line_chart, percent_tick
-from jobs.report.night import Night, fact, run_date_of
+from jobs.report.inputs import Night, fact, run_date_of
 
 MOST_NIGHTS = 30
 
@@ -41,7 +41,7 @@ class History:
 
 def history(night: Night) -> History:
     """Return the latest nights that were evaluated, up to `MOST_NIGHTS`."""
-    manifests = [*night.earlier, night.manifest(datasets.EVALUATION)][-MOST_NIGHTS:]
+    manifests = [*night.earlier, night.manifest(EVALUATION)][-MOST_NIGHTS:]
     rates: dict[date, dict[str, float]] = {run_date_of(m): fact(m, "hit_rate_at_10") for m in manifests}
     arms = tuple(in_order({key for by_arm in rates.values() for key in by_arm}))
     rows = tuple(_row(night, manifest, rates[run_date_of(manifest)], arms) for manifest in reversed(manifests))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import datasets
+from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.report import formats
 from jobs.report.arms import arm
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.ranking import Cell
 from jobs.report.run_facts import Fact
 
@@ -49,17 +49,16 @@ def index_report(night: Night) -> IndexReport:
     return IndexReport(
         facts=_facts(night),
         kinds=tuple(
-            _kind_row(row, str(night.fact(datasets.PHOTO_INDEX, "kind")))
-            for row in night.fact(datasets.INDEX_CHECK, "compared")
+            _kind_row(row, str(night.fact(PHOTO_INDEX, "kind"))) for row in night.fact(INDEX_CHECK, "compared")
         ),
-        batch_size=formats.count(night.fact(datasets.INDEX_CHECK, "batch_size")),
-        note=str(night.fact(datasets.INDEX_CHECK, "compared_note")),
+        batch_size=formats.count(night.fact(INDEX_CHECK, "batch_size")),
+        note=str(night.fact(INDEX_CHECK, "compared_note")),
     )
 
 
 def _facts(night: Night) -> tuple[Fact, ...]:
-    built = {name: night.fact(datasets.PHOTO_INDEX, name) for name in _BUILT}
-    checked = {name: night.fact(datasets.INDEX_CHECK, name) for name in _CHECKED}
+    built = {name: night.fact(PHOTO_INDEX, name) for name in _BUILT}
+    checked = {name: night.fact(INDEX_CHECK, name) for name in _CHECKED}
     searches = f"{formats.count(checked['query_count'])} {checked['query_window']} searches"
     recall_10, recall_100 = (_recall(checked, k) for k in (10, 100))
     return (
@@ -81,7 +80,7 @@ def _facts(night: Night) -> tuple[Fact, ...]:
             "Memory of a building process",
             f"{built['peak_memory_mb']:,.0f} MiB at the peak, {formats.count(built['max_memory_mb'])} allowed",
         ),
-        Fact("Model", arm(night.manifest(datasets.PHOTO_INDEX).params["arm"]).name),
+        Fact("Model", arm(night.manifest(PHOTO_INDEX).params["arm"]).name),
         Fact("Model digest", str(checked["model_digest"]), is_code=True),
     )
 

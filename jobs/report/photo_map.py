@@ -10,10 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from jobs import datasets
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.evaluation import PHOTO_MAP
+from jobs.datasets.features import SPLITS
 from jobs.report import formats
 from jobs.report.arms import arm
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.photos import read_pictures
 from jobs.report.run_facts import Fact
 from jobs.report.sprites import Sheet, sheet
@@ -97,19 +99,19 @@ class PhotoMap:
 
 def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
     """Return the section, or None where there is no map; at most `picture_count` photos are shown as pictures."""
-    facts = night.manifest(datasets.PHOTO_MAP).facts
-    if night.fact(datasets.PHOTO_MAP, "note"):
+    facts = night.manifest(PHOTO_MAP).facts
+    if night.fact(PHOTO_MAP, "note"):
         return None
-    points, height = _scaled(night.table(datasets.PHOTO_MAP, "points").with_row_index("row"))
+    points, height = _scaled(night.table(PHOTO_MAP, "points").with_row_index("row"))
     words: dict[int, list[str]] = {}
-    for cluster, keyword in night.table(datasets.PHOTO_MAP, "keywords", ["cluster", "keyword"]).iter_rows():
+    for cluster, keyword in night.table(PHOTO_MAP, "keywords", ["cluster", "keyword"]).iter_rows():
         words.setdefault(cluster, []).append(keyword)
     typical = _typical(points)
     sheets = [typical.get(OUTLIER, []), *(rows for cluster, rows in typical.items() if cluster != OUTLIER)]
     on_sheets = [row for rows in sheets for row in rows][:picture_count]
     rows = spread_out(points.select("x", "y").to_numpy(), picture_count, on_sheets)
     shown = points["photo_id"].gather(rows).to_list()
-    splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
+    splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     alts, pictures = read_pictures(night.ctx.lake, splits, images, points["photo_id"].to_list(), shown)
     tiles = sheet(pictures)
     new = (facts["clusters"] or {"new": []})["new"]
@@ -130,7 +132,7 @@ def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
         clusters=tuple(numbered[:SHOWN_FIRST]),
         more_clusters=tuple(numbered[SHOWN_FIRST:]),
         outliers=next((one for one in clusters if not one.number), None),
-        sweep=tuple(_sweep_row(row) for row in night.table(datasets.PHOTO_MAP, "sweep").iter_rows(named=True)),
+        sweep=tuple(_sweep_row(row) for row in night.table(PHOTO_MAP, "sweep").iter_rows(named=True)),
         rule=facts["rule"],
     )
 

@@ -12,7 +12,8 @@ import polars as pl
 from PIL import Image
 
 from jobs.errors import MissingInput
-from jobs.lake import Lake, Manifest
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from models.images import ImageError, decode_image
 
 SIDE = 128

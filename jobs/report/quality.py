@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import datasets
+from jobs.datasets.clean import IMAGES, VALIDATED
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.features import LEAK_AUDIT
 from jobs.report import formats
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 
 CHECKS = {
     "windows": "The windows are those the run date calls for",
@@ -103,25 +105,23 @@ def data_docs_folder(run_date: str) -> str:
 
 def quality(night: Night) -> Quality:
     """Return the state of the data from the facts of validation and images, and from the photos that failed."""
-    statuses = {name: night.fact(datasets.IMAGES, f"{key}_count") for key, name in IMAGE_STATUSES.items()}
-    unusable = night.table(datasets.PHOTO_EMBEDDINGS, "quarantine").unique(
-        "photo_id", keep="first", maintain_order=True
-    )
+    statuses = {name: night.fact(IMAGES, f"{key}_count") for key, name in IMAGE_STATUSES.items()}
+    unusable = night.table(PHOTO_EMBEDDINGS, "quarantine").unique("photo_id", keep="first", maintain_order=True)
     unusable_by_reason = unusable.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    counts: dict[str, dict[str, int]] = night.fact(datasets.VALIDATED, "counts")
+    counts: dict[str, dict[str, int]] = night.fact(VALIDATED, "counts")
     return Quality(
-        dataset_version=str(night.fact(datasets.VALIDATED, "dataset_version")),
+        dataset_version=str(night.fact(VALIDATED, "dataset_version")),
         tables=tuple(
             TableQuality(name, found["input"], found["clean"], found["quarantined"], found["repaired"])
             for name, found in counts.items()
         ),
-        reasons=_tallies(night.fact(datasets.VALIDATED, "reasons")),
-        repairs=_tallies(night.fact(datasets.VALIDATED, "repairs")),
-        warnings=_tallies(night.fact(datasets.VALIDATED, "warnings")),
+        reasons=_tallies(night.fact(VALIDATED, "reasons")),
+        repairs=_tallies(night.fact(VALIDATED, "repairs")),
+        warnings=_tallies(night.fact(VALIDATED, "warnings")),
         images=tuple((name, formats.count(number)) for name, number in statuses.items() if number),
         unusable_images=tuple((what.replace("_", " "), formats.count(n)) for what, n in unusable_by_reason.iter_rows()),
         unusable_image_count=unusable.height,
-        findings=tuple(_finding(row) for row in night.table(datasets.LEAK_AUDIT, "findings").to_dicts()),
+        findings=tuple(_finding(row) for row in night.table(LEAK_AUDIT, "findings").to_dicts()),
         docs_link=f"{data_docs_folder(night.ctx.run_date.isoformat())}/index.html",
     )
 

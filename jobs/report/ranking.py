@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from jobs.config.params.arms import TRENDING, ZERO_SHOT
 from jobs.errors import MissingInput
-from jobs.params import TRENDING, ZERO_SHOT
 from jobs.report import formats
 from jobs.report.arms import Arm, arm, in_order
 from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent_tick

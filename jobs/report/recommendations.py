@@ -7,8 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from jobs import datasets
-from jobs.params import RECOMMENDERS
+from jobs.config.params.evaluation import RECOMMENDERS
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.evaluation import RECOMMENDATION
+from jobs.datasets.features import SPLITS
 from jobs.report import formats
 from jobs.report.ablation import Variant
 from jobs.report.charts import (
@@ -22,7 +24,7 @@ from jobs.report.charts import (
     nice_ticks,
     percent_tick,
 )
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.photos import Photo, read_photos
 from jobs.report.ranking import ALPHA, Cell, outcome
 
@@ -214,9 +216,9 @@ Found = dict[tuple[str, str, str, str, str, int], dict[str, Any]]
 
 def recommendations(night: Night) -> Recommendations:
     """Return the section."""
-    if note := night.fact(datasets.RECOMMENDATION, "note"):
+    if note := night.fact(RECOMMENDATION, "note"):
         return Recommendations(note)
-    rows = night.table(datasets.RECOMMENDATION, "metrics").to_dicts()
+    rows = night.table(RECOMMENDATION, "metrics").to_dicts()
     found: Found = {
         (*(row[name] for name in ("protocol", "segment_kind", "segment", "arm", "metric")), row["k"]): row
         for row in rows
@@ -242,9 +244,9 @@ def recommendations(night: Night) -> Recommendations:
 
 
 def _lead(night: Night) -> str:
-    counts = night.fact(datasets.RECOMMENDATION, "protocols", OWN)
-    photos = formats.count(night.fact(datasets.RECOMMENDATION, "photo_count"))
-    params = night.manifest(datasets.RECOMMENDATION).params
+    counts = night.fact(RECOMMENDATION, "protocols", OWN)
+    photos = formats.count(night.fact(RECOMMENDATION, "photo_count"))
+    params = night.manifest(RECOMMENDATION).params
     return (
         f"{formats.count(counts['visitor_count'])} visitors who came in the test window, and {photos} photos. Methods "
         f"know the {formats.count(counts['log_count'])} conversions before the window, and no query: right are the "
@@ -289,10 +291,8 @@ def _cells(arms: list[str], found: Found, protocol: str, kind: str, name: str, m
 def _lines(night: Night, arms: list[str], found: Found) -> list[MethodLine]:
     columns = {metric: _cells(arms, found, OWN, "all", "all", metric, K) for metric in _METRICS}
     compared = _comparisons(night, OWN, "all", "all")
-    likeness = {
-        row["arm"]: row for row in night.table(datasets.RECOMMENDATION, "lists").filter(protocol=OWN).to_dicts()
-    }
-    costs = {row["arm"]: row for row in night.table(datasets.RECOMMENDATION, "costs").filter(protocol=OWN).to_dicts()}
+    likeness = {row["arm"]: row for row in night.table(RECOMMENDATION, "lists").filter(protocol=OWN).to_dicts()}
+    costs = {row["arm"]: row for row in night.table(RECOMMENDATION, "costs").filter(protocol=OWN).to_dicts()}
     lines = []
     for number, arm in enumerate(arms):
         row = compared.get(arm)
@@ -323,7 +323,7 @@ def _lines(night: Night, arms: list[str], found: Found) -> list[MethodLine]:
 
 def _comparisons(night: Night, protocol: str, kind: str, name: str) -> dict[str, dict[str, Any]]:
     """Return the best method's differences in hit rate@10, by the other method."""
-    rows = night.table(datasets.RECOMMENDATION, "comparisons").filter(
+    rows = night.table(RECOMMENDATION, "comparisons").filter(
         protocol=protocol, segment_kind=kind, segment=name, metric=PRIMARY, k=K
     )
     return {row["baseline"]: row for row in rows.to_dicts()}
@@ -362,7 +362,7 @@ def _winner(night: Night, kind: str, name: str, rows: dict[str, dict[str, Any]])
 
 def _protocols(night: Night, arms: list[str], found: Found) -> list[ProtocolColumn]:
     columns = []
-    for key, counts in night.fact(datasets.RECOMMENDATION, "protocols").items():
+    for key, counts in night.fact(RECOMMENDATION, "protocols").items():
         name, meaning = PROTOCOLS[key]
         published = PUBLISHED.get(key)
         columns.append(
@@ -403,7 +403,7 @@ def _chart(arms: list[str], found: Found) -> DotChart:
 
 def _loss(night: Night) -> LineChart | None:
     """Return the losses pass by pass, each in its own first loss, since they measure different things."""
-    curves = night.table(datasets.RECOMMENDATION, "curves").sort("step")
+    curves = night.table(RECOMMENDATION, "curves").sort("step")
     series = []
     for key in RECOMMENDERS:
         points = curves.filter(arm=key).select(pl.col("step").cast(pl.Float64), "value").rows()
@@ -427,7 +427,7 @@ def _loss(night: Night) -> LineChart | None:
 
 def _left_out(night: Night) -> list[str]:
     texts = []
-    for place, reason in night.fact(datasets.RECOMMENDATION, "notes").items():
+    for place, reason in night.fact(RECOMMENDATION, "notes").items():
         protocol, _, method = place.partition("/")
         who = f"{METHODS[method].name}, " if method else ""
         texts.append(f"{who}“{PROTOCOLS[protocol][0]}”: {reason}")
@@ -435,8 +435,8 @@ def _left_out(night: Night) -> list[str]:
 
 
 def _examples(night: Night) -> list[Example]:
-    sheet = night.table(datasets.RECOMMENDATION, "contact_sheet")
-    splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
+    sheet = night.table(RECOMMENDATION, "contact_sheet")
+    splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     photos = read_photos(night.ctx.lake, splits, images, set(sheet["photo_id"]))
     examples = []
     for _, rows in sheet.group_by("visitor_id", maintain_order=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs import datasets
-from jobs.params import PublishReportParams
+from jobs.config.params.release import PublishReportParams
+from jobs.datasets.evaluation import EVALUATION
 from jobs.report import formats
 from jobs.report.ablation import Ablation, ablation
 from jobs.report.arms import Arm, arm
@@ -15,9 +15,10 @@ from jobs.report.costs import Costs, costs
 from jobs.report.drift import Drift, drift
 from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
+from jobs.report.html_page import render_page
+from jobs.report.impressions import Shown, shown
 from jobs.report.index import IndexReport, index_report
-from jobs.report.night import Night
-from jobs.report.pages import render_page
+from jobs.report.inputs import Night
 from jobs.report.photo_map import PhotoMap, photo_map
 from jobs.report.quality import Quality, quality
 from jobs.report.ranking import (
@@ -38,7 +39,6 @@ from jobs.report.ranking import (
 from jobs.report.recommendations import Recommendations, recommendations
 from jobs.report.reranker import RerankerReport, reranker_report
 from jobs.report.run_facts import RunFacts, run_facts
-from jobs.report.shown import Shown, shown
 from jobs.report.similar import Similar, similar
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
@@ -87,10 +87,10 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
 
     Raises `MissingInput` or `BadInput` if an input lacks what is shown.
     """
-    metrics = Metrics(night.table(datasets.EVALUATION, "metrics"))
-    query_metrics = Metrics(night.table(datasets.EVALUATION, "query_metrics"))
+    metrics = Metrics(night.table(EVALUATION, "metrics"))
+    query_metrics = Metrics(night.table(EVALUATION, "query_metrics"))
     chosen = params or PublishReportParams()
-    challenger = arm(night.fact(datasets.EVALUATION, "verdict", "challenger"))
+    challenger = arm(night.fact(EVALUATION, "verdict", "challenger"))
     state = quality(night)
     gated = gate(night)
     judged = verdict(night, metrics, state, gated.notes)
@@ -106,20 +106,18 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         arms_chart=arms_chart(metrics, challenger.key),
         metric_tables=[metric_table(metrics, metric, challenger.key) for metric in FIRST_METRICS],
         more_metric_tables=[metric_table(metrics, m, challenger.key) for m in METRICS if m not in FIRST_METRICS],
-        tie_rule=str(night.fact(datasets.EVALUATION, "tie_rule")),
-        differences=differences(metrics, night.table(datasets.EVALUATION, "comparisons")),
+        tie_rule=str(night.fact(EVALUATION, "tie_rule")),
+        differences=differences(metrics, night.table(EVALUATION, "comparisons")),
         query_table=query_table(query_metrics, challenger.key),
         query_metric_tables=[metric_table(query_metrics, m, challenger.key, is_by_query=True) for m in QUERY_METRICS],
-        query_differences=differences(
-            query_metrics, night.table(datasets.EVALUATION, "query_comparisons"), is_by_query=True
-        ),
-        judgement_count=formats.count(night.fact(datasets.EVALUATION, "by_query", "judgement_count")),
+        query_differences=differences(query_metrics, night.table(EVALUATION, "query_comparisons"), is_by_query=True),
+        judgement_count=formats.count(night.fact(EVALUATION, "by_query", "judgement_count")),
         slices=slices(
             metrics,
-            night.table(datasets.EVALUATION, "segment_comparisons"),
+            night.table(EVALUATION, "segment_comparisons"),
             challenger.key,
-            night.fact(datasets.EVALUATION, "rival"),
-            night.manifest(datasets.EVALUATION).facts,
+            night.fact(EVALUATION, "rival"),
+            night.manifest(EVALUATION).facts,
         ),
         training=training(night),
         reranker=reranker_report(night),

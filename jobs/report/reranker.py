@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs import datasets
+from jobs.datasets.models import RERANKER
 from jobs.report import formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.charts import LineChart, Series, line_chart, nice_ticks
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.run_facts import Fact
 
 MOST_FEATURES = 12
@@ -69,10 +69,10 @@ class RerankerReport:
 
 def reranker_report(night: Night) -> RerankerReport:
     """Return what there is to say of the night's reranker."""
-    note = str(night.fact(datasets.RERANKER, "note"))
+    note = str(night.fact(RERANKER, "note"))
     if note:
         return RerankerReport(note, (), None, (), "")
-    importances = night.table(datasets.RERANKER, "importances").sort("gain", "feature", descending=[True, False])
+    importances = night.table(RERANKER, "importances").sort("gain", "feature", descending=[True, False])
     total, best = (float(value) for value in importances.select(pl.col("gain").sum(), most=pl.col("gain").max()).row(0))
     shown = importances.head(MOST_FEATURES)
     features = tuple(
@@ -102,8 +102,8 @@ def feature_name(feature: str) -> str:
 
 def _curve(night: Night) -> LineChart:
     """Return nDCG@10 by round on the searches learned from and on the held-out ones, with the round that was kept."""
-    points = night.table(datasets.RERANKER, "curves").sort("step")
-    best = int(night.fact(datasets.RERANKER, "best_round"))
+    points = night.table(RERANKER, "curves").sort("step")
+    best = int(night.fact(RERANKER, "best_round"))
     series = []
     for searches, name, css in _LINES:
         rows = points.filter(searches=searches).select(pl.col("step").cast(pl.Float64), "value")
@@ -133,8 +133,8 @@ def _facts(night: Night) -> tuple[Fact, ...]:
         *("base_arm", "search_count", "learnable_search_count", "held_out_search_count"),
         *("held_out_hit_rate_before", "held_out_hit_rate_after", "best_round"),
     )
-    facts = {name: night.fact(datasets.RERANKER, name) for name in names}
-    params = night.manifest(datasets.RERANKER).params
+    facts = {name: night.fact(RERANKER, name) for name in names}
+    params = night.manifest(RERANKER).params
     learned = f"{formats.count(facts['learnable_search_count'])} of {formats.count(facts['search_count'])}"
     before, after = (formats.percent(facts[f"held_out_hit_rate_{when}"]) for when in ("before", "after"))
     return (
@@ -147,6 +147,6 @@ def _facts(night: Night) -> tuple[Fact, ...]:
         Fact("Trees", formats.count(facts["best_round"])),
         *(
             Fact(f"Check {check['check']}", f"{check['status']}, {formats.count(check['event_count'])} conversions")
-            for check in night.fact(datasets.RERANKER, "checks")
+            for check in night.fact(RERANKER, "checks")
         ),
     )

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from jobs import datasets
-from jobs.lake import Manifest
-from jobs.params import EIGHTY_TWENTY, WINDOWS
+from jobs.config.params.ingest import EIGHTY_TWENTY, WINDOWS
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import CHAMPION, REGISTRATION
+from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.arms import in_order
-from jobs.report.night import INPUTS, Night
+from jobs.report.inputs import INPUTS, Night
 from models.windows import in_words
 
 LIBRARIES = (
@@ -77,7 +79,7 @@ _PROTOCOLS = {
 def run_facts(night: Night) -> RunFacts:
     """Return durations, rows, versions and lineage."""
     ctx = night.ctx
-    splits = night.manifest(datasets.SPLITS).facts
+    splits = night.manifest(SPLITS).facts
     seconds = [manifest.duration_seconds for manifest in night.manifests.values()]
     return RunFacts(
         run=(
@@ -112,8 +114,8 @@ def _window(splits: dict[str, Any], start: str, end: str) -> str:
 
 
 def _model_facts(night: Night) -> tuple[Fact, ...]:
-    facts = night.manifest(datasets.REGISTRATION).facts
-    champion = night.fact(datasets.CHAMPION, "version")
+    facts = night.manifest(REGISTRATION).facts
+    champion = night.fact(CHAMPION, "version")
     return (
         Fact("Registered model", str(facts["model_name"])),
         Fact("Challenger version", str(facts["version"])),
@@ -124,7 +126,7 @@ def _model_facts(night: Night) -> tuple[Fact, ...]:
 
 
 def _embedding_rows(night: Night) -> tuple[tuple[str, str, str, str], ...]:
-    arms: dict[str, dict[str, Any]] = night.fact(datasets.PHOTO_EMBEDDINGS, "arms")
+    arms: dict[str, dict[str, Any]] = night.fact(PHOTO_EMBEDDINGS, "arms")
     return tuple(
         (
             one.name,

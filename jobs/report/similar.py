@@ -7,13 +7,16 @@ from typing import Any
 
 import polars as pl
 
-from jobs import datasets
-from jobs.params import CHAMPION_ARM, FULL, TRUTHS, ZERO_SHOT
+from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
+from jobs.config.params.evaluation import TRUTHS
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.evaluation import SIMILAR
+from jobs.datasets.features import SPLITS
 from jobs.report import formats
 from jobs.report.ablation import Variant, variant
 from jobs.report.arms import ARMS
 from jobs.report.charts import DotChart, DotRow, Mark, dot_chart
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.photos import Photo, read_photos
 from jobs.report.ranking import ALPHA, CUTOFFS, PRIMARY_K, QUERY_METRICS, Cell, outcome
 
@@ -128,11 +131,11 @@ class Similar:
 
 def similar(night: Night) -> Similar:
     """Return the section."""
-    facts = {name: night.fact(datasets.SIMILAR, name) for name in ("note", "truths", "arms", "challenger", "seconds")}
+    facts = {name: night.fact(SIMILAR, name) for name in ("note", "truths", "arms", "challenger", "seconds")}
     names = tuple(name for name, _ in QUERY_METRICS.values())
     if facts["note"]:
         return Similar(facts["note"], "", (), names, CUTOFFS, (), (), "")
-    metrics, comparisons = (night.table(datasets.SIMILAR, name) for name in ("metrics", "comparisons"))
+    metrics, comparisons = (night.table(SIMILAR, name) for name in ("metrics", "comparisons"))
     return Similar(
         note="",
         lead=_lead(night),
@@ -162,13 +165,13 @@ def arm_of(key: str) -> Variant:
 
 def _lead(night: Night) -> str:
     count, hidden, duplicates = (
-        night.fact(datasets.SIMILAR, name) for name in ("photo_count", "hidden_count", "duplicate_count")
+        night.fact(SIMILAR, name) for name in ("photo_count", "hidden_count", "duplicate_count")
     )
-    params = night.manifest(datasets.SIMILAR).params
+    params = night.manifest(SIMILAR).params
     return (
         f"Photos of the corpus are searched with among all {formats.count(count)}. Never found is the photo itself; "
         f"{formats.count(hidden)} hidden photos are left out. "
-        + _about_duplicates(duplicates, night.fact(datasets.SIMILAR, "photo_count"), params)
+        + _about_duplicates(duplicates, night.fact(SIMILAR, "photo_count"), params)
     )
 
 
@@ -184,17 +187,17 @@ def _about_duplicates(duplicates: int, photo_count: int, params: dict[str, Any])
 
 
 def _truth(night: Night, key: str, metrics: pl.DataFrame, comparisons: pl.DataFrame) -> TruthReport:
-    facts = night.fact(datasets.SIMILAR, "truths", key)
-    challenger = night.fact(datasets.SIMILAR, "challenger")
+    facts = night.fact(SIMILAR, "truths", key)
+    challenger = night.fact(SIMILAR, "challenger")
     found = {(row["arm"], row["metric"], row["k"]): row for row in metrics.to_dicts()}
-    keys = [arm for arm in night.fact(datasets.SIMILAR, "arms") if (arm, PRIMARY, PRIMARY_K) in found]
+    keys = [arm for arm in night.fact(SIMILAR, "arms") if (arm, PRIMARY, PRIMARY_K) in found]
     at_k = comparisons.filter(metric=PRIMARY, k=PRIMARY_K)
     differences = {row["baseline"]: row for row in at_k.to_dicts()}
-    told = set(night.fact(datasets.SIMILAR, "reads_keywords")) if key == "keywords" else set()
+    told = set(night.fact(SIMILAR, "reads_keywords")) if key == "keywords" else set()
     return TruthReport(
         key=key,
         name=_NAMES[key],
-        meaning=_meaning(key, night.manifest(datasets.SIMILAR).params, night.takes_all_photos),
+        meaning=_meaning(key, night.manifest(SIMILAR).params, night.takes_all_photos),
         counts=_counts(key, facts),
         note=facts["note"],
         left_out="“Keywords in common” is left out: it would only repeat this truth. "
@@ -338,10 +341,10 @@ def _sheet_text(truths: dict[str, Any]) -> str:
 
 
 def _examples(night: Night) -> list[Example]:
-    sheet = night.table(datasets.SIMILAR, "contact_sheet")
-    splits, images = night.manifest(datasets.SPLITS), night.manifest(datasets.IMAGES)
+    sheet = night.table(SIMILAR, "contact_sheet")
+    splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     photos = read_photos(night.ctx.lake, splits, images, {*sheet["photo_id"], *sheet["query_photo_id"]})
-    arms = [arm for arm in night.fact(datasets.SIMILAR, "arms") if arm in set(sheet["arm"])]
+    arms = [arm for arm in night.fact(SIMILAR, "arms") if arm in set(sheet["arm"])]
     examples = []
     for (query,), rows in sheet.group_by("query_photo_id", maintain_order=True):
         rankings = tuple(

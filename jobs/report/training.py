@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from jobs import datasets
-from jobs.params import ZERO_SHOT
+from jobs.config.params.arms import ZERO_SHOT
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
 from jobs.report import formats
 from jobs.report.arms import Arm, in_order
 from jobs.report.charts import LineChart, Series, line_chart, nice_ticks, percent_tick
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 
 LOSS = "loss"
 HIT_RATE = "validation_hit_rate@10"
@@ -47,32 +48,32 @@ class Training:
     loss: LineChart | None
     base_loss: LineChart | None
     base_source: str
-    taken_over_from: str | None
-    gone_on_from: str | None
+    reused_from: str | None
+    warm_started_from: str | None
     conversion_count: str  # trained on
     window_count: str  # of the whole training window
-    base_taken_over_from: str | None
+    base_reused_from: str | None
 
 
 def training(night: Night) -> Training:
     """Return the curves of the arms trained on conversions, and of the base model where it was trained here."""
-    curves = night.table(datasets.SEARCH_MODELS, "curves")
-    base_curves = night.table(datasets.BASE_MODEL, "curves")
-    facts = night.fact(datasets.SEARCH_MODELS, "arms")
+    curves = night.table(SEARCH_MODELS, "curves")
+    base_curves = night.table(BASE_MODEL, "curves")
+    facts = night.fact(SEARCH_MODELS, "arms")
     arms = tuple(in_order(facts))
     return Training(
-        is_validated=bool(night.manifest(datasets.SPLITS).row_counts["validation"]),
+        is_validated=bool(night.manifest(SPLITS).row_counts["validation"]),
         rows=tuple(_trained_arm(one, facts[one.key]) for one in arms),
         arms=arms,
         hit_rate=_chart("validation", "Validation hit rate@10", curves, HIT_RATE, mark_best=True),
         loss=_chart("loss", "Training loss", curves, LOSS),
         base_loss=_chart("base-loss", "Training loss of the base model", base_curves, LOSS),
-        base_source=str(night.fact(datasets.BASE_MODEL, "source")),
-        taken_over_from=night.fact(datasets.SEARCH_MODELS, "taken_over_from"),
-        gone_on_from=night.fact(datasets.SEARCH_MODELS, "gone_on_from"),
-        conversion_count=formats.count(night.fact(datasets.SEARCH_MODELS, "train_pair_count")),
-        window_count=formats.count(night.fact(datasets.SEARCH_MODELS, "log_pair_count")),
-        base_taken_over_from=night.fact(datasets.BASE_MODEL, "taken_over_from"),
+        base_source=str(night.fact(BASE_MODEL, "source")),
+        reused_from=night.fact(SEARCH_MODELS, "reused_from"),
+        warm_started_from=night.fact(SEARCH_MODELS, "warm_started_from"),
+        conversion_count=formats.count(night.fact(SEARCH_MODELS, "train_pair_count")),
+        window_count=formats.count(night.fact(SEARCH_MODELS, "log_pair_count")),
+        base_reused_from=night.fact(BASE_MODEL, "reused_from"),
     )
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from jobs import datasets
-from jobs.params import CHAMPION_ARM
+from jobs.config.params.arms import CHAMPION_ARM
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.features import SPLITS
+from jobs.datasets.indexes import INDEX_CHECK
+from jobs.datasets.models import CHAMPION, REGISTRATION
 from jobs.report import formats
 from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart, DotRow, Mark, dot_chart
-from jobs.report.night import Night
+from jobs.report.inputs import Night
 from jobs.report.quality import Quality
 from jobs.report.ranking import Estimate, Metrics, outcome
 
@@ -48,7 +51,7 @@ class Tile:
 
 def verdict(night: Night, metrics: Metrics, quality: Quality, notes: tuple[str, ...]) -> Verdict:
     """Return the verdict from the evaluation's facts; `notes` come first of what is worth knowing."""
-    facts = night.fact(datasets.EVALUATION, "verdict")
+    facts = night.fact(EVALUATION, "verdict")
     challenger, compared = arm(facts["challenger"]), arm(facts["compared_with"])
     found = outcome(facts["low"], facts["high"])
     situation = _situation(night, compared)
@@ -72,7 +75,7 @@ def _situation(night: Night, compared: Arm) -> Literal["compared", "none", "left
     """Return whether the champion was compared, or there is none, or there is one that could not be compared."""
     if compared.key == CHAMPION_ARM:
         return "compared"
-    return "none" if night.fact(datasets.CHAMPION, "version") is None else "left_out"
+    return "none" if night.fact(CHAMPION, "version") is None else "left_out"
 
 
 _LEAD = {"compared": "", "none": "No champion yet. ", "left_out": "The champion could not be compared tonight. "}
@@ -129,7 +132,7 @@ def _evidence(facts: dict[str, Any], challenger: Estimate, compared: Estimate, o
 
 
 def _promote_command(night: Night) -> str:
-    version = night.fact(datasets.REGISTRATION, "version")
+    version = night.fact(REGISTRATION, "version")
     return f"nightlens promote --catalogue {night.ctx.catalogue} --version {version} --reason WHY"
 
 
@@ -155,7 +158,7 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
     """Return what a reader of the verdict must not miss."""
     notes = []
     if situation == "left_out":
-        note = str(night.fact(datasets.EVALUATION, "champion_note"))
+        note = str(night.fact(EVALUATION, "champion_note"))
         notes.append(note[:1].upper() + note[1:] + ".")
     counting = metrics.strongest_counting
     mine, theirs = metrics.whole(challenger.key), metrics.whole(counting.key)
@@ -165,7 +168,7 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
             f"{formats.points(theirs.value - mine.value).lstrip('+')} points above the challenger. Counting cannot "
             "answer unseen queries or rank new photos; the slices show where each is ahead."
         )
-    there = night.fact(datasets.EVALUATION, "test_window_query_count")
+    there = night.fact(EVALUATION, "test_window_query_count")
     if mine.query_count < there:
         notes.append(
             f"Tested were {formats.count(mine.query_count)} of the {formats.count(there)} searches of the test window: "
@@ -188,8 +191,8 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
 def tiles(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, compared: Arm) -> list[Tile]:
     """Return the key figures of the night."""
     mine, other = metrics.whole(challenger.key), metrics.whole(compared.key)
-    recall = night.fact(datasets.INDEX_CHECK, "recall_at_10")
-    corpus = formats.count(night.fact(datasets.EVALUATION, "corpus_photo_count"))
+    recall = night.fact(INDEX_CHECK, "recall_at_10")
+    corpus = formats.count(night.fact(EVALUATION, "corpus_photo_count"))
     seconds = sum(manifest.duration_seconds for manifest in night.manifests.values())
     fresh = sum(manifest.night == night.run_id for manifest in night.manifests.values())
     stage_count = len(night.manifests)
@@ -216,5 +219,5 @@ _IN_CORPUS = "in the corpus at the end of the test window"
 
 def _window(night: Night) -> str:
     """Return the first and the last day of the test window."""
-    first = datetime.fromisoformat(night.fact(datasets.SPLITS, "validation_end"))
+    first = datetime.fromisoformat(night.fact(SPLITS, "validation_end"))
     return f"{first.day} {first:%b} to {formats.day(night.ctx.run_date)}"

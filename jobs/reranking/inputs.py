@@ -15,18 +15,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jobs.datasets import HIDDEN_TABLE
+from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.errors import GateFailed
-from jobs.evaluation.inputs import (
-    Task,
-    check_arm,
-    integers,
-    keyword_match_scorer,
-    microseconds,
-    model_scorer,
-    window_bounds,
-)
-from jobs.lake import Lake, Manifest
+from jobs.evaluation.arm_plan import check_arm
+from jobs.evaluation.ranking_task import Task
+from jobs.evaluation.scorers import keyword_match_scorer, model_scorer
+from jobs.evaluation.splits import integers, microseconds, window_bounds
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints
 from models.rerank.features import ORIENTATIONS, Photos, Searches
 from models.rerank.history import DEVICES, Events, History

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from jobs import datasets
+from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput, NightlensError
-from jobs.lake import Lake, Manifest
-from jobs.releasing.live import name_of, read_pointer
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from jobs.releasing.published_pointer import name_of, read_pointer
 from jobs.releasing.reader import OpenRelease, ReleaseReader, open_release
 from models.ann import UnusableIndex
 from models.search.errors import ModelError
@@ -38,7 +39,7 @@ def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
 
 
 def _candidate(lake: Lake, run_date: date | None) -> Manifest | None:
-    releases = {release.partition["run_date"]: release for release in lake.history(datasets.RELEASE)}
+    releases = {release.partition["run_date"]: release for release in lake.history(RELEASE)}
     if run_date is None:
         return releases[max(releases)] if releases else None
     if run_date.isoformat() not in releases:

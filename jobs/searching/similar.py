@@ -12,9 +12,10 @@ import pandas as pd
 import polars as pl
 from PIL import Image
 
-from jobs import datasets
+from jobs.datasets.clean import IMAGES
 from jobs.errors import BadInput
-from jobs.lake import Lake, Manifest
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from jobs.releasing.reader import OpenRelease
 from models import serving
 from models.images import ImageError, decode_image
@@ -134,7 +135,7 @@ def _decoded(data: bytes | None) -> Image.Image | None:
 
 def _runs(lake: Lake, release: OpenRelease) -> tuple[Manifest, Manifest]:
     splits = lake.by_reference(release.description["runs"]["splits"]["reference"])
-    return splits, lake.current(datasets.IMAGES, release.name.partition)
+    return splits, lake.current(IMAGES, release.name.partition)
 
 
 def _read_bytes(lake: Lake, images: Manifest, photo_ids: Sequence[str]) -> dict[str, bytes]:

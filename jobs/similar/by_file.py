@@ -13,13 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.context import RunContext
-from jobs.embedding import arm_sources
+from jobs.embedding.exemplars import as_exemplars, exemplar_rows
+from jobs.embedding.photo_features import Encoder
+from jobs.embedding.spark_jobs import arm_sources
 from jobs.errors import MissingInput
-from jobs.evaluation.inputs import Task
-from jobs.exemplars import as_exemplars, exemplar_rows
-from jobs.lake import Manifest, Store
-from jobs.photo_features import Encoder
-from jobs.vector_store import read_part, text_key
+from jobs.evaluation.ranking_task import Task
+from jobs.lake.files import Store
+from jobs.lake.manifest import Manifest
+from jobs.lake.vector_store import read_part, text_key
 from models.evaluation.ranking import Ints
 
 Matrix = NDArray[np.float32]

@@ -15,12 +15,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs import datasets
+from jobs.config.params.arms import ARMS, CHAMPION_ARM, ZERO_SHOT
+from jobs.config.params.evaluation import EvaluateSimilarParams, Truth
 from jobs.context import RunContext
+from jobs.datasets.all import named
+from jobs.datasets.clean import HIDDEN_TABLE
+from jobs.datasets.models import VARIANT
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.inputs import NO_CHAMPION, Task, champion_left_out, integers, photo_matrix, window_bounds
-from jobs.lake import Lake, Manifest
-from jobs.params import ARMS, CHAMPION_ARM, ZERO_SHOT, EvaluateSimilarParams, Truth
+from jobs.evaluation.arm_plan import NO_CHAMPION, champion_left_out
+from jobs.evaluation.ranking_task import Task
+from jobs.evaluation.scorers import photo_matrix
+from jobs.evaluation.splits import integers, window_bounds
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Scorer
 from models.similar import truths
 from models.similar.neighbours import co_conversion_scorer, keyword_scorer, random_scorer, vector_scorer
@@ -93,8 +100,8 @@ def variant_input(variant: str) -> str:
 def read_inputs(ctx: RunContext, params: EvaluateSimilarParams) -> dict[str, Manifest]:
     """Return the night's runs that this evaluation is made from."""
     names = ("validated", "images", "splits", "search_models", "champion", "photo_embeddings")
-    inputs = {name: ctx.read(getattr(datasets, name.upper())) for name in names}
-    variants = {v: ctx.read(datasets.VARIANT, variant=v, repeat="0") for v in params.variants}
+    inputs = {name: ctx.read(named(name)) for name in names}
+    variants = {v: ctx.read(VARIANT, variant=v, repeat="0") for v in params.variants}
     return inputs | {variant_input(variant): run for variant, run in variants.items()}
 
 
@@ -135,7 +142,7 @@ def scorer_of(
 
 def hidden_photos(lake: Lake, validated: Manifest, task: Task) -> NDArray[np.bool_]:
     """Return which photos are hidden from everywhere, shape (P,): photos that ask come from no country."""
-    hidden = lake.read_table(validated, datasets.HIDDEN_TABLE.name, ["photo_id", "country"])
+    hidden = lake.read_table(validated, HIDDEN_TABLE.name, ["photo_id", "country"])
     anywhere = hidden.filter(pl.col("country").is_null())["photo_id"]
     return task.photos["photo_id"].is_in(anywhere.implode()).to_numpy()
 

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs import datasets
 from jobs.context import RunContext
+from jobs.datasets.evaluation import SIMILAR
 from jobs.errors import MissingInput
-from jobs.evaluation.inputs import Task
-from jobs.lake import Manifest
+from jobs.evaluation.ranking_task import Task
+from jobs.lake.manifest import Manifest
 from models.images import DECODER_VERSION, ImageError, decode_image
 from models.similar.picture_hash import HASH_VERSION, WORDS, Words, picture_hash
 
@@ -66,7 +66,7 @@ def from_text(text: str) -> Words:
 
 def _hashed_before(ctx: RunContext) -> dict[str, Words]:
     """Return the hashes of the latest run of any night, by the digest of the picture's bytes."""
-    runs = [run for run in ctx.lake.history(datasets.SIMILAR) if run.facts["hash_version"] == VERSION]
+    runs = [run for run in ctx.lake.history(SIMILAR) if run.facts["hash_version"] == VERSION]
     if not runs:
         return {}
     rows = ctx.lake.read_table(runs[-1], "pictures", ["sha256", "picture_hash"]).drop_nulls()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jobs import datasets
-from jobs.evaluation.inputs import Task
+from jobs.config.params.evaluation import Truth
+from jobs.datasets.evaluation import SIMILAR
+from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.tables import comparisons_table, counts, estimate_rows
-from jobs.params import Truth
 from models.evaluation.ranking import Scorer
 from models.evaluation.scorecard import Scorecard
 from models.similar import truths
@@ -66,7 +66,7 @@ def comparison_rows(card: Scorecard, truth: str, challenger: str) -> pl.DataFram
 def query_rows(asked: Sequence[Asked], task: Task) -> pl.DataFrame:
     """Return the table `queries`."""
     photo_ids = task.photos["photo_id"]
-    empty = pl.DataFrame(datasets.SIMILAR.table("queries").schema.empty_table())
+    empty = pl.DataFrame(SIMILAR.table("queries").schema.empty_table())
     frames = (
         pl.DataFrame(
             {
@@ -91,7 +91,7 @@ def sheet_rows(
     counting: Sequence[str],
 ) -> pl.DataFrame:
     """Return the table `contact_sheet`: what every arm finds for the first photos of a truth, of as many clusters."""
-    empty = pl.DataFrame(datasets.SIMILAR.table("contact_sheet").schema.empty_table())
+    empty = pl.DataFrame(SIMILAR.table("contact_sheet").schema.empty_table())
     if shown is None:
         return empty
     _, first = np.unique(shown.judged.cluster_Q, return_index=True)

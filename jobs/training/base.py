@@ -9,10 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from jobs.config.params.arms import ZERO_SHOT
+from jobs.config.params.training import TrainBaseParams
 from jobs.context import RunContext
 from jobs.errors import MissingInput
-from jobs.lake import Manifest, StagedRun
-from jobs.params import ZERO_SHOT, TrainBaseParams
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from jobs.training.inputs import (
     curve_rows,
     index_texts,

@@ -12,9 +12,11 @@ import numpy as np
 import polars as pl
 import torch
 
-from jobs import datasets
+from jobs.datasets.models import BASE_MODEL
 from jobs.errors import BadInput, MissingInput
-from jobs.lake import Lake, Manifest, StagedRun
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from models.search.data import Indices, PhotoPixels
 from models.search.errors import ModelError
 from models.search.model import SearchModel
@@ -112,7 +114,7 @@ def text_ids(texts: Sequence[str]) -> Indices:
 def curve_rows(arm: str, curves: Sequence[tuple[int, str, float]]) -> pl.DataFrame:
     """Return training curves (step, name, value) as rows of the tables `curves`."""
     rows = [(arm, step, name, value) for step, name, value in curves]
-    return pl.DataFrame(rows, schema=datasets.BASE_MODEL.table("curves").schema.names, orient="row")
+    return pl.DataFrame(rows, schema=BASE_MODEL.table("curves").schema.names, orient="row")
 
 
 def save_model(staged: StagedRun, arm: str, model: SearchModel) -> None:

@@ -9,14 +9,16 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from jobs.config.params.ablation import TrainVariantParams
+from jobs.config.params.arms import AS_TRAINED, FULL, VARIANTS, ZERO_SHOT
 from jobs.context import RunContext
 from jobs.errors import MissingInput
-from jobs.evaluation.inputs import Task, read_task
-from jobs.lake import Manifest, Store
-from jobs.params import AS_TRAINED, FULL, VARIANTS, ZERO_SHOT, TrainVariantParams
+from jobs.evaluation.ranking_task import Task, read_task
+from jobs.lake.files import Store
+from jobs.lake.manifest import Manifest
+from jobs.training.arm_inputs import ArmInputs, read_pairs
 from jobs.training.arms import load_model, measure, starting_model, train_arm
 from jobs.training.inputs import curve_rows, model_errors_of, open_pixels
-from jobs.training.pairs import ArmInputs, read_pairs
 from models.evaluation.ranking import dense_scorer, rank_targets
 from models.search.data import PhotoPixels
 from models.search.keywords import RaggedKeywords
@@ -73,7 +75,7 @@ def _facts_of_the_night(models: Manifest) -> dict[str, Any]:
         raise MissingInput(f"{models.reference} has no arm {FULL!r}: run train_search with it (--arms)")
     own = models.facts["arms"][FULL]
     names = ("steps", "best_step", "pairs_seen", "seconds", "best_validation_hit_rate")
-    return {name: own[name] for name in names} | {"gone_on_from": models.facts["gone_on_from"]}
+    return {name: own[name] for name in names} | {"warm_started_from": models.facts["warm_started_from"]}
 
 
 @torch.inference_mode()

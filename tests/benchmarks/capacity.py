@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs.params import PublishReportParams
+from jobs.config.params.release import PublishReportParams
 
 PRICES = PublishReportParams()
 

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jobs import build_index
+from jobs.config.params.arms import FULL
+from jobs.config.params.base import Params
+from jobs.config.params.index import BuildIndexParams
 from jobs.context import RunContext
-from jobs.datasets import PHOTO_EMBEDDINGS, SPLITS
-from jobs.params import FULL, BuildIndexParams, Params
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.features import SPLITS
+from jobs.stages import build_index
 from models.indexing.filling import Floats
 from tests.benchmarks.measuring import context, run_measured
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
+from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
-from jobs.settings import PROJECT_ROOT
 from tests.conftest import make_settings
 
 

@@ -19,10 +19,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from jobs import datasets, embedding_workers
+from jobs.config.params.arms import ZERO_SHOT
+from jobs.config.params.embedding import EmbedPhotosParams
 from jobs.context import RunContext
-from jobs.embedding import EncodeJob, ModelSource
-from jobs.params import ZERO_SHOT, EmbedPhotosParams
+from jobs.datasets.models import SEARCH_MODELS
+from jobs.embedding import workers
+from jobs.embedding.encode_job import EncodeJob, ModelSource
 from models.images import decode_image
 from models.search.model import build_tiny_model
 from tests.jobs.embedding_fixtures import commit_models, write_pictures
@@ -37,7 +39,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-    embedding_workers._models.clear()
+    workers._models.clear()
 
 
 @pytest.mark.benchmark
@@ -59,19 +61,19 @@ def test_the_worker_against_the_bare_forward_pass(make_context: Callable[..., Ru
         ]
     )
     pixels_NCHW = torch.stack([model.preprocess(decode_image(data)) for data in contents])
-    manifest = ctx.read(datasets.SEARCH_MODELS).model_dump_json()
+    manifest = ctx.read(SEARCH_MODELS).model_dump_json()
     source = ModelSource(ctx.settings.lake_uri, ctx.catalogue, manifest, ZERO_SHOT)
-    embedding_workers.cached_model(source, "cpu")
+    workers.cached_model(source, "cpu")
 
     bare, worker, decoding = [], [], []
     for number in range(ROUNDS):
         begun = time.perf_counter()
         for batch_BCHW in pixels_NCHW.split(params.batch_size):
-            embedding_workers.encode_pixels(model, batch_BCHW, "cpu", "float32")
+            workers.encode_pixels(model, batch_BCHW, "cpu", "float32")
         bare.append(time.perf_counter() - begun)
         job = EncodeJob(source, ("photo_vectors", str(number)), "float32", params.batch_size)
         begun = time.perf_counter()
-        assert sum(batch.num_rows for batch in embedding_workers.embed_photos([rows], job)) == 0
+        assert sum(batch.num_rows for batch in workers.embed_photos([rows], job)) == 0
         worker.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         for data in contents:

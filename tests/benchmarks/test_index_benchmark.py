@@ -22,7 +22,7 @@ import faiss
 import numpy as np
 import pytest
 
-from jobs.datasets import PHOTO_INDEX
+from jobs.datasets.indexes import PHOTO_INDEX
 from models import ann
 from models.indexing.files import IndexDescription
 from models.indexing.ids import Ints

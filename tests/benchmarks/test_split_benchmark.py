@@ -19,9 +19,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from jobs import datasets, split_temporal
-from jobs.params import SplitTemporalParams
-from jobs.spark import spark_session
+from jobs.adapters.spark_session import spark_session
+from jobs.config.params.ingest import SplitTemporalParams
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.features import SPLITS
+from jobs.stages import split_temporal
 from models.windows import Windows
 from tests.benchmarks.measuring import context, run_measured
 from tests.validated_lake import commit_validated
@@ -88,7 +90,7 @@ def split_with_spark(state_dir: Path) -> dict[str, float]:
 def split_with_pandas(state_dir: Path) -> dict[str, float]:
     begun = time.perf_counter()
     ctx = context(state_dir)
-    validated = ctx.read(datasets.VALIDATED)
+    validated = ctx.read(VALIDATED)
 
     def read(table: str, columns: list[str]) -> pd.DataFrame:
         return pd.concat(
@@ -135,8 +137,8 @@ def test_split_against_pandas(row_count: int, tmp_path: Path) -> None:
     generate(tmp_path, row_count)
     found = {engine: measure(engine, tmp_path) for engine in ENGINES}
     ctx = context(tmp_path)
-    splits = ctx.read(datasets.SPLITS)
-    for table in datasets.SPLITS.tables:
+    splits = ctx.read(SPLITS)
+    for table in SPLITS.tables:
         ours = ctx.lake.read_table(splits, table.name)
         theirs = pl.read_parquet(pandas_path(tmp_path, table.name)).select(ours.columns).cast(dict(ours.schema))
         assert ours.sort(ours.columns).equals(theirs.sort(ours.columns)), table.name

@@ -22,8 +22,8 @@ from typing import Any
 import pyspark
 import yaml
 
-from jobs.settings import PROJECT_ROOT
-from jobs.spark import java_home
+from jobs.adapters.spark_session import java_home
+from jobs.config.settings import PROJECT_ROOT
 from tests.cluster.postgres import LOOPBACK, make_databases, start_postgres
 from tests.cluster.processes import Processes, free_ports
 

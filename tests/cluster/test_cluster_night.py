@@ -18,12 +18,19 @@ import httpx
 import numpy as np
 import pytest
 
-from jobs import datasets, services, specs, tracking
-from jobs.lake import Lake
-from jobs.releasing.live import name_of
+from jobs.adapters import local_services, mlflow_registry
+from jobs.config.settings import Settings
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.features import SPLITS
+from jobs.datasets.indexes import PHOTO_INDEX
+from jobs.datasets.releases import GATE, RELEASE
+from jobs.datasets.reports import REPORT
+from jobs.lake.catalogue import Lake
+from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import open_release
 from jobs.sample import LAST_COMPLETE_DAY
-from jobs.settings import Settings
+from jobs.stages import registry
 from tests.cluster.compose import Deployment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
@@ -35,10 +42,10 @@ VICTIM = "spark-worker-1"
 
 # What a night of one machine gives on this sample (jobs.sample makes the same bytes everywhere).
 ROWS = {
-    datasets.SPLITS: {"train": 2152, "validation": 181, "test": 356, "photos": 398, "photo_keywords": 4332},
-    datasets.PHOTO_EMBEDDINGS: {"embeddings": 3 * 398, "quarantine": 0, "exemplars": 398},
-    datasets.QUERY_EMBEDDINGS: {"embeddings": 1060},
-    datasets.PHOTO_INDEX: {"ids": 398},
+    SPLITS: {"train": 2152, "validation": 181, "test": 356, "photos": 398, "photo_keywords": 4332},
+    PHOTO_EMBEDDINGS: {"embeddings": 3 * 398, "quarantine": 0, "exemplars": 398},
+    QUERY_EMBEDDINGS: {"embeddings": 1060},
+    PHOTO_INDEX: {"ids": 398},
 }
 HIT_RATES_AT_10 = {
     "popularity": 0.079,
@@ -75,13 +82,15 @@ def settings(deployment: Deployment) -> Iterator[Settings]:
 def test_a_night_that_loses_a_worker_while_it_embeds_ends_right(deployment: Deployment, settings: Settings) -> None:
     lake = Lake(settings.lake_uri, CATALOGUE)
     losses: list[Loss] = []
-    with services.airflow_client(deployment.ports["airflow"], deployment.secrets["AIRFLOW_ADMIN_PASSWORD"]) as client:
+    with local_services.airflow_client(
+        deployment.ports["airflow"], deployment.secrets["AIRFLOW_ADMIN_PASSWORD"]
+    ) as client:
         wait_for_dag(client)
         conf = {"run_date": RUN_DATE.isoformat(), "catalogue": CATALOGUE}
-        run_id = services.trigger_run(client, services.NIGHTLY, conf)
-        url = f"/dags/{services.NIGHTLY}/dagRuns/{run_id}/taskInstances"
+        run_id = local_services.trigger_run(client, local_services.NIGHTLY, conf)
+        url = f"/dags/{local_services.NIGHTLY}/dagRuns/{run_id}/taskInstances"
         states = []
-        for change in services.follow_run(client, services.NIGHTLY, run_id):
+        for change in local_services.follow_run(client, local_services.NIGHTLY, run_id):
             print(*change, flush=True)
             states.append(change)
             if change == ("embed_photos", "running"):
@@ -89,7 +98,7 @@ def test_a_night_that_loses_a_worker_while_it_embeds_ends_right(deployment: Depl
         tasks = client.get(f"{url}?limit=100").raise_for_status().json()["task_instances"]
         log = client.get(f"{url}/embed_photos/logs/1?full_content=true").raise_for_status().text
     assert states[-1] == ("", "success")
-    assert {task["task_id"] for task in tasks} == {"plan_night", *specs.STAGES}
+    assert {task["task_id"] for task in tasks} == {"plan_night", *registry.STAGES}
     assert {task["state"] for task in tasks} == {"success"}
     assert {task["try_number"] for task in tasks} == {1}
 
@@ -103,7 +112,7 @@ def test_a_night_that_loses_a_worker_while_it_embeds_ends_right(deployment: Depl
 def wait_for_dag(client: httpx.Client) -> None:
     """Wait until Airflow has read the night's DAG."""
     deadline = time.monotonic() + 120
-    while client.get(f"/dags/{services.NIGHTLY}").status_code != 200:
+    while client.get(f"/dags/{local_services.NIGHTLY}").status_code != 200:
         assert time.monotonic() < deadline, client.get("/importErrors").text
         time.sleep(1)
 
@@ -119,7 +128,7 @@ def lose_worker(deployment: Deployment, client: httpx.Client, task_url: str, lak
         time.sleep(0.2)
     killed = deployment.processes.kill(VICTIM)
     parts = len(stored_parts(lake))
-    assert not list(lake.manifests(datasets.PHOTO_EMBEDDINGS))
+    assert not list(lake.manifests(PHOTO_EMBEDDINGS))
     state = client.get(task_url).raise_for_status().json()["state"]
     return Loss(parts, [" ".join(command) for command in killed], state, worker_states(deployment))
 
@@ -144,7 +153,7 @@ def check_loss(deployment: Deployment, losses: list[Loss], log: str, lake: Lake)
     """The worker died with an executor that was embedding, and the stage, tried once, went on without it."""
     [loss] = losses
     assert any("CoarseGrainedExecutorBackend" in command for command in loss.killed), loss.killed
-    assert any("jobs.embedding_daemon" in command for command in loss.killed), loss.killed
+    assert any("jobs.embedding.worker_daemon" in command for command in loss.killed), loss.killed
     assert "Lost executor" in log
     assert loss.state == "running"
     assert 0 < loss.parts < len(stored_parts(lake)), "nothing was left to embed when the worker was killed"
@@ -159,19 +168,19 @@ def check_lake(lake: Lake) -> None:
     """Every dataset is committed once, with the rows and figures of a night on one machine."""
     found = {manifest.dataset: manifest for manifest in lake.manifests()}
     assert Counter(manifest.dataset for manifest in lake.manifests()).most_common(1)[0][1] == 1
-    assert len(found) == len(specs.STAGES)
+    assert len(found) == len(registry.STAGES)
     assert {tuple(manifest.partition.items()) for manifest in found.values()} == {tuple(PARTITION.items())}
     for dataset, row_counts in ROWS.items():
         assert found[dataset.name].row_counts == row_counts
-    assert found[datasets.EVALUATION.name].facts["hit_rate_at_10"] == pytest.approx(HIT_RATES_AT_10, abs=0.05)
-    assert found[datasets.GATE.name].facts["figures"]["champion"] == "none"
+    assert found[EVALUATION.name].facts["hit_rate_at_10"] == pytest.approx(HIT_RATES_AT_10, abs=0.05)
+    assert found[GATE.name].facts["figures"]["champion"] == "none"
 
 
 def check_embeddings(lake: Lake) -> None:
     """Every photo has one vector of length one in every arm."""
-    manifest = lake.current(datasets.PHOTO_EMBEDDINGS, PARTITION)
+    manifest = lake.current(PHOTO_EMBEDDINGS, PARTITION)
     vectors = lake.read_table(manifest, "embeddings")
-    photos = lake.read_table(lake.current(datasets.SPLITS, PARTITION), "photos")["photo_id"]
+    photos = lake.read_table(lake.current(SPLITS, PARTITION), "photos")["photo_id"]
     without = lake.read_table(manifest, "quarantine")["photo_id"]
     expected = sorted(set(photos) - set(without))
     assert len(expected) == 398
@@ -184,16 +193,16 @@ def check_embeddings(lake: Lake) -> None:
 
 def check_registry(settings: Settings, lake: Lake) -> None:
     """The model is version 1 in MLflow, on PostgreSQL and in the bucket; the candidate opens; the report is out."""
-    [version] = tracking.versions(settings, CATALOGUE)
-    challenger = tracking.resolve_alias(settings, CATALOGUE, tracking.CHALLENGER)
+    [version] = mlflow_registry.versions(settings, CATALOGUE)
+    challenger = mlflow_registry.resolve_alias(settings, CATALOGUE, mlflow_registry.CHALLENGER)
     assert challenger is not None
     assert challenger.number == version.number == 1
-    assert tracking.resolve_alias(settings, CATALOGUE, tracking.CHAMPION) is None
+    assert mlflow_registry.resolve_alias(settings, CATALOGUE, mlflow_registry.CHAMPION) is None
     assert any(path.endswith("model.safetensors") for path in lake.fs.find("nightlens/mlflow"))
-    release = lake.current(datasets.RELEASE, PARTITION)
+    release = lake.current(RELEASE, PARTITION)
     assert open_release(lake, name_of(release), release.digest).search is not None
     page = (settings.report_dir / CATALOGUE / f"{RUN_DATE}.html").read_bytes()
-    assert page == lake.read_file(lake.current(datasets.REPORT, PARTITION), "report.html")
+    assert page == lake.read_file(lake.current(REPORT, PARTITION), "report.html")
 
 
 def check_secrets(deployment: Deployment) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jobs import train_base, train_search
+from jobs.adapters.spark_session import spark_session
+from jobs.config.params.arms import FULL
+from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.errors import LostWork
-from jobs.params import FULL
-from jobs.settings import Settings
-from jobs.spark import spark_session
+from jobs.stages import train_base, train_search
 from tests.cluster.compose import Deployment
 from tests.conftest import make_settings
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits
@@ -54,7 +54,7 @@ def on(master: str, state_dir: Path, **conf: str) -> Settings:
 def test_tasks_side_by_side_have_gpus_of_their_own(master: str, tmp_path: Path) -> None:
     def where_it_runs(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give back the device of this task and from when until when it had it; local, for workers lack this module."""
-        from jobs.embedding_workers import prepare_task
+        from jobs.embedding.workers import prepare_task
 
         device, begun = prepare_task(), time.time()
         for _ in batches:

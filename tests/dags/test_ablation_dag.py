@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import build_parser
-from jobs.params import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
+from jobs.commands.main import build_parser
+from jobs.config.params.arms import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
 
 
 @pytest.fixture(scope="session")

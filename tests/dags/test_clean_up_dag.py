@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import build_parser
+from jobs.commands.main import build_parser
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ from typing import Any, get_args
 
 import pytest
 
-from jobs.cli import build_parser, stage_overrides
-from jobs.params import PRESETS, NightParams, Protocol
-from jobs.specs import STAGES, command, stage_params
+from jobs.commands.main import build_parser, stage_overrides
+from jobs.config.params.ingest import Protocol
+from jobs.config.params.night import NightParams
+from jobs.config.params.presets import PRESETS
+from jobs.stages.registry import STAGES, command, stage_params
 from tests.dags.conftest import DAGS, PLAN
 
 
@@ -93,7 +95,7 @@ def test_dags_import_only_airflow_and_the_light_modules() -> None:
             for name in names:
                 root = name.split(".")[0]
                 light = (
-                    name in ("jobs.specs", "jobs.params", "jobs.callbacks")
+                    name in ("jobs.stages.registry", "jobs.config.params", "jobs.adapters.airflow_callbacks")
                     or root in allowed
                     or root in sys.stdlib_module_names
                 )

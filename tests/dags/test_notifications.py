@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import build_parser
+from jobs.commands.main import build_parser
 from tests.listeners import webhook
 
 VERDICT = {"run": "r", "rows": {}, "outcome": "inconclusive", "sentence": "The gate is inconclusive. Too few searches."}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import build_parser
-from jobs.specs import STAGES
+from jobs.commands.main import build_parser
+from jobs.stages.registry import STAGES
 from tests.listeners import webhook
 
 SHOWN = {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cli
+from jobs.commands import main
+from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.settings import Settings
 from tests.jobs.conftest import new_mlflow_database, registry, tracked  # noqa: F401
 from tests.registered import commit_night, make_model
 from tests.released import commit_index, commit_registration
@@ -43,7 +43,7 @@ def call(
     def run(command: str, *more: str, run_date: str = "2025-12-28") -> Ended:
         night = [] if command in TOOLS else ["--dataset", str(tmp_path), "--run-date", run_date]
         capsys.readouterr()
-        status = cli.main([command, "--catalogue", "test", *night, *more])
+        status = main.main([command, "--catalogue", "test", *night, *more])
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         said = out if status == 0 else err[err.rindex(f"nightlens {command}: ") :]

@@ -11,7 +11,7 @@ def commit_each(barrier: Any, results: Any, lake_uri: str, rounds: int, first: i
     """Commit `rounds` runs, each at the same moment as the others; report their manifests as JSON."""
     from jobs.context import RunContext
     from tests.conftest import make_settings
-    from tests.jobs.test_lake import EXTRAS, PARAMS, ROWS, THINGS
+    from tests.jobs.lake.test_lake import EXTRAS, PARAMS, ROWS, THINGS
 
     made = []
     for number in range(rounds):
@@ -35,14 +35,14 @@ def commit_each(barrier: Any, results: Any, lake_uri: str, rounds: int, first: i
 
 def promote_one(barrier: Any, results: Any, state_dir: str, versions: tuple[int, ...]) -> None:
     """Promote one version after the other while others do; report how it ended."""
-    from jobs import promote
+    from jobs.releasing import promotion
     from tests.conftest import make_settings
 
     settings = make_settings(Path(state_dir))
     try:
         for version in versions:
             barrier.wait(120)
-            promote.promote(settings, "test", version, by="ada", reason="race", at=datetime(2026, 1, 1, tzinfo=UTC))
+            promotion.promote(settings, "test", version, by="ada", reason="race", at=datetime(2026, 1, 1, tzinfo=UTC))
         results.put(("ended", len(versions)))
     except BaseException as error:
         results.put(("failed", repr(error)))

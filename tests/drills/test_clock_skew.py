@@ -9,23 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from jobs import datasets, make_release
+from jobs.config.params.release import MakeReleaseParams, RetentionParams
+from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
-from jobs.night import plan_night
-from jobs.params import MakeReleaseParams, RetentionParams
-from jobs.promote import promote
+from jobs.datasets.releases import RELEASE
+from jobs.nights.night_plan import plan_night
 from jobs.releasing.ledger import Ledger, as_of
+from jobs.releasing.promotion import promote
 from jobs.releasing.reader import ReleaseReader
-from jobs.releasing.retention import collect
-from jobs.rollback import rollback
+from jobs.releasing.release_retention import collect
+from jobs.releasing.rollback import rollback
 from jobs.sample import TINY, make_sample
-from jobs.settings import PROJECT_ROOT
+from jobs.stages import make_release
 from tests.conftest import make_settings
 from tests.drills.conftest import commit_candidate
 from tests.released import NOW, Registry, commit_release, see_night
 
 Contexts = Callable[..., RunContext]
-READS_THE_CLOCK = {"jobs/cli.py", "jobs/nightly.py"}
+READS_THE_CLOCK = {"jobs/commands/main.py", "jobs/nights/dag_runner.py"}
 CLOCKS = {
     "datetime.now",
     "datetime.utcnow",
@@ -80,7 +81,7 @@ def test_what_is_live_follows_the_order_of_decisions_and_nights_not_the_clock(
     entries = Ledger(lake).entries()
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5]
     assert [as_of(entries, date(2025, 12, day)).champion for day in (1, 2, 3, 4, 5)] == [None, 1, 2, 3, 3]
-    assert [run.partition["run_date"] for run in lake.history(datasets.RELEASE)] == [
+    assert [run.partition["run_date"] for run in lake.history(RELEASE)] == [
         f"2025-12-0{number}" for number in (1, 2, 3, 4)
     ]
 
@@ -95,7 +96,7 @@ def test_a_clock_years_off_collects_nothing_that_is_live_or_recent_by_nights(
     for version in (1, 2):
         promote(settings, "test", version, by="ada", reason="better", at=NOW)
     collect(lake, RetentionParams(keep_count=2, keep_days=30), NOW + timedelta(days=days))
-    left = {manifest.partition["run_date"][-2:] for manifest in lake.manifests(datasets.RELEASE)}
+    left = {manifest.partition["run_date"][-2:] for manifest in lake.manifests(RELEASE)}
     assert {"01", "02", "04", "05"} <= left  # what a rollback needs, what is live, the latest two nights
     assert ("03" in left) == (days < 0)
     assert ReleaseReader(lake).current.name.version == 2

@@ -13,15 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from jobs import build_index, datasets
+from jobs.adapters.spark_tables import read_parts
+from jobs.config.params.arms import FULL
+from jobs.config.params.index import BuildIndexParams
 from jobs.context import RunContext
+from jobs.datasets.indexes import INDEX_CHECK
+from jobs.datasets.models import BASE_MODEL, REGISTRATION
+from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
-from jobs.failures import explain
-from jobs.lake import Manifest
-from jobs.params import FULL, BuildIndexParams
+from jobs.lake.manifest import Manifest
+from jobs.lake.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
 from jobs.releasing.ledger import Ledger
-from jobs.spark_tables import read_parts
-from jobs.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
+from jobs.runtime.error_translation import explain
+from jobs.stages import build_index
 from models.search.checkpoint import pack, unpack
 from models.search.errors import ModelError
 from tests.drills.conftest import Call, commit_candidate, flip
@@ -94,7 +98,7 @@ def test_a_stage_on_a_damaged_table_commits_nothing_until_its_run_is_made_again(
     ended = call("train_base", "--epochs", "1")
     assert ended.status == 2
     assert f"{path} is not the file that was committed" in ended.said
-    assert context.lake.history(datasets.BASE_MODEL) == []
+    assert context.lake.history(BASE_MODEL) == []
     for file in sorted((Path(context.lake.root) / splits.reference).rglob("*"), reverse=True):
         file.unlink() if file.is_file() else file.rmdir()
     again = commit_splits(make_context())
@@ -112,7 +116,7 @@ def test_a_damaged_shard_is_not_searched(make_context: Contexts, call: Call) -> 
     assert ended.status == 2
     assert "is not the file that was built (its SHA-256 differs)" in ended.said
     assert path.name in ended.said
-    assert context.lake.history(datasets.INDEX_CHECK) == []
+    assert context.lake.history(INDEX_CHECK) == []
 
 
 @pytest.mark.parametrize("place", [20, 2000, -5])
@@ -123,7 +127,7 @@ def test_damaged_weights_are_not_registered(tracked: RunContext, call: Call, pla
     ended = call("register_model")
     assert ended.status == 2, ended.said
     assert "model.safetensors" in ended.said
-    assert tracked.lake.history(datasets.REGISTRATION) == []
+    assert tracked.lake.history(REGISTRATION) == []
 
 
 def test_a_damaged_release_is_not_opened(make_context: Contexts, registry: Registry, call: Call) -> None:
@@ -205,8 +209,8 @@ def test_a_cut_manifest_or_pointer_is_named_and_what_the_text_says_mends_it(
     context = make_context()
     commit_candidate(context)
     assert call("make_release").status == 0
-    made = context.read(datasets.RELEASE)
-    damaged = made if whose == "output" else context.read(datasets.REGISTRATION)
+    made = context.read(RELEASE)
+    damaged = made if whose == "output" else context.read(REGISTRATION)
     folder = Path(context.lake.root) / damaged.reference
     path = folder / name if name == "manifest.json" else folder.parent / name
     data = path.read_bytes()
@@ -215,7 +219,7 @@ def test_a_cut_manifest_or_pointer_is_named_and_what_the_text_says_mends_it(
     ended = call("make_release")
     if (name, whose) == ("current.json", "output"):
         assert ended.status == 0  # the run is there: its pointer is written again
-        assert context.read(datasets.RELEASE) == made
+        assert context.read(RELEASE) == made
         return
     assert ended.status == 2
     assert f"{path} is damaged" in ended.said
@@ -225,7 +229,7 @@ def test_a_cut_manifest_or_pointer_is_named_and_what_the_text_says_mends_it(
         assert call("make_release").status == 2  # "Run the stage that makes it first"
         commit_candidate(make_context())
     assert call("make_release").status == 0
-    assert context.read(datasets.RELEASE).digest == made.digest
+    assert context.read(RELEASE).digest == made.digest
 
 
 @pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])

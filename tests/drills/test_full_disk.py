@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from jobs import datasets, lake
 from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.models import BASE_MODEL, REGISTRATION
+from jobs.datasets.releases import RELEASE
+from jobs.lake import catalogue
 from jobs.sample import TINY, make_sample
 from tests.conftest import make_settings
 from tests.drills.conftest import Call, commit_candidate, fill
@@ -43,7 +46,7 @@ def test_no_room_at_any_write_commits_nothing_and_the_rerun_ends(
         sync(descriptor)
 
     with monkeypatch.context() as patched:
-        patched.setattr(lake.os, "fsync", fsync)
+        patched.setattr(catalogue.os, "fsync", fsync)
         ended = call("make_release")
     assert ended.status == 1
     assert "LostWork: " in ended.said
@@ -51,9 +54,9 @@ def test_no_room_at_any_write_commits_nothing_and_the_rerun_ends(
     assert "run the same command again" in ended.said
     assert context.lake.root in ended.said  # which file
     assert leftovers(context) == []
-    assert len(context.lake.history(datasets.RELEASE)) == 0
+    assert len(context.lake.history(RELEASE)) == 0
     assert call("make_release").status == 0
-    assert len(list(context.lake.manifests(datasets.RELEASE))) == 1
+    assert len(list(context.lake.manifests(RELEASE))) == 1
 
 
 @pytest.fixture
@@ -96,7 +99,7 @@ def test_a_lake_that_fills_up_while_a_model_is_trained(
     filler = fill(small_disk, leave_bytes)
     ended = call("train_base", *flags, "--checkpoint-seconds", "0")
     assert (ended.status, "no space left" in ended.said) == (1, True), ended.said
-    assert context.lake.history(datasets.BASE_MODEL) == []
+    assert context.lake.history(BASE_MODEL) == []
     filler.unlink()
     assert call("train_base", *flags, "--checkpoint-seconds", "0").status == 0
 
@@ -118,7 +121,7 @@ def test_a_full_disk_under_mlflow(
     ended = call("register_model")
     assert ended.status == 1, ended.said
     assert "no space left" in ended.said or "database or disk is full" in ended.said  # whichever needs room first
-    assert tracked.lake.history(datasets.REGISTRATION) == []
+    assert tracked.lake.history(REGISTRATION) == []
     filler.unlink()
     assert call("register_model").status == 0
 
@@ -148,6 +151,6 @@ def test_a_lake_that_fills_up_while_spark_writes(
     filler = fill(small_disk, 100_000)
     ended = call("validate_logs", "--dataset", str(tmp_path / "sample"))
     assert (ended.status, "no space left" in ended.said) == (1, True), ended.said
-    assert context.lake.history(datasets.VALIDATED) == []
+    assert context.lake.history(VALIDATED) == []
     filler.unlink()
     assert call("validate_logs", "--dataset", str(tmp_path / "sample")).status == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from jobs.cli import build_parser
-from jobs.settings import PROJECT_ROOT
+from jobs.commands.main import build_parser
+from jobs.config.settings import PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / "docs" / "OPERATIONS.md").read_text()
 ELSEWHERE = {"-9", "RequestTimeTooSkewed", "Permission denied", "Operation not permitted", "Input/output error"}

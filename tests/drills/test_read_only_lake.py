@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import datasets, lake
 from jobs.context import RunContext
+from jobs.datasets.releases import RELEASE
+from jobs.lake import catalogue
 from tests.drills.conftest import Call, commit_candidate
 from tests.registered import commit_night
 from tests.released import Registry, commit_release
@@ -29,7 +30,7 @@ def test_a_write_that_is_refused_names_the_file(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(lake.os, "fsync", refuse)
+        patched.setattr(catalogue.os, "fsync", refuse)
         ended = call("make_release")
     assert ended.status == 2
     assert f"{os.strerror(number)}. Let the user who runs this read and write there" in ended.said
@@ -47,7 +48,7 @@ def test_a_stage_on_a_read_only_lake(
     assert ended.status == 2
     assert "Read-only file system. Let the user who runs this read and write there" in ended.said
     assert context.lake.root in ended.said
-    assert context.lake.history(datasets.RELEASE) == []
+    assert context.lake.history(RELEASE) == []
 
 
 def test_a_promotion_on_a_read_only_lake_moves_no_alias(

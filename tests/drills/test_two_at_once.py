@@ -13,16 +13,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobs import tracking
+from jobs.adapters import mlflow_connection, mlflow_registry
+from jobs.config.params.arms import FULL
 from jobs.context import RunContext
-from jobs.datasets import RELEASE
-from jobs.lake import Lake, Manifest
-from jobs.params import FULL
-from jobs.promote import promote
+from jobs.datasets.releases import RELEASE
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import Ledger
+from jobs.releasing.promotion import promote
 from jobs.releasing.reader import ReleaseReader
 from tests.drills.racing import commit_each, promote_one
-from tests.jobs.test_lake import EXTRAS, PARAMS, ROWS, THINGS
+from tests.jobs.lake.test_lake import EXTRAS, PARAMS, ROWS, THINGS
 from tests.registered import make_model
 from tests.released import NOW, commit_release
 
@@ -110,7 +111,7 @@ def test_promotions_that_race_leave_one_champion_for_ledger_alias_and_readers(
     tracked: RunContext, make_context: Contexts
 ) -> None:
     settings = tracked.settings
-    client = tracking._client(settings)
+    client = mlflow_connection._client(settings)
     client.create_registered_model("nightlens-test")
     for number in (1, 2, 3):
         commit_release(make_context(run_date=date(2025, 12, number)), version=number, seed=number - 1)
@@ -124,7 +125,7 @@ def test_promotions_that_race_leave_one_champion_for_ledger_alias_and_readers(
     state = entries[-1].state
     assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
     assert all(after.state.release in (after.release, before.state.release) for before, after in pairwise(entries))
-    alias = tracking.resolve_alias(settings, "test", tracking.CHAMPION)
+    alias = mlflow_registry.resolve_alias(settings, "test", mlflow_registry.CHAMPION)
     assert alias is not None
     reader = ReleaseReader(make_context().lake)
     assert alias.number == state.champion == reader.current.name.version

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from jobs import datasets, tracking
+from jobs.adapters import mlflow_registry
 from jobs.context import RunContext
+from jobs.datasets.models import REGISTRATION
 from jobs.errors import LostWork
 from jobs.releasing.ledger import Ledger
-from jobs.releasing.live import read_pointer
+from jobs.releasing.published_pointer import read_pointer
 from tests.drills.conftest import Call
 from tests.registered import commit_night
 from tests.released import Registry, commit_release
@@ -144,7 +145,7 @@ def test_a_promotion_that_lost_mlflow_half_way_is_finished_by_the_next(
         raise LostWork("MLflow at http://127.0.0.1:5000 cannot be used: gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tracking, "move_champion", lose)
+        patched.setattr(mlflow_registry, "move_champion", lose)
         ended = call("promote", "--version", "2", "--reason", "better still")
     assert ended.status == 1
     pointer = read_pointer(context.lake)
@@ -174,7 +175,7 @@ def test_a_rollback_that_was_cut_off_says_how_to_finish_it_and_not_to_go_back_tw
         raise fault
 
     with monkeypatch.context() as patched:
-        patched.setattr(tracking, "move_champion", lose)
+        patched.setattr(mlflow_registry, "move_champion", lose)
         ended = call("rollback", "--reason", "worse")
     assert ended.status == 1
     assert "Do not roll back again" in ended.said
@@ -198,4 +199,4 @@ def test_a_night_goes_on_once_mlflow_is_back(tracked: RunContext, call: Call, mo
         assert call("register_model").status == 1
     assert call("snapshot_champion").status == 0
     assert call("register_model").status == 0
-    assert tracked.read(datasets.REGISTRATION).facts["version"] == 1
+    assert tracked.read(REGISTRATION).facts["version"] == 1

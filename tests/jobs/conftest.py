@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.settings import Settings
 from tests.conftest import make_settings
 from tests.released import Registry
 
@@ -17,7 +17,7 @@ from tests.released import Registry
 @pytest.fixture(scope="session")
 def new_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow with nothing in it, made once: that takes seconds."""
-    from jobs.tracking import ensure_database
+    from jobs.adapters.mlflow_connection import ensure_database
 
     state = tmp_path_factory.mktemp("mlflow")
     ensure_database(make_settings(state))

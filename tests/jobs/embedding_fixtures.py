@@ -12,11 +12,14 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from jobs import datasets
+from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
+from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets import Dataset
-from jobs.lake import Manifest
-from jobs.params import CHAMPION_ARM, FULL, ZERO_SHOT, Params
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import CHAMPION, SEARCH_MODELS
+from jobs.datasets.schema import Dataset
+from jobs.lake.manifest import Manifest
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
 
@@ -58,12 +61,12 @@ def write_pictures(folder: Path, count: int, side: int = 24, **others: bytes) ->
 
 
 def commit_images(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, ...] = ()) -> Manifest:
-    staged = ctx.begin(datasets.IMAGES, Params(), {}, {"images": repr((sorted(paths), missing))})
+    staged = ctx.begin(IMAGES, Params(), {}, {"images": repr((sorted(paths), missing))})
     count = len(paths)
     staged.write_table(
         "images",
         table(
-            datasets.IMAGES,
+            IMAGES,
             "images",
             photo_id=[*paths, *missing],
             status=["present"] * count + ["missing"] * len(missing),
@@ -78,24 +81,24 @@ def commit_images(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, .
 def commit_splits(
     ctx: RunContext, photo_ids: list[str], queries: tuple[tuple[str, str | None], ...] = (("cat", "GB"),)
 ) -> Manifest:
-    staged = ctx.begin(datasets.SPLITS, Params(), {}, {"splits": repr((photo_ids, queries))})
+    staged = ctx.begin(SPLITS, Params(), {}, {"splits": repr((photo_ids, queries))})
     moment = datetime(2025, 12, 1, tzinfo=UTC)
     half = len(queries) // 2
     for name, rows in (("train", (("never", "XX"),)), ("validation", queries[: half + 1]), ("test", queries[half:])):
         staged.write_table(
             name,
             table(
-                datasets.SPLITS,
+                SPLITS,
                 name,
                 query=[query for query, _ in rows],
                 country=[country for _, country in rows],
                 converted_at=[moment] * len(rows),
             ),
         )
-    staged.write_table("photos", table(datasets.SPLITS, "photos", photo_id=photo_ids))
+    staged.write_table("photos", table(SPLITS, "photos", photo_id=photo_ids))
     pairs = [(photo, *keyword) for photo, words in KEYWORDS.items() if photo in photo_ids for keyword in words]
     columns = dict(zip(("photo_id", "keyword", "confidence"), zip(*pairs, strict=True), strict=True)) if pairs else {}
-    staged.write_table("photo_keywords", table(datasets.SPLITS, "photo_keywords", **columns))
+    staged.write_table("photo_keywords", table(SPLITS, "photo_keywords", **columns))
     return staged.commit()
 
 
@@ -120,16 +123,16 @@ def commit_models(ctx: RunContext, models: dict[str, SearchModel]) -> None:
     """Commit SEARCH_MODELS and CHAMPION."""
     arms = {arm: model for arm, model in models.items() if arm != CHAMPION_ARM}
     digests = {arm: model.digest for arm, model in models.items()}
-    staged = ctx.begin(datasets.SEARCH_MODELS, Params(), {}, digests)
+    staged = ctx.begin(SEARCH_MODELS, Params(), {}, digests)
     for arm, model in arms.items():
         with staged.local_folder(arm) as folder:
             model.save(folder)
-    curves = table(datasets.SEARCH_MODELS, "curves", arm=["x"], step=[1], name=["loss"], value=[0.0])
+    curves = table(SEARCH_MODELS, "curves", arm=["x"], step=[1], name=["loss"], value=[0.0])
     staged.write_table("curves", curves)
     staged.commit(
         {"arms": {arm: {"model_digest": digests[arm], "uses_keywords": arms[arm].uses_keywords} for arm in arms}}
     )
-    staged = ctx.begin(datasets.CHAMPION, Params(), {}, digests)
+    staged = ctx.begin(CHAMPION, Params(), {}, digests)
     staged.write_file("champion.json", b"{}")
     if CHAMPION_ARM in models:
         with staged.local_folder(CHAMPION_ARM) as folder:

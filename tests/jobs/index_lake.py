@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jobs.config.params.arms import FINETUNED, FULL
+from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS, SPLITS, Dataset
-from jobs.lake import Manifest
-from jobs.params import FINETUNED, FULL, Params
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
+from jobs.datasets.features import SPLITS
+from jobs.datasets.schema import Dataset
+from jobs.lake.manifest import Manifest
 from models import ann
 from tests.validated_lake import complete
 

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from jobs import datasets
+from jobs.config.params.arms import FULL
+from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.params import FULL, Params
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import SEARCH_MODELS
 from models.search.keywords import KeywordVocabulary
 from models.search.model import build_tiny_model
 from tests.jobs.embedding_fixtures import SIZES
@@ -64,8 +67,8 @@ class Night:
         }
         windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
         facts = {name: at.isoformat() for name, at in windows.items()} | {"protocol": "windows"}
-        commit_tables(self.context, datasets.SPLITS, tables, label=repr(self.past), facts=facts)
-        staged = self.context.begin(datasets.SEARCH_MODELS, Params(), {}, {"model": model.digest})
+        commit_tables(self.context, SPLITS, tables, label=repr(self.past), facts=facts)
+        staged = self.context.begin(SEARCH_MODELS, Params(), {}, {"model": model.digest})
         if staged.manifest is None:
             with staged.local_folder(FULL) as folder:
                 model.save(folder)
@@ -81,5 +84,5 @@ class Night:
         is_there = pl.Series([i not in self.missing for i in range(PHOTOS)])
         embedded = {"embeddings": vectors.filter(is_there)}
         facts = {"arms": {FULL: {"model_digest": model.digest}}}
-        commit_tables(self.context, datasets.PHOTO_EMBEDDINGS, embedded, label=repr(sorted(self.missing)), facts=facts)
+        commit_tables(self.context, PHOTO_EMBEDDINGS, embedded, label=repr(sorted(self.missing)), facts=facts)
         return self.context

@@ -12,25 +12,22 @@ from typing import Any
 import polars as pl
 from PIL import Image, ImageDraw
 
-from jobs import datasets
+from jobs.config.params.ablation import CompareVariantsParams
+from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, STEPS, TRENDING, ZERO_SHOT
+from jobs.config.params.evaluation import TRUTHS
 from jobs.context import RunContext
-from jobs.datasets import Dataset
+from jobs.datasets.clean import IMAGES, VALIDATED
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.evaluation import DRIFT, EVALUATION, PHOTO_MAP, RECOMMENDATION, SIMILAR
+from jobs.datasets.features import IMPRESSIONS, SPLITS
+from jobs.datasets.models import RERANKER
+from jobs.datasets.releases import GATE, RELEASE
+from jobs.datasets.reports import ABLATION
+from jobs.datasets.schema import Dataset
 from jobs.evaluation.variants import markdown
-from jobs.lake import Manifest
-from jobs.params import (
-    CHAMPION_ARM,
-    COMPARED,
-    FINETUNED,
-    FULL,
-    RERANKED,
-    STEPS,
-    TRENDING,
-    TRUTHS,
-    ZERO_SHOT,
-    CompareVariantsParams,
-)
-from jobs.report.night import INPUTS
-from jobs.specs import STAGES
+from jobs.lake.manifest import Manifest
+from jobs.report.inputs import INPUTS
+from jobs.stages.registry import STAGES
 from models.rerank.features import feature_names
 
 HIT_RATES = {
@@ -94,7 +91,7 @@ class Story:
     )
     gate: str = "pass"
     outside_move: dict[str, Any] | None = None
-    gone_on_from: str | None = None
+    warm_started_from: str | None = None
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
     photo_map: str = "new"  # new | projected | left out
     drift: str = "none"  # none | searches (they moved) | other base | first night
@@ -130,7 +127,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
             "quarantine": pl.DataFrame(
                 {"photo_id": ["photo-bad", "photo-023"], "reason": ["truncated", "no_image: missing (not_found)"]}
             ),
-            "exemplars": pl.DataFrame(datasets.PHOTO_EMBEDDINGS.table("exemplars").schema.empty_table()),
+            "exemplars": pl.DataFrame(PHOTO_EMBEDDINGS.table("exemplars").schema.empty_table()),
         },
         "query_embeddings": {
             "embeddings": pl.DataFrame({"arm": [FULL], "query": ["cat"], "country": ["GB"], "vector": [[1.0, 0.0]]})
@@ -147,7 +144,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         "release": {
             "ids": pl.DataFrame({"shard": [0, 0], "faiss_id": [1, 2], "photo_id": ["photo-000", "photo-001"]}),
             "hidden": nothing_hidden,
-            "exemplars": pl.DataFrame(datasets.RELEASE.table("exemplars").schema.empty_table()),
+            "exemplars": pl.DataFrame(RELEASE.table("exemplars").schema.empty_table()),
         },
         "evaluation": evaluation_tables(story),
         "similar": _similar_tables(story),
@@ -173,7 +170,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
 def commit_evaluation(ctx: RunContext, story: Story) -> Manifest:
     """Commit only the evaluation of another night: a point of the history."""
     facts = _facts(ctx, story)["evaluation"]
-    return _commit(ctx, "evaluate", datasets.EVALUATION, evaluation_tables(story), {}, facts)
+    return _commit(ctx, "evaluate", EVALUATION, evaluation_tables(story), {}, facts)
 
 
 def commit_ablation(
@@ -182,10 +179,10 @@ def commit_ablation(
     """Commit the ablation of a made-up night; with a note the reranked arm is left out."""
     rates = {v: rate for v, rate in (rates or ABLATION_RATES).items() if not (note and v == RERANKED)}
     rows = [(v, "hit_rate", k, *variant_row(v, rates, k)) for v in rates for k in CUTOFF_FACTORS]
-    schema = dict(pl.DataFrame(datasets.ABLATION.table("variants").schema.empty_table()).schema)
-    evaluation = ctx.read(datasets.EVALUATION)
+    schema = dict(pl.DataFrame(ABLATION.table("variants").schema.empty_table()).schema)
+    evaluation = ctx.read(EVALUATION)
     inputs = {"splits": splits, f"{RERANKED} 0": evaluation}
-    staged = ctx.begin(datasets.ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
+    staged = ctx.begin(ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
     if staged.manifest is not None:
         return staged.manifest
     tables = {"variants": pl.DataFrame(rows, schema=schema, orient="row"), "steps": _steps(rates)}
@@ -211,7 +208,7 @@ def _steps(rates: dict[str, float]) -> pl.DataFrame:
             rows.append(
                 (base, variant, "hit_rate", 10, difference, *bounds, 0.001 if abs(difference) > 0.01 else 0.4, 0.01)
             )
-    schema = pl.DataFrame(datasets.ABLATION.table("steps").schema.empty_table()).schema
+    schema = pl.DataFrame(ABLATION.table("steps").schema.empty_table()).schema
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -268,7 +265,7 @@ def _write_photos(folder: Path, story: Story) -> dict[str, pl.DataFrame]:
         )
         images.append((photo_id, *status))
     names = ("photo_id", "submitted_at", "description", "photographer", "is_in_train")
-    image_schema = dict(pl.DataFrame(datasets.IMAGES.table("images").schema.empty_table()).schema)
+    image_schema = dict(pl.DataFrame(IMAGES.table("images").schema.empty_table()).schema)
     return {
         "photos": pl.DataFrame(rows, schema=names, orient="row"),
         "images": pl.DataFrame(images, schema=image_schema, orient="row"),
@@ -288,7 +285,7 @@ def _draw(number: int) -> bytes:
 
 def _validated_tables(photos: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Return tables as small as the lake takes them: the report shows the counts among the facts."""
-    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.VALIDATED.tables}
+    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in VALIDATED.tables}
     tables["photos"] = _filled(tables["photos"], photos["photos"].select("photo_id", "submitted_at", "description"))
     row = pl.DataFrame({"query": ["cat"], "photo_id": ["photo-000"]})
     tables["conversions"] = _filled(tables["conversions"], row)
@@ -303,7 +300,7 @@ def _filled(empty: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 def _split_tables(photos: pl.DataFrame, story: Story) -> dict[str, pl.DataFrame]:
     row = {"visitor_id": ["v"], "query": ["cat"], "country": ["GB"], "photo_id": ["photo-000"], "conversion_count": [1]}
     rows = pl.DataFrame(row).with_columns(converted_at=pl.lit(datetime(2025, 12, 22, tzinfo=UTC)))
-    conversions = _filled(pl.DataFrame(datasets.SPLITS.table("train").schema.empty_table()), rows)
+    conversions = _filled(pl.DataFrame(SPLITS.table("train").schema.empty_table()), rows)
     keywords = pl.DataFrame({"photo_id": ["photo-000"], "keyword": ["cat"], "confidence": [0.9]})
     validation = conversions.clear() if story.is_published_protocol else conversions
     return {"train": conversions, "validation": validation, "test": conversions} | {
@@ -318,14 +315,14 @@ RERANKER_CURVE = [0.63 - 0.13 * ((step - 194) / 193) ** 2 for step in range(1, 2
 
 def _reranker_tables(story: Story) -> dict[str, pl.DataFrame]:
     """Return what the reranker looks at: the gains halve from one feature to the next."""
-    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.RERANKER.tables}
+    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in RERANKER.tables}
     if not story.reranker_note:
         names = feature_names(FULL, [FINETUNED, ZERO_SHOT])
         rows = {"feature": names, "gain": [0.5**i for i in range(len(names))], "split": list(range(len(names), 0, -1))}
         tables["importances"] = pl.DataFrame(rows)
         values = {"held_out": RERANKER_CURVE, "training": [value + 0.1 for value in RERANKER_CURVE]}
         points = [(name, i + 1, "ndcg@10", value) for name, curve in values.items() for i, value in enumerate(curve)]
-        tables["curves"] = pl.DataFrame(points, schema=datasets.RERANKER.table("curves").schema.names, orient="row")
+        tables["curves"] = pl.DataFrame(points, schema=RERANKER.table("curves").schema.names, orient="row")
     return tables
 
 
@@ -342,7 +339,7 @@ def _gate_findings(story: Story) -> pl.DataFrame:
         ("index recall@10", story.gate, "0.9417", "at least 0.95", "index recall@10 is 0.9417"),
         ("index size", "pass", "1,012,736 bytes", "at most 2,000,000 bytes", "small enough"),
     ]
-    return pl.DataFrame(rows, schema=datasets.GATE.table("findings").schema.names, orient="row")
+    return pl.DataFrame(rows, schema=GATE.table("findings").schema.names, orient="row")
 
 
 def _base_curves() -> pl.DataFrame:
@@ -414,7 +411,7 @@ def _metrics(story: Story) -> pl.DataFrame:
                     value = value_of(shown, metric, k)
                     ends = (max(0.0, value - half), min(1.0, value + half))
                     rows.append((arm, kind, segment, metric, k, value, *ends, count, count // 2))
-    schema = dict(pl.DataFrame(datasets.EVALUATION.table("metrics").schema.empty_table()).schema)
+    schema = dict(pl.DataFrame(EVALUATION.table("metrics").schema.empty_table()).schema)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -433,7 +430,7 @@ def _segment_comparisons(story: Story) -> pl.DataFrame:
     rows = ours.join(theirs, on=keys, maintain_order="left_right").with_columns(
         difference=difference, low=difference - half, high=difference + half
     )
-    return rows.select(datasets.EVALUATION.table("segment_comparisons").schema.names)
+    return rows.select(EVALUATION.table("segment_comparisons").schema.names)
 
 
 def _query_metrics(story: Story) -> pl.DataFrame:
@@ -482,7 +479,7 @@ def _comparisons(story: Story) -> pl.DataFrame:
                 sureness = (p, min(1.0, p * (len(story.rates) - 1)), DETECTABLE)
                 if baseline != FULL:
                     rows.append((FULL, baseline, metric, k, difference, *ends, *sureness))
-    schema = dict(pl.DataFrame(datasets.EVALUATION.table("comparisons").schema.empty_table()).schema)
+    schema = dict(pl.DataFrame(EVALUATION.table("comparisons").schema.empty_table()).schema)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -500,7 +497,7 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
             shown = others[:8] if rank > 8 else [*others[: rank - 1], converted, *others[rank - 1 : 7]]
             sheet += [(query, country, converted, arm, i + 1, p, 1 - i / 10) for i, p in enumerate(shown)]
             ranks.append((number, arm, rank))
-    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.EVALUATION.tables}
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in EVALUATION.tables}
     rows = {"contact_sheet": sheet, "queries": queries, "ranks": ranks}
     return {name: pl.DataFrame(values, schema=schemas[name], orient="row") for name, values in rows.items()}
 
@@ -518,7 +515,7 @@ SIMILAR_RATES = {
 
 def _similar_tables(story: Story) -> dict[str, pl.DataFrame]:
     """Return the figures of the truths, and for one photo what two arms find: the challenger all that is right."""
-    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.SIMILAR.tables}
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in SIMILAR.tables}
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
     if story.similar != "left out":
         for truth in TRUTHS if story.similar == "measured" else TRUTHS[1:]:
@@ -579,7 +576,7 @@ _RECOMMENDED_METRICS = {
 
 def _recommendation_tables(story: Story) -> dict[str, pl.DataFrame]:
     """Return the figures of two protocols, three groups of the night's own, and one visitor with two methods' lists."""
-    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in datasets.RECOMMENDATION.tables}
+    schemas = {t.name: dict(pl.DataFrame(t.schema.empty_table()).schema) for t in RECOMMENDATION.tables}
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in schemas}
     if story.recommends:
         places = [("temporal", *place, 840) for place in (("all", "all"), ("history", "0"), ("photos", "new"))]
@@ -628,14 +625,14 @@ def _drift_tables(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
         ("searches", 1000, 987, 0.981, *moved, 0.9),
         ("photos", 1000, 1000, 0.9994, -0.0009, -0.002, 0.0004, 0.9, 0.8),
     ]
-    schema = dict(pl.DataFrame(datasets.DRIFT.table("shifts").schema.empty_table()).schema)
+    schema = dict(pl.DataFrame(DRIFT.table("shifts").schema.empty_table()).schema)
     shifts = pl.DataFrame(rows, schema=schema, orient="row")
     return {"days": days, "shifts": shifts.clear() if story.drift in ("other base", "first night") else shifts}
 
 
 def _map_tables(story: Story) -> dict[str, pl.DataFrame]:
     """Return two clusters side by side and every sixth photo alone; the second of three settings is taken."""
-    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in datasets.PHOTO_MAP.tables}
+    tables = {t.name: pl.DataFrame(t.schema.empty_table()) for t in PHOTO_MAP.tables}
     if story.photo_map == "left out":
         return tables
     count = story.photo_count
@@ -749,7 +746,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "latency_p50_milliseconds": 0.412,
             "latency_p99_milliseconds": 1.873,
         },
-        "base_model": {"source": "tiny", "taken_over_from": None},
+        "base_model": {"source": "tiny", "reused_from": None},
         "search_models": {
             "arms": {ZERO_SHOT: {"best_validation_hit_rate": None if story.is_published_protocol else 0.152}}
             | {
@@ -764,9 +761,9 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
                 for arm, top in ((FINETUNED, 0.61), (FULL, 0.69))
             },
             "challenger": FULL,
-            "taken_over_from": None,
-            "gone_on_from": story.gone_on_from,
-            "train_pair_count": 83_575 if story.gone_on_from is None else 5_712,
+            "reused_from": None,
+            "warm_started_from": story.warm_started_from,
+            "train_pair_count": 83_575 if story.warm_started_from is None else 5_712,
             "log_pair_count": 83_575,
         },
         "photo_embeddings": {
@@ -869,7 +866,7 @@ def _shown_tables(story: Story) -> dict[str, pl.DataFrame]:
     return {
         name: pl.DataFrame(
             rows if story.has_shown else [],
-            schema=pl.DataFrame(datasets.IMPRESSIONS.table(name).schema.empty_table()).schema,
+            schema=pl.DataFrame(IMPRESSIONS.table(name).schema.empty_table()).schema,
             orient="row",
         )
         for name, rows in tables.items()

@@ -1,0 +1,1 @@
+"""Settings (where) and Params (what to compute)."""

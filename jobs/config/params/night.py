@@ -1,0 +1,41 @@
+"""Params of a whole night, and its hours."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from pydantic import Field
+
+from jobs.config.params.base import Params
+from jobs.config.params.ingest import Protocol
+from jobs.config.params.training import Retrain
+
+NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
+"""UTC: when the scheduled night starts, and by when its report is to be there."""
+
+
+class NightParams(Params):
+    """The form of the nightly DAG: what a person fills in to run a night."""
+
+    run_date: str | None = Field(
+        None, description="last day used; empty: the day before the run, or the log's last complete day"
+    )
+    dataset: str | None = Field(
+        None, description="folder in the Unsplash layout, or 'sample' for the generated one; empty: the configured one"
+    )
+    catalogue: str | None = Field(
+        None, description="name of the data set in lake and registry; empty: the folder's name"
+    )
+    preset: str = Field(
+        "auto", description="sizes of model and training; 'auto': 'sample' for the sample, else 'small'"
+    )
+    retrain: Retrain = Field(
+        "incremental",
+        description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "
+        "latter as it is; 'always' trains in full, as the first night does",
+    )
+    protocol: Protocol | None = Field(
+        None,
+        description="'windows' cuts the log by days, '80/20' tests on its last fifth, among all photos; "
+        "empty: what the preset says",
+    )

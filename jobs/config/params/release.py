@@ -1,0 +1,77 @@
+"""Params of what goes live: release, gate, retention, clean-up, report."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.config.params.base import Params
+
+
+class MakeReleaseParams(Params):
+    pass
+
+
+class GateReleaseParams(Params):
+    rule: Literal["superior", "parity"] = Field(
+        "superior", description="'superior': better than the champion; 'parity': not worse by more than the margin"
+    )
+    margin: float = Field(0.01, ge=0, le=1, description="how much worse counts as not worse, over all searches")
+    segment_margin: float = Field(0.05, ge=0, le=1, description="the same for a slice of the searches")
+    min_segment_queries: int = Field(
+        200, ge=1, description="slices of fewer searches fail if surely worse, but need not be shown not to be"
+    )
+    min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
+    max_latency_p99_milliseconds: float = Field(200.0, gt=0, description="99th percentile of single searches")
+    max_index_bytes: int = Field(16_000_000_000, ge=1, description="size of all shards together")
+    max_quarantined_share: float = Field(0.03, ge=0, le=1, description="share of any table's rows in quarantine")
+    max_missing_image_share: float = Field(0.05, ge=0, le=1, description="share of the photos without an image")
+    max_unseen_query_share: float | None = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="share of the searches with queries that training never had; more, and the log was normalised or "
+        "encoded otherwise, or is too young",
+    )
+    max_unseen_country_share: float | None = Field(
+        0.5, ge=0, le=1, description="share of the searches from countries that training never had"
+    )
+    max_conversion_drop: float | None = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share by which the last week's conversions per day lie below the weeks before; more, and the log "
+        "is cut short",
+    )
+    max_embedding_shift: float | None = Field(
+        0.1,
+        ge=0,
+        le=2,
+        description="squared MMD between tonight's vectors and the earlier night's, of searches and of photos; 0.1 is "
+        "about what means give that lie apart by a third of the variance",
+    )
+    latency_query_count: int = Field(200, ge=10, description="searches that are timed")
+
+
+class RetentionParams(Params):
+    keep_count: int = Field(5, ge=1, description="releases of the latest nights that are kept")
+    keep_days: int = Field(30, ge=0, description="releases made within so many days are kept")
+
+
+class CleanUpParams(Params):
+    keep_nights: int = Field(30, ge=1, description="latest nights whose current runs are kept")
+    keep_days: int = Field(30, ge=0, description="runs made within so many days are kept")
+
+
+class PublishReportParams(Params):
+    cpu_hour_price: float = Field(default=0.04, ge=0, description="of one processor core, for the table of costs")
+    gpu_hour_price: float = Field(default=2.5, ge=0, description="of one GPU")
+    gb_month_price: float = Field(default=0.025, ge=0, description="of keeping 10^9 bytes for a month")
+    currency: str = Field(default="USD", max_length=8, description="of the prices")
+    map_picture_count: int = Field(
+        default=600,
+        ge=0,
+        le=4000,
+        description="photos of the map whose picture is shown: each adds about 1 KB to the page",
+    )

@@ -1,0 +1,182 @@
+"""Params of training and registering the models."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from jobs.config.params.arms import ARMS, FULL
+from jobs.config.params.base import Params
+
+Retrain = Literal["incremental", "always", "never"]
+
+
+class TrainBaseParams(Params):
+    source: str = Field(
+        "tiny",
+        description="'tiny' (trained on photo descriptions), an open_clip tag 'MODEL/PRETRAINED', or a path",
+    )
+    image_size: int = Field(48, ge=16, le=512)
+    patch_size: int = Field(16, ge=4, le=64)
+    vision_width: int = Field(128, ge=16)
+    vision_layers: int = Field(4, ge=1)
+    text_width: int = Field(128, ge=16)
+    text_layers: int = Field(2, ge=1)
+    embed_dim: int = Field(128, ge=8)
+    context_length: int = Field(16, ge=4)
+    vocab_size: int = Field(8192, ge=512, description="tokens learned from descriptions and queries, at most")
+    epochs: int = Field(60, ge=1, description="passes over the photos and their descriptions")
+    batch_size: int = Field(256, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
+
+
+class TrainSearchParams(Params):
+    arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
+    retrain: Retrain = Field(
+        "incremental",
+        description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "
+        "latter as it is; 'always' trains in full, as the first night does",
+    )
+    replay_share: float = Field(
+        3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
+    )
+    incremental_rate: float = Field(
+        0.5, gt=0, le=1, description="incremental: learning rates, in those of a training in full"
+    )
+    processes: int = Field(
+        1, ge=1, description="training processes; above 1 they run under Spark, each with the photos of some shards"
+    )
+    epochs: int = Field(
+        6, ge=1, description="an epoch has as many pairs as there are different (photo, query, country)"
+    )
+    batch_size: int = Field(256, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    loss: Literal["sigmoid", "softmax"] = Field("sigmoid", description="pairwise sigmoid (SigLIP) or InfoNCE (CLIP)")
+    masks: bool = Field(True, description="known positives of the log are never negatives")
+    mask_by: Literal["text", "query"] = Field(
+        "text", description="positive for a text (with its country, for arms that read it), or for a query anywhere"
+    )
+    repetitions: Literal["weighted", "each"] = Field(
+        "weighted", description="a pair taken n times: once with weight 1 + ln(n), or n times"
+    )
+    position_exponent: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="a photo taken from place n of the results counts n to this power, relative to the others",
+    )
+    position_cap: float = Field(10.0, ge=1, description="what it counts at most, before all are scaled to the same sum")
+    position_weights: Literal["power", "estimated"] = Field(
+        "power",
+        description="'power' of the place, by position_exponent; 'estimated': by how often the place is looked at, "
+        "from the log of what was shown",
+    )
+    popularity_exponent: float = Field(
+        0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
+    )
+    popularity_correction: float = Field(
+        1.0, ge=0, le=1, description="0: a photo is a negative as often as it was taken; 1: all are equally often"
+    )
+    augment: tuple[Literal["crop", "flip", "colour", "grey"], ...] = Field(
+        (), description="what is done to pictures at random; what says something else in a mirror is not flipped"
+    )
+    two_views_weight: float = Field(
+        0.0, ge=0, description="weight of self-supervision: two pictures of a photo belong together (SimCLR)"
+    )
+    partner_weight: float = Field(
+        0.0, ge=0, description="weight of image-image positives: two photos taken for the same query belong together"
+    )
+    hard_share: float = Field(0.0, ge=0, le=4, description="hard negatives per pair at the end, rising from 0")
+    hard_from: Literal["mined", "shown"] = Field(
+        "mined",
+        description="'mined': photos that the model ranks high; 'shown': photos that the log says were shown for the "
+        "query and never taken",
+    )
+    hard_candidates: int = Field(50, ge=1, description="such photos of a query that hard negatives are drawn from")
+    hard_max_score: float = Field(
+        0.95, gt=0, le=1, description="a candidate above this share of the positive's score may be a positive"
+    )
+    average_decay: float = Field(
+        0.998, ge=0, lt=1, description="keep averaged weights, of this decay per step; 0: those of the last step"
+    )
+    frozen: Literal["none", "image", "text"] = Field("none", description="tower that is not trained")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="rate of a block, in rates of the block above")
+    encode_chunk: int | None = Field(None, ge=1, description="photos and texts encoded at a time: less memory")
+    loss_chunk: int | None = Field(None, ge=1, description="photos whose logits are held at a time: less memory")
+    checkpoint_activations: bool = Field(False, description="compute activations twice: less memory")
+    compiled: bool = Field(False, description="let torch compile the towers: minutes at first, then faster steps")
+    weight_decay: float = Field(0.05, ge=0)
+    warmup_share: float = Field(0.05, ge=0, lt=1)
+    evaluations_per_epoch: int = Field(4, ge=1, description="validations per pass, for early stopping")
+    patience: int = Field(4, ge=1, description="validations without a better result before training stops")
+    keyword_min_count: int = Field(2, ge=1, description="rarer keywords are hashed into shared rows")
+    keyword_hash_rows: int = Field(1024, ge=1)
+    keyword_dropout: float = Field(0.15, ge=0, lt=1)
+    bare_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="photos of a step that train without keywords, so that pictures alone are understood",
+    )
+    keyword_rate_factor: float = Field(100.0, gt=0, description="learning rate of the keyword table, in learning rates")
+    token_rate_factor: float = Field(5.0, gt=0, description="learning rate of the token table, in learning rates")
+    validation_query_count: int = Field(3000, ge=1, description="validation queries looked up for early stopping")
+    validation_photo_count: int = Field(20_000, ge=1, description="photos they are looked for in, at most")
+    max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
+    checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
+
+    @field_validator("arms")
+    @classmethod
+    def _are_known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [arm for arm in arms if arm not in ARMS]:
+            raise ValueError(f"unknown arm {', '.join(unknown)}; there are {', '.join(ARMS)}")
+        if not arms or len(set(arms)) < len(arms):
+            raise ValueError("name at least one arm, each once")
+        return arms
+
+    @property
+    def reads_impressions(self) -> bool:
+        """Whether training needs the log of what was shown."""
+        return self.position_weights == "estimated" or (self.hard_share > 0 and self.hard_from == "shown")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> TrainSearchParams:
+        if self.processes > 1 and self.hard_share:
+            raise ValueError("hard negatives are drawn from all photos: hard_share needs processes=1")
+        if self.position_weights == "estimated" and self.position_exponent:
+            raise ValueError("position_weights 'estimated' takes the place of position_exponent: leave that at 0")
+        return self
+
+
+class SnapshotChampionParams(Params):
+    pass
+
+
+class RegisterModelParams(Params):
+    arm: str = Field(FULL, description="the arm that becomes the challenger")
+
+
+class TrainRerankerParams(Params):
+    candidate_count: int = Field(200, ge=10, description="best photos of the challenger that are reordered")
+    max_search_count: int = Field(20_000, ge=1, description="validation searches learned from, at most")
+    min_search_count: int = Field(
+        200, ge=2, description="fewer validation searches whose photo is a candidate are too few to learn from"
+    )
+    when_too_few: Literal["leave_out", "fail"] = Field(
+        "leave_out", description="what then: 'leave_out' the reranked arm and say so, or 'fail' the stage"
+    )
+    half_life_days: float = Field(7.0, gt=0, description="after this many days a conversion counts half")
+    mask_share: float = Field(
+        0.2, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
+    )
+    held_out_share: float = Field(0.2, gt=0, lt=1, description="share of the visitors held out for early stopping")
+    rounds: int = Field(300, ge=1, description="trees, at most")
+    patience: int = Field(25, ge=1, description="rounds without a better result before training stops")
+    learning_rate: float = Field(0.1, gt=0)
+    leaves: int = Field(15, ge=2, description="leaves of a tree")
+    min_rows_per_leaf: int = Field(50, ge=1)
+    max_missing_share: float = Field(
+        0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
+    )

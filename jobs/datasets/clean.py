@@ -1,0 +1,146 @@
+"""The log and its photos after validation, and where every image is."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from jobs.datasets.schema import BOOL, F64, I32, I64, STR, TIMESTAMP, Dataset, Table, schema
+
+HIDDEN_TABLE = Table(
+    "hidden",
+    # photos that no search may show, from a country, or from anywhere where country is null
+    schema(photo_id=STR, country=STR, reason=STR),
+    may_be_empty=True,
+)
+
+
+VALIDATED = Dataset(
+    "validated",
+    "clean",
+    (
+        Table(
+            "photos",
+            schema(
+                photo_id=STR,
+                image_url=STR,
+                submitted_at=TIMESTAMP,
+                is_featured=BOOL,
+                width=I32,
+                height=I32,
+                description=STR,
+                ai_description=STR,
+                photographer=STR,
+                country=STR,
+                stats_views=I64,
+                stats_downloads=I64,
+                blur_hash=STR,
+            ),
+        ),
+        Table(
+            "keywords",
+            # confidence is in 0..1: the strongest AI confidence / 100, 1.0 where a user suggested the keyword
+            schema(photo_id=STR, keyword=STR, confidence=F64, is_suggested_by_user=BOOL),
+            may_be_empty=True,
+        ),
+        Table(
+            "conversions",
+            schema(
+                converted_at=TIMESTAMP,
+                conversion_type=STR,
+                query=STR,  # normalised: NFKC, casefolded, white space collapsed
+                query_raw=STR,
+                photo_id=STR,
+                visitor_id=STR,  # keyed pseudonym, never the id of the log
+                country=STR,
+                device_type=STR,
+                orientation_filter=STR,
+                ordering=STR,
+                position=I32,  # place among the results, from 1; null where the log does not say
+                source_file=STR,
+                source_line=I64,
+            ),
+        ),
+        Table(
+            "collections",
+            schema(
+                photo_id=STR,
+                collection_id=STR,
+                collection_title=STR,
+                collected_at=TIMESTAMP,
+                collection_type=STR,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "colors",
+            schema(
+                photo_id=STR,
+                hex=STR,
+                red=I32,
+                green=I32,
+                blue=I32,
+                keyword=STR,
+                coverage=F64,
+                score=F64,
+            ),
+            may_be_empty=True,
+        ),
+        HIDDEN_TABLE,
+        Table(
+            "impressions",  # a photo in a list that was shown; of several rows of one, each has another interaction
+            schema(
+                shown_at=TIMESTAMP,
+                visitor_id=STR,
+                query_id=STR,  # keyed digest of the id of the search, null for a list asked for by a photo
+                query=STR,  # normalised as in conversions; null where the log does not say
+                query_photo_id=STR,  # the photo that was asked with
+                photo_id=STR,
+                position=I32,
+                interaction=STR,  # shown | click | like | dislike | download
+                country=STR,
+                arm=STR,  # what made the list, as the site calls it
+                dwell_seconds=F64,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "quarantine",
+            schema(
+                table=STR,
+                source_file=STR,
+                source_line=I64,  # line the record begins on; the header is line 1
+                line_count=I32,
+                reasons=pa.list_(STR),
+                record=STR,  # visitor ids replaced by pseudonyms; null where the columns cannot be told apart
+                record_sha256=STR,
+            ),
+            may_be_empty=True,
+        ),
+        Table(
+            "repairs",
+            schema(table=STR, source_file=STR, source_line=I64, repair=STR, column=STR),
+            may_be_empty=True,
+        ),
+    ),
+)
+"""Files: validation.json (suite results and counts), data_docs/** (the Great Expectations site)."""
+
+
+IMAGES = Dataset(
+    "images",
+    "clean",
+    (
+        Table(
+            "images",
+            schema(
+                photo_id=STR,
+                status=STR,  # present | fetched | missing | refused | failed
+                reason=STR,  # null when present or fetched
+                uri=STR,  # where the bytes are; null when there are none
+                byte_count=I64,
+                modified_ns=I64,  # file time, to skip hashing an unchanged file the next night
+                sha256=STR,
+            ),
+        ),
+    ),
+)

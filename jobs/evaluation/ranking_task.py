@@ -1,0 +1,94 @@
+"""What is ranked: the queries of a window, and the photos that existed then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from jobs.errors import BadInput
+from jobs.evaluation.splits import integers, ranked_searches, takes_all_photos, window_bounds
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from models.evaluation.ranking import Ints, tie_order
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be ranked: Q queries with U distinct texts, among P photos. Times in microseconds, UTC."""
+
+    window: str
+    photos: pl.DataFrame  # the P photos of the corpus in the order that decides ties, `place` numbering them
+    queries: pl.DataFrame  # the Q test conversions, `query_id` numbering them
+    texts: pl.DataFrame  # the U distinct (query, country), `text` numbering them
+    text_ids: Ints  # (Q,) the text of each query
+    targets: Ints  # (Q,) the place of the photo converted
+    visitors: Ints  # (Q,)
+    asked_at: Ints  # (Q,) when the photo was converted
+    available_at: Ints  # (P,) when the photo was submitted; by the protocol 80/20 the log's beginning, for all alike
+
+
+def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
+    """Return a window's queries and the corpus as of its end; `BadInput` if a converted photo is not in it.
+
+    By the protocol 80/20 all photos are in it, there from the beginning: every photo is a candidate for every query,
+    and nothing that ranks can tell by its time of submission that a photo cannot have been converted.
+
+    Of a test window with more than the splits' `max_ranked_searches` those of some visitors are read: ranking one costs
+    a score of every photo, by every arm.
+    """
+    photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
+    available_at = pl.col("submitted_at")
+    if takes_all_photos(splits):
+        beginning = datetime.fromisoformat(splits.facts["train_start"])
+        available_at = pl.lit(beginning, pl.Datetime("us", "UTC"))
+    else:
+        photos = photos.filter(available_at < window_bounds(splits, window)[1])
+    photos = photos.with_columns(available_at.alias("available_at")).sort("photo_id")
+    photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
+    order = ("query", "country", "converted_at", "visitor_id", "photo_id")
+    queries = lake.read_table(splits, window)
+    if window == "test" and (limit := ranked_searches(splits)) is not None:
+        queries = of_some_visitors(queries, limit)
+    queries = queries.with_columns(pl.col("country").fill_null("")).sort(order)
+    texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
+    seen = lake.read_table(splits, "train", ["query"])["query"].unique()
+    queries = (
+        queries.with_row_index("query_id")
+        .join(texts, on=["query", "country"], how="left", maintain_order="left")
+        .join(photos.select("photo_id", "place", "is_in_train"), on="photo_id", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("query").is_in(seen.implode()).alias("is_seen"),
+            pl.col("visitor_id").rank("dense").alias("visitor"),
+        )
+    )
+    if unknown := queries["place"].null_count():
+        example = queries.filter(pl.col("place").is_null())["photo_id"][0]
+        raise BadInput(
+            f"{unknown} of {len(queries)} {window} conversions in {splits.reference} are of photos that are not in its "
+            f"corpus, such as {example!r}. Rerun split_temporal."
+        )
+    return Task(
+        window=window,
+        photos=photos,
+        queries=queries,
+        texts=texts,
+        text_ids=integers(queries["text"]),
+        targets=integers(queries["place"]),
+        visitors=integers(queries["visitor"]),
+        asked_at=integers(queries["converted_at"]),
+        available_at=integers(photos["available_at"]),
+    )
+
+
+def of_some_visitors(queries: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """Return at most `limit` of the queries: all those of some visitors, of one visitor at least.
+
+    Visitors are taken in the order of their ids, which are keyed hashes: as good as drawn, and the same every night.
+    """
+    if len(queries) <= limit:
+        return queries
+    counts = queries.group_by("visitor_id").len("count").sort("visitor_id")
+    kept = counts.filter((pl.col("count").cum_sum() <= limit) | (pl.int_range(pl.len()) == 0))
+    return queries.join(kept, on="visitor_id", how="semi")

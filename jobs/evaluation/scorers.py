@@ -1,0 +1,137 @@
+"""One scorer per arm: counts and keywords for the baselines, checked vectors for the models."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobs.errors import BadInput, MissingInput
+from jobs.evaluation.ranking_task import Task
+from jobs.evaluation.splits import integers
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from models.evaluation.baselines import keyword_scorer, most_converted_scorer, popularity_scorer
+from models.evaluation.ranking import Scorer, dense_scorer
+
+BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
+
+
+_STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
+
+
+_MAKER = _STAGE | {"variant": "train_variant"}
+
+
+def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Scorer:
+    """Return the scorer of a baseline.
+
+    Counts are of everything before the test window, training and validation; repeats of one search by one visitor
+    count once in each. Keywords have no dates, so all of the corpus are used, whatever their confidence.
+    """
+    if arm == "keyword_bm25":
+        return keyword_match_scorer(lake, splits, task)
+    past = pl.concat([lake.read_table(splits, name, ["query", "photo_id"]) for name in ("train", "validation")])
+    past = past.join(task.photos.select("photo_id", "place"), on="photo_id")
+    if arm == "popularity":
+        return popularity_scorer(integers(past["place"]), len(task.photos))
+    # The scorer knows queries by number, and a query asked in several countries has several texts: each gets its own
+    # copy of the query's counts, without counting the query's conversions twice for popularity.
+    first = task.texts.group_by("query").agg(pl.col("text").min().alias("number"))
+    number_N = integers(past.join(first, on="query", how="left", maintain_order="left")["number"].fill_null(-1))
+    number_U = integers(task.texts.join(first, on="query", how="left", maintain_order="left")["number"])
+    scorer = most_converted_scorer(number_N, integers(past["place"]), len(task.texts), len(task.photos))
+    return lambda text_B: scorer(number_U[text_B])
+
+
+def keyword_match_scorer(lake: Lake, splits: Manifest, task: Task) -> Scorer:
+    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos."""
+    return keyword_scorer(task.texts["query"].to_list(), _documents(lake, splits, task))
+
+
+def _documents(lake: Lake, splits: Manifest, task: Task) -> list[list[str]]:
+    keywords = lake.read_table(splits, "photo_keywords", ["photo_id", "keyword"]).group_by("photo_id").agg("keyword")
+    joined = task.photos.join(keywords, on="photo_id", how="left", maintain_order="left")
+    return [
+        [*(words or []), *([description] if description else [])]
+        for words, description in joined.select("keyword", "description").iter_rows()
+    ]
+
+
+def model_scorer(
+    lake: Lake, inputs: dict[str, Manifest], uses_country: bool, task: Task, arm: str, max_missing_share: float
+) -> tuple[Scorer, int]:
+    """Return the scorer of an embedding arm and how many photos of the corpus have no vector.
+
+    Raises `BadInput` that names the arm and the counts: a query without a vector, more than `max_missing_share` of
+    the photos without one, vectors that differ in length, are not finite or not of length 1.
+    """
+    query_UD = _query_matrix(lake, inputs["query_embeddings"], task, arm, uses_country)
+    photo_PD, has_vector_P = photo_matrix(lake, inputs["photo_embeddings"], task, arm, max_missing_share)
+    if query_UD.shape[1] != photo_PD.shape[1]:
+        raise BadInput(
+            f"arm {arm!r}: query vectors have {query_UD.shape[1]} numbers, photo vectors {photo_PD.shape[1]}. They "
+            f"come from different models: rerun embed_photos and embed_queries."
+        )
+    return dense_scorer(query_UD, photo_PD, has_vector_P), int((~has_vector_P).sum())
+
+
+def _query_matrix(lake: Lake, manifest: Manifest, task: Task, arm: str, uses_country: bool) -> NDArray[np.float32]:
+    """Return the vectors of the distinct texts, shape (U, D); an arm that uses no country has them at country ""."""
+    asked = task.texts.select("query", "country" if uses_country else pl.lit("").alias("country"))
+    keys = ["query", "country"]
+    vectors = asked.join(_arm_rows(lake, manifest, arm, keys), on=keys, how="left", maintain_order="left")["vector"]
+    if vectors.null_count():
+        raise BadInput(
+            f"arm {arm!r}: {vectors.null_count()} of {len(vectors)} distinct {task.window} queries have no vector in "
+            f"{manifest.reference}. The arm is unfinished: rerun embed_queries."
+        )
+    return _matrix(vectors, f"arm {arm!r}: queries in {manifest.reference}")
+
+
+def photo_matrix(
+    lake: Lake, manifest: Manifest, task: Task, arm: str, max_missing_share: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return an arm's vectors of the corpus, shape (P, D), zero where there is none, and which there are, shape (P,).
+
+    Raises `BadInput` as `model_scorer` does.
+    """
+    rows = _arm_rows(lake, manifest, arm, ["photo_id"])
+    vectors = task.photos.join(rows, on="photo_id", how="left", maintain_order="left")["vector"]
+    missing = vectors.null_count()
+    if missing > max_missing_share * len(vectors):
+        raise BadInput(
+            f"arm {arm!r}: {missing} of {len(vectors)} photos have no vector in {manifest.reference}, more than the "
+            f"allowed share of {max_missing_share:g}. Look into it, then rerun {_MAKER[manifest.dataset]}."
+        )
+    found_PD = _matrix(vectors.drop_nulls(), f"arm {arm!r}: photos in {manifest.reference}")
+    has_vector_P = vectors.is_not_null().to_numpy()
+    if missing == 0:
+        return found_PD, has_vector_P
+    photo_PD = np.zeros((len(vectors), found_PD.shape[1]), dtype=np.float32)
+    photo_PD[has_vector_P] = found_PD
+    return photo_PD, has_vector_P
+
+
+def _arm_rows(lake: Lake, manifest: Manifest, arm: str, key: list[str]) -> pl.DataFrame:
+    """Return one arm's vectors; the others are not held in memory."""
+    table = pl.scan_parquet(lake.table_uris(manifest, "embeddings"))
+    rows = table.filter(pl.col("arm") == arm).select(*key, "vector").collect()
+    if rows.is_empty():
+        raise MissingInput(f"{manifest.reference} has no vectors of arm {arm!r}. Rerun {_MAKER[manifest.dataset]}.")
+    if repeated := len(rows) - rows.select(key).n_unique():
+        raise BadInput(f"arm {arm!r}: {repeated} of {len(rows)} rows in {manifest.reference} repeat a {key[0]}")
+    return rows
+
+
+def _matrix(vectors: pl.Series, what: str) -> NDArray[np.float32]:
+    """Return vectors as a matrix, one per row, checked."""
+    lengths = vectors.list.len().unique().sort().to_list()
+    if len(lengths) != 1 or lengths[0] == 0:
+        raise BadInput(f"{what}: vectors have different lengths or none: {lengths}")
+    matrix = vectors.explode().to_numpy().astype(np.float32, copy=False).reshape(len(vectors), lengths[0])
+    if bad := int((~np.isfinite(matrix).all(axis=1)).sum()):
+        raise BadInput(f"{what}: {bad} of {len(matrix)} vectors hold NaN or infinity. The model has diverged.")
+    if bad := int((np.abs(np.linalg.norm(matrix, axis=1) - 1) > 0.01).sum()):
+        raise BadInput(f"{what}: {bad} of {len(matrix)} vectors are not of length 1, so they cannot be ranked")
+    return matrix

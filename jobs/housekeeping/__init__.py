@@ -1,0 +1,1 @@
+"""Making room, forgetting a visitor, and saying what a thing was made from."""

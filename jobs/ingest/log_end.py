@@ -1,0 +1,105 @@
+"""Where a log ends, found from its own days: neither the clock nor the run date has a say. No Spark."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+
+import fsspec
+
+from jobs.errors import BadInput
+from jobs.ingest.layout import LAYOUT, PartFile, find_parts
+
+MIN_DAY_SHARE = 0.1
+MAX_GAP_DAYS = 30
+_DAY = re.compile(rb"\d{4}-\d\d-\d\d")
+
+
+def last_complete_day(folder: str, conversions_folder: str | None = None) -> date:
+    """Return the last day of a data set's conversion log that has a plausible number of conversions.
+
+    Reads the dates of the conversions files and nothing else. Raises `BadInput` if no date can be read.
+    """
+    where = conversions_folder or folder
+    parts = find_parts(where, LAYOUT["conversions"])
+    counts = count_days(parts, "converted_at")
+    if not counts:
+        raise BadInput(
+            "no_readable_date",
+            f"no conversion in {where} has a date: converted_at must look like 2025-12-28 23:59:11.554",
+            folder=where,
+        )
+    return last_plausible_day(counts)
+
+
+def last_plausible_day(counts: Mapping[date, int]) -> date:
+    """Return the last day that belongs to the log whose rows per day are `counts` (not empty).
+
+    A day is plausible with at least a tenth of the rows of a typical day. Typical is the day of the middle row when
+    rows are ordered by how full their day is: stray rows on many odd days then do not count as days of the log. Of
+    plausible days more than 30 days apart, those with the most rows in all are the log.
+
+    >>> last_plausible_day({date(2025, 1, 1): 90, date(2025, 1, 2): 40, date(2025, 1, 3): 2, date(2034, 1, 1): 20})
+    datetime.date(2025, 1, 2)
+    """
+    half, seen, typical = sum(counts.values()) / 2, 0, 0
+    for typical in sorted(counts.values()):
+        seen += typical
+        if seen >= half:
+            break
+    runs: list[list[date]] = []
+    for day in sorted(day for day, count in counts.items() if count >= MIN_DAY_SHARE * typical):
+        if runs and (day - runs[-1][-1]).days <= MAX_GAP_DAYS + 1:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return max(runs, key=lambda run: sum(counts[day] for day in run))[-1]
+
+
+def log_end(days: Iterable[date]) -> date:
+    """Return the first day that cannot belong to a data set whose logs have these last plausible days.
+
+    One day more than the last plausible one is let pass: a log may be cut in the first hours of a day.
+    """
+    return max(days) + timedelta(days=2)
+
+
+def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
+    """Return rows per day by the first ten characters of a time column; what is no date is not counted.
+
+    The column stands in a part under the first of the `names` that its header has.
+    """
+    cells: Counter[bytes] = Counter()
+    for part in parts:
+        index = next((part.header.index(name) for name in names if name in part.header), None)
+        if index is None:
+            continue
+        fs, path = fsspec.url_to_fs(part.uri)
+        with fs.open(path, "rb") as file:
+            file.seek(part.header_bytes)
+            if index == 0:
+                cells.update(line[:11].lstrip(b'"')[:10] for line in file)
+            else:
+                cells.update(_cell(line, part.delimiter, index) for line in file)
+    days: Counter[date] = Counter()
+    for cell, count in cells.items():
+        day = _date_of(cell)
+        if day is not None:
+            days[day] += count
+    return days
+
+
+def _cell(line: bytes, delimiter: bytes, index: int) -> bytes:
+    fields = line.split(delimiter, index + 1)
+    return fields[index].lstrip(b'"')[:10] if len(fields) > index else b""
+
+
+def _date_of(cell: bytes) -> date | None:
+    if not _DAY.fullmatch(cell):
+        return None
+    try:
+        return date.fromisoformat(cell.decode())
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Which night is meant, running it through Airflow, and summing it up."""

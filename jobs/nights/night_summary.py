@@ -1,0 +1,55 @@
+"""What `nightly` prints when a night is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jobs.config.settings import Settings
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.models import REGISTRATION
+from jobs.datasets.releases import GATE
+from jobs.lake.catalogue import Lake
+from jobs.nights.night_plan import NightPlan
+
+
+def summarise(settings: Settings, plan: NightPlan) -> str:
+    """Return the short summary of a finished night: verdict, table of arms, report, MLflow."""
+    lake = Lake(settings.lake_uri, plan.catalogue)
+    partition = {"run_date": plan.run_date.isoformat()}
+    evaluation = lake.current(EVALUATION, partition)
+    registration = lake.current(REGISTRATION, partition).facts
+    lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
+    gate = lake.current(GATE, partition).facts
+    lines += [
+        f"Gate    {gate['sentence']}",
+        f"Report  {report_path(settings, plan)}",
+        f"MLflow  model {registration['model_name']} version {registration['version']}, "
+        f"run {registration['mlflow_run_id']} ({settings.public_tracking_uri}; `make up` shows it)",
+    ]
+    return "\n".join(lines)
+
+
+def _arm_table(lake: Lake, evaluation: Any) -> Iterator[str]:
+    metrics = lake.read_table(evaluation, "metrics")
+    whole = metrics.filter((metrics["segment_kind"] == "all") & (metrics["metric"] == "hit_rate"))
+    yield f"{'hit rate':<28} {'@1':>6} {'@5':>6} {'@10':>6}  {'95% interval':<16} {'@25':>6}"
+    at_10 = whole.filter(whole["k"] == 10).sort("value")
+    for arm, low, high in at_10.select("arm", "low", "high").iter_rows():
+        value = dict(whole.filter(whole["arm"] == arm).select("k", "value").iter_rows())
+        interval = f"{low:.3f} to {high:.3f}"
+        yield f"{arm:<28} {value[1]:>6.3f} {value[5]:>6.3f} {value[10]:>6.3f}  {interval:<16} {value[25]:>6.3f}"
+
+
+def minutes(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> minutes(75.2)
+    '1 min 15 s'
+    """
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def report_path(settings: Settings, plan: NightPlan) -> Path:
+    return settings.report_dir / plan.catalogue / f"{plan.run_date}.html"

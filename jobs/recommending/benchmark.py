@@ -1,0 +1,154 @@
+"""Letting every method learn, recommend and be measured, protocol by protocol. Nothing is read or committed here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from jobs.adapters.spark_session import spark_session
+from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.config.settings import Settings
+from jobs.datasets.evaluation import RECOMMENDATION
+from jobs.recommending.inputs import World, method
+from jobs.recommending.tables import measure, segments, sheet
+from jobs.recommending.top_lists import best_lists
+from jobs.runtime.resource_meter import Meter
+from models.evaluation.metrics import Floats as Doubles
+from models.recommend.interactions import NONE, Ints
+from models.recommend.interface import Fitted, TooLittleToLearn
+from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
+from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial, temporal
+
+log = logging.getLogger("nightlens.recommending")
+
+SHORT = 10
+"""Places of a list whose coverage, diversity and novelty are told."""
+Keep = Callable[[str, Fitted], None]
+"""What is done with what a method has learned, given with its name."""
+
+
+def drop(name: str, fitted: Fitted) -> None:
+    """Keep nothing."""
+
+
+def find(
+    world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings, keep: Keep = drop
+) -> Findings:
+    """Return what all protocols find, the night's own first; what methods learn by that is handed to `keep`."""
+    found = Findings(seed, params, world, settings, keep)
+    uses_spark = params.als_library == "spark" and "als" in params.methods
+    with spark_session(settings, "recommenders") if uses_spark else nullcontext():  # one for all that learns by it
+        found.add(TEMPORAL, [temporal(world.log, world.test_start)], params.methods)
+        for name in params.protocols:
+            methods = tuple(one for one in params.methods if one in params.protocol_methods)
+            found.add(name, PROTOCOLS[name](world.log, seed), methods)
+    return found
+
+
+@dataclass
+class Findings:
+    """The tables as they fill, protocol by protocol."""
+
+    seed: int
+    params: EvaluateRecommendersParams
+    world: World
+    settings: Settings
+    keep: Keep
+    protocols: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, list[pl.DataFrame]] = field(
+        default_factory=lambda: {table.name: [] for table in RECOMMENDATION.tables}
+    )
+
+    def add(self, protocol: str, trials: list[Trial], methods: tuple[str, ...]) -> None:
+        """Let methods learn by every trial of a protocol, and measure all of its visitors together."""
+        trials = [self._asked(trial, len(trials)) for trial in trials]
+        trials = [trial for trial in trials if trial.truth.visitor_count]
+        count = sum(trial.truth.visitor_count for trial in trials)
+        learned = sum(len(trial.log.item_N) for trial in trials) // max(1, len(trials))
+        self.protocols[protocol] = {"visitor_count": count, "trial_count": len(trials), "log_count": learned}
+        if not trials or not methods:
+            self.notes[protocol] = "nobody to ask about" if methods else "no method is named for it"
+            return
+        lists: dict[str, list[Ints]] = {}
+        for name in methods:
+            try:
+                lists[name] = [self._recommend(protocol, name, trial) for trial in trials]
+            except TooLittleToLearn as error:
+                self.notes[f"{protocol}/{name}"] = str(error)
+        self._describe(protocol, trials[0], {name: several[0] for name, several in lists.items()})
+        self._measure(protocol, trials, lists)
+
+    def _asked(self, trial: Trial, trial_count: int) -> Trial:
+        """Return the trial with a share of `max_visitor_count` visitors; the first are as good as drawn."""
+        some = np.arange(min(trial.truth.visitor_count, -(-self.params.max_visitor_count // trial_count)))
+        return Trial(trial.log, trial.histories.take(some), trial.truth.take(some), trial.excludes_seen)
+
+    def _recommend(self, protocol: str, name: str, trial: Trial) -> Ints:
+        begun, meter = time.perf_counter(), Meter()
+        try:
+            fitted = method(name, self.params, self.settings).fit(trial.log, self.world.items, seed=self.seed)
+        finally:
+            fit_cpu, _ = meter.stop()
+        cpu = time.process_time()
+        item_VK = best_lists(
+            fitted,
+            trial.histories,
+            DEPTH,
+            self.params,
+            lambda: self.world.items.image_ID,
+            excludes_seen=trial.excludes_seen,
+        )
+        list_cpu = time.process_time() - cpu
+        log.info("%s, %s: %.1f s", protocol, name, time.perf_counter() - begun)
+        row = {"protocol": protocol, "arm": name, "fit_cpu_seconds": fit_cpu, "list_cpu_seconds": list_cpu}
+        self.frames["costs"].append(pl.DataFrame([row]))
+        if protocol == TEMPORAL:
+            self.keep(name, fitted)
+            self._draw_curve(name, fitted)
+        return item_VK
+
+    def _draw_curve(self, name: str, fitted: Fitted) -> None:
+        curve = getattr(fitted, "loss_curve", None)
+        if curve is not None:
+            steps = {"step": range(1, len(curve) + 1), "value": curve}
+            self.frames["curves"].append(pl.DataFrame(steps).with_columns(arm=pl.lit(name), name=pl.lit("loss")))
+
+    def _describe(self, protocol: str, trial: Trial, item_by_arm: dict[str, Ints]) -> None:
+        """Say what lists are like; of several trials of the first, since coverage of parts does not add up."""
+        for name, item_VK in item_by_arm.items():
+            head_VK = item_VK[:, :SHORT]
+            like = beyond_accuracy(head_VK, self.world.items.image_ID, trial.log, self.world.items.item_count)
+            row = {"protocol": protocol, "arm": name, **like}
+            row["unserved_count"] = int(np.count_nonzero((head_VK == NONE).all(axis=1)))
+            self.frames["lists"].append(pl.DataFrame([row]))
+        if protocol == TEMPORAL:
+            ids = self.world.photo_ids, self.world.visitor_ids
+            self.frames["contact_sheet"].append(sheet(trial, item_by_arm, *ids, self.params.contact_sheet_visitors))
+
+    def _measure(self, protocol: str, trials: list[Trial], lists: dict[str, list[Ints]]) -> None:
+        """Measure the visitors of all trials together and, by the night's own protocol, in groups."""
+        if not lists:
+            return
+        whole = {
+            name: np.concatenate(
+                [visitor_metrics(*one) for one in zip(several, (t.truth for t in trials), strict=True)]
+            )
+            for name, several in lists.items()
+        }
+        self._keep({"protocol": protocol, "segment_kind": "all", "segment": "all"}, whole)
+        for segment in segments(trials[0]) if protocol == TEMPORAL else ():
+            values = {
+                name: visitor_metrics(several[0][segment.visitors], segment.truth) for name, several in lists.items()
+            }
+            self._keep({"protocol": protocol, "segment_kind": segment.kind, "segment": segment.name}, values)
+
+    def _keep(self, about: dict[str, str], values: dict[str, Doubles]) -> None:
+        for table, rows in measure(about, values, self.params.resample_count, self.seed).items():
+            self.frames[table].append(rows)

@@ -1,0 +1,164 @@
+"""Comparing recommenders on a plain log of users, items and times, such as MovieLens: no pictures, no lake."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.config.settings import Settings
+from jobs.errors import BadInput, MissingInput
+from jobs.recommending.benchmark import Findings, find
+from jobs.recommending.inputs import World
+from jobs.recommending.tables import filled
+from models.recommend.interactions import NONE, Interactions, ItemFeatures, unit_rows
+from models.recommend.protocols import TEMPORAL
+
+METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "graphsage")
+"""Those that need to know nothing of an item but who took it; see `hashed_items`."""
+HASHED_DIM = 128
+FEWEST = 10
+METRICS = (("hit_rate", 10), ("recall", 10), ("precision", 10), ("ndcg", 10), ("map", 10), ("recall", 100))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns are called. Without `rating` everything in the log was liked; else what has `liked_from`."""
+
+    user: str = "userId"
+    item: str = "movieId"
+    at: str = "timestamp"
+    rating: str | None = None
+    liked_from: float = 4.0
+
+
+def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
+    """Read CSV, TSV or Parquet; the test window is the last `test_share` of the interactions, in time.
+
+    Times are numbers (seconds since 1970 UTC) or ISO 8601. Raises `MissingInput` without the file, `BadInput` for a
+    column that is not there, values that are missing or cannot be read, and a log that is too small.
+    """
+    if not path.is_file():
+        raise MissingInput("no_such_file", f"no file {path}. Give --log a CSV, TSV or Parquet file.", path=path)
+    wanted = {name: getattr(columns, name) for name in ("user", "item", "at", "rating") if getattr(columns, name)}
+    frame = _frame(path)
+    if lacking := [name for name in wanted.values() if name not in frame.columns]:
+        flags = ", ".join(f"--{name}-column" for name in wanted)
+        raise BadInput(
+            "missing_columns",
+            f"{path} has no column {', '.join(lacking)}; it has {', '.join(frame.columns)}. Say which: {flags}",
+            path=path,
+            columns=lacking,
+        )
+    rows = frame.select(pl.col(name).alias(key) for key, name in wanted.items())
+    rows = rows.with_columns(_seconds(rows["at"], path, columns.at))
+    if missing := {wanted[name]: count for name, count in rows.null_count().row(0, named=True).items() if count}:
+        told = ", ".join(f"{count} of {name}" for name, count in missing.items())
+        raise BadInput(
+            "missing_values",
+            f"{path}: values are missing or cannot be read: {told}. Leave these rows out.",
+            path=path,
+            counts=missing,
+        )
+    if len(rows) < FEWEST:
+        raise BadInput(
+            "too_few_rows",
+            f"{path} has {len(rows)} interactions; there should be {FEWEST} at least",
+            path=path,
+            rows=len(rows),
+            fewest=FEWEST,
+        )
+    ids = {name: rows[name].cast(pl.String) for name in ("user", "item")}
+    numbers = {name: values.rank("dense").cast(pl.Int64).to_numpy() - 1 for name, values in ids.items()}
+    items = ids["item"].unique().sort()
+    is_liked = (
+        rows["rating"].cast(pl.Float64) >= columns.liked_from
+        if columns.rating
+        else pl.repeat(True, len(rows), eager=True)
+    )
+    at = rows["at"].to_numpy()
+    log = Interactions.of(
+        numbers["user"],
+        numbers["item"],
+        at,
+        np.where(is_liked.to_numpy(), 1, -1).astype(np.float32),
+        np.full(ids["user"].n_unique(), NONE, np.int32),
+        item_count=len(items),
+        as_of=float(at.max()) + 1.0,
+    )
+    start = float(np.quantile(at, 1 - test_share))
+    if not ((log.at_N < start) & (log.weight_N > 0)).any():
+        raise BadInput(
+            "nothing_to_learn",
+            f"{path}: nothing was liked before the last {test_share:.0%} of the log, so nothing can be learned",
+            path=path,
+        )
+    return World(items, ids["user"].unique().sort(), log, hashed_items(len(items)), start)
+
+
+def hashed_items(count: int) -> ItemFeatures:
+    """Return items told apart by random unit vectors, which trained methods project: hash embeddings.
+
+    Nothing is known of an item that nobody took: its vector says nothing, and no method is to be asked for it.
+    """
+    return ItemFeatures(unit_rows(np.random.default_rng(0).normal(size=(count, HASHED_DIM))))
+
+
+def compare(world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings, out: Path | None) -> str:
+    """Let all methods learn and recommend; return a table by protocol, and write all figures as JSON to `out`."""
+    found = find(world, params, seed, settings)
+    if out is not None:
+        names = ("metrics", "comparisons", "lists", "costs")
+        tables = {name: filled(name, found.frames[name]).fill_nan(None).to_dicts() for name in names}
+        out.write_text(json.dumps({"protocols": found.protocols, "notes": found.notes, **tables}, indent=1))
+    return "\n\n".join(_table(found, protocol) for protocol in found.protocols)
+
+
+def _frame(path: Path) -> pl.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        separator = "," if path.suffix == ".csv" else "\t"
+        return pl.read_csv(path, separator=separator, infer_schema_length=10_000)
+    except pl.exceptions.PolarsError as error:
+        raise BadInput("unreadable_file", f"{path} cannot be read: {error}", path=path) from error
+
+
+def _seconds(values: pl.Series, path: Path, name: str) -> pl.Series:
+    """Return times as float64 seconds, null where one cannot be read."""
+    if values.dtype.is_numeric():
+        return values.cast(pl.Float64).alias("at")
+    if values.dtype == pl.String:
+        values = values.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    if not values.dtype.is_temporal():
+        raise BadInput(
+            "not_a_time",
+            f"{path}: column {name} is {values.dtype}, needed are seconds or ISO 8601",
+            path=path,
+            column=name,
+        )
+    return (values.cast(pl.Datetime("us", "UTC")).cast(pl.Int64) / 1e6).alias("at")
+
+
+def _table(found: Findings, protocol: str) -> str:
+    counts = found.protocols[protocol]
+    title = f"{protocol}: {counts['visitor_count']:,} users, learned from {counts['log_count']:,} interactions"
+    if protocol == TEMPORAL:
+        title += " before the last part of the log"
+    notes = [f"  {place}: {reason}" for place, reason in found.notes.items() if place.partition("/")[0] == protocol]
+    rows = filled("metrics", found.frames["metrics"]).filter(protocol=protocol, segment_kind="all")
+    costs = filled("costs", found.frames["costs"]).filter(protocol=protocol)
+    lines = []
+    for arm in rows["arm"].unique(maintain_order=True):
+        values = {(row["metric"], row["k"]): row for row in rows.filter(arm=arm).to_dicts()}
+        first = values[METRICS[0]]
+        cpu = costs.filter(arm=arm).select(pl.sum_horizontal("fit_cpu_seconds", "list_cpu_seconds").sum()).item()
+        figures = "  ".join(f"{values[metric]['value']:>13.3f}" for metric in METRICS)
+        lines.append(f"{arm:18}{figures}  {first['low']:.3f} to {first['high']:.3f}  {cpu:8.1f}")
+    names = "  ".join(f"{f'{metric}@{k}':>13}" for metric, k in METRICS)
+    header = f"{'method':18}{names}  95 % of first    CPU s"
+    return "\n".join([title, *notes, *([header, *lines] if lines else [])])

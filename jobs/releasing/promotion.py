@@ -1,0 +1,254 @@
+"""Decisions on what is live: open a review, promote, reject. The command line and the DAG call the same functions.
+
+A decision is one entry in the promotion ledger; alias and published release follow it. Nothing else in Nightlens
+makes a model live but `jobs.releasing.rollback`, which takes back.
+"""
+
+from __future__ import annotations
+
+import shlex
+from datetime import date, datetime
+from typing import Any
+
+from jobs.adapters import mlflow_registry
+from jobs.adapters.local_services import mlflow_address, mlflow_command
+from jobs.config.settings import Settings
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.models import REGISTRATION
+from jobs.datasets.releases import GATE, RELEASE
+from jobs.errors import BadInput, MissingInput
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from jobs.releasing.ledger import Draft, Kind, Ledger, ReleaseName, State
+from jobs.releasing.published_pointer import claimed, last_night, name_of, reconcile, settle
+
+
+def promote(
+    settings: Settings,
+    catalogue: str,
+    version: str | int,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+    run_date: date | None = None,
+) -> str:
+    """Make a registered version the champion, publish its release, and return what changed.
+
+    The release is that of the night of `run_date`, or of the latest night that has one of this version. Raises
+    `BadInput` for a version that is not registered (and lists those that are), that never passed the check of
+    `register_model`, or without a reason; `MissingInput` if it has no release.
+    """
+    check_reason(reason)
+    chosen = _registered(settings, catalogue, version)
+    lake = Lake(settings.lake_uri, catalogue)
+    release = _release_of(lake, chosen, run_date)
+    name = name_of(release)
+    before = reconcile(settings, lake, at)
+
+    def draft(state: State) -> Draft | None:
+        if state.release == name and state.champion == name.version:
+            return None
+        return _draft(lake, "promoted", release, by, reason, at, state.promoted(name))
+
+    with claimed(lake, name):
+        entry = Ledger(lake).append(draft)
+        settle(settings, lake)
+    if entry is None:
+        return f"The champion of {chosen.name} is version {chosen.number} already, its release {name} is published."
+    was = "there was none" if before.champion is None else f"it was version {before.champion}"
+    return (
+        f"The champion of {chosen.name} is now {describe(chosen)}; {was}. Published is the release {name} "
+        f"(entry {entry.number} of the promotion ledger). The next night compares with it."
+    )
+
+
+def open_review(settings: Settings, catalogue: str, *, by: str, at: datetime, run_date: date | None) -> dict[str, Any]:
+    """Note in the ledger that a candidate awaits a decision; return what the reviewer is shown.
+
+    The candidate is that of the night of `run_date`, or of the latest night that was gated. Until it is decided on,
+    it is not collected. Keys: catalogue, version, run_date, subject, body (Markdown).
+    """
+    lake = Lake(settings.lake_uri, catalogue)
+    gate = _gate_of(lake, run_date)
+    name = ReleaseName.model_validate(gate.facts["release"])
+    with claimed(lake, name):
+        release = lake.find(RELEASE, name.partition, name.run_id)
+        assert release is not None, "a claimed release is there"
+        Ledger(lake).append(lambda state: _draft(lake, "review_opened", release, by, "", at))
+    registration = lake.current(REGISTRATION, name.partition).facts
+    return {
+        "catalogue": catalogue,
+        "version": str(name.version),
+        "run_date": name.run_date.isoformat(),
+        "subject": f"{catalogue}: make version {name.version} of {name.run_date} live? Gate: {gate.facts['outcome']}",
+        "body": _body(settings, lake, gate, registration),
+    }
+
+
+def reject(
+    settings: Settings,
+    catalogue: str,
+    version: str | int,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+    run_date: date | None = None,
+) -> str:
+    """Note in the ledger that a candidate was rejected, and return that; nothing that is live changes."""
+    lake = Lake(settings.lake_uri, catalogue)
+    release = _release_of(lake, _registered(settings, catalogue, version), run_date)
+    entry = Ledger(lake).append(lambda state: _draft(lake, "rejected", release, by, reason, at))
+    assert entry is not None, "a rejection is always written"
+    why = f": {reason}" if reason else ""
+    return f"version {version} of {catalogue} was rejected by {by}{why} (entry {entry.number} of the promotion ledger)"
+
+
+def describe(entry: mlflow_registry.Version) -> str:
+    """Return a version in words."""
+    tags = entry.tags
+    hit_rate = f", hit rate@10 {tags['hit_rate_at_10']}" if "hit_rate_at_10" in tags else ""
+    return f"version {entry.number} ({tags.get('run_date', 'no date')}, {tags.get('arm', 'no arm')}{hit_rate})"
+
+
+def check_reason(reason: str) -> None:
+    """Raise `BadInput` unless somebody said why."""
+    if not reason.strip():
+        raise BadInput(
+            "no_reason", "say why, in a few words: the promotion ledger keeps it (--reason, or the field of the form)"
+        )
+
+
+def _registered(settings: Settings, catalogue: str, version: str | int) -> mlflow_registry.Version:
+    known = {entry.number: entry for entry in mlflow_registry.versions(settings, catalogue)}
+    name = mlflow_registry.model_name(catalogue)
+    if not known:
+        raise BadInput(
+            "no_such_model",
+            f"no model {name!r} is registered in MLflow at {settings.public_tracking_uri}: run a night",
+            model=name,
+        )
+    chosen = known.get(int(version)) if str(version).isdecimal() else None
+    if chosen is None:
+        listed = "".join(f"\n  {describe(entry)}" for entry in known.values())
+        raise BadInput(
+            "no_such_version",
+            f"{name} has no version {version!r}. Registered are:{listed}",
+            model=name,
+            version=version,
+        )
+    if chosen.tags.get("load_check") != "passed":
+        raise BadInput(
+            "version_not_checked",
+            f"{name} version {chosen.number} never passed the check of register_model: take another",
+            model=name,
+            version=chosen.number,
+        )
+    return chosen
+
+
+def _release_of(lake: Lake, version: mlflow_registry.Version, run_date: date | None) -> Manifest:
+    """Return the release of a version, that of the latest night unless one is asked for."""
+    found = [
+        release
+        for release in lake.history(RELEASE)
+        if release.facts["version"] == version.number
+        and release.facts["model_digest"] == version.tags.get("model_digest")
+        and run_date in (None, date.fromisoformat(release.partition["run_date"]))
+    ]
+    if not found:
+        night = f" of the night of {run_date}" if run_date else ""
+        raise MissingInput(
+            "version_without_release",
+            f"version {version.number} of {version.name} has no release{night} below {lake.root}. A model goes live "
+            f"with its index: rerun make_release for its night ({version.tags.get('run_date')}), or take another.",
+            version=version.number,
+            run_date=run_date,
+        )
+    return found[-1]
+
+
+def _gate_of(lake: Lake, run_date: date | None) -> Manifest:
+    if run_date is not None:
+        return lake.current(GATE, {"run_date": run_date.isoformat()})
+    gates = lake.history(GATE)
+    if not gates:
+        raise MissingInput(
+            "no_night_yet",
+            f"no night below {lake.root} has a candidate to be reviewed: run a night",
+            lake=str(lake.root),
+        )
+    return gates[-1]
+
+
+def _draft(
+    lake: Lake, kind: Kind, release: Manifest, by: str, reason: str, at: datetime, state: State | None = None
+) -> Draft:
+    name = name_of(release)
+    return Draft(
+        kind=kind,
+        at=at,
+        by=by,
+        reason=reason,
+        version=name.version,
+        release=name,
+        after_night=last_night(lake),
+        figures=_figures(lake, name),
+        state=state,
+    )
+
+
+def _figures(lake: Lake, name: ReleaseName) -> dict[str, Any]:
+    """Return verdict and figures of the gate that judged this release; empty if none has."""
+    gates = (gate for gate in lake.history(GATE) if gate.partition == name.partition)
+    gate = next((gate for gate in gates if gate.facts["release"]["run_id"] == name.run_id), None)
+    if gate is None:
+        return {}
+    return {"gate": gate.facts["outcome"], "reasons": gate.facts["reasons"], **gate.facts["figures"]}
+
+
+def _trial(catalogue: str, run_date: str) -> str:
+    """Return a command line that searches in the candidate of a night and in what is live."""
+    return shlex.join(["nightlens", "search", "cat", "--catalogue", catalogue, "--run-date", run_date, "--open"])
+
+
+def _in_mlflow(settings: Settings, registration: dict[str, Any]) -> str:
+    """Return where a version is shown: addresses, or the store that no known server shows and how to open it."""
+    model, version, store = (registration[name] for name in ("model_name", "version", "tracking_uri"))
+    page = f"/#/models/{model}/versions/{version}"
+    named = f"{model} version {version}"
+    if store.startswith("http"):
+        return f"{named}: {store.rstrip('/')}{page}, its run: {registration['run_page']}"
+    is_ours = store == settings.public_tracking_uri
+    address = mlflow_address(settings) if is_ours else None
+    if address is not None:
+        return f"{named}: {address}{page}, its run: {address}{registration['run_page']}"
+    shown = f"{named}, run {registration['mlflow_run_id']}, in the store `{store}`"
+    if not is_ours:
+        return f"{shown}, which is not the one of these settings: `{settings.public_tracking_uri}`"
+    return f"{shown}. No server is known to show it: start one with `{mlflow_command(settings)}`"
+
+
+def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str, Any]) -> str:
+    """Return what the reviewer reads: verdict, findings, where all the rest is, and how to try a search."""
+    evaluation = lake.current(EVALUATION, gate.partition).facts
+    findings = lake.read_table(gate, "findings").iter_rows()
+    report = settings.report_dir / lake.catalogue / f"{gate.partition['run_date']}.html"
+    rows = [f"| {outcome} | {check} | {figure} | {limit} |" for check, outcome, figure, limit, _ in findings]
+    return "\n".join(
+        [
+            f"**{gate.facts['sentence']}**",
+            "",
+            evaluation["verdict"]["sentence"],
+            "",
+            f"- Report: {report.as_uri()}",
+            f"- Contact sheet, photos found side by side: {report.as_uri()}#examples",
+            f"- MLflow: {_in_mlflow(settings, registration)}",
+            f"- Try a search beside what is live: `{_trial(lake.catalogue, gate.partition['run_date'])}`",
+            "",
+            "| outcome | check | figure | limit |",
+            "|---|---|---|---|",
+            *rows,
+        ]
+    )

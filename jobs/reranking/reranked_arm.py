@@ -1,0 +1,96 @@
+"""The arm `reranked` of the evaluation: the night's reranker on the test searches. Reads; the order is the model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.errors import BadInput
+from jobs.evaluation.ranking_task import Task
+from jobs.evaluation.splits import window_bounds
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from jobs.reranking.inputs import MODEL_FILE, Arms, read_filters, read_second_stage
+from models.evaluation.ranking import Ints
+from models.rerank.features import Searches
+from models.rerank.learning import Reranker
+from models.rerank.ordering import Filters, final_ranks, reorder
+from models.rerank.rows import SecondStage
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """The test searches with everything that reorders them; `check` is what the check of the events found.
+
+    `group` is each search's place among those the filters tell apart, shape (Q,).
+    """
+
+    stage: SecondStage
+    reranker: Reranker
+    filters: Filters
+    group: Ints
+    candidate_count: int
+    check: dict[str, Any]
+
+    @classmethod
+    def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, max_missing_share: float) -> Reranked:
+        """Return the arm; `BadInput` if the reranker fits neither arms nor window, `GateFailed` on a leak."""
+        manifest = inputs["reranker"]
+        test_start = window_bounds(inputs["splits"], task.window)[0]
+        if datetime.fromisoformat(manifest.facts["trained_until"]) > test_start:
+            raise BadInput(
+                f"{manifest.reference} was trained until {manifest.facts['trained_until']}, past the beginning of the "
+                f"test window {test_start.isoformat()}. Rerun train_reranker."
+            )
+        params = manifest.params
+        stage, check = read_second_stage(
+            lake, inputs, task, Arms.of(inputs), params["half_life_days"], max_missing_share
+        )
+        reranker = Reranker(lake.read_file(manifest, MODEL_FILE).decode())
+        if reranker.names != stage.names:
+            raise BadInput(
+                f"{manifest.reference} was trained on features {reranker.names}, tonight's arms give {stage.names}. "
+                f"Rerun train_reranker."
+            )
+        filters, group = read_filters(lake, inputs["validated"], inputs["images"], task)
+        return cls(stage, reranker, filters, group, int(params["candidate_count"]), check)
+
+    def with_searches(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> Reranked:
+        """Return the same with searches added: texts that are among those there, asked at other times.
+
+        They stand for everybody who asked them, so no device and no orientation is known of them.
+        """
+        stage = self.stage
+        texts, first = np.unique(stage.text, return_index=True)
+        alike_N = first[np.searchsorted(texts, text_N)]
+        unknown_N = np.full(len(text_N), -1, dtype=np.int64)
+        searches = Searches(
+            query=np.concatenate([stage.searches.query, stage.searches.query[alike_N]]),
+            country=np.concatenate([stage.searches.country, stage.searches.country[alike_N]]),
+            device=np.concatenate([stage.searches.device, unknown_N]),
+            orientation=np.concatenate([stage.searches.orientation, unknown_N]),
+            asked_at=np.concatenate([stage.searches.asked_at, asked_at_N]),
+        )
+        both = replace(
+            stage,
+            text=np.concatenate([stage.text, text_N]),
+            target=np.concatenate([stage.target, target_N]),
+            searches=searches,
+        )
+        return replace(self, stage=both, group=np.concatenate([self.group, self.group[alike_N]]))
+
+    def ranks(self) -> NDArray[np.int32]:
+        """Return the rank of each search's converted photo, shape (Q,)."""
+        rank_Q = np.empty(len(self.stage.target), dtype=np.int32)
+        for block in self.stage.blocks(self.candidate_count):
+            score_N = self.reranker.scores(block.matrix)
+            target_B, group_B = self.stage.target[block.searches], self.group[block.searches]
+            shown = reorder(block.candidates, score_N, self.filters, group_B)
+            rank_B = final_ranks(block.candidates, shown, target_B, block.base_rank, block.available)
+            is_hidden_B = self.filters.is_hidden[group_B, target_B]  # below the candidates too
+            rank_Q[block.searches] = np.where(is_hidden_B, block.available, rank_B)
+        return rank_Q

@@ -1,0 +1,114 @@
+"""What the machine, the network or a damaged file did to a command, said as an error that a user can act on.
+
+Libraries pass on such failures in types of their own, Spark as pages of Java: they are told by error number, by type
+or by the words that the operating system has for them. What is not known here keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs.config.settings import Settings
+from jobs.errors import BadInput, LostWork, NightlensError
+
+_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
+_IS_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_FULL = re.compile("No space left on device|Disk quota exceeded|database or disk is full", re.IGNORECASE)
+_REFUSED = re.compile(
+    "Read-only file system|attempt to write a readonly database|Permission denied|Input/output error", re.IGNORECASE
+)
+_DAMAGED = re.compile(
+    r"CRC checksum verification failed|is not a Parquet file|FAILED_READ_FILE\.NO_HINT", re.IGNORECASE
+)  # the last is what Spark says of whatever is wrong with a file that is there
+_PART = re.compile(r"(?:file:)?/[^\s'\",]*\.parquet")
+_DEPTH = 20
+
+
+def explain(error: BaseException, settings: Settings) -> NightlensError | None:
+    """Return what to tell the user of an error that ended a command; None for one that nobody expected."""
+    for one in _chain(error):
+        if isinstance(one, NightlensError):
+            return one
+        known = _of_storage(one, settings) or _of_memory(one) or _of_content(one)
+        if known is not None:
+            return known
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came of."""
+    one: BaseException | None = error
+    for _ in range(_DEPTH):
+        if one is None:
+            return
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+
+
+def _of_storage(error: BaseException, settings: Settings) -> NightlensError | None:
+    number = error.errno if isinstance(error, OSError) else None
+    text = "" if number is not None else str(error)
+    named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    if number in _IS_FULL or _FULL.search(text):
+        return LostWork(
+            "disk_full",
+            f"{named}no space left ({_room(settings)}). Free some and run the same command again; what was not "
+            f"committed does not count.",
+            path=getattr(error, "filename", None),
+        )
+    refused = _REFUSED.search(text)
+    if number in _IS_REFUSED or refused:
+        reason = refused.group() if refused else os.strerror(number or 0)
+        return NightlensError(
+            "storage_refused",
+            f"{named or f'{settings.lake_uri} or {settings.state_dir}: '}{reason}. Let the user who runs this read "
+            f"and write there (mount options, owner, disk), then run the same command again.",
+            path=getattr(error, "filename", None),
+        )
+    return None
+
+
+def _room(settings: Settings) -> str:
+    """Return how much room there is where a command writes."""
+    told = {}
+    for place in (settings.lake_uri, str(settings.state_dir), tempfile.gettempdir()):
+        if Path(place).is_dir():
+            told[place] = f"{place} has {shutil.disk_usage(place).free / 2**20:,.0f} MiB"
+    return ", ".join(told.values())
+
+
+def _of_memory(error: BaseException) -> NightlensError | None:
+    if "java.lang.OutOfMemoryError" in str(error):
+        return NightlensError(
+            "java_out_of_memory",
+            "Java ran out of memory. Give Spark's driver more, such as NIGHTLENS_SPARK_DRIVER_MEMORY=6g, and run the "
+            "same command again.",
+        )
+    if isinstance(error, MemoryError):
+        return LostWork(
+            "out_of_memory", f"out of memory ({error}). Run the same command again when less else runs on this machine."
+        )
+    return None
+
+
+def _of_content(error: BaseException) -> NightlensError | None:
+    from models.indexing.files import UnusableIndex
+    from models.search.errors import ModelError
+
+    if isinstance(error, (ModelError, UnusableIndex)):
+        return BadInput("unusable_model_or_index", str(error))
+    if _DAMAGED.search(str(error)):
+        part = _PART.search(str(error))
+        return BadInput(
+            "damaged_part",
+            f"{'a stored part' if part is None else part.group()} is damaged: its checksum differs, or it is cut. "
+            f"Delete that file and run the same command again, which computes its rows anew.",
+            part=None if part is None else part.group(),
+        )
+    return None

@@ -1,0 +1,154 @@
+"""Stage `build_index`: the FAISS shards of one arm's photo vectors, in bounded memory, and only those that changed.
+
+Photos go into shards by the day they were submitted (`models.indexing.shards`). Where the arm's model is that of an
+earlier index, its quantizer is used again, and shards with the same photos and vectors are taken over by link. The
+quantizer is learned anew when the model, the kind or its codes change, or the number of lists should have more than
+doubled or halved. What the index finds is measured by `verify_index`.
+
+Facts: kind and reason, nlist, nprobe, ef_search, code_bytes, quantizer (where it comes from, in words), shard_count,
+shards_built, shards_taken_over, reused_from, shard_size, photo_count, bytes, model_digest, format, max_memory_mb,
+peak_memory_mb (of the process that took most), build_seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.config.params.index import BuildIndexParams
+from jobs.context import RunContext
+from jobs.datasets.all import named
+from jobs.datasets.indexes import PHOTO_INDEX
+from jobs.embedding.arm_vectors import count_photos
+from jobs.errors import BadInput, MissingInput
+from jobs.indexing.corpus import QUANTIZER, Corpus, open_corpus
+from jobs.indexing.previous_index import Earlier
+from jobs.indexing.shard_workers import FOLDER, Filled, ShardJob, write_quantizer
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
+from jobs.runtime.peak_memory import PeakMemory
+from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, IndexDescription, describe
+from models.indexing.filling import TooLittleMemory, held_within, photos_within, sample_within, train
+from models.indexing.kinds import Choice, Recipe, choose_kind, recipe_for
+from models.indexing.shards import plan_shards
+
+log = logging.getLogger("nightlens.build_index")
+
+
+def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
+    """Plan the shards, fill those that changed, take over the others, commit."""
+    inputs = {name: ctx.read(named(name)) for name in ("splits", "photo_embeddings")}
+    model_digest, dim = _model(inputs["photo_embeddings"], params.arm)
+    # What is taken from facts is not part of the inputs' digests.
+    staged = ctx.begin(PHOTO_INDEX, params, inputs, {"model": model_digest})
+    if staged.manifest is not None:
+        return staged.manifest
+    begun = time.perf_counter()
+    photo_count = count_photos(ctx.lake, inputs["photo_embeddings"], params.arm)
+    choice = _choose(params, photo_count, dim)
+    shard_size = _shard_size(params, choice, dim)
+    is_held = photo_count <= min(shard_size, held_within(params.max_memory_mb, dim))
+    with PeakMemory() as memory, open_corpus(ctx, inputs, params.arm, is_held) as corpus:
+        keys = plan_shards(corpus.photos_per_day(), shard_size)
+        contents = corpus.contents(keys)
+        sample_count = min(photo_count, sample_within(params.max_memory_mb, dim))
+        recipe = recipe_for(choice.kind, dim, photo_count // len(keys), sample_count, code_bytes=params.code_bytes)
+        base = _base(staged, corpus, recipe, Earlier.find(ctx, params.arm, model_digest), photo_count, ctx.seed)
+        kept = {} if base.earlier is None else base.earlier.shards(keys, contents)
+        job = ShardJob(staged.worker_output, base.recipe, keys, contents, base.quantizer_path)
+        filled = corpus.fill(sorted(contents.keys() - kept.keys()), job)
+        corpus.write_ids(staged, keys)
+    if base.earlier is not None:
+        base.earlier.link(staged, list(kept.values()))
+    description = describe(
+        model_digest,
+        base.recipe,
+        choice.reason,
+        base.quantizer,
+        [*kept.values(), *(one.shard for one in filled)],
+        nprobe=params.nprobe,
+        ef_search=params.ef_search,
+    )
+    staged.write_file(f"{FOLDER}/{DESCRIPTION_FILE}", description.to_json())
+    peak_memory_mb = max([memory.peak_mb, *(one.peak_memory_mb for one in filled)])
+    if peak_memory_mb > params.max_memory_mb:
+        log.warning("a process took %.0f MiB, max_memory_mb is %d", peak_memory_mb, params.max_memory_mb)
+    facts = _facts(description, base, filled) | {"shard_size": shard_size, "max_memory_mb": params.max_memory_mb}
+    measured = {"peak_memory_mb": peak_memory_mb, "build_seconds": round(time.perf_counter() - begun, 3)}
+    return staged.commit(facts | measured)
+
+
+def _model(embeddings: Manifest, arm: str) -> tuple[str, int]:
+    """Return the digest of the model that made the arm's vectors, and their dimensions."""
+    arms: dict[str, dict[str, Any]] = embeddings.facts["arms"]
+    if arm not in arms:
+        raise MissingInput(f"{embeddings.reference} has no vectors of arm {arm!r}; it has {sorted(arms)}")
+    return str(arms[arm]["model_digest"]), int(arms[arm]["dim"])
+
+
+def _choose(params: BuildIndexParams, photo_count: int, dim: int) -> Choice:
+    if params.kind != "auto":
+        return Choice(params.kind, "asked for by the parameter kind")
+    limit = None if params.max_index_mb is None else params.max_index_mb * 2**20
+    return choose_kind(
+        photo_count, dim, max_index_bytes=limit, min_recall=params.target_recall, code_bytes=params.code_bytes
+    )
+
+
+def _shard_size(params: BuildIndexParams, choice: Choice, dim: int) -> int:
+    """Return the photos of a shard: as many as may be, and as memory holds."""
+    try:
+        return min(params.shard_size, photos_within(params.max_memory_mb, choice.kind, dim, params.code_bytes))
+    except TooLittleMemory as error:
+        raise BadInput(f"max_memory_mb of build_index: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What all shards are made from. `earlier` is set if that was taken over; `note` says where it comes from."""
+
+    recipe: Recipe
+    quantizer: FileEntry | None
+    quantizer_path: str | None
+    earlier: Earlier | None
+    note: str
+
+
+def _base(
+    staged: StagedRun, corpus: Corpus, wanted: Recipe, earlier: Earlier | None, photo_count: int, seed: int
+) -> _Base:
+    """Take over what the earlier index was made from if it suits, or learn a quantizer from a sample."""
+    misfit = "no earlier index is of this model" if earlier is None else earlier.misfit(wanted)
+    if earlier is not None and not misfit:
+        recipe = earlier.description.recipe
+        note = f"taken over from {earlier.manifest.reference}" if recipe.is_trained else f"{recipe.kind} learns none"
+        return _Base(recipe, earlier.description.quantizer, earlier.quantizer_path(staged.lake), earlier, note)
+    if not wanted.is_trained:
+        return _Base(wanted, None, None, None, f"{wanted.kind} learns none")
+    sample_ND = corpus.sample(photo_count, min(photo_count, wanted.training_count))
+    quantizer = write_quantizer(staged.worker_output, train(wanted, sample_ND, seed))
+    note = f"learned from {len(sample_ND):,} photos: {misfit}"
+    return _Base(wanted, quantizer, staged.worker_output.path(QUANTIZER), None, note)
+
+
+def _facts(description: IndexDescription, base: _Base, filled: list[Filled]) -> dict[str, Any]:
+    recipe = description.recipe
+    return {
+        "model_digest": description.model_digest,
+        "format": FORMAT,
+        "kind": recipe.kind,
+        "reason": description.reason,
+        "nlist": recipe.nlist,
+        "nprobe": description.nprobe,
+        "ef_search": description.ef_search,
+        "code_bytes": recipe.code_bytes,
+        "quantizer": base.note,
+        "shard_count": len(description.shards),
+        "shards_built": len(filled),
+        "shards_taken_over": len(description.shards) - len(filled),
+        "reused_from": None if base.earlier is None else base.earlier.manifest.reference,
+        "photo_count": description.photo_count,
+        "bytes": description.byte_count,
+    }

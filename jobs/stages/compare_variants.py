@@ -1,0 +1,181 @@
+"""Stage `compare_variants`: what each choice is worth, from the ranks of all variants on the same test queries.
+
+A variant's figure is the mean over its repetitions; its interval and its difference to the full arm come from one
+paired bootstrap that resamples visitors, so they speak of other visitors, not of other seeds: those are in the
+deviation beside them. P-values of the differences are adjusted by Holm's method over the variants, by metric and k.
+The reranked arm is not trained here: its ranks are those of the night's evaluation.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs.config.params.ablation import CompareVariantsParams
+from jobs.config.params.arms import FULL, RERANKED, STEPS, ZERO_SHOT
+from jobs.context import RunContext
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import VARIANT
+from jobs.datasets.reports import ABLATION
+from jobs.errors import BadInput
+from jobs.evaluation.ranking_task import read_task
+from jobs.evaluation.variants import markdown
+from jobs.lake.manifest import Manifest, fingerprint
+from models.evaluation.metrics import columns
+from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Floats, holm
+
+METRIC, CUTOFFS = "hit_rate", (1, 5, 10, 25)
+TEXT_FILE = "ablation.md"
+
+
+def run(ctx: RunContext, params: CompareVariantsParams) -> Manifest:
+    """Commit the table of variants and ablation.md; `MissingInput` names the variant that was not trained."""
+    splits = ctx.read(SPLITS)
+    runs = {variant: _repeats(ctx, variant, params.repeats) for variant in params.variants}
+    inputs = {f"{variant} {number}": run for variant, found in runs.items() for number, run in enumerate(found)}
+    reranked = _reranked_facts(runs)
+    # What is taken from facts is not part of the inputs' digests.
+    staged = ctx.begin(ABLATION, params, {"splits": splits, **inputs}, {"reranked": fingerprint(reranked)})
+    manifest = staged.manifest
+    if manifest is None:
+        _check_inputs(inputs, splits)
+        epochs = _common_epochs(runs)
+        if reranked.get("note"):
+            del runs[RERANKED]
+        tables, counts = _compare(ctx, params, splits, runs)
+        facts = {"reference": FULL, "epochs": epochs, **counts, "reranked": reranked}
+        for name, table in tables.items():
+            staged.write_table(name, table)
+        staged.write_file(TEXT_FILE, markdown(tables, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
+        manifest = staged.commit(facts)
+    target = ctx.settings.report_dir / ctx.catalogue / f"{ctx.run_date}-ablation.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(ctx.lake.read_file(manifest, TEXT_FILE))
+    return manifest
+
+
+def _repeats(ctx: RunContext, variant: str, count: int) -> list[Manifest]:
+    """Return the runs of a variant: zero-shot has nothing to repeat, the reranked arm is that of the night."""
+    if variant == RERANKED:
+        return [ctx.read(EVALUATION)]
+    numbers = range(1 if variant == ZERO_SHOT else count)
+    return [ctx.read(VARIANT, variant=variant, repeat=str(number)) for number in numbers]
+
+
+def _reranked_facts(runs: dict[str, list[Manifest]]) -> dict[str, str]:
+    """Return what the reranked arm reorders and why it is left out, if it is; empty if it was not asked for."""
+    if RERANKED not in runs:
+        return {}
+    facts = runs[RERANKED][0].facts
+    return {"base_arm": facts["verdict"]["challenger"], "note": facts["reranker_note"]}
+
+
+def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
+    others = [name for name, run in runs.items() if run.input_runs["splits"] != splits.reference]
+    if others:
+        raise BadInput(
+            "splits_differ",
+            f"trained on other splits than {splits.reference}: {', '.join(others)}. Run train_variant again, and for "
+            f"{RERANKED} the night.",
+            runs=others,
+        )
+
+
+def _common_epochs(runs: dict[str, list[Manifest]]) -> int:
+    """Return how many passes every variant was trained for; `BadInput` if their parameters differ otherwise."""
+    reference = _shared_params(runs[FULL][0])
+    trained = (run for variant, found in runs.items() if variant not in (ZERO_SHOT, RERANKED) for run in found)
+    if others := [run.reference for run in trained if _shared_params(run) != reference]:
+        raise BadInput(
+            "params_differ",
+            f"trained with other parameters than {runs[FULL][0].reference}: {', '.join(others)}. Run train_variant "
+            "again, with the same ones for all.",
+            runs=others,
+        )
+    return int(reference["epochs"])
+
+
+def _shared_params(run: Manifest) -> dict[str, Any]:
+    return {name: value for name, value in run.params.items() if name not in ("variant", "repeat")}
+
+
+def _compare(
+    ctx: RunContext, params: CompareVariantsParams, splits: Manifest, runs: dict[str, list[Manifest]]
+) -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
+    """Return the tables, and how many searches and visitors they are about."""
+    task = read_task(ctx.lake, splits)
+    ranks = {
+        variant: [_ranks(ctx, variant, run, len(task.targets)) for run in found] for variant, found in runs.items()
+    }
+    seed = [ctx.seed, zlib.crc32(b"ablation")]
+    card = Scorecard.of_repeats(ranks, task.visitors, params.resample_count, seed)
+    singles = {variant: [_single(one, task.visitors, seed) for one in several] for variant, several in ranks.items()}
+    rows = {"variants": _rows(card, singles), "steps": _steps(card)}
+    tables = {}
+    for name, found in rows.items():
+        declared = pl.DataFrame(ABLATION.table(name).schema.empty_table())
+        tables[name] = pl.DataFrame(list(found), schema=declared.schema, orient="row")
+    return tables, {"query_count": card.query_count, "visitor_count": card.cluster_count}
+
+
+def _ranks(ctx: RunContext, variant: str, run: Manifest, query_count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return the ranks in the order of `read_task`, which numbers the queries of trainings and evaluation alike."""
+    frame = ctx.lake.read_table(run, "ranks")
+    if variant == RERANKED:
+        frame = frame.filter(pl.col("arm") == RERANKED)
+    if frame["query_id"].sort().to_list() != list(range(query_count)):
+        raise BadInput(
+            "missing_ranks",
+            f"{run.reference} has ranks of {len(frame)} queries for {variant}, the test window has {query_count}",
+            run=run.reference,
+            variant=variant,
+        )
+    return frame.sort("query_id")["rank"].to_numpy()
+
+
+def _single(rank_Q: Any, visitors: Any, seed: list[int]) -> Floats:
+    means: Floats = Scorecard.of({"one": rank_Q}, visitors, 1, seed).means[0]
+    return means
+
+
+def _rows(card: Scorecard, singles: dict[str, list[Any]]) -> Iterator[tuple[Any, ...]]:
+    for k in CUTOFFS:
+        column = columns().index((METRIC, k))
+        differences = _differences(card, k, [(FULL, arm) for arm in card.arms if arm != FULL])
+        for arm in card.arms:
+            found, values = card.estimates(arm), [float(one[column]) for one in singles[arm]]
+            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            row = [arm, METRIC, k, *(float(part[column]) for part in (found.value, found.low, found.high))]
+            row += [deviation, len(values)]
+            if arm == FULL:
+                yield (*row, None, None, None, None, None)
+                continue
+            yield (*row, *differences[FULL, arm])
+
+
+def _steps(card: Scorecard) -> Iterator[tuple[Any, ...]]:
+    pairs = [pair for pair in STEPS if set(pair) <= set(card.arms)]
+    for k in CUTOFFS:
+        for pair, figures in _differences(card, k, pairs).items():
+            yield (*pair, METRIC, k, *figures)
+
+
+def _differences(card: Scorecard, k: int, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return, for each (base, variant), the difference, its bounds, Holm's p over all pairs, and the detectable one."""
+    column = columns().index((METRIC, k))
+    found = {(base, arm): card.difference(arm, base) for base, arm in pairs}
+    adjusted = holm([float(one.p_value[column]) for one in found.values()])
+    return {
+        pair: (
+            *(float(part[column]) for part in (one.value, one.low, one.high)),
+            float(p),
+            float(one.detectable[column]),
+        )
+        for (pair, one), p in zip(found.items(), adjusted, strict=True)
+    }

@@ -1,0 +1,105 @@
+"""Find every photo's image in the data set, or download it into the lake; one status row per photo."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from jobs.adapters.safe_download import Fetcher, Limits, each_completed
+from jobs.datasets.clean import IMAGES, VALIDATED
+from jobs.errors import GateFailed
+from jobs.ingest.image_sources import EXTENSIONS, FetchedImages, ImageLocator, Row, list_images, listing_digest
+from jobs.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from jobs.config.params.ingest import FetchImagesParams
+    from jobs.context import RunContext
+    from jobs.lake.manifest import Manifest
+
+log = logging.getLogger("nightlens.fetch_images")
+
+
+def run(ctx: RunContext, params: FetchImagesParams) -> Manifest:
+    """Commit IMAGES: where the bytes of every photo are, with size and SHA-256, or why there are none.
+
+    Raises `GateFailed` if more than `max_missing_share` of the photos end without an image; what was
+    downloaded by then is kept.
+    """
+    inputs = {"validated": ctx.read(VALIDATED)}
+    files = list_images(ctx.dataset_uri)
+    allowed = ctx.settings.allow_private_addresses
+    sources = {"images": listing_digest(files), "allow_private_addresses": str(allowed)}
+    staged = ctx.begin(IMAGES, params, inputs, sources)
+    if staged.manifest is not None:
+        return staged.manifest
+    begun = time.perf_counter()
+    photos = ctx.lake.read_table(inputs["validated"], "photos", ["photo_id", "image_url"])
+    limits = Limits(
+        max_bytes=params.max_bytes,
+        timeout_seconds=params.timeout_seconds,
+        retry_count=params.retry_count,
+        concurrency=params.concurrency,
+        allow_private_addresses=allowed,
+        seed=ctx.seed,
+    )
+    progress = Progress(log, "images found or fetched", len(photos))
+    with Fetcher(limits) as fetcher:
+        finder = ImageLocator(files, _known_hashes(ctx), FetchedImages(ctx.lake), fetcher, params)
+        rows: list[Row] = []
+        for row in each_completed(finder.find, photos.iter_rows(), params.concurrency):
+            rows.append(row)
+            progress.advance()
+    schema = dict(pl.DataFrame(IMAGES.table("images").schema.empty_table()).schema)
+    images = pl.DataFrame(rows, schema=schema, orient="row").sort("photo_id")
+    check_share(images, ctx.dataset_uri, params.max_missing_share)
+    staged.write_table("images", images)
+    counts = Counter(images["status"].to_list())
+    return staged.commit(
+        {
+            **{f"{status}_count": counts[status] for status in ("present", "fetched", "missing", "refused", "failed")},
+            "reasons": dict(sorted(Counter(images["reason"].drop_nulls().to_list()).items())),
+            "downloaded_count": finder.downloaded_count,
+            "hashed_count": finder.hashed_count,
+            "byte_count": images["byte_count"].sum(),
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+    )
+
+
+def _known_hashes(ctx: RunContext) -> dict[tuple[str, int, int], str]:
+    """Return the SHA-256 of files hashed on the latest night, by place, size and time: unchanged, not read again."""
+    history = ctx.lake.history(IMAGES)
+    if not history:
+        return {}
+    columns = ["uri", "byte_count", "modified_ns", "sha256"]
+    table = ctx.lake.read_table(history[-1], "images", columns).drop_nulls()
+    return {(uri, size, modified): sha256 for uri, size, modified, sha256 in table.iter_rows()}
+
+
+def check_share(images: pl.DataFrame, dataset_uri: str, max_missing_share: float) -> None:
+    """Raise `GateFailed` with the counts per reason if too many photos have no image."""
+    without = images.filter(pl.col("uri").is_null())
+    share = len(without) / max(1, len(images))
+    if share <= max_missing_share:
+        return
+    groups: Iterable[tuple[str, str, int, str]] = (
+        without.group_by("status", "reason")
+        .agg(pl.len().alias("count"), pl.col("photo_id").min().alias("example"))
+        .sort("count", "status", "reason", descending=[True, False, False])
+        .iter_rows()
+    )
+    reasons = "; ".join(f"{status} ({reason}): {count}, such as {example}" for status, reason, count, example in groups)
+    raise GateFailed(
+        "too_many_images_missing",
+        f"{len(without)} of {len(images)} photos ({share:.1%}) have no image, allowed are {max_missing_share:.1%}. "
+        f"{reasons}. Put files named <photo_id>.jpg (or {', '.join(EXTENSIONS[1:])}) into {dataset_uri}/photos, "
+        f"make the addresses reachable, or raise --max-missing-share. What was downloaded is kept: a rerun fetches "
+        f"the rest.",
+        missing=len(without),
+        photos=len(images),
+    )

@@ -1,0 +1,155 @@
+"""Stage `measure_impressions`: what the log of what was shown says, and at which places people look.
+
+Rates of being taken and times of being looked at are as logged, by arm and place, from the training window's start to
+the run date. How often places are looked at, and what was passed over, is learned by training where it is asked for, so
+it comes from the training window alone. Without such a log the tables are empty and `note` says so.
+
+Facts: note (why nothing was measured, or why no place could be told; empty if both were), impression_count, list_count,
+visitor_count, window_count (impressions of the training window), first_at and last_at.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs.config.params.ingest import MeasureImpressionsParams
+from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.features import IMPRESSIONS, SPLITS
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from models.evaluation.impressions import Examination, Share, estimate_examination, mean_by_visitor
+
+TAKEN = ("click", "like", "download")
+"""Interactions that show that a photo was wanted."""
+_LIST = ["visitor_id", "query_id", "query_photo_id", "listed_at"]
+_NO_LOG = "no log of what was shown (impressions.tsv000) reaches into this night"
+_NO_PLACE = "nothing was shown for one query at several places and taken, so how far people look cannot be told"
+
+
+def run(ctx: RunContext, params: MeasureImpressionsParams) -> Manifest:
+    """Measure and commit; a night without such a log commits empty tables."""
+    inputs = {"validated": ctx.read(VALIDATED), "splits": ctx.read(SPLITS)}
+    staged = ctx.begin(IMPRESSIONS, params, inputs)
+    if staged.manifest is not None:
+        return staged.manifest
+    boundaries = inputs["splits"].facts
+    start, train_end = (datetime.fromisoformat(boundaries[name]) for name in ("train_start", "train_end"))
+    shown = read_shown(ctx.lake, inputs["validated"], start, ctx.as_of)
+    learned = shown.filter(pl.col("shown_at") < train_end)
+    found = _examination(learned, params, ctx.seed)
+    staged.write_table("rates", _typed("rates", _rates(shown, params, ctx.seed)))
+    staged.write_table("examination", _typed("examination", _examination_rows(found)))
+    staged.write_table("pairs", _pairs(learned))
+    note = _NO_LOG if shown.is_empty() else "" if np.isfinite(found.value).any() else _NO_PLACE
+    return staged.commit({"note": note, "window_count": len(learned)} | _counts(shown))
+
+
+def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) -> pl.DataFrame:
+    """Return a row per photo in a list that was shown in [start, end), whatever rows of the log tell of it.
+
+    Besides the log's columns: `is_taken`, `listed_at` (tells lists without an id apart), `visitor` (number), and
+    `seek`, what was asked for: a query, or a photo.
+    """
+    at = pl.col("shown_at")
+    rows = pl.scan_parquet(lake.table_uris(validated, "impressions")).filter(at >= start, at < end)
+    rows = rows.with_columns(pl.when(pl.col("query_id").is_null()).then(at).alias("listed_at"))
+    shown = rows.group_by(*_LIST, "photo_id", "position").agg(
+        at.min(),
+        pl.col("query", "country", "arm").drop_nulls().sort().first(),
+        pl.col("interaction").is_in(TAKEN).any().alias("is_taken"),
+        pl.col("dwell_seconds").max(),
+    )
+    seek = pl.coalesce("query", pl.format("photo {}", "query_photo_id"))
+    visitor = pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor")
+    return shown.collect().sort(*_LIST, "position", "photo_id").with_columns(seek.alias("seek"), visitor)
+
+
+def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams, seed: int) -> list[dict[str, Any]]:
+    """Return the rows of the table `rates`: every arm and all together, by place and over all places."""
+    named = shown["arm"].drop_nulls().value_counts(sort=True).sort("count", "arm", descending=[True, False])
+    parts: list[tuple[str | None, pl.DataFrame]] = [(None, shown)] if len(shown) else []
+    if len(named) > 1:
+        parts += [(arm, shown.filter(pl.col("arm") == arm)) for arm in named["arm"].head(params.arm_count)]
+    rows = []
+    for number, (arm, part) in enumerate(parts):
+        by_place = part.filter(pl.col("position") <= params.place_count).partition_by("position", as_dict=True)
+        cut = [(None, part), *((place, by_place[place,]) for (place,) in sorted(by_place))]
+        rows += [
+            {"arm": arm, "position": place, **_rate(group, params, [seed, number, place or 0])} for place, group in cut
+        ]
+    return rows
+
+
+def _rate(group: pl.DataFrame, params: MeasureImpressionsParams, seed: list[int]) -> dict[str, Any]:
+    visitor_R = group["visitor"].to_numpy()
+    taken = mean_by_visitor(group["is_taken"].cast(pl.Float64).to_numpy(), visitor_R, params.resample_count, seed)
+    seconds = group["dwell_seconds"].fill_null(np.nan).to_numpy()
+    dwell = mean_by_visitor(seconds, visitor_R, params.resample_count, seed)
+    return {
+        "shown_count": len(group),
+        "visitor_count": group["visitor"].n_unique(),
+        "taken_count": int(group["is_taken"].sum()),
+        **_estimate("taken_share", taken),
+        "dwell_count": dwell.count,
+        **_estimate("dwell_seconds", dwell),
+    }
+
+
+def _estimate(name: str, share: Share) -> dict[str, float | None]:
+    prefix = name.partition("_")[0]
+    ends = {name: share.value, f"{prefix}_low": share.low, f"{prefix}_high": share.high}
+    return {key: None if np.isnan(value) else value for key, value in ends.items()}
+
+
+def _examination(learned: pl.DataFrame, params: MeasureImpressionsParams, seed: int) -> Examination:
+    asked = learned.drop_nulls("seek")
+    pair = asked.select(pl.struct("seek", "country", "photo_id").rank("dense").cast(pl.Int64))
+    return estimate_examination(
+        pair.to_series().to_numpy(),
+        asked["position"].cast(pl.Int64).to_numpy(),
+        asked["is_taken"].to_numpy(),
+        asked["visitor"].to_numpy(),
+        params.place_count,
+        resample_count=params.examination_resample_count,
+        seed=seed,
+    )
+
+
+def _examination_rows(found: Examination) -> list[dict[str, Any]]:
+    columns = zip(found.value, found.low, found.high, found.counts, strict=True)
+    return [
+        {"position": place, "examination": value, "low": low, "high": high, "shown_count": int(count)}
+        for place, (value, low, high, count) in enumerate(columns, start=1)
+        if np.isfinite(value)
+    ]
+
+
+def _pairs(learned: pl.DataFrame) -> pl.DataFrame:
+    """Return how often each photo was shown for each query from each country at each place, and taken."""
+    counted = (
+        learned.drop_nulls("query")
+        .group_by("query", "country", "photo_id", "position")
+        .agg(pl.len().cast(pl.Int64).alias("shown_count"), pl.col("is_taken").sum().cast(pl.Int64).alias("taken_count"))
+    )
+    return counted.sort("query", "country", "photo_id", "position")
+
+
+def _typed(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    schema = pl.DataFrame(IMPRESSIONS.table(table).schema.empty_table()).schema
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _counts(shown: pl.DataFrame) -> dict[str, Any]:
+    first, last = (None, None) if shown.is_empty() else (shown["shown_at"].min(), shown["shown_at"].max())
+    return {
+        "impression_count": len(shown),
+        "list_count": len(shown.select(_LIST).unique()),
+        "visitor_count": shown["visitor"].n_unique(),
+        "first_at": first.isoformat() if isinstance(first, datetime) else None,
+        "last_at": last.isoformat() if isinstance(last, datetime) else None,
+    }

@@ -1,0 +1,136 @@
+"""Stage `split_temporal`: cut the conversion log into train, validation and test by time, and fix the corpus.
+
+By the protocol `windows` they are cut by days before the night's `as_of`, see `models.windows`, and the corpus is the
+photos submitted until then. By `80/20` the usable conversions before `as_of` are cut by number, in the order of time,
+the last fifth being the test, and the corpus is all photos; conversions of the instant at which a cut falls are all
+behind it.
+
+What training reads (train, photos, photo_keywords) is cut into `shard_count` files by photo: the files of one number
+hold the same photos, so that training processes can share them out.
+
+Facts: `protocol`; `shard_count`; the four boundaries (ISO 8601, half-open); `conversions`, the log's rows by where they
+went (they add up to the log); `photos_by_age`, the corpus by the window in which a photo was submitted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.adapters.spark_session import spark_session
+from jobs.adapters.spark_tables import read_spark, write_spark
+from jobs.adapters.sql_files import run_sql
+from jobs.config.params.ingest import EIGHTY_TWENTY, SplitTemporalParams
+from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.features import SPLITS
+from jobs.errors import MissingInput
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
+from models.windows import END_OF_TIME, Windows, instant
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+ROWS_PER_FILE = 2_000_000
+_CONVERSION_ORDER = ("visitor_id", "converted_at", "query", "country", "photo_id")
+
+
+def run(ctx: RunContext, params: SplitTemporalParams) -> Manifest:
+    """Write the splits and the corpus; `MissingInput` if a window holds no conversion."""
+    validated = ctx.read(VALIDATED)
+    staged = ctx.begin(SPLITS, params, {"validated": validated})
+    if staged.manifest is not None:
+        return staged.manifest
+    with spark_session(ctx.settings, "split_temporal") as spark:
+        views = {name: read_spark(spark, ctx.lake, validated, name) for name in ("conversions", "photos", "keywords")}
+        windows = _find_windows(spark, views, ctx.as_of, params)
+        shards = max(params.shards, *(1 + rows // ROWS_PER_FILE for rows in validated.row_counts.values()))
+        corpus_end = END_OF_TIME if params.protocol == EIGHTY_TWENTY else windows.test_end
+        conversions = _count_conversions(spark, views, windows, params)
+        for name, (start, end) in windows.spans.items():
+            rows = run_sql(spark, "split_window", views, window_start=start, window_end=end)
+            if name == "train":
+                _write(rows, staged, name, shards, "photo_id", _CONVERSION_ORDER)
+            else:
+                _write(rows, staged, name, 1 + conversions[name] // ROWS_PER_FILE, "visitor_id", _CONVERSION_ORDER)
+        corpus = run_sql(spark, "split_corpus", views, train_end=windows.train_end, corpus_end=corpus_end)
+        _write(corpus, staged, "photos", shards, "photo_id", ("photo_id",))
+        keywords = run_sql(spark, "split_keywords", views, corpus_end=corpus_end)
+        _write(keywords, staged, "photo_keywords", shards, "photo_id", ("photo_id", "keyword"))
+        ages = run_sql(spark, "split_photo_ages", views, **windows.boundaries, corpus_end=corpus_end).collect()
+    facts: dict[str, Any] = {name: boundary.isoformat() for name, boundary in windows.boundaries.items()}
+    photos_by_age = dict.fromkeys(("before_train", *windows.spans), 0)
+    photos_by_age |= {row["period"]: row["photo_count"] for row in ages}
+    facts |= {
+        "protocol": params.protocol,
+        "shard_count": shards,
+        "conversions": conversions,
+        "photos_by_age": photos_by_age,
+        "max_ranked_searches": params.max_ranked_searches,
+    }
+    return staged.commit(facts)
+
+
+def _find_windows(
+    spark: SparkSession, views: dict[str, DataFrame], as_of: datetime, params: SplitTemporalParams
+) -> Windows:
+    """Return the windows of the protocol; `MissingInput` if the log has nothing that could be cut by number."""
+    if params.protocol != EIGHTY_TWENTY:
+        return Windows.before(as_of, **params.model_dump(include={"test_days", "validation_days", "train_days"}))
+    markers = {"as_of": as_of, "validation_share": params.validation_share}
+    [found] = run_sql(spark, "split_quantiles", views, **markers).collect()
+    if not found["conversion_count"]:
+        raise MissingInput(
+            "nothing_to_cut",
+            f"no conversion before {as_of:%Y-%m-%d} is of a photo that had been submitted by then, so there is "
+            f"nothing to cut by number (80/20). Choose a later run date (DATE=..., --run-date).",
+        )
+    return Windows.at(as_of, **{name: instant(found[name]) for name in ("train_start", "train_end", "validation_end")})
+
+
+def _write(frame: DataFrame, staged: StagedRun, table: str, file_count: int, by: str, order: tuple[str, ...]) -> None:
+    """Write a frame whose rows are told apart by `order`, as the same bytes whatever order they come in.
+
+    The file of a row, and its number, depend on the hash of the column `by` only.
+    """
+    ordered = frame.repartition(file_count, by).sortWithinPartitions(*order)
+    write_spark(ordered, staged, table)
+
+
+def _count_conversions(
+    spark: SparkSession, views: dict[str, DataFrame], windows: Windows, params: SplitTemporalParams
+) -> dict[str, int]:
+    """Return the number of the log's rows by where they go; `MissingInput` if a window that is wanted gets none."""
+    periods = {row["period"]: row for row in run_sql(spark, "split_log_summary", views, **windows.boundaries).collect()}
+    totals = {name: row["conversion_count"] for name, row in periods.items()}
+    counts = {name: periods[name]["known_count"] if name in periods else 0 for name in windows.spans}
+    is_cut_by_number = params.protocol == EIGHTY_TWENTY
+    may_be_empty = {"validation"} if is_cut_by_number and params.validation_share == 0 else set()
+    empty = [name for name, count in counts.items() if count == 0 and name not in may_be_empty]
+    if empty:
+        advice = _ADVICE_BY_NUMBER if is_cut_by_number else _ADVICE_BY_DAYS
+        raise MissingInput(
+            "empty_window", _empty_windows_message(empty, windows, list(periods.values()), advice), windows=empty
+        )
+    return {
+        "before_train": totals.get("before_train", 0),
+        **counts,
+        "after_as_of": totals.get("after_as_of", 0),
+        "photo_not_yet_submitted": sum(totals.get(name, 0) - count for name, count in counts.items()),
+    }
+
+
+_ADVICE_BY_DAYS = "shorter windows (--test-days, --validation-days, --train-days)"
+_ADVICE_BY_NUMBER = "another --validation-share: the log has too few instants for these"
+
+
+def _empty_windows_message(empty: list[str], windows: Windows, periods: list[Row], advice: str) -> str:
+    first, last = min(row["first_at"] for row in periods), max(row["last_at"] for row in periods)
+    wanted = "; ".join(f"{name} [{start:%Y-%m-%d}, {end:%Y-%m-%d})" for name, (start, end) in windows.spans.items())
+    return (
+        f"no usable conversion in the window of: {', '.join(empty)}. The log runs from {first} to {last} UTC "
+        f"({sum(row['conversion_count'] for row in periods)} rows); the windows wanted are {wanted}. Choose another "
+        f"run date (DATE=..., --run-date), such as {last[:10]}, or {advice}."
+    )

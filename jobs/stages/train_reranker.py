@@ -1,0 +1,153 @@
+"""Stage `train_reranker`: learn to reorder the challenger's best photos, from the searches of the validation window.
+
+The towers have not learned from that window, so their scores are as good there as they will be on the test. Features
+know what was known when the window began (see `jobs.reranking.inputs`). A window with too few searches trains
+nothing, and neither does an empty one: the fact `note` says so, and the evaluation leaves the arm out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs.config.params.training import TrainRerankerParams
+from jobs.context import RunContext
+from jobs.datasets.all import named
+from jobs.datasets.models import RERANKER
+from jobs.errors import MissingInput
+from jobs.evaluation.ranking_task import Task, read_task
+from jobs.evaluation.splits import protocol_of
+from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.staged_run import StagedRun
+from jobs.reranking.inputs import MODEL_FILE, Arms, read_second_stage
+from jobs.runtime.progress import Progress
+from models.rerank.learning import CUTOFF, Options, Reranker, Rows, hold_out, train
+from models.rerank.rows import SecondStage
+
+log = logging.getLogger("nightlens.train_reranker")
+
+NO_WINDOW = (
+    "nothing was kept aside for validation (--validation-share 0 of split_temporal), and on the searches of the "
+    "training window the models' scores are too good to learn from."
+)
+INPUTS = ("splits", "validated", "search_models", "photo_embeddings", "query_embeddings")
+
+
+def run(ctx: RunContext, params: TrainRerankerParams) -> Manifest:
+    """Commit the model's text, importances and curves; `MissingInput` if there is too little and it is to fail."""
+    inputs = {name: ctx.read(named(name)) for name in INPUTS}
+    arms = Arms.of(inputs)
+    # What is taken from facts is not part of the inputs' digests.
+    taken = {"arms": fingerprint(asdict(arms)), "protocol": protocol_of(inputs["splits"])}
+    staged = ctx.begin(RERANKER, params, inputs, taken)
+    if staged.manifest is not None:
+        return staged.manifest
+    facts: dict[str, Any] = {
+        "base_arm": arms.base,
+        "arms": list(arms.all),
+        "cutoff": inputs["splits"].facts["train_end"],
+        "trained_until": inputs["splits"].facts["validation_end"],
+    }
+    if not inputs["splits"].row_counts["validation"]:
+        return _leave_out(staged, params, facts | {"search_count": 0, "learnable_search_count": 0, "note": NO_WINDOW})
+    begun = time.perf_counter()
+    task = _sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
+    stage, check = read_second_stage(ctx.lake, inputs, task, arms, params.half_life_days, params.max_missing_share)
+    rows = _rows(stage, task, params.candidate_count)
+    learnable = rows.learnable()
+    facts |= {
+        "feature_names": stage.names,
+        "search_count": len(rows.count),
+        "learnable_search_count": len(learnable.count),
+        "checks": [check],
+        "note": _too_few(learnable, len(rows.count), params),
+    }
+    if facts["note"]:
+        return _leave_out(staged, params, facts)
+    is_held_out_S = hold_out(learnable.visitor, params.held_out_share, ctx.seed)
+    fit, held_out = learnable.of_searches(~is_held_out_S), learnable.of_searches(is_held_out_S)
+    trained = train(fit, held_out, stage.names, _options(params, ctx.seed))
+    reranker = Reranker(trained.text)
+    staged.write_file(MODEL_FILE, trained.text.encode())
+    _write_tables(staged, reranker.importances(), trained.curves)
+    facts |= _held_out_facts(reranker, held_out, stage)
+    rounds = {"best_round": trained.best_round, "rounds": len(trained.curves["held_out"])}
+    return staged.commit(facts | rounds | {"seconds": round(time.perf_counter() - begun, 2)})
+
+
+def _leave_out(staged: StagedRun, params: TrainRerankerParams, facts: dict[str, Any]) -> Manifest:
+    """Commit that nothing was learned and why (fact `note`); `MissingInput` with it if it is to fail."""
+    if params.when_too_few == "fail":
+        raise MissingInput(facts["note"])
+    log.warning("train_reranker: %s", facts["note"])
+    _write_tables(staged, {}, {})
+    return staged.commit(facts)
+
+
+def _sampled(task: Task, limit: int, seed: int) -> Task:
+    """Return the task with at most `limit` of its searches, a sample that the seed decides."""
+    if len(task.targets) <= limit:
+        return task
+    kept = np.sort(np.random.default_rng(seed).choice(len(task.targets), limit, replace=False))
+    return replace(
+        task,
+        queries=task.queries[kept],
+        text_ids=task.text_ids[kept],
+        targets=task.targets[kept],
+        visitors=task.visitors[kept],
+        asked_at=task.asked_at[kept],
+    )
+
+
+def _rows(stage: SecondStage, task: Task, candidate_count: int) -> Rows:
+    """Return the candidates of all searches with their features."""
+    progress = Progress(log, "searches with features", len(task.targets))
+    parts = []
+    for block in stage.blocks(candidate_count):
+        visitor_B = task.visitors[block.searches]
+        parts.append(Rows(block.matrix, block.is_converted, block.candidates.count, visitor_B))
+        progress.advance(len(visitor_B))
+    return Rows.joined(parts)
+
+
+def _too_few(learnable: Rows, search_count: int, params: TrainRerankerParams) -> str:
+    """Return why nothing can be learned, or nothing."""
+    found, visitor_count = len(learnable.count), len(np.unique(learnable.visitor))
+    if found >= params.min_search_count and visitor_count > 1:
+        return ""
+    return (
+        f"the photo converted is among the {params.candidate_count} best of the challenger in only {found} of "
+        f"{search_count} searches ({visitor_count} visitors) of the validation window; {params.min_search_count} are "
+        f"needed to learn an order (min_search_count). Lengthen the window (--validation-days of split_temporal) or "
+        f"wait for more conversions."
+    )
+
+
+def _options(params: TrainRerankerParams, seed: int) -> Options:
+    return Options(**params.model_dump(include=set(Options.__dataclass_fields__)), seed=seed)
+
+
+def _held_out_facts(reranker: Reranker, held_out: Rows, stage: SecondStage) -> dict[str, Any]:
+    """Return how many of the held-out visitors' photos are among the first before and after reordering."""
+    base_rank_N = held_out.matrix[:, stage.names.index(f"{stage.base}_rank")]
+    ranks = {"before": held_out.ranks(-base_rank_N), "after": held_out.ranks(reranker.scores(held_out.matrix))}
+    rates = {f"held_out_hit_rate_{when}": float((rank_S <= CUTOFF).mean()) for when, rank_S in ranks.items()}
+    return rates | {"held_out_search_count": len(held_out.count)}
+
+
+def _write_tables(staged: StagedRun, importances: dict[str, tuple[float, int]], curves: dict[str, list[float]]) -> None:
+    rows = [(name, gain, split) for name, (gain, split) in importances.items()]
+    kinds = {"feature": pl.String, "gain": pl.Float64, "split": pl.Int64}
+    staged.write_table("importances", pl.DataFrame(rows, schema=kinds, orient="row"))
+    points = [
+        (searches, step, f"ndcg@{CUTOFF}", value)
+        for searches, values in curves.items()
+        for step, value in enumerate(values, 1)
+    ]
+    kinds = {"searches": pl.String, "step": pl.Int64, "name": pl.String, "value": pl.Float64}
+    staged.write_table("curves", pl.DataFrame(points, schema=kinds, orient="row"))

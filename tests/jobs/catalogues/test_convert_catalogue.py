@@ -1,0 +1,257 @@
+"""Catalogues of other sites: two shaped differently end as one data set, and whatever was left out is counted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from jobs.catalogues import convert as converting
+from jobs.catalogues.convert import as_text, convert
+from jobs.catalogues.mapping import read_mapping
+from jobs.catalogues.rows import own_id
+from jobs.commands import main
+from jobs.config.params.ingest import ValidateLogsParams
+from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
+from jobs.ingest import find_source, last_complete_day
+from tests.errors import raises
+from tests.jobs.other_catalogues import write_catalogues
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_catalogues(tmp_path_factory.mktemp("sites"))
+
+
+@pytest.fixture(scope="module")
+def converted(sites: Path) -> tuple[Path, dict[str, Any]]:
+    out = sites.parent / "out"
+    return out, convert(read_mapping(sites), out)
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def changed(sites: Path, tmp_path: Path, old: str, new: str) -> Path:
+    """Return a copy of both catalogues whose mapping says something else."""
+    folder = tmp_path / "sites"
+    shutil.copytree(sites.parent, folder, ignore=shutil.ignore_patterns("out"))
+    text = sites.read_text(encoding="utf-8")
+    assert old in text
+    (folder / sites.name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return folder / sites.name
+
+
+def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[str, Any]]) -> None:
+    folder, report = converted
+    tables = report["sources"]
+    assert tables["Schuhhaus"]["photos"] == {
+        "read": 16,
+        "used": 12,
+        "dropped": {"no_id": 1, "no_image": 1, "other_language": 1, "repeated_id": 1},
+        "guessed": {"description": 1, "submitted_at": 1},
+        "unused_columns": ["Lager"],
+    }
+    assert tables["Schuhhaus"]["conversions"]["dropped"] == {
+        **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1},
+    }
+    assert tables["Schuhhaus"]["conversions"]["guessed"] == {"country": 40}
+    assert tables["Schuhhaus"]["impressions"] == {
+        "read": 19,
+        "used": 13,
+        "dropped": {
+            **{"before_photo": 1, "no_position": 1, "no_query": 1, "unknown_interaction": 1},
+            **{"unknown_photo": 1, "unknown_query_photo": 1},
+        },
+        "guessed": {"country left empty": 1},
+        "unused_columns": [],
+    }
+    assert tables["Archive"]["photos"]["dropped"] == {"no_image": 1}
+    assert tables["Archive"]["conversions"]["dropped"] == {"no_country": 1}
+    assert tables["Archive"]["conversions"]["guessed"] == {"device_type left empty": 20}
+    for one in tables.values():
+        for table in one.values():
+            assert table["read"] == table["used"] + sum(table["dropped"].values())
+    assert json.loads((folder / "conversion.json").read_text()) == report
+    text = as_text(report)
+    assert "Schuhhaus  photos         16    12        4        2" in text
+    assert "Archive photos: columns not used: licence" in text
+
+
+def test_units_times_words_and_prices_become_those_of_the_layout(converted: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = converted
+    shop = {row["photo_id"]: row for row in rows(folder, "photos.tsv000")}
+    first, bare = shop[own_id("sh", "0")], shop[own_id("sh", "1")]
+    assert first["photo_description"] == 'Schuh "0". Aus Leder'
+    assert first["photo_submitted_at"] == "2025-11-01 23:30:00.000000"  # half past midnight in Berlin
+    assert first["photo_width"] == "94"  # 2.5 cm
+    assert (bare["photo_description"], bare["photo_submitted_at"][:10]) == ("shoes, Acme", "2024-01-01")
+    words: dict[str, list[str]] = {}
+    for row in rows(folder, "keywords.tsv000"):
+        words.setdefault(row["photo_id"], []).append(row["keyword"])
+    assert words[own_id("sh", "0")] == ["shoes", "boots", "Acme", "under 50 EUR"]
+    assert words[own_id("sh", "5")][-1] == "50 to 100 EUR"
+    assert words[own_id("sh", "11")][-1] == "from 100 EUR"
+    topics = {(row["photo_id"], row["collection_id"]) for row in rows(folder, "collections.tsv000")}
+    assert (own_id("sh", "0"), "sh:boots") in topics
+    bought = rows(folder, "conversions.tsv000")[0]
+    assert bought == {
+        "converted_at": "2025-12-01 08:00:00.000000",
+        "conversion_type": "download",
+        "keyword": "schwarze Schuhe",
+        "photo_id": own_id("sh", "0"),
+        "anonymous_user_id": "sh:K0",
+        "conversion_country": "DE",
+        "device_type": "",
+        "position": "1",
+    }
+
+
+def test_what_was_shown_becomes_lists_of_searches_and_of_photos(converted: tuple[Path, dict[str, Any]]) -> None:
+    shown = rows(converted[0], "impressions.tsv000")
+    assert shown[5] == {
+        "shown_at": "2025-12-01 10:00:00.000000",
+        "user_id": "sh:K1",  # as in the conversions: both logs are of the same visitors
+        "query_id": "sh:S1",
+        "query_photo_id": "",
+        "photo_id": own_id("sh", "5"),
+        "position": "2",
+        "interaction": "download",
+        "country": "DE",
+        "dwell_seconds": "2.5",
+        "arm": "neu",
+        "keyword": "schuhe",
+    }
+    beside = shown[-1]
+    assert (beside["query_id"], beside["query_photo_id"]) == ("", own_id("sh", "5"))
+    assert (beside["interaction"], beside["country"], beside["dwell_seconds"]) == ("click", "", "")
+    assert not (converted[0] / "impressions.tsv001").exists()  # the archive logs none
+
+
+def test_equal_ids_of_two_sites_stay_apart_and_can_be_traced(converted: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = converted
+    ids = [
+        (row["photo_id"], row["source"], row["source_id"]) for n in (0, 1) for row in rows(folder, f"source_ids.00{n}")
+    ]
+    assert len({one for one, _, _ in ids}) == len(ids) == 24
+    assert {(source, there) for _, source, there in ids if there == "3"} == {("Schuhhaus", "3"), ("Archive", "3")}
+    assert all(len(one) == 11 and own_id(one[:2], there) == one for one, _, there in ids)
+    users = {row["anonymous_user_id"] for n in (0, 1) for row in rows(folder, f"conversions.tsv00{n}")}
+    assert len(users) == 9 + 7
+
+
+def test_both_together_are_a_data_set_of_the_layout(converted: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = converted
+    source = find_source(str(folder))
+    assert [part.name for part in source.parts("photos")] == ["photos.tsv000", "photos.tsv001"]
+    assert source.line_count("conversions") == 80
+    assert last_complete_day(str(folder)).isoformat() == "2025-12-12"
+    assert len(list((folder / "photos").iterdir())) == 12
+
+
+def test_small_batches_give_the_same_files(
+    sites: Path, converted: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converting, "BATCH_ROWS", 5)
+    again = tmp_path / "out"
+    assert convert(read_mapping(sites), again) == converted[1]
+    for path in converted[0].iterdir():
+        assert path.is_dir() or path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "code", "named"),
+    [
+        ('photo_id = "id"', 'photo_id = "ident"', BadInput, "missing_columns", {"columns": ["ident"]}),
+        ('image_url = "image.url"', 'image_url = "image.uri"', BadInput, "missing_columns", {"columns": ["image.uri"]}),
+        ('prefix = "ar"', 'prefix = "sh"', BadInput, "bad_mapping", {"keys": ["the file"]}),
+        ('prefix = "ar"', 'prefix = "a"', BadInput, "bad_mapping", {"keys": ["the file"]}),
+        ('brand = "Marke"', 'brands = "Marke"', BadInput, "bad_mapping", {"keys": ["source.0.photos.brands"]}),
+        ("bands = [50, 100]", "bands = [100, 50]", BadInput, "bad_mapping", {"keys": ["source.0.photos.price.bands"]}),
+        (
+            'Kauf = "download"',
+            'Kauf = "sale"',
+            BadInput,
+            "bad_mapping",
+            {"keys": ["source.0.impressions.interaction.names"]},
+        ),
+        (
+            'query_id = "Sitzung"\nquery_photo_id = "Zu"\n',
+            "",
+            BadInput,
+            "bad_mapping",
+            {"keys": ["source.0.impressions"]},
+        ),
+        ('default = "2024-01-01"', 'default = "soon"', BadInput, "not_a_time", {"value": "soon"}),
+        ('path = "archive/items.jsonl"', 'path = "archive/none.jsonl"', MissingInput, "no_such_file", {}),
+        ('keep = ["de", "en"]', 'keep = ["ja"]', BadInput, "no_usable_photo", {"source": "Schuhhaus"}),
+        ("[[source]]", "[[source", BadInput, "unreadable_file", {}),
+    ],
+)
+def test_a_mapping_that_does_not_fit_says_where(
+    sites: Path, tmp_path: Path, old: str, new: str, error: type[Exception], code: str, named: dict[str, Any]
+) -> None:
+    mapping = changed(sites, tmp_path, old, new)
+    with raises(error, code, **named):
+        convert(read_mapping(mapping), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == [tmp_path / "sites"]
+
+
+def test_a_picture_outside_the_folder_is_none(sites: Path, tmp_path: Path) -> None:
+    mapping = changed(sites, tmp_path, "shop/bilder/{Artikelnummer}.jpg", "../secret/{Artikelnummer}.jpg")
+    shutil.copytree(sites.parent / "shop" / "bilder", tmp_path / "secret")
+    with raises(BadInput, "no_usable_photo", source="Schuhhaus") as caught:
+        convert(read_mapping(mapping), tmp_path / "out")
+    assert caught.value.named["dropped"]["no_image"] > 0
+
+
+def test_json_as_one_array_and_what_may_be_kept_without(sites: Path, tmp_path: Path) -> None:
+    mapping = changed(sites, tmp_path, "items.jsonl", "items.json")
+    mapping.write_text(mapping.read_text().replace('missing_description = "words"', 'missing_image = "keep"'))
+    lines = (mapping.parent / "archive" / "items.jsonl").read_text().splitlines()
+    (mapping.parent / "archive" / "items.json").write_text(f"[{','.join(lines)}]")
+    report = convert(read_mapping(mapping), tmp_path / "out")
+    assert report["sources"]["Archive"]["photos"]["used"] == 13
+    assert "" in {row["photo_image_url"] for row in rows(tmp_path / "out", "photos.tsv001")}
+
+
+def test_the_command_prints_the_table_and_refuses_a_full_folder(
+    sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["convert_catalogue", "--mapping", str(sites), "--out", str(out)]
+    assert main.main(command) == 0
+    assert "Archive    conversions" in capsys.readouterr().out
+    assert main.main(command) == 2
+    assert "is not empty: name a new folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_validation_accepts_what_was_converted(
+    spark: SparkSession, converted: tuple[Path, dict[str, Any]], make_context: Callable[..., RunContext]
+) -> None:
+    from jobs.stages import validate_logs
+
+    ctx = make_context(dataset_uri=str(converted[0]))
+    manifest = validate_logs.run(ctx, ValidateLogsParams())
+    assert manifest.row_counts["photos"] == 24
+    assert manifest.row_counts["conversions"] == 80
+    assert manifest.row_counts["impressions"] == 13
+    assert manifest.row_counts["quarantine"] == 0
+    clean = ctx.lake.read_table(manifest, "conversions")
+    assert clean["position"].drop_nulls().is_between(1, 5).all()
+    assert clean.select(pl.col("visitor_id").n_unique()).item() == 16

@@ -1,0 +1,196 @@
+"""The command line: help, errors without tracebacks, the versions it records, settings from the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from open_clip import list_pretrained
+
+from jobs.adapters import local_services
+from jobs.commands import main
+from jobs.config.params.arms import COMPARED, FINETUNED, FULL
+from jobs.config.params.presets import PRESETS
+from jobs.config.settings import Settings
+from jobs.errors import BadInput, LostWork
+from jobs.nights import dag_runner
+from jobs.nights.night_plan import NightPlan
+from jobs.stages.registry import STAGES, command, stage_params
+from tests.errors import raises
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(tmp_path / "state"))
+
+
+def test_help_lists_every_stage_and_tool(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main.main(["--help"])
+    text = capsys.readouterr().out
+    tools = ("nightly", "ablation", "lineage", "forget", "up", "down", "promote", "rollback", "ledger", "make_sample")
+    for name in [*STAGES, *tools]:
+        assert name in text
+
+
+def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main.main(["audit_leaks", "--dataset", str(tmp_path), "--catalogue", "c", "--run-date", "2025-12-28"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert status == 2
+    assert error.startswith("nightlens audit_leaks: MissingInput: no committed run of '")
+
+
+def test_threads_that_wait_do_not_spin_for_long_and_torch_is_loaded_late_enough_to_hear_of_it(tmp_path: Path) -> None:
+    stage = ["audit_leaks", "--dataset", str(tmp_path), "--catalogue", "c", "--run-date", "2025-12-28"]
+    code = f"from jobs.commands.main import main; main({stage}); import torch"
+    for given, expected in (({}, "3000"), ({"GOMP_SPINCOUNT": "17"}, "17")):
+        environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+        told = environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"}
+        done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True)
+        assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
+
+
+def test_what_may_succeed_on_another_try_has_another_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: object) -> None:
+        raise LostWork("a machine went away")
+
+    monkeypatch.setattr(main, "make_context", lose)
+    assert main.main(["audit_leaks", "--dataset", str(tmp_path), "--run-date", "2025-12-28"]) == 1
+
+
+def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--dataset", str(tmp_path), "--run-date", "2025-12-28", "--catalogue", "c"]
+    assert main.main(["split_temporal", *options, "--test-days", "0"]) == 2
+    assert "parameters of split_temporal: test_days" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "expected"),
+    [
+        ("small", "", ("windows", 0.1)),
+        ("small", "80/20", ("80/20", 0.1)),
+        ("unsplash-lite", "", ("80/20", 0.0)),
+        ("unsplash-lite", "windows", ("windows", 0.0)),
+    ],
+)
+def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: str, expected: tuple[str, float]) -> None:
+    line = command("split_temporal", {"dataset": "d", "run_date": "2025-12-28", "preset": preset}, {"protocol": given})
+    arguments = main.build_parser().parse_args(line)
+    params = stage_params("split_temporal", arguments.preset, main.stage_overrides(arguments))
+    assert (params.protocol, params.validation_share) == expected
+    shared = main.build_parser().parse_args([*line, "--validation-share", "0"])
+    assert stage_params("split_temporal", "small", main.stage_overrides(shared)).validation_share == 0
+
+
+def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    confs: list[dict[str, str | None]] = []
+    monkeypatch.setattr(dag_runner, "_run_in_process", lambda settings, dag_id, conf: confs.append(conf))
+    monkeypatch.setattr(dag_runner.services, "running_services", lambda settings: None)
+    monkeypatch.setattr(dag_runner, "summarise", lambda settings, plan: "")
+    monkeypatch.setattr(local_services, "prepare_airflow", lambda settings, environment: None)
+    plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
+    monkeypatch.setattr(main, "plan_night", lambda settings, **given: plan)
+    for more in ([], ["--protocol", "80/20", "--retrain", "never"]):
+        assert main.main(["nightly", *more]) == 0
+    assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("incremental", None), ("never", "80/20")]
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["nightly", "--protocol", "70/30"])
+
+
+def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    for more, reason in (
+        (["--variants", "softmax"], f"they are compared with {FULL}"),
+        (["--variants", f"{FULL},mse"], "unknown variant mse"),
+        (["--repeats", "0"], "repeats"),
+        (["--epochs", "0"], "epochs"),
+    ):
+        assert main.main(["ablation", *more]) == 2
+        assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([], (COMPARED, 3, None)),
+        (["--variants", f"{FULL},softmax", "--repeats", "1", "--epochs", "2"], ((FULL, "softmax"), 1, 2)),
+    ],
+)
+def test_an_ablation_is_handed_its_variants(
+    monkeypatch: pytest.MonkeyPatch, more: list[str], expected: tuple[object, ...]
+) -> None:
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(dag_runner, "run_ablation", lambda settings, *given: calls.append(given))
+    plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
+    monkeypatch.setattr(main, "plan_night", lambda settings, **given: plan)
+    assert main.main(["ablation", *more]) == 0
+    assert calls == [(plan, *expected)]
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_help_of_a_stage_describes_its_parameters(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main.main([stage, "--help"])
+    assert "--run-date" in capsys.readouterr().out
+
+
+def test_the_preset_of_the_published_table_is_its_setting() -> None:
+    split, search = stage_params("split_temporal", "unsplash-lite"), stage_params("train_search", "unsplash-lite")
+    assert (split.protocol, split.validation_share) == ("80/20", 0)
+    assert stage_params("train_base", "unsplash-lite").source == "ViT-B-16-SigLIP/webli"
+    assert (search.epochs, search.batch_size, search.arms) == (1, 128, (FINETUNED, FULL))
+
+
+def test_a_missing_data_set_folder_says_what_was_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["plan_night", "--dataset", "/nowhere/at/all"]) == 2
+    assert "MissingInput: no folder /nowhere/at/all. Name a folder in the Unsplash layout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", [p for p in PRESETS if stage_params("train_base", p).source != "tiny"])
+def test_a_preset_of_a_pretrained_model_names_one_that_open_clip_has(preset: str) -> None:
+    architecture, tag = PRESETS[preset]["train_base"]["source"].split("/")
+    assert (architecture, tag) in list_pretrained()
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_preset_fills_every_stage(preset: str) -> None:
+    assert set(PRESETS[preset]) <= set(STAGES)
+    for stage in STAGES:
+        assert stage_params(stage, preset)
+    with pytest.raises(BadInput, match="unknown preset"):
+        stage_params("evaluate", "no-such-preset")
+
+
+def test_the_code_version_follows_the_source_only(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "a.py").write_text("x = 1\n")
+    first = main.code_version(tmp_path)
+    (tmp_path / "README.md").write_text("hello")
+    (tmp_path / "jobs" / "__pycache__").mkdir()
+    (tmp_path / "jobs" / "__pycache__" / "a.pyc").write_text("x")
+    assert main.code_version(tmp_path) == first
+    (tmp_path / "jobs" / "a.py").write_text("x = 2\n")
+    assert main.code_version(tmp_path) != first
+
+
+def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    environ = {"NIGHTLENS_STATE_DIR": str(tmp_path), "NIGHTLENS_SPARK_CONF": '{"spark.executor.cores": "2"}'}
+    settings = Settings.from_environment(environ | {"NIGHTLENS_LAKE_URI": "s3://bucket/lake"})
+    assert settings.lake_uri == "s3://bucket/lake"
+    assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert settings.spark_conf == {"spark.executor.cores": "2"}
+    with raises(BadInput, "unknown_setting", settings=["NIGHTLENS_LAKE_URL"]):
+        Settings.from_environment(environ | {"NIGHTLENS_LAKE_URL": "x"})
+
+
+def test_the_pseudonym_key_is_made_once_private_and_never_shown(tmp_path: Path) -> None:
+    environ = {"NIGHTLENS_STATE_DIR": str(tmp_path)}
+    first, second = Settings.from_environment(environ), Settings.from_environment(environ)
+    key = first.pseudonym_key.get_secret_value()
+    assert len(key) == 64
+    assert second.pseudonym_key.get_secret_value() == key
+    assert key not in repr(first)
+    assert (tmp_path / "secrets" / "pseudonym.key").stat().st_mode & 0o077 == 0

@@ -1,0 +1,102 @@
+"""The lineage of a release: its parts, what became of it, and the runs it was made from down to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+from jobs.commands import main
+from jobs.config.params.arms import FULL
+from jobs.config.params.release import MakeReleaseParams
+from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import REGISTRATION
+from jobs.errors import BadInput, MissingInput
+from jobs.housekeeping.lineage import of_release
+from jobs.releasing.promotion import promote
+from jobs.releasing.published_pointer import name_of
+from jobs.stages import make_release
+from tests.errors import raises
+from tests.registered import make_model
+from tests.released import NOW, Registry, commit_release, night
+from tests.validated_lake import commit_tables
+
+Contexts = Callable[..., RunContext]
+BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
+
+
+def with_log(context: RunContext) -> None:
+    """Make the night's splits of a log."""
+    photos, conversions = (pl.DataFrame({"photo_id": ["p0"] * count}) for count in (2, 3))
+    tables = {"photos": photos, "conversions": conversions}
+    validated = commit_tables(context, VALIDATED, tables, label="log")
+    splits = context.read(SPLITS)
+    staged = context.begin(SPLITS, MakeReleaseParams(), {"validated": validated})
+    for table in splits.tables:
+        frame = context.lake.read_table(splits, table)
+        staged.write_table(table, pl.concat([frame, frame]))  # other content, so the release is another one
+    staged.commit(splits.facts)
+
+
+def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, registry: Registry) -> None:
+    context = make_context(run_date=night(1))
+    first = commit_release(context)
+    with_log(context)
+    release = make_release.run(context, MakeReleaseParams())
+    assert release.run_id != first.run_id
+    name = str(name_of(release))
+    text = "\n".join(of_release(context.lake, name))
+    assert of_release(context.lake, "2025-12-01") == of_release(context.lake, name)
+    assert f"release {name} of catalogue test: a candidate nobody decided on" in text
+    assert "night: 2025-12-01, nothing known at or after 2025-12-02T00:00:00+00:00" in text
+    assert f"model: nightlens-test version 1, arm {FULL}, digest {make_model(FULL).digest}" in text
+    assert "MLflow run run-1" in text
+    assert "index: flat, 9 photos in " in text
+    assert "id map: 9 rows" in text
+    assert f"vocabulary: model/keywords.json, sha256 {release.files['model/keywords.json'].sha256}" in text
+    assert "validation_end: 2025-12-22T00:00:00+00:00" in text
+    assert f"log: {context.read(VALIDATED).reference}: photos 2" in text
+    assert "from outside the lake: fabricated log" in text
+    for dataset in (REGISTRATION, SPLITS, VALIDATED):
+        assert context.read(dataset).reference in text.split("made from")[1]
+
+
+def test_what_became_of_it_is_told(make_context: Contexts, registry: Registry) -> None:
+    settings, lake = make_context().settings, make_context().lake
+    with raises(MissingInput, "nothing_published", lake=str(lake.root)):
+        of_release(lake, "published")
+    for n in (1, 2, 3):
+        commit_release(make_context(run_date=night(n)), version=n, seed=n - 1)
+    promote(settings, "test", 1, **BY)
+    promote(settings, "test", 2, **BY)
+    assert of_release(lake, "published") == of_release(lake, "2025-12-02")
+    assert "published since entry 2 of the promotion ledger" in of_release(lake, "published")[0]
+    assert "was published before, 1 back" in of_release(lake, "2025-12-01")[0]
+    assert "a candidate nobody decided on" in of_release(lake, "2025-12-03")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "text"),
+    [
+        ("latest", BadInput, "names no release: write YYYY-MM-DD"),
+        ("2025-12-01/../../x", BadInput, "names no release"),
+        ("2025-12-01/00ff", MissingInput, "has no release 2025-12-01/00ff"),
+        ("2025-12-09", MissingInput, "no committed run of 'release'"),
+    ],
+)
+def test_what_is_none_is_named(make_context: Contexts, name: str, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        of_release(make_context().lake, name)
+
+
+def test_the_command_prints_it(
+    make_context: Contexts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit_release(make_context(run_date=night(1)))
+    monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(make_context().settings.state_dir))
+    assert main.main(["lineage", "release", "2025-12-01", "--catalogue", "test"]) == 0
+    assert capsys.readouterr().out.startswith("release 2025-12-01/")

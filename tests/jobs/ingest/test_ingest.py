@@ -1,0 +1,381 @@
+"""Reading the layout: every line in exactly one record, no good line lost, every file told for what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.errors import BadInput, MissingInput
+from jobs.ingest import find_source, last_complete_day, last_plausible_day
+from jobs.ingest.layout import LAYOUT, PartFile, Unit, survey
+from jobs.ingest.records import MAX_LINES, Form, Record, is_whole, split_records
+from jobs.ingest.rows import pseudonym, rows_schema, unit_batches
+from tests.errors import raises
+from tests.jobs.layout_files import COLUMNS, LayoutFiles, visitor
+
+# Three columns; the first is a number, the last a letter.
+FORM = Form(b"\t", 3, ((0, re.compile(rb"\d+")), (2, re.compile(rb"[a-z]"))))
+
+
+def found(data: bytes, form: Form = FORM) -> list[tuple[int, int, object]]:
+    """Return (line, line count, fields or fault) of every record."""
+    return [(r.line, r.line_count, r.fault or r.fields) for r in split_records(data, form)]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"1\tcat\ta\n", [(2, 1, [b"1", b"cat", b"a"])]),
+        (b"1\tcat\ta", [(2, 1, [b"1", b"cat", b"a"])]),
+        (b"", []),
+        (b"\t\t\n", [(2, 1, [b"", b"", b""])]),
+        (b"\n\r\n", [(2, 1, "blank_line"), (3, 1, "blank_line")]),
+        (b"1\tcat\n", [(2, 1, "too_few_columns")]),
+        (b"1\tcat\ta\textra\n", [(2, 1, "too_many_columns")]),
+        (b"1\tcat\tcat\ta\n", [(2, 1, "embedded_tab")]),
+        (b"1\tcat\na\ta\n", [(2, 2, "embedded_newline")]),
+        (b"1\tc\na\nt\ta\n", [(2, 3, "embedded_newline")]),
+        (b"1\tcat\ncat\tdog\n", [(2, 1, "too_few_columns"), (3, 1, "too_few_columns")]),
+        (b"1\tcat\n2\tdog\tb\n", [(2, 1, "too_few_columns"), (3, 1, [b"2", b"dog", b"b"])]),
+        (b'1\t"a ""big"" cat"\ta\n', [(2, 1, [b"1", b'a "big" cat', b"a"])]),
+        (b'1\t5" disk\ta\n', [(2, 1, [b"1", b'5" disk', b"a"])]),
+        (b'"1"\t""\t"a"\n', [(2, 1, [b"1", b"", b"a"])]),
+        (b'1\t"cat\r\ndog"\ta\n', [(2, 2, [b"1", b"cat dog", b"a"])]),
+        (b'1\t"cat"\n', [(2, 1, "too_few_columns")]),
+        (b'1\t"cat\ta\n2\tdog\tb\n', [(2, 1, "unbalanced_quote"), (3, 1, [b"2", b"dog", b"b"])]),
+        (b'1\t"cat\ta\n2\t"dog"\tb\n', [(2, 1, "unbalanced_quote"), (3, 1, [b"2", b"dog", b"b"])]),
+        (b'1\t"cat\ta\n2\tdog"\tb\n', [(2, 1, "unbalanced_quote"), (3, 1, [b"2", b'dog"', b"b"])]),
+        (b'1\t"so, ""he"" said\nx\ty"\ta\n', [(2, 2, [b"1", b'so, "he" said x y', b"a"])]),
+        (b'1\t"ca"t\ta\n', [(2, 1, "unbalanced_quote")]),
+        (b'1\t"cat\ta', [(2, 1, "unbalanced_quote")]),
+    ],
+)
+def test_records(data: bytes, expected: list[tuple[int, int, object]]) -> None:
+    assert found(data) == expected
+
+
+def test_a_quoted_field_ends_within_so_many_lines() -> None:
+    for count, is_record in ((MAX_LINES, True), (MAX_LINES + 1, False)):
+        data = b'1\t"' + b"\n".join([b"x"] * count) + b'"\ta\n'
+        records = list(split_records(data, FORM))
+        assert (records[0].fields is not None) == is_record
+        assert sum(r.line_count for r in records) == count
+
+
+def test_repairs_say_what_and_where() -> None:
+    data = b'1\tcat\ta\r\n2\t"d\tog"\tb\r\n3\t"co\nw"\tc\n'
+    assert [r.repairs for r in split_records(data, FORM)] == [
+        (("carriage_return", None),),
+        (("carriage_return", None), ("quoted_tab", 1)),
+        (("quoted_newline", 1),),
+    ]
+    as_written = Form(b"\t", 3, is_crlf=True)
+    assert [r.repairs for r in split_records(b"1\tcat\ta\r\n", as_written)] == [()]
+
+
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from([b"1\tcat\ta", b'2\t"d ""o"" g"\tb', b'"3"\tcow\tc', b"4\towl\td\r"]),  # whole
+        st.sampled_from(
+            [b"", b"\r", b"5", b"6\tx", b"7\tx\ty\tz", b'8\t"open\ta', b'close"\tb', b'9\t"a"b\tc', b'"', b"x"]
+        ),
+        st.text(alphabet='1a\t"\r ', max_size=9).map(str.encode),
+    ),
+    max_size=25,
+)
+
+
+@given(LINES, st.integers(1, 60))
+def test_nothing_depends_on_where_a_file_is_cut(lines: list[bytes], unit_bytes: int) -> None:
+    header = b"n\tword\tletter\n"
+    with Temporary(header + b"\n".join(lines)) as path:
+        part = PartFile("photos", path.as_uri(), path.name, b"\t", ("n", "word", "letter"), len(header), False)
+        surveyed = survey(part, unit_bytes=unit_bytes)
+        whole = survey(part, unit_bytes=1 << 20)
+        records = [r for unit in surveyed.units for r in split_records(unit.read(), FORM, unit.first_line)]
+        assert records == [r for unit in whole.units for r in split_records(unit.read(), FORM, unit.first_line)]
+        assert surveyed.sha256 == whole.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert sum(r.line_count for r in records) == surveyed.line_count == whole.line_count
+        assert [u.number for u in surveyed.units] == list(range(len(surveyed.units)))
+        check_units_adjoin(surveyed.units, records)
+
+
+def check_units_adjoin(units: tuple[Unit, ...], records: list[Record]) -> None:
+    for one, other in itertools.pairwise(units):
+        assert one.offset + one.byte_count == other.offset
+        before = [record for record in records if record.line < other.first_line]
+        assert before[-1].raw == other.previous
+        assert before[-1].line + before[-1].line_count == other.first_line
+
+
+@given(LINES)
+def test_every_line_is_in_one_record_and_whole_lines_are_records(lines: list[bytes]) -> None:
+    data = b"\n".join(lines)
+    expected = data.split(b"\n") if not data.endswith(b"\n") and data else data.split(b"\n")[:-1]
+    records = list(split_records(data, FORM))
+    assert b"\n".join(r.raw for r in records) == b"\n".join(expected)
+    next_line = 2
+    for record in records:
+        assert record.line == next_line
+        next_line += record.line_count
+        assert (record.fields is None) == (record.fault is not None)
+        assert record.fields is None or len(record.fields) == 3
+    alone = {record.line for record in records if record.line_count == 1 and record.fields}
+    for number, line in enumerate(expected, 2):
+        assert not is_whole(line, b"\t", 3) or number in alone
+
+
+class Temporary:
+    """A file that is there for one example of a property."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __enter__(self) -> Path:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "part.tsv000"
+        path.write_bytes(self.data)
+        return path
+
+    def __exit__(self, *_: object) -> None:
+        self.folder.cleanup()
+
+
+# -- files and columns -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return LayoutFiles(days=1, conversions_per_day=4).write(tmp_path / "data")
+
+
+def drop_columns(folder: Path, table: str, *names: str) -> None:
+    path = folder / f"{table}.tsv000"
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    kept = [index for index, name in enumerate(rows[0]) if name not in names]
+    path.write_text("".join("\t".join(row[index] for index in kept) + "\n" for row in rows))
+
+
+LATER = {
+    "1.4": {
+        "keywords": ("suggested_by_ai_service_3", "confirmed_by_ai_service_3"),
+        "conversions": ("device_type", "search_orientation_filter", "search_ordering"),
+    },
+    "1.3": {"keywords": ("user_suggestion_source",), "collections": ("collection_type",)},
+    "1.2": {"photos": ("blur_hash",)},
+    "1.1": {"photos": ("photo_description", "photo_width", "photo_height", "photo_aspect_ratio")},
+}
+
+
+def test_the_version_is_told_by_the_columns(folder: Path) -> None:
+    versions = [find_source(str(folder)).version]
+    for tables in LATER.values():
+        for table, names in tables.items():
+            drop_columns(folder, table, *names)
+        versions.append(find_source(str(folder)).version)
+    assert versions == ["1.4", "1.3", "1.2", "1.1", "1.0"]
+
+
+def test_columns_that_contradict_are_said(folder: Path) -> None:
+    drop_columns(folder, "photos", "blur_hash")
+    assert find_source(str(folder)).version == "mixed: 1.1 with columns of 1.3, 1.4"
+    drop_columns(folder, "conversions", "device_type")
+    assert find_source(str(folder)).missing_columns("conversions") == ["device_type"]
+
+
+def rows_of(folder: Path, table: str) -> list[dict[str, object]]:
+    units = find_source(str(folder)).units(table)
+    batches = [batch for unit in units for batch in unit_batches(unit, b"key")]
+    return pa.Table.from_batches(batches, schema=rows_schema(table)).to_pylist()
+
+
+def test_columns_go_by_name_in_any_order_and_by_their_older_names(folder: Path) -> None:
+    lines = ["\ufeffAI_Score,hex,photo_id,ai_coverage", "0.5,FFFFFF,photo000001,12.5", '0.25,"000000",photo000002,']
+    (folder / "colors.tsv000").unlink()
+    (folder / "colors.csv").write_text("\r\n".join(lines))
+    first, second = rows_of(folder, "colors")
+    assert (first["score"], first["coverage"], first["hex"], first["red"]) == ("0.5", "12.5", "FFFFFF", None)
+    assert (second["hex"], second["coverage"], second["repairs"]) == ("000000", None, [])
+
+
+@pytest.mark.parametrize("name", ["position", "search_position", "result_position"])
+def test_a_log_may_say_where_a_photo_stood(folder: Path, name: str) -> None:
+    path = folder / "conversions.tsv000"
+    path.write_text(path.read_text().replace("\tposition\n", f"\t{name}\n"))
+    assert [row["position"] for row in rows_of(folder, "conversions")] == ["1", "2", "3", "4"]
+    drop_columns(folder, "conversions", name)
+    assert [row["position"] for row in rows_of(folder, "conversions")] == [None] * 4
+    assert find_source(str(folder)).version == "1.4"
+
+
+def test_parts_follow_one_another_and_may_hold_tabs_whatever_they_are_called(folder: Path) -> None:
+    path = folder / "keywords.tsv000"
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    for number in (1, 0, 10):
+        (folder / f"keywords.csv{number:03}").write_bytes(header + lines[number])
+    rows = rows_of(folder, "keywords")
+    assert [row["source_file"] for row in rows] == ["keywords.csv000", "keywords.csv001", "keywords.csv010"]
+    assert [row["photo_id"] for row in rows] == ["photo000000", "photo000001", "photo000010"]
+    assert [row["unit"] for row in rows] == [0, 1, 2]
+
+
+def test_tables_that_are_not_required_may_be_absent(folder: Path) -> None:
+    for table in ("keywords", "collections", "colors", "hidden", "impressions"):
+        (folder / f"{table}.tsv000").unlink()
+    source = find_source(str(folder))
+    assert source.units("keywords") == []
+    assert set(source.digests) == {"photos/photos.tsv000", "conversions/conversions.tsv000"}
+
+
+@pytest.mark.parametrize("table", ["photos", "conversions"])
+def test_a_required_table_must_be_there_and_hold_rows(folder: Path, table: str) -> None:
+    path = folder / f"{table}.tsv000"
+    header = path.read_bytes().split(b"\n")[0]
+    path.write_bytes(header + b"\n")
+    with raises(MissingInput, "empty_table", table=table):
+        find_source(str(folder))
+    path.write_bytes(b"")
+    with raises(MissingInput, "empty_file", path=str(path)):
+        find_source(str(folder))
+    path.unlink()
+    with raises(MissingInput, "no_such_table", table=table):
+        find_source(str(folder))
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with raises(MissingInput, "no_such_folder", folder=str(tmp_path / "nowhere")):
+        find_source(str(tmp_path / "nowhere"))
+
+
+def test_two_forms_or_two_copies_of_one_table_are_refused(folder: Path) -> None:
+    photos = (folder / "photos.tsv000").read_bytes()
+    (folder / "photos.tsv001").write_bytes(photos)
+    with raises(BadInput, "repeated_file", first="photos.tsv000") as caught:
+        find_source(str(folder))
+    assert caught.value.named["path"].endswith("photos.tsv001")
+    (folder / "photos.tsv001").rename(folder / "photos.csv")
+    with raises(BadInput, "table_in_two_forms", table="photos", files=["photos.csv", "photos.tsv000"]):
+        find_source(str(folder))
+
+
+def test_a_header_must_name_the_columns_once(folder: Path) -> None:
+    path = folder / "keywords.tsv000"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"photo_id\t", b"id\t", 1))
+    with raises(BadInput, "missing_columns", path=str(path), columns=["photo_id"]):
+        find_source(str(folder))
+    path.write_bytes(data.replace(b"ai_service_1_confidence", b"keyword", 1))
+    with raises(BadInput, "repeated_column", path=str(path), column="keyword"):
+        find_source(str(folder))
+    path.write_bytes("photo_id\tkeyword\n".encode("utf-16"))
+    with raises(BadInput, "missing_columns", path=str(path), columns=["photo_id", "keyword"]):
+        find_source(str(folder))
+
+
+def test_every_layout_names_known_columns() -> None:
+    for table, layout in LAYOUT.items():
+        assert {column.name for column in layout.columns} <= set(COLUMNS[table])
+
+
+# -- rows ------------------------------------------------------------------------------------------------
+
+
+def test_a_visitor_id_becomes_a_pseudonym_wherever_it_stands(tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=1)
+    stray = visitor(77)
+    files.add("conversions", keyword=f"who is {stray}")
+    files.add_raw("conversions", b"2025-12-01 10:00:00\tdownload\t" + stray.encode())
+    rows = rows_of(files.write(tmp_path), "conversions")
+    assert [row["has_stray_visitor_id"] for row in rows] == [False, True, False]
+    assert rows[0]["visitor_id"] == pseudonym(visitor(0), b"key")
+    assert rows[1]["query"] == f"who is {pseudonym(stray, b'key')}"
+    assert (rows[2]["faults"], rows[2]["record"]) == (["too_few_columns"], None)
+    assert not any(one in str(rows) for one in (stray, visitor(0), visitor(1)))
+
+
+def test_of_a_forgotten_visitor_a_row_says_only_where_it_stands(tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=2)
+    files.add("conversions", keyword=f"who is {visitor(0)}")
+    folder = files.write(tmp_path)
+    gone = frozenset({pseudonym(visitor(0), b"key")})
+    units = find_source(str(folder)).units("conversions")
+    rows = [row for unit in units for batch in unit_batches(unit, b"key", gone) for row in batch.to_pylist()]
+    assert [row["faults"] for row in rows] == [["forgotten"], [], ["forgotten"]]
+    assert [row["source_line"] for row in rows] == [2, 3, 4]
+    assert rows[1]["visitor_id"] == pseudonym(visitor(1), b"key")
+    for row in (rows[0], rows[2]):
+        assert {name for name, value in row.items() if isinstance(value, str)} == {"source_file"}
+
+
+def test_a_repeated_record_is_seen_across_a_cut(tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=3)
+    files.add_raw("conversions", files.lines["conversions"][-1][:-1])
+    folder = files.write(tmp_path)
+    for unit_bytes in (1, 1 << 20):
+        units = find_source(str(folder), unit_bytes=unit_bytes).units("conversions")
+        rows = [row for unit in units for batch in unit_batches(unit, b"key") for row in batch.to_pylist()]
+        assert [row["is_duplicate_of_previous"] for row in rows] == [False, False, False, True]
+
+
+def test_text_is_normalised_and_what_is_not_text_is_told(tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=1)
+    files.add("conversions", keyword="\u3000")
+    for broken in (b"a\x00b", b"fa\xe7ade"):
+        row = "\t".join(files.row("conversions", keyword="WORD")).encode()
+        files.add_raw("conversions", row.replace(b"WORD", broken))
+    rows = rows_of(files.write(tmp_path), "conversions")
+    assert [row["query"] for row in rows] == ["grün haus", "", "a\x00b", "fa\ufffdade"]
+    assert [row["has_nul"] for row in rows] == [False, False, True, False]
+    assert [row["is_utf8"] for row in rows] == [True, True, True, False]
+
+
+# -- the end of the log ------------------------------------------------------------------------------------
+
+DAY = date(2025, 12, 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({0: 100, 1: 90, 2: 110}, 2),
+        ({0: 100, 1: 90, 2: 9}, 1),  # the log was cut in the first hours of a day
+        ({0: 100, 1: 90, 2: 10}, 2),
+        ({0: 2900, -200: 1, -190: 1, 4000: 1, 4001: 1, 9000: 1}, 0),  # one day's drop with stray times
+        ({0: 5, 1: 5, 2: 4, 3000: 1}, 2),  # stray rows weigh much in a small log, but lie far off
+        ({0: 100, 20: 100, 45: 100, 76: 100, 108: 100}, 76),  # up to 30 days without a row are a gap in the log
+        ({0: 60, 1: 60, 2: 60, 3000: 70}, 2),  # a clock years ahead on a busy day
+        ({0: 1}, 0),
+    ],
+)
+def test_the_last_plausible_day(counts: dict[int, int], expected: int) -> None:
+    days = {DAY + timedelta(days=offset): count for offset, count in counts.items()}
+    assert last_plausible_day(days) == DAY + timedelta(days=expected)
+
+
+def test_the_last_complete_day_is_read_from_the_conversions(folder: Path, tmp_path: Path) -> None:
+    assert last_complete_day(str(folder)) == DAY
+    files = LayoutFiles(days=0)
+    for second in range(30):
+        files.add("conversions", converted_at=f"2026-02-28 10:00:{second:02}")
+    files.add("conversions", converted_at="2034-05-11 08:00:00")
+    files.add("conversions", converted_at="yesterday")
+    drop = files.write(tmp_path / "drop")
+    assert last_complete_day(str(folder), str(drop)) == date(2026, 2, 28)
+
+
+def test_a_log_without_a_date_is_refused(tmp_path: Path) -> None:
+    files = LayoutFiles(days=0)
+    files.add("conversions", converted_at="soon")
+    with raises(BadInput, "no_readable_date", folder=str(tmp_path)):
+        last_complete_day(str(files.write(tmp_path)))

@@ -1,0 +1,206 @@
+"""The ablation on a toy night: every variant trains, ranks all test queries, and is compared with the full arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from jobs.config.params.ablation import CompareVariantsParams, TrainVariantParams
+from jobs.config.params.arms import COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
+from jobs.context import RunContext
+from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.features import SPLITS
+from jobs.errors import BadInput, MissingInput
+from jobs.lake.manifest import Manifest
+from jobs.stages import compare_variants, train_base, train_variant
+from tests.errors import raises
+from tests.training_lake import BASE_PARAMS, commit_images, commit_splits, conversions
+from tests.validated_lake import commit_tables
+
+TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext], tmp_path: Path) -> RunContext:
+    ctx = make_context()
+    moment = ctx.as_of - timedelta(hours=1)
+    test = conversions((0, 1, 2), repeats=1).with_row_index("visitor_id")
+    test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
+    commit_splits(ctx, test=test)
+    commit_images(ctx, tmp_path / "photos", "red-0")
+    train_base.run(ctx, BASE_PARAMS)
+    return ctx
+
+
+def train(ctx: RunContext, variant: str, repeat: int = 0) -> Manifest:
+    return train_variant.run(ctx, TrainVariantParams(variant=variant, repeat=repeat, **TRAINING))
+
+
+@pytest.mark.parametrize("variant", [ZERO_SHOT, *VARIANTS])
+def test_every_variant_ranks_every_test_query(night: RunContext, variant: str) -> None:
+    manifest = train(night, variant)
+    ranks = night.lake.read_table(manifest, "ranks")
+    assert ranks["query_id"].to_list() == list(range(48))
+    assert ranks["rank"].is_between(1, 24).all()
+    assert manifest.partition == {"run_date": str(night.run_date), "variant": variant, "repeat": "0"}
+    assert (len(night.lake.read_table(manifest, "curves")) == 0) == (variant == ZERO_SHOT)
+    assert train(night, variant).started_at == manifest.started_at
+
+
+def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
+    runs = {
+        (v, n): train(night, v, n) for v in (ZERO_SHOT, FULL, "softmax") for n in (0, 1) if n == 0 or v != ZERO_SHOT
+    }
+    assert runs[FULL, 0].digest != runs[FULL, 1].digest
+    params = CompareVariantsParams(variants=(ZERO_SHOT, FULL, "softmax"), repeats=2, resample_count=200)
+    manifest = compare_variants.run(night, params)
+    table = night.lake.read_table(manifest, "variants").filter(pl.col("k") == 5)
+    for row in table.iter_rows(named=True):
+        ranks = [
+            night.lake.read_table(run, "ranks")["rank"] for (name, _), run in runs.items() if name == row["variant"]
+        ]
+        rates = [float((rank <= 5).mean()) for rank in ranks]
+        assert row["value"] == pytest.approx(sum(rates) / len(rates))
+        assert row["repeats"] == len(rates)
+        assert (row["difference"] is None) == (row["variant"] == FULL)
+    full, softmax = (table.filter(pl.col("variant") == name).row(0, named=True) for name in (FULL, "softmax"))
+    assert softmax["difference"] == pytest.approx(softmax["value"] - full["value"])
+    text = (night.settings.report_dir / night.catalogue / f"{night.run_date}-ablation.md").read_text()
+    assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")] == [
+        "| variant",
+        "| zero shot",
+        "| finetuned country keywords",
+        "| softmax",
+    ]
+
+
+def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunContext) -> None:
+    country, keywords = "finetuned_country", "finetuned_keywords"
+    variants = (FINETUNED, country, keywords, FULL)
+    ranks = {v: night.lake.read_table(train(night, v), "ranks")["rank"] for v in variants}
+    manifest = compare_variants.run(night, CompareVariantsParams(variants=variants, repeats=1, resample_count=200))
+    steps = night.lake.read_table(manifest, "steps")
+    pairs = [(FINETUNED, country), (FINETUNED, keywords), (country, FULL), (keywords, FULL)]
+    assert steps.filter(pl.col("k") == 5).select("base", "variant").rows() == pairs
+    for row in steps.iter_rows(named=True):
+        base, variant = (float((ranks[row[end]] <= row["k"]).mean()) for end in ("base", "variant"))
+        assert row["difference"] == pytest.approx(variant - base)
+        assert row["low"] <= row["difference"] <= row["high"]
+    lines = night.lake.read_file(manifest, "ablation.md").decode().splitlines()
+    assert len([line for line in lines if line.startswith("| finetuned | finetuned ")]) == 2
+
+
+def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(night: RunContext) -> None:
+    train(night, FULL)
+    longer = TrainVariantParams(variant="softmax", **(TRAINING | {"epochs": 2}))
+    other = train_variant.run(night, longer)
+    params = CompareVariantsParams(variants=(FULL, "softmax"), repeats=1)
+    with raises(BadInput, "params_differ", runs=[other.reference]):
+        compare_variants.run(night, params)
+    train_variant.run(night, longer.model_copy(update={"variant": FULL}))
+    manifest = compare_variants.run(night, params)
+    assert manifest.facts["epochs"] == 2
+    assert "trained for 2 passes" in night.lake.read_file(manifest, "ablation.md").decode()
+
+
+def test_what_is_missing_is_named(night: RunContext) -> None:
+    train(night, FULL)
+    with pytest.raises(MissingInput, match="variant"):
+        compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=2))
+    with pytest.raises(ValidationError, match=f"compared with {FULL}"):
+        CompareVariantsParams(variants=(ZERO_SHOT,))
+    with pytest.raises(ValidationError, match="unknown variant mse"):
+        CompareVariantsParams(variants=(FULL, "mse"))
+    with pytest.raises(ValidationError, match="unknown variant mse"):
+        TrainVariantParams(variant="mse")
+    commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
+    with raises(BadInput, "splits_differ"):
+        compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=1))
+
+
+# -- the reranked arm, which is the night's own ------------------------------------------------------------
+
+WITH_RERANKED = CompareVariantsParams(variants=(FULL, RERANKED), repeats=2, resample_count=200)
+
+
+def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = "") -> Manifest:
+    """Commit what the comparison reads of a night's evaluation; the queries come in no order."""
+    frames = [
+        pl.DataFrame({"query_id": range(len(found)), "rank": found}).with_columns(arm=pl.lit(arm)).reverse()
+        for arm, found in ranks.items()
+    ]
+    filled = {table.name: pl.DataFrame({table.schema.names[0]: [None]}) for table in EVALUATION.tables}
+    facts = {"verdict": {"challenger": FULL}, "reranker_note": note}
+    inputs = {"splits": ctx.read(SPLITS)}
+    return commit_tables(
+        ctx,
+        EVALUATION,
+        filled | {"ranks": pl.concat(frames)},
+        label=str((ranks, note)),
+        inputs=inputs,
+        facts=facts,
+    )
+
+
+def test_it_comes_last_in_the_table_unless_told_otherwise() -> None:
+    assert CompareVariantsParams().variants == COMPARED == (ZERO_SHOT, *VARIANTS, RERANKED)
+
+
+def test_its_ranks_are_those_of_the_night_query_by_query(night: RunContext) -> None:
+    full = [train(night, FULL, number) for number in (0, 1)]
+    rank_Q = night.lake.read_table(full[0], "ranks").sort("query_id")["rank"].to_list()
+    evaluation = commit_evaluation(night, {FULL: [1] * 48, RERANKED: rank_Q})
+    manifest = compare_variants.run(night, WITH_RERANKED)
+    assert manifest.input_runs[f"{RERANKED} 0"] == evaluation.reference
+    assert manifest.facts["reranked"] == {"base_arm": FULL, "note": ""}
+    row = night.lake.read_table(manifest, "variants").row(
+        by_predicate=pl.col("variant").eq(RERANKED) & (pl.col("k") == 5), named=True
+    )
+    rates = [float((night.lake.read_table(run, "ranks")["rank"] <= 5).mean()) for run in full]
+    assert row["repeats"] == 1
+    assert row["deviation"] is None
+    assert row["value"] == pytest.approx(rates[0])
+    assert row["difference"] == pytest.approx(rates[0] - sum(rates) / 2)
+    once = compare_variants.run(night, WITH_RERANKED.model_copy(update={"repeats": 1}))
+    same = night.lake.read_table(once, "variants").filter(pl.col("variant") == RERANKED)
+    for column in ("difference", "difference_low", "difference_high"):  # each search is paired with itself
+        assert same[column].to_list() == [0.0] * 4
+    text = night.lake.read_file(manifest, "ablation.md").decode()
+    assert f"it reorders what the night's own `{FULL}` found" in text
+
+
+def test_a_night_without_it_leaves_the_row_out_and_says_so(night: RunContext) -> None:
+    train(night, FULL)
+    params = WITH_RERANKED.model_copy(update={"repeats": 1})
+    commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")
+    manifest = compare_variants.run(night, params)
+    assert night.lake.read_table(manifest, "variants")["variant"].unique().to_list() == [FULL]
+    assert manifest.facts["reranked"]["note"] == "only 3 searches."
+    published = night.settings.report_dir / night.catalogue / f"{night.run_date}-ablation.md"
+    assert "`reranked` is left out: only 3 searches." in published.read_text()
+    commit_evaluation(night, {FULL: [1] * 48}, note="only 4 searches.")  # the same ranks, told otherwise
+    assert "only 4 searches" in night.lake.read_file(compare_variants.run(night, params), "ablation.md").decode()
+    commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")  # compared before, and published again
+    assert compare_variants.run(night, params) == manifest
+    assert "only 3 searches." in published.read_text()
+
+
+def test_it_must_be_of_the_same_searches(night: RunContext) -> None:
+    train(night, FULL)
+    params = WITH_RERANKED.model_copy(update={"repeats": 1})
+    with pytest.raises(MissingInput, match="'evaluation'"):
+        compare_variants.run(night, params)
+    commit_evaluation(night, {RERANKED: [1] * 47})
+    with raises(BadInput, "missing_ranks", variant=RERANKED) as caught:
+        compare_variants.run(night, params)
+    assert "47" in str(caught.value)
+    commit_evaluation(night, {RERANKED: [1] * 48})
+    commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
+    with raises(BadInput, "splits_differ") as caught:
+        compare_variants.run(night, params)
+    assert f"{RERANKED} 0" in caught.value.named["runs"]

@@ -1,0 +1,91 @@
+"""Incremental against full training: nights that went on from one another, compared on the same searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jobs.config.params.ablation import CompareRetrainingParams, TrainVariantParams
+from jobs.config.params.arms import AS_TRAINED, FULL
+from jobs.context import RunContext
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import SEARCH_MODELS, VARIANT
+from jobs.errors import BadInput, MissingInput
+from jobs.stages import compare_retraining, train_base, train_search, train_variant
+from tests.errors import raises
+from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_champion, commit_images, commit_splits, conversions
+
+MakeContext = Callable[..., RunContext]
+TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
+PARAMS = CompareRetrainingParams(nights=2, resample_count=200)
+INCREMENTAL = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "retrain": "incremental"})
+
+
+@pytest.fixture
+def run_night(make_context: MakeContext, tmp_path: Path) -> Callable[..., RunContext]:
+    last = make_context()
+
+    def run(days_before: int, retrain: str = "incremental", label: str = "splits") -> RunContext:
+        ctx = last.model_copy(update={"run_date": last.run_date - timedelta(days=days_before)})
+        test = conversions((0, 1, 2), repeats=1).with_row_index("visitor_id")
+        moment = ctx.as_of - timedelta(hours=1)
+        test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
+        commit_splits(ctx, label, test=test)
+        commit_images(ctx, tmp_path / "photos")
+        commit_champion(ctx)
+        train_base.run(ctx, BASE_PARAMS)
+        train_search.run(ctx, INCREMENTAL.model_copy(update={"retrain": retrain}))
+        for variant in (AS_TRAINED, FULL):
+            train_variant.run(ctx, TrainVariantParams(variant=variant, **TRAINING))
+        return ctx
+
+    return run
+
+
+def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., RunContext]) -> None:
+    nights = [run_night(days_before) for days_before in (2, 1, 0)][1:]
+    ctx = nights[-1]
+    manifest = compare_retraining.run(ctx, PARAMS)
+    table = ctx.lake.read_table(manifest, "nights")
+    assert table["night"].to_list() == [night.run_date.isoformat() for night in nights] + ["all"]
+    rates = {"incremental": [], "full": []}
+    for row, night in zip(table.iter_rows(named=True), nights, strict=False):
+        for way, variant in (("incremental", AS_TRAINED), ("full", FULL)):
+            run = night.read(VARIANT, variant=variant, repeat="0")
+            rates[way].append(float((night.lake.read_table(run, "ranks")["rank"] <= 10).mean()))
+            assert row[way] == pytest.approx(rates[way][-1])
+            assert row[f"{way}_pairs"] == run.facts["pairs_seen"]
+        models = night.read(SEARCH_MODELS)
+        assert row["incremental_seconds"] == models.facts["arms"][FULL]["seconds"]
+        assert row["difference"] == pytest.approx(row["incremental"] - row["full"])
+        assert row["low"] <= row["difference"] <= row["high"]
+    together = table.row(2, named=True)
+    assert together["query_count"] == 2 * 48
+    assert together["full"] == pytest.approx(sum(rates["full"]) / 2)
+    assert together["full_pairs"] == table["full_pairs"][:2].sum()
+    text = (ctx.settings.report_dir / ctx.catalogue / f"{ctx.run_date}-retraining.md").read_text()
+    assert text == ctx.lake.read_file(manifest, "retraining.md").decode()
+    assert f"| {ctx.run_date} | 48 |" in text
+
+
+def test_a_chain_that_is_none_is_refused(run_night: Callable[..., RunContext]) -> None:
+    with pytest.raises(MissingInput, match="variant"):
+        compare_retraining.run(run_night(0), PARAMS)
+    run_night(1, retrain="always")
+    ctx = run_night(0)
+    with raises(BadInput, "not_incremental", run_date="2025-12-27"):
+        compare_retraining.run(ctx, PARAMS)
+    commit_splits(ctx, "others", test=ctx.lake.read_table(ctx.read(SPLITS), "test"))
+    with raises(BadInput, "splits_differ"):
+        compare_retraining.run(ctx, PARAMS)
+
+
+def test_the_nights_own_arm_needs_to_be_there(run_night: Callable[..., RunContext]) -> None:
+    ctx = run_night(0)
+    train_search.run(ctx, INCREMENTAL.model_copy(update={"arms": ("finetuned",)}))
+    with pytest.raises(MissingInput, match="has no arm 'finetuned_country_keywords'"):
+        train_variant.run(ctx, TrainVariantParams(variant=AS_TRAINED))

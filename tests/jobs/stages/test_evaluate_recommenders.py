@@ -1,0 +1,199 @@
+"""The stage `evaluate_recommenders` on a made-up night of two tastes: right figures, soundly dated, reasons given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from jobs.config.params.arms import FULL
+from jobs.config.params.evaluation import RECOMMENDERS, EvaluateRecommendersParams
+from jobs.config.settings import Settings
+from jobs.context import RunContext
+from jobs.errors import BadInput
+from jobs.lake.manifest import Manifest
+from jobs.recommending import benchmark
+from jobs.recommending.als_spark import SparkAls
+from jobs.recommending.inputs import method
+from jobs.stages import evaluate_recommenders
+from models.recommend.als import Als, FittedAls
+from models.recommend.interactions import Interactions, ItemFeatures
+from models.recommend.methods import METHODS
+from models.recommend.random_order import FittedRandomOrder
+from tests.jobs.night_of_tastes import IDS, PHOTOS, VISITORS, Night
+
+PARAMS = EvaluateRecommendersParams(
+    methods=("random", "popularity", "mean_embedding", "item_knn", "als", "two_tower"),
+    protocols=("no_split", "leave_cold"),
+    protocol_methods=("random", "mean_embedding"),
+    two_tower_passes=1,
+    resample_count=100,
+    contact_sheet_visitors=2,
+)
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext]) -> Night:
+    return Night(make_context())
+
+
+def run(night: Night, params: EvaluateRecommendersParams = PARAMS) -> tuple[Manifest, dict[str, pl.DataFrame]]:
+    context = night.commit()
+    manifest = evaluate_recommenders.run(context, params)
+    return manifest, {name: context.lake.read_table(manifest, name) for name in manifest.tables}
+
+
+def figures(tables: dict[str, pl.DataFrame], metric: str, **place: Any) -> dict[str, float]:
+    where = {"protocol": "temporal", "segment_kind": "all", "segment": "all", "k": 10} | place
+    return dict(tables["metrics"].filter(metric=metric, **where).select("arm", "value").iter_rows())
+
+
+def test_every_method_learns_recommends_and_is_measured(night: Night) -> None:
+    manifest, tables = run(night)
+    facts = manifest.facts
+    assert (facts["arm"], facts["photo_count"], facts["note"]) == (FULL, PHOTOS, "")
+    # everything before the window is learned from, and nobody's test conversions
+    assert facts["protocols"]["temporal"] == {
+        "visitor_count": VISITORS,
+        "trial_count": 1,
+        "log_count": len(night.past),
+    }
+    precision = figures(tables, "precision")
+    assert set(precision) == set(PARAMS.methods)
+    # all ten are of the right taste, but for the visitor without a past, for whom there is nothing to go by
+    assert precision["mean_embedding"] == pytest.approx((VISITORS - 1) / VISITORS)
+    assert precision["als"] > 0.7
+    assert 0.3 < precision["random"] < 0.7
+    lists = {row["arm"]: row for row in tables["lists"].filter(protocol="temporal").to_dicts()}
+    assert lists["mean_embedding"]["unserved_count"] == 1
+    assert lists["random"]["unserved_count"] == 0
+    assert lists["mean_embedding"]["diversity"] < lists["random"]["diversity"]
+    assert set(tables["curves"]["arm"]) == {"two_tower"}
+    assert (tables["costs"]["fit_cpu_seconds"] >= 0).all()
+
+
+def test_who_wins_is_told_by_group_and_against_every_other(night: Night) -> None:
+    _, tables = run(night)
+    counts = tables["metrics"].filter(protocol="temporal").select("segment_kind", "segment", "visitor_count").unique()
+    assert {row[:2]: row[2] for row in counts.iter_rows()} == {
+        ("all", "all"): VISITORS,
+        ("history", "5+"): VISITORS - 1,
+        ("country", "elsewhere"): 3,
+        ("photos", "new"): VISITORS,
+    }
+    new = figures(tables, "recall", segment_kind="photos", segment="new", k=100)
+    assert new["mean_embedding"] > new["als"] == new["item_knn"] == 0  # who only counts knows nothing of them
+    compared = tables["comparisons"].filter(protocol="temporal", segment_kind="all", metric="hit_rate", k=10)
+    assert len(compared["arm"].unique()) == 1
+    assert set(compared["baseline"]) | set(compared["arm"]) == set(PARAMS.methods)
+    rates = figures(tables, "hit_rate")
+    for row in compared.to_dicts():
+        assert row["difference"] == pytest.approx(rates[row["arm"]] - rates[row["baseline"]])
+
+
+def test_protocols_stand_beside_and_the_one_without_a_split_flatters(night: Night) -> None:
+    manifest, tables = run(night)
+    assert set(manifest.facts["protocols"]) == {"temporal", "no_split", "leave_cold"}
+    assert set(figures(tables, "hit_rate", protocol="no_split")) == {"random", "mean_embedding"}
+    # the photos handed over are all that is right
+    assert figures(tables, "precision", protocol="no_split")["mean_embedding"] > 0.9
+    assert tables["metrics"].filter(protocol="leave_cold")["visitor_count"].max() <= VISITORS // 2
+
+
+def test_the_contact_sheet_shows_what_was_had_taken_and_recommended(night: Night) -> None:
+    _, tables = run(night)
+    sheet = tables["contact_sheet"]
+    assert sheet["visitor_id"].n_unique() == 2
+    assert set(sheet["arm"]) == {"history", "taken", *PARAMS.methods}
+    own = sheet.filter(visitor_id=sheet["visitor_id"][0], arm="mean_embedding")
+    taken = {IDS[i] for v, i in night.test if f"v{v:02}" == own["visitor_id"][0]}
+    assert own["is_right"].to_list() == [photo in taken for photo in own["photo_id"]]
+
+
+def test_lists_chosen_by_marginal_relevance_are_less_alike(night: Night) -> None:
+    params = PARAMS.model_copy(update={"methods": ("random", "mean_embedding"), "protocols": ("no_split",)})
+    _, plain = run(night, params)
+    _, diverse = run(night, params.model_copy(update={"diversity": 0.7}))
+    for protocol in ("temporal", "no_split"):
+        before, after = (
+            {row["arm"]: row["diversity"] for row in tables["lists"].filter(protocol=protocol).to_dicts()}
+            for tables in (plain, diverse)
+        )
+        assert before["mean_embedding"] < 0.1  # all of one taste
+        assert after["mean_embedding"] > 0.2  # and now of both
+        assert after["random"] > before["random"]
+    # the best photo is still the first
+    assert figures(diverse, "hit_rate")["mean_embedding"] == figures(plain, "hit_rate")["mean_embedding"]
+
+
+def test_als_is_learned_by_the_library_that_is_named(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, sessions = night.context.settings, []
+
+    @contextmanager
+    def session(settings: Settings, name: str) -> Iterator[None]:
+        sessions.append(name)
+        yield
+
+    def fit(self: SparkAls, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedAls:
+        assert (self.settings, sessions) == (settings, ["recommenders"])
+        return self.als.fit(log, items, seed=seed)
+
+    monkeypatch.setattr(benchmark, "spark_session", session)
+    monkeypatch.setattr(SparkAls, "fit", fit)
+    params = PARAMS.model_copy(update={"methods": ("als",), "protocols": ()})
+    assert method("als", params, settings) == Als()
+    run(night, params)
+    assert not sessions
+    _, tables = run(night, params.model_copy(update={"als_library": "spark"}))
+    assert figures(tables, "precision")["als"] > 0.7
+    assert sessions == ["recommenders"]
+
+
+def test_visitors_beyond_the_limit_are_not_asked_about(night: Night) -> None:
+    manifest, _ = run(night, PARAMS.model_copy(update={"max_visitor_count": 5}))
+    assert {name: counts["visitor_count"] for name, counts in manifest.facts["protocols"].items()}["temporal"] == 5
+
+
+def test_a_method_with_too_little_to_learn_from_is_left_out_with_its_reason(night: Night) -> None:
+    night.past = [(v, v % 2) for v in range(VISITORS - 1)]  # one each: no order to learn
+    params = PARAMS.model_copy(update={"methods": ("random", "sasrec"), "protocols": ()})
+    manifest, tables = run(night, params)
+    assert "no example to learn from" in manifest.facts["notes"]["temporal/sasrec"]
+    assert set(figures(tables, "hit_rate")) == {"random"}
+
+
+def test_what_else_goes_wrong_in_a_method_stops_the_night(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_number(_: FittedRandomOrder, histories: Interactions) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda candidate_C: np.full((histories.visitor_count, len(candidate_C)), np.nan, np.float32)
+
+    monkeypatch.setattr(FittedRandomOrder, "scorer", no_number)
+    with pytest.raises(ValueError, match="the method gave NaN"):
+        run(night, PARAMS.model_copy(update={"methods": ("random",), "protocols": ()}))
+
+
+def test_all_can_be_left_out_and_a_rerun_does_nothing(night: Night) -> None:
+    without, tables = run(night, EvaluateRecommendersParams(max_visitor_count=0))
+    assert without.facts["note"] == "left out: max_visitor_count is 0"
+    assert all(rows.is_empty() for rows in tables.values())
+    first, _ = run(night)
+    again, _ = run(night)
+    assert again == first
+
+
+def test_too_many_photos_without_a_vector_stop_the_stage(night: Night) -> None:
+    night.missing = set(range(20))
+    with pytest.raises(BadInput, match="20 of 60 photos have no vector"):
+        run(night)
+
+
+def test_params_know_the_methods() -> None:
+    assert tuple(METHODS) == RECOMMENDERS
+    with pytest.raises(ValidationError, match="unknown: magic"):
+        EvaluateRecommendersParams(methods=("magic",))
+    with pytest.raises(ValidationError, match="name each once"):
+        EvaluateRecommendersParams(protocols=("folds", "folds"))

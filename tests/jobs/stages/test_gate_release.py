@@ -1,0 +1,190 @@
+"""The gate as a stage: what it takes from the night, what it tells MLflow, what it commits."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+from jobs.adapters import mlflow_connection, mlflow_registry
+from jobs.commands.main import build_parser
+from jobs.config.params.arms import FULL
+from jobs.config.params.base import Params
+from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
+from jobs.config.params.training import RegisterModelParams
+from jobs.context import RunContext
+from jobs.datasets.embeddings import QUERY_EMBEDDINGS
+from jobs.datasets.releases import GATE
+from jobs.errors import BadInput
+from jobs.lake.manifest import Manifest
+from jobs.releasing.ledger import Ledger
+from jobs.releasing.promotion import open_review, promote
+from jobs.stages import gate_release, make_release, register_model
+from tests.errors import raises
+from tests.jobs import report_fixtures
+from tests.jobs.report_fixtures import Story
+from tests.registered import commit_night, make_model
+from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
+
+Contexts = Callable[..., RunContext]
+PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10)
+
+
+def commit_queries(context: RunContext, model_digest: str) -> Manifest:
+    staged = context.begin(QUERY_EMBEDDINGS, Params(), {}, {"made_up": model_digest})
+    frame = pl.DataFrame({"arm": FULL, "query": [f"q{i}" for i in range(12)], "country": "GB"})
+    vectors = pl.Series("vector", unit_vectors(12, 3)).arr.to_list()
+    staged.write_table("embeddings", frame.with_columns(vectors))
+    return staged.commit({"arms": {FULL: {"model_digest": model_digest, "uses_country": True}}})
+
+
+def commit_candidate(context: RunContext, story: Story) -> Manifest:
+    """Commit a night up to its release."""
+    report_fixtures.commit_night(context, story)
+    release = commit_release(context)
+    commit_queries(context, make_model(FULL).digest)
+    return release
+
+
+@pytest.fixture
+def told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What MLflow is told of version 1."""
+    tags: dict[str, Any] = {}
+    monkeypatch.setattr(mlflow_registry, "set_tag", lambda settings, version, name, value: tags.update({name: value}))
+    monkeypatch.setattr(
+        mlflow_registry, "set_section", lambda settings, version, heading, text: tags.update({heading: text})
+    )
+    return tags
+
+
+def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Contexts, told: dict[str, Any]) -> None:
+    context = make_context()
+    release = commit_candidate(context, Story(outcome="better"))
+    gate = gate_release.run(context, PARAMS)
+    assert gate.facts["outcome"] == "pass"
+    assert gate.facts["sentence"] == "The gate is passed."
+    assert gate.facts["release"] == {"run_date": "2025-12-28", "run_id": release.run_id, "version": 1}
+    assert 0 < gate.facts["latency_p50_milliseconds"] <= gate.facts["latency_p99_milliseconds"]
+    figures = gate.facts["figures"]
+    difference, low, high, _ = report_fixtures.OUTCOMES["better"]
+    assert figures["difference"] == {"value": difference, "low": low, "high": high, "query_count": 9412}
+    assert (figures["metric"], figures["champion"]) == ("hit_rate@10", "compared")
+    assert figures["drift"]["unseen_query_share"] == 0.1234
+    assert figures["drift"]["shifts"]["searches"] == {"value": -0.0003, "low": -0.0011, "high": 0.0017}
+    findings = context.lake.read_table(gate, "findings")
+    assert set(findings["outcome"]) == {"pass"}
+    assert {f"non-inferiority country {name}" for name in ("US", "GB", "DE")} <= set(findings["check"])
+    assert {name: told[name] for name in ("gate", "gate_night", "gate_release", "gate_reasons")} == {
+        "gate": "pass",
+        "gate_night": "2025-12-28",
+        "gate_release": release.run_id,
+        "gate_reasons": "",
+    }
+    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 29 of 29 checks passed."
+    told.clear()
+    assert gate_release.run(context, PARAMS) == gate
+    assert told == {}
+
+
+@pytest.mark.parametrize(
+    ("story", "params", "outcome", "reason"),
+    [
+        (Story(outcome="worse"), {}, "fail", "overall: worse by more than the margin of +1.00 points"),
+        (Story(outcome="undecided"), {}, "inconclusive", "not shown to be better than the champion"),
+        (Story(outcome="undecided"), {"rule": "parity"}, "pass", ""),
+        (Story(), {}, "pass", ""),
+        (Story(left_out="it has seen answers"), {}, "inconclusive", "it has seen answers"),
+        (Story(outcome="better", bad_rows=6000), {}, "fail", "quarantined rows of conversions is 5.00%"),
+        (Story(outcome="better"), {"max_index_bytes": 10}, "fail", "index size is"),
+        (Story(outcome="better"), {"max_missing_image_share": 0.001}, "fail", "photos without an image is 0.11%"),
+        (Story(outcome="better"), {"max_unseen_query_share": 0.12}, "fail", "searches with unseen queries is 12.34%"),
+        (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.03}, "fail", "shift of searches"),
+        (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.05}, "inconclusive", "shift of searches"),
+        (Story(outcome="better", drift="other base"), {}, "pass", ""),
+        (Story(outcome="better", drift="first night", day_count=1), {}, "pass", ""),
+    ],
+)
+def test_what_stands_in_the_way_is_said(
+    make_context: Contexts, told: dict[str, Any], story: Story, params: dict[str, Any], outcome: str, reason: str
+) -> None:
+    context = make_context()
+    commit_candidate(context, story)
+    gate = gate_release.run(context, PARAMS.model_copy(update=params))
+    assert gate.facts["outcome"] == told["gate"] == outcome
+    assert any(found.startswith(reason) for found in gate.facts["reasons"]) or not reason
+    assert (gate.facts["reasons"] == []) == (outcome == "pass")
+
+
+def test_a_past_night_leaves_the_verdict_of_a_later_one(
+    make_context: Contexts, told: dict[str, Any], registry: Registry
+) -> None:
+    context = make_context()
+    commit_candidate(context, Story(outcome="better"))
+    registry.tags[1]["gate_night"] = "2025-12-29"
+    assert gate_release.run(context, PARAMS).facts["outcome"] == "pass"
+    assert told == {}
+
+
+def test_queries_of_another_model_are_refused(make_context: Contexts, told: dict[str, Any]) -> None:
+    context = make_context()
+    commit_candidate(context, Story(outcome="better"))
+    commit_queries(context, "another")
+    with raises(BadInput, "models_differ", models=("another", make_model(FULL).digest)):
+        gate_release.run(context, PARAMS)
+    assert told == {}
+
+
+def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
+    make_context: Contexts, told: dict[str, Any]
+) -> None:
+    context = make_context()
+    commit_candidate(context, Story(outcome="undecided"))
+    gate_release.run(context, PARAMS)
+    shown = open_review(context.settings, "test", by="airflow", at=NOW, run_date=None)
+    assert (shown["version"], shown["run_date"], shown["catalogue"]) == ("1", "2025-12-28", "test")
+    assert shown["subject"] == "test: make version 1 of 2025-12-28 live? Gate: inconclusive"
+    report = (context.settings.report_dir / "test" / "2025-12-28.html").as_uri()
+    for part in ("not shown to be better than the champion", report, f"{report}#examples", "| pass | index"):
+        assert part in shown["body"], part
+    where, shown_by = f"run run-1, in the store `{context.settings.tracking_uri}`", "start one with `mlflow server "
+    (in_mlflow,) = re.findall(r"^- MLflow: (.*)$", shown["body"], re.MULTILINE)
+    assert where in in_mlflow
+    assert shown_by in in_mlflow
+    assert "/#/" not in in_mlflow  # no server, no address
+    (line,) = re.findall(r"^- Try a search .*`nightlens (.*)`$", shown["body"], re.MULTILINE)
+    trial = build_parser().parse_args(shlex.split(line))
+    assert (trial.command, trial.query, trial.catalogue, trial.run_date) == ("search", "cat", "test", "2025-12-28")
+    promote(context.settings, "test", 1, by="ada", reason="fresher index", at=NOW)
+    opened, promoted = Ledger(context.lake).entries()
+    assert opened.kind == "review_opened"
+    assert promoted.figures["gate"] == "inconclusive"
+    assert promoted.figures["difference"]["value"] == report_fixtures.OUTCOMES["undecided"][0]
+    assert promoted.figures["reasons"] == context.read(GATE).facts["reasons"]
+
+
+def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
+    report_fixtures.commit_night(tracked, Story(outcome="worse"))
+    commit_night(tracked)
+    register_model.run(tracked, RegisterModelParams())
+    commit_index(tracked, make_model(FULL).digest, ["a", "b", "c"])
+    commit_queries(tracked, make_model(FULL).digest)
+    make_release.run(tracked, MakeReleaseParams())
+    before = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1").description
+    gate_release.run(tracked, PARAMS)
+    gate_release.run(tracked, PARAMS.model_copy(update={"margin": 0.5, "rule": "parity"}))
+    version = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1")
+    assert version.tags["gate"] == "pass"
+    assert version.description.startswith(before)
+    assert version.description.count("## Gate") == 1
+    assert len(version.description) <= mlflow_registry.DESCRIPTION_LENGTH
+    mlflow_registry.set_section(
+        tracked.settings, mlflow_registry.find_version(tracked.settings, "test", 1), "## Gate", "x" * 4000
+    )
+    longest = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1").description
+    assert len(longest) == mlflow_registry.DESCRIPTION_LENGTH
+    assert longest.endswith("x" * 4000)
+    assert re.search(r"Night of 2025-12-28: \*\*pass\*\*, \d+ of \d+ checks passed\.", version.description)

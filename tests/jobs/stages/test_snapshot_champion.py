@@ -1,0 +1,153 @@
+"""The live model in the lake: the bytes that were registered, whichever version the alias points to that night."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from jobs.adapters import mlflow_registry
+from jobs.config.params.arms import FULL
+from jobs.config.params.release import MakeReleaseParams
+from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
+from jobs.context import RunContext
+from jobs.datasets.models import CHAMPION
+from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.lake.manifest import Manifest
+from jobs.releasing.ledger import Ledger
+from jobs.releasing.promotion import promote
+from jobs.stages import make_release, register_model, snapshot_champion
+from models.search.model import SearchModel
+from tests.errors import raises
+from tests.registered import commit_night, make_model
+from tests.released import NOW, commit_index
+
+Contexts = Callable[..., RunContext]
+NEXT_DAY = date(2025, 12, 29)
+
+
+def register_champion(context: RunContext, seed: int = 0) -> Manifest:
+    models = commit_night(context, seed)
+    version = register_model.run(context, RegisterModelParams()).facts["version"]
+    commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
+    make_release.run(context, MakeReleaseParams())
+    promote(context.settings, context.catalogue, version, by="ada", reason="better", at=NOW)
+    return models
+
+
+def snapshot(context: RunContext) -> Manifest:
+    return snapshot_champion.run(context, SnapshotChampionParams())
+
+
+def test_the_first_night_has_no_champion_and_says_so(tracked: RunContext) -> None:
+    manifest = snapshot(tracked)
+    assert manifest.facts == {"version": None}
+    assert json.loads(tracked.lake.read_file(manifest, "champion.json")) == {"version": None}
+    assert list(manifest.files) == ["champion.json"]
+    assert snapshot(tracked) == manifest
+
+
+def test_the_champion_is_copied_as_it_was_registered(tracked: RunContext, make_context: Contexts) -> None:
+    registered = register_champion(tracked)
+    tonight = make_context(run_date=NEXT_DAY)
+    manifest = snapshot(tonight)
+    assert manifest.facts == {
+        "version": 1,
+        "model_name": "nightlens-test",
+        "model_digest": make_model(FULL).digest,
+        "arm": FULL,
+        "trained_until": "2025-12-19T00:00:00+00:00",
+        "run_date": "2025-12-28",
+    }
+    copied = {name: info.sha256 for name, info in manifest.files.items() if name != "champion.json"}
+    made = {name.replace(FULL, "champion"): info.sha256 for name, info in registered.files.items() if FULL in name}
+    assert copied == made
+    with tonight.lake.local_folder(manifest, snapshot_champion.FOLDER) as folder:
+        assert SearchModel.load(folder).digest == manifest.facts["model_digest"]
+
+
+def day(number: int) -> date:
+    return date(2025, 12, number)
+
+
+def test_every_night_meets_the_champion_that_was_live_when_it_ran(
+    tracked: RunContext, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = snapshot(tracked)
+    register_champion(tracked)
+    assert snapshot(tracked) == without  # the same night again meets what it met
+    next_night = make_context(run_date=NEXT_DAY)
+    first = snapshot(next_night)
+    register_champion(next_night, seed=1)
+    second = snapshot(make_context(run_date=day(30)))
+    assert (first.facts["version"], second.facts["version"]) == (1, 2)
+
+    monkeypatch.setattr(mlflow_registry, "download_model", None)  # would fail if a model were fetched again
+    assert snapshot(next_night) == first
+    assert snapshot(make_context(run_date=day(27))).facts == {"version": None}  # a night that had not run then
+    mlflow_registry.set_alias(
+        tracked.settings, mlflow_registry.find_version(tracked.settings, "test", 1), mlflow_registry.CHAMPION
+    )
+    assert snapshot(next_night) == first  # a past night asks the ledger alone
+    assert [entry.kind for entry in Ledger(tracked.lake).entries()] == ["promoted", "promoted"]
+
+
+def test_an_alias_moved_outside_is_noticed_by_the_next_night_and_by_it_alone(
+    tracked: RunContext, make_context: Contexts
+) -> None:
+    snapshot(tracked)
+    register_champion(tracked)
+    register_champion(make_context(run_date=NEXT_DAY), seed=1)
+    last = snapshot(make_context(run_date=NEXT_DAY))
+    assert last.facts["version"] == 2
+    assert "outside_move" not in last.facts
+    mlflow_registry.set_alias(
+        tracked.settings, mlflow_registry.find_version(tracked.settings, "test", 1), mlflow_registry.CHAMPION
+    )
+    moved = snapshot(make_context(run_date=day(30)))
+    assert moved.facts["version"] == 1
+    (entry,) = [entry for entry in Ledger(tracked.lake).entries() if entry.kind == "moved_outside"]
+    assert (entry.by, entry.version, entry.after_night) == ("unknown", 1, NEXT_DAY)
+    assert entry.at == make_context().started_at
+    note = moved.facts["outside_move"]
+    assert (note["entry"], note["published"]["version"]) == (entry.number, 2)
+    assert snapshot(make_context(run_date=day(30))) == moved
+    assert snapshot(make_context(run_date=day(31))).facts["outside_move"] == note  # until somebody promotes
+    assert snapshot(make_context(run_date=NEXT_DAY)) == last
+    assert len(Ledger(tracked.lake).entries()) == 3
+
+
+def test_weights_that_changed_since_they_were_registered_are_refused(tracked: RunContext) -> None:
+    register_champion(tracked)
+    artifacts = Path(tracked.settings.artifact_uri.removeprefix("file://"))
+    (weights,) = artifacts.rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\0")
+    with raises(BadInput, "model_changed", version="models:/nightlens-test/1"):
+        snapshot(tracked)
+    with pytest.raises(MissingInput):
+        tracked.read(CHAMPION)
+    weights.unlink()
+    with raises(BadInput, "version_without_weights", version="models:/nightlens-test/1"):
+        snapshot(tracked)
+
+
+def test_a_champion_that_nightlens_did_not_register_is_refused(tracked: RunContext) -> None:
+    client = mlflow.MlflowClient(tracked.settings.tracking_uri, tracked.settings.tracking_uri)
+    client.create_registered_model("nightlens-test")
+    client.create_model_version("nightlens-test", source="file:///nowhere")
+    client.set_registered_model_alias("nightlens-test", "champion", "1")
+    tags = ["model_digest", "arm", "trained_until", "run_date", "weights_sha256"]
+    with raises(BadInput, "version_without_tags", version="models:/nightlens-test/1", tags=tags):
+        snapshot(tracked)
+
+
+def test_mlflow_out_of_reach_stops_the_stage(make_context: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    context = make_context()
+    settings = context.settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(NightlensError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be used"):
+        snapshot(make_context(settings=settings))

@@ -1,0 +1,161 @@
+"""The base: trained on what was known, the same over the nights, resumable, or imported from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from jobs.config.params.training import TrainBaseParams
+from jobs.context import RunContext
+from jobs.datasets.models import BASE_MODEL
+from jobs.errors import BadInput, MissingInput
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from jobs.stages import train_base
+from models.search.model import SearchModel, build_tiny_model
+from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, conversions, photos
+
+MakeContext = Callable[..., RunContext]
+FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
+
+
+@pytest.fixture
+def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
+    def make(**changes: object) -> RunContext:
+        ctx = make_context(**({"run_date": FIRST} | changes))
+        commit_splits(ctx)
+        commit_images(ctx, tmp_path / "photos")
+        return ctx
+
+    return make
+
+
+def load(ctx: RunContext, manifest: Manifest) -> SearchModel:
+    with ctx.lake.local_folder(manifest, "zero_shot") as folder:
+        return SearchModel.load(folder)
+
+
+def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_night: MakeContext) -> None:
+    ctx = make_night()
+    manifest = train_base.run(ctx, BASE_PARAMS)
+    model = load(ctx, manifest)
+    assert manifest.facts["model_digest"] == model.digest
+    assert manifest.facts["image_digest"] == model.image_digest
+    assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
+    assert manifest.facts["photo_count"] == 15  # two shades of eight colours, one without a description
+    assert (model.uses_country, model.uses_keywords) == (False, False)
+    curves = ctx.lake.read_table(manifest, "curves")
+    assert set(curves["arm"]) == {"zero_shot"}
+    assert {"loss", "logit_scale", "logit_bias"} <= set(curves["name"])
+    assert ctx.lake.store("checkpoints", "base_model", manifest.run_id).names() == []
+
+
+def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_training_window(
+    make_context: MakeContext, tmp_path: Path
+) -> None:
+    ctx = make_context(run_date=FIRST)
+    searches = {
+        window: conversions((0, 1), repeats=2).with_columns(query=pl.lit(query), conversion_count=pl.lit(3))
+        for window, query in {"train": "жёлтый", "validation": "позже", "test": "потом"}.items()
+    }
+    commit_splits(ctx, **searches)
+    commit_images(ctx, tmp_path / "photos")
+    model = load(ctx, train_base.run(ctx, BASE_PARAMS))
+    lengths = (model.tokenize(["жёлтый", "GB: жёлтый", "something", "позже", "потом"]) != 0).sum(1)
+    assert lengths[:3].tolist() == [2, 4, 2]  # with the end token
+    assert lengths[3:].min() > 4
+
+
+def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
+    ctx = make_night()
+    first = train_base.run(ctx, BASE_PARAMS)
+    assert train_base.run(ctx, BASE_PARAMS) == first
+    other = make_night(catalogue="other")
+    assert train_base.run(other, BASE_PARAMS).digest == first.digest
+
+
+def test_the_next_night_takes_the_base_over(make_night: MakeContext) -> None:
+    first = train_base.run(make_night(), BASE_PARAMS)
+    second = train_base.run(make_night(run_date=SECOND), BASE_PARAMS)
+    assert second.files == first.files  # the very same files, not copies
+    assert second.facts["reused_from"] == first.reference
+    assert second.facts["trained_until"] == first.facts["trained_until"]
+    third = train_base.run(make_night(run_date=date(2025, 6, 3)), BASE_PARAMS)
+    assert third.facts["model_digest"] == first.facts["model_digest"]
+
+
+@pytest.mark.parametrize(
+    ("night", "changes"), [({}, {"epochs": 1}), ({"seed": 1}, {}), ({"run_date": date(2025, 5, 31)}, {})]
+)
+def test_another_kind_or_the_future_is_not_taken_over(
+    make_night: MakeContext, night: dict[str, object], changes: dict[str, int]
+) -> None:
+    first = train_base.run(make_night(), BASE_PARAMS)
+    ctx = make_night(**({"run_date": SECOND} | night))
+    second = train_base.run(ctx, BASE_PARAMS.model_copy(update=changes))
+    assert second.facts["reused_from"] is None
+    assert second.files != first.files  # written anew
+
+
+def test_a_killed_training_goes_on_to_the_same_base(make_night: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    unbroken = train_base.run(make_night(catalogue="unbroken"), BASE_PARAMS)
+    ctx, params = make_night(), BASE_PARAMS.model_copy(update=EVERY_STEP)
+    put, count = Lake.put, 0
+
+    def put_and_die(lake: Lake, path: str, data: bytes) -> None:
+        nonlocal count
+        put(lake, path, data)
+        count += "checkpoints" in path
+        if count == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "put", put_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_base.run(ctx, params)
+    with pytest.raises(MissingInput):
+        ctx.read(BASE_MODEL)
+    assert train_base.run(ctx, params).digest == unbroken.digest
+
+
+def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeContext, tmp_path: Path) -> None:
+    model = build_tiny_model(seed=9, image_size=16, patch_size=8, vision_layers=1, text_layers=1)
+    model.save(tmp_path / "mine")
+    params = TrainBaseParams(source=str(tmp_path / "mine"))
+    ctx = make_night()
+    first = train_base.run(ctx, params)
+    assert first.facts["trained_until"] == "pretrained"
+    assert load(ctx, first).digest == model.digest
+    assert ctx.lake.read_table(first, "curves")["value"].to_list() == [sum(p.numel() for p in model.parameters())]
+    before = train_base.run(make_night(run_date=date(2025, 5, 1)), params)
+    assert before.facts["reused_from"] == first.reference
+    with torch.no_grad():
+        model.network.logit_bias += 1
+    model.save(tmp_path / "mine")
+    changed = train_base.run(ctx, params)
+    assert changed.facts["model_digest"] == model.digest
+    assert changed.facts["reused_from"] is None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("./nowhere", r"nowhere does not exist"), ("no-such/tag", "train_base: 'no-such/tag' is neither a path")],
+)
+def test_a_source_that_is_not_there_is_named(make_night: MakeContext, source: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        train_base.run(make_night(), TrainBaseParams(source=source))
+
+
+def test_nothing_to_train_on_is_said(make_night: MakeContext) -> None:
+    ctx = make_night()
+    commit_splits(ctx, "no descriptions", photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
+    with pytest.raises(MissingInput, match="has an image and a description"):
+        train_base.run(ctx, BASE_PARAMS)
+    commit_splits(ctx, "no images", photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
+    with pytest.raises(MissingInput, match=r"no photo of .* has an image .*fetch_images"):
+        train_base.run(ctx, BASE_PARAMS)

@@ -1,0 +1,307 @@
+"""The stage `train_reranker` and the arm it makes possible, on the small made-up night of the evaluation's tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jobs.config.params.training import TrainRerankerParams
+from jobs.context import RunContext
+from jobs.datasets.all import named
+from jobs.datasets.models import RERANKER
+from jobs.errors import BadInput, GateFailed, MissingInput
+from jobs.evaluation.ranking_task import read_task
+from jobs.lake.manifest import Manifest
+from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
+from jobs.reranking.reranked_arm import Reranked
+from jobs.stages import evaluate, train_reranker
+from models.rerank.learning import Reranker
+from tests.jobs.stages.test_evaluate import (
+    COUNTRIES,
+    PHOTO_COUNT,
+    PUBLISHED,
+    TEST_START,
+    TRAIN_END,
+    Night,
+    make_published,
+)
+from tests.jobs.stages.test_evaluate import PARAMS as EVALUATE
+
+PARAMS = TrainRerankerParams(
+    candidate_count=30, min_search_count=20, rounds=30, patience=10, learning_rate=0.1, min_rows_per_leaf=5, leaves=4
+)
+
+
+@pytest.fixture
+def night(make_context: Callable[..., RunContext]) -> Night:
+    """A night in which the challenger is unsure, so that there is something to learn, and some visitors surprise."""
+    made = Night(make_context())
+    random = np.random.default_rng(7)
+    made.validation = made.conversions(random, 400, TRAIN_END, PHOTO_COUNT - 4)
+    offset = 0.6 * random.normal(size=8)
+    for i in range(PHOTO_COUNT):
+        rows = (pl.col("arm") == "finetuned_country_keywords") & (pl.col("query") == f"q{i}")
+        vector = np.array(made.query_vectors.filter(rows)["vector"][0]) + offset * (-1) ** i
+        made.spoil("query_vectors", rows, (vector / np.linalg.norm(vector)).tolist())
+    surprised = pl.int_range(pl.len()) % 4 == 0
+    made.test = made.test.with_columns(photo_id=pl.when(surprised).then(pl.lit("photo-09")).otherwise("photo_id"))
+    return made
+
+
+def inputs_of(context: RunContext) -> dict[str, Manifest]:
+    return {name: context.read(named(name)) for name in evaluate.INPUTS}
+
+
+def test_it_learns_an_order_and_says_how(night: Night) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    facts = manifest.facts
+    assert facts["note"] == ""
+    assert facts["base_arm"] == "finetuned_country_keywords"
+    assert facts["arms"] == ["finetuned_country_keywords", "finetuned", "zero_shot"]
+    assert (facts["cutoff"], facts["trained_until"]) == (TRAIN_END.isoformat(), TEST_START.isoformat())
+    assert facts["search_count"] == 400
+    assert 0 < facts["learnable_search_count"] <= 400
+    assert facts["held_out_hit_rate_after"] > facts["held_out_hit_rate_before"]
+    check = {"check": "events_before_cutoff", "status": "passed", "event_count": 300, "cutoff": TRAIN_END.isoformat()}
+    assert facts["checks"] == [check]
+    importances = context.lake.read_table(manifest, "importances")
+    assert importances["feature"].to_list() == facts["feature_names"]
+    assert importances["gain"].sum() > 0
+    curves = context.lake.read_table(manifest, "curves")
+    assert set(curves["searches"]) == {"training", "held_out"}
+    assert curves["step"].max() == facts["rounds"]
+    text = context.lake.read_file(manifest, MODEL_FILE)
+    assert Reranker(text.decode()).names == facts["feature_names"]
+    json.dumps(facts)
+
+
+def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
+    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    night.context = make_context(catalogue="other")
+    assert train_reranker.run(night.commit(), PARAMS).digest == manifest.digest
+    monkeypatch.setattr(train_reranker, "train", None)  # would fail if anything were trained again
+    assert train_reranker.run(context, PARAMS) == manifest
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
+    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = night.commit()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_reranker, "_write_tables", kill)  # the model is written, the manifest is not
+        with pytest.raises(Killed):
+            train_reranker.run(context, PARAMS)
+    assert context.read(RERANKER).facts["note"] == "too few searches"  # still what was there before
+    night.context = make_context(catalogue="other")
+    assert train_reranker.run(context, PARAMS).digest == train_reranker.run(night.commit(), PARAMS).digest
+
+
+def test_too_few_searches_leave_the_arm_out_and_say_so(night: Night) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS.model_copy(update={"min_search_count": 10_000}))
+    assert "of 400 searches" in manifest.facts["note"]
+    assert "10000 are needed" in manifest.facts["note"]
+    assert manifest.row_counts == {"importances": 0, "curves": 0}
+    evaluation = evaluate.run(context, EVALUATE)
+    assert "reranked" not in evaluation.facts["hit_rate_at_10"]
+    assert evaluation.facts["reranker_note"] == manifest.facts["note"]
+
+
+def test_too_few_searches_fail_the_night_where_that_is_asked_for(night: Night) -> None:
+    params = PARAMS.model_copy(update={"min_search_count": 10_000, "when_too_few": "fail"})
+    with pytest.raises(MissingInput, match=r"10000 are needed to learn an order .* Lengthen the window"):
+        train_reranker.run(night.commit(), params)
+
+
+def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
+    context = night.commit()
+    train_reranker.run(context, PARAMS.model_copy(update={"candidate_count": 10}))
+    manifest = evaluate.run(context, EVALUATE)
+    rates = manifest.facts["hit_rate_at_10"]
+    assert list(rates)[-1] == "reranked"
+    assert manifest.facts["reranker_note"] == ""
+    assert manifest.facts["checks"][0]["event_count"] == 700  # training and validation are known, the test is not
+    ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
+    assert (ranks["reranked"] == 1).mean() > (ranks["finetuned_country_keywords"] == 1).mean() + 0.1
+    below = ranks.filter(pl.col("finetuned_country_keywords") > 10)
+    assert below.height > 0
+    assert (below["reranked"] == below["finetuned_country_keywords"]).all()  # there the challenger's order goes on
+    assert "reranked" in set(context.lake.read_table(manifest, "comparisons")["baseline"])
+    assert "reranked" not in set(context.lake.read_table(manifest, "contact_sheet")["arm"])
+
+
+def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
+    night.train = night.train.with_columns(device_type=pl.lit("mobile"))
+    context = night.commit()
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
+    code = {"mobile": 0.0, "desktop": 2.0, "fridge": np.nan}
+    match = {"landscape": 1.0, "portrait": 0.0, "all": np.nan}  # every photo is wider than high
+    asked = task.queries.select("device_type", "orientation_filter").rows()
+    seen = set()
+    for block in stage.blocks(30):
+        found = dict(zip(stage.names, block.matrix.T, strict=True))
+        rows = [asked[search] for search in block.searches[block.candidates.row]]
+        seen |= set(rows)
+        np.testing.assert_array_equal(found["device"], [code[device] for device, _ in rows])
+        np.testing.assert_array_equal(found["orientation_match"], [match[orientation] for _, orientation in rows])
+    assert len(seen) == 9
+    desktop = stage.history.device_share[2]
+    assert desktop < stage.history.device_share[0]  # most of what is known of devices is of the training window
+
+
+def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:
+    context = night.commit()
+    train_reranker.run(context, PARAMS)
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    arm = Reranked.read(context.lake, inputs | {"reranker": context.read(RERANKER)}, task, 0.1)
+    further = arm.with_searches(task.text_ids[:3], task.targets[:3], task.asked_at[:3]).stage.searches
+    for name in ("device", "orientation"):
+        own, both = getattr(arm.stage.searches, name), getattr(further, name)
+        assert both.tolist() == [*own.tolist(), -1, -1, -1]
+        assert own.max() > -1
+
+
+@pytest.mark.parametrize(("window", "start"), [("validation", TRAIN_END), ("test", TEST_START)])
+def test_what_happens_inside_a_window_changes_no_feature_of_it(night: Night, window: str, start: Any) -> None:
+    context = night.commit()
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"], window)
+    arms = Arms.of(inputs)
+
+    def matrix() -> np.ndarray:
+        stage, _ = read_second_stage(context.lake, inputs_of(context), task, arms, 7.0, 0.1)
+        return np.concatenate([block.matrix for block in stage.blocks(30)])
+
+    before = matrix()
+    planted = night.conversions(np.random.default_rng(1), 200, start, PHOTO_COUNT - 4)
+    setattr(night, window, pl.concat([getattr(night, window), planted]))
+    night.commit()
+    np.testing.assert_array_equal(matrix(), before)
+    night.train = pl.concat([night.train, planted.with_columns(pl.col("converted_at") - timedelta(days=10))])
+    night.commit()
+    assert not np.array_equal(matrix(), before, equal_nan=True)
+
+
+def test_the_check_fails_by_name_on_an_event_at_its_cutoff(night: Night) -> None:
+    late = night.train.head(1).with_columns(converted_at=pl.lit(TRAIN_END))
+    night.train = pl.concat([night.train, late])
+    with pytest.raises(GateFailed, match="check 'events_before_cutoff' failed: 1 of 301 conversions"):
+        train_reranker.run(night.commit(), PARAMS)
+    with pytest.raises(GateFailed, match="at or past their cutoff 2025-12-22"):
+        check_events(night.test, TEST_START)
+    before = late.with_columns(pl.col("converted_at") - timedelta(microseconds=1))
+    assert check_events(before, TRAIN_END)["status"] == "passed"
+
+
+def test_equal_pictures_are_shown_once(night: Night) -> None:
+    night.equal_pictures = {f"photo-{i:02}": "same" for i in range(10)}
+    context = night.commit()
+    train_reranker.run(context, PARAMS)
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    filters, _ = read_filters(context.lake, inputs["validated"], inputs["images"], task)
+    picture = dict(zip(task.photos["photo_id"], filters.picture.tolist(), strict=True))
+    assert picture["photo-01"] == picture["photo-02"]
+    assert len(set(picture.values())) == PHOTO_COUNT - 9
+    assert not filters.is_hidden.any()
+    ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
+    ranks = ranks.sort("query_id").with_columns(there=(task.available_at <= task.asked_at[:, None]).sum(axis=1))
+    of_the_ten = ranks.filter(task.queries["photo_id"] < "photo-10")
+    hidden = of_the_ten.filter(pl.col("rank") == pl.col("there"))  # another of the ten was shown: it is not found
+    assert 0 < hidden.height < of_the_ten.height
+
+
+def test_a_conversion_of_a_hidden_photo_counts_as_not_found_where_it_is_hidden(night: Night) -> None:
+    night.hidden = [("photo-03", None), ("photo-04", COUNTRIES[0]), ("never-there", COUNTRIES[1])]
+    context = night.commit()
+    train_reranker.run(context, PARAMS)
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    filters, group_Q = read_filters(context.lake, inputs["validated"], inputs["images"], task)
+    hidden = [task.photos.filter(pl.Series(row))["photo_id"].to_list() for row in filters.is_hidden]
+    assert sorted(hidden) == [["photo-03"], ["photo-03"], ["photo-03", "photo-04"]]
+    ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
+    there = (task.available_at <= task.asked_at[:, None]).sum(axis=1)
+    asked = task.queries.with_columns(rank=ranks.sort("query_id")["rank"], there=there)
+    of_three, of_four = (asked.filter(pl.col("photo_id") == f"photo-0{number}") for number in (3, 4))
+    assert of_three.height > 0
+    assert (of_three["rank"] == of_three["there"]).all()
+    is_hidden = of_four["country"] == COUNTRIES[0]
+    assert (of_four.filter(is_hidden)["rank"] == of_four.filter(is_hidden)["there"]).all()
+    assert (of_four.filter(~is_hidden)["rank"] <= 5).any()
+    place_Q = task.queries["place"].to_numpy()
+    is_hidden_Q = filters.is_hidden[group_Q, place_Q]
+    assert is_hidden_Q.sum() == of_three.height + is_hidden.sum()
+
+
+def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night) -> None:
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    text = context.lake.read_file(manifest, MODEL_FILE)
+
+    def replace(facts: dict[str, Any], model: bytes) -> None:
+        staged = context.begin(RERANKER, PARAMS, {}, {"other": str(facts)})
+        for table in ("importances", "curves"):
+            staged.write_table(table, context.lake.read_table(manifest, table))
+        staged.write_file(MODEL_FILE, model)
+        staged.commit(manifest.facts | facts)
+
+    replace({"trained_until": (TEST_START + timedelta(days=1)).isoformat()}, text)
+    with pytest.raises(BadInput, match="past the beginning of the test window"):
+        evaluate.run(context, EVALUATE)
+    replace({"other": 1}, text.replace(b"zero_shot", b"zero_shut"))
+    with pytest.raises(BadInput, match=r"was trained on features .*zero_shut.* Rerun train_reranker"):
+        evaluate.run(context, EVALUATE)
+
+
+def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
+    manifest = train_reranker.run(night.commit(), PARAMS.model_copy(update={"max_search_count": 150}))
+    assert manifest.facts["search_count"] == 150
+
+
+def test_without_a_validation_window_the_arm_is_left_out_or_the_stage_fails(night: Night) -> None:
+    make_published(night)
+    context = night.commit()
+    manifest = train_reranker.run(context, PARAMS)
+    assert manifest.facts["note"].startswith("nothing was kept aside for validation (--validation-share 0")
+    assert manifest.facts["search_count"] == 0
+    evaluation = evaluate.run(context, EVALUATE)
+    assert "reranked" not in evaluation.facts["hit_rate_at_10"]
+    assert evaluation.facts["reranker_note"] == manifest.facts["note"]
+    with pytest.raises(MissingInput, match="nothing was kept aside"):
+        train_reranker.run(context, PARAMS.model_copy(update={"when_too_few": "fail"}))
+
+
+def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: Night) -> None:
+    night.split_facts = PUBLISHED
+    context = night.commit()
+    assert train_reranker.run(context, PARAMS).facts["note"] == ""
+    assert "reranked" in evaluate.run(context, EVALUATE).facts["hit_rate_at_10"]
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"])
+    stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
+    age, observed = stage.names.index("photo_age_days"), stage.names.index("photo_observed_days")
+    for block in stage.blocks(PHOTO_COUNT):
+        assert (block.available == PHOTO_COUNT).all()
+        assert (np.diff(block.matrix[:, age])[np.diff(block.candidates.row) == 0] == 0).all()
+        assert len(np.unique(block.matrix[:, observed])) == 1

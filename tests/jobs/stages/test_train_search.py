@@ -1,0 +1,397 @@
+"""The arms: what each one uses, where their files come from, resuming after a kill, and nights without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jobs.config.params.arms import FINETUNED, FULL, ZERO_SHOT
+from jobs.config.params.training import TrainSearchParams
+from jobs.context import RunContext
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.features import IMPRESSIONS, SPLITS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
+from jobs.errors import MissingInput
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from jobs.stages import train_base, train_search
+from jobs.training.arm_inputs import _recent, read_pairs
+from jobs.training.arms import _weighted_pairs
+from models.search.model import SearchModel
+from models.search.sampling import inverse_propensities, merge_pairs
+from models.search.world import ALONE, World
+from tests.training_lake import (
+    BASE_PARAMS,
+    EVERY_STEP,
+    FIRST_DAY,
+    SEARCH_PARAMS,
+    commit_champion,
+    commit_images,
+    commit_splits,
+    conversions,
+    photos,
+)
+from tests.validated_lake import commit_tables
+
+MakeContext = Callable[..., RunContext]
+FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
+
+
+@pytest.fixture
+def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
+    def make(*broken: str, **changes: object) -> RunContext:
+        ctx = make_context(**({"run_date": FIRST} | changes))
+        commit_splits(ctx)
+        commit_images(ctx, tmp_path / "photos", *broken)
+        commit_champion(ctx)
+        train_base.run(ctx, BASE_PARAMS)
+        return ctx
+
+    return make
+
+
+def load(ctx: RunContext, manifest: Manifest, arm: str) -> SearchModel:
+    with ctx.lake.local_folder(manifest, arm) as folder:
+        return SearchModel.load(folder)
+
+
+def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
+    ctx = make_night()
+    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    arms = manifest.facts["arms"]
+    assert list(arms) == [ZERO_SHOT, FINETUNED, FULL]
+    for arm, facts in arms.items():
+        model = load(ctx, manifest, arm)
+        assert (facts["model_digest"], facts["image_digest"]) == (model.digest, model.image_digest)
+        uses = arm == FULL
+        assert (facts["uses_country"], facts["uses_keywords"]) == (uses, uses)
+        assert (model.uses_country, model.uses_keywords) == (uses, uses)
+        assert 0 <= facts["best_validation_hit_rate"] <= 1
+    assert len({facts["model_digest"] for facts in arms.values()}) == 3
+    assert arms[FULL]["pairs_seen"] == 2 * 32  # every pair of a photo and a text once per pass
+    assert arms[FULL]["stopped_because"]
+    assert manifest.facts["challenger"] == FULL
+    assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
+    assert manifest.facts["train_pair_count"] == 64
+    assert ctx.lake.store("checkpoints", "search_models", manifest.run_id).names() == []
+
+
+def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: MakeContext) -> None:
+    ctx = make_night()
+    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    base = ctx.read(BASE_MODEL)
+    assert {name: manifest.files[name] for name in base.files} == base.files
+    curves = ctx.lake.read_table(manifest, "curves")
+    assert curves["arm"].unique(maintain_order=True).to_list() == [ZERO_SHOT, FINETUNED, FULL]
+    starts = curves.filter((pl.col("step") == 0) & (pl.col("name") == "validation_hit_rate@10"))
+    assert starts["value"].to_list()[0] == starts["value"].to_list()[1]  # untrained, it is the base
+
+
+def test_the_vocabulary_is_of_photos_known_in_the_training_window(make_night: MakeContext) -> None:
+    ctx = make_night()
+    vocabulary = load(ctx, train_search.run(ctx, SEARCH_PARAMS), FULL).vocabulary
+    assert vocabulary is not None
+    assert vocabulary.keywords == ("black", "blue", "green", "orange", "purple", "red", "white", "yellow")
+
+
+def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
+    ctx = make_night()
+    first = train_search.run(ctx, SEARCH_PARAMS)
+    assert train_search.run(ctx, SEARCH_PARAMS) == first
+    assert train_search.run(make_night(catalogue="other"), SEARCH_PARAMS).digest == first.digest
+
+
+@pytest.mark.parametrize("killed_in", [FINETUNED, FULL])
+def test_a_killed_night_goes_on_to_the_same_models(
+    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch, killed_in: str
+) -> None:
+    small_batches = SEARCH_PARAMS.model_copy(update={"batch_size": 4})
+    unbroken = train_search.run(make_night(catalogue="unbroken"), small_batches)
+    ctx, params = make_night(), small_batches.model_copy(update=EVERY_STEP)
+    put = Lake.put
+    written: list[str] = []
+
+    def put_and_die(lake: Lake, path: str, data: bytes) -> None:
+        put(lake, path, data)
+        if "checkpoints" in path:
+            written.append(path.rsplit("/", 1)[1])
+            if written.count(killed_in) == 3:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "put", put_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_search.run(ctx, params)
+        with pytest.raises(MissingInput):
+            ctx.read(SEARCH_MODELS)
+        before = len(written)
+        resumed = train_search.run(ctx, params)
+    assert resumed.digest == unbroken.digest
+    steps = {arm: written.count(arm) for arm in (FINETUNED, FULL)}
+    assert steps == {FINETUNED: 16, FULL: 16}  # one checkpoint per step: none was made twice
+    assert (FINETUNED in written[before:]) == (killed_in == FINETUNED)
+
+
+def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
+    ctx = make_night("red-0", "blue-2")
+    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (32 - 2)
+    assert "pictures left out: {'truncated': 2}" in caplog.text
+
+
+def test_pairs_of_photos_without_an_image_are_counted(make_night: MakeContext) -> None:
+    ctx = make_night()
+    rows = pl.concat([conversions((0, 1), 2), pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3})])
+    commit_splits(ctx, "more", train=rows)
+    facts = train_search.run(ctx, SEARCH_PARAMS).facts
+    assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
+    commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
+    with pytest.raises(MissingInput, match="table 'train', is of a photo with an image"):
+        train_search.run(ctx, SEARCH_PARAMS)
+
+
+def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are_kept(make_night: MakeContext) -> None:
+    ctx = make_night()
+    nothing = conversions((0,), 1).clear()
+    commit_splits(ctx, "published", validation=nothing)
+    one_pass = SEARCH_PARAMS.model_copy(update={"epochs": 1})
+    manifest = train_search.run(ctx, one_pass)
+    counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
+    assert [manifest.facts[name] for name in counts] == [64, 0, 0]
+    arms = manifest.facts["arms"]
+    assert arms[ZERO_SHOT]["best_validation_hit_rate"] is None
+    for arm in (FINETUNED, FULL):
+        assert (arms[arm]["best_validation_hit_rate"], arms[arm]["best_step"]) == (None, None)
+        assert arms[arm]["stopped_because"] == "all epochs done"
+        assert load(ctx, manifest, arm).digest == arms[arm]["model_digest"] != arms[ZERO_SHOT]["model_digest"]
+    curves = ctx.lake.read_table(manifest, "curves")
+    assert set(curves["arm"]) == {FINETUNED, FULL}
+    assert "validation_hit_rate@10" not in set(curves["name"])
+    in_two = train_search.run(ctx, SEARCH_PARAMS)  # nothing stops it early
+    assert in_two.facts["arms"][FULL]["steps"] == 2 * arms[FULL]["steps"]
+    without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
+    commit_splits(ctx, "lost", validation=without_image)
+    with pytest.raises(MissingInput, match="table 'validation', is of a photo with an image"):
+        train_search.run(ctx, SEARCH_PARAMS)
+
+
+def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night: MakeContext) -> None:
+    ctx = make_night()
+    corpus = photos(ctx).with_columns(
+        submitted_at=pl.when(pl.col("photo_id") == "red-2").then(ctx.as_of).otherwise("submitted_at")
+    )
+    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 24
+    later = conversions((0, 1), 1)
+    commit_splits(ctx, "later", photos=corpus, validation=later)
+    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 23
+    commit_splits(ctx, "all photos", facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
+    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 24
+
+
+def test_validation_can_be_a_sample(make_night: MakeContext) -> None:
+    params = SEARCH_PARAMS.model_copy(update={"validation_query_count": 5, "validation_photo_count": 9})
+    facts = train_search.run(make_night(), params).facts
+    assert (facts["validation_query_count"], facts["validation_photo_count"]) == (5, 9)
+
+
+NEVER = SEARCH_PARAMS.model_copy(update={"retrain": "never"})
+
+
+def test_a_night_without_training_takes_over_the_latest_earlier_models(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), SEARCH_PARAMS)
+    train_search.run(make_night(run_date=date(2025, 5, 30)), SEARCH_PARAMS)
+    second = train_search.run(make_night(run_date=SECOND), NEVER)
+    assert second.files == first.files
+    assert second.tables == first.tables
+    assert second.facts == first.facts | {"reused_from": first.reference}
+
+
+def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
+    ctx = make_night()
+    with pytest.raises(MissingInput, match=r"no night before 2025-06-01 has models .*--retrain always"):
+        train_search.run(ctx, NEVER)
+    train_search.run(make_night(run_date=SECOND), SEARCH_PARAMS)  # the future is no help
+    with pytest.raises(MissingInput, match="no night before"):
+        train_search.run(ctx, NEVER)
+    only = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
+    train_search.run(make_night(run_date=date(2025, 5, 1)), only)
+    with pytest.raises(MissingInput, match=FULL):
+        train_search.run(ctx, NEVER)
+
+
+INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental", "replay_share": 0.5})
+
+
+def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), INCREMENTAL)
+    assert first.facts["warm_started_from"] is None  # no night before: in full
+    assert first.facts["train_pair_count"] == 64
+    ctx = make_night(run_date=SECOND)
+    second = train_search.run(ctx, INCREMENTAL)
+    assert second.facts["warm_started_from"] == first.reference
+    assert second.facts["log_pair_count"] == 64
+    assert second.facts["train_pair_count"] == 32 + 16
+    assert second.input_runs["earlier"] == first.reference
+    for arm in (FINETUNED, FULL):
+        found = second.facts["arms"][arm]
+        assert found["best_validation_hit_rate"] >= found_at_start(ctx, second, arm)
+    assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
+    in_full = train_search.run(ctx, SEARCH_PARAMS)
+    assert in_full.digest != second.digest
+
+
+def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: MakeContext) -> None:
+    train_search.run(make_night(), INCREMENTAL)
+    ctx, digests = make_night(run_date=SECOND), set()
+    for rate in (0.5, 1.0):
+        second = train_search.run(ctx, INCREMENTAL.model_copy(update={"incremental_rate": rate}))
+        digests.add(second.facts["arms"][FULL]["model_digest"])
+        curves = ctx.lake.read_table(second, "curves").filter(pl.col("arm") == FULL)
+        validated = curves.filter(pl.col("name").str.contains("hit_rate"))
+        assert len(validated) == INCREMENTAL.epochs + 1  # and before the first step
+    assert len(digests) == 2
+
+
+def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
+    rows = conversions((0, 1), repeats=8).with_columns(
+        shard=pl.lit(0), converted_at=pl.lit(FIRST_DAY), position=pl.lit(None, dtype=pl.Int32)
+    )
+    later = [FIRST_DAY + timedelta(days=days) for days in (1, 2)]
+    drawn = [rows.with_row_index("row").pipe(_recent, since, 4.0, 7)["row"].to_list() for since in [*later, later[0]]]
+    assert len(drawn[0]) == 4
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), INCREMENTAL)
+    newer = train_search.run(make_night(run_date=SECOND), INCREMENTAL)
+    third = make_night(run_date=date(2025, 6, 3))
+    assert train_search.run(third, INCREMENTAL).facts["warm_started_from"] == newer.reference
+    commit_champion(third, first)
+    assert train_search.run(third, INCREMENTAL).facts["warm_started_from"] == first.reference
+    assert train_search.run(third, SEARCH_PARAMS).facts["warm_started_from"] is None
+
+
+def test_a_champion_of_the_future_or_of_another_base_is_not_gone_on_from(make_night: MakeContext) -> None:
+    first = train_search.run(make_night(), INCREMENTAL)
+    future = train_search.run(make_night(run_date=date(2025, 6, 4)), INCREMENTAL)
+    ctx = make_night(run_date=SECOND)
+    commit_champion(ctx, future)
+    assert train_search.run(ctx, INCREMENTAL).facts["warm_started_from"] == first.reference
+    train_base.run(ctx, BASE_PARAMS.model_copy(update={"epochs": 1}))
+    commit_champion(ctx, first)
+    assert train_search.run(ctx, INCREMENTAL).facts["warm_started_from"] is None
+
+
+def found_at_start(ctx: RunContext, manifest: Manifest, arm: str) -> float:
+    curves = ctx.lake.read_table(manifest, "curves").filter(pl.col("arm") == arm, pl.col("step") == 0)
+    return float(curves.filter(pl.col("name").str.contains("hit_rate"))["value"][0])
+
+
+def placed(*places: int | None) -> pl.DataFrame:
+    """The toy conversions, each taken from one of the places, in turn."""
+    rows = conversions((0, 1), repeats=2)
+    position = pl.Series([places[number % len(places)] for number in range(len(rows))], dtype=pl.Int32)
+    return rows.with_columns(position=position, converted_at=pl.lit(FIRST_DAY))
+
+
+@pytest.mark.parametrize("repetitions", ["weighted", "each"])
+def test_positions_count_only_where_that_is_wanted_and_where_they_differ(
+    make_night: MakeContext, repetitions: str
+) -> None:
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "repetitions": repetitions})
+    by_position = params.model_copy(update={"position_exponent": 1.0})
+
+    def trained(ctx: RunContext, label: str, rows: pl.DataFrame, params: TrainSearchParams) -> str:
+        commit_splits(ctx, label, train=rows)
+        digest: str = train_search.run(ctx, params).facts["arms"][FINETUNED]["model_digest"]
+        return digest
+
+    ctx = make_night()
+    unplaced = trained(ctx, "unplaced", placed(None), params)
+    assert trained(ctx, "placed", placed(1, 40, None), params) == unplaced
+    assert trained(ctx, "unplaced", placed(None), by_position) == unplaced
+    assert trained(ctx, "placed", placed(1, 40, None), by_position) != unplaced
+
+
+def test_processes_that_train_together_scale_weights_by_position_alike() -> None:
+    random = np.random.default_rng(0)
+    photo_R, text_R = np.sort(random.integers(0, 10, 60)), random.integers(0, 4, 60)
+    rarity_R = inverse_propensities(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), 0.5, 4.0)
+    options = {"repetitions": "weighted"}
+    plain = merge_pairs(photo_R, text_R)[2]
+    *_, whole = _weighted_pairs(photo_R, text_R, rarity_R, options, ALONE)
+    assert whole.sum() == pytest.approx(plain.sum(), rel=1e-5)
+    assert whole.max() / whole.min() > plain.max() / plain.min()
+    told: list[list[float]] = []
+
+    class Together(World):
+        def total(self, values: Sequence[float]) -> list[float]:
+            told.append(list(values))
+            return [sum(column) for column in zip(*told[:2], strict=True)]
+
+    halves = [photo_R < 5, photo_R >= 5] * 2  # what the first time each tells is known the second time
+    parts = [_weighted_pairs(photo_R[h], text_R[h], rarity_R[h], options, Together())[2] for h in halves]
+    assert np.concatenate(parts[2:]) == pytest.approx(whole, rel=1e-6)
+
+
+def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, str, str, int, int, int]]) -> None:
+    """Commit what was shown: how often places are looked at, and (query, country, photo, place, shown, taken)."""
+    examination = pl.DataFrame({"position": list(told), "examination": list(told.values())}).with_columns(
+        pl.col("position").cast(pl.Int32)
+    )
+    names = IMPRESSIONS.table("pairs").schema.names
+    pairs = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("position").cast(pl.Int32))
+    tables = {"examination": examination, "pairs": pairs}
+    commit_tables(ctx, IMPRESSIONS, tables, label=repr((told, rows)), facts={"note": "nothing moved"})
+
+
+def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: MakeContext) -> None:
+    ctx = make_night()
+    params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
+    params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
+    commit_shown(ctx, {1: 1.0, 3: 0.5}, [])
+    nothing = train_search.run(ctx, params)
+    rows = [
+        ("red", "GB", "green-2", 1, 5, 0),  # in no pair: without this it would be in no batch
+        ("red", "GB", "green-2", 2, 4, 0),  # a place that is not told counts as the last
+        ("red", "GB", "blue-0", 1, 5, 1),  # was taken
+        ("red", "GB", "red-0", 1, 5, 0),  # a known positive
+        ("nobody asked", "GB", "blue-0", 1, 5, 0),
+        ("red", "GB", "gone", 1, 5, 0),
+    ]
+    commit_shown(ctx, {1: 1.0, 3: 0.5}, rows)
+    pairs = read_pairs(ctx, params, ctx.read(SPLITS), ctx.read(IMAGES))
+    assert pairs.shown is not None
+    names = dict(pairs.photos.select("photo", "photo_id").iter_rows())
+    found = [(query, names[photo], looks) for query, _, photo, looks in pairs.shown.passed_over.iter_rows()]
+    assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-2", 7.0), ("red", "red-0", 5.0)]
+    assert pairs.shown.examination.tolist() == pytest.approx([1.0, np.nan, 0.5], nan_ok=True)
+    trained = train_search.run(ctx, params)
+    assert trained.facts["passed_over_count"] == 3
+    assert digests(trained) != digests(nothing)
+    assert "impressions" in trained.input_runs
+
+
+def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -> None:
+    ctx = make_night()
+    commit_splits(ctx, "placed", train=placed(1, 2, None))
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
+    estimated = params.model_copy(update={"position_weights": "estimated"})
+    plain = train_search.run(ctx, params)
+    commit_shown(ctx, {1: 1.0, 2: 1.0}, [])
+    assert digests(train_search.run(ctx, estimated)) == digests(plain)  # every place is looked at alike
+    commit_shown(ctx, {1: 1.0, 2: 0.1}, [])
+    assert digests(train_search.run(ctx, estimated)) != digests(plain)
+    commit_shown(ctx, {}, [])
+    with pytest.raises(MissingInput, match="does not say at which places people look: nothing moved"):
+        train_search.run(ctx, estimated)
+
+
+def digests(models: Manifest) -> dict[str, str]:
+    return {arm: facts["model_digest"] for arm, facts in models.facts["arms"].items()}
