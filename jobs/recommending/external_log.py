@@ -93,7 +93,7 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
     start = float(np.quantile(at, 1 - test_share))
     if not ((log.at_N < start) & (log.weight_N > 0)).any():
         raise BadInput(
-            "nothing_to_learn",
+            "nothing_to_learn_from",
             f"{path}: nothing was liked before the last {test_share:.0%} of the log, so nothing can be learned",
             path=path,
         )

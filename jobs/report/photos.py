@@ -92,7 +92,7 @@ def _decoded(uri: str) -> Image.Image:
 
 def _gone(uri: str) -> MissingInput:
     return MissingInput(
-        "no_such_image", f"the image {uri} is gone. Put it back, or run the stage fetch_images again.", uri=uri
+        "image_removed", f"the image {uri} is gone. Put it back, or run the stage fetch_images again.", uri=uri
     )
 
 

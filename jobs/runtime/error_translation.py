@@ -106,9 +106,9 @@ def _of_content(error: BaseException) -> NightlensError | None:
     if _DAMAGED.search(str(error)):
         part = _PART.search(str(error))
         return BadInput(
-            "damaged_part",
+            "stored_part_damaged",
             f"{'a stored part' if part is None else part.group()} is damaged: its checksum differs, or it is cut. "
             f"Delete that file and run the same command again, which computes its rows anew.",
-            part=None if part is None else part.group(),
+            path=None if part is None else part.group(),
         )
     return None

@@ -80,7 +80,7 @@ def _queries(lake: Lake, embedded: Manifest, release: Manifest, count: int, seed
     facts = embedded.facts["arms"].get(arm)
     if facts is None:
         raise MissingInput(
-            "no_vectors_of_arm",
+            "arm_not_embedded",
             f"{embedded.reference} has no vectors of arm {arm!r}: rerun embed_queries",
             arm=arm,
             run=embedded.reference,

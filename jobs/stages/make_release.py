@@ -60,7 +60,7 @@ def _check(inputs: dict[str, Manifest]) -> str:
     models = inputs["search_models"]
     if arm not in models.facts["arms"]:
         raise MissingInput(
-            "no_such_arm",
+            "arm_not_trained",
             f"{models.reference} has no arm {arm!r}; it has {sorted(models.facts['arms'])}",
             arm=arm,
             arms=sorted(models.facts["arms"]),

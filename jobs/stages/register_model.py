@@ -40,7 +40,7 @@ def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
     arms = inputs["search_models"].facts["arms"]
     if params.arm not in arms:
         raise MissingInput(
-            "no_such_arm",
+            "arm_not_trained",
             f"{inputs['search_models'].reference} has no arm {params.arm!r}; it has {sorted(arms)}",
             arm=params.arm,
             arms=sorted(arms),

@@ -99,7 +99,7 @@ def test_without_ratings_everything_was_liked(tmp_path: Path) -> None:
             {"counts": {"timestamp": 540}},
         ),
         (ratings().with_columns(movieId=pl.lit(None)), Columns(), "missing_values", {"counts": {"movieId": 540}}),
-        (ratings(), Columns(rating="rating", liked_from=6), "nothing_to_learn", {}),
+        (ratings(), Columns(rating="rating", liked_from=6), "nothing_to_learn_from", {}),
         (ratings().with_columns(timestamp=pl.lit(True)), Columns(), "not_a_time", {"column": "timestamp"}),
     ],
 )

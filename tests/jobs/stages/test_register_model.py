@@ -261,7 +261,7 @@ def test_a_version_that_embeds_differently_is_not_made_challenger(
 
 def test_an_arm_that_was_not_trained_is_named(tracked: RunContext) -> None:
     commit_night(tracked)
-    with raises(MissingInput, "no_such_arm", arm="finetuned"):
+    with raises(MissingInput, "arm_not_trained", arm="finetuned"):
         register_model.run(tracked, RegisterModelParams(arm="finetuned"))
 
 
