@@ -216,7 +216,7 @@ def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
         lineage.of_metric(ctx.lake, str(ctx.run_date), "hit_rate", 7, FULL)
     with raises(MissingInput, "no_such_photo", photo_ids=["nobody"]):
         lineage.of_photo(ctx.lake, str(ctx.run_date), "nobody")
-    with pytest.raises(MissingInput, match="no run 'reports/none'"):
+    with raises(MissingInput, "no_such_run", run="reports/none"):
         lineage.of_run(ctx.lake, "reports/none")
 
 

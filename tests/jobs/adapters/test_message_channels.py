@@ -130,7 +130,9 @@ def test_a_message_can_be_sent_on_trial(
     assert got[0]["event"] == "trial"
     monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", f"http://{nobody}")
     assert main.main(["try_notifiers"]) == 2
-    assert "nothing was sent by webhook" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "BadInput [message_not_sent]: " in said
+    assert "webhook" in said
     monkeypatch.setenv("NIGHTLENS_NOTIFY", "pigeon")
     assert main.main(["up"]) == 2  # said before anything is started
 

@@ -236,7 +236,7 @@ def test_the_command_prints_the_table_and_refuses_a_full_folder(
     assert main.main(command) == 0
     assert "Archive    conversions" in capsys.readouterr().out
     assert main.main(command) == 2
-    assert "is not empty: name a new folder" in capsys.readouterr().err
+    assert "BadInput [folder_not_empty]: " in capsys.readouterr().err
 
 
 @pytest.mark.slow

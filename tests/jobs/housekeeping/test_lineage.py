@@ -80,16 +80,18 @@ def test_what_became_of_it_is_told(make_context: Contexts, registry: Registry) -
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "text"),
+    ("name", "error", "code", "named"),
     [
-        ("latest", BadInput, "names no release: write YYYY-MM-DD"),
-        ("2025-12-01/../../x", BadInput, "names no release"),
-        ("2025-12-01/00ff", MissingInput, "has no release 2025-12-01/00ff"),
-        ("2025-12-09", MissingInput, "no committed run of 'release'"),
+        ("latest", BadInput, "not_a_release_name", {"value": "latest"}),
+        ("2025-12-01/../../x", BadInput, "not_a_release_name", {}),
+        ("2025-12-01/00ff", MissingInput, "no_such_release", {"release": "2025-12-01/00ff"}),
+        ("2025-12-09", MissingInput, "stage_not_run", {"dataset": "release"}),
     ],
 )
-def test_what_is_none_is_named(make_context: Contexts, name: str, error: type[Exception], text: str) -> None:
-    with pytest.raises(error, match=text):
+def test_what_is_none_is_named(
+    make_context: Contexts, name: str, error: type[Exception], code: str, named: dict[str, str]
+) -> None:
+    with raises(error, code, **named):
         of_release(make_context().lake, name)
 
 

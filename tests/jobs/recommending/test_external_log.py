@@ -118,4 +118,6 @@ def test_a_missing_log_and_a_method_that_needs_pictures_are_refused(
         read_log(tmp_path / "nothing.csv", Columns())
     path = write(tmp_path, ratings())
     assert main(["compare_recommenders", "--log", str(path), "--methods", "mean_embedding"]) == 2
-    assert "unknown without pictures: mean_embedding" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "BadInput [no_such_method]: " in said
+    assert "mean_embedding" in said

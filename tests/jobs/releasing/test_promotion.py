@@ -75,7 +75,7 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
     ]
     mlflow_registry.move_champion(settings, "test", None)
     assert champion(tracked) is None
-    with pytest.raises(MissingInput, match="has no version 9"):
+    with raises(MissingInput, "no_such_version", model="nightlens-test", version=9):
         mlflow_registry.find_version(settings, "test", 9)
 
 

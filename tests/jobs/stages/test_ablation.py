@@ -110,7 +110,7 @@ def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(ni
 
 def test_what_is_missing_is_named(night: RunContext) -> None:
     train(night, FULL)
-    with pytest.raises(MissingInput, match="variant"):
+    with raises(MissingInput, "stage_not_run", dataset="variant"):
         compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=2))
     with pytest.raises(ValidationError, match=f"compared with {FULL}"):
         CompareVariantsParams(variants=(ZERO_SHOT,))
@@ -193,7 +193,7 @@ def test_a_night_without_it_leaves_the_row_out_and_says_so(night: RunContext) ->
 def test_it_must_be_of_the_same_searches(night: RunContext) -> None:
     train(night, FULL)
     params = WITH_RERANKED.model_copy(update={"repeats": 1})
-    with pytest.raises(MissingInput, match="'evaluation'"):
+    with raises(MissingInput, "stage_not_run", dataset="evaluation"):
         compare_variants.run(night, params)
     commit_evaluation(night, {RERANKED: [1] * 47})
     with raises(BadInput, "missing_ranks", variant=RERANKED) as caught:

@@ -261,7 +261,7 @@ def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: C
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS, label="newer")
     with raises(BadInput, "inputs_outdated", run=ctx.read(SPLITS).reference):
         audit_leaks.run(ctx, AUDIT)
-    with pytest.raises(MissingInput, match="no committed run of 'leak_audit'"):
+    with raises(MissingInput, "stage_not_run", dataset="leak_audit"):
         ctx.read(LEAK_AUDIT)
 
 

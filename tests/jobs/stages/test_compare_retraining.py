@@ -73,7 +73,7 @@ def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., Ru
 
 
 def test_a_chain_that_is_none_is_refused(run_night: Callable[..., RunContext]) -> None:
-    with pytest.raises(MissingInput, match="variant"):
+    with raises(MissingInput, "stage_not_run", dataset="variant"):
         compare_retraining.run(run_night(0), PARAMS)
     run_night(1, retrain="always")
     ctx = run_night(0)

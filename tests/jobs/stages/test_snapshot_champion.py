@@ -16,7 +16,7 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
 from jobs.datasets.models import CHAMPION
-from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
@@ -149,5 +149,5 @@ def test_mlflow_out_of_reach_stops_the_stage(make_context: Contexts, monkeypatch
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     context = make_context()
     settings = context.settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
-    with pytest.raises(NightlensError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be used"):
+    with raises(LostWork, "mlflow_out_of_reach", uri="http://127.0.0.1:9"):
         snapshot(make_context(settings=settings))

@@ -237,7 +237,7 @@ def test_an_empty_window_says_what_the_log_has_and_what_to_do(
     assert "The log runs from 2025-12-21 23:59:59.999999 to 2025-12-30 00:00:00 UTC (11 rows)" in message
     assert f"{run_date + timedelta(days=1):%Y-%m-%d})" in message
     assert "such as 2025-12-30" in message
-    with pytest.raises(MissingInput, match="no committed run of 'splits'"):
+    with raises(MissingInput, "stage_not_run", dataset="splits"):
         ctx.read(SPLITS)
 
 
