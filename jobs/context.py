@@ -26,7 +26,7 @@ class RunContext(BaseModel):
     run_date: date = Field(description="the last day whose log is used")
     run_id: str = Field(description="name of the night in Airflow or of the call on the command line")
     started_at: datetime = Field(description="for the record only; nothing is computed from it")
-    code_version: str = Field(description="digest of the project's source")
+    code_version: str = Field(description="digest of the code that the stage can reach")
     git_version: str = "unknown"
     seed: int = 20251006
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import hashlib
 import json
 import logging
 import os
@@ -37,23 +36,12 @@ from jobs.errors import BadInput, LostWork, NightlensError, Rejected
 from jobs.lake.catalogue import Lake
 from jobs.nights.catalogue_name import catalogue_name
 from jobs.nights.night_plan import NightPlan, check_report, describe, ensure_sample, parse_day, plan_night
+from jobs.runtime.code_version import stage_version
 from jobs.runtime.error_translation import explain
 from jobs.stages.registry import ALL, StageSpec, stage_params
 
 log = logging.getLogger("nightlens.stage")
 P = TypeVar("P", bound=Params)
-_CODE_FOLDERS = ("jobs", "models", "sql", "great_expectations")
-_CODE_SUFFIXES = {".py", ".sql", ".json", ".css", ".j2"}
-
-
-def code_version(root: Path = PROJECT_ROOT) -> str:
-    """Return a digest of the source that results depend on; independent of git and of file times."""
-    digest = hashlib.sha256()
-    for folder in _CODE_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in _CODE_SUFFIXES:
-                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def git_version(root: Path = PROJECT_ROOT) -> str:
@@ -253,6 +241,7 @@ def stage_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def make_context(arguments: argparse.Namespace, settings: Settings) -> RunContext:
     """Return the context of a stage call."""
+    stage = ALL[arguments.command]
     dataset = arguments.dataset if "://" in arguments.dataset else str(Path(arguments.dataset).absolute())
     return RunContext(
         settings=settings,
@@ -261,7 +250,7 @@ def make_context(arguments: argparse.Namespace, settings: Settings) -> RunContex
         run_date=arguments.run_date,
         run_id=arguments.run_id,
         started_at=datetime.now(UTC),
-        code_version=code_version(),
+        code_version=stage_version(stage.module, stage.params.__module__, RunContext.__module__),
         git_version=git_version(),
         seed=arguments.seed,
     )

@@ -92,7 +92,7 @@ def run_facts(night: Night) -> RunFacts:
             Fact("Validation window", _window(splits, "train_end", "validation_end")),
             Fact("Test window", _window(splits, "validation_end", "test_end")),
             Fact("Seed", str(ctx.seed)),
-            Fact("Code", ctx.code_version, is_code=True),
+            Fact("Code of this report", ctx.code_version, is_code=True),
             Fact("Git", ctx.git_version, is_code=True),
         ),
         model=_model_facts(night),

@@ -108,7 +108,7 @@ def _exemplars(
     views: dict[str, DataFrame],
 ) -> pl.DataFrame:
     """Return a sample of the photos with keywords, as an arm sees them, sorted by photo_id."""
-    chosen = with_stored(spark, ctx, encoder, "exemplars", views, exemplar_count=params.exemplar_count)
+    chosen = with_stored(spark, ctx, encoder, "choose_exemplars", views, exemplar_count=params.exemplar_count)
     described = chosen.mapInArrow(partial(describe_exemplars, source=encoder.source, arm=arm), EXEMPLAR_DDL)
     return pl.DataFrame(pl.from_arrow(described.toArrow())).sort("photo_id")
 

@@ -51,9 +51,14 @@ class StageSpec:
     timeout_minutes: int = 60
     uses_gpu: bool = False
 
+    @property
+    def module(self) -> str:
+        """Name of the stage's module."""
+        return f"jobs.stages.{self.name}"
+
     def load(self) -> Callable[[RunContext, Any], Manifest]:
         """Import the stage's module and return its `run`."""
-        run: Callable[[RunContext, Any], Manifest] = importlib.import_module(f"jobs.stages.{self.name}").run
+        run: Callable[[RunContext, Any], Manifest] = importlib.import_module(self.module).run
         return run
 
 

@@ -91,7 +91,7 @@ def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: st
 def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     confs: list[dict[str, str | None]] = []
     monkeypatch.setattr(dag_runner, "_run_in_process", lambda settings, dag_id, conf: confs.append(conf))
-    monkeypatch.setattr(dag_runner.services, "running_services", lambda settings: None)
+    monkeypatch.setattr(dag_runner.local_services, "running_services", lambda settings: None)
     monkeypatch.setattr(dag_runner, "summarise", lambda settings, plan: "")
     monkeypatch.setattr(local_services, "prepare_airflow", lambda settings, environment: None)
     plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
@@ -166,18 +166,6 @@ def test_every_preset_fills_every_stage(preset: str) -> None:
         assert stage_params(stage, preset)
     with raises(BadInput, "no_such_preset", preset="no-such-preset"):
         stage_params("evaluate", "no-such-preset")
-
-
-def test_the_code_version_follows_the_source_only(tmp_path: Path) -> None:
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "jobs" / "a.py").write_text("x = 1\n")
-    first = main.code_version(tmp_path)
-    (tmp_path / "README.md").write_text("hello")
-    (tmp_path / "jobs" / "__pycache__").mkdir()
-    (tmp_path / "jobs" / "__pycache__" / "a.pyc").write_text("x")
-    assert main.code_version(tmp_path) == first
-    (tmp_path / "jobs" / "a.py").write_text("x = 2\n")
-    assert main.code_version(tmp_path) != first
 
 
 def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_path: Path) -> None:
