@@ -24,6 +24,7 @@ from jobs.lake.manifest import Manifest
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from tests.conftest import make_settings
+from tests.errors import raises
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -211,11 +212,11 @@ def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
     [picture] = (folder / "photos").glob(f"{photo_id}.*")
     assert hashlib.sha256(picture.read_bytes()).hexdigest() in told
     assert f"vector: {FULL}, model " in told
-    with pytest.raises(BadInput, match="no hit_rate@7 of arm"):
+    with raises(BadInput, "no_such_figure", metric="hit_rate", k=7):
         lineage.of_metric(ctx.lake, str(ctx.run_date), "hit_rate", 7, FULL)
-    with pytest.raises(MissingInput, match="no photo 'nobody'"):
+    with raises(MissingInput, "no_such_photo", photo_ids=["nobody"]):
         lineage.of_photo(ctx.lake, str(ctx.run_date), "nobody")
-    with pytest.raises(MissingInput, match="no run 'reports/none'"):
+    with raises(MissingInput, "no_such_run", run="reports/none"):
         lineage.of_run(ctx.lake, "reports/none")
 
 

@@ -80,8 +80,12 @@ def load_suite(table: str) -> dict[str, Any]:
         meta = expectation.get("meta", {})
         if not re.fullmatch(r"[a-z0-9_]+", meta.get("reason", "")) or meta.get("severity") not in _NATIVE_SEVERITY:
             raise BadInput(
+                "incomplete_rule",
                 f"{path}: {expectation['type']} on {expectation['kwargs'].get('column')} needs meta.reason (small "
-                f"letters, digits and _) and meta.severity ({', '.join(_NATIVE_SEVERITY)})"
+                f"letters, digits and _) and meta.severity ({', '.join(_NATIVE_SEVERITY)})",
+                path=path,
+                rule=expectation["type"],
+                column=expectation["kwargs"].get("column"),
             )
         expectation["severity"] = _NATIVE_SEVERITY[meta["severity"]]
     return suite
@@ -128,8 +132,12 @@ def _rule(table: str, outcome: ExpectationValidationResult) -> Rule:
     assert config is not None
     if "unexpected_index_query" not in result:
         raise NightlensError(
+            "rule_not_of_rows",
             f"great_expectations/{table}.json: {config.type} on {config.kwargs.get('column')} could not be evaluated. "
-            f"It must be about single rows, of a column in sql/validate_{table}.sql. {outcome.exception_info}"
+            f"It must be about single rows, of a column in sql/validate_{table}.sql. {outcome.exception_info}",
+            table=table,
+            rule=config.type,
+            column=config.kwargs.get("column"),
         )
     return Rule(
         reason=config.meta["reason"],
@@ -201,7 +209,11 @@ def _self_contained(page: str, table: str) -> str:
     """
     content = _CONTENT.search(_LIVE.sub("", page))
     if content is None:
-        raise NightlensError(f"the Data Docs page of {table} has no sections: its form changed with the library")
+        raise NightlensError(
+            "data_docs_changed",
+            f"the Data Docs page of {table} has no sections: its form changed with the library",
+            table=table,
+        )
     counter = itertools.count(1)
     names: dict[str, str] = {}
     body = _VOLATILE.sub(lambda found: names.setdefault(found[0], f"n{next(counter)}"), content[0])

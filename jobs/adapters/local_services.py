@@ -92,7 +92,11 @@ def prepare_airflow(settings: Settings, environment: dict[str, str]) -> None:
             check=False,
         )
         if done.returncode != 0:
-            raise NightlensError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}")
+            raise NightlensError(
+                "airflow_failed",
+                f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}",
+                command=" ".join(arguments),
+            )
     marker.touch()
 
 
@@ -146,7 +150,7 @@ def start_services(settings: Settings, airflow_port: int, mlflow_port: int, vari
     with the log's path if one does not come up in three minutes.
     """
     if running_services(settings) is not None:
-        raise NightlensError("the services run already; stop them with `make down`")
+        raise NightlensError("services_already_up", "the services run already; stop them with `make down`")
     for name, port in (("Airflow", airflow_port), ("MLflow", mlflow_port)):
         _refuse_taken_port(name, port)
     environment = airflow_environment(settings, airflow_port)
@@ -206,7 +210,10 @@ def _refuse_taken_port(name: str, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise NightlensError(
-                f"port {port} for {name} is taken: choose another with {name.upper()}_PORT=..."
+                "port_taken",
+                f"port {port} for {name} is taken: choose another with {name.upper()}_PORT=...",
+                service=name,
+                port=port,
             ) from error
 
 
@@ -233,7 +240,12 @@ def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 
     while time.monotonic() < deadline:
         ended = [process for process in processes if not _is_same_process(process)]
         if ended:
-            raise NightlensError(f"{ended[0]['name']} ended at once; its log: {ended[0]['log']}")
+            raise NightlensError(
+                "service_ended",
+                f"{ended[0]['name']} ended at once; its log: {ended[0]['log']}",
+                service=ended[0]["name"],
+                log=ended[0]["log"],
+            )
         try:
             if httpx.get(url, timeout=5).status_code == 200:
                 return
@@ -241,7 +253,9 @@ def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 
             pass  # not up yet: ask again
         time.sleep(1)
     raise NightlensError(
-        f"{url} did not answer in {limit_seconds:.0f} s; the logs: {processes[0]['log']} and beside it"
+        "service_silent",
+        f"{url} did not answer in {limit_seconds:.0f} s; the logs: {processes[0]['log']} and beside it",
+        url=url,
     )
 
 
@@ -253,7 +267,11 @@ def _wait_for_dags(settings: Settings, port: int, limit_seconds: float = 60) -> 
             while client.get(f"/dags/{dag_id}").status_code != 200:
                 if time.monotonic() > deadline:
                     errors = client.get("/importErrors").text
-                    raise NightlensError(f"Airflow has not read the DAG {dag_id} in {limit_seconds:.0f} s: {errors}")
+                    raise NightlensError(
+                        "dag_not_read",
+                        f"Airflow has not read the DAG {dag_id} in {limit_seconds:.0f} s: {errors}",
+                        dag=dag_id,
+                    )
                 time.sleep(1)
 
 
@@ -307,7 +325,7 @@ def trigger_run(client: httpx.Client, dag_id: str, conf: dict[str, Any]) -> str:
     client.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
     answer = client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
     if answer.is_error:
-        raise NightlensError(f"Airflow refused the run: {answer.text}")
+        raise NightlensError("airflow_refused", f"Airflow refused the run: {answer.text}")
     run_id: str = answer.json()["dag_run_id"]
     return run_id
 

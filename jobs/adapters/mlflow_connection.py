@@ -53,14 +53,16 @@ def _unusable(settings: Settings, error: Exception) -> NightlensError:
         reason = reason.replace(f"{credentials}@", "").replace(credentials, "***")
     is_server = settings.tracking_uri.startswith("http")
     is_passing = error.error_code in _PASSING if isinstance(error, MlflowException) and is_server else is_server
-    kind = LostWork if is_passing or "database or disk is full" in text or "is locked" in text else NightlensError
     todo = (
         "the server runs and answers (`make up`)" if is_server else "the database can be written (room, owner, mount)"
     )
-    return kind(
+    message = (
         f"MLflow at {settings.public_tracking_uri} cannot be used: {reason}. Check that {todo}, and "
         f"NIGHTLENS_TRACKING_URI; then run the same command again."
     )
+    if is_passing or "database or disk is full" in text or "is locked" in text:
+        return LostWork("mlflow_out_of_reach", message, uri=settings.public_tracking_uri)
+    return NightlensError("mlflow_refused", message, uri=settings.public_tracking_uri)
 
 
 def translate_mlflow_errors(function: Callable[Concatenate[Settings, P], R]) -> Callable[Concatenate[Settings, P], R]:

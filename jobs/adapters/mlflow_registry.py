@@ -132,9 +132,12 @@ def find_version(settings: Settings, catalogue: str, number: int) -> Version:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise MissingInput(
+            "no_such_version",
             f"{model_name(catalogue)} has no version {number} in MLflow at {settings.public_tracking_uri}: it was "
             f"deleted, or the database was replaced. Restore it, or promote a version there is: "
-            f"nightlens promote --help"
+            f"nightlens promote --help",
+            model=model_name(catalogue),
+            version=number,
         ) from error
 
 
@@ -204,9 +207,11 @@ def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame
     flavour = Model.load(version.uri).flavors.get("python_function", {})
     if flavour.get("loader_module") != _LOADER or "python_model" in flavour:
         raise BadInput(
+            "foreign_version",
             f"{version.uri} is loaded by {flavour.get('loader_module')!r}, not by {_LOADER!r}: it was not registered "
             f"by register_model, may hold a pickle and is refused. Delete that version in MLflow and rerun "
-            f"register_model."
+            f"register_model.",
+            version=version.uri,
         )
     with _own_code_first():
         predict: Callable[[pd.DataFrame], npt.NDArray[np.float32]] = mlflow.pyfunc.load_model(version.uri).predict

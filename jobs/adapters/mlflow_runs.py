@@ -90,7 +90,11 @@ def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics:
     """
     headline = f"{registration['arm']}/hit_rate_at_10"
     if headline not in metrics:
-        raise BadInput(f"no metric {headline!r} to log for {registration['model_name']}; there are {sorted(metrics)}")
+        raise BadInput(
+            "no_such_metric",
+            f"no metric {headline!r} to log for {registration['model_name']}; there are {sorted(metrics)}",
+            metric=headline,
+        )
     client = client_of(settings)
     run = _run_of(client, settings, registration)
     at = run.info.start_time  # so that the same metrics logged twice are one point, not two
@@ -113,9 +117,11 @@ def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: Mappi
         return client.get_run(registration["mlflow_run_id"])
     except MlflowException as error:
         raise MissingInput(
+            "no_mlflow_run",
             f"MLflow at {settings.public_tracking_uri} has no run {registration['mlflow_run_id']}, with which "
             f"{registration['model_name']} version {registration['version']} was registered. If its database was "
-            f"replaced, delete that night's dataset `registration` from the lake and rerun register_model."
+            f"replaced, delete that night's dataset `registration` from the lake and rerun register_model.",
+            run_id=registration["mlflow_run_id"],
         ) from error
 
 
@@ -189,6 +195,8 @@ def _experiment(client: mlflow.MlflowClient, settings: Settings, catalogue: str)
         return str(client.create_experiment(name, artifact_location=place))
     if experiment.lifecycle_stage == "deleted":
         raise NightlensError(
-            f"experiment {name!r} was deleted in MLflow at {settings.public_tracking_uri}: restore it there"
+            "experiment_deleted",
+            f"experiment {name!r} was deleted in MLflow at {settings.public_tracking_uri}: restore it there",
+            experiment=name,
         )
     return str(experiment.experiment_id)

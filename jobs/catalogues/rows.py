@@ -51,8 +51,10 @@ class Columns:
             expression = expression.struct.field(field)
         if kind is None:
             raise BadInput(
+                "missing_columns",
                 f"{self._where} has no column {name!r}, which the mapping names. It has: "
-                f"{', '.join(self._schema)[:500]}"
+                f"{', '.join(self._schema)[:500]}",
+                columns=[name],
             )
         self.used.add(head)
         return expression, kind
@@ -153,7 +155,9 @@ def default_time(text: str, where: str) -> pl.Expr:
     given = pl.DataFrame({"given": [text]})
     moment = given.select(Columns(given.schema, where).time(Time(column="given"))).item()
     if moment is None:
-        raise BadInput(f"{where}: {text!r} is no time such as 2025-12-28 or 2025-12-28T10:00:00Z")
+        raise BadInput(
+            "not_a_time", f"{where}: {text!r} is no time such as 2025-12-28 or 2025-12-28T10:00:00Z", value=text
+        )
     return pl.lit(moment)
 
 

@@ -289,7 +289,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_error(command: str, error: NightlensError) -> int:
     """Print an error, as the last line unless it has several; return the exit status."""
-    print(f"nightlens {command}: {type(error).__name__}: {error}", file=sys.stderr)
+    code = f" [{error.code}]" if error.code else ""
+    print(f"nightlens {command}: {type(error).__name__}{code}: {error}", file=sys.stderr)
     return 1 if isinstance(error, LostWork) else 2
 
 
@@ -352,7 +353,9 @@ def _try_notifiers(arguments: argparse.Namespace, settings: Settings) -> None:
     notify = NotifySettings.from_environment(os.environ)
     trial = Message("trial", "Nightlens: a message on trial", f"Sent by {getpass.getuser()}.", "")
     if failed := send(notify, trial):
-        raise BadInput(f"nothing was sent by {', '.join(failed)}; why is in the log above")
+        raise BadInput(
+            "message_not_sent", f"nothing was sent by {', '.join(failed)}; why is in the log above", channels=failed
+        )
     print(f"sent by {', '.join(notify.notify)}")
 
 
@@ -390,7 +393,11 @@ def _compare_recommenders(arguments: argparse.Namespace, settings: Settings) -> 
 
     methods = arguments.methods.split(",") if arguments.methods else METHODS
     if unknown := [name for name in methods if name not in METHODS]:
-        raise BadInput(f"unknown without pictures: {', '.join(unknown)}; there are {', '.join(METHODS)}")
+        raise BadInput(
+            "no_such_method",
+            f"unknown without pictures: {', '.join(unknown)}; there are {', '.join(METHODS)}",
+            methods=unknown,
+        )
     given: dict[str, Any] = {"methods": methods, "max_visitor_count": arguments.max_users}
     given |= {"als_library": arguments.als_library}
     given |= {"protocols": arguments.protocols.split(",")} if arguments.protocols else {}
@@ -425,13 +432,19 @@ def _lineage(arguments: argparse.Namespace, settings: Settings) -> None:
     elif arguments.kind == "release":
         lines = lineage.of_release(lake, arguments.name)
     elif not arguments.run_date:
-        raise BadInput(f"say of which night the {arguments.kind} is: --run-date YYYY-MM-DD")
+        raise BadInput(
+            "no_run_date", f"say of which night the {arguments.kind} is: --run-date YYYY-MM-DD", kind=arguments.kind
+        )
     elif arguments.kind == "photo":
         lines = lineage.of_photo(lake, arguments.run_date, arguments.name)
     else:
         metric, _, k = arguments.name.partition("@")
         if not k.isdecimal():
-            raise BadInput(f"a metric is named with its cutoff, such as hit_rate@10, not {arguments.name!r}")
+            raise BadInput(
+                "no_cutoff",
+                f"a metric is named with its cutoff, such as hit_rate@10, not {arguments.name!r}",
+                metric=arguments.name,
+            )
         lines = lineage.of_metric(lake, arguments.run_date, metric, int(k), arguments.arm, arguments.rows)
     print("\n".join(lines))
 
@@ -458,7 +471,9 @@ def _search(arguments: argparse.Namespace, settings: Settings) -> None:
     page = write_page(settings, results)
     print(f"\n{page}", flush=True)
     if arguments.open and not webbrowser.open(page.as_uri()):
-        raise NightlensError(f"no browser could be started here: open {page.as_uri()} in one")
+        raise NightlensError(
+            "no_browser", f"no browser could be started here: open {page.as_uri()} in one", page=page.as_uri()
+        )
 
 
 def _recommend(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -504,7 +519,11 @@ def _reject(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.releasing.promotion import reject
 
     decision = _decision(arguments)
-    raise Rejected(reject(settings, arguments.catalogue, arguments.version, run_date=_run_date(arguments), **decision))
+    raise Rejected(
+        "rejected",
+        reject(settings, arguments.catalogue, arguments.version, run_date=_run_date(arguments), **decision),
+        version=arguments.version,
+    )
 
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -534,7 +553,7 @@ def _clean_up(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.housekeeping.clean_up import clean_up
 
     if not (arguments.catalogue or arguments.dataset):
-        raise BadInput("say which catalogue: --catalogue, or --dataset with its folder")
+        raise BadInput("no_catalogue_named", "say which catalogue: --catalogue, or --dataset with its folder")
     catalogue = arguments.catalogue or catalogue_name(arguments.dataset)
     params, dry_run = _params(arguments, CleanUpParams), arguments.dry_run
     removed = clean_up(settings, catalogue, params, datetime.now(UTC), dry_run=dry_run)
@@ -550,4 +569,9 @@ def _params(arguments: argparse.Namespace, params: type[P]) -> P:
         return params.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        raise BadInput(f"parameters of {arguments.command}: {faults}") from error
+        raise BadInput(
+            "bad_parameters",
+            f"parameters of {arguments.command}: {faults}",
+            command=arguments.command,
+            parameters=[str(fault["loc"][0]) for fault in error.errors()],
+        ) from error

@@ -52,7 +52,11 @@ class Settings(BaseModel):
         unknown = sorted(set(given) - set(known))
         if unknown:
             names = ", ".join(PREFIX + name.upper() for name in unknown)
-            raise BadInput(f"unknown setting in the environment: {names}. Known: {', '.join(known)}")
+            raise BadInput(
+                "unknown_setting",
+                f"unknown setting in the environment: {names}. Known: {', '.join(known)}",
+                settings=[PREFIX + name.upper() for name in unknown],
+            )
         given = {name: value for name, value in given.items() if name in cls.model_fields}
         state = Path(given.get("state_dir", str(PROJECT_ROOT / ".nightlens"))).absolute()
         values: dict[str, object] = {
@@ -104,7 +108,7 @@ class NotifySettings(BaseModel):
             faults = "; ".join(
                 f"{'.'.join(map(str, fault['loc'])) or 'notify'}: {fault['msg']}" for fault in error.errors()
             )
-            raise BadInput(f"settings of notifications in the environment: {faults}") from None
+            raise BadInput("bad_notify_settings", f"settings of notifications in the environment: {faults}") from None
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:

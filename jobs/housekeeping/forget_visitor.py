@@ -89,7 +89,7 @@ def _manifests(lake: Lake) -> dict[str, Manifest]:
             try:
                 manifest = lake.read_manifest(path)
             except BadInput as error:
-                raise BadInput(f"{error} {_AGAIN}") from error
+                raise BadInput("damaged_manifest", f"{error} {_AGAIN}", path=path) from error
             if manifest is not None:  # else it was removed just now
                 found[path] = manifest
     return found
@@ -136,8 +136,10 @@ def _readable(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, FileNotFoundError) as error:
         raise BadInput(
+            "damaged_file",
             f"{path} is gone or no Parquet file any more ({error}). Restore it from a copy, or delete the run or the "
-            f"part of a store that it belongs to and rerun the stage. {_AGAIN}"
+            f"part of a store that it belongs to and rerun the stage. {_AGAIN}",
+            path=path,
         ) from error
 
 
@@ -181,7 +183,11 @@ def _prove(lake: Lake, traces: list[str]) -> int:
     paths = _files(lake)
     left = [_name(lake, path) for path in paths if _holds(lake, path, traces)]
     if left:
-        raise NightlensError(f"the visitor is still in {', '.join(left[:5])} ({len(left)} files). Run forget again.")
+        raise NightlensError(
+            "visitor_still_there",
+            f"the visitor is still in {', '.join(left[:5])} ({len(left)} files). Run forget again.",
+            files=left,
+        )
     return len(paths)
 
 

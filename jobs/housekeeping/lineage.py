@@ -48,7 +48,13 @@ def of_metric(lake: Lake, run_date: str, metric: str, k: int, arm: str, rows_to:
     found = metrics.filter((pl.col("arm") == arm) & (pl.col("metric") == metric) & (pl.col("k") == k))
     if found.is_empty():
         known = {name: sorted(map(str, metrics[name].unique())) for name in ("arm", "metric", "k")}
-        raise BadInput(f"{evaluation.reference} has no {metric}@{k} of arm {arm!r}; it has {known}")
+        raise BadInput(
+            "no_such_figure",
+            f"{evaluation.reference} has no {metric}@{k} of arm {arm!r}; it has {known}",
+            metric=metric,
+            k=k,
+            arm=arm,
+        )
     figure = found.row(0, named=True)
     rows = _log_rows(lake, evaluation, arm)
     lines = [
@@ -79,7 +85,11 @@ def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
     is_it = pl.col("photo_id") == photo_id
     photo = _rows(lake, validated, "photos", is_it)
     if photo.is_empty():
-        raise MissingInput(f"{validated.reference} has no photo {photo_id!r}; look in its quarantine")
+        raise MissingInput(
+            "no_such_photo",
+            f"{validated.reference} has no photo {photo_id!r}; look in its quarantine",
+            photo_ids=[photo_id],
+        )
     lines = [f"photo {photo_id}, night of {run_date}"]
     lines += [f"  {name}: {value}" for name, value in photo.row(0, named=True).items() if value is not None]
     for picture in _rows(lake, images, "images", is_it).iter_rows(named=True):
@@ -128,19 +138,33 @@ def _find_release(lake: Lake, name: str) -> Manifest:
     if name == "published":
         pointer = read_pointer(lake)
         if pointer is None or pointer.release is None:
-            raise MissingInput(f"nothing is published below {lake.root}: promote a release")
+            raise MissingInput(
+                "nothing_published", f"nothing is published below {lake.root}: promote a release", lake=str(lake.root)
+            )
         found = find_release(lake, pointer.release)
         if found is None:
-            raise MissingInput(f"the release {pointer.release}, which is published, is gone from {lake.root}")
+            raise MissingInput(
+                "no_such_release",
+                f"the release {pointer.release}, which is published, is gone from {lake.root}",
+                release=str(pointer.release),
+            )
         return found
     night, _, run_id = name.partition("/")
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(/[0-9a-f]+)?", name):
-        raise BadInput(f"{name!r} names no release: write YYYY-MM-DD, YYYY-MM-DD/<run id>, or published")
+        raise BadInput(
+            "not_a_release_name",
+            f"{name!r} names no release: write YYYY-MM-DD, YYYY-MM-DD/<run id>, or published",
+            value=name,
+        )
     if not run_id:
         return lake.current(RELEASE, {"run_date": night})
     release = lake.find(RELEASE, {"run_date": night}, run_id)
     if release is None:
-        raise MissingInput(f"the lake {lake.root} has no release {name}: it was never made, or is removed")
+        raise MissingInput(
+            "no_such_release",
+            f"the lake {lake.root} has no release {name}: it was never made, or is removed",
+            release=name,
+        )
     return release
 
 

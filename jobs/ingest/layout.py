@@ -273,7 +273,12 @@ def find_source(folder: str, conversions_folder: str | None = None, unit_bytes: 
         where = conversions_folder if table.name == "conversions" and conversions_folder else folder
         surveys[table.name] = tuple(_survey_all(find_parts(where, table), unit_bytes))
         if table.is_required and not any(survey.line_count for survey in surveys[table.name]):
-            raise MissingInput(f"{table.name} in {where} has a header but no row: put the table's rows there")
+            raise MissingInput(
+                "empty_table",
+                f"{table.name} in {where} has a header but no row: put the table's rows there",
+                folder=where,
+                table=table.name,
+            )
         _refuse_copies(surveys[table.name])
     return Source(surveys)
 
@@ -282,18 +287,31 @@ def find_parts(folder: str, table: TableLayout) -> list[PartFile]:
     """Return the part files of a table in order of their names, each with its header checked."""
     fs, path = fsspec.url_to_fs(folder)
     if not fs.isdir(path):
-        raise MissingInput(f"no folder {folder}: name a folder with photos.tsv000, conversions.tsv000 and so on")
+        raise MissingInput(
+            "no_such_folder",
+            f"no folder {folder}: name a folder with photos.tsv000, conversions.tsv000 and so on",
+            folder=folder,
+        )
     fs.invalidate_cache()
     pattern = re.compile(rf"{table.name}\.(tsv|csv)\d*")
     names = sorted(name for found in fs.ls(path, detail=False) if pattern.fullmatch(name := found.rsplit("/", 1)[-1]))
     forms = {name.split(".")[1][:3]: name for name in names}
     if len(forms) > 1:
         raise BadInput(
+            "table_in_two_forms",
             f"{folder} holds {table.name} twice, as {' and as '.join(sorted(forms.values()))}: "
-            f"keep the parts of one form and move the others away"
+            f"keep the parts of one form and move the others away",
+            folder=folder,
+            table=table.name,
+            files=sorted(forms.values()),
         )
     if not names and table.is_required:
-        raise MissingInput(f"no {table.name}.tsv000 (or {table.name}.tsv, {table.name}.csv ...) in {folder}")
+        raise MissingInput(
+            "no_such_table",
+            f"no {table.name}.tsv000 (or {table.name}.tsv, {table.name}.csv ...) in {folder}",
+            folder=folder,
+            table=table.name,
+        )
     return [_read_header(fs.unstrip_protocol(f"{path.rstrip('/')}/{name}"), name, table) for name in names]
 
 
@@ -302,7 +320,7 @@ def _read_header(uri: str, name: str, table: TableLayout) -> PartFile:
     with fs.open(path, "rb") as file:
         line = file.readline(1 << 20)
     if not line.strip():
-        raise MissingInput(f"{path} is empty: its first line must name the columns")
+        raise MissingInput("empty_file", f"{path} is empty: its first line must name the columns", path=path)
     delimiter = b"\t" if b"\t" in line else b","
     text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
     header = tuple(cell.strip().strip('"').lower() for cell in text.split(delimiter.decode()))
@@ -310,12 +328,20 @@ def _read_header(uri: str, name: str, table: TableLayout) -> PartFile:
     missing = [column.name for column in table.columns if column.is_required and part.position(column) is None]
     if missing:
         raise BadInput(
+            "missing_columns",
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. Its first line must name "
-            f"the columns in UTF-8, separated by tabs or commas; found were: {', '.join(header)[:300]}"
+            f"the columns in UTF-8, separated by tabs or commas; found were: {', '.join(header)[:300]}",
+            path=path,
+            columns=missing,
         )
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:
-        raise BadInput(f"{path} names the column {repeated[0]} more than once: rename or remove one of them")
+        raise BadInput(
+            "repeated_column",
+            f"{path} names the column {repeated[0]} more than once: rename or remove one of them",
+            path=path,
+            column=repeated[0],
+        )
     return part
 
 
@@ -351,8 +377,11 @@ def survey(part: PartFile, first_number: int = 0, unit_bytes: int = UNIT_BYTES) 
                 last = b""
                 if sum(map(len, pieces)) > _MAX_UNIT_BYTES:
                     raise BadInput(
+                        "endless_line",
                         f"{path}: from line {line} on, a gigabyte has no line of {len(part.header)} columns, the "
-                        f"number its header names. Check the header and the delimiter."
+                        f"number its header names. Check the header and the delimiter.",
+                        path=path,
+                        line=line,
                     )
             stretch = b"".join(pieces)
             digest.update(stretch)
@@ -368,4 +397,9 @@ def _refuse_copies(surveys: tuple[Survey, ...]) -> None:
     for surveyed in surveys:
         twin = by_digest.setdefault(surveyed.sha256, surveyed)
         if twin is not surveyed and surveyed.line_count:
-            raise BadInput(f"{surveyed.part.uri} is a copy of {twin.part.name}: remove one of the two")
+            raise BadInput(
+                "repeated_file",
+                f"{surveyed.part.uri} is a copy of {twin.part.name}: remove one of the two",
+                path=surveyed.part.uri,
+                first=twin.part.name,
+            )

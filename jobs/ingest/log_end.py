@@ -26,7 +26,11 @@ def last_complete_day(folder: str, conversions_folder: str | None = None) -> dat
     parts = find_parts(where, LAYOUT["conversions"])
     counts = count_days(parts, "converted_at")
     if not counts:
-        raise BadInput(f"no conversion in {where} has a date: converted_at must look like 2025-12-28 23:59:11.554")
+        raise BadInput(
+            "no_readable_date",
+            f"no conversion in {where} has a date: converted_at must look like 2025-12-28 23:59:11.554",
+            folder=where,
+        )
     return last_plausible_day(counts)
 
 

@@ -143,8 +143,10 @@ class Judge:
             or failed != [rule.failed_count for rule in verdict.rules]
         ):
             raise NightlensError(
+                "row_counts_differ",
                 f"{table}: counts do not add up: {counts}; {lines} lines of {self.source.line_count(table)} in the "
-                f"files; rows that fail each rule {failed}, expected {[rule.failed_count for rule in verdict.rules]}"
+                f"files; rows that fail each rule {failed}, expected {[rule.failed_count for rule in verdict.rules]}",
+                table=table,
             )
         return ValidatedTable(table, frame, verdict, counts, found["reason"], found["repair"], _samples(frame, verdict))
 

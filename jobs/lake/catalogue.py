@@ -53,7 +53,12 @@ def open_catalogue(root_uri: str, catalogue: str) -> Lake:
     known = catalogues(root_uri)
     if catalogue not in known:
         there = f"There are: {', '.join(known)}." if known else "There is none yet: run a night (make nightly)."
-        raise MissingInput(f"no catalogue {catalogue!r} in the lake {root_uri}. {there}")
+        raise MissingInput(
+            "no_such_catalogue",
+            f"no catalogue {catalogue!r} in the lake {root_uri}. {there}",
+            catalogue=catalogue,
+            catalogues=known,
+        )
     return Lake(root_uri, catalogue)
 
 
@@ -66,13 +71,20 @@ class Lake(LakeFiles):
         pointer = f"{self.root}/{folder}/{POINTER}"
         if not self.fs.exists(pointer):
             raise MissingInput(
+                "stage_not_run",
                 f"no committed run of {dataset.name!r} for {partition} below {self.root}. "
-                f"Run the stage that makes it first (nightlens --help lists the stages in order)."
+                f"Run the stage that makes it first (nightlens --help lists the stages in order).",
+                dataset=dataset.name,
+                partition=partition,
             )
         run_id = self.pointed_to(pointer)
         manifest = self.find(dataset, partition, run_id)
         if manifest is None:
-            raise BadInput(f"{pointer} points to run {run_id!r}, which has no readable manifest. Rerun the stage.")
+            raise BadInput(
+                "damaged_run_pointer",
+                f"{pointer} points to run {run_id!r}, which has no readable manifest. Rerun the stage.",
+                path=pointer,
+            )
         return manifest
 
     def find(self, dataset: Dataset, partition: dict[str, str], run_id: str) -> Manifest | None:
@@ -84,7 +96,11 @@ class Lake(LakeFiles):
         """Return the manifest of a run by its reference, as manifests name their inputs; `MissingInput` if none."""
         manifest = self.read_manifest(f"{self.root}/{reference}/{MANIFEST}")
         if manifest is None:
-            raise MissingInput(f"the lake {self.root} has no run {reference!r}: it was never committed, or is removed")
+            raise MissingInput(
+                "no_such_run",
+                f"the lake {self.root} has no run {reference!r}: it was never committed, or is removed",
+                run=reference,
+            )
         return manifest
 
     def history(self, dataset: Dataset) -> list[Manifest]:
@@ -103,7 +119,11 @@ class Lake(LakeFiles):
         try:
             return str(json.loads(self.fs.cat_file(pointer))["run_id"])
         except (ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{pointer} is damaged. Delete it and rerun the stage, which writes it again.") from error
+            raise BadInput(
+                "damaged_run_pointer",
+                f"{pointer} is damaged. Delete it and rerun the stage, which writes it again.",
+                path=pointer,
+            ) from error
 
     def table_uris(self, manifest: Manifest, table: str) -> list[str]:
         """Return the Parquet files of a table, in order, as URIs."""
@@ -155,7 +175,12 @@ class Lake(LakeFiles):
         """
         names = [name for name in manifest.files if name.startswith(f"{prefix}/")]
         if not names:
-            raise MissingInput(f"{manifest.reference} has no files below {prefix!r}; it has {sorted(manifest.files)}")
+            raise MissingInput(
+                "not_in_run",
+                f"{manifest.reference} has no files below {prefix!r}; it has {sorted(manifest.files)}",
+                run=manifest.reference,
+                name=prefix,
+            )
         paths = {name: f"{self.root}/{manifest.files[name].path}" for name in names}
         folders = {path.removesuffix(name.removeprefix(f"{prefix}/")) for name, path in paths.items()}
         if self.is_local and len(folders) == 1 and not folders & set(paths.values()):
@@ -173,7 +198,12 @@ class Lake(LakeFiles):
 
     def _table(self, manifest: Manifest, table: str) -> TableInfo:
         if table not in manifest.tables:
-            raise MissingInput(f"{manifest.reference} has no table {table!r}; it has {sorted(manifest.tables)}")
+            raise MissingInput(
+                "not_in_run",
+                f"{manifest.reference} has no table {table!r}; it has {sorted(manifest.tables)}",
+                run=manifest.reference,
+                name=table,
+            )
         return manifest.tables[table]
 
     def begin(

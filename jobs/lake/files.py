@@ -39,7 +39,9 @@ class LakeFiles:
             return None
         except ValidationError as error:
             raise BadInput(
-                f"{path} is damaged ({error.error_count()} errors). Delete it and rerun the stage."
+                "damaged_manifest",
+                f"{path} is damaged ({error.error_count()} errors). Delete it and rerun the stage.",
+                path=path,
             ) from error
 
     def uri(self, path: str) -> str:
@@ -57,9 +59,15 @@ class LakeFiles:
             with self.fs.open(path, "rb") as file:
                 _update(digest, file, None)
         except FileNotFoundError as error:
-            raise MissingInput(f"{path} is gone, its run was committed with it. {_mend(path)}") from error
+            raise MissingInput(
+                "stored_file_gone", f"{path} is gone, its run was committed with it. {_mend(path)}", path=path
+            ) from error
         if digest.hexdigest() != info.sha256:
-            raise BadInput(f"{path} is not the file that was committed: its SHA-256 differs. {_mend(path)}")
+            raise BadInput(
+                "stored_file_changed",
+                f"{path} is not the file that was committed: its SHA-256 differs. {_mend(path)}",
+                path=path,
+            )
 
     def _whole(self, info: FileInfo) -> str:
         """Return the path of a file that others are to open, on a local lake after checking it.
@@ -79,7 +87,12 @@ class LakeFiles:
 
     def file_info(self, manifest: Manifest, name: str) -> FileInfo:
         if name not in manifest.files:
-            raise MissingInput(f"{manifest.reference} has no file {name!r}; it has {sorted(manifest.files)}")
+            raise MissingInput(
+                "not_in_run",
+                f"{manifest.reference} has no file {name!r}; it has {sorted(manifest.files)}",
+                run=manifest.reference,
+                name=name,
+            )
         return manifest.files[name]
 
     def file_path(self, manifest: Manifest, name: str) -> str:

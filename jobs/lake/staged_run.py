@@ -92,7 +92,9 @@ class StagedRun:
         missing = set(declared.schema.names) - set(frame.columns)
         if missing or set(frame.columns) - set(declared.schema.names):
             raise NightlensError(
-                f"{self.dataset.name}.{table}: columns are {frame.columns}, declared are {declared.schema.names}"
+                "undeclared_schema",
+                f"{self.dataset.name}.{table}: columns are {frame.columns}, declared are {declared.schema.names}",
+                table=f"{self.dataset.name}.{table}",
             )
         arrow = frame.select(declared.schema.names).to_arrow().cast(declared.schema)
         buffer = io.BytesIO()
@@ -132,7 +134,9 @@ class StagedRun:
         target = prefix if new_prefix is None else new_prefix
         names = [name for name in manifest.files if name.startswith(f"{prefix}/")]
         if not names:
-            raise MissingInput(f"{manifest.reference} has no files below {prefix!r}")
+            raise MissingInput(
+                "not_in_run", f"{manifest.reference} has no files below {prefix!r}", run=manifest.reference, name=prefix
+            )
         for name in names:
             self._linked_files[target + name[len(prefix) :]] = manifest.files[name]
 
@@ -140,12 +144,13 @@ class StagedRun:
         """Take over a table of a committed run without copying it."""
         self._linked_tables[self.dataset.table(table).name] = manifest.tables[table]
 
-    def commit(self, facts: Facts | dict[str, Any]) -> Manifest:
+    def commit(self, facts: Facts | dict[str, Any] | None = None) -> Manifest:
         """Check every declared table (present, schema, rows), then write the manifest and swap the pointer.
 
         Raises `NightlensError` and commits nothing if a table is missing, empty or of another schema. If
         another writer committed the same run first, its manifest is returned and this attempt is dropped.
         """
+        facts = Facts() if facts is None else facts
         tables = {table.name: self._table_info(table) for table in self.dataset.tables}
         files = self._file_infos() | self._linked_files
         cpu_seconds, gpu_seconds = self._meter.stop()
@@ -185,7 +190,7 @@ class StagedRun:
         folder = f"{self._attempt}/tables/{table.name}"
         paths = sorted(self.lake.fs.glob(f"{folder}/**/*.parquet")) if self.lake.fs.exists(folder) else []
         if not paths:
-            raise NightlensError(f"{where} was not written; nothing is committed")
+            raise NightlensError("table_not_written", f"{where} was not written; nothing is committed", table=where)
         infos, schema, row_count = [], None, 0
         for path in paths:
             with self.lake.fs.open(path, "rb") as file:
@@ -197,7 +202,11 @@ class StagedRun:
             infos.append(self.lake.measure(path, metadata.num_rows))
             row_count += metadata.num_rows
         if row_count == 0 and not table.may_be_empty:
-            raise MissingInput(f"{where} came out empty; nothing is committed. Look at the rows of its inputs.")
+            raise MissingInput(
+                "table_came_out_empty",
+                f"{where} came out empty; nothing is committed. Look at the rows of its inputs.",
+                table=where,
+            )
         if not infos:
             infos = [self.lake.measure(paths[0], 0)]
         assert schema is not None
@@ -222,8 +231,10 @@ def _check_schema(where: str, found: pa.Schema, declared: pa.Schema) -> None:
         not _same_type(found_types[name], kind) for name, kind in declared_types.items()
     ):
         raise NightlensError(
+            "undeclared_schema",
             f"{where}: schema is { ({n: str(t) for n, t in found_types.items()}) }, "
-            f"declared is { ({n: str(t) for n, t in declared_types.items()}) }; nothing is committed"
+            f"declared is { ({n: str(t) for n, t in declared_types.items()}) }; nothing is committed",
+            table=where,
         )
 
 

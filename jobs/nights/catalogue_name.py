@@ -15,5 +15,9 @@ def catalogue_name(dataset: str) -> str:
     """
     name = re.sub(r"[^a-z0-9_-]+", "-", dataset.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-_")
     if not name:
-        raise BadInput(f"no catalogue name can be made from {dataset!r}: give one with --catalogue")
+        raise BadInput(
+            "no_catalogue_name",
+            f"no catalogue name can be made from {dataset!r}: give one with --catalogue",
+            dataset=dataset,
+        )
     return name[:63]

@@ -30,7 +30,7 @@ _NAMES = {local_services.NIGHTLY: "night", local_services.ABLATION: "ablation"}
 _ORIGIN = r"(?:\s+\[[\w.]+\] loc=\S+)?$"  # what Airflow's own logging puts behind a line
 _PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*?)" + _ORIGIN)
 _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
-_FAULT = re.compile(r"(nightlens \w+: \w+: .*?)" + _ORIGIN)
+_FAULT = re.compile(r"(nightlens \w+: \w+(?: \[\w+\])?: .*?)" + _ORIGIN)
 
 
 def run_night(settings: Settings, plan: NightPlan, retrain: Retrain, protocol: str = "") -> str:
@@ -57,8 +57,11 @@ def run_ablation(
     partition = {"run_date": plan.run_date.isoformat()}
     if not any(manifest.partition == partition for manifest in lake.history(REPORT)):
         raise MissingInput(
+            "no_such_night",
             f"no night of {plan.run_date} has run for catalogue {plan.catalogue!r} below {lake.root}. Run "
-            "`make nightly` first, with the same DATASET, DATE and PRESET: the ablation starts from that night."
+            "`make nightly` first, with the same DATASET, DATE and PRESET: the ablation starts from that night.",
+            run_date=plan.run_date.isoformat(),
+            catalogue=plan.catalogue,
         )
     print(f"ablation of the night of {_describe(plan)}: {', '.join(variants)}; {repeats} repetitions")
     conf = {**plan.model_dump(mode="json"), "variants": list(variants), "repeats": repeats, "epochs": epochs}
@@ -93,7 +96,13 @@ def _run_through_server(settings: Settings, running: dict[str, Any], dag_id: str
                 print(f"  {task:<18} {state}", flush=True)
                 failed += [task] if state == "failed" else []
             if not task and state == "failed":
-                raise NightlensError(f"the {_NAMES[dag_id]} failed in {', '.join(failed)}; the task's log is at {url}")
+                raise NightlensError(
+                    "night_failed",
+                    f"the {_NAMES[dag_id]} failed in {', '.join(failed)}; the task's log is at {url}",
+                    dag=dag_id,
+                    tasks=failed,
+                    log=url,
+                )
 
 
 class Screen:
@@ -163,4 +172,9 @@ def _run_in_process(settings: Settings, dag_id: str, conf: dict[str, Any]) -> No
         process.wait()
     if process.returncode != 0:
         reason = faults[-1] if faults else "no stage gave a reason"
-        raise NightlensError(f"the {_NAMES[dag_id]} failed. {reason}\nThe whole log: {log_path}")
+        raise NightlensError(
+            "night_failed",
+            f"the {_NAMES[dag_id]} failed. {reason}\nThe whole log: {log_path}",
+            dag=dag_id,
+            log=log_path,
+        )

@@ -45,7 +45,7 @@ def plan_night(
     folder = str(ensure_sample(settings.state_dir)) if is_sample else _absolute(dataset)
     chosen = ("sample" if is_sample else "small") if preset == "auto" else preset
     if chosen not in PRESETS:
-        raise BadInput(f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}")
+        raise BadInput("no_such_preset", f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}", preset=chosen)
     if run_date:
         day = parse_day(run_date)
     else:
@@ -65,11 +65,19 @@ def check_report(settings: Settings, plan: NightPlan) -> Path:
         Lake(settings.lake_uri, plan.catalogue).current(REPORT, {"run_date": plan.run_date.isoformat()})
     except MissingInput as error:
         raise MissingInput(
+            "night_not_published",
             f"the report of the night of {plan.run_date}, catalogue {plan.catalogue!r}, is not published: that night "
-            f"runs late, has failed, or never began"
+            f"runs late, has failed, or never began",
+            run_date=plan.run_date.isoformat(),
+            catalogue=plan.catalogue,
         ) from error
     if not page.is_file():
-        raise MissingInput(f"the report of the night of {plan.run_date} is in the lake, but {page} is not there")
+        raise MissingInput(
+            "no_report_page",
+            f"the report of the night of {plan.run_date} is in the lake, but {page} is not there",
+            run_date=plan.run_date.isoformat(),
+            path=page,
+        )
     return page
 
 
@@ -78,7 +86,7 @@ def parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise BadInput(f"{text!r} is no date: write YYYY-MM-DD") from error
+        raise BadInput("not_a_date", f"{text!r} is no date: write YYYY-MM-DD", value=text) from error
 
 
 def ensure_sample(state_dir: Path) -> Path:
@@ -97,8 +105,10 @@ def _absolute(dataset: str) -> str:
     folder = Path(dataset).expanduser().absolute()
     if not folder.is_dir():
         raise MissingInput(
+            "no_such_folder",
             f"no folder {folder}. Name a folder in the Unsplash layout: photos.tsv000, keywords.tsv000, "
-            f"conversions.tsv000 and, for images, photos/<photo_id>.jpg"
+            f"conversions.tsv000 and, for images, photos/<photo_id>.jpg",
+            folder=str(folder),
         )
     return str(folder)
 

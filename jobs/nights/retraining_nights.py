@@ -51,4 +51,9 @@ def _run(plan: NightPlan, stage: str, overrides: dict[str, str]) -> None:
     log.info("night of %s: %s", plan.run_date, " ".join([stage, *overrides.values()]))
     process = subprocess.run([sys.executable, "-m", "jobs", *command(stage, options, overrides)], check=False)
     if process.returncode:
-        raise NightlensError(f"{stage} of the night of {plan.run_date} failed; its reason is above")
+        raise NightlensError(
+            "stage_failed",
+            f"{stage} of the night of {plan.run_date} failed; its reason is above",
+            stage=stage,
+            run_date=plan.run_date.isoformat(),
+        )

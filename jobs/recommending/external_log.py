@@ -43,21 +43,35 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
     column that is not there, values that are missing or cannot be read, and a log that is too small.
     """
     if not path.is_file():
-        raise MissingInput(f"no file {path}. Give --log a CSV, TSV or Parquet file.")
+        raise MissingInput("no_such_file", f"no file {path}. Give --log a CSV, TSV or Parquet file.", path=path)
     wanted = {name: getattr(columns, name) for name in ("user", "item", "at", "rating") if getattr(columns, name)}
     frame = _frame(path)
     if lacking := [name for name in wanted.values() if name not in frame.columns]:
         flags = ", ".join(f"--{name}-column" for name in wanted)
         raise BadInput(
-            f"{path} has no column {', '.join(lacking)}; it has {', '.join(frame.columns)}. Say which: {flags}"
+            "missing_columns",
+            f"{path} has no column {', '.join(lacking)}; it has {', '.join(frame.columns)}. Say which: {flags}",
+            path=path,
+            columns=lacking,
         )
     rows = frame.select(pl.col(name).alias(key) for key, name in wanted.items())
     rows = rows.with_columns(_seconds(rows["at"], path, columns.at))
     if missing := {wanted[name]: count for name, count in rows.null_count().row(0, named=True).items() if count}:
         told = ", ".join(f"{count} of {name}" for name, count in missing.items())
-        raise BadInput(f"{path}: values are missing or cannot be read: {told}. Leave these rows out.")
+        raise BadInput(
+            "missing_values",
+            f"{path}: values are missing or cannot be read: {told}. Leave these rows out.",
+            path=path,
+            counts=missing,
+        )
     if len(rows) < FEWEST:
-        raise BadInput(f"{path} has {len(rows)} interactions; there should be {FEWEST} at least")
+        raise BadInput(
+            "too_few_rows",
+            f"{path} has {len(rows)} interactions; there should be {FEWEST} at least",
+            path=path,
+            rows=len(rows),
+            fewest=FEWEST,
+        )
     ids = {name: rows[name].cast(pl.String) for name in ("user", "item")}
     numbers = {name: values.rank("dense").cast(pl.Int64).to_numpy() - 1 for name, values in ids.items()}
     items = ids["item"].unique().sort()
@@ -79,7 +93,9 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
     start = float(np.quantile(at, 1 - test_share))
     if not ((log.at_N < start) & (log.weight_N > 0)).any():
         raise BadInput(
-            f"{path}: nothing was liked before the last {test_share:.0%} of the log, so nothing can be learned"
+            "nothing_to_learn_from",
+            f"{path}: nothing was liked before the last {test_share:.0%} of the log, so nothing can be learned",
+            path=path,
         )
     return World(items, ids["user"].unique().sort(), log, hashed_items(len(items)), start)
 
@@ -109,7 +125,7 @@ def _frame(path: Path) -> pl.DataFrame:
         separator = "," if path.suffix == ".csv" else "\t"
         return pl.read_csv(path, separator=separator, infer_schema_length=10_000)
     except pl.exceptions.PolarsError as error:
-        raise BadInput(f"{path} cannot be read: {error}") from error
+        raise BadInput("unreadable_file", f"{path} cannot be read: {error}", path=path) from error
 
 
 def _seconds(values: pl.Series, path: Path, name: str) -> pl.Series:
@@ -119,7 +135,12 @@ def _seconds(values: pl.Series, path: Path, name: str) -> pl.Series:
     if values.dtype == pl.String:
         values = values.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
     if not values.dtype.is_temporal():
-        raise BadInput(f"{path}: column {name} is {values.dtype}, needed are seconds or ISO 8601")
+        raise BadInput(
+            "not_a_time",
+            f"{path}: column {name} is {values.dtype}, needed are seconds or ISO 8601",
+            path=path,
+            column=name,
+        )
     return (values.cast(pl.Datetime("us", "UTC")).cast(pl.Int64) / 1e6).alias("at")
 
 

@@ -43,9 +43,18 @@ def recommend(
     a method that has nothing to go by.
     """
     if not 1 <= count <= MAX_PHOTOS:
-        raise BadInput(f"--count {count}: from 1 to {MAX_PHOTOS} photos can be shown")
+        raise BadInput(
+            "count_out_of_range",
+            f"--count {count}: from 1 to {MAX_PHOTOS} photos can be shown",
+            count=count,
+            most=MAX_PHOTOS,
+        )
     if asked.country and not re.fullmatch("[A-Z]{2}", asked.country):
-        raise BadInput(f"{asked.country!r} is no country: give its two letters (ISO 3166), as in --country GB")
+        raise BadInput(
+            "unknown_country",
+            f"{asked.country!r} is no country: give its two letters (ISO 3166), as in --country GB",
+            country=asked.country,
+        )
     lake = open_catalogue(settings.lake_uri, catalogue)
     night = night_of(lake, run_date)
     splits = lake.by_reference(night.input_runs["splits"])
@@ -63,7 +72,11 @@ def recommend(
     item_K = item_K[item_K != NONE]
     if not len(item_K):
         others = ", ".join(name for name in kept_methods(night) if name != best)
-        raise BadInput(f"{best} has nothing to go by for this history. Take another: --method, of {others or 'none'}.")
+        raise BadInput(
+            "nothing_to_go_by",
+            f"{best} has nothing to go by for this history. Take another: --method, of {others or 'none'}.",
+            method=best,
+        )
     words = dict(lake.read_table(splits, "photos", ["photo_id", "description"]).iter_rows())
     scores = fitted.scores(histories, item_K)[0]
     return Recommended(
@@ -86,7 +99,11 @@ def _history(lake: Lake, splits: Manifest, ids: pl.Series, asked: Recommendation
     end = window_bounds(splits, "test")[1]
     if asked.visitor_id is None:
         if unknown := [name for name in asked.photo_ids if name not in ids]:
-            raise MissingInput(f"no photo {', '.join(map(repr, unknown))} in {splits.reference}. Give others.")
+            raise MissingInput(
+                "no_such_photo",
+                f"no photo {', '.join(map(repr, unknown))} in {splits.reference}. Give others.",
+                photo_ids=unknown,
+            )
         at = [end.timestamp() - second for second in range(len(asked.photo_ids), 0, -1)]
         taken = pl.DataFrame({"photo_id": asked.photo_ids, "at": at})
         return taken.join(numbers, on="photo_id", how="left", maintain_order="left"), asked.country
@@ -98,8 +115,10 @@ def _history(lake: Lake, splits: Manifest, ids: pl.Series, asked: Recommendation
     )
     if rows.is_empty():
         raise MissingInput(
+            "no_such_visitor",
             f"no conversion of visitor {asked.visitor!r} in {splits.reference}, before {end:%Y-%m-%d}. Give the id as "
-            f"it stands in the log, or photos taken before: --photo ID"
+            f"it stands in the log, or photos taken before: --photo ID",
+            visitor=asked.visitor,
         )
     known = [country for country in rows["country"].drop_nulls() if country]
     return rows, asked.country or (known or [""])[-1]

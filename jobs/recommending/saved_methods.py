@@ -28,16 +28,25 @@ def night_of(lake: Lake, run_date: date | None) -> Manifest:
     """Return a night's run; `MissingInput` if there is none, or none in which methods were kept."""
     nights = {one.partition["run_date"]: one for one in lake.history(RECOMMENDATION)}
     if not nights:
-        raise MissingInput(f"no night below {lake.root} has recommendations. Run one to its end: make nightly")
+        raise MissingInput(
+            "no_night_yet",
+            f"no night below {lake.root} has recommendations. Run one to its end: make nightly",
+            lake=str(lake.root),
+        )
     name = max(nights) if run_date is None else run_date.isoformat()
     if name not in nights:
         raise MissingInput(
-            f"the night of {name} has no recommendations below {lake.root}. There are: {', '.join(nights)}."
+            "no_such_night",
+            f"the night of {name} has no recommendations below {lake.root}. There are: {', '.join(nights)}.",
+            run_date=name,
+            nights=list(nights),
         )
     if not kept_methods(nights[name]):
         reason = nights[name].facts["note"] or "it ran before methods were kept"
         raise MissingInput(
-            f"{nights[name].reference} holds no method ({reason}). {_MAKE} again, or name another night."
+            "no_method_kept",
+            f"{nights[name].reference} holds no method ({reason}). {_MAKE} again, or name another night.",
+            run=nights[name].reference,
         )
     return nights[name]
 
@@ -55,7 +64,9 @@ def best_method(lake: Lake, night: Manifest) -> tuple[str, str]:
     best = rows.filter(pl.col("arm").is_in(kept_methods(night))).sort("value", "arm", descending=[True, False])
     if best.is_empty():
         raise MissingInput(
-            f"{night.reference} measured none of the methods that it holds. {_MAKE} again, or give --method."
+            "no_method_measured",
+            f"{night.reference} measured none of the methods that it holds. {_MAKE} again, or give --method.",
+            run=night.reference,
         )
     arm, value = best.select("arm", "value").row(0)
     return arm, f"{arm} had the night's highest hit rate@10, {value:.3f}."
@@ -67,7 +78,10 @@ def open_method(lake: Lake, night: Manifest, name: str) -> Fitted:
         note = night.facts["notes"].get(f"{TEMPORAL}/{name}")
         reason = f" (left out: {note})" if note else ""
         raise MissingInput(
-            f"{night.reference} holds no method {name!r}{reason}. It holds {', '.join(kept_methods(night))}."
+            "no_such_method",
+            f"{night.reference} holds no method {name!r}{reason}. It holds {', '.join(kept_methods(night))}.",
+            method=name,
+            methods=list(kept_methods(night)),
         )
     folder = learned_folder(name)
     for file, info in night.files.items():
@@ -77,4 +91,9 @@ def open_method(lake: Lake, night: Manifest, name: str) -> Fitted:
         try:
             return load(local)
         except ModelError as error:
-            raise BadInput(f"{name} of {night.reference} cannot be opened: {error} {_MAKE} again.") from error
+            raise BadInput(
+                "damaged_model",
+                f"{name} of {night.reference} cannot be opened: {error} {_MAKE} again.",
+                run=night.reference,
+                method=name,
+            ) from error

@@ -31,8 +31,11 @@ def check_version(ctx: RunContext, splits: Manifest, version: mlflow_registry.Ve
     difference = float(np.abs(registered - _embed(model, table)).max())
     if not difference <= TOLERANCE:
         raise NightlensError(
+            "loads_differently",
             f"{version.uri} loaded through MLflow embeds differently from the model in the lake (by {difference:g}, "
-            f"allowed {TOLERANCE:g}). The alias was not moved. Delete that version in MLflow and rerun the stage."
+            f"allowed {TOLERANCE:g}). The alias was not moved. Delete that version in MLflow and rerun the stage.",
+            version=version.uri,
+            difference=difference,
         )
     return difference
 

@@ -22,8 +22,11 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
     verdict, release = evaluation.facts["verdict"], inputs["release"].facts
     if verdict["challenger"] != release["arm"]:
         raise BadInput(
+            "arms_differ",
             f"{evaluation.reference} is about arm {verdict['challenger']!r}, {inputs['release'].reference} holds "
-            f"{release['arm']!r}. Rerun register_model and build_index with --arm {verdict['challenger']}."
+            f"{release['arm']!r}. Rerun register_model and build_index with --arm {verdict['challenger']}.",
+            evaluated=verdict["challenger"],
+            released=release["arm"],
         )
     compared = _champion(champion, release["model_digest"], verdict["compared_with"])
     unusable = lake.read_table(inputs["photo_embeddings"], "quarantine", ["photo_id"])["photo_id"].n_unique()

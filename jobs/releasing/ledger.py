@@ -112,8 +112,10 @@ class Ledger:
             entry = _parse(name, data)
             if entry.number != number or name != _name(number) or entry.previous_sha256 != self._digest:
                 raise BadInput(
+                    "damaged_ledger",
                     f"the promotion ledger in {self._store.folder} is broken at {name}: an entry before it was "
-                    f"changed or removed. Restore the folder from a copy."
+                    f"changed or removed. Restore the folder from a copy.",
+                    entry=name,
                 )
             self._checked.append(entry)
             self._digest = _sha256(data)
@@ -152,12 +154,20 @@ class Ledger:
             )
             if self._store.create(_name(number), entry.model_dump_json(indent=1).encode()):
                 return entry
-        raise LostWork(f"the promotion ledger in {self._store.folder} is being written by others: try again")
+        raise LostWork(
+            "ledger_busy",
+            f"the promotion ledger in {self._store.folder} is being written by others: try again",
+            folder=self._store.folder,
+        )
 
     def _read(self, name: str) -> bytes:
         data = self._store.get(name)
         if data is None:
-            raise BadInput(f"entry {name} of the promotion ledger in {self._store.folder} is gone: restore it")
+            raise BadInput(
+                "damaged_ledger",
+                f"entry {name} of the promotion ledger in {self._store.folder} is gone: restore it",
+                entry=name,
+            )
         return data
 
 
@@ -179,4 +189,6 @@ def _parse(name: str, data: bytes) -> Entry:
     try:
         return Entry.model_validate_json(data)
     except ValidationError as error:
-        raise BadInput(f"entry {name} of the promotion ledger is damaged: restore it from a copy") from error
+        raise BadInput(
+            "damaged_ledger", f"entry {name} of the promotion ledger is damaged: restore it from a copy", entry=name
+        ) from error

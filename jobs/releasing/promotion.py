@@ -115,20 +115,36 @@ def describe(entry: mlflow_registry.Version) -> str:
 def check_reason(reason: str) -> None:
     """Raise `BadInput` unless somebody said why."""
     if not reason.strip():
-        raise BadInput("say why, in a few words: the promotion ledger keeps it (--reason, or the field of the form)")
+        raise BadInput(
+            "no_reason", "say why, in a few words: the promotion ledger keeps it (--reason, or the field of the form)"
+        )
 
 
 def _registered(settings: Settings, catalogue: str, version: str | int) -> mlflow_registry.Version:
     known = {entry.number: entry for entry in mlflow_registry.versions(settings, catalogue)}
     name = mlflow_registry.model_name(catalogue)
     if not known:
-        raise BadInput(f"no model {name!r} is registered in MLflow at {settings.public_tracking_uri}: run a night")
+        raise BadInput(
+            "no_such_model",
+            f"no model {name!r} is registered in MLflow at {settings.public_tracking_uri}: run a night",
+            model=name,
+        )
     chosen = known.get(int(version)) if str(version).isdecimal() else None
     if chosen is None:
         listed = "".join(f"\n  {describe(entry)}" for entry in known.values())
-        raise BadInput(f"{name} has no version {version!r}. Registered are:{listed}")
+        raise BadInput(
+            "no_such_version",
+            f"{name} has no version {version!r}. Registered are:{listed}",
+            model=name,
+            version=version,
+        )
     if chosen.tags.get("load_check") != "passed":
-        raise BadInput(f"{name} version {chosen.number} never passed the check of register_model: take another")
+        raise BadInput(
+            "version_not_checked",
+            f"{name} version {chosen.number} never passed the check of register_model: take another",
+            model=name,
+            version=chosen.number,
+        )
     return chosen
 
 
@@ -144,8 +160,11 @@ def _release_of(lake: Lake, version: mlflow_registry.Version, run_date: date | N
     if not found:
         night = f" of the night of {run_date}" if run_date else ""
         raise MissingInput(
+            "version_without_release",
             f"version {version.number} of {version.name} has no release{night} below {lake.root}. A model goes live "
-            f"with its index: rerun make_release for its night ({version.tags.get('run_date')}), or take another."
+            f"with its index: rerun make_release for its night ({version.tags.get('run_date')}), or take another.",
+            version=version.number,
+            run_date=run_date,
         )
     return found[-1]
 
@@ -155,7 +174,11 @@ def _gate_of(lake: Lake, run_date: date | None) -> Manifest:
         return lake.current(GATE, {"run_date": run_date.isoformat()})
     gates = lake.history(GATE)
     if not gates:
-        raise MissingInput(f"no night below {lake.root} has a candidate to be reviewed: run a night")
+        raise MissingInput(
+            "no_night_yet",
+            f"no night below {lake.root} has a candidate to be reviewed: run a night",
+            lake=str(lake.root),
+        )
     return gates[-1]
 
 

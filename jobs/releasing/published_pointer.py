@@ -52,8 +52,10 @@ def read_pointer(lake: Lake) -> Pointer | None:
         return Pointer.model_validate_json(data)
     except ValidationError as error:
         raise BadInput(
+            "damaged_pointer",
             f"{published(lake).folder}/{POINTER} is damaged. Delete it: the next promotion, rollback or night writes "
-            f"it again from the ledger."
+            f"it again from the ledger.",
+            path=f"{published(lake).folder}/{POINTER}",
         ) from error
 
 
@@ -138,7 +140,11 @@ def _write_pointer(lake: Lake, state: State) -> None:
     if state.release is not None:
         release = find_release(lake, state.release)
         if release is None:
-            raise MissingInput(f"the release {state.release}, live by the promotion ledger, is gone from {lake.root}")
+            raise MissingInput(
+                "no_such_release",
+                f"the release {state.release}, live by the promotion ledger, is gone from {lake.root}",
+                release=str(state.release),
+            )
         digest = release.digest
     pointer = Pointer(entry=state.since, release=state.release, digest=digest)
     published(lake).put(POINTER, pointer.model_dump_json(indent=1).encode())
@@ -178,10 +184,18 @@ def claimed(lake: Lake, name: ReleaseName) -> Iterator[None]:
         claims(lake).remove(claim)
         time.sleep(_PAUSE_SECONDS)
     else:
-        raise LostWork(f"the release {name} is being removed from the lake, or its removal was cut off: take another")
+        raise LostWork(
+            "release_being_removed",
+            f"the release {name} is being removed from the lake, or its removal was cut off: take another",
+            release=str(name),
+        )
     try:
         if find_release(lake, name) is None:
-            raise MissingInput(f"the release {name} is no longer in the lake: rerun make_release for {name.run_date}")
+            raise MissingInput(
+                "no_such_release",
+                f"the release {name} is no longer in the lake: rerun make_release for {name.run_date}",
+                release=str(name),
+            )
         yield
     finally:
         claims(lake).remove(claim)

@@ -96,17 +96,25 @@ class ReleaseReader:
             except (OSError, ValueError, NightlensError, ModelError, ann.UnusableIndex) as error:
                 if read_pointer(self._lake) == pointer:
                     raise BadInput(
+                        "unusable_release",
                         f"the published release {pointer.release} cannot be opened: {error}. Publish another: "
-                        f"nightlens rollback --catalogue {self._lake.catalogue} --reason WHY"
+                        f"nightlens rollback --catalogue {self._lake.catalogue} --reason WHY",
+                        release=str(pointer.release),
                     ) from error
-        raise NightlensError(f"what is published below {self._lake.root} changed {_TRIES} times while it was opened")
+        raise NightlensError(
+            "pointer_keeps_changing",
+            f"what is published below {self._lake.root} changed {_TRIES} times while it was opened",
+            lake=str(self._lake.root),
+        )
 
     def _pointer(self) -> Pointer:
         pointer = read_pointer(self._lake)
         if pointer is None or pointer.release is None:
             raise MissingInput(
+                "nothing_published",
                 f"no release is published below {self._lake.root}. Run a night, then promote its model: "
-                f"nightlens promote --catalogue {self._lake.catalogue} --version N --reason WHY"
+                f"nightlens promote --catalogue {self._lake.catalogue} --version N --reason WHY",
+                lake=str(self._lake.root),
             )
         return pointer
 
@@ -120,13 +128,22 @@ def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bo
     lake.fs.invalidate_cache()  # an object store's listing may be older than the release
     manifest = find_release(lake, name)
     if manifest is None:
-        raise MissingInput(f"the release {name} is not in {lake.root}")
+        raise MissingInput("no_such_release", f"the release {name} is not in {lake.root}", release=str(name))
     if digest and manifest.digest != digest:
-        raise BadInput(f"{manifest.reference} is not what was published: its digest is {manifest.digest[:16]}")
+        raise BadInput(
+            "release_changed",
+            f"{manifest.reference} is not what was published: its digest is {manifest.digest[:16]}",
+            release=manifest.reference,
+        )
     description = _description(lake, manifest)
     digests = description["model"]["digest"], description["index"]["model_digest"]
     if len(set(digests)) > 1:
-        raise BadInput(f"{manifest.reference}: its model is {digests[0]}, its index is of model {digests[1]}")
+        raise BadInput(
+            "models_differ",
+            f"{manifest.reference}: its model is {digests[0]}, its index is of model {digests[1]}",
+            release=manifest.reference,
+            models=digests,
+        )
     _verify(lake, manifest, with_model)
     with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
         index = ann.ShardedIndex.open(folder, digests[0])
@@ -150,13 +167,19 @@ def _load_model(lake: Lake, manifest: Manifest, digest: str) -> SearchModel:
     with lake.local_folder(manifest, MODEL) as folder:
         model = SearchModel.load(folder)
     if model.digest != digest:
-        raise BadInput(f"{manifest.reference}: its model's digest is {model.digest}, {digest} was released")
+        raise BadInput(
+            "model_changed",
+            f"{manifest.reference}: its model's digest is {model.digest}, {digest} was released",
+            release=manifest.reference,
+        )
     return model
 
 
 def _description(lake: Lake, manifest: Manifest) -> dict[str, Any]:
     if RELEASE_FILE not in manifest.files:
-        raise BadInput(f"{manifest.reference} has no {RELEASE_FILE}: it is no release")
+        raise BadInput(
+            "not_a_release", f"{manifest.reference} has no {RELEASE_FILE}: it is no release", release=manifest.reference
+        )
     lake.verify(manifest.files[RELEASE_FILE])
     description: dict[str, Any] = json.loads(lake.read_file(manifest, RELEASE_FILE))
     return description

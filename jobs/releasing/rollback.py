@@ -24,12 +24,20 @@ def rollback(settings: Settings, catalogue: str, *, by: str, reason: str, at: da
     lake = Lake(settings.lake_uri, catalogue)
     before = reconcile(settings, lake, at)
     if before.release is None or not before.earlier:
-        raise BadInput(f"nothing was live before: {catalogue} has no earlier release to go back to")
+        raise BadInput(
+            "nothing_to_go_back_to",
+            f"nothing was live before: {catalogue} has no earlier release to go back to",
+            catalogue=catalogue,
+        )
     target = before.earlier[0]
 
     def draft(state: State) -> Draft:
         if state != before:
-            raise BadInput(f"what is live in {catalogue} was changed by somebody else just now: look, and try again")
+            raise BadInput(
+                "changed_meanwhile",
+                f"what is live in {catalogue} was changed by somebody else just now: look, and try again",
+                catalogue=catalogue,
+            )
         return Draft(
             kind="rolled_back",
             at=at,
@@ -49,10 +57,13 @@ def rollback(settings: Settings, catalogue: str, *, by: str, reason: str, at: da
             settle(settings, lake)
         except (NightlensError, OSError) as error:
             raise LostWork(
+                "unfinished_rollback",
                 f"the rollback to the release {target} is entry {entry.number} of the promotion ledger, but alias and "
                 f"pointer do not follow it yet ({error}). Do not roll back again, which would go further back. Finish "
                 f"it, once that is mended: nightlens promote --catalogue {catalogue} --version {target.version} "
-                f"--run-date {target.run_date} --reason WHY"
+                f"--run-date {target.run_date} --reason WHY",
+                release=str(target),
+                entry=entry.number,
             ) from error
     return (
         f"Rolled back: published is the release {target}, the champion version {target.version}; it was the release "

@@ -148,7 +148,9 @@ def ablation(night: Night) -> Ablation | None:
 def variant(key: str) -> Variant:
     """Return the variant of that key; `BadInput` if the report does not know how to call it."""
     if key not in VARIANTS:
-        raise BadInput(f"the report has no name for variant {key!r}. Describe it in {__name__}.")
+        raise BadInput(
+            "no_name_in_report", f"the report has no name for variant {key!r}. Describe it in {__name__}.", key=key
+        )
     return VARIANTS[key]
 
 

@@ -66,7 +66,11 @@ ARMS = {arm.key: arm for arm in _ALL}
 def arm(key: str) -> Arm:
     """Return the arm of that key; `BadInput` if the report does not know how to call it."""
     if key not in ARMS:
-        raise BadInput(f"the report has no name for arm {key!r}; it knows {sorted(ARMS)}. Describe it in {__name__}.")
+        raise BadInput(
+            "no_name_in_report",
+            f"the report has no name for arm {key!r}; it knows {sorted(ARMS)}. Describe it in {__name__}.",
+            key=key,
+        )
     return ARMS[key]
 
 

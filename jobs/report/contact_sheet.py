@@ -93,7 +93,9 @@ def _ranks(night: Night, sheet: pl.DataFrame) -> dict[tuple[str, str, str, str],
     first = found.group_by("query", "country", "photo_id", "arm").agg(pl.col("rank").sort_by("query_id").first())
     if first.height < wanted.height:
         raise MissingInput(
+            "missing_ranks",
             f"{night.manifest(EVALUATION).reference}: {wanted.height - first.height} rankings of the contact "
-            "sheet have no rank in the table ranks. Run the stage evaluate again."
+            "sheet have no rank in the table ranks. Run the stage evaluate again.",
+            count=wanted.height - first.height,
         )
     return {(query, country, photo, one): rank for query, country, photo, one, rank in first.iter_rows()}

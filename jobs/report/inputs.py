@@ -139,8 +139,11 @@ def fact(manifest: Manifest, *names: str) -> Any:
     for name in names:
         if not isinstance(value, dict) or name not in value:
             raise MissingInput(
+                "missing_fact",
                 f"{manifest.reference} has no fact {'.'.join(names)!r}, which the report shows. Run the stage that "
-                f"makes {manifest.dataset!r} again."
+                f"makes {manifest.dataset!r} again.",
+                run=manifest.reference,
+                fact=".".join(names),
             )
         value = value[name]
     return value

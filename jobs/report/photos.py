@@ -91,7 +91,9 @@ def _decoded(uri: str) -> Image.Image:
 
 
 def _gone(uri: str) -> MissingInput:
-    return MissingInput(f"the image {uri} is gone. Put it back, or run the stage fetch_images again.")
+    return MissingInput(
+        "image_removed", f"the image {uri} is gone. Put it back, or run the stage fetch_images again.", uri=uri
+    )
 
 
 def _read_thumbnail(uri: str | None, reason: str | None, may_be_gone: bool) -> tuple[str | None, str]:

@@ -91,7 +91,13 @@ class Metrics:
         """Return one estimate over all queries; `MissingInput` if the arm was not evaluated."""
         found = self.find(arm_key, metric, k, "all", "all")
         if found is None:
-            raise MissingInput(f"the evaluation has no {metric}@{k} of arm {arm_key!r}. Run the stage evaluate again.")
+            raise MissingInput(
+                "no_such_figure",
+                f"the evaluation has no {metric}@{k} of arm {arm_key!r}. Run the stage evaluate again.",
+                metric=metric,
+                k=k,
+                arm=arm_key,
+            )
         return found
 
     @property

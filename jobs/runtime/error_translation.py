@@ -57,15 +57,19 @@ def _of_storage(error: BaseException, settings: Settings) -> NightlensError | No
     named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
     if number in _IS_FULL or _FULL.search(text):
         return LostWork(
+            "disk_full",
             f"{named}no space left ({_room(settings)}). Free some and run the same command again; what was not "
-            f"committed does not count."
+            f"committed does not count.",
+            path=getattr(error, "filename", None),
         )
     refused = _REFUSED.search(text)
     if number in _IS_REFUSED or refused:
         reason = refused.group() if refused else os.strerror(number or 0)
         return NightlensError(
+            "storage_refused",
             f"{named or f'{settings.lake_uri} or {settings.state_dir}: '}{reason}. Let the user who runs this read "
-            f"and write there (mount options, owner, disk), then run the same command again."
+            f"and write there (mount options, owner, disk), then run the same command again.",
+            path=getattr(error, "filename", None),
         )
     return None
 
@@ -82,11 +86,14 @@ def _room(settings: Settings) -> str:
 def _of_memory(error: BaseException) -> NightlensError | None:
     if "java.lang.OutOfMemoryError" in str(error):
         return NightlensError(
+            "java_out_of_memory",
             "Java ran out of memory. Give Spark's driver more, such as NIGHTLENS_SPARK_DRIVER_MEMORY=6g, and run the "
-            "same command again."
+            "same command again.",
         )
     if isinstance(error, MemoryError):
-        return LostWork(f"out of memory ({error}). Run the same command again when less else runs on this machine.")
+        return LostWork(
+            "out_of_memory", f"out of memory ({error}). Run the same command again when less else runs on this machine."
+        )
     return None
 
 
@@ -99,7 +106,9 @@ def _of_content(error: BaseException) -> NightlensError | None:
     if _DAMAGED.search(str(error)):
         part = _PART.search(str(error))
         return BadInput(
+            "stored_part_damaged",
             f"{'a stored part' if part is None else part.group()} is damaged: its checksum differs, or it is cut. "
-            f"Delete that file and run the same command again, which computes its rows anew."
+            f"Delete that file and run the same command again, which computes its rows anew.",
+            path=None if part is None else part.group(),
         )
     return None

@@ -72,7 +72,11 @@ def make_sample(folder: Path, size: SampleSize | None = None, seed: int = DEFAUL
     size = size or SampleSize()
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()):
-        raise BadInput(f"{folder} is not empty: give a new folder for the sample, or delete this one first")
+        raise BadInput(
+            "folder_not_empty",
+            f"{folder} is not empty: give a new folder for the sample, or delete this one first",
+            folder=folder,
+        )
     unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

@@ -52,11 +52,16 @@ def make_query(text: str | None, country: str = "", image: Path | None = None, p
     """Return what is to be searched; `BadInput` or `MissingInput` says what is wrong with it."""
     if sum(given is not None for given in (text, image, photo_id)) != 1:
         raise BadInput(
+            "one_query_needed",
             'give either words or a picture: nightlens search "cat", or nightlens search --image FILE, or of the '
-            "corpus nightlens search --photo ID"
+            "corpus nightlens search --photo ID",
         )
     if country and not re.fullmatch("[A-Za-z]{2}", country):
-        raise BadInput(f"{country!r} is no country: give its two letters (ISO 3166), as in --country GB")
+        raise BadInput(
+            "unknown_country",
+            f"{country!r} is no country: give its two letters (ISO 3166), as in --country GB",
+            country=country,
+        )
     if image is not None:
         return Query(_shown(image.name), country.upper(), image=_read_picture(image))
     if photo_id is not None:
@@ -64,9 +69,13 @@ def make_query(text: str | None, country: str = "", image: Path | None = None, p
     assert text is not None
     words = normalise_query(text)
     if words != _shown(words):
-        raise BadInput(f"the query {text!r} is not valid text: type it in UTF-8")
+        raise BadInput("not_utf8", f"the query {text!r} is not valid text: type it in UTF-8", query=text)
     if not printable(words):
-        raise BadInput(f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"')
+        raise BadInput(
+            "empty_query",
+            f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"',
+            query=text,
+        )
     return Query(words, country.upper())
 
 
@@ -79,9 +88,15 @@ def _read_picture(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise MissingInput(f"the image {path} cannot be read: {error.strerror}. Name a picture's file.") from error
+        raise MissingInput(
+            "unreadable_file", f"the image {path} cannot be read: {error.strerror}. Name a picture's file.", path=path
+        ) from error
     try:
         decode_image(data)
     except ImageError as error:
-        raise BadInput(f"the image {path} cannot be used: {error}. Give a picture: {', '.join(FORMATS)}.") from error
+        raise BadInput(
+            "not_a_picture",
+            f"the image {path} cannot be used: {error}. Give a picture: {', '.join(FORMATS)}.",
+            path=path,
+        ) from error
     return data

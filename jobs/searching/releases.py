@@ -26,7 +26,11 @@ def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
     is_published = pointer is not None and pointer.release is not None
     found = _candidate(lake, run_date)
     if found is None and not is_published:
-        raise MissingInput(f"there is no release below {lake.root} to search in. Run a night to its end: make nightly")
+        raise MissingInput(
+            "no_night_yet",
+            f"there is no release below {lake.root} to search in. Run a night to its end: make nightly",
+            lake=str(lake.root),
+        )
     opened = {CHAMPION: ReleaseReader(lake, with_model=True).current} if is_published else {}
     if found is not None:
         is_champion = is_published and opened[CHAMPION].name == name_of(found)
@@ -40,7 +44,12 @@ def _candidate(lake: Lake, run_date: date | None) -> Manifest | None:
         return releases[max(releases)] if releases else None
     if run_date.isoformat() not in releases:
         nights = ", ".join(releases) or "none"
-        raise MissingInput(f"the night of {run_date} has no release below {lake.root}. Nights that have one: {nights}.")
+        raise MissingInput(
+            "no_such_night",
+            f"the night of {run_date} has no release below {lake.root}. Nights that have one: {nights}.",
+            run_date=run_date.isoformat(),
+            nights=list(releases),
+        )
     return releases[run_date.isoformat()]
 
 
@@ -49,6 +58,8 @@ def _open(lake: Lake, release: Manifest) -> OpenRelease:
         return open_release(lake, name_of(release), release.digest, with_model=True)
     except (OSError, ValueError, NightlensError, ModelError, UnusableIndex) as error:
         raise BadInput(
+            "unusable_release",
             f"the candidate {name_of(release)} cannot be opened: {error}. Run that night again, or take another: "
-            f"--run-date YYYY-MM-DD"
+            f"--run-date YYYY-MM-DD",
+            release=str(name_of(release)),
         ) from error

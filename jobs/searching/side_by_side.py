@@ -47,7 +47,9 @@ def search(
     `BadInput` for a K out of range or a release that cannot be opened or whose model and index do not belong together.
     """
     if not 1 <= k <= MAX_PHOTOS:
-        raise BadInput(f"-k {k}: from 1 to {MAX_PHOTOS} photos can be shown")
+        raise BadInput(
+            "count_out_of_range", f"-k {k}: from 1 to {MAX_PHOTOS} photos can be shown", count=k, most=MAX_PHOTOS
+        )
     lake = open_catalogue(settings.lake_uri, catalogue)
     opened = open_releases(lake, run_date)
     sides = _distinct(opened)
@@ -56,7 +58,11 @@ def search(
         role: _find(lake, sides[role], row, query, k, near_duplicates) for role, row in rows.items() if row is not None
     }
     if not similar:
-        raise MissingInput(f"no photo {query.title!r} in {_listed(sides)} of {catalogue}. Search with another.")
+        raise MissingInput(
+            "no_such_photo",
+            f"no photo {query.title!r} in {_listed(sides)} of {catalogue}. Search with another.",
+            photo_ids=[query.title],
+        )
     found = {role: one.found for role, one in similar.items()}
     photos = {role: _photos(lake, sides[role], found[role]) for role in similar}
     hits = rank(found, photos, {role: one.alike for role, one in similar.items()})

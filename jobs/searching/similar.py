@@ -46,7 +46,11 @@ def read_photo(lake: Lake, release: OpenRelease, photo_id: str) -> dict[str, Any
         return None
     data = _read_bytes(lake, images, [photo_id]).get(photo_id)
     if data is None:
-        raise BadInput(f"photo {photo_id} has no picture to search with. Name another, or give a file: --image FILE")
+        raise BadInput(
+            "photo_without_picture",
+            f"photo {photo_id} has no picture to search with. Name another, or give a file: --image FILE",
+            photo_id=photo_id,
+        )
     keywords = lake.read_table(splits, "photo_keywords").filter(pl.col("photo_id") == photo_id)
     return {serving.IMAGE: data, serving.KEYWORDS: keywords.select("keyword", "confidence").to_dicts()}
 

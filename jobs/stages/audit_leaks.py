@@ -54,8 +54,10 @@ def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
     validated, splits = ctx.read(VALIDATED), ctx.read(SPLITS)
     if splits.input_runs["validated"] != validated.reference:
         raise BadInput(
+            "inputs_outdated",
             f"{splits.reference} was made from {splits.input_runs['validated']}, but the validated tables are now "
-            f"{validated.reference}. Run split_temporal again."
+            f"{validated.reference}. Run split_temporal again.",
+            run=splits.reference,
         )
     staged = ctx.begin(LEAK_AUDIT, params, {"validated": validated, "splits": splits})
     if staged.manifest is not None:
@@ -69,8 +71,10 @@ def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
     if not failed.is_empty():
         faults = "; ".join(f"{row['check']} ({row['violation_count']}: {row['detail']})" for row in failed.to_dicts())
         raise GateFailed(
+            "leak_found",
             f"{failed.height} of {table.height} checks failed on {splits.reference}: {faults}. Nothing may be trained "
-            f"on it. Run split_temporal again; if the audit still fails, its queries in sql/ are at fault."
+            f"on it. Run split_temporal again; if the audit still fails, its queries in sql/ are at fault.",
+            checks=failed["check"].to_list(),
         )
     staged.write_table("findings", table)
     return staged.commit({"check_count": table.height, "violation_count": 0})
@@ -85,7 +89,8 @@ def _derive_windows(
         [found] = run_sql(spark, "audit_quantiles", views, **markers).collect()
         if found["validation_end"] is None:
             raise BadInput(
-                "the splits are cut by number, but the log has no row that could be cut. Run split_temporal."
+                "nothing_to_cut",
+                "the splits are cut by number, but the log has no row that could be cut. Run split_temporal.",
             )
         train_start, train_end, validation_end = (
             instant(found[name]) for name in ("train_start", "train_end", "validation_end")

@@ -78,10 +78,18 @@ def _check(splits: dict[str, Manifest], runs: dict[tuple[str, str], Manifest]) -
     """Raise `BadInput` for runs of other splits, and for a night that did not go on from the one before."""
     for (day, _), manifest in runs.items():
         if manifest.input_runs["splits"] != splits[day].reference:
-            raise BadInput(f"{manifest.reference} ranked other splits than {splits[day].reference}: run it again")
+            raise BadInput(
+                "splits_differ",
+                f"{manifest.reference} ranked other splits than {splits[day].reference}: run it again",
+                runs=[manifest.reference],
+            )
     for (day, way), manifest in runs.items():
         if way == "incremental" and manifest.facts["warm_started_from"] is None:
-            raise BadInput(f"the model of {day} was trained in full: run its night with --retrain incremental")
+            raise BadInput(
+                "not_incremental",
+                f"the model of {day} was trained in full: run its night with --retrain incremental",
+                run_date=day,
+            )
 
 
 def _table(ctx: RunContext, params: CompareRetrainingParams, nights: list[_Night]) -> pl.DataFrame:

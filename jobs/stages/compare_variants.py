@@ -80,8 +80,10 @@ def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
     others = [name for name, run in runs.items() if run.input_runs["splits"] != splits.reference]
     if others:
         raise BadInput(
+            "splits_differ",
             f"trained on other splits than {splits.reference}: {', '.join(others)}. Run train_variant again, and for "
-            f"{RERANKED} the night."
+            f"{RERANKED} the night.",
+            runs=others,
         )
 
 
@@ -91,8 +93,10 @@ def _common_epochs(runs: dict[str, list[Manifest]]) -> int:
     trained = (run for variant, found in runs.items() if variant not in (ZERO_SHOT, RERANKED) for run in found)
     if others := [run.reference for run in trained if _shared_params(run) != reference]:
         raise BadInput(
+            "params_differ",
             f"trained with other parameters than {runs[FULL][0].reference}: {', '.join(others)}. Run train_variant "
-            "again, with the same ones for all."
+            "again, with the same ones for all.",
+            runs=others,
         )
     return int(reference["epochs"])
 
@@ -127,7 +131,10 @@ def _ranks(ctx: RunContext, variant: str, run: Manifest, query_count: int) -> np
         frame = frame.filter(pl.col("arm") == RERANKED)
     if frame["query_id"].sort().to_list() != list(range(query_count)):
         raise BadInput(
-            f"{run.reference} has ranks of {len(frame)} queries for {variant}, the test window has {query_count}"
+            "missing_ranks",
+            f"{run.reference} has ranks of {len(frame)} queries for {variant}, the test window has {query_count}",
+            run=run.reference,
+            variant=variant,
         )
     return frame.sort("query_id")["rank"].to_numpy()
 

@@ -95,7 +95,11 @@ def check_share(images: pl.DataFrame, dataset_uri: str, max_missing_share: float
     )
     reasons = "; ".join(f"{status} ({reason}): {count}, such as {example}" for status, reason, count, example in groups)
     raise GateFailed(
+        "too_many_images_missing",
         f"{len(without)} of {len(images)} photos ({share:.1%}) have no image, allowed are {max_missing_share:.1%}. "
-        f"{reasons}. Put files named <photo_id>.jpg (or {', '.join(EXTENSIONS[1:])}) into {dataset_uri}/photos, make "
-        f"the addresses reachable, or raise --max-missing-share. What was downloaded is kept: a rerun fetches the rest."
+        f"{reasons}. Put files named <photo_id>.jpg (or {', '.join(EXTENSIONS[1:])}) into {dataset_uri}/photos, "
+        f"make the addresses reachable, or raise --max-missing-share. What was downloaded is kept: a rerun fetches "
+        f"the rest.",
+        missing=len(without),
+        photos=len(images),
     )

@@ -79,11 +79,18 @@ def _queries(lake: Lake, embedded: Manifest, release: Manifest, count: int, seed
     arm = release.facts["arm"]
     facts = embedded.facts["arms"].get(arm)
     if facts is None:
-        raise MissingInput(f"{embedded.reference} has no vectors of arm {arm!r}: rerun embed_queries")
+        raise MissingInput(
+            "arm_not_embedded",
+            f"{embedded.reference} has no vectors of arm {arm!r}: rerun embed_queries",
+            arm=arm,
+            run=embedded.reference,
+        )
     if facts["model_digest"] != release.facts["model_digest"]:
         raise BadInput(
+            "models_differ",
             f"{embedded.reference} has query vectors of model {facts['model_digest']}, {release.reference} is of "
-            f"model {release.facts['model_digest']}: rerun embed_queries"
+            f"model {release.facts['model_digest']}: rerun embed_queries",
+            models=(facts["model_digest"], release.facts["model_digest"]),
         )
     rows = pl.scan_parquet(lake.table_uris(embedded, "embeddings")).filter(pl.col("arm") == arm)
     vectors = rows.sort("query", "country").select("vector").collect()["vector"]

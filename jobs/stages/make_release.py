@@ -51,10 +51,20 @@ def _check(inputs: dict[str, Manifest]) -> str:
     registration, index = inputs["registration"], inputs["photo_index"]
     arm: str = registration.facts["arm"]
     if index.params["arm"] != arm:
-        raise BadInput(f"registered is arm {arm!r}, indexed is {index.params['arm']!r}. Rerun build_index --arm {arm}.")
+        raise BadInput(
+            "arms_differ",
+            f"registered is arm {arm!r}, indexed is {index.params['arm']!r}. Rerun build_index --arm {arm}.",
+            registered=arm,
+            indexed=index.params["arm"],
+        )
     models = inputs["search_models"]
     if arm not in models.facts["arms"]:
-        raise MissingInput(f"{models.reference} has no arm {arm!r}; it has {sorted(models.facts['arms'])}")
+        raise MissingInput(
+            "arm_not_trained",
+            f"{models.reference} has no arm {arm!r}; it has {sorted(models.facts['arms'])}",
+            arm=arm,
+            arms=sorted(models.facts["arms"]),
+        )
     digests = {
         "search_models": models.facts["arms"][arm]["model_digest"],
         "registration": registration.facts["model_digest"],
@@ -63,11 +73,17 @@ def _check(inputs: dict[str, Manifest]) -> str:
     }
     if len(set(digests.values())) > 1:
         found = ", ".join(f"{inputs[name].reference} is of model {digest}" for name, digest in digests.items())
-        raise BadInput(f"these do not belong together: {found}. Rerun register_model, embed_photos and build_index.")
+        raise BadInput(
+            "models_differ",
+            f"these do not belong together: {found}. Rerun register_model, embed_photos and build_index.",
+            models=digests,
+        )
     if index.facts["photo_count"] != index.row_counts["ids"]:
         raise BadInput(
+            "index_counts_differ",
             f"{index.reference} holds {index.facts['photo_count']} photos, its id map {index.row_counts['ids']}. "
-            f"Delete that run and rerun build_index."
+            f"Delete that run and rerun build_index.",
+            run=index.reference,
         )
     return arm
 

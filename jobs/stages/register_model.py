@@ -39,7 +39,12 @@ def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
 
     arms = inputs["search_models"].facts["arms"]
     if params.arm not in arms:
-        raise MissingInput(f"{inputs['search_models'].reference} has no arm {params.arm!r}; it has {sorted(arms)}")
+        raise MissingInput(
+            "arm_not_trained",
+            f"{inputs['search_models'].reference} has no arm {params.arm!r}; it has {sorted(arms)}",
+            arm=params.arm,
+            arms=sorted(arms),
+        )
     run_id = mlflow_runs.log_night(ctx.settings, ctx.catalogue, night_record(ctx, params.arm, inputs))
     with ctx.lake.local_folder(inputs["search_models"], params.arm) as folder:
         model = SearchModel.load(folder)
@@ -80,8 +85,11 @@ def _register(
     facts: dict[str, Any] = search_models.facts["arms"][arm]
     if facts["model_digest"] != model.digest:
         raise BadInput(
+            "model_changed",
             f"arm {arm!r} of {search_models.reference} has digest {model.digest}, its facts say "
-            f"{facts['model_digest']}: its files were changed. Delete that run's folder and rerun train_search."
+            f"{facts['model_digest']}: its files were changed. Delete that run's folder and rerun train_search.",
+            arm=arm,
+            run=search_models.reference,
         )
     described = ModelFacts(
         arm=arm,

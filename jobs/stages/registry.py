@@ -336,13 +336,18 @@ def edges(specs: dict[str, StageSpec]) -> dict[str, tuple[str, ...]]:
 def stage_params(stage: str, preset: str, overrides: dict[str, Any] | None = None) -> Params:
     """Return the Params of a stage: its defaults, then the preset's values, then `overrides`."""
     if preset not in PRESETS:
-        raise BadInput(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
+        raise BadInput("no_such_preset", f"unknown preset {preset!r}; there are {', '.join(PRESETS)}", preset=preset)
     values = PRESETS[preset].get(_PRESET_OF.get(stage, stage), {}) | (overrides or {})
     try:
         return ALL[stage].params.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadInput(f"parameters of {stage}: {faults}") from error
+        raise BadInput(
+            "bad_parameters",
+            f"parameters of {stage}: {faults}",
+            stage=stage,
+            parameters=[".".join(map(str, e["loc"])) for e in error.errors()],
+        ) from error
 
 
 def command(stage: str, options: dict[str, str], overrides: dict[str, str] | None = None) -> list[str]:

@@ -65,8 +65,11 @@ def _facts(version: mlflow_registry.Version) -> dict[str, Any]:
     wanted = ("model_digest", "arm", "trained_until", "run_date")
     if missing := [name for name in (*wanted, "weights_sha256") if name not in version.tags]:
         raise BadInput(
+            "version_without_tags",
             f"champion {version.uri} lacks the tags {', '.join(missing)}, which register_model sets. Promote a "
-            f"version that was registered by it: nightlens promote --help"
+            f"version that was registered by it: nightlens promote --help",
+            version=version.uri,
+            tags=missing,
         )
     names = {name: version.tags[name] for name in wanted}
     return {"version": version.number, "model_name": version.name, **names}
@@ -77,11 +80,18 @@ def _check_weights(version: mlflow_registry.Version, folder: Path) -> None:
     weights = folder / _WEIGHTS
     if not weights.is_file():
         found = sorted(path.name for path in folder.iterdir())
-        raise BadInput(f"champion {version.uri} has no {_WEIGHTS}, only {found}: promote another version")
+        raise BadInput(
+            "version_without_weights",
+            f"champion {version.uri} has no {_WEIGHTS}, only {found}: promote another version",
+            version=version.uri,
+        )
     with weights.open("rb") as file:
         found_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if found_sha256 != version.tags["weights_sha256"]:
         raise BadInput(
+            "model_changed",
             f"{_WEIGHTS} of champion {version.uri} is not the file that was registered (SHA-256 {found_sha256[:12]}, "
-            f"registered {version.tags['weights_sha256'][:12]}). Restore MLflow's artifacts or promote another version."
+            f"registered {version.tags['weights_sha256'][:12]}). Restore MLflow's artifacts or promote another "
+            f"version.",
+            version=version.uri,
         )

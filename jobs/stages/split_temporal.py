@@ -83,8 +83,9 @@ def _find_windows(
     [found] = run_sql(spark, "split_quantiles", views, **markers).collect()
     if not found["conversion_count"]:
         raise MissingInput(
+            "nothing_to_cut",
             f"no conversion before {as_of:%Y-%m-%d} is of a photo that had been submitted by then, so there is "
-            f"nothing to cut by number (80/20). Choose a later run date (DATE=..., --run-date)."
+            f"nothing to cut by number (80/20). Choose a later run date (DATE=..., --run-date).",
         )
     return Windows.at(as_of, **{name: instant(found[name]) for name in ("train_start", "train_end", "validation_end")})
 
@@ -110,7 +111,9 @@ def _count_conversions(
     empty = [name for name, count in counts.items() if count == 0 and name not in may_be_empty]
     if empty:
         advice = _ADVICE_BY_NUMBER if is_cut_by_number else _ADVICE_BY_DAYS
-        raise MissingInput(_empty_windows_message(empty, windows, list(periods.values()), advice))
+        raise MissingInput(
+            "empty_window", _empty_windows_message(empty, windows, list(periods.values()), advice), windows=empty
+        )
     return {
         "before_train": totals.get("before_train", 0),
         **counts,

@@ -119,9 +119,11 @@ def _check_limits(ctx: RunContext, staged: StagedRun, params: ValidateLogsParams
     rows = ctx.lake.store("rejected", staged.run_id, "quarantine")
     write_parts(_union([judged.quarantine for judged in failed]).drop("unit"), ctx.lake, rows.folder)
     raise GateFailed(
+        "too_many_bad_rows",
         f"{' '.join(_complaint(judged, params) for judged in failed)} Nothing was committed. The bad rows, "
         f"validation.json and Data Docs are in {ctx.lake.uri(store.folder)}. Mend the data, or change the rules "
-        f"(great_expectations/{failed[0].table}.json) or the limits (--max-bad-share, --max-critical-share)."
+        f"(great_expectations/{failed[0].table}.json) or the limits (--max-bad-share, --max-critical-share).",
+        tables=[judged.table for judged in failed],
     )
 
 
@@ -167,7 +169,11 @@ def _write_table(staged: StagedRun, table: str, frame: DataFrame, row_count: int
     observed = ordered.observe(written, F.count("*").alias("rows"))
     write_spark(observed, staged, table)
     if written.get["rows"] != row_count:
-        raise NightlensError(f"{table}: {written.get['rows']} rows written, {row_count} judged; nothing is committed")
+        raise NightlensError(
+            "row_counts_differ",
+            f"{table}: {written.get['rows']} rows written, {row_count} judged; nothing is committed",
+            table=table,
+        )
 
 
 def _documents(ctx: RunContext, tables: list[ValidatedTable]) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ class Ended:
 
     status: int
     said: str
+
+    @property
+    def code(self) -> str:
+        """The code of its error; empty if it did not fail."""
+        found = re.match(r"nightlens \w+: \w+ \[(\w+)\]: ", self.said)
+        return found[1] if found else ""
 
 
 Call = Callable[..., Ended]

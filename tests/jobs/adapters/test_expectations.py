@@ -13,6 +13,7 @@ import pytest
 from jobs.adapters.expectations import SUITE_FOLDER, Inspector, load_suite, render_index, render_page
 from jobs.errors import BadInput, NightlensError
 from jobs.ingest.layout import LAYOUT
+from tests.errors import raises
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -89,14 +90,15 @@ def test_pages_are_whole_safe_and_the_same_every_time(spark: SparkSession, write
 def test_an_expectation_that_is_not_about_rows_is_refused(spark: SparkSession, write_suite: Any) -> None:
     write_suite([expectation("values_to_not_be_null", "no_such_column", "none")])
     frame = spark.createDataFrame(ROWS, "n int, word string, flag boolean")
-    with pytest.raises(NightlensError, match=r"things\.json: expect_column_values_to_not_be_null on no_such_column"):
+    rule = "expect_column_values_to_not_be_null"
+    with raises(NightlensError, "rule_not_of_rows", table="things", rule=rule, column="no_such_column"):
         inspector().inspect("things", frame, PARAMETERS)
 
 
 @pytest.mark.parametrize("meta", [{}, {"reason": "x"}, {"reason": "x y", "severity": "warn"}, {"severity": "critical"}])
 def test_an_expectation_needs_a_reason_and_a_severity(write_suite: Any, meta: dict[str, str]) -> None:
     write_suite([SUITE[0] | {"meta": meta}])
-    with pytest.raises(BadInput, match=r"expect_column_values_to_not_be_null on word needs meta\.reason"):
+    with raises(BadInput, "incomplete_rule", rule="expect_column_values_to_not_be_null", column="word"):
         load_suite("things")
 
 

@@ -16,6 +16,7 @@ import pytest
 from jobs.adapters import local_services
 from jobs.config.settings import Settings
 from jobs.errors import NightlensError
+from tests.errors import raises
 
 
 def test_everything_lies_below_the_state_folder_and_listens_on_loopback(settings: Settings) -> None:
@@ -38,8 +39,10 @@ def test_a_taken_port_is_named(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(NightlensError, match=r"port \d+ for MLflow is taken: choose another with MLFLOW_PORT"):
-            local_services._refuse_taken_port("MLflow", taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        with raises(NightlensError, "port_taken", service="MLflow", port=port) as caught:
+            local_services._refuse_taken_port("MLflow", port)
+        assert "MLFLOW_PORT" in str(caught.value)
 
 
 def test_stop_ends_whole_process_groups_also_those_that_ignore_the_first_signal(
@@ -113,8 +116,9 @@ def test_a_refused_run_says_why_in_airflows_words() -> None:
         return httpx.Response(400, json={"detail": "Invalid input for param run_date"})
 
     client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://airflow/api/v2")
-    with pytest.raises(NightlensError, match="Invalid input for param run_date"):
+    with raises(NightlensError, "airflow_refused") as caught:
         local_services.trigger_run(client, local_services.NIGHTLY, {})
+    assert "Invalid input for param run_date" in str(caught.value)
 
 
 def test_of_a_mapped_task_each_is_followed_however_many_there_are() -> None:

@@ -20,6 +20,7 @@ from jobs.errors import BadInput, LostWork
 from jobs.nights import dag_runner
 from jobs.nights.night_plan import NightPlan
 from jobs.stages.registry import STAGES, command, stage_params
+from tests.errors import raises
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsy
     status = main.main(["audit_leaks", "--dataset", str(tmp_path), "--catalogue", "c", "--run-date", "2025-12-28"])
     error = capsys.readouterr().err.splitlines()[-1]
     assert status == 2
-    assert error.startswith("nightlens audit_leaks: MissingInput: no committed run of '")
+    assert error.startswith("nightlens audit_leaks: MissingInput [stage_not_run]: ")
 
 
 def test_threads_that_wait_do_not_spin_for_long_and_torch_is_loaded_late_enough_to_hear_of_it(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_threads_that_wait_do_not_spin_for_long_and_torch_is_loaded_late_enough_
 
 def test_what_may_succeed_on_another_try_has_another_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(*_: object) -> None:
-        raise LostWork("a machine went away")
+        raise LostWork("machine_lost", "a machine went away")
 
     monkeypatch.setattr(main, "make_context", lose)
     assert main.main(["audit_leaks", "--dataset", str(tmp_path), "--run-date", "2025-12-28"]) == 1
@@ -64,7 +65,9 @@ def test_what_may_succeed_on_another_try_has_another_status(tmp_path: Path, monk
 def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--dataset", str(tmp_path), "--run-date", "2025-12-28", "--catalogue", "c"]
     assert main.main(["split_temporal", *options, "--test-days", "0"]) == 2
-    assert "parameters of split_temporal: test_days" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "BadInput [bad_parameters]: " in said
+    assert "test_days" in said
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,9 @@ def test_the_preset_of_the_published_table_is_its_setting() -> None:
 
 def test_a_missing_data_set_folder_says_what_was_expected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["plan_night", "--dataset", "/nowhere/at/all"]) == 2
-    assert "MissingInput: no folder /nowhere/at/all. Name a folder in the Unsplash layout" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "MissingInput [no_such_folder]: " in said
+    assert "/nowhere/at/all" in said
 
 
 @pytest.mark.parametrize("preset", [p for p in PRESETS if stage_params("train_base", p).source != "tiny"])
@@ -159,7 +164,7 @@ def test_every_preset_fills_every_stage(preset: str) -> None:
     assert set(PRESETS[preset]) <= set(STAGES)
     for stage in STAGES:
         assert stage_params(stage, preset)
-    with pytest.raises(BadInput, match="unknown preset"):
+    with raises(BadInput, "no_such_preset", preset="no-such-preset"):
         stage_params("evaluate", "no-such-preset")
 
 
@@ -169,7 +174,7 @@ def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_pat
     assert settings.lake_uri == "s3://bucket/lake"
     assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert settings.spark_conf == {"spark.executor.cores": "2"}
-    with pytest.raises(BadInput, match="NIGHTLENS_LAKE_URL"):
+    with raises(BadInput, "unknown_setting", settings=["NIGHTLENS_LAKE_URL"]):
         Settings.from_environment(environ | {"NIGHTLENS_LAKE_URL": "x"})
 
 

@@ -19,6 +19,7 @@ from jobs.errors import NightlensError
 from jobs.housekeeping.forget_visitor import forget, forgotten
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from tests.errors import raises
 from tests.validated_lake import commit_tables
 
 WHO, RAW, OTHER = "a" * 32, "0a1b2c3d-0000-4000-8000-000000000001", "b" * 32
@@ -133,5 +134,5 @@ def test_a_trace_that_cannot_be_removed_is_named(ctx: RunContext, key: object) -
     fill(ctx)
     names = pl.DataFrame({"key": key, "vector": [[1.0]]})
     ctx.lake.store("photo_vectors", "model").put("named.parquet", parquet(names))
-    with pytest.raises(NightlensError, match=r"still in store/photo_vectors/model/named\.parquet \(1 files\)"):
+    with raises(NightlensError, "visitor_still_there", files=["store/photo_vectors/model/named.parquet"]):
         forget(ctx.lake, WHO, RAW, ctx.started_at)

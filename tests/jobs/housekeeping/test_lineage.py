@@ -17,9 +17,10 @@ from jobs.datasets.features import SPLITS
 from jobs.datasets.models import REGISTRATION
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.lineage import of_release
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
-from jobs.stages import make_release
+from tests.errors import raises
 from tests.registered import make_model
 from tests.released import NOW, Registry, commit_release, night
 from tests.validated_lake import commit_tables
@@ -45,7 +46,7 @@ def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, 
     context = make_context(run_date=night(1))
     first = commit_release(context)
     with_log(context)
-    release = make_release.run(context, MakeReleaseParams())
+    release = run_stage(context, "make_release", MakeReleaseParams())
     assert release.run_id != first.run_id
     name = str(name_of(release))
     text = "\n".join(of_release(context.lake, name))
@@ -66,7 +67,7 @@ def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, 
 
 def test_what_became_of_it_is_told(make_context: Contexts, registry: Registry) -> None:
     settings, lake = make_context().settings, make_context().lake
-    with pytest.raises(MissingInput, match="nothing is published"):
+    with raises(MissingInput, "nothing_published", lake=str(lake.root)):
         of_release(lake, "published")
     for n in (1, 2, 3):
         commit_release(make_context(run_date=night(n)), version=n, seed=n - 1)
@@ -79,16 +80,18 @@ def test_what_became_of_it_is_told(make_context: Contexts, registry: Registry) -
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "text"),
+    ("name", "error", "code", "named"),
     [
-        ("latest", BadInput, "names no release: write YYYY-MM-DD"),
-        ("2025-12-01/../../x", BadInput, "names no release"),
-        ("2025-12-01/00ff", MissingInput, "has no release 2025-12-01/00ff"),
-        ("2025-12-09", MissingInput, "no committed run of 'release'"),
+        ("latest", BadInput, "not_a_release_name", {"value": "latest"}),
+        ("2025-12-01/../../x", BadInput, "not_a_release_name", {}),
+        ("2025-12-01/00ff", MissingInput, "no_such_release", {"release": "2025-12-01/00ff"}),
+        ("2025-12-09", MissingInput, "stage_not_run", {"dataset": "release"}),
     ],
 )
-def test_what_is_none_is_named(make_context: Contexts, name: str, error: type[Exception], text: str) -> None:
-    with pytest.raises(error, match=text):
+def test_what_is_none_is_named(
+    make_context: Contexts, name: str, error: type[Exception], code: str, named: dict[str, str]
+) -> None:
+    with raises(error, code, **named):
         of_release(make_context().lake, name)
 
 

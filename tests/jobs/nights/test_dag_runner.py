@@ -21,6 +21,7 @@ from jobs.datasets.reports import REPORT
 from jobs.errors import MissingInput, NightlensError
 from jobs.nights import dag_runner
 from jobs.nights.night_plan import NightPlan
+from tests.errors import raises
 from tests.jobs.report_fixtures import commit_ablation, commit_night
 
 MARK = " [airflow.task.operators.stage_operator.StageOperator] loc=stage_operator.py:46"
@@ -35,10 +36,10 @@ def test_progress_is_shown_as_the_stage_wrote_it() -> None:
 
 
 def test_a_fault_is_shown_whole() -> None:
-    line = "[info     ] nightlens audit_leaks: GateFailed: 2 rows [corpus] of the future" + MARK
+    line = "[info     ] nightlens audit_leaks: GateFailed [leak_found]: 2 rows [corpus] of the future" + MARK
     found = dag_runner._FAULT.search(line)
     assert found
-    assert found[1] == "nightlens audit_leaks: GateFailed: 2 rows [corpus] of the future"
+    assert found[1] == "nightlens audit_leaks: GateFailed [leak_found]: 2 rows [corpus] of the future"
 
 
 class Terminal(io.StringIO):
@@ -111,9 +112,7 @@ def test_an_ablation_runs_its_dag_and_prints_its_table(
 
 def test_an_ablation_without_a_night_says_what_to_run(night: RunContext) -> None:
     plan = PLAN.model_copy(update={"run_date": date(2025, 12, 27)})
-    with pytest.raises(
-        MissingInput, match=r"no night of 2025-12-27 has run for catalogue 'test'.*`make nightly` first"
-    ):
+    with raises(MissingInput, "no_such_night", run_date="2025-12-27", catalogue="test"):
         dag_runner.run_ablation(night.settings, plan, (FULL,), 1)
 
 
@@ -123,12 +122,16 @@ def test_a_dag_that_fails_in_process_says_why_and_where_its_log_is(
 ) -> None:
     airflow = tmp_path / "bin" / "airflow"
     airflow.parent.mkdir()
-    airflow.write_text('#!/bin/sh\necho "$@"; echo "[info     ] nightlens evaluate: BadInput: no good"; exit 1\n')
+    airflow.write_text(
+        '#!/bin/sh\necho "$@"; echo "[info     ] nightlens evaluate: BadInput [no_good]: no good"; exit 1\n'
+    )
     airflow.chmod(airflow.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(dag_runner.sys, "executable", str(airflow.with_name("python")))
     monkeypatch.setattr(local_services, "prepare_airflow", lambda settings, environment: None)
     conf = PLAN.model_dump(mode="json")
-    with pytest.raises(NightlensError, match=f"the {name} failed. nightlens evaluate: BadInput: no good"):
+    with raises(NightlensError, "night_failed", dag=dag_id) as caught:
         dag_runner._run(night.settings, dag_id, conf)
+    assert "nightlens evaluate: BadInput [no_good]: no good" in str(caught.value)
     (log,) = (night.settings.state_dir / "logs").glob(f"{name}-test-2025-12-28-*.log")
+    assert caught.value.named["log"] == log
     assert log.read_text().splitlines()[0] == f"dags test {dag_id} --conf {json.dumps(conf)}"

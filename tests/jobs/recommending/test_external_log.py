@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import pytest
 from jobs.commands.main import main
 from jobs.errors import BadInput, MissingInput
 from jobs.recommending.external_log import Columns, read_log
+from tests.errors import raises
 
 USERS, ITEMS = 30, 80
 
@@ -85,27 +87,37 @@ def test_without_ratings_everything_was_liked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "columns", "message"),
+    ("frame", "columns", "code", "named"),
     [
-        (ratings(), Columns(user="visitor"), "has no column visitor; it has userId, movieId"),
-        (ratings(), Columns(rating="stars"), "has no column stars"),
-        (ratings().head(5), Columns(), "has 5 interactions; there should be 10"),
-        (ratings().with_columns(timestamp=pl.lit("yesterday")), Columns(), "540 of timestamp"),
-        (ratings().with_columns(movieId=pl.lit(None)), Columns(), "540 of movieId"),
-        (ratings(), Columns(rating="rating", liked_from=6), "nothing was liked before"),
-        (ratings().with_columns(timestamp=pl.lit(True)), Columns(), "column timestamp is Boolean, needed are seconds"),
+        (ratings(), Columns(user="visitor"), "missing_columns", {"columns": ["visitor"]}),
+        (ratings(), Columns(rating="stars"), "missing_columns", {"columns": ["stars"]}),
+        (ratings().head(5), Columns(), "too_few_rows", {"rows": 5, "fewest": 10}),
+        (
+            ratings().with_columns(timestamp=pl.lit("yesterday")),
+            Columns(),
+            "missing_values",
+            {"counts": {"timestamp": 540}},
+        ),
+        (ratings().with_columns(movieId=pl.lit(None)), Columns(), "missing_values", {"counts": {"movieId": 540}}),
+        (ratings(), Columns(rating="rating", liked_from=6), "nothing_to_learn_from", {}),
+        (ratings().with_columns(timestamp=pl.lit(True)), Columns(), "not_a_time", {"column": "timestamp"}),
     ],
 )
-def test_what_is_wrong_with_a_log_is_said(tmp_path: Path, frame: pl.DataFrame, columns: Columns, message: str) -> None:
-    with pytest.raises(BadInput, match=message):
-        read_log(write(tmp_path, frame), columns)
+def test_what_is_wrong_with_a_log_is_said(
+    tmp_path: Path, frame: pl.DataFrame, columns: Columns, code: str, named: dict[str, Any]
+) -> None:
+    path = write(tmp_path, frame)
+    with raises(BadInput, code, path=path, **named):
+        read_log(path, columns)
 
 
 def test_a_missing_log_and_a_method_that_needs_pictures_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(MissingInput, match=r"no file .*nothing\.csv"):
+    with raises(MissingInput, "no_such_file", path=tmp_path / "nothing.csv"):
         read_log(tmp_path / "nothing.csv", Columns())
     path = write(tmp_path, ratings())
     assert main(["compare_recommenders", "--log", str(path), "--methods", "mean_embedding"]) == 2
-    assert "unknown without pictures: mean_embedding" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "BadInput [no_such_method]: " in said
+    assert "mean_embedding" in said

@@ -28,6 +28,7 @@ from jobs.sample.wishes import TREND, TREND_STARTS
 from jobs.sample.words import HIDDEN, lexicon
 from jobs.sample.world import LOG_END, LOG_START, make_photos
 from models.evaluation.impressions import estimate_examination
+from tests.errors import raises
 
 SEED = 7
 AMBIGUOUS = sorted({kind.concept for kind in KINDS.values() if kind.homes})
@@ -114,7 +115,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
-    with pytest.raises(BadInput, match="is not empty"):
+    with raises(BadInput, "folder_not_empty", folder=tmp_path):
         make_sample(tmp_path, SMALLEST)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

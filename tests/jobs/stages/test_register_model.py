@@ -24,11 +24,13 @@ from jobs.config.params.training import RegisterModelParams, TrainSearchParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.models import REGISTRATION
-from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import register_model
 from tests.conftest import make_settings
+from tests.errors import raises
 from tests.registered import commit_night, make_model
 
 Contexts = Callable[..., RunContext]
@@ -38,7 +40,7 @@ NEXT_DAY = date(2025, 12, 29)
 
 def register(context: RunContext, seed: int = 0) -> Manifest:
     commit_night(context, seed)
-    return register_model.run(context, PARAMS)
+    return run_stage(context, "register_model", PARAMS)
 
 
 def client(context: RunContext) -> mlflow.MlflowClient:
@@ -158,7 +160,7 @@ def test_the_card_says_what_the_model_is(night: RunContext) -> None:
 
 def test_a_night_that_validated_nothing_is_registered_and_says_so(tracked: RunContext) -> None:
     commit_night(tracked, is_validated=False)
-    facts = register_model.run(tracked, PARAMS).facts
+    facts = run_stage(tracked, "register_model", PARAMS).facts
     assert facts["max_difference"] == 0.0  # of queries of the training window
     card = client(tracked).get_model_version("nightlens-test", "1").description
     assert "Nothing was kept aside for validation: the weights are those of the last step." in card
@@ -173,7 +175,7 @@ def test_a_night_that_validated_nothing_is_registered_and_says_so(tracked: RunCo
 def test_the_same_night_is_registered_once(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     first = night.read(REGISTRATION)
     monkeypatch.setattr(mlflow_runs, "log_night", None)  # would fail if MLflow were asked for anything
-    assert register_model.run(night, PARAMS) == first
+    assert run_stage(night, "register_model", PARAMS) == first
 
 
 def break_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
@@ -204,10 +206,10 @@ def test_a_rerun_after_a_crash_leaves_one_run_one_model_one_version(
     commit_night(tracked)
     break_once(monkeypatch, owner, name)
     with pytest.raises(KeyboardInterrupt):
-        register_model.run(tracked, PARAMS)
+        run_stage(tracked, "register_model", PARAMS)
     with pytest.raises(MissingInput):
         tracked.read(REGISTRATION)
-    facts = register_model.run(tracked, PARAMS).facts
+    facts = run_stage(tracked, "register_model", PARAMS).facts
     (run,) = logged_runs(tracked)
     assert run.info.status == "FINISHED"
     assert run.info.run_id == facts["mlflow_run_id"]
@@ -250,8 +252,9 @@ def test_a_version_that_embeds_differently_is_not_made_challenger(
     monkeypatch.setattr(
         mlflow_registry, "load_version", lambda *args: lambda table: load(*args)(table) + np.float32(2e-6)
     )
-    with pytest.raises(NightlensError, match=r"models:/nightlens-test/1 .*embeds differently.*\(by 2"):
-        register_model.run(tracked, PARAMS)
+    with raises(NightlensError, "loads_differently", version="models:/nightlens-test/1") as caught:
+        run_stage(tracked, "register_model", PARAMS)
+    assert caught.value.named["difference"] == pytest.approx(2e-6, rel=0.5)
     assert mlflow_registry.resolve_alias(tracked.settings, "test", mlflow_registry.CHALLENGER) is None
     with pytest.raises(MissingInput):
         tracked.read(REGISTRATION)
@@ -259,8 +262,8 @@ def test_a_version_that_embeds_differently_is_not_made_challenger(
 
 def test_an_arm_that_was_not_trained_is_named(tracked: RunContext) -> None:
     commit_night(tracked)
-    with pytest.raises(MissingInput, match="has no arm 'finetuned'; it has"):
-        register_model.run(tracked, RegisterModelParams(arm="finetuned"))
+    with raises(MissingInput, "arm_not_trained", arm="finetuned"):
+        run_stage(tracked, "register_model", RegisterModelParams(arm="finetuned"))
 
 
 def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunContext) -> None:
@@ -275,25 +278,25 @@ def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunCont
     assert mlflow_registry.versions(tracked.settings, "test")[0].tags["hit_rate_at_10"] == "0.6123"
     report = client(tracked).download_artifacts(run.info.run_id, "report.html")
     assert Path(report).read_text() == "<h1>A night</h1>"
-    with pytest.raises(BadInput, match=f"no metric '{FULL}/hit_rate_at_10'"):
+    with raises(BadInput, "no_such_metric", metric=f"{FULL}/hit_rate_at_10"):
         mlflow_runs.log_evaluation(tracked.settings, facts, {"other": 1.0})
-    with pytest.raises(MissingInput, match=r"has no run 0123, .*delete that night's dataset `registration`"):
+    with raises(MissingInput, "no_mlflow_run", run_id="0123"):
         mlflow_runs.log_report(tracked.settings, {**facts, "mlflow_run_id": "0123"}, "<h1>Another night</h1>")
 
 
 @pytest.mark.parametrize(
-    ("uri", "reason"),
+    ("uri", "kind", "code", "reason"),
     [
-        ("http://127.0.0.1:9", "Connection refused"),
-        ("sqlite:////proc/nowhere/mlflow.db", "No such file or directory"),
-        ("nonsense://somebody:secret@host/db", "unsupported URI"),
+        ("http://127.0.0.1:9", LostWork, "mlflow_out_of_reach", "Connection refused"),
+        ("sqlite:////proc/nowhere/mlflow.db", NightlensError, "mlflow_refused", "No such file or directory"),
+        ("nonsense://somebody:secret@host/db", NightlensError, "mlflow_refused", "unsupported URI"),
     ],
 )
 def test_mlflow_out_of_reach_is_said_in_one_line(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, uri: str, reason: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, uri: str, kind: type[Exception], code: str, reason: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(NightlensError, match=r"cannot be used: .*NIGHTLENS_TRACKING_URI") as caught:
+    with raises(kind, code) as caught:
         mlflow_connection.ensure_database(settings.model_copy(update={"tracking_uri": uri}))
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -16,12 +16,14 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
 from jobs.datasets.models import CHAMPION
-from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
-from jobs.stages import make_release, register_model, snapshot_champion
+from jobs.stages import snapshot_champion
 from models.search.model import SearchModel
+from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
@@ -31,15 +33,15 @@ NEXT_DAY = date(2025, 12, 29)
 
 def register_champion(context: RunContext, seed: int = 0) -> Manifest:
     models = commit_night(context, seed)
-    version = register_model.run(context, RegisterModelParams()).facts["version"]
+    version = run_stage(context, "register_model", RegisterModelParams()).facts["version"]
     commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
-    make_release.run(context, MakeReleaseParams())
+    run_stage(context, "make_release", MakeReleaseParams())
     promote(context.settings, context.catalogue, version, by="ada", reason="better", at=NOW)
     return models
 
 
 def snapshot(context: RunContext) -> Manifest:
-    return snapshot_champion.run(context, SnapshotChampionParams())
+    return run_stage(context, "snapshot_champion", SnapshotChampionParams())
 
 
 def test_the_first_night_has_no_champion_and_says_so(tracked: RunContext) -> None:
@@ -125,12 +127,12 @@ def test_weights_that_changed_since_they_were_registered_are_refused(tracked: Ru
     artifacts = Path(tracked.settings.artifact_uri.removeprefix("file://"))
     (weights,) = artifacts.rglob("model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\0")
-    with pytest.raises(BadInput, match=r"models:/nightlens-test/1 is not the file that was registered"):
+    with raises(BadInput, "model_changed", version="models:/nightlens-test/1"):
         snapshot(tracked)
     with pytest.raises(MissingInput):
         tracked.read(CHAMPION)
     weights.unlink()
-    with pytest.raises(BadInput, match=r"has no model\.safetensors"):
+    with raises(BadInput, "version_without_weights", version="models:/nightlens-test/1"):
         snapshot(tracked)
 
 
@@ -139,7 +141,8 @@ def test_a_champion_that_nightlens_did_not_register_is_refused(tracked: RunConte
     client.create_registered_model("nightlens-test")
     client.create_model_version("nightlens-test", source="file:///nowhere")
     client.set_registered_model_alias("nightlens-test", "champion", "1")
-    with pytest.raises(BadInput, match="lacks the tags model_digest, arm, trained_until, run_date, weights_sha256"):
+    tags = ["model_digest", "arm", "trained_until", "run_date", "weights_sha256"]
+    with raises(BadInput, "version_without_tags", version="models:/nightlens-test/1", tags=tags):
         snapshot(tracked)
 
 
@@ -147,5 +150,5 @@ def test_mlflow_out_of_reach_stops_the_stage(make_context: Contexts, monkeypatch
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     context = make_context()
     settings = context.settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
-    with pytest.raises(NightlensError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be used"):
+    with raises(LostWork, "mlflow_out_of_reach", uri="http://127.0.0.1:9"):
         snapshot(make_context(settings=settings))
