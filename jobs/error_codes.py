@@ -200,7 +200,6 @@ CODES: dict[str, str] = {
     "unknown_setting": "Correct the name of the variable, or unset it.",
     "unreadable_file": "Check that the file is what its name says, and that it may be read.",
     "unreadable_rows": "Correct the rows that differ from the first ones, or convert the file to Parquet.",
-    "unusable_model_or_index": "Do what the error says of the file, or run the stage again that made it.",
     "unusable_release": "Take another release, or publish another: `nightlens rollback`.",
     "variant_of_other_splits": "Run train_variant again for this variant.",
     "vectors_differ_in_length": "Run embed_photos and embed_queries again.",

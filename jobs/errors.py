@@ -1,22 +1,10 @@
 """The errors a user sees. The command line prints code and text as they are; anything else keeps its traceback."""
 
+from models.errors import CodedError
 
-class NightlensError(Exception):
-    """Something the user can act on.
 
-    `code` is short and stable: tests, scripts and the page of error codes go by it. The text says what happened,
-    why, and what to do; it may change at any time. What the text names (a file, a stage, a count) is in `named` too.
-
-    >>> error = NightlensError("no_such_preset", "unknown preset 'x'", preset="x")
-    >>> error.code, str(error), error.named
-    ('no_such_preset', "unknown preset 'x'", {'preset': 'x'})
-    """
-
-    def __init__(self, *code_and_text: str, **named: object) -> None:
-        *code, text = code_and_text
-        super().__init__(text)
-        self.code = code[0] if code else ""
-        self.named = named
+class NightlensError(CodedError):
+    """Something the user can act on."""
 
 
 class MissingInput(NightlensError):

@@ -111,7 +111,7 @@ def test_promotions_that_race_leave_one_champion_for_ledger_alias_and_readers(
     tracked: RunContext, make_context: Contexts
 ) -> None:
     settings = tracked.settings
-    client = mlflow_connection._client(settings)
+    client = mlflow_connection.client_of(settings)
     client.create_registered_model("nightlens-test")
     for number in (1, 2, 3):
         commit_release(make_context(run_date=date(2025, 12, number)), version=number, seed=number - 1)

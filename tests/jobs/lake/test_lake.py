@@ -245,7 +245,7 @@ def test_files_of_several_runs_are_one_folder_of_links(make_context: Callable[..
 
 def test_what_a_worker_puts_is_whole_or_not_there(make_context: Callable[..., RunContext]) -> None:
     staged = make_context().begin(THINGS, PARAMS, {})
-    place = pickle.loads(pickle.dumps(staged.place))
+    place = pickle.loads(pickle.dumps(staged.worker_output))
     with contextlib.suppress(ZeroDivisionError), place.folder("parts") as folder:
         (folder / "a").write_bytes(b"half")
         raise ZeroDivisionError

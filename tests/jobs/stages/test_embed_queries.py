@@ -126,7 +126,7 @@ def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: 
 def test_missing_models_say_which_stage_to_run(make_context: Callable[..., RunContext]) -> None:
     ctx = make_context()
     commit_splits(ctx, ["p000"], QUERIES)
-    with pytest.raises(MissingInput, match="search_models"):
+    with raises(MissingInput, "stage_not_run", dataset="search_models"):
         run_stage(ctx, "embed_queries", PARAMS)
 
 

@@ -706,7 +706,7 @@ def test_an_unfinished_arm_stops_the_run(
     damage(night)
     with raises(error, code, **named):
         run(night)
-    with pytest.raises(MissingInput, match="no committed run of 'evaluation'"):
+    with raises(MissingInput, "stage_not_run", dataset="evaluation"):
         night.context.read(EVALUATION)
 
 

@@ -359,7 +359,7 @@ def test_an_arm_that_is_unfinished_stops_the_stage(night: Night) -> None:
 def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
     context = night.commit()
     with_variant = PARAMS.model_copy(update={"variants": ("image_pairs",)})
-    with pytest.raises(MissingInput, match="variant"):
+    with raises(MissingInput, "stage_not_run", dataset="variant"):
         run_stage(context, "evaluate_similar", with_variant)
     splits = context.read(SPLITS)
     night.commit_variant("image_pairs", splits)

@@ -173,10 +173,10 @@ def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
     commit_index(tracked, make_model(FULL).digest, ["a", "b", "c"])
     commit_queries(tracked, make_model(FULL).digest)
     run_stage(tracked, "make_release", MakeReleaseParams())
-    before = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1").description
+    before = mlflow_connection.client_of(tracked.settings).get_model_version("nightlens-test", "1").description
     run_stage(tracked, "gate_release", PARAMS)
     run_stage(tracked, "gate_release", PARAMS.model_copy(update={"margin": 0.5, "rule": "parity"}))
-    version = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1")
+    version = mlflow_connection.client_of(tracked.settings).get_model_version("nightlens-test", "1")
     assert version.tags["gate"] == "pass"
     assert version.description.startswith(before)
     assert version.description.count("## Gate") == 1
@@ -184,7 +184,7 @@ def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
     mlflow_registry.set_section(
         tracked.settings, mlflow_registry.find_version(tracked.settings, "test", 1), "## Gate", "x" * 4000
     )
-    longest = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1").description
+    longest = mlflow_connection.client_of(tracked.settings).get_model_version("nightlens-test", "1").description
     assert len(longest) == mlflow_registry.DESCRIPTION_LENGTH
     assert longest.endswith("x" * 4000)
     assert re.search(r"Night of 2025-12-28: \*\*pass\*\*, \d+ of \d+ checks passed\.", version.description)

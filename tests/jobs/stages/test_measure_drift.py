@@ -272,7 +272,7 @@ def test_a_short_log_begins_where_it_begins(make_context: Contexts) -> None:
 
 def test_what_is_missing_is_named(make_context: Contexts) -> None:
     context = make_context()
-    with pytest.raises(MissingInput, match="'splits'"):
+    with raises(MissingInput, "stage_not_run", dataset="splits"):
         run_stage(context, "measure_drift", PARAMS)
     context = two_nights(make_context)
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
