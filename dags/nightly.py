@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Asset, CronTriggerTimetable, dag
+from airflow.sdk import Asset, CronTriggerTimetable, TaskGroup, dag
 from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
 from jobs.adapters.airflow_callbacks import gate_judged, task_failed
 from jobs.config.params.night import NIGHT_BEGINS
-from jobs.stages.registry import STAGES, command
+from jobs.stages.registry import GROUPS, STAGES, command, edges
 
 OVERRIDES = {
     "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
@@ -71,9 +71,11 @@ The champion is never changed here: `nightlens promote` is the explicit act.
     doc_md=DOC,
 )
 def nightlens_nightly() -> None:
-    """Chain the stages as their specs say."""
+    """One task per stage, in groups; a stage waits for those that make what it reads."""
     plan = plan_task()
     tasks = {"plan_night": plan}
+    waits_for = edges(STAGES)
+    groups = {group: TaskGroup(group, prefix_group_id=False, tooltip=about) for group, about in GROUPS.items()}
     for spec in STAGES.values():
         task = StageOperator(
             task_id=spec.name,
@@ -83,10 +85,11 @@ def nightlens_nightly() -> None:
             pool="gpu" if spec.uses_gpu else "default_pool",
             outlets=PUBLISHED.get(spec.name, []),
             on_success_callback=ON_SUCCESS.get(spec.name),
+            task_group=groups[spec.group],
         )
-        for earlier in spec.after or ("plan_night",):
-            tasks[earlier] >> task
         tasks[spec.name] = task
+        for earlier in waits_for[spec.name] or ("plan_night",):
+            tasks[earlier] >> task
 
 
 nightlens_nightly()

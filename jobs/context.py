@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
@@ -13,6 +15,19 @@ from jobs.datasets.schema import Dataset
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest, fingerprint
 from jobs.lake.staged_run import StagedRun
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a run depends on besides its stage's declared inputs; a stage's `choose` returns it.
+
+    `inputs` are further runs, such as an earlier night's; `sources` digests of what is read from outside the lake;
+    `within` names the part of the night that the run is of, such as a variant.
+    """
+
+    inputs: Mapping[str, Manifest] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    within: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunContext(BaseModel):
@@ -56,8 +71,8 @@ class RunContext(BaseModel):
         self,
         dataset: Dataset,
         params: BaseModel,
-        inputs: dict[str, Manifest],
-        source_digests: dict[str, str] | None = None,
+        inputs: Mapping[str, Manifest],
+        source_digests: Mapping[str, str] | None = None,
         **within: str,
     ) -> StagedRun:
         """Open a run of `dataset`, or of one part of it, for this night.
@@ -70,7 +85,7 @@ class RunContext(BaseModel):
             "partition": self.partition | within,
             "params": params.model_dump(mode="json"),
             "inputs": {name: manifest.digest for name, manifest in sorted(inputs.items())},
-            "sources": source_digests or {},
+            "sources": dict(source_digests or {}),
             "code_version": self.code_version,
             "seed": self.seed,
         }

@@ -120,8 +120,12 @@ class ShardedIndex:
         description = IndexDescription.read(folder)
         if description.model_digest != model_digest:
             raise UnusableIndex(
+                "index_of_other_model",
                 f"the index in {folder} holds vectors of model {description.model_digest}, asked for is "
-                f"{model_digest}: scores of one model's queries and another's photos mean nothing"
+                f"{model_digest}: scores of one model's queries and another's photos mean nothing",
+                folder=folder,
+                found=description.model_digest,
+                asked=model_digest,
             )
         for file in description.files:
             file.check(folder, is_trusted)
@@ -239,8 +243,10 @@ class OpenShard:
         index = faiss.read_index(str(folder / shard.faiss.file), flag)
         if not index.ntotal == len(ids_N) == len(photos_N) == shard.photo_count:
             raise UnusableIndex(
+                "index_files_disagree",
                 f"{folder / shard.faiss.file} holds {index.ntotal} photos, its id map {len(ids_N)} ids and "
-                f"{len(photos_N)} names, index.json says {shard.photo_count}: build the index anew"
+                f"{len(photos_N)} names, index.json says {shard.photo_count}: build the index anew",
+                path=folder / shard.faiss.file,
             )
         return cls(index, ids_N, photos_N, description)
 
@@ -251,7 +257,9 @@ class OpenShard:
     def photo_ids(self, ids: Ints) -> list[str]:
         """Return the names of photos of this shard by their ids."""
         if not self._has(ids).all():
-            raise UnusableIndex("a shard found an id that its id map does not have: build the index anew")
+            raise UnusableIndex(
+                "index_files_disagree", "a shard found an id that its id map does not have: build the index anew"
+            )
         names: list[bytes] = self._photos_N[np.searchsorted(self._ids_N, ids)].tolist()
         return [name.decode() for name in names]
 

@@ -36,6 +36,7 @@ from jobs.errors import BadInput, LostWork, NightlensError, Rejected
 from jobs.lake.catalogue import Lake
 from jobs.nights.catalogue_name import catalogue_name
 from jobs.nights.night_plan import NightPlan, check_report, describe, ensure_sample, parse_day, plan_night
+from jobs.nights.stage_runner import run_stage
 from jobs.runtime.code_version import stage_version
 from jobs.runtime.error_translation import explain
 from jobs.stages.registry import ALL, StageSpec, stage_params
@@ -299,7 +300,7 @@ def _run_stage(arguments: argparse.Namespace, settings: Settings) -> None:
     context = make_context(arguments, settings)
     log.info("%-18s %s", stage.name, stage.summary)
     begun = time.perf_counter()
-    manifest = stage.load()(context, params)
+    manifest = run_stage(context, stage.name, params)
     done_before = " (done before)" if manifest.started_at != context.started_at else ""
     part = "".join(f"{value} " for name, value in manifest.partition.items() if name != "run_date")
     rows = part + ", ".join(f"{name} {count:,}" for name, count in manifest.row_counts.items())

@@ -7,9 +7,9 @@ from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.datasets.evaluation import DRIFT, EVALUATION, PHOTO_MAP, RECOMMENDATION, SIMILAR
 from jobs.datasets.features import IMPRESSIONS, LEAK_AUDIT, SPLITS
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
-from jobs.datasets.models import BASE_MODEL, CHAMPION, REGISTRATION, RERANKER, SEARCH_MODELS
+from jobs.datasets.models import BASE_MODEL, CHAMPION, REGISTRATION, RERANKER, SEARCH_MODELS, VARIANT
 from jobs.datasets.releases import GATE, RELEASE
-from jobs.datasets.reports import REPORT
+from jobs.datasets.reports import ABLATION, REPORT, RETRAINING
 from jobs.datasets.schema import Dataset
 
 ALL = (
@@ -35,6 +35,9 @@ ALL = (
     RECOMMENDATION,
     GATE,
     REPORT,
+    VARIANT,
+    ABLATION,
+    RETRAINING,
 )
 
 

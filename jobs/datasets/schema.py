@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 LAYERS = ("clean", "embeddings", "features", "indexes", "models", "releases", "reports")
@@ -19,13 +23,48 @@ class Table:
     may_be_empty: bool = False
 
 
+class HasFacts(Protocol):
+    """A committed run, as far as its facts go."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts as the manifest holds them."""
+
+
+class Facts(BaseModel):
+    """What a run found besides its tables and files; one class per dataset, declared beside its schema.
+
+    `MEASURED` names the fields that differ from run to run though the content is the same, such as seconds: what is
+    made from a run does not depend on them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    MEASURED: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def of(cls, run: HasFacts) -> Self:
+        """Return the facts of a committed run of this class's dataset."""
+        return cls.model_validate(run.facts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as a manifest holds them."""
+        return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """Digest of what later runs may depend on: all but what is `MEASURED`."""
+        stable = self.model_dump(mode="json", exclude=set(self.MEASURED))
+        return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """What one stage commits: its tables and (free-form) files live together under one manifest."""
+    """What one stage commits: its tables and (free-form) files live together under one manifest, with its facts."""
 
     name: str
     layer: str
     tables: tuple[Table, ...] = ()
+    facts: type[Facts] = Facts
 
     def table(self, name: str) -> Table:
         """Return the declaration of one table; `KeyError` names the known ones."""

@@ -32,5 +32,10 @@ def count_photos(lake: Lake, embeddings: Manifest, arm: str) -> int:
     """Return how many photos of an arm have vectors; `MissingInput` if none has."""
     count = sum(len(batch) for batch in batches_of_arm(lake, embeddings, arm, ["photo_id"]))
     if not count:
-        raise MissingInput(f"{embeddings.reference} has no vectors of arm {arm!r}")
+        raise MissingInput(
+            "arm_not_embedded",
+            f"{embeddings.reference} has no vectors of arm {arm!r}",
+            run=embeddings.reference,
+            arm=arm,
+        )
     return count

@@ -47,7 +47,11 @@ class ModelSource:
             try:
                 yield folder
             except ModelError as error:
-                raise BadInput(f"model {self.folder!r} of {manifest.reference}: {error}") from error
+                raise BadInput(
+                    error.code,
+                    f"model {self.folder!r} of {manifest.reference}: {error}",
+                    **error.named | {"run": manifest.reference, "model": self.folder},
+                ) from error
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,11 @@ class Plan:
         trained, champion = inputs["search_models"].facts, inputs["champion"].facts
         models = sorted(trained["arms"])
         if trained["challenger"] not in models:
-            raise BadInput(f"the challenger {trained['challenger']!r} is not among the trained arms {models}")
+            raise BadInput(
+                "arm_not_trained",
+                f"the challenger {trained['challenger']!r} is not among the trained arms {models}",
+                arm=trained["challenger"],
+            )
         version, note = champion["version"], NO_CHAMPION
         if version is not None:
             note = champion_left_out(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
@@ -70,8 +74,12 @@ def check_arm(inputs: dict[str, Manifest], arm: str) -> None:
         arms = inputs[dataset].facts["arms"]
         if arm not in arms:
             raise MissingInput(
+                "arm_not_embedded",
                 f"{inputs[dataset].reference} has no vectors of arm {arm!r}; it has {sorted(arms)}. Every arm must be "
-                f"there: rerun {stage}."
+                f"there: rerun {stage}.",
+                dataset=dataset,
+                run=inputs[dataset].reference,
+                arm=arm,
             )
         digests[dataset] = arms[arm]["model_digest"]
     if arm == CHAMPION_ARM:
@@ -80,7 +88,10 @@ def check_arm(inputs: dict[str, Manifest], arm: str) -> None:
         digests["search_models"] = inputs["search_models"].facts["arms"][arm]["model_digest"]
     if len(set(digests.values())) > 1:
         raise BadInput(
-            f"arm {arm!r}: vectors and model do not match: {digests}. Rerun {' and '.join(_STAGE.values())}."
+            "vectors_of_other_model",
+            f"arm {arm!r}: vectors and model do not match: {digests}. Rerun {' and '.join(_STAGE.values())}.",
+            arm=arm,
+            models=digests,
         )
 
 
@@ -89,8 +100,10 @@ def champion_left_out(champion: dict[str, str], test_start: datetime) -> str:
     until = champion.get("trained_until")
     if not until:
         raise BadInput(
+            "champion_age_unknown",
             f"champion version {champion['version']} does not say until when it was trained (fact trained_until), "
-            f"so it cannot be told whether it has seen the test window. Rerun snapshot_champion."
+            f"so it cannot be told whether it has seen the test window. Rerun snapshot_champion.",
+            version=champion["version"],
         )
     if datetime.fromisoformat(until) <= test_start:
         return ""

@@ -127,7 +127,11 @@ def _vectors(lake: Lake, embeddings: Manifest, arm: str, wanted: pl.DataFrame) -
     vectors = wanted.join(pl.concat(found), on=keys, how="left", maintain_order="left")["vector"]
     if missing := vectors.null_count():
         raise BadInput(
-            f"{embeddings.reference} has no vector of arm {arm!r} for {missing} of {len(wanted)} rows of its own night"
+            "vectors_missing",
+            f"{embeddings.reference} has no vector of arm {arm!r} for {missing} of {len(wanted)} rows of its own night",
+            run=embeddings.reference,
+            arm=arm,
+            missing_count=missing,
         )
     return vectors.explode().to_numpy().astype(np.float64).reshape(len(wanted), -1)
 

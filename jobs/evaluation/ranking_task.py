@@ -66,8 +66,11 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
     if unknown := queries["place"].null_count():
         example = queries.filter(pl.col("place").is_null())["photo_id"][0]
         raise BadInput(
+            "photos_outside_corpus",
             f"{unknown} of {len(queries)} {window} conversions in {splits.reference} are of photos that are not in its "
-            f"corpus, such as {example!r}. Rerun split_temporal."
+            f"corpus, such as {example!r}. Rerun split_temporal.",
+            run=splits.reference,
+            photo_id=example,
         )
     return Task(
         window=window,

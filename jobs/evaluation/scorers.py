@@ -70,8 +70,11 @@ def model_scorer(
     photo_PD, has_vector_P = photo_matrix(lake, inputs["photo_embeddings"], task, arm, max_missing_share)
     if query_UD.shape[1] != photo_PD.shape[1]:
         raise BadInput(
+            "vectors_of_other_model",
             f"arm {arm!r}: query vectors have {query_UD.shape[1]} numbers, photo vectors {photo_PD.shape[1]}. They "
-            f"come from different models: rerun embed_photos and embed_queries."
+            f"come from different models: rerun embed_photos and embed_queries.",
+            arm=arm,
+            dimensions={"queries": query_UD.shape[1], "photos": photo_PD.shape[1]},
         )
     return dense_scorer(query_UD, photo_PD, has_vector_P), int((~has_vector_P).sum())
 
@@ -83,10 +86,15 @@ def _query_matrix(lake: Lake, manifest: Manifest, task: Task, arm: str, uses_cou
     vectors = asked.join(_arm_rows(lake, manifest, arm, keys), on=keys, how="left", maintain_order="left")["vector"]
     if vectors.null_count():
         raise BadInput(
+            "vectors_missing",
             f"arm {arm!r}: {vectors.null_count()} of {len(vectors)} distinct {task.window} queries have no vector in "
-            f"{manifest.reference}. The arm is unfinished: rerun embed_queries."
+            f"{manifest.reference}. The arm is unfinished: rerun embed_queries.",
+            dataset=manifest.dataset,
+            run=manifest.reference,
+            arm=arm,
+            missing_count=vectors.null_count(),
         )
-    return _matrix(vectors, f"arm {arm!r}: queries in {manifest.reference}")
+    return _matrix(vectors, manifest, arm, "queries")
 
 
 def photo_matrix(
@@ -101,10 +109,15 @@ def photo_matrix(
     missing = vectors.null_count()
     if missing > max_missing_share * len(vectors):
         raise BadInput(
+            "vectors_missing",
             f"arm {arm!r}: {missing} of {len(vectors)} photos have no vector in {manifest.reference}, more than the "
-            f"allowed share of {max_missing_share:g}. Look into it, then rerun {_MAKER[manifest.dataset]}."
+            f"allowed share of {max_missing_share:g}. Look into it, then rerun {_MAKER[manifest.dataset]}.",
+            dataset=manifest.dataset,
+            run=manifest.reference,
+            arm=arm,
+            missing_count=missing,
         )
-    found_PD = _matrix(vectors.drop_nulls(), f"arm {arm!r}: photos in {manifest.reference}")
+    found_PD = _matrix(vectors.drop_nulls(), manifest, arm, "photos")
     has_vector_P = vectors.is_not_null().to_numpy()
     if missing == 0:
         return found_PD, has_vector_P
@@ -118,20 +131,52 @@ def _arm_rows(lake: Lake, manifest: Manifest, arm: str, key: list[str]) -> pl.Da
     table = pl.scan_parquet(lake.table_uris(manifest, "embeddings"))
     rows = table.filter(pl.col("arm") == arm).select(*key, "vector").collect()
     if rows.is_empty():
-        raise MissingInput(f"{manifest.reference} has no vectors of arm {arm!r}. Rerun {_MAKER[manifest.dataset]}.")
+        raise MissingInput(
+            "arm_not_embedded",
+            f"{manifest.reference} has no vectors of arm {arm!r}. Rerun {_MAKER[manifest.dataset]}.",
+            dataset=manifest.dataset,
+            run=manifest.reference,
+            arm=arm,
+        )
     if repeated := len(rows) - rows.select(key).n_unique():
-        raise BadInput(f"arm {arm!r}: {repeated} of {len(rows)} rows in {manifest.reference} repeat a {key[0]}")
+        raise BadInput(
+            "vectors_repeated",
+            f"arm {arm!r}: {repeated} of {len(rows)} rows in {manifest.reference} repeat a {key[0]}",
+            dataset=manifest.dataset,
+            run=manifest.reference,
+            arm=arm,
+            repeated_count=repeated,
+        )
     return rows
 
 
-def _matrix(vectors: pl.Series, what: str) -> NDArray[np.float32]:
-    """Return vectors as a matrix, one per row, checked."""
+def _matrix(vectors: pl.Series, manifest: Manifest, arm: str, what: str) -> NDArray[np.float32]:
+    """Return an arm's vectors of `what` as a matrix, one per row, checked."""
+    where, named = (
+        f"arm {arm!r}: {what} in {manifest.reference}",
+        {"dataset": manifest.dataset, "run": manifest.reference, "arm": arm},
+    )
     lengths = vectors.list.len().unique().sort().to_list()
     if len(lengths) != 1 or lengths[0] == 0:
-        raise BadInput(f"{what}: vectors have different lengths or none: {lengths}")
+        raise BadInput(
+            "vectors_differ_in_length",
+            f"{where}: vectors have different lengths or none: {lengths}",
+            **named,
+            lengths=lengths,
+        )
     matrix = vectors.explode().to_numpy().astype(np.float32, copy=False).reshape(len(vectors), lengths[0])
     if bad := int((~np.isfinite(matrix).all(axis=1)).sum()):
-        raise BadInput(f"{what}: {bad} of {len(matrix)} vectors hold NaN or infinity. The model has diverged.")
+        raise BadInput(
+            "vectors_not_finite",
+            f"{where}: {bad} of {len(matrix)} vectors hold NaN or infinity. The model has diverged.",
+            **named,
+            bad_count=bad,
+        )
     if bad := int((np.abs(np.linalg.norm(matrix, axis=1) - 1) > 0.01).sum()):
-        raise BadInput(f"{what}: {bad} of {len(matrix)} vectors are not of length 1, so they cannot be ranked")
+        raise BadInput(
+            "vectors_not_of_length_one",
+            f"{where}: {bad} of {len(matrix)} vectors are not of length 1, so they cannot be ranked",
+            **named,
+            bad_count=bad,
+        )
     return matrix

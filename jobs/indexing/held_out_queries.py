@@ -39,13 +39,21 @@ def model_of(inputs: dict[str, Manifest], arm: str) -> str:
     for name in ("photo_embeddings", "query_embeddings"):
         arms = inputs[name].facts["arms"]
         if arm not in arms:
-            raise MissingInput(f"{inputs[name].reference} has no vectors of arm {arm!r}; it has {sorted(arms)}")
+            raise MissingInput(
+                "arm_not_embedded",
+                f"{inputs[name].reference} has no vectors of arm {arm!r}; it has {sorted(arms)}",
+                run=inputs[name].reference,
+                arm=arm,
+            )
         found[name] = str(arms[arm]["model_digest"])
     if len(set(found.values())) > 1:
         raise BadInput(
+            "vectors_of_other_model",
             f"arm {arm!r}: photos were embedded by model {found['photo_embeddings']}, queries by model "
             f"{found['query_embeddings']}, the index is of model {found['photo_index']}. Rerun embed_photos, "
-            f"embed_queries and build_index."
+            f"embed_queries and build_index.",
+            arm=arm,
+            models=found,
         )
     return found["photo_index"]
 
@@ -65,8 +73,12 @@ def read_queries(lake: Lake, inputs: dict[str, Manifest], arm: str, count: int, 
     rows = embedded.join(asked, on=["query", "country"], how="semi").sort("query", "country")
     if rows.is_empty():
         raise MissingInput(
+            "vectors_missing",
             f"{embeddings.reference} has no vector of any of the {len(asked)} {window} queries for arm {arm!r}, so the "
-            f"index cannot be measured. Rerun embed_queries."
+            f"index cannot be measured. Rerun embed_queries.",
+            run=embeddings.reference,
+            arm=arm,
+            missing_count=len(asked),
         )
     chosen = np.random.default_rng(seed).choice(len(rows), min(count, len(rows)), replace=False)
     rows = rows[np.sort(chosen)]

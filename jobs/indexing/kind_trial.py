@@ -44,7 +44,11 @@ def try_kind(folder: Path, kind: str, seed: int) -> dict[str, float]:
     command = [sys.executable, "-m", "jobs.indexing.kind_trial", str(folder), kind, str(seed)]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NightlensError(f"building an index of kind {kind} to compare with failed: {done.stderr.strip()[-2000:]}")
+        raise NightlensError(
+            "index_trial_failed",
+            f"building an index of kind {kind} to compare with failed: {done.stderr.strip()[-2000:]}",
+            index_kind=kind,
+        )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

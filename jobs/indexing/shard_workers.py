@@ -63,7 +63,11 @@ def matrix(vectors: pa.ListArray) -> Floats:
     """Return vectors as a matrix [rows, D]; `BadInput` if they are of different lengths."""
     lengths = np.unique(np.diff(vectors.offsets.to_numpy()))
     if len(lengths) != 1:
-        raise BadInput(f"vectors of one arm have different lengths: {lengths.tolist()}. Rerun the embedding stages.")
+        raise BadInput(
+            "vectors_differ_in_length",
+            f"vectors of one arm have different lengths: {lengths.tolist()}. Rerun the embedding stages.",
+            lengths=lengths.tolist(),
+        )
     found: Floats = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), int(lengths[0]))
     return found
 

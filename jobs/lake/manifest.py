@@ -67,6 +67,7 @@ class Manifest(BaseModel):
     tables: dict[str, TableInfo]
     files: dict[str, FileInfo]
     facts: dict[str, Any]
+    facts_digest: str = ""
     night: str
     git_version: str
     started_at: datetime
@@ -95,8 +96,9 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Digest of the content: every table's pages and file's bytes, not names, durations or times."""
+        """Digest of the content: every table's pages, file's bytes and fact; not names, durations or times."""
         content = {
+            "facts": self.facts_digest,
             "tables": {name: sorted(f.content_sha256 for f in t.files) for name, t in self.tables.items()},
             "files": {name: f.sha256 for name, f in self.files.items()},
         }

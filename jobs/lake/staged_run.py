@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.datasets.schema import Dataset, Table
+from jobs.datasets.schema import Dataset, Facts, Table
 from jobs.errors import MissingInput, NightlensError
 from jobs.lake.files import LakeFiles, Store
 from jobs.lake.manifest import MANIFEST, FileInfo, Manifest, TableInfo, partition_path
@@ -144,7 +144,7 @@ class StagedRun:
         """Take over a table of a committed run without copying it."""
         self._linked_tables[self.dataset.table(table).name] = manifest.tables[table]
 
-    def commit(self, facts: dict[str, Any] | None = None) -> Manifest:
+    def commit(self, facts: Facts | dict[str, Any]) -> Manifest:
         """Check every declared table (present, schema, rows), then write the manifest and swap the pointer.
 
         Raises `NightlensError` and commits nothing if a table is missing, empty or of another schema. If
@@ -157,7 +157,8 @@ class StagedRun:
             **self._record,
             tables=tables,
             files=files,
-            facts=facts or {},
+            facts=facts.as_json() if isinstance(facts, Facts) else facts,
+            facts_digest=facts.digest if isinstance(facts, Facts) else "",
             duration_seconds=round(time.perf_counter() - self._begun, 3),
             cpu_seconds=cpu_seconds,
             gpu_seconds=gpu_seconds,

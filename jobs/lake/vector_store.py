@@ -92,15 +92,19 @@ def read_part(store: Store, name: str, columns: list[str]) -> pa.Table:
     data = store.get(name)
     if data is None:
         raise LostWork(
+            "stored_part_removed",
             f"{store.folder}/{name} was removed while it was to be read, as by nightlens clean_up. Run the same "
-            f"command again, which computes its rows anew."
+            f"command again, which computes its rows anew.",
+            path=f"{store.folder}/{name}",
         )
     try:
         return pq.read_table(io.BytesIO(data), columns=columns, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise BadInput(
+            "stored_part_damaged",
             f"{store.folder}/{name} is damaged ({error}). Delete that file and run the same command again, which "
-            f"computes its rows anew."
+            f"computes its rows anew.",
+            path=f"{store.folder}/{name}",
         ) from error
 
 

@@ -43,7 +43,7 @@ class SparkAls(Recommender):
         weight_VI = self.als.objective.weights(log).tocoo()
         is_liked_N = weight_VI.data > 0
         if not is_liked_N.any():
-            raise TooLittleToLearn("the log has nothing to learn from: nothing in it is liked")
+            raise TooLittleToLearn("nothing_to_learn_from", "the log has nothing to learn from: nothing in it is liked")
         visitor_N, item_N = weight_VI.coords
         likes_V = np.bincount(visitor_N[is_liked_N], minlength=log.visitor_count)
         likes_I = np.bincount(item_N[is_liked_N], minlength=log.item_count)

@@ -92,9 +92,13 @@ def check_events(events: pl.DataFrame, cutoff: datetime) -> dict[str, Any]:
     late = events.filter(pl.col("converted_at") >= cutoff)
     if len(late):
         raise GateFailed(
+            "event_past_cutoff",
             f"check {EVENTS_CHECK!r} failed: {len(late)} of {len(events)} conversions that features are made from lie "
             f"at or past their cutoff {cutoff.isoformat()}, such as one at {late['converted_at'][0]}. The reranker "
-            f"would know the future: run split_temporal and audit_leaks again."
+            f"would know the future: run split_temporal and audit_leaks again.",
+            check=EVENTS_CHECK,
+            late_count=len(late),
+            cutoff=cutoff.isoformat(),
         )
     return {"check": EVENTS_CHECK, "status": "passed", "event_count": len(events), "cutoff": cutoff.isoformat()}
 

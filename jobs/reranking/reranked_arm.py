@@ -43,8 +43,11 @@ class Reranked:
         test_start = window_bounds(inputs["splits"], task.window)[0]
         if datetime.fromisoformat(manifest.facts["trained_until"]) > test_start:
             raise BadInput(
+                "reranker_trained_too_late",
                 f"{manifest.reference} was trained until {manifest.facts['trained_until']}, past the beginning of the "
-                f"test window {test_start.isoformat()}. Rerun train_reranker."
+                f"test window {test_start.isoformat()}. Rerun train_reranker.",
+                run=manifest.reference,
+                trained_until=manifest.facts["trained_until"],
             )
         params = manifest.params
         stage, check = read_second_stage(
@@ -53,8 +56,11 @@ class Reranked:
         reranker = Reranker(lake.read_file(manifest, MODEL_FILE).decode())
         if reranker.names != stage.names:
             raise BadInput(
+                "reranker_of_other_features",
                 f"{manifest.reference} was trained on features {reranker.names}, tonight's arms give {stage.names}. "
-                f"Rerun train_reranker."
+                f"Rerun train_reranker.",
+                run=manifest.reference,
+                features=reranker.names,
             )
         filters, group = read_filters(lake, inputs["validated"], inputs["images"], task)
         return cls(stage, reranker, filters, group, int(params["candidate_count"]), check)

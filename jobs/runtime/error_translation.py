@@ -102,7 +102,7 @@ def _of_content(error: BaseException) -> NightlensError | None:
     from models.search.errors import ModelError
 
     if isinstance(error, (ModelError, UnusableIndex)):
-        return BadInput("unusable_model_or_index", str(error))
+        return BadInput(error.code, str(error), **error.named)
     if _DAMAGED.search(str(error)):
         part = _PART.search(str(error))
         return BadInput(

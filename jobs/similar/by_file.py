@@ -49,8 +49,12 @@ def picture_vectors(
     is_gone = ~pl.col("key").is_in(list(feature_of)) & ~pl.col("photo_id").is_in(failed)
     if gone := asked.filter(is_gone)["photo_id"].to_list():
         raise MissingInput(
+            "features_removed",
             f"{store.folder} has no features of {len(gone)} pictures that {embeddings.reference} was made from, such "
-            f"as of photo {min(gone)}. Run embed_photos again with another --part-size, which embeds what is missing."
+            f"as of photo {min(gone)}. Run embed_photos again with another --part-size, which embeds what is missing.",
+            folder=store.folder,
+            missing_count=len(gone),
+            photo_id=min(gone),
         )
     readable = {place: feature_of.get(key) for place, key in asked.select("place", "key").iter_rows()}
     found = {place: feature_D for place, feature_D in readable.items() if feature_D is not None}

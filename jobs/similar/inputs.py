@@ -75,13 +75,22 @@ class Plan:
         for arm, digest in digests.items():
             if embedded["arms"].get(arm, {}).get("model_digest") != digest:
                 raise MissingInput(
+                    "arm_not_embedded",
                     f"{inputs['photo_embeddings'].reference} has no vectors of arm {arm!r} by model {digest}; it has "
-                    f"{embedded['arms']}. Rerun embed_photos."
+                    f"{embedded['arms']}. Rerun embed_photos.",
+                    run=inputs["photo_embeddings"].reference,
+                    arm=arm,
+                    model=digest,
                 )
         for variant in variants:
             run = inputs[variant_input(variant)]
             if run.input_runs["splits"] != inputs["splits"].reference:
-                raise BadInput(f"{run.reference} was trained on other splits. Run train_variant --variant {variant}.")
+                raise BadInput(
+                    "variant_of_other_splits",
+                    f"{run.reference} was trained on other splits. Run train_variant --variant {variant}.",
+                    run=run.reference,
+                    variant=variant,
+                )
         return cls(
             models=tuple(sorted(digests, key=_ORDER.index)),
             variants=variants,

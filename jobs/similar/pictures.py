@@ -79,6 +79,8 @@ def _read_hash(uri: str) -> Words | str:
         with fsspec.open(uri, "rb") as file:
             return picture_hash(decode_image(file.read()))
     except FileNotFoundError as error:
-        raise MissingInput(f"the image {uri} is gone. Put it back, or run the stage fetch_images again.") from error
+        raise MissingInput(
+            "image_removed", f"the image {uri} is gone. Put it back, or run the stage fetch_images again.", uri=uri
+        ) from error
     except ImageError as error:
         return error.reason

@@ -84,7 +84,12 @@ def _model(embeddings: Manifest, arm: str) -> tuple[str, int]:
     """Return the digest of the model that made the arm's vectors, and their dimensions."""
     arms: dict[str, dict[str, Any]] = embeddings.facts["arms"]
     if arm not in arms:
-        raise MissingInput(f"{embeddings.reference} has no vectors of arm {arm!r}; it has {sorted(arms)}")
+        raise MissingInput(
+            "arm_not_embedded",
+            f"{embeddings.reference} has no vectors of arm {arm!r}; it has {sorted(arms)}",
+            run=embeddings.reference,
+            arm=arm,
+        )
     return str(arms[arm]["model_digest"]), int(arms[arm]["dim"])
 
 
@@ -102,7 +107,7 @@ def _shard_size(params: BuildIndexParams, choice: Choice, dim: int) -> int:
     try:
         return min(params.shard_size, photos_within(params.max_memory_mb, choice.kind, dim, params.code_bytes))
     except TooLittleMemory as error:
-        raise BadInput(f"max_memory_mb of build_index: {error}") from error
+        raise BadInput(error.code, f"max_memory_mb of build_index: {error}", **error.named) from error
 
 
 @dataclass(frozen=True)

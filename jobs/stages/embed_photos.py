@@ -133,10 +133,16 @@ def check_share(done: Pass, photo_count: int, max_failed_share: float) -> None:
     share = len(failed) / max(1, with_image)
     if share <= max_failed_share:
         return
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in Counter(failed["reason"].to_list()).most_common())
-    examples = ", ".join(failed["photo_id"].sort().head(5).to_list())
+    counted = Counter(failed["reason"].to_list())
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counted.most_common())
+    examples = failed["photo_id"].sort().head(5).to_list()
     raise GateFailed(
+        "too_many_images_failed",
         f"{len(failed)} of {with_image} images ({share:.1%}) could not be embedded, allowed are "
-        f"{max_failed_share:.1%}. Reasons: {reasons}. Photos such as {examples}. Replace or remove these image files "
-        f"and run fetch_images again, or raise --max-failed-share. What was embedded is kept."
+        f"{max_failed_share:.1%}. Reasons: {reasons}. Photos such as {', '.join(examples)}. Replace or "
+        f"remove these image files and run fetch_images again, or raise --max-failed-share. What was embedded is kept.",
+        failed_count=len(failed),
+        image_count=with_image,
+        reasons=dict(counted),
+        examples=examples,
     )

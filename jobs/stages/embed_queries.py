@@ -66,7 +66,11 @@ def run(ctx: RunContext, params: EmbedQueriesParams) -> Manifest:
         vectors = read_stored(ctx.lake.store(*arm.store_names), arm.wanted)
         rows = arm.wanted.join(vectors, on="key").with_columns(arm=pl.lit(arm.arm))
         if len(rows) < len(arm.wanted) or rows["vector"].null_count():
-            raise BadInput(f"the text tower of arm {arm.arm!r} gives vectors that are not finite: train it again")
+            raise BadInput(
+                "vectors_not_finite",
+                f"the text tower of arm {arm.arm!r} gives vectors that are not finite: train it again",
+                arm=arm.arm,
+            )
         frames.append(rows.select("arm", "query", "country", "vector").sort("query", "country"))
         count, seconds = embedded[arm.arm]
         facts[arm.arm] = arm.facts | {

@@ -115,8 +115,11 @@ def _digest(embeddings: Manifest, arm: str) -> str:
     arms = embeddings.facts["arms"]
     if arm not in arms:
         raise MissingInput(
+            "arm_not_embedded",
             f"{embeddings.reference} has no arm {arm!r} to make a map of; it has {', '.join(sorted(arms))}. "
-            "Name one of them by --arm."
+            "Name one of them by --arm.",
+            run=embeddings.reference,
+            arm=arm,
         )
     return str(arms[arm]["model_digest"])
 

@@ -1,14 +1,15 @@
-"""The stages of a night in order: name, Params, module, and the command line that runs each.
+"""The stages of a night in order: params, the datasets that each reads and commits, and the command line that runs it.
 
-Light on purpose: the DAG imports it. `command` and the command line's parser are inverse to each other.
+The edges of the DAG, the runner and the error that says what to run first are made from this. Light on purpose: the DAG
+imports it. `command` and the command line's parser are inverse to each other.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -35,19 +36,34 @@ from jobs.config.params.training import (
 )
 from jobs.errors import BadInput
 
-if TYPE_CHECKING:
-    from jobs.context import RunContext
-    from jobs.lake.manifest import Manifest
+Group = Literal["data", "model", "vectors", "index", "evaluation", "release"]
+GROUPS: dict[Group, str] = {
+    "data": "check the log, find the images, cut the windows",
+    "model": "train and register",
+    "vectors": "embed photos and queries, and look at how they lie",
+    "index": "build and verify the index",
+    "evaluation": "rank, recommend, compare",
+    "release": "bind, judge and report",
+}
+"""How Airflow groups the stages."""
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage: `jobs.stages.<name>.run(ctx, params) -> Manifest`, after the stages it reads from."""
+    """One stage: module `jobs.stages.<name>`, run by `jobs.nights.stage_runner` after the stages it reads from.
+
+    `inputs` and `output` name datasets. `may_read` are those that the stage's `choose` takes by its params; `after`
+    are stages that must have passed though nothing of theirs is read.
+    """
 
     name: str
     params: type[Params]
-    after: tuple[str, ...]
+    inputs: tuple[str, ...]
+    output: str
+    group: Group
     summary: str
+    may_read: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     timeout_minutes: int = 60
     uses_gpu: bool = False
 
@@ -56,103 +72,200 @@ class StageSpec:
         """Name of the stage's module."""
         return f"jobs.stages.{self.name}"
 
-    def load(self) -> Callable[[RunContext, Any], Manifest]:
-        """Import the stage's module and return its `run`."""
-        run: Callable[[RunContext, Any], Manifest] = importlib.import_module(self.module).run
-        return run
+    def load(self) -> ModuleType:
+        """Import the stage's module."""
+        return importlib.import_module(self.module)
 
 
 STAGES: dict[str, StageSpec] = {
     spec.name: spec
     for spec in (
-        StageSpec("validate_logs", ValidateLogsParams, (), "check every table, quarantine bad rows"),
-        StageSpec("fetch_images", FetchImagesParams, ("validate_logs",), "find or download the images", 720),
-        StageSpec("split_temporal", SplitTemporalParams, ("validate_logs",), "cut the log into windows"),
-        StageSpec("audit_leaks", AuditLeaksParams, ("split_temporal",), "prove that no future is in training"),
+        StageSpec(
+            "validate_logs", ValidateLogsParams, (), "validated", "data", "check every table, quarantine bad rows"
+        ),
+        StageSpec(
+            "fetch_images",
+            FetchImagesParams,
+            ("validated",),
+            "images",
+            "data",
+            "find or download the images",
+            timeout_minutes=720,
+        ),
+        StageSpec("split_temporal", SplitTemporalParams, ("validated",), "splits", "data", "cut the log into windows"),
+        StageSpec(
+            "audit_leaks",
+            AuditLeaksParams,
+            ("validated", "splits"),
+            "leak_audit",
+            "data",
+            "prove that no future is in training",
+        ),
         StageSpec(
             "measure_impressions",
             MeasureImpressionsParams,
-            ("split_temporal",),
+            ("validated", "splits"),
+            "impressions",
+            "data",
             "measure what was shown, and at which places people look",
         ),
-        StageSpec("snapshot_champion", SnapshotChampionParams, ("audit_leaks",), "fetch the model that is live"),
         StageSpec(
-            "train_base", TrainBaseParams, ("audit_leaks", "fetch_images"), "make the base checkpoint", 240, True
+            "snapshot_champion",
+            SnapshotChampionParams,
+            (),
+            "champion",
+            "model",
+            "fetch the model that is live",
+            after=("audit_leaks",),
+        ),
+        StageSpec(
+            "train_base",
+            TrainBaseParams,
+            ("splits", "images"),
+            "base_model",
+            "model",
+            "make the base checkpoint",
+            after=("audit_leaks",),
+            timeout_minutes=240,
+            uses_gpu=True,
         ),
         StageSpec(
             "train_search",
             TrainSearchParams,
-            ("train_base", "snapshot_champion", "measure_impressions"),
+            ("splits", "images", "base_model"),
+            "search_models",
+            "model",
             "fine-tune the search arms",
-            720,
-            True,
+            may_read=("champion", "impressions"),
+            timeout_minutes=720,
+            uses_gpu=True,
         ),
-        StageSpec("register_model", RegisterModelParams, ("train_search",), "log and register the challenger"),
+        StageSpec(
+            "register_model",
+            RegisterModelParams,
+            ("splits", "base_model", "search_models"),
+            "registration",
+            "model",
+            "log and register the challenger",
+        ),
         StageSpec(
             "embed_photos",
             EmbedPhotosParams,
-            ("train_search",),
+            ("splits", "images", "search_models", "champion"),
+            "photo_embeddings",
+            "vectors",
             "embed new and changed photos",
-            720,
-            True,
+            timeout_minutes=720,
+            uses_gpu=True,
         ),
         StageSpec(
             "embed_queries",
             EmbedQueriesParams,
-            ("train_search",),
+            ("splits", "search_models", "champion"),
+            "query_embeddings",
+            "vectors",
             "embed the queries to be ranked",
-            240,
-            True,
+            timeout_minutes=240,
+            uses_gpu=True,
         ),
         StageSpec(
             "measure_drift",
             MeasureDriftParams,
-            ("embed_photos", "embed_queries"),
+            ("validated", "splits", "query_embeddings", "photo_embeddings"),
+            "drift",
+            "vectors",
             "compare searches, photos and log with what was before",
         ),
-        StageSpec("map_embeddings", MapEmbeddingsParams, ("embed_photos",), "lay the photos out, and cluster them"),
-        StageSpec("build_index", BuildIndexParams, ("embed_photos",), "build the FAISS shards that changed", 240),
+        StageSpec(
+            "map_embeddings",
+            MapEmbeddingsParams,
+            ("splits", "photo_embeddings"),
+            "photo_map",
+            "vectors",
+            "lay the photos out, and cluster them",
+        ),
+        StageSpec(
+            "build_index",
+            BuildIndexParams,
+            ("splits", "photo_embeddings"),
+            "photo_index",
+            "index",
+            "build the FAISS shards that changed",
+            timeout_minutes=240,
+        ),
         StageSpec(
             "verify_index",
             VerifyIndexParams,
-            ("build_index", "embed_queries"),
+            ("splits", "photo_embeddings", "query_embeddings", "photo_index"),
+            "index_check",
+            "index",
             "measure the index against exact search, and hold it against its limits",
         ),
         StageSpec(
             "train_reranker",
             TrainRerankerParams,
-            ("embed_photos", "embed_queries"),
+            ("splits", "validated", "search_models", "photo_embeddings", "query_embeddings"),
+            "reranker",
+            "evaluation",
             "learn to reorder the challenger's best photos",
         ),
-        StageSpec("evaluate", EvaluateParams, ("train_reranker",), "rank the test queries, all arms"),
+        StageSpec(
+            "evaluate",
+            EvaluateParams,
+            (
+                *("validated", "images", "splits", "search_models", "champion", "photo_embeddings"),
+                *("query_embeddings", "reranker"),
+            ),
+            "evaluation",
+            "evaluation",
+            "rank the test queries, all arms",
+        ),
         StageSpec(
             "evaluate_similar",
             EvaluateSimilarParams,
-            ("embed_photos",),
+            ("validated", "images", "splits", "search_models", "champion", "photo_embeddings"),
+            "similar",
+            "evaluation",
             "rank photos by their likeness to a photo, all arms",
         ),
         StageSpec(
             "evaluate_recommenders",
             EvaluateRecommendersParams,
-            ("embed_photos",),
+            ("splits", "search_models", "photo_embeddings"),
+            "recommendation",
+            "evaluation",
             "recommend photos from visitors' histories, all methods",
         ),
         StageSpec(
             "make_release",
             MakeReleaseParams,
-            ("build_index", "register_model"),
+            ("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index"),
+            "release",
+            "release",
             "bind model, index, id map and vocabulary into a release",
         ),
         StageSpec(
             "gate_release",
             GateReleaseParams,
-            ("make_release", "verify_index", "evaluate", "measure_drift"),
+            (
+                *("validated", "champion", "photo_embeddings", "query_embeddings", "registration", "photo_index"),
+                *("index_check", "evaluation", "drift", "release"),
+            ),
+            "gate",
+            "release",
             "judge whether the release may go live",
         ),
         StageSpec(
             "publish_report",
             PublishReportParams,
-            ("gate_release", "map_embeddings", "evaluate_similar", "evaluate_recommenders"),
+            (
+                *("validated", "images", "splits", "leak_audit", "impressions", "champion", "base_model"),
+                *("search_models", "registration", "photo_embeddings", "query_embeddings", "drift", "photo_map"),
+                *("photo_index", "index_check", "reranker", "evaluation", "similar", "recommendation", "release"),
+                "gate",
+            ),
+            "report",
+            "release",
             "write the night's report",
         ),
     )
@@ -162,15 +275,62 @@ STAGES: dict[str, StageSpec] = {
 ABLATION: dict[str, StageSpec] = {
     spec.name: spec
     for spec in (
-        StageSpec("train_variant", TrainVariantParams, (), "train one variant and rank the test queries", 720, True),
-        StageSpec("compare_variants", CompareVariantsParams, ("train_variant",), "compare the variants"),
-        StageSpec("compare_retraining", CompareRetrainingParams, ("train_variant",), "compare ways to retrain"),
+        StageSpec(
+            "train_variant",
+            TrainVariantParams,
+            ("splits", "images", "base_model"),
+            "variant",
+            "model",
+            "train one variant and rank the test queries",
+            may_read=("impressions", "search_models"),
+            timeout_minutes=720,
+            uses_gpu=True,
+        ),
+        StageSpec(
+            "compare_variants",
+            CompareVariantsParams,
+            ("splits",),
+            "ablation",
+            "evaluation",
+            "compare the variants",
+            may_read=("variant", "evaluation"),
+        ),
+        StageSpec(
+            "compare_retraining",
+            CompareRetrainingParams,
+            (),
+            "retraining",
+            "evaluation",
+            "compare ways to retrain",
+            may_read=("variant",),
+        ),
     )
 }
 """The stages of the ablation, after a night's `train_base`; `train_variant` runs once per variant and repetition."""
 
 ALL = STAGES | ABLATION
+MAKERS = {spec.output: spec.name for spec in ALL.values()}
+"""The stage that commits a dataset, by the dataset's name."""
 _PRESET_OF = {"train_variant": "train_search"}
+
+
+def edges(specs: dict[str, StageSpec]) -> dict[str, tuple[str, ...]]:
+    """Return which stages each waits for, of those given: an edge that others imply is left out.
+
+    `specs` are in an order in which every stage comes after what it reads.
+
+    >>> edges(STAGES)["evaluate"]
+    ('train_reranker',)
+    """
+    needs: dict[str, tuple[str, ...]] = {}
+    behind: dict[str, set[str]] = {}
+    for spec in specs.values():
+        read = [MAKERS[dataset] for dataset in (*spec.inputs, *spec.may_read)]
+        direct = dict.fromkeys(stage for stage in (*read, *spec.after) if stage in specs)
+        implied = set().union(*(behind[stage] for stage in direct))
+        needs[spec.name] = tuple(stage for stage in direct if stage not in implied)
+        behind[spec.name] = implied | set(direct)
+    return needs
 
 
 def stage_params(stage: str, preset: str, overrides: dict[str, Any] | None = None) -> Params:

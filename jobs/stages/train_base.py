@@ -73,7 +73,7 @@ def _source_digest(source: str) -> str:
     path = Path(source)
     if not path.exists():
         if path.is_absolute() or source.startswith("."):
-            raise BadInput(f"the base's source {source} does not exist")
+            raise BadInput("model_source_unknown", f"the base's source {source} does not exist", source=source)
         return source
     digest = hashlib.sha256()
     folder = path if path.is_dir() else path.parent

@@ -82,8 +82,15 @@ def run(ctx: RunContext, params: TrainRerankerParams) -> Manifest:
 
 def _leave_out(staged: StagedRun, params: TrainRerankerParams, facts: dict[str, Any]) -> Manifest:
     """Commit that nothing was learned and why (fact `note`); `MissingInput` with it if it is to fail."""
+    if params.when_too_few == "fail" and facts["note"] == NO_WINDOW:
+        raise MissingInput("no_validation_window", NO_WINDOW)
     if params.when_too_few == "fail":
-        raise MissingInput(facts["note"])
+        raise MissingInput(
+            "too_few_searches",
+            facts["note"],
+            learnable_count=facts["learnable_search_count"],
+            needed_count=params.min_search_count,
+        )
     log.warning("train_reranker: %s", facts["note"])
     _write_tables(staged, {}, {})
     return staged.commit(facts)

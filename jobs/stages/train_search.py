@@ -99,8 +99,12 @@ def _take_over(staged: StagedRun, earlier: Manifest | None, ctx: RunContext, par
     """Link the models of an earlier night."""
     if earlier is None:
         raise MissingInput(
+            "no_earlier_models",
             f"retrain is 'never', but no night before {ctx.run_date} has models of {', '.join(params.arms)} trained "
-            f"on conversions before the end of this night's training window only. Run this night with --retrain always."
+            f"on conversions before the end of this night's training window only. Run this night with --retrain "
+            f"always.",
+            run_date=ctx.run_date,
+            arms=params.arms,
         )
     log.info("train_search: taking over the models of %s", earlier.reference)
     for arm in earlier.facts["arms"]:

@@ -63,7 +63,14 @@ def run(ctx: RunContext, params: VerifyIndexParams) -> Manifest:
     figures = [one.facts(photo_count) | _recall_facts(recalls, one.kind) for one in measured]
     if failed := failures(figures[0], params):
         staged.abandon()
-        raise GateFailed(_message(inputs["photo_index"], queries, failed))
+        raise GateFailed(
+            "index_limit_missed",
+            _message(inputs["photo_index"], queries, list(failed.values())),
+            run=inputs["photo_index"].reference,
+            limits=list(failed),
+            query_count=len(queries.vectors),
+            query_window=queries.window,
+        )
     staged.write_table("recalls", recalls)
     return staged.commit(
         figures[0]
@@ -115,21 +122,21 @@ def _recall_facts(recalls: pl.DataFrame, kind: str) -> dict[str, float]:
     return facts
 
 
-def failures(facts: dict[str, Any], params: VerifyIndexParams) -> list[str]:
-    """Return which limits the figures of an index pass, in words."""
-    failed = [
-        f"recall@{k} is {facts[f'recall_at_{k}']:.3f}, less than min_recall_at_{k} = {floor:g} (raise nprobe or "
-        f"ef_search of build_index, or take another kind)"
+def failures(facts: dict[str, Any], params: VerifyIndexParams) -> dict[str, str]:
+    """Return which limits the figures of an index pass, each with what is to be said of it."""
+    failed = {
+        f"min_recall_at_{k}": f"recall@{k} is {facts[f'recall_at_{k}']:.3f}, less than min_recall_at_{k} = {floor:g} "
+        f"(raise nprobe or ef_search of build_index, or take another kind)"
         for k, floor in zip(CUTOFFS, (params.min_recall_at_10, params.min_recall_at_100), strict=True)
         if facts[f"recall_at_{k}"] < floor
-    ]
+    }
     if params.max_p99_ms is not None and facts["single_p99_ms"] > params.max_p99_ms:
-        failed.append(
+        failed["max_p99_ms"] = (
             f"one search in a hundred takes {facts['single_p99_ms']:.3g} ms, more than max_p99_ms = "
             f"{params.max_p99_ms:g} (lower nprobe or ef_search of build_index, or take another kind)"
         )
     if params.max_bytes_per_vector is not None and facts["bytes_per_vector"] > params.max_bytes_per_vector:
-        failed.append(
+        failed["max_bytes_per_vector"] = (
             f"a photo takes {facts['bytes_per_vector']:g} bytes, more than max_bytes_per_vector = "
             f"{params.max_bytes_per_vector:g} (take a kind with codes, such as opq_ivf_pq)"
         )

@@ -122,8 +122,11 @@ def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
     told = ctx.lake.read_table(impressions, "examination", ["position", "examination"]).sort("position")
     if told.is_empty():
         raise MissingInput(
+            "examination_unknown",
             f"{impressions.reference} does not say at which places people look: {impressions.facts['note']}. Give the "
-            f"data set a log of what was shown, or train without it (--position-weights power, --hard-from mined)."
+            f"data set a log of what was shown, or train without it (--position-weights power, --hard-from mined).",
+            run=impressions.reference,
+            note=impressions.facts["note"],
         )
     examination = np.full(int(told["position"].max()), np.nan)  # type: ignore[arg-type]
     examination[told["position"].to_numpy() - 1] = told["examination"].to_numpy()
@@ -191,4 +194,9 @@ def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int)
 
 
 def _no_conversion(splits: Manifest, table: str) -> MissingInput:
-    return MissingInput(f"no conversion of {splits.reference}, table {table!r}, is of a photo with an image")
+    return MissingInput(
+        "no_conversion_with_image",
+        f"no conversion of {splits.reference}, table {table!r}, is of a photo with an image",
+        run=splits.reference,
+        table=table,
+    )

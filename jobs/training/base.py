@@ -64,8 +64,10 @@ def train_tiny_base(
     described = photos.filter("is_in_train").drop_nulls("description")
     if described.is_empty():
         raise MissingInput(
+            "no_described_photo",
             f"no photo of {splits.reference} that was there in the training window has an image and a description: "
-            f"a tiny base cannot be trained. Name a pretrained one with --source, or widen the window (--train-days)."
+            f"a tiny base cannot be trained. Name a pretrained one with --source, or widen the window (--train-days).",
+            run=splits.reference,
         )
     sizes = params.model_dump(include=SIZES)
     texts = [*map(normalise_query, described["description"]), *_searched(ctx, splits)]

@@ -7,6 +7,7 @@ training is its last checkpoint in the lake, so a night that lost a process goes
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ from jobs.lake.staged_run import StagedRun
 from jobs.training.arm_inputs import ArmInputs, read_pairs, read_vocabulary
 from jobs.training.arms import ArmsWritten, base_validation, load_model, report_failures, starting_model, train_arm
 from jobs.training.inputs import model_errors_of, open_pixels, shard_count
+from models.errors import CodedError
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel
@@ -70,8 +72,11 @@ def train_arms_together(
     """Do what `train_arms` does in `params.processes` processes, one arm after the other."""
     if params.processes > shard_count(splits):
         raise BadInput(
+            "too_few_shards",
             f"{params.processes} training processes, but {splits.reference} is cut into {shard_count(splits)} shards: "
-            f"run split_temporal with more (--shards), or train in fewer processes."
+            f"run split_temporal with more (--shards), or train in fewer processes.",
+            processes=params.processes,
+            shards=shard_count(splits),
         )
     base = load_model(ctx, base_model, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images, shards=())  # the validation window only
@@ -87,7 +92,11 @@ def train_arms_together(
         model = starting_model(params, ARMS[arm], _load_start(ctx, share), vocabulary)
         blob = staged.checkpoints.get(arm)
         if blob is None:
-            raise NightlensError(f"train_search: the processes of {arm} ended without a checkpoint")
+            raise NightlensError(
+                "training_left_no_checkpoint",
+                f"train_search: the processes of {arm} ended without a checkpoint",
+                arm=arm,
+            )
         written.add(arm, model, finished_training(model, blob))
     return written.finish() | counts
 
@@ -128,18 +137,24 @@ def _what_went_wrong(ctx: RunContext, share: Share, staged: StagedRun, error: Ex
     arm = share.arm
     if TOO_FEW_SLOTS in str(error):
         return LostWork(
+            "too_few_slots",
             f"train_search: {share.params.processes} training processes, but the executors of "
             f"{ctx.settings.spark_master} have fewer slots for tasks: a worker is lost, or others use it. Bring "
-            f"workers back and run the stage again, or train in fewer processes (--processes)."
+            f"workers back and run the stage again, or train in fewer processes (--processes).",
+            processes=share.params.processes,
+            master=ctx.settings.spark_master,
         )
     for name in staged.checkpoints.names(suffix=".failed"):
         reason = staged.checkpoints.get(name)
         staged.checkpoints.remove(name)
         if reason is not None:
-            return BadInput(f"train_search: {arm}: {reason.decode()}")
+            left = CodedError(**json.loads(reason))
+            return BadInput(left.code, f"train_search: {arm}: {left}", **left.named | {"arm": arm})
     return LostWork(
+        "training_process_lost",
         f"train_search: a training process of {arm} was lost (its output is above: {error}). Run the stage again: it "
-        f"goes on from the last checkpoint."
+        f"goes on from the last checkpoint.",
+        arm=arm,
     )
 
 
@@ -157,7 +172,8 @@ def train_share(share: Share) -> dict[str, int]:
     try:
         return _train(share, world)
     except (ModelError, NightlensError) as error:
-        _checkpoints(share).put(f"{share.arm}-{world.rank}.failed", str(error).encode())
+        left = json.dumps(error.named | {"code": error.code, "text": str(error)}, default=str)
+        _checkpoints(share).put(f"{share.arm}-{world.rank}.failed", left.encode())
         raise
     finally:
         dist.destroy_process_group()

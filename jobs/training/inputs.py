@@ -30,7 +30,7 @@ def model_errors_of(stage: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise BadInput(f"{stage}: {error}") from error
+        raise BadInput(error.code, f"{stage}: {error}", **error.named | {"stage": stage}) from error
 
 
 def training_device() -> str:
@@ -59,8 +59,10 @@ def read_photos(
     photos = _of_shards(lake, splits, "photos", shards, also).join(with_image, on="photo_id")
     if shards is None and photos.is_empty():
         raise MissingInput(
+            "no_photo_with_image",
             f"no photo of {splits.reference} has an image in {images.reference}. Look at the reasons in that table "
-            f"and run fetch_images again."
+            f"and run fetch_images again.",
+            run=splits.reference,
         )
     words = _of_shards(lake, splits, "photo_keywords", shards, also).sort("photo_id", "keyword")
     lists = words.group_by("photo_id").agg(

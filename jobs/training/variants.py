@@ -72,7 +72,12 @@ def train_and_rank(
 def _facts_of_the_night(models: Manifest) -> dict[str, Any]:
     """Return how the night's own full arm came to be; `MissingInput` if the night trained none."""
     if FULL not in models.facts["arms"]:
-        raise MissingInput(f"{models.reference} has no arm {FULL!r}: run train_search with it (--arms)")
+        raise MissingInput(
+            "arm_not_trained",
+            f"{models.reference} has no arm {FULL!r}: run train_search with it (--arms)",
+            run=models.reference,
+            arm=FULL,
+        )
     own = models.facts["arms"][FULL]
     names = ("steps", "best_step", "pairs_seen", "seconds", "best_validation_hit_rate")
     return {name: own[name] for name in names} | {"warm_started_from": models.facts["warm_started_from"]}

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.errors import CodedError
 from models.indexing.kinds import EF_SEARCH, Kind, Recipe, probe_count_for
 
 DESCRIPTION_FILE = "index.json"
@@ -23,7 +24,7 @@ FORMAT = 2
 """Of the files: shards of another format are not taken over."""
 
 
-class UnusableIndex(Exception):
+class UnusableIndex(CodedError):
     """The folder is not the index that was built, or it is another model's. The text says which file and why."""
 
 
@@ -44,14 +45,23 @@ class FileEntry:
         """Raise `UnusableIndex` unless the file in `folder` is this one; if trusted, only its length is looked at."""
         path = folder / self.file
         if not path.exists():
-            raise UnusableIndex(f"{path} is missing: copy the index again, or build it anew")
+            raise UnusableIndex(
+                "index_file_missing", f"{path} is missing: copy the index again, or build it anew", path=path
+            )
         if path.stat().st_size != self.byte_count:
             raise UnusableIndex(
+                "index_file_changed",
                 f"{path} is not the file that was built ({path.stat().st_size} bytes instead of {self.byte_count}): "
-                "copy or build it anew"
+                "copy or build it anew",
+                path=path,
+                byte_count=path.stat().st_size,
             )
         if not is_trusted and sha256_of(path) != self.sha256:
-            raise UnusableIndex(f"{path} is not the file that was built (its SHA-256 differs): copy or build it anew")
+            raise UnusableIndex(
+                "index_file_changed",
+                f"{path} is not the file that was built (its SHA-256 differs): copy or build it anew",
+                path=path,
+            )
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,9 @@ class IndexDescription:
         try:
             return cls.from_json(path.read_bytes())
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UnusableIndex(f"{path} cannot be read: {error!r}") from error
+            raise UnusableIndex(
+                "index_description_unreadable", f"{path} cannot be read: {error!r}", path=path
+            ) from error
 
     @classmethod
     def from_json(cls, text: bytes) -> IndexDescription:

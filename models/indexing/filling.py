@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import CodedError
 from models.indexing.files import QUANTIZER_FILE, FileEntry, Shard
 from models.indexing.ids import Ints
 from models.indexing.kinds import POINTS_PER_LIST, Kind, Recipe, bytes_per_vector
@@ -31,7 +32,7 @@ _OPQ_ROUNDS = 10
 _BLOCK_BYTES = 32 * 2**20
 
 
-class TooLittleMemory(Exception):
+class TooLittleMemory(CodedError):
     """The limit does not hold one block of photos. The text says what would."""
 
 
@@ -46,7 +47,12 @@ def photos_within(max_memory_mb: int, kind: Kind, dim: int, code_bytes: int | No
     usable = (max_memory_mb - BASE_MEMORY_MB) * 2**20 - 2 * _BLOCK_BYTES
     if usable <= 0:
         least = BASE_MEMORY_MB + 2 * _BLOCK_BYTES // 2**20 + 1
-        raise TooLittleMemory(f"{max_memory_mb} MB do not hold an empty shard: allow more than {least} MB")
+        raise TooLittleMemory(
+            "too_little_memory",
+            f"{max_memory_mb} MB do not hold an empty shard: allow more than {least} MB",
+            allowed_mb=max_memory_mb,
+            least_mb=least,
+        )
     names = 2 * 16  # the ids and names kept beside
     return int(usable / (_COPIES * (bytes_per_vector(kind, dim, code_bytes) + names)))
 

@@ -63,7 +63,7 @@ class Als(Recommender):
         """Factorise the log; what is known of the items is not looked at."""
         check_log(log, items)
         if not (log.weight_N > 0).any():
-            raise TooLittleToLearn("the log has nothing to learn from: nothing in it is liked")
+            raise TooLittleToLearn("nothing_to_learn_from", "the log has nothing to learn from: nothing in it is liked")
         confidence_VI = self.objective.confidences(log)
         model = _model(self.factor_count, self.objective, iterations=self.pass_count, random_state=seed)
         with threadpool_limits(1, "blas"):  # the library runs its own threads, each of which would start BLAS's

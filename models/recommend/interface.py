@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import CodedError
 from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures, check_range, has_vector
 
 Scorer = Callable[[Ints], Floats]
@@ -24,7 +25,7 @@ VISITORS_AT_ONCE = 4096
 """Histories that a network encodes at a time."""
 
 
-class TooLittleToLearn(ValueError):
+class TooLittleToLearn(CodedError, ValueError):
     """What `fit` says of a log that has nothing, or too little, for its method."""
 
 

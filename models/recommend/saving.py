@@ -90,24 +90,58 @@ def load(folder: Path) -> Fitted:
         version, digest, learned = (description[name] for name in ("format", "arrays_sha256", "learned"))
         name = learned["class"]
     except FileNotFoundError as error:
-        raise ModelError(f"{folder} holds no recommender: it has no {DESCRIPTION}. Save one there first.") from error
+        raise ModelError(
+            "recommender_not_saved",
+            f"{folder} holds no recommender: it has no {DESCRIPTION}. Save one there first.",
+            folder=folder,
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{description_path} is damaged ({error!r}). {_MEND}") from error
+        raise ModelError(
+            "recommender_damaged", f"{description_path} is damaged ({error!r}). {_MEND}", path=description_path
+        ) from error
     if version != FORMAT:
-        raise ModelError(f"{description_path} is of format {version!r}, this code reads {FORMAT}. {_MEND}")
+        raise ModelError(
+            "recommender_of_other_code",
+            f"{description_path} is of format {version!r}, this code reads {FORMAT}. {_MEND}",
+            path=description_path,
+            format=version,
+        )
     if name not in {one.__name__ for one in _FITTED}:
-        raise ModelError(f"{description_path} is of a method {name!r} that is not known here. {_MEND}")
+        raise ModelError(
+            "recommender_of_other_code",
+            f"{description_path} is of a method {name!r} that is not known here. {_MEND}",
+            path=description_path,
+            method=name,
+        )
     if not arrays_path.is_file():
-        raise ModelError(f"{arrays_path} is not there, {DESCRIPTION} beside it is. {_MEND}")
+        raise ModelError(
+            "recommender_incomplete",
+            f"{arrays_path} is not there, {DESCRIPTION} beside it is. {_MEND}",
+            path=arrays_path,
+        )
     if _digest(arrays_path) != digest:
-        raise ModelError(f"{arrays_path} is damaged: its SHA-256 is not the one in {DESCRIPTION}. {_MEND}")
+        raise ModelError(
+            "recommender_damaged",
+            f"{arrays_path} is damaged: its SHA-256 is not the one in {DESCRIPTION}. {_MEND}",
+            path=arrays_path,
+        )
     try:
         with seeded(0):  # networks are filled with what is saved, and nobody's random numbers go on from there
             fitted: Fitted = _made(learned, load_file(arrays_path))
     except _NoArrayError as error:
-        raise ModelError(f"{arrays_path} has no array {error.args[0]!r}, {DESCRIPTION} names it. {_MEND}") from error
+        raise ModelError(
+            "recommender_incomplete",
+            f"{arrays_path} has no array {error.args[0]!r}, {DESCRIPTION} names it. {_MEND}",
+            path=arrays_path,
+            array=error.args[0],
+        ) from error
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{description_path} does not describe a {name}: {error}. {_MEND}") from error
+        raise ModelError(
+            "recommender_damaged",
+            f"{description_path} does not describe a {name}: {error}. {_MEND}",
+            path=description_path,
+            method=name,
+        ) from error
     return fitted
 
 

@@ -57,7 +57,9 @@ def train(network: torch.nn.Module, loss_of: BatchLoss, example_count: int, opti
     Raises `TooLittleToLearn` if there is no example, ValueError if the loss stops being finite.
     """
     if example_count == 0:
-        raise TooLittleToLearn("the log has no example to learn from: too little in it is liked")
+        raise TooLittleToLearn(
+            "nothing_to_learn_from", "the log has no example to learn from: too little in it is liked"
+        )
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     random = np.random.default_rng(seed)
     network.train()

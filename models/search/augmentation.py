@@ -64,7 +64,11 @@ def check_kinds(kinds: Sequence[str]) -> None:
     """Raise ModelError, naming those there are, for a kind of augmentation that is not one of `KINDS`."""
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise ModelError(f"unknown augmentation {', '.join(map(repr, unknown))}; there are {', '.join(KINDS)}")
+        raise ModelError(
+            "augmentation_unknown",
+            f"unknown augmentation {', '.join(map(repr, unknown))}; there are {', '.join(KINDS)}",
+            unknown=unknown,
+        )
 
 
 def augment(

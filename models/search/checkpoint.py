@@ -30,8 +30,9 @@ def unpack(blob: bytes) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, A
     digest, packed = blob[:_DIGEST_BYTES], blob[_DIGEST_BYTES:]
     if hashlib.sha256(packed).digest() != digest:
         raise ModelError(
+            "checkpoint_damaged",
             "the checkpoint to go on from is damaged or no checkpoint (its SHA-256 differs): remove it from the "
-            "lake's store/checkpoints and run the same command again, which trains from the beginning"
+            "lake's store/checkpoints and run the same command again, which trains from the beginning",
         )
     tensors = unpack_tensors(packed)
     state: dict[str, Any] = json.loads(tensors.pop(_STATE).numpy().tobytes())

@@ -50,7 +50,11 @@ class PhotoPixels:
         size = preprocess.config.size
         slot_count = min(len(uris), byte_limit // (3 * size * size))
         if slot_count < 1:
-            raise ModelError(f"no room to keep pixels: {len(uris)} photos of {3 * size * size} bytes, {byte_limit=}")
+            raise ModelError(
+                "no_room_for_pixels",
+                f"no room to keep pixels: {len(uris)} photos of {3 * size * size} bytes, {byte_limit=}",
+                byte_limit=byte_limit,
+            )
         self.failures: dict[int, str] = {}
         self._uris, self._read, self._preprocess = uris, read, preprocess
         self._shape = (3, size, size)
@@ -204,7 +208,7 @@ class TrainingData:
             rows, partner_P = rows[is_kept_P], None if partner_P is None else partner_P[is_kept_P]
             photos, pixels_UCHW = photos[is_good], pixels_UCHW[torch.from_numpy(is_good)]
         if not len(rows):
-            raise ModelError(self._why_empty())
+            raise self._why_empty()
         texts, text_P = np.unique(self.texts[rows], return_inverse=True)
         keywords = None
         if self.keywords is not None:
@@ -230,7 +234,7 @@ class TrainingData:
 
     def _draw_partners(self, rows: Indices, key: tuple[int, int]) -> Indices:
         if self.co_converted is None or self.queries is None:
-            raise ModelError("partners are wanted, but not what was taken for the same query")
+            raise ModelError("partners_unknown", "partners are wanted, but not what was taken for the same query")
         photos, texts = self.photos[rows], self.texts[rows]
         pair_ids = joint_ids(self.ids_of_photos(photos), self.ids_of_texts(texts))
         return self.co_converted.draw(photos, self.queries[texts], pair_ids, seed=key[0], step=key[1])
@@ -252,11 +256,17 @@ class TrainingData:
         corrected_N = weight_N * self._drawn(weight_N) ** -self.popularity_correction
         return float(weight_N.sum()), float(corrected_N.sum())
 
-    def _why_empty(self) -> str:
+    def _why_empty(self) -> ModelError:
         if not self.pixels.failures:
-            return "a batch without pairs: fewer processes or larger batches are needed"
+            return ModelError(
+                "batch_without_pairs", "a batch without pairs: fewer processes or larger batches are needed"
+            )
         reasons = sorted(set(self.pixels.failures.values()))
-        return f"no picture of a batch can be decoded ({', '.join(reasons)}): look at the images"
+        return ModelError(
+            "no_picture_decoded",
+            f"no picture of a batch can be decoded ({', '.join(reasons)}): look at the images",
+            reasons=reasons,
+        )
 
     @cached_property
     def _photo_weights(self) -> npt.NDArray[np.float64]:

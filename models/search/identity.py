@@ -38,11 +38,15 @@ class ModelIdentity(BaseModel):
         """Read what `save` wrote; `ModelError` if it is not there or is something else."""
         path = folder / IDENTITY
         if not path.is_file():
-            raise ModelError(f"{folder} is no search model: it has no {IDENTITY}")
+            raise ModelError(
+                "no_search_model", f"{folder} is no search model: it has no {IDENTITY}", folder=folder, file=IDENTITY
+            )
         try:
             return cls.model_validate_json(path.read_text())
         except ValidationError as error:
-            raise ModelError(f"{path} does not say who a search model is: {error}") from error
+            raise ModelError(
+                "model_file_unreadable", f"{path} does not say who a search model is: {error}", path=path
+            ) from error
 
 
 def query_text(query: str, country: str) -> str:

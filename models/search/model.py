@@ -45,7 +45,7 @@ class SearchModel(nn.Module):
     ) -> None:
         super().__init__()
         if config.uses_keywords != (vocabulary is not None):
-            raise ModelError("config.json and the keyword vocabulary do not belong together")
+            raise ModelError("model_files_disagree", "config.json and the keyword vocabulary do not belong together")
         self.config = config
         self.network = network
         self.tokenizer = tokenizer
@@ -203,25 +203,43 @@ class SearchModel(nn.Module):
         folder = Path(folder)
         for name in (CONFIG, WEIGHTS, IDENTITY):
             if not (folder / name).is_file():
-                raise ModelError(f"{folder} is no search model: it has no {name}")
+                raise ModelError(
+                    "no_search_model", f"{folder} is no search model: it has no {name}", folder=folder, file=name
+                )
         try:
             config = SearchModelConfig.model_validate_json((folder / CONFIG).read_text())
         except (ValidationError, UnicodeDecodeError) as error:
-            raise ModelError(f"{folder / CONFIG} is not the config of a search model: {error}") from error
+            raise ModelError(
+                "model_file_unreadable",
+                f"{folder / CONFIG} is not the config of a search model: {error}",
+                path=folder / CONFIG,
+            ) from error
         vocabulary = None
         if config.uses_keywords:
             try:
                 vocabulary = KeywordVocabulary.from_json((folder / KEYWORDS).read_text(encoding="utf-8"))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise ModelError(f"{folder / KEYWORDS} is not the keywords of a search model: {error}") from error
+                raise ModelError(
+                    "model_file_unreadable",
+                    f"{folder / KEYWORDS} is not the keywords of a search model: {error}",
+                    path=folder / KEYWORDS,
+                ) from error
         source = folder / TOKENIZER_FOLDER if needs_files(config.text_cfg) else None
         model = cls(config, build_network(config.architecture), make_tokenizer(config.text_cfg, source), vocabulary)
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
-            raise ModelError(f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {error}") from error
+            raise ModelError(
+                "model_files_disagree",
+                f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {error}",
+                path=folder / WEIGHTS,
+            ) from error
         if model.identity != ModelIdentity.read(folder):
-            raise ModelError(f"{folder}: {IDENTITY} is of another model than {WEIGHTS} and {CONFIG} beside it")
+            raise ModelError(
+                "model_files_disagree",
+                f"{folder}: {IDENTITY} is of another model than {WEIGHTS} and {CONFIG} beside it",
+                path=folder / IDENTITY,
+            )
         return model.to(device).eval()
 
 
@@ -233,7 +251,10 @@ def build_network(architecture: dict[str, Any]) -> CustomTextCLIP:
     cfg = deepcopy(architecture)
     cfg.pop("custom_text", None)
     if "multimodal_cfg" in cfg or cfg["text_cfg"].get("hf_model_name"):
-        raise ModelError("text towers from transformers and captioning models (CoCa) are not supported: take another")
+        raise ModelError(
+            "architecture_unsupported",
+            "text towers from transformers and captioning models (CoCa) are not supported: take another",
+        )
     if cfg["vision_cfg"].get("timm_model_name"):
         cfg["vision_cfg"]["timm_model_pretrained"] = False
     cfg.setdefault("init_logit_bias", 0.0)  # models trained with softmax have none; training fits one
@@ -288,9 +309,14 @@ def renew_vocabulary(model: SearchModel, vocabulary: KeywordVocabulary) -> Searc
     model reads no keywords or hashes them into another number of rows.
     """
     if model.vocabulary is None or model.keyword_encoder is None:
-        raise ModelError("the model reads no keywords")
+        raise ModelError("model_reads_no_keywords", "the model reads no keywords")
     if vocabulary.hash_rows != model.vocabulary.hash_rows:
-        raise ModelError(f"{vocabulary.hash_rows} shared keyword rows instead of {model.vocabulary.hash_rows}")
+        raise ModelError(
+            "keyword_rows_differ",
+            f"{vocabulary.hash_rows} shared keyword rows instead of {model.vocabulary.hash_rows}",
+            found=vocabulary.hash_rows,
+            expected=model.vocabulary.hash_rows,
+        )
     renewed = SearchModel(model.config, deepcopy(model.network), model.tokenizer, vocabulary).to(model.device).eval()
     assert renewed.keyword_encoder is not None
     rows = [model.vocabulary.row(keyword) for keyword in vocabulary.keywords]

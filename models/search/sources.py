@@ -40,10 +40,18 @@ def import_model(source: str) -> SearchModel:
     weights = _weights_in(path) if path.is_dir() else path
     _refuse_pickle(weights)
     if not (folder / OPEN_CLIP_CONFIG).is_file():
-        raise ModelError(f"{folder} has no {OPEN_CLIP_CONFIG}, which says how the model of {weights.name} is built")
+        raise ModelError(
+            "model_config_missing",
+            f"{folder} has no {OPEN_CLIP_CONFIG}, which says how the model of {weights.name} is built",
+            folder=folder,
+        )
     found = json.loads((folder / OPEN_CLIP_CONFIG).read_text())
     if "model_cfg" not in found:
-        raise ModelError(f"{folder / OPEN_CLIP_CONFIG} has no 'model_cfg'")
+        raise ModelError(
+            "model_file_unreadable",
+            f"{folder / OPEN_CLIP_CONFIG} has no 'model_cfg'",
+            path=folder / OPEN_CLIP_CONFIG,
+        )
     return _build(source, found["model_cfg"], found.get("preprocess_cfg") or {}, weights, folder)
 
 
@@ -51,20 +59,27 @@ def _from_hub(source: str) -> SearchModel:
     name, _, tag = source.partition("/")
     if name not in open_clip.list_models():
         raise ModelError(
+            "model_source_unknown",
             f"{source!r} is neither a path that exists nor a tag MODEL/PRETRAINED of open_clip such as "
-            f"ViT-B-16-SigLIP/webli ('{name}' is not among its {len(open_clip.list_models())} models)"
+            f"ViT-B-16-SigLIP/webli ('{name}' is not among its {len(open_clip.list_models())} models)",
+            source=source,
         )
     pretrained = open_clip.get_pretrained_cfg(name, tag)
     if not pretrained:
         raise ModelError(
-            f"open_clip has no weights {tag!r} for {name}; it has {open_clip.list_pretrained_tags_by_model(name)}"
+            "pretrained_tag_unknown",
+            f"open_clip has no weights {tag!r} for {name}; it has {open_clip.list_pretrained_tags_by_model(name)}",
+            tag=tag,
+            architecture=name,
         )
     try:
         weights = Path(open_clip.download_pretrained(pretrained))
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
+            "model_download_failed",
             f"the weights of {source} cannot be downloaded ({error}). Check the connection (HTTPS_PROXY, HF_HOME, "
-            f"HF_ENDPOINT are honoured), or copy the model's folder here and name the folder instead."
+            f"HF_ENDPOINT are honoured), or copy the model's folder here and name the folder instead.",
+            source=source,
         ) from error
     _refuse_pickle(weights)
     architecture: dict[str, Any] = open_clip.get_model_config(name)
@@ -82,7 +97,9 @@ def _build(
     try:
         open_clip.load_checkpoint(network, str(weights))
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ModelError(f"{weights} does not hold the weights of this architecture: {error}") from error
+        raise ModelError(
+            "model_files_disagree", f"{weights} does not hold the weights of this architecture: {error}", path=weights
+        ) from error
     preprocess = merge_preprocess_dict(PreprocessCfg(), preprocess_cfg)
     preprocess = {key: value for key, value in preprocess.items() if key not in ("mode", "size")}
     try:
@@ -92,7 +109,9 @@ def _build(
             origin=source if tokenizer_folder is None else Path(source).name,
         )
     except ValidationError as error:
-        raise ModelError(f"{source}: its preprocessing is not supported ({error})") from error
+        raise ModelError(
+            "preprocessing_unsupported", f"{source}: its preprocessing is not supported ({error})", source=source
+        ) from error
     folder = tokenizer_folder if needs_files(config.text_cfg) else None
     return SearchModel(config, network, make_tokenizer(config.text_cfg, folder)).eval()
 
@@ -104,12 +123,18 @@ def _weights_in(folder: Path) -> Path:
     others = sorted(file.name for file in folder.iterdir() if file.suffix in {".safetensors", ".bin", ".pt", ".pth"})
     if len(others) == 1:
         return folder / others[0]
-    raise ModelError(f"{folder} has no weights: expected one of {', '.join(_OPEN_CLIP_WEIGHTS)}, found {others}")
+    raise ModelError(
+        "model_weights_missing",
+        f"{folder} has no weights: expected one of {', '.join(_OPEN_CLIP_WEIGHTS)}, found {others}",
+        folder=folder,
+    )
 
 
 def _refuse_pickle(weights: Path) -> None:
     if weights.suffix != ".safetensors":
         raise ModelError(
+            "weights_are_pickled",
             f"{weights} is not a safetensors file. Pickled weights can run code when they are opened and are refused: "
-            f"convert them once (torch.load with weights_only=True, then safetensors.torch.save_file)."
+            f"convert them once (torch.load with weights_only=True, then safetensors.torch.save_file).",
+            path=weights,
         )

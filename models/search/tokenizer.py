@@ -52,8 +52,10 @@ def make_tokenizer(text_cfg: dict[str, Any], source: str | Path | None = None) -
         )
     except (OSError, ValueError) as error:
         raise ModelError(
+            "tokenizer_not_loaded",
             f"the tokenizer {name!r} cannot be loaded ({_first_line(error)}). Its files (tokenizer.json ...) must be "
-            f"in that folder, or, for a hub name, the hub must be reachable or hold them in its cache."
+            f"in that folder, or, for a hub name, the hub must be reachable or hold them in its cache.",
+            tokenizer=name,
         ) from error
     return own
 

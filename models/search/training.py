@@ -112,12 +112,14 @@ def finished_training(model: SearchModel, checkpoint: bytes) -> TrainingResult:
     groups, state = unpack(checkpoint)
     result = _result_of(state)
     if not result.stopped_because:
-        raise ModelError(f"the training is not over: {result.steps} steps are done")
+        raise ModelError(
+            "training_not_over", f"the training is not over: {result.steps} steps are done", steps=result.steps
+        )
     kept = groups.get("best") or groups.get("average") or groups["model"]
     try:
         model.load_state_dict(kept)
     except RuntimeError as error:
-        raise ModelError(f"the checkpoint is of another kind of model: {error}") from error
+        raise ModelError("checkpoint_of_other_model", f"the checkpoint is of another kind of model: {error}") from error
     model.eval()
     return result
 
@@ -139,14 +141,19 @@ class _Trainer:
     ) -> None:
         pair_count = round(world.total([len(data)])[0])
         if not pair_count:
-            raise ModelError("there are no pairs to train on")
+            raise ModelError("no_pairs_to_train_on", "there are no pairs to train on")
         if config.loss not in LOSSES:
-            raise ModelError(f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}")
+            raise ModelError(
+                "loss_unknown", f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}", loss=config.loss
+            )
         check_kinds(config.augment)
         if config.hard_share and world.size > 1:
-            raise ModelError("hard negatives are drawn from all photos: train in one process, or without them")
+            raise ModelError(
+                "hard_negatives_need_one_process",
+                "hard negatives are drawn from all photos: train in one process, or without them",
+            )
         if (hard is None) != (config.hard_share == 0):
-            raise ModelError("hard negatives and a share of them above 0 go together")
+            raise ModelError("hard_share_without_negatives", "hard negatives and a share of them above 0 go together")
         self.model, self.data, self.config, self.hooks, self.hard = model, data, config, hooks, hard
         self.world = world
         # a smaller last batch would fit the bias badly
@@ -252,7 +259,12 @@ class _Trainer:
         part = self.objective.backward(batch, step).item()
         value, pair_count = self.world.total([part, batch.pair_count])
         if not math.isfinite(value):
-            raise ModelError(f"the loss is {value} at step {step}: lower the learning rate ({self.config})")
+            raise ModelError(
+                "loss_not_finite",
+                f"the loss is {value} at step {step}: lower the learning rate ({self.config})",
+                loss=value,
+                step=step,
+            )
         self.world.sum_gradients(self.model.parameters())
         for optimizer in self.optimizers:
             optimizer.step()
@@ -359,7 +371,10 @@ class _Trainer:
     def _restore(self, blob: bytes) -> None:
         groups, state = unpack(blob)
         if state["identity"] != self.identity:
-            raise ModelError("the checkpoint is of another training (other parameters, data or model): remove it")
+            raise ModelError(
+                "checkpoint_of_other_training",
+                "the checkpoint is of another training (other parameters, data or model): remove it",
+            )
         self.best_weights = groups.get("best")
         if "model" in groups:
             self.model.load_state_dict(groups["model"])

@@ -17,6 +17,7 @@ from jobs.errors import LostWork
 from jobs.stages import train_base, train_search
 from tests.cluster.compose import Deployment
 from tests.conftest import make_settings
+from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits
 
 pytestmark = [pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(900)]
@@ -81,5 +82,5 @@ def test_a_cluster_with_too_few_slots_for_a_training_is_told(
     params = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "processes": 3})
     patience = {"spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "3"}
     told = ctx.model_copy(update={"settings": on(master, ctx.settings.state_dir, **patience)})
-    with pytest.raises(LostWork, match=r"3 training processes, .* fewer slots.*--processes"):
+    with raises(LostWork, "too_few_slots", processes=3):
         train_search.run(told, params)

@@ -38,5 +38,5 @@ def test_they_equal_their_definitions(seed: int) -> None:
 
 
 def test_interactions_in_place_of_visitors_are_refused() -> None:
-    with pytest.raises(ValueError, match="taken by 9 of 8 visitors"):
+    with pytest.raises(ValueError, match="9 of 8 visitors"):
         novelty([[0]], [9], visitor_count=8)

@@ -169,18 +169,18 @@ def test_values_by_hand() -> None:
 
 
 def test_impossible_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="ranks start at 1, found 0"):
+    with pytest.raises(ValueError, match="ranks"):
         m.rank_metrics([3, 0])
     for metric in (m.average_precision, m.recall, m.f1):
-        with pytest.raises(ValueError, match="more relevant photos than it has"):
+        with pytest.raises(ValueError, match="relevant photos"):
             metric([[1, 1]], [1], 2)
-    with pytest.raises(ValueError, match="a list of 2 positions cannot be measured at 5"):
+    with pytest.raises(ValueError, match="2 positions"):
         m.list_metrics([[1, 1]], [[1, 1]], [2], cutoffs=[1, 5])
-    with pytest.raises(ValueError, match="ranks start at 1, found 0"):
+    with pytest.raises(ValueError, match="ranks"):
         m.gains_at_ranks([0], [0], [1], 1, 5)
-    with pytest.raises(ValueError, match="same rank"):
+    with pytest.raises(ValueError, match="rank"):
         m.gains_at_ranks([0, 0], [2, 2], [1, 1], 1, 5)
-    with pytest.raises(ValueError, match="a relevance of 2000"):
+    with pytest.raises(ValueError, match="relevance of 2000"):
         m.exponential_gain([[2000]])
 
 

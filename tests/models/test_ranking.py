@@ -90,7 +90,7 @@ def test_photos_of_the_future_are_no_candidates() -> None:
     text_Q, target_Q = np.array([0, 0]), np.array([1, 1])
     rank_Q = r.rank_targets(table_scorer(score_UP), text_Q, target_Q, np.array([4, 5]), available_at_P)
     assert rank_Q.tolist() == [1, 2]
-    with pytest.raises(ValueError, match="1 of 2 targets were not available"):
+    with pytest.raises(ValueError, match="1 of 2 targets"):
         r.rank_targets(table_scorer(score_UP), text_Q, np.array([0, 1]), np.array([4, 4]), available_at_P)
 
 

@@ -152,7 +152,7 @@ def test_holm_rejects_what_stepping_down_rejects(p_values: list[float], alpha: f
 
 def test_what_is_no_probability_is_refused() -> None:
     for wrong in (1.5, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="lie in"):
+        with pytest.raises(ValueError, match="p-values"):
             s.holm([0.5, wrong])
 
 
@@ -182,7 +182,7 @@ def test_one_busy_visitor_makes_few_of_many() -> None:
 
 
 def test_nobody_to_resample_is_refused() -> None:
-    with pytest.raises(ValueError, match="no visitor"):
+    with pytest.raises(ValueError, match="visitor"):
         s.bootstrap_means(np.zeros((0, 1)), np.zeros(0), 100, seed=0)
 
 

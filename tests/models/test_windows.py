@@ -60,7 +60,7 @@ def test_windows_at_instants_of_a_log_adjoin_and_may_be_empty(edges: list[dateti
 def test_boundaries_out_of_order_are_refused() -> None:
     day = [datetime(2025, 1, number, tzinfo=UTC) for number in range(1, 5)]
     for first, train_end, validation_end, as_of in ([1, 0, 2, 3], [0, 2, 1, 3], [0, 1, 3, 2]):
-        with pytest.raises(ValueError, match="not in order: 2025-01-0"):
+        with pytest.raises(ValueError, match="2025-01-0"):
             Windows.at(day[as_of], train_start=day[first], train_end=day[train_end], validation_end=day[validation_end])
 
 

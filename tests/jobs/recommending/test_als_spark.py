@@ -14,6 +14,7 @@ from models.recommend.als import Als, FittedAls, Objective
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.interface import TooLittleToLearn
 from models.recommend.topk import top_k
+from tests.errors import raises
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -103,5 +104,5 @@ def test_on_an_uneven_log_lists_are_alike_and_as_good(make_context: Contexts, sp
 
 
 def test_a_log_without_a_like_is_too_little(make_context: Contexts) -> None:
-    with pytest.raises(TooLittleToLearn, match="nothing in it is liked"):
+    with raises(TooLittleToLearn, "nothing_to_learn_from"):
         SparkAls(make_context().settings).fit(log_of([(0, 1, -1.0)]), FEATURES, seed=0)

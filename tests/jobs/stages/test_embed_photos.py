@@ -43,6 +43,7 @@ from jobs.stages.embed_photos import check_share, run
 from models.images import decode_image
 from models.search.model import SearchModel
 from tests.conftest import make_settings
+from tests.errors import raises
 from tests.jobs.embedding_fixtures import (
     KEYWORDS,
     commit_images,
@@ -224,7 +225,8 @@ def test_too_many_failures_stop_the_night() -> None:
     )
     done = Pass(7, 1.0, failed)
     check_share(done, 11, 0.2)
-    with pytest.raises(GateFailed, match=r"2 of 9 images \(22\.2%\)(?s:.*)truncated: 1, empty: 1(?s:.*)such as a, b"):
+    counts: dict[str, Any] = {"failed_count": 2, "image_count": 9, "reasons": {"truncated": 1, "empty": 1}}
+    with raises(GateFailed, "too_many_images_failed", **counts, examples=["a", "b"]):
         check_share(done, 10, 0.2)
 
 
@@ -405,7 +407,7 @@ def test_a_damaged_model_is_named(job: EncodeJob) -> None:
     manifest = Manifest.model_validate_json(job.source.manifest_json)
     weights = job.store.lake.root + "/" + manifest.files[f"{FULL}/model.safetensors"].path
     Path(weights).write_bytes(b"damaged")
-    with pytest.raises(BadInput, match=f"model '{FULL}' of models/search_models/"):
+    with raises(BadInput, "model_files_disagree", model=FULL, run=manifest.reference):
         job.source.load()
 
 

@@ -20,6 +20,7 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.stages.embed_queries import run
 from models.search.model import SearchModel
+from tests.errors import raises
 from tests.jobs.embedding_fixtures import commit_models, commit_splits, make_models, vectors
 
 if TYPE_CHECKING:
@@ -116,14 +117,14 @@ def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: 
     next(broken[FULL].network.text.parameters()).data.fill_(float("nan"))
     commit_models(ctx, broken)
     for _ in range(2):  # the next try must not take the stored refusal for a vector
-        with pytest.raises(BadInput, match="arm 'finetuned_country_keywords' gives vectors that are not finite"):
+        with raises(BadInput, "vectors_not_finite", arm="finetuned_country_keywords"):
             run(ctx, PARAMS)
 
 
 def test_missing_models_say_which_stage_to_run(make_context: Callable[..., RunContext]) -> None:
     ctx = make_context()
     commit_splits(ctx, ["p000"], QUERIES)
-    with pytest.raises(MissingInput, match="search_models"):
+    with raises(MissingInput, "stage_not_run", dataset="search_models"):
         run(ctx, PARAMS)
 
 

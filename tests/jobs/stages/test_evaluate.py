@@ -27,6 +27,7 @@ from jobs.evaluation.ranking_task import of_some_visitors
 from jobs.lake.manifest import Manifest
 from jobs.stages import evaluate
 from models.evaluation.ranking import tie_order
+from tests.errors import raises
 
 PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
@@ -551,7 +552,7 @@ def test_a_champion_that_has_seen_the_test_window_is_left_out(night: Night) -> N
 
 def test_a_champion_without_its_training_time_is_refused(night: Night) -> None:
     night.champion = {"version": 7}
-    with pytest.raises(BadInput, match="champion version 7 does not say until when it was trained"):
+    with raises(BadInput, "champion_age_unknown", version=7):
         run(night)
 
 
@@ -614,17 +615,19 @@ NAN_VECTOR = [float("nan")] * DIM
 
 
 @pytest.mark.parametrize(
-    ("damage", "error", "message"),
+    ("damage", "error", "code", "named"),
     [
         (
             lambda night: night.drop("query_vectors", FINETUNED),
             MissingInput,
-            r"no vectors of arm 'finetuned'; it has .*rerun embed_queries",
+            "arm_not_embedded",
+            {"dataset": "query_embeddings", "arm": "finetuned"},
         ),
         (
             lambda night: night.drop("photo_vectors", FINETUNED),
             MissingInput,
-            r"no vectors of arm 'finetuned'; it has .*rerun embed_photos",
+            "arm_not_embedded",
+            {"dataset": "photo_embeddings", "arm": "finetuned"},
         ),
         (
             lambda night: (
@@ -632,62 +635,78 @@ NAN_VECTOR = [float("nan")] * DIM
                 night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}}),
             ),
             MissingInput,
-            r"no vectors of arm 'finetuned'\. Rerun embed_photos",
+            "arm_not_embedded",
+            {"dataset": "photo_embeddings", "arm": "finetuned"},
         ),
         (
             lambda night: night.other_facts.update(photo={"finetuned": {"model_digest": "yesterday"}}),
             BadInput,
-            r"arm 'finetuned': vectors and model do not match: .*'photo_embeddings': 'yesterday'",
+            "vectors_of_other_model",
+            {
+                "models": {
+                    "photo_embeddings": "yesterday",
+                    "query_embeddings": "finetuned",
+                    "search_models": "finetuned",
+                }
+            },
         ),
         (
             lambda night: night.drop("query_vectors", COUNTRY_ARM & (pl.col("country") == "JP")),
             BadInput,
-            r"arm 'finetuned_country_keywords': \d+ of \d+ distinct test queries have no vector",
+            "vectors_missing",
+            {"dataset": "query_embeddings", "arm": "finetuned_country_keywords"},
         ),
         (
             lambda night: night.drop("photo_vectors", FINETUNED & (pl.col("photo_id") < "photo-05")),
             BadInput,
-            r"arm 'finetuned': 5 of 40 photos have no vector .* more than the allowed share of 0\.1",
+            "vectors_missing",
+            {"dataset": "photo_embeddings", "arm": "finetuned", "missing_count": 5},
         ),
         (
             lambda night: night.spoil("photo_vectors", FINETUNED & (pl.col("photo_id") == "photo-05"), NAN_VECTOR),
             BadInput,
-            r"arm 'finetuned': photos in .*: 1 of 40 vectors hold NaN or infinity",
+            "vectors_not_finite",
+            {"dataset": "photo_embeddings", "arm": "finetuned", "bad_count": 1},
         ),
         (
             lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [0.5] * DIM),
             BadInput,
-            r"arm 'finetuned': queries in .*: \d+ of \d+ vectors are not of length 1",
+            "vectors_not_of_length_one",
+            {"dataset": "query_embeddings", "arm": "finetuned"},
         ),
         (
             lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [1.0]),
             BadInput,
-            r"arm 'finetuned': queries in .*: vectors have different lengths or none: \[1, 8\]",
+            "vectors_differ_in_length",
+            {"dataset": "query_embeddings", "arm": "finetuned", "lengths": [1, 8]},
         ),
         (
             lambda night: night.spoil("query_vectors", FINETUNED, [1.0, 0.0]),
             BadInput,
-            r"arm 'finetuned': query vectors have 2 numbers, photo vectors 8",
+            "vectors_of_other_model",
+            {"arm": "finetuned", "dimensions": {"queries": 2, "photos": 8}},
         ),
         (
             lambda night: setattr(night, "photo_vectors", pl.concat([night.photo_vectors, night.photo_vectors[40:42]])),
             BadInput,
-            r"arm 'finetuned': 2 of 42 rows in .* repeat a photo_id",
+            "vectors_repeated",
+            {"dataset": "photo_embeddings", "arm": "finetuned", "repeated_count": 2},
         ),
         (
             lambda night: night.drop("photos", pl.col("photo_id") == "photo-00"),
             BadInput,
-            r"\d+ of 240 test conversions in .* are of photos that are not in its corpus, such as 'photo-00'",
+            "photos_outside_corpus",
+            {"photo_id": "photo-00"},
         ),
     ],
 )
 def test_an_unfinished_arm_stops_the_run(
-    night: Night, damage: Callable[[Night], None], error: type[Exception], message: str
+    night: Night, damage: Callable[[Night], None], error: type[Exception], code: str, named: dict[str, Any]
 ) -> None:
     damage(night)
-    with pytest.raises(error, match=message):
+    with raises(error, code, **named):
         run(night)
-    with pytest.raises(MissingInput, match="no committed run of 'evaluation'"):
+    with raises(MissingInput, "stage_not_run", dataset="evaluation"):
         night.context.read(EVALUATION)
 
 

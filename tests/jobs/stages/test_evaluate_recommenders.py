@@ -25,6 +25,7 @@ from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.methods import METHODS
 from models.recommend.random_order import FittedRandomOrder
+from tests.errors import raises
 from tests.jobs.night_of_tastes import IDS, PHOTOS, VISITORS, Night
 
 PARAMS = EvaluateRecommendersParams(
@@ -172,7 +173,7 @@ def test_what_else_goes_wrong_in_a_method_stops_the_night(night: Night, monkeypa
         return lambda candidate_C: np.full((histories.visitor_count, len(candidate_C)), np.nan, np.float32)
 
     monkeypatch.setattr(FittedRandomOrder, "scorer", no_number)
-    with pytest.raises(ValueError, match="the method gave NaN"):
+    with pytest.raises(ValueError, match="NaN"):
         run(night, PARAMS.model_copy(update={"methods": ("random",), "protocols": ()}))
 
 
@@ -187,13 +188,13 @@ def test_all_can_be_left_out_and_a_rerun_does_nothing(night: Night) -> None:
 
 def test_too_many_photos_without_a_vector_stop_the_stage(night: Night) -> None:
     night.missing = set(range(20))
-    with pytest.raises(BadInput, match="20 of 60 photos have no vector"):
+    with raises(BadInput, "vectors_missing", missing_count=20):
         run(night)
 
 
 def test_params_know_the_methods() -> None:
     assert tuple(METHODS) == RECOMMENDERS
-    with pytest.raises(ValidationError, match="unknown: magic"):
+    with pytest.raises(ValidationError, match="magic"):
         EvaluateRecommendersParams(methods=("magic",))
-    with pytest.raises(ValidationError, match="name each once"):
+    with pytest.raises(ValidationError, match="protocols"):
         EvaluateRecommendersParams(protocols=("folds", "folds"))

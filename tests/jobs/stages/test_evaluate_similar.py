@@ -33,6 +33,7 @@ from models.evaluation.ranking import tie_order
 from models.images import DECODER_VERSION
 from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
+from tests.errors import raises
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
@@ -281,7 +282,7 @@ def test_a_picture_that_is_not_in_the_store_any_more_stops_the_stage(night: Nigh
     context = night.commit()
     store = context.lake.store("photo_vectors", f"tower-float32-{DECODER_VERSION}")
     store.clear()
-    with pytest.raises(MissingInput, match=r"no features of \d+ pictures .*Run embed_photos again with another --part"):
+    with raises(MissingInput, "features_removed", folder=store.folder):
         evaluate_similar.run(context, PARAMS)
 
 
@@ -351,14 +352,14 @@ def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
 def test_an_arm_that_is_unfinished_stops_the_stage(night: Night) -> None:
     del night.embedded[FULL]
     context = night.commit()
-    with pytest.raises(MissingInput, match=f"has no vectors of arm '{FULL}' by model .*Rerun embed_photos"):
+    with raises(MissingInput, "arm_not_embedded", arm=FULL):
         evaluate_similar.run(context, PARAMS)
 
 
 def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
     context = night.commit()
     with_variant = PARAMS.model_copy(update={"variants": ("image_pairs",)})
-    with pytest.raises(MissingInput, match="variant"):
+    with raises(MissingInput, "stage_not_run", dataset="variant"):
         evaluate_similar.run(context, with_variant)
     splits = context.read(SPLITS)
     night.commit_variant("image_pairs", splits)
@@ -367,9 +368,9 @@ def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
     assert found[FULL] >= found["image_pairs"] > found["random"]
     night.test = night.test[2:]
     context = night.commit()
-    with pytest.raises(BadInput, match=r"trained on other splits\. Run train_variant --variant image_pairs"):
+    with raises(BadInput, "variant_of_other_splits", variant="image_pairs"):
         evaluate_similar.run(context, with_variant)
-    with pytest.raises(ValidationError, match="unknown variant zero_shot"):
+    with pytest.raises(ValidationError, match="zero_shot"):
         EvaluateSimilarParams(variants=(ZERO_SHOT,))
 
 
@@ -385,5 +386,6 @@ def test_pictures_hashed_on_an_earlier_night_are_not_decoded_again(
     monkeypatch.undo()
     monkeypatch.setattr(pictures, "VERSION", "another")
     (night.folder / f"{IDS[3]}.jpg").unlink()
-    with pytest.raises(MissingInput, match=f"{IDS[3]}.jpg is gone. Put it back"):
+    with raises(MissingInput, "image_removed") as caught:
         evaluate_similar.run(context, PARAMS.model_copy(update={"min_visitors": 3}))
+    assert caught.value.named["uri"].endswith(f"{IDS[3]}.jpg")

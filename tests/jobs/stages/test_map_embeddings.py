@@ -19,6 +19,7 @@ from jobs.errors import MissingInput
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.stages import map_embeddings
+from tests.errors import raises
 from tests.validated_lake import commit_tables
 
 Contexts = Callable[..., RunContext]
@@ -215,5 +216,5 @@ def test_nothing_to_lay_out_is_a_result_with_its_reason(make_context: Contexts, 
 
 def test_an_arm_that_is_not_there_is_named(context: RunContext) -> None:
     commit_photos(context, range(20))
-    with pytest.raises(MissingInput, match=r"has no arm 'finetuned' to make a map of; it has .*zero_shot"):
+    with raises(MissingInput, "arm_not_embedded", arm="finetuned"):
         map_embeddings.run(context, PARAMS.model_copy(update={"arm": "finetuned"}))

@@ -23,6 +23,7 @@ from jobs.evaluation.drift_inputs import Pair, same_model
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.stages import measure_drift
+from tests.errors import raises
 from tests.validated_lake import commit_tables
 
 Contexts = Callable[..., RunContext]
@@ -270,11 +271,11 @@ def test_a_short_log_begins_where_it_begins(make_context: Contexts) -> None:
 
 def test_what_is_missing_is_named(make_context: Contexts) -> None:
     context = make_context()
-    with pytest.raises(MissingInput, match="'splits'"):
+    with raises(MissingInput, "stage_not_run", dataset="splits"):
         measure_drift.run(context, PARAMS)
     context = two_nights(make_context)
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
     facts, inputs = context.read(QUERY_EMBEDDINGS).facts, {"splits": context.read(SPLITS)}
     commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, label="cut", inputs=inputs, facts=facts)
-    with pytest.raises(BadInput, match=r"query_embeddings/.* has no vector of arm 'zero_shot' for \d+ of 200 rows"):
+    with raises(BadInput, "vectors_missing", arm="zero_shot", run=context.read(QUERY_EMBEDDINGS).reference):
         measure_drift.run(context, PARAMS)

@@ -25,6 +25,7 @@ from jobs.training.arms import _weighted_pairs
 from models.search.model import SearchModel
 from models.search.sampling import inverse_propensities, merge_pairs
 from models.search.world import ALONE, World
+from tests.errors import raises
 from tests.training_lake import (
     BASE_PARAMS,
     EVERY_STEP,
@@ -151,7 +152,7 @@ def test_pairs_of_photos_without_an_image_are_counted(make_night: MakeContext) -
     facts = train_search.run(ctx, SEARCH_PARAMS).facts
     assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
     commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
-    with pytest.raises(MissingInput, match="table 'train', is of a photo with an image"):
+    with raises(MissingInput, "no_conversion_with_image", table="train"):
         train_search.run(ctx, SEARCH_PARAMS)
 
 
@@ -176,7 +177,7 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     assert in_two.facts["arms"][FULL]["steps"] == 2 * arms[FULL]["steps"]
     without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
     commit_splits(ctx, "lost", validation=without_image)
-    with pytest.raises(MissingInput, match="table 'validation', is of a photo with an image"):
+    with raises(MissingInput, "no_conversion_with_image", table="validation"):
         train_search.run(ctx, SEARCH_PARAMS)
 
 
@@ -213,14 +214,14 @@ def test_a_night_without_training_takes_over_the_latest_earlier_models(make_nigh
 
 def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
     ctx = make_night()
-    with pytest.raises(MissingInput, match=r"no night before 2025-06-01 has models .*--retrain always"):
+    with raises(MissingInput, "no_earlier_models", run_date=date(2025, 6, 1)):
         train_search.run(ctx, NEVER)
     train_search.run(make_night(run_date=SECOND), SEARCH_PARAMS)  # the future is no help
-    with pytest.raises(MissingInput, match="no night before"):
+    with raises(MissingInput, "no_earlier_models"):
         train_search.run(ctx, NEVER)
     only = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
     train_search.run(make_night(run_date=date(2025, 5, 1)), only)
-    with pytest.raises(MissingInput, match=FULL):
+    with raises(MissingInput, "no_earlier_models", arms=NEVER.arms):
         train_search.run(ctx, NEVER)
 
 
@@ -389,7 +390,7 @@ def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -
     commit_shown(ctx, {1: 1.0, 2: 0.1}, [])
     assert digests(train_search.run(ctx, estimated)) != digests(plain)
     commit_shown(ctx, {}, [])
-    with pytest.raises(MissingInput, match="does not say at which places people look: nothing moved"):
+    with raises(MissingInput, "examination_unknown", note="nothing moved"):
         train_search.run(ctx, estimated)
 
 

@@ -19,6 +19,7 @@ from jobs.indexing import kind_trial
 from jobs.indexing.kind_comparison import compare
 from jobs.stages import build_index, verify_index
 from models import ann
+from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, commit_photos, photos_of, unit_vectors
 
 Contexts = Callable[..., RunContext]
@@ -83,19 +84,19 @@ def test_a_model_without_country_has_its_queries_without(make_context: Contexts)
 
 
 @pytest.mark.parametrize(
-    ("index", "limits", "message"),
+    ("index", "limits", "missed"),
     [
-        (POOR, {"min_recall_at_10": 0.99}, r"recall@10 is 0\.\d+, less than min_recall_at_10 = 0\.99 \(raise nprobe"),
-        (BITS, {"min_recall_at_10": 0, "min_recall_at_100": 1}, r"recall@100 is \d\.\d+, less than min_recall_at_10"),
-        (None, {"max_p99_ms": 1e-6}, r"takes \S+ ms, more than max_p99_ms = 1e-06"),
-        (None, {"max_bytes_per_vector": 39.0}, r"a photo takes 40\.\d+ bytes, more than max_bytes_per_vector = 39"),
+        (POOR, {"min_recall_at_10": 0.99}, "min_recall_at_10"),
+        (BITS, {"min_recall_at_10": 0, "min_recall_at_100": 1}, "min_recall_at_100"),
+        (None, {"max_p99_ms": 1e-6}, "max_p99_ms"),
+        (None, {"max_bytes_per_vector": 39.0}, "max_bytes_per_vector"),
     ],
 )
 def test_a_limit_that_is_passed_stops_the_night_and_commits_nothing(
-    make_context: Contexts, index: BuildIndexParams | None, limits: dict[str, float], message: str
+    make_context: Contexts, index: BuildIndexParams | None, limits: dict[str, float], missed: str
 ) -> None:
     context = night(make_context, index)
-    with pytest.raises(GateFailed, match=rf"on 4 validation queries: .*{message}"):
+    with raises(GateFailed, "index_limit_missed", limits=[missed], query_count=4, query_window="validation"):
         verify_index.run(context, LONE.model_copy(update=limits))
     with pytest.raises(MissingInput):
         context.read(INDEX_CHECK)
@@ -104,21 +105,28 @@ def test_a_limit_that_is_passed_stops_the_night_and_commits_nothing(
 def test_every_limit_that_is_passed_is_named() -> None:
     facts = {"recall_at_10": 0.5, "recall_at_100": 0.5, "single_p99_ms": 7.0, "bytes_per_vector": 99.0}
     params = VerifyIndexParams(max_p99_ms=5, max_bytes_per_vector=50)
-    assert len(verify_index.failures(facts, params)) == 4
+    assert list(verify_index.failures(facts, params)) == [
+        "min_recall_at_10",
+        "min_recall_at_100",
+        "max_p99_ms",
+        "max_bytes_per_vector",
+    ]
     open_limits = VerifyIndexParams(min_recall_at_10=0.5, min_recall_at_100=0.5, max_p99_ms=None)
-    assert verify_index.failures(facts, open_limits) == []
+    assert verify_index.failures(facts, open_limits) == {}
 
 
 @pytest.mark.parametrize("which", ["photos", "queries"])
 def test_an_index_of_another_model_is_refused(make_context: Contexts, which: str) -> None:
     context = night(make_context)
+    models = {"photo_index": "m1", "photo_embeddings": "m1", "query_embeddings": "m1"}
+    models |= {"photo_embeddings" if which == "photos" else "query_embeddings": "m2"}
     if which == "photos":
         commit_photos(context, photos_of(250), digest="m2")
     else:
         manifest = context.read(QUERY_EMBEDDINGS)
         manifest.facts["arms"][FULL]["model_digest"] = "m2"
         context.lake.put(f"{context.lake.root}/{manifest.reference}/manifest.json", manifest.model_dump_json().encode())
-    with pytest.raises(BadInput, match=r"by model m2.*the index is of model m1"):
+    with raises(BadInput, "vectors_of_other_model", models=models):
         verify_index.run(context, LONE)
 
 
@@ -131,7 +139,7 @@ def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
         data = bytearray(file.read())
     data[-1] ^= 1
     context.lake.put(path, bytes(data))
-    with pytest.raises(ann.UnusableIndex, match="is not the file that was built"):
+    with raises(ann.UnusableIndex, "index_file_changed"):
         verify_index.run(context, LONE)
 
 
@@ -176,11 +184,12 @@ def test_the_tree_baseline_is_compared_where_it_is_installed(make_context: Conte
 
 def test_a_kind_that_cannot_be_built_says_why() -> None:
     photos = [(["a", "b"], 2 * unit_vectors(2, 5))]
-    with pytest.raises(NightlensError, match=r"(?s)kind hnsw to compare with failed: .*vectors must be .* unit length"):
+    with raises(NightlensError, "index_trial_failed", index_kind="hnsw") as caught:
         list(compare(["hnsw"], photos, unit_vectors(2, 1), 2, 0))
+    assert "ValueError" in str(caught.value)
 
 
-@pytest.mark.parametrize(("kinds", "message"), [(("tree",), "unknown kind tree"), (("flat", "flat"), "each kind once")])
+@pytest.mark.parametrize(("kinds", "message"), [(("tree",), "tree"), (("flat", "flat"), "compare_kinds")])
 def test_kinds_that_are_none_are_refused(kinds: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VerifyIndexParams(compare_kinds=kinds)

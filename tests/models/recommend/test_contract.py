@@ -20,6 +20,7 @@ from models.recommend.saving import load, save
 from models.recommend.topk import top_k
 from models.recommend.training import Training
 from models.recommend.two_tower import TwoTower
+from tests.errors import raises
 from tests.models.recommend.tastes import ITEMS, NEW, Tastes, histories, permuted, world
 
 SMALL: dict[str, Callable[[], Recommender]] = METHODS | {
@@ -195,13 +196,13 @@ def test_nothing_handed_over_is_changed(name: str, tastes: Tastes) -> None:
 
 @every_method
 def test_what_does_not_fit_is_refused(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
-    with pytest.raises(ValueError, match="a log of 12 items, features of 16"):
+    with pytest.raises(ValueError, match=r"log .*12 .*features .*16"):
         SMALL[name]().fit(tastes.log, tastes.grown, seed=0)
-    with pytest.raises(ValueError, match="histories of 16 items for a model of 12"):
+    with pytest.raises(ValueError, match=r"histories .*16 .*12"):
         fitted(name).scores(histories([(0, ITEMS, 1.0)], 1, ITEMS + NEW), ALL)
-    with pytest.raises(ValueError, match="candidates 3 to 12 are not all within the 12"):
+    with pytest.raises(ValueError, match="candidates 3 to 12"):
         fitted(name).scores(tastes.probes, np.array([3, 12]))
-    with pytest.raises(ValueError, match="a catalogue of 11 items for a model of 12"):
+    with pytest.raises(ValueError, match=r"catalogue .*11 .*12"):
         fitted(name).with_items(ItemFeatures(tastes.items.image_ID[:11]))
 
 
@@ -232,5 +233,5 @@ def test_training_gets_better_and_says_how(name: str, fitted: Callable[[str], Fi
 
 @pytest.mark.parametrize("name", ["als", "sasrec", "two_tower", "graphsage"])
 def test_a_log_without_likes_teaches_nothing(name: str, tastes: Tastes) -> None:
-    with pytest.raises(TooLittleToLearn, match="to learn from"):
+    with raises(TooLittleToLearn, "nothing_to_learn_from"):
         SMALL[name]().fit(tastes.log.where(tastes.log.weight_N < 0), tastes.items, seed=0)

@@ -106,12 +106,12 @@ def test_weights_halve_by_age_from_the_latest() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ((0, 7, 0.0, 1.0), "items 7 to 7 are not all within the 7"),
-        ((5, 0, 0.0, 1.0), "visitors 5 to 5 are not all within the 5"),
-        ((0, 0, 1000.0, 1.0), "not before as_of=1000.0"),
-        ((0, 0, float("nan"), 1.0), "not before as_of"),
-        ((0, 0, 0.0, 0.0), "a weight is 0"),
-        ((0, 0, 0.0, float("nan")), "a weight is 0 or not finite"),
+        ((0, 7, 0.0, 1.0), "items 7 to 7"),
+        ((5, 0, 0.0, 1.0), "visitors 5 to 5"),
+        ((0, 0, 1000.0, 1.0), "as_of=1000.0"),
+        ((0, 0, float("nan"), 1.0), "as_of"),
+        ((0, 0, 0.0, 0.0), "weight"),
+        ((0, 0, 0.0, float("nan")), "weight"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(row: Row, message: str) -> None:
@@ -123,32 +123,32 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     good = of([(0, 1, 5.0, 1.0), (0, 2, 6.0, 1.0), (2, 1, 3.0, 1.0)])
     arguments = {name: getattr(good, name) for name in Interactions.__dataclass_fields__}
     faults = {
-        "item_N": (good.item_N.astype(np.int32), "item_N is int32"),
-        "at_N": (np.array([6.0, 5.0, 3.0]), "not in time order"),
-        "weight_N": (good.weight_N[:2], "2 weights for 3 interactions"),
-        "start_V1": (np.array([0, 2, 1, 3, 3, 3]), "has to rise"),
+        "item_N": (good.item_N.astype(np.int32), "item_N"),
+        "at_N": (np.array([6.0, 5.0, 3.0]), "time order"),
+        "weight_N": (good.weight_N[:2], "2 weights"),
+        "start_V1": (np.array([0, 2, 1, 3, 3, 3]), "start_V1"),
         "country_V": (good.country_V[:2], "2 countries"),
-        "visitor_V": (good.visitor_V[:2], "2 names for 5 visitors"),
+        "visitor_V": (good.visitor_V[:2], "2 names"),
     }
     for name, (array, message) in faults.items():
         with pytest.raises(ValueError, match=message):
             Interactions(**(arguments | {name: array}))
-    with pytest.raises(ValueError, match="country -2 is no code"):
+    with pytest.raises(ValueError, match="country -2"):
         Interactions(**(arguments | {"country_V": np.full(5, -2, np.int32)}))
 
 
 def test_features_that_do_not_fit_are_refused() -> None:
     unit = np.eye(3, dtype=np.float32)
     one_each = RaggedKeywords(np.array([0, 1, 1]), np.ones(3, np.float32), np.arange(4))
-    with pytest.raises(ValueError, match="image_ID is float64"):
+    with pytest.raises(ValueError, match="image_ID"):
         ItemFeatures(unit.astype(np.float64))
-    with pytest.raises(ValueError, match="a row of image_ID is neither a unit vector nor zero"):
+    with pytest.raises(ValueError, match="image_ID"):
         ItemFeatures(2 * unit)
-    with pytest.raises(ValueError, match="text_IE is float32"):
+    with pytest.raises(ValueError, match="text_IE"):
         ItemFeatures(unit, unit[:2])
-    with pytest.raises(ValueError, match="keywords of 3 items for 2"):
+    with pytest.raises(ValueError, match=r"keywords .*3 .*2"):
         ItemFeatures(unit[:2], None, one_each, 2)
-    with pytest.raises(ValueError, match="keywords 0 to 1 are not all within the 1"):
+    with pytest.raises(ValueError, match="keywords 0 to 1"):
         ItemFeatures(unit, None, one_each, 1)
 
 

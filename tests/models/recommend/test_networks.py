@@ -84,7 +84,7 @@ def test_keywords_alone_place_a_photo_without_vectors() -> None:
 def test_another_vocabulary_is_refused(method: Recommender) -> None:
     tastes = world()
     model = method.fit(tastes.log, tastes.items, seed=0)
-    with pytest.raises(ValueError, match="a vocabulary of 4 keywords, trained was one of 3"):
+    with pytest.raises(ValueError, match=r"vocabulary .*4 .*3"):
         model.with_items(replace(tastes.items, keyword_count=4))
 
 

@@ -79,7 +79,7 @@ def test_it_tells_how_many_could_be_scored() -> None:
 def test_a_score_that_is_not_a_number_is_refused() -> None:
     score_VI = np.zeros((2, 9))
     score_VI[1, 7] = np.nan
-    with pytest.raises(ValueError, match="NaN for an item from 6 to 7"):
+    with pytest.raises(ValueError, match=r"NaN .*6 to 7"):
         top_k(Table(score_VI), histories([], 2, 9), 2, cells_per_block=6)
 
 
@@ -88,8 +88,8 @@ def test_a_score_that_is_not_a_number_is_refused() -> None:
     [
         ({"k": 0}, "0 of 9 candidates"),
         ({"k": 1, "candidates": np.zeros(0, np.int64)}, "1 of 0 candidates"),
-        ({"k": 1, "candidates": np.array([2, 2])}, "1 of 2 candidates are there twice"),
-        ({"k": 1, "candidates": np.array([9])}, "candidates 9 to 9 are not all within the 9"),
+        ({"k": 1, "candidates": np.array([2, 2])}, "1 of 2 candidates"),
+        ({"k": 1, "candidates": np.array([9])}, "candidates 9 to 9"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(arguments: dict, message: str) -> None:

@@ -105,7 +105,7 @@ def test_a_model_that_is_read_back_says_what_it_looks_at(
     assert max(importances, key=lambda name: importances[name][0]).startswith(("base_", "query_", "photo_"))
     assert importances["photo_aspect"] == (0.0, 0)  # the same for all photos here
     assert sum(split for _, split in importances.values()) > 0
-    with pytest.raises(ValueError, match="the model knows 28 features"):
+    with pytest.raises(ValueError, match="28 features"):
         reranker.scores(np.zeros((3, 2), dtype=np.float32))
     assert reranker.scores(np.zeros((0, 28), dtype=np.float32)).shape == (0,)
 
@@ -129,5 +129,5 @@ def test_searches_without_their_photo_teach_nothing() -> None:
     assert (kept.count.tolist(), kept.visitor.tolist(), len(kept.matrix)) == ([2], [7], 2)
     assert kept.ranks(np.array([1.0, 1.0])).tolist() == [2]  # the worst place among equals
     assert kept.ranks(np.array([1.0, 2.0])).tolist() == [1]
-    with pytest.raises(ValueError, match="do not add up"):
+    with pytest.raises(ValueError, match="groups"):
         Rows(rows.matrix, rows.is_converted[:4], rows.count, rows.visitor)

@@ -62,7 +62,7 @@ def test_the_definition_is_that_of_simclr_s_code() -> None:
 
 
 def test_no_photos_have_no_views() -> None:
-    with pytest.raises(ValueError, match="without pairs"):
+    with pytest.raises(ValueError, match="pairs"):
         two_views(vectors(0), vectors(0))
 
 
@@ -120,5 +120,5 @@ def test_no_partners_are_no_loss(dtype: torch.dtype) -> None:
 
 
 def test_a_photo_is_not_its_own_partner() -> None:
-    with pytest.raises(ValueError, match="own partner"):
+    with pytest.raises(ValueError, match="partner"):
         partner_pairs(batch([(0, 0)]), twos([(2, 2)]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from models.search.errors import ModelError
 from models.search.model import SearchModel, build_tiny_model, extend_model
 from models.search.tokenizer import learn_tokenizer
+from tests.errors import raises
 
 TEXTS = ["a photo of a cat", *["GB: cat", "RU: кот", "JP: 猫", "US: new york"] * 20]
 SIZES = {"image_size": 16, "patch_size": 8, "vision_layers": 1, "text_layers": 1, "context_length": 8}
@@ -67,7 +67,7 @@ def test_the_tokens_travel_with_the_model(tmp_path: Path) -> None:
         assert torch.equal(loaded.encode_queries(TEXTS), model.encode_queries(TEXTS))
     for file in (tmp_path / "tokenizer").iterdir():
         file.unlink()
-    with pytest.raises(ModelError, match="tokenizer"):
+    with raises(ModelError, "tokenizer_not_loaded", tokenizer=str(tmp_path / "tokenizer")):
         SearchModel.load(tmp_path)
 
 

@@ -15,6 +15,7 @@ from models.search.data import PhotoPixels, TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.validation import ValidationSet, hit_rate
+from tests.errors import raises
 from tests.models.search.conftest import COLOURS, URIS, WORDS, colour_png, png, small_model
 
 BYTES_PER_PHOTO = 3 * 16 * 16
@@ -63,7 +64,7 @@ def test_past_the_limit_the_longest_unused_makes_room(make_pixels: Callable[...,
 
 
 def test_no_room_for_a_single_photo_is_an_error(make_pixels: Callable[..., PhotoPixels]) -> None:
-    with pytest.raises(ModelError, match="no room"):
+    with raises(ModelError, "no_room_for_pixels", byte_limit=BYTES_PER_PHOTO - 1):
         make_pixels(byte_limit=BYTES_PER_PHOTO - 1)
 
 
@@ -101,7 +102,7 @@ def test_a_batch_without_any_picture_is_an_error(
     make_pixels: Callable[..., PhotoPixels], make_data: Callable[..., TrainingData]
 ) -> None:
     data = make_data(small_model(), pixels=make_pixels(read=lambda uri: b"nonsense"))
-    with pytest.raises(ModelError, match=r"no picture of a batch can be decoded \(not_an_image\)"):
+    with raises(ModelError, "no_picture_decoded", reasons=["not_an_image"]):
         data.batch(np.array([0, 1]))
 
 

@@ -19,6 +19,7 @@ from models.search.identity import ModelIdentity
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_network, build_tiny_model, extend_model, renew_vocabulary
+from tests.errors import raises
 
 SIZES = {
     "image_size": 16,
@@ -78,7 +79,7 @@ def test_a_trained_keyword_encoder_moves_only_photos_with_keywords(base: SearchM
 
 
 def test_keywords_must_be_given_for_every_photo(full: SearchModel) -> None:
-    with pytest.raises(ValueError, match="2 photos but keywords of 1"):
+    with pytest.raises(ValueError, match="keywords of 1"):
         full.compose_photos(torch.zeros(2, 8), [[]])
 
 
@@ -125,34 +126,34 @@ def test_weights_of_another_model_are_refused(base: SearchModel, tmp_path: Path)
     other = build_tiny_model(seed=1, **SIZES)
     tensors = {name: tensor.contiguous() for name, tensor in other.state_dict().items()}
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"identity\.json is of another model than model\.safetensors"):
+    with raises(ModelError, "model_files_disagree", path=tmp_path / "identity.json"):
         SearchModel.load(tmp_path)
     (tmp_path / "identity.json").write_text("{}")
-    with pytest.raises(ModelError, match="does not say who a search model is"):
+    with raises(ModelError, "model_file_unreadable", path=tmp_path / "identity.json"):
         ModelIdentity.read(tmp_path)
 
 
 def test_what_does_not_load_is_named(base: SearchModel, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no search model: it has no config\.json"):
+    with raises(ModelError, "no_search_model", folder=tmp_path, file="config.json"):
         SearchModel.load(tmp_path)
     base.save(tmp_path)
     config = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(config.replace('"width": 32', '"width": 64'))
-    with pytest.raises(ModelError, match=r"model\.safetensors does not fit config\.json"):
+    with raises(ModelError, "model_files_disagree", path=tmp_path / "model.safetensors"):
         SearchModel.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="not the config of a search model"):
+    with raises(ModelError, "model_file_unreadable", path=tmp_path / "config.json"):
         SearchModel.load(tmp_path)
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "model.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(ModelError, match="does not fit"):
+    with raises(ModelError, "model_files_disagree", path=tmp_path / "model.safetensors"):
         SearchModel.load(tmp_path)
 
 
 def test_architectures_that_need_a_download_to_load_are_refused(base: SearchModel) -> None:
     architecture = deepcopy(base.config.architecture)
     architecture["text_cfg"]["hf_model_name"] = "roberta-base"
-    with pytest.raises(ModelError, match="not supported"):
+    with raises(ModelError, "architecture_unsupported"):
         build_network(architecture)
 
 
@@ -234,7 +235,7 @@ def test_a_renewed_vocabulary_changes_no_vector(full: SearchModel) -> None:
     names = [[("cat", 0.9), ("other", 0.3)], [("zebra", 1.0), ("unheard of", 0.5)]]
     features_BD = torch.randn(2, full.dim)
     assert torch.equal(renewed.compose_photos(features_BD, names), full.compose_photos(features_BD, names))
-    with pytest.raises(ModelError, match="3 shared keyword rows instead of 2"):
+    with raises(ModelError, "keyword_rows_differ", found=3, expected=2):
         renew_vocabulary(full, KeywordVocabulary(("cat",), hash_rows=3))
-    with pytest.raises(ModelError, match="reads no keywords"):
+    with raises(ModelError, "model_reads_no_keywords"):
         renew_vocabulary(build_tiny_model(**SIZES), VOCABULARY)

@@ -17,6 +17,7 @@ from models.search.model import SearchModel
 from models.search.options import TrainingConfig
 from models.search.training import HIT_RATE, Hooks, TrainingResult, finished_training, train
 from models.search.validation import ValidationSet, hit_rate
+from tests.errors import raises
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, small_model
 
 CONFIG = TrainingConfig(epochs=2, batch_size=16, learning_rate=2e-3, seed=5, evaluations_per_epoch=2)
@@ -116,7 +117,7 @@ def test_what_a_training_came_to_is_in_its_last_checkpoint(make_data: MakeData, 
         )
         assert finished_training(again, store["last"]) == result
         assert again.digest == first.digest
-    with pytest.raises(ModelError, match="another kind of model"):
+    with raises(ModelError, "checkpoint_of_other_model"):
         finished_training(small_model(vocabulary=VOCABULARY), store["last"])
 
 
@@ -130,7 +131,7 @@ def test_a_training_that_is_not_over_has_no_result(make_data: MakeData) -> None:
     model = small_model()
     with pytest.raises(Interrupted):
         train(model, make_data(model), replace(CONFIG, checkpoint_seconds=0.0), Hooks(save_checkpoint=save_and_die))
-    with pytest.raises(ModelError, match="not over: 1 steps"):
+    with raises(ModelError, "training_not_over", steps=1):
         finished_training(model, store["last"])
 
 
@@ -138,7 +139,7 @@ def test_the_checkpoint_of_another_training_is_refused(make_data: MakeData) -> N
     store: dict[str, bytes] = {}
     model = small_model()
     train(model, make_data(model), CONFIG, keep_last(store))
-    with pytest.raises(ModelError, match="checkpoint is of another training"):
+    with raises(ModelError, "checkpoint_of_other_training"):
         train(model, make_data(model), replace(CONFIG, learning_rate=1.0), keep_last(store))
 
 
@@ -202,8 +203,9 @@ def test_the_bias_starts_near_minus_the_log_of_the_batch(make_data: MakeData) ->
 
 def test_a_loss_that_explodes_is_an_error(make_data: MakeData) -> None:
     model = small_model()
-    with pytest.raises(ModelError, match=r"the loss is nan at step \d+: lower the learning rate"):
+    with raises(ModelError, "loss_not_finite") as caught:
         train(model, make_data(model), replace(CONFIG, learning_rate=1e30), Hooks())
+    assert caught.value.named["step"] >= 0
 
 
 def test_progress_is_reported_with_rate_and_time_left(make_data: MakeData) -> None:
@@ -226,5 +228,5 @@ def test_the_keyword_encoder_is_trained(make_data: MakeData) -> None:
 
 def test_training_without_pairs_is_an_error(make_data: MakeData) -> None:
     model = small_model()
-    with pytest.raises(ModelError, match="no pairs"):
+    with raises(ModelError, "no_pairs_to_train_on"):
         train(model, make_data(model, repeats=0), CONFIG, Hooks())
