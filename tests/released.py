@@ -22,7 +22,7 @@ from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.datasets.models import CHAMPION, REGISTRATION
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
-from jobs.stages import make_release
+from jobs.nights.stage_runner import run_stage
 from models import ann
 from models.indexing.building import build_index
 from models.indexing.ids import stable_ids
@@ -111,7 +111,7 @@ def commit_release(context: RunContext, version: int = 1, seed: int = 0, photos:
     commit_registration(context, version, seed)
     names = [f"{context.run_date}-{version}-{number}" for number in range(photos)]
     commit_index(context, make_model(FULL, seed).digest, names, seed=version)
-    return make_release.run(context, MakeReleaseParams())
+    return run_stage(context, "make_release", MakeReleaseParams())
 
 
 def see_night(context: RunContext) -> None:

@@ -47,7 +47,7 @@ def main() -> None:
 
     gc.disable()  # what is loaded stays: a tenth of the time would go into looking for garbage in it
     with contextlib.redirect_stdout(sys.stderr):
-        import jobs.embedding_workers  # noqa: F401
+        import jobs.embedding.workers  # noqa: F401
     gc.freeze()
     gc.enable()
     daemon.manager()

@@ -144,12 +144,13 @@ class StagedRun:
         """Take over a table of a committed run without copying it."""
         self._linked_tables[self.dataset.table(table).name] = manifest.tables[table]
 
-    def commit(self, facts: Facts | dict[str, Any]) -> Manifest:
+    def commit(self, facts: Facts | dict[str, Any] | None = None) -> Manifest:
         """Check every declared table (present, schema, rows), then write the manifest and swap the pointer.
 
         Raises `NightlensError` and commits nothing if a table is missing, empty or of another schema. If
         another writer committed the same run first, its manifest is returned and this attempt is dropped.
         """
+        facts = Facts() if facts is None else facts
         tables = {table.name: self._table_info(table) for table in self.dataset.tables}
         files = self._file_infos() | self._linked_files
         cpu_seconds, gpu_seconds = self._meter.stop()

@@ -44,6 +44,8 @@ def _read(ctx: RunContext, spec: StageSpec, dataset: str) -> Manifest:
     try:
         return ctx.read(named(dataset))
     except MissingInput as error:
+        if error.code != "stage_not_run":
+            raise
         raise MissingInput(
             "stage_not_run",
             f"{spec.name} needs {dataset!r} of {ctx.run_date}, which is not there ({error}). Run the stage that makes "

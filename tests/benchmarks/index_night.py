@@ -18,7 +18,7 @@ from jobs.config.params.index import BuildIndexParams
 from jobs.context import RunContext
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.features import SPLITS
-from jobs.stages import build_index
+from jobs.nights.stage_runner import run_stage
 from models.indexing.filling import Floats
 from tests.benchmarks.measuring import context, run_measured
 
@@ -91,5 +91,5 @@ def build(state_dir: Path, **params: Any) -> tuple[dict[str, Any], float]:
 
 
 if __name__ == "__main__":
-    manifest = build_index.run(context(Path(sys.argv[1])), BuildIndexParams(**json.loads(sys.argv[2])))
+    manifest = run_stage(context(Path(sys.argv[1])), "build_index", BuildIndexParams(**json.loads(sys.argv[2])))
     print(json.dumps(manifest.facts))

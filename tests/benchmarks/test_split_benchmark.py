@@ -23,7 +23,7 @@ from jobs.adapters.spark_session import spark_session
 from jobs.config.params.ingest import SplitTemporalParams
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
-from jobs.stages import split_temporal
+from jobs.nights.stage_runner import run_stage
 from models.windows import Windows
 from tests.benchmarks.measuring import context, run_measured
 from tests.validated_lake import commit_validated
@@ -83,7 +83,7 @@ def split_with_spark(state_dir: Path) -> dict[str, float]:
     begun = time.perf_counter()
     with spark_session(ctx.settings, "benchmark"):
         ready = time.perf_counter()
-        split_temporal.run(ctx, PARAMS)
+        run_stage(ctx, "split_temporal", PARAMS)
         return {"start_seconds": ready - begun, "seconds": time.perf_counter() - ready}
 
 

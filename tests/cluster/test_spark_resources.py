@@ -14,7 +14,7 @@ from jobs.config.params.arms import FULL
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.errors import LostWork
-from jobs.stages import train_base, train_search
+from jobs.nights.stage_runner import run_stage
 from tests.cluster.compose import Deployment
 from tests.conftest import make_settings
 from tests.errors import raises
@@ -78,9 +78,9 @@ def test_a_cluster_with_too_few_slots_for_a_training_is_told(
     ctx = make_context()
     commit_splits(ctx, shard_count=3)
     commit_images(ctx, tmp_path / "photos")
-    train_base.run(ctx, BASE_PARAMS)
+    run_stage(ctx, "train_base", BASE_PARAMS)
     params = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "processes": 3})
     patience = {"spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "3"}
     told = ctx.model_copy(update={"settings": on(master, ctx.settings.state_dir, **patience)})
     with raises(LostWork, "too_few_slots", processes=3):
-        train_search.run(told, params)
+        run_stage(told, "train_search", params)

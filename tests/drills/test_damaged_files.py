@@ -23,9 +23,9 @@ from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.runtime.error_translation import explain
-from jobs.stages import build_index
 from models.search.checkpoint import pack, unpack
 from models.search.errors import ModelError
 from tests.drills.conftest import Call, commit_candidate, flip
@@ -107,7 +107,7 @@ def test_a_stage_on_a_damaged_table_commits_nothing_until_its_run_is_made_again(
 def test_a_damaged_shard_is_not_searched(make_context: Contexts, call: Call) -> None:
     context = make_context()
     commit_inputs(context, photos_of(250))
-    index = build_index.run(context, BuildIndexParams())
+    index = run_stage(context, "build_index", BuildIndexParams())
     [name] = [name for name in index.files if name.endswith(".faiss")]
     path = Path(context.lake.file_path(index, name))
     flip(path, path.stat().st_size - 100)

@@ -21,6 +21,7 @@ from jobs.config.params.ingest import ValidateLogsParams
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest import find_source, last_complete_day
+from jobs.nights.stage_runner import run_stage
 from tests.errors import raises
 from tests.jobs.other_catalogues import write_catalogues
 
@@ -244,10 +245,9 @@ def test_the_command_prints_the_table_and_refuses_a_full_folder(
 def test_validation_accepts_what_was_converted(
     spark: SparkSession, converted: tuple[Path, dict[str, Any]], make_context: Callable[..., RunContext]
 ) -> None:
-    from jobs.stages import validate_logs
 
     ctx = make_context(dataset_uri=str(converted[0]))
-    manifest = validate_logs.run(ctx, ValidateLogsParams())
+    manifest = run_stage(ctx, "validate_logs", ValidateLogsParams())
     assert manifest.row_counts["photos"] == 24
     assert manifest.row_counts["conversions"] == 80
     assert manifest.row_counts["impressions"] == 13

@@ -17,9 +17,9 @@ from jobs.datasets.features import SPLITS
 from jobs.datasets.models import REGISTRATION
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.lineage import of_release
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
-from jobs.stages import make_release
 from tests.errors import raises
 from tests.registered import make_model
 from tests.released import NOW, Registry, commit_release, night
@@ -46,7 +46,7 @@ def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, 
     context = make_context(run_date=night(1))
     first = commit_release(context)
     with_log(context)
-    release = make_release.run(context, MakeReleaseParams())
+    release = run_stage(context, "make_release", MakeReleaseParams())
     assert release.run_id != first.run_id
     name = str(name_of(release))
     text = "\n".join(of_release(context.lake, name))

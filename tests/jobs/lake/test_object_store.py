@@ -19,7 +19,7 @@ from jobs.config.params.ingest import AuditLeaksParams, SplitTemporalParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.schema import Dataset, Table
-from jobs.stages import audit_leaks, split_temporal
+from jobs.nights.stage_runner import run_stage
 from tests.validated_lake import commit_validated
 
 pytestmark = pytest.mark.spark
@@ -119,9 +119,11 @@ def test_the_splits_of_a_night_are_those_of_a_local_lake(
     found: dict[str, dict[str, pl.DataFrame]] = {}
     for name, ctx in (("local", make_context()), ("remote", remote)):
         commit_validated(ctx, *log_of_a_week(ctx))
-        manifest = split_temporal.run(ctx, SplitTemporalParams(test_days=2, validation_days=1, train_days=5, shards=2))
+        manifest = run_stage(
+            ctx, "split_temporal", SplitTemporalParams(test_days=2, validation_days=1, train_days=5, shards=2)
+        )
         found[name] = {table.name: ctx.lake.read_table(manifest, table.name) for table in SPLITS.tables}
-        assert audit_leaks.run(ctx, AuditLeaksParams()).row_counts["findings"] > 0
+        assert run_stage(ctx, "audit_leaks", AuditLeaksParams()).row_counts["findings"] > 0
     assert [len(found["local"][name]) for name in ("train", "validation", "test")] == [10, 2, 4]
     for name, frame in found["local"].items():
         key = "photo_id" if name.startswith("photo") else "converted_at"

@@ -17,9 +17,9 @@ from jobs.datasets.clean import VALIDATED
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest.rows import pseudonym
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.recommending.recommend_for import recommend
 from jobs.recommending.terminal_table import RecommendationRequest, Recommended
-from jobs.stages import evaluate_recommenders
 from models.recommend.protocols import TEMPORAL
 from models.recommend.saving import ARRAYS, DESCRIPTION
 from tests.errors import raises
@@ -45,7 +45,7 @@ def night(make_context: Callable[..., RunContext]) -> Night:
 
 
 def run(night: Night, params: EvaluateRecommendersParams = PARAMS) -> Manifest:
-    return evaluate_recommenders.run(night.commit(), params)
+    return run_stage(night.commit(), "evaluate_recommenders", params)
 
 
 def ask(night: Night, *photos: int, country: str = "", **how: Any) -> Recommended:

@@ -19,11 +19,11 @@ from jobs.config.params.training import RegisterModelParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing import promotion
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.releasing.rollback import rollback
-from jobs.stages import make_release, register_model
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
@@ -44,9 +44,9 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
     facts = []
     for seed, context in enumerate((tracked, make_context(run_date=date(2025, 12, 29)))):
         commit_night(context, seed)
-        facts.append(register_model.run(context, RegisterModelParams()).facts)
+        facts.append(run_stage(context, "register_model", RegisterModelParams()).facts)
         commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
-        make_release.run(context, MakeReleaseParams())
+        run_stage(context, "make_release", MakeReleaseParams())
     assert champion(tracked) is None
     mlflow_runs.log_evaluation(settings, facts[0], {f"{FULL}/hit_rate_at_10": 0.5})
 
@@ -84,7 +84,7 @@ def test_a_version_that_never_passed_its_check_is_refused(tracked: RunContext, m
     with monkeypatch.context() as patched:
         patched.delattr(mlflow_registry, "load_version")
         with pytest.raises(AttributeError):
-            register_model.run(tracked, RegisterModelParams())
+            run_stage(tracked, "register_model", RegisterModelParams())
     with raises(BadInput, "version_not_checked", version=1):
         promote(tracked.settings, "test", 1, **BY)
     assert champion(tracked) is None

@@ -26,13 +26,13 @@ from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing import published_pointer
 from jobs.releasing.ledger import Draft, Entry, Ledger, ReleaseName, State, as_of
 from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.release_retention import collect
 from jobs.releasing.rollback import rollback
-from jobs.stages import make_release
 from tests.conftest import make_settings
 from tests.errors import raises
 from tests.registered import commit_log, make_model
@@ -84,7 +84,7 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
         "model_digest": make_model(FULL).digest,
         "arm": FULL,
     }
-    again = make_release.run(make_context(run_date=night(1), run_id="again"), MakeReleaseParams())
+    again = run_stage(make_context(run_date=night(1), run_id="again"), "make_release", MakeReleaseParams())
     assert again == release
 
 
@@ -94,7 +94,7 @@ def test_what_does_not_belong_together_is_not_released(make_context: Contexts) -
     released = context.read(RELEASE)
     commit_index(context, make_model(FULL, seed=1).digest, ["a", "b"])
     with raises(BadInput, "models_differ") as caught:
-        make_release.run(context, MakeReleaseParams())
+        run_stage(context, "make_release", MakeReleaseParams())
     models = caught.value.named["models"]
     assert models["photo_index"] not in (models["registration"], models["search_models"])
     assert context.read(RELEASE) == released
@@ -102,7 +102,7 @@ def test_what_does_not_belong_together_is_not_released(make_context: Contexts) -
     commit_index(context, make_model(FULL).digest, ["a", "b"])
     commit_registration(context, 2, seed=1)
     with raises(BadInput, "models_differ") as caught:
-        make_release.run(context, MakeReleaseParams())
+        run_stage(context, "make_release", MakeReleaseParams())
     models = caught.value.named["models"]
     assert models["registration"] not in (models["photo_index"], models["search_models"])
 

@@ -16,10 +16,10 @@ from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.models import SEARCH_MODELS
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.report.costs import Usage, costs, usage_of
 from jobs.report.inputs import INPUTS, Night
 from jobs.report.render import build_report, render
-from jobs.stages import publish_report
 from tests.jobs.report_fixtures import commit_night
 
 Make = Callable[..., RunContext]
@@ -106,7 +106,7 @@ def test_the_night_is_held_against_its_window(make_context: Make) -> None:
 def published(make_context: Make, day: date) -> tuple[RunContext, Manifest]:
     context = make_context(run_date=day, run_id=f"night-{day}")
     commit_night(context)
-    return context, publish_report.run(context, PRICES)
+    return context, run_stage(context, "publish_report", PRICES)
 
 
 def test_the_nights_published_so_far_stand_beside_it_at_tonights_prices(make_context: Make) -> None:

@@ -27,6 +27,7 @@ from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake, catalogues
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.searching import similar
 from jobs.searching.query import Query, make_query
@@ -78,7 +79,7 @@ def commit_candidate(
     _commit_words_and_images(context, numbers)
     vectors = Embedder(make_model(FULL, seed)).predict(pd.DataFrame({"image": list(pictures.values())}))
     commit_index(context, make_model(FULL, seed).digest, list(pictures), vectors=vectors, exemplars=exemplars)
-    return make_release.run(context, MakeReleaseParams())
+    return run_stage(context, "make_release", MakeReleaseParams())
 
 
 def _commit_words_and_images(context: RunContext, numbers: range) -> None:
@@ -468,7 +469,7 @@ def test_a_release_whose_index_is_of_another_model_is_refused(
     commit_registration(context, 1, 0)
     commit_index(context, "0" * 16, ["a", "b"])
     monkeypatch.setattr(make_release, "_check", lambda inputs: FULL)
-    make_release.run(context, MakeReleaseParams())
+    run_stage(context, "make_release", MakeReleaseParams())
     with raises(BadInput, "unusable_release") as caught:
         search(context.settings, "test", make_query("cat"), 5)
     assert caught.value.__cause__.code == "models_differ"

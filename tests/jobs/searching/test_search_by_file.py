@@ -20,8 +20,8 @@ from jobs.embedding.exemplars import as_exemplars, exemplar_rows
 from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.similar.by_file import Matrix, picture_vectors
-from jobs.stages import embed_photos
 from models import serving
 from tests.errors import raises
 from tests.jobs import embedding_fixtures as fixtures
@@ -49,7 +49,7 @@ def search(ctx: RunContext, groups: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Mat
 def commit(ctx: RunContext, *queries: tuple[str, str]) -> dict[Any, np.ndarray[Any, Any]]:
     """Commit splits with the keywords of now, embed, and return the full arm's photo vectors."""
     fixtures.commit_splits(ctx, Photos.photos["photo_id"].to_list(), queries)
-    return fixtures.vectors(ctx, embed_photos.run(ctx, PARAMS), FULL, "photo_id")
+    return fixtures.vectors(ctx, run_stage(ctx, "embed_photos", PARAMS), FULL, "photo_id")
 
 
 @pytest.mark.slow
@@ -90,5 +90,5 @@ def test_a_picture_is_what_a_release_serves_of_it_and_its_own_keywords_are_not_k
         part.remove(part.names(".parquet")[0])
     with raises(MissingInput, "features_removed"):
         search(ctx)
-    embed_photos.run(ctx, PARAMS.model_copy(update={"part_size": 3}))
+    run_stage(ctx, "embed_photos", PARAMS.model_copy(update={"part_size": 3}))
     np.testing.assert_allclose(search(ctx), found_PD, atol=2e-6)

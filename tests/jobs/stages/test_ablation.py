@@ -17,7 +17,7 @@ from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
-from jobs.stages import compare_variants, train_base, train_variant
+from jobs.nights.stage_runner import run_stage
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, commit_images, commit_splits, conversions
 from tests.validated_lake import commit_tables
@@ -33,12 +33,12 @@ def night(make_context: Callable[..., RunContext], tmp_path: Path) -> RunContext
     test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
     commit_splits(ctx, test=test)
     commit_images(ctx, tmp_path / "photos", "red-0")
-    train_base.run(ctx, BASE_PARAMS)
+    run_stage(ctx, "train_base", BASE_PARAMS)
     return ctx
 
 
 def train(ctx: RunContext, variant: str, repeat: int = 0) -> Manifest:
-    return train_variant.run(ctx, TrainVariantParams(variant=variant, repeat=repeat, **TRAINING))
+    return run_stage(ctx, "train_variant", TrainVariantParams(variant=variant, repeat=repeat, **TRAINING))
 
 
 @pytest.mark.parametrize("variant", [ZERO_SHOT, *VARIANTS])
@@ -58,7 +58,7 @@ def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
     }
     assert runs[FULL, 0].digest != runs[FULL, 1].digest
     params = CompareVariantsParams(variants=(ZERO_SHOT, FULL, "softmax"), repeats=2, resample_count=200)
-    manifest = compare_variants.run(night, params)
+    manifest = run_stage(night, "compare_variants", params)
     table = night.lake.read_table(manifest, "variants").filter(pl.col("k") == 5)
     for row in table.iter_rows(named=True):
         ranks = [
@@ -83,7 +83,9 @@ def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunCon
     country, keywords = "finetuned_country", "finetuned_keywords"
     variants = (FINETUNED, country, keywords, FULL)
     ranks = {v: night.lake.read_table(train(night, v), "ranks")["rank"] for v in variants}
-    manifest = compare_variants.run(night, CompareVariantsParams(variants=variants, repeats=1, resample_count=200))
+    manifest = run_stage(
+        night, "compare_variants", CompareVariantsParams(variants=variants, repeats=1, resample_count=200)
+    )
     steps = night.lake.read_table(manifest, "steps")
     pairs = [(FINETUNED, country), (FINETUNED, keywords), (country, FULL), (keywords, FULL)]
     assert steps.filter(pl.col("k") == 5).select("base", "variant").rows() == pairs
@@ -98,12 +100,12 @@ def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunCon
 def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(night: RunContext) -> None:
     train(night, FULL)
     longer = TrainVariantParams(variant="softmax", **(TRAINING | {"epochs": 2}))
-    other = train_variant.run(night, longer)
+    other = run_stage(night, "train_variant", longer)
     params = CompareVariantsParams(variants=(FULL, "softmax"), repeats=1)
     with raises(BadInput, "params_differ", runs=[other.reference]):
-        compare_variants.run(night, params)
-    train_variant.run(night, longer.model_copy(update={"variant": FULL}))
-    manifest = compare_variants.run(night, params)
+        run_stage(night, "compare_variants", params)
+    run_stage(night, "train_variant", longer.model_copy(update={"variant": FULL}))
+    manifest = run_stage(night, "compare_variants", params)
     assert manifest.facts["epochs"] == 2
     assert "trained for 2 passes" in night.lake.read_file(manifest, "ablation.md").decode()
 
@@ -111,7 +113,7 @@ def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(ni
 def test_what_is_missing_is_named(night: RunContext) -> None:
     train(night, FULL)
     with raises(MissingInput, "stage_not_run", dataset="variant"):
-        compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=2))
+        run_stage(night, "compare_variants", CompareVariantsParams(variants=(FULL,), repeats=2))
     with pytest.raises(ValidationError, match=f"compared with {FULL}"):
         CompareVariantsParams(variants=(ZERO_SHOT,))
     with pytest.raises(ValidationError, match="unknown variant mse"):
@@ -120,7 +122,7 @@ def test_what_is_missing_is_named(night: RunContext) -> None:
         TrainVariantParams(variant="mse")
     commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
     with raises(BadInput, "splits_differ"):
-        compare_variants.run(night, CompareVariantsParams(variants=(FULL,), repeats=1))
+        run_stage(night, "compare_variants", CompareVariantsParams(variants=(FULL,), repeats=1))
 
 
 # -- the reranked arm, which is the night's own ------------------------------------------------------------
@@ -155,7 +157,7 @@ def test_its_ranks_are_those_of_the_night_query_by_query(night: RunContext) -> N
     full = [train(night, FULL, number) for number in (0, 1)]
     rank_Q = night.lake.read_table(full[0], "ranks").sort("query_id")["rank"].to_list()
     evaluation = commit_evaluation(night, {FULL: [1] * 48, RERANKED: rank_Q})
-    manifest = compare_variants.run(night, WITH_RERANKED)
+    manifest = run_stage(night, "compare_variants", WITH_RERANKED)
     assert manifest.input_runs[f"{RERANKED} 0"] == evaluation.reference
     assert manifest.facts["reranked"] == {"base_arm": FULL, "note": ""}
     row = night.lake.read_table(manifest, "variants").row(
@@ -166,7 +168,7 @@ def test_its_ranks_are_those_of_the_night_query_by_query(night: RunContext) -> N
     assert row["deviation"] is None
     assert row["value"] == pytest.approx(rates[0])
     assert row["difference"] == pytest.approx(rates[0] - sum(rates) / 2)
-    once = compare_variants.run(night, WITH_RERANKED.model_copy(update={"repeats": 1}))
+    once = run_stage(night, "compare_variants", WITH_RERANKED.model_copy(update={"repeats": 1}))
     same = night.lake.read_table(once, "variants").filter(pl.col("variant") == RERANKED)
     for column in ("difference", "difference_low", "difference_high"):  # each search is paired with itself
         assert same[column].to_list() == [0.0] * 4
@@ -178,15 +180,17 @@ def test_a_night_without_it_leaves_the_row_out_and_says_so(night: RunContext) ->
     train(night, FULL)
     params = WITH_RERANKED.model_copy(update={"repeats": 1})
     commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")
-    manifest = compare_variants.run(night, params)
+    manifest = run_stage(night, "compare_variants", params)
     assert night.lake.read_table(manifest, "variants")["variant"].unique().to_list() == [FULL]
     assert manifest.facts["reranked"]["note"] == "only 3 searches."
     published = night.settings.report_dir / night.catalogue / f"{night.run_date}-ablation.md"
     assert "`reranked` is left out: only 3 searches." in published.read_text()
     commit_evaluation(night, {FULL: [1] * 48}, note="only 4 searches.")  # the same ranks, told otherwise
-    assert "only 4 searches" in night.lake.read_file(compare_variants.run(night, params), "ablation.md").decode()
+    assert (
+        "only 4 searches" in night.lake.read_file(run_stage(night, "compare_variants", params), "ablation.md").decode()
+    )
     commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")  # compared before, and published again
-    assert compare_variants.run(night, params) == manifest
+    assert run_stage(night, "compare_variants", params) == manifest
     assert "only 3 searches." in published.read_text()
 
 
@@ -194,13 +198,13 @@ def test_it_must_be_of_the_same_searches(night: RunContext) -> None:
     train(night, FULL)
     params = WITH_RERANKED.model_copy(update={"repeats": 1})
     with raises(MissingInput, "stage_not_run", dataset="evaluation"):
-        compare_variants.run(night, params)
+        run_stage(night, "compare_variants", params)
     commit_evaluation(night, {RERANKED: [1] * 47})
     with raises(BadInput, "missing_ranks", variant=RERANKED) as caught:
-        compare_variants.run(night, params)
+        run_stage(night, "compare_variants", params)
     assert "47" in str(caught.value)
     commit_evaluation(night, {RERANKED: [1] * 48})
     commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
     with raises(BadInput, "splits_differ") as caught:
-        compare_variants.run(night, params)
+        run_stage(night, "compare_variants", params)
     assert f"{RERANKED} 0" in caught.value.named["runs"]

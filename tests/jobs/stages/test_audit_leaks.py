@@ -18,7 +18,8 @@ from jobs.datasets.features import LEAK_AUDIT, SPLITS
 from jobs.datasets.schema import Dataset, Table
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake.manifest import Manifest
-from jobs.stages import audit_leaks, split_temporal
+from jobs.nights.stage_runner import run_stage
+from jobs.stages import audit_leaks
 from tests.conftest import make_settings
 from tests.errors import raises
 from tests.validated_lake import commit_tables, commit_validated
@@ -104,7 +105,7 @@ def make_night(folder: Path, params: SplitTemporalParams) -> Night:
         code_version="test-code",
     )
     validated = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    return Night(ctx, validated, split_temporal.run(ctx, params), params)
+    return Night(ctx, validated, run_stage(ctx, "split_temporal", params), params)
 
 
 def plant(night: Night, label: str, tables: Tables, dataset: Dataset = SPLITS, **facts: Any) -> None:
@@ -119,7 +120,7 @@ def failed_checks(night: Night, caplog: pytest.LogCaptureFixture) -> dict[str, s
     """Run the audit, which must fail and commit nothing; return the failed checks with their details."""
     before = night.ctx.lake.history(LEAK_AUDIT)
     with caplog.at_level(logging.INFO, "nightlens"), raises(GateFailed, "leak_found") as caught:
-        audit_leaks.run(night.ctx, AUDIT)
+        run_stage(night.ctx, "audit_leaks", AUDIT)
     assert night.ctx.lake.history(LEAK_AUDIT) == before
     logged = [record.args for record in caplog.records if record.msg.startswith("audit ")]
     assert [finding["check"] for finding in logged] == CHECKS
@@ -137,14 +138,14 @@ def with_row(tables: Tables, split: str, *row: object) -> Tables:
 
 def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     night.ctx.lake.point_to(night.splits)
-    manifest = audit_leaks.run(night.ctx, AUDIT)
+    manifest = run_stage(night.ctx, "audit_leaks", AUDIT)
     findings = night.ctx.lake.read_table(manifest, "findings")
     assert findings["check"].to_list() == CHECKS
     assert set(findings["status"]) == {"passed"}
     assert findings["violation_count"].sum() == 0
     assert manifest.facts == {"check_count": 7, "violation_count": 0}
     monkeypatch.setattr(audit_leaks, "spark_session", None)
-    assert audit_leaks.run(night.ctx, AUDIT) == manifest
+    assert run_stage(night.ctx, "audit_leaks", AUDIT) == manifest
 
 
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
@@ -229,7 +230,7 @@ def test_honest_splits_by_number_pass_with_all_photos(night_by_number: Night) ->
         TEST_DAY.isoformat(),
     ]
     assert "late" in set(night.tables()["photos"]["photo_id"])
-    findings = night.ctx.lake.read_table(audit_leaks.run(night.ctx, AUDIT), "findings")
+    findings = night.ctx.lake.read_table(run_stage(night.ctx, "audit_leaks", AUDIT), "findings")
     assert findings["check"].to_list() == CHECKS
     assert set(findings["status"]) == {"passed"}
 
@@ -260,7 +261,7 @@ def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: C
     commit_tables(ctx, SPLITS, stale_tables(), label="stale", params=PARAMS, inputs={"validated": first})
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS, label="newer")
     with raises(BadInput, "inputs_outdated", run=ctx.read(SPLITS).reference):
-        audit_leaks.run(ctx, AUDIT)
+        run_stage(ctx, "audit_leaks", AUDIT)
     with raises(MissingInput, "stage_not_run", dataset="leak_audit"):
         ctx.read(LEAK_AUDIT)
 

@@ -20,6 +20,7 @@ from jobs.datasets.indexes import PHOTO_INDEX
 from jobs.errors import BadInput, MissingInput
 from jobs.indexing import corpus
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import build_index
 from models import ann
 from models.indexing.building import build_index as build_plainly
@@ -69,7 +70,7 @@ def assert_exact(context: RunContext, manifest: Manifest, photo_ND: ann.Floats, 
 
 
 def test_one_shard_is_built_here_and_searched_as_an_exact_index(context: RunContext) -> None:
-    manifest = build_index.run(context, ONE_SHARD)
+    manifest = run_stage(context, "build_index", ONE_SHARD)
     facts = {name: value for name, value in manifest.facts.items() if name not in ("build_seconds", "peak_memory_mb")}
     assert facts == {
         "model_digest": "m1",
@@ -103,13 +104,13 @@ def test_one_shard_is_built_here_and_searched_as_an_exact_index(context: RunCont
 def test_the_same_night_is_done_once_and_made_anew_gives_the_same_bytes(
     context: RunContext, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = build_index.run(context, ONE_SHARD)
+    first = run_stage(context, "build_index", ONE_SHARD)
     other = make_context(catalogue="other")
     commit_photos(other, photos_of(250), seed=5)  # in another order
     commit_queries(other, 250)
-    assert build_index.run(other, ONE_SHARD).digest == first.digest
+    assert run_stage(other, "build_index", ONE_SHARD).digest == first.digest
     monkeypatch.setattr(build_index, "open_corpus", None)  # would fail if anything were read again
-    assert build_index.run(context, ONE_SHARD) == first
+    assert run_stage(context, "build_index", ONE_SHARD) == first
 
 
 @pytest.mark.spark
@@ -117,7 +118,7 @@ def test_the_same_night_is_done_once_and_made_anew_gives_the_same_bytes(
 def test_spark_fills_the_shards_that_the_plain_way_makes(
     context: RunContext, spark: SparkSession, tmp_path: Path, kind: Any
 ) -> None:
-    manifest = build_index.run(context, SHARDS.model_copy(update={"kind": kind}))
+    manifest = run_stage(context, "build_index", SHARDS.model_copy(update={"kind": kind}))
     assert manifest.facts["shards_built"] == manifest.facts["shard_count"] == 4
     plain = build_plainly(
         tmp_path,
@@ -150,8 +151,8 @@ def test_in_an_object_store_the_index_has_the_same_bytes(
     for day, count in ((27, 250), (28, 250)):
         night = stored.model_copy(update={"run_date": date(2025, 12, day)})
         commit_inputs(night, photos_of(count))
-        manifest = build_index.run(night, ONE_SHARD)
-    assert manifest.digest == build_index.run(context, ONE_SHARD).digest
+        manifest = run_stage(night, "build_index", ONE_SHARD)
+    assert manifest.digest == run_stage(context, "build_index", ONE_SHARD).digest
     assert manifest.facts["shards_taken_over"] == 1
     assert_exact(night, manifest, photos_of(250)[FULL])
 
@@ -168,13 +169,13 @@ def test_the_next_night_fills_only_the_shards_that_changed(
     context: RunContext, make_context: Contexts, spark: SparkSession, kind: Any
 ) -> None:
     params = SHARDS.model_copy(update={"kind": kind, "nprobe": 99})
-    today = build_index.run(context, params)
+    today = run_stage(context, "build_index", params)
     next_context = make_context(run_date=date(2025, 12, 29))
     grown = unit_vectors(253, 1)
     grown[:250] = photos_of(250)[FULL]
     grown[3] = unit_vectors(1, 77)[0]  # of the oldest shard: its keywords changed, say
     commit_inputs(next_context, {FULL: grown})
-    manifest = build_index.run(next_context, params)
+    manifest = run_stage(next_context, "build_index", params)
     assert (manifest.facts["shards_built"], manifest.facts["shards_taken_over"]) == (2, 2)
     assert manifest.facts["reused_from"] == today.reference
     linked = {name for name, info in manifest.files.items() if "run_date=2025-12-28" in info.path}
@@ -191,11 +192,11 @@ def test_another_model_or_kind_builds_everything_anew(
     context: RunContext, make_context: Contexts, spark: SparkSession
 ) -> None:
     params = SHARDS.model_copy(update={"kind": "ivf_flat"})
-    today = build_index.run(context, params)
+    today = run_stage(context, "build_index", params)
     assert today.facts["quantizer"] == "learned from 64 photos: no earlier index is of this model"
-    retrained = build_index.run(tomorrow(make_context, 250, digest="m2"), params)
+    retrained = run_stage(tomorrow(make_context, 250, digest="m2"), "build_index", params)
     assert retrained.facts["shards_taken_over"] == 0
-    other_kind = build_index.run(tomorrow(make_context, 250), SHARDS.model_copy(update={"kind": "ivf_pq"}))
+    other_kind = run_stage(tomorrow(make_context, 250), "build_index", SHARDS.model_copy(update={"kind": "ivf_pq"}))
     assert other_kind.facts["shards_taken_over"] == 0
     assert f"{today.reference} is of kind ivf_flat" in other_kind.facts["quantizer"]
 
@@ -207,23 +208,25 @@ def test_a_corpus_that_has_outgrown_its_lists_gets_a_new_quantizer(
     params = BuildIndexParams(kind="ivf_flat")
     few = make_context(run_date=date(2025, 12, 27))
     commit_inputs(few, photos_of(80))  # 2 lists; 250 photos make 6
-    build_index.run(few, params)
-    grown = build_index.run(context, params)
+    run_stage(few, "build_index", params)
+    grown = run_stage(context, "build_index", params)
     assert "has 2 lists, by now there should be 6" in grown.facts["quantizer"]
     assert grown.facts["nlist"] == 6
 
 
 def test_an_index_of_a_later_night_is_not_looked_at(context: RunContext, make_context: Contexts) -> None:
-    later = build_index.run(tomorrow(make_context, 250), ONE_SHARD)
-    assert build_index.run(context, ONE_SHARD).facts["reused_from"] is None
+    later = run_stage(tomorrow(make_context, 250), "build_index", ONE_SHARD)
+    assert run_stage(context, "build_index", ONE_SHARD).facts["reused_from"] is None
     assert later.facts["reused_from"] is None
 
 
 def test_photos_keep_their_ids_the_next_night(context: RunContext, make_context: Contexts) -> None:
-    today = context.lake.read_table(build_index.run(context, ONE_SHARD), "ids")
+    today = context.lake.read_table(run_stage(context, "build_index", ONE_SHARD), "ids")
     next_context = tomorrow(make_context, 300)
     both = today.join(
-        next_context.lake.read_table(build_index.run(next_context, ONE_SHARD), "ids"), on="photo_id", suffix="_tomorrow"
+        next_context.lake.read_table(run_stage(next_context, "build_index", ONE_SHARD), "ids"),
+        on="photo_id",
+        suffix="_tomorrow",
     )
     assert len(both) == 250
     assert both["faiss_id"].equals(both["faiss_id_tomorrow"])
@@ -233,9 +236,9 @@ def test_less_memory_makes_more_shards(
     context: RunContext,
 ) -> None:
     with raises(BadInput, "too_little_memory", allowed_mb=100):
-        build_index.run(context, ONE_SHARD.model_copy(update={"max_memory_mb": 100}))
-    roomy = build_index.run(context, ONE_SHARD.model_copy(update={"max_memory_mb": 4096}))
-    tight = build_index.run(context, ONE_SHARD.model_copy(update={"max_memory_mb": 480}))
+        run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 100}))
+    roomy = run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 4096}))
+    tight = run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 480}))
     assert tight.facts["shard_size"] < roomy.facts["shard_size"] == 1_000_000
 
 
@@ -249,11 +252,11 @@ def test_the_driver_reads_no_vectors_where_there_are_several_shards(
 
     monkeypatch.setattr(corpus, "spark_session", no_session)
     with pytest.raises(RuntimeError, match="Spark is asked for"):
-        build_index.run(context, SHARDS)
+        run_stage(context, "build_index", SHARDS)
     with pytest.raises(MissingInput):
         context.read(PHOTO_INDEX)
 
 
 def test_an_arm_that_was_not_embedded_is_named(context: RunContext) -> None:
     with raises(MissingInput, "arm_not_embedded", arm="zero_shot"):
-        build_index.run(context, ONE_SHARD.model_copy(update={"arm": "zero_shot"}))
+        run_stage(context, "build_index", ONE_SHARD.model_copy(update={"arm": "zero_shot"}))

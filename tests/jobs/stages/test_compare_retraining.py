@@ -15,7 +15,7 @@ from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import SEARCH_MODELS, VARIANT
 from jobs.errors import BadInput, MissingInput
-from jobs.stages import compare_retraining, train_base, train_search, train_variant
+from jobs.nights.stage_runner import run_stage
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_champion, commit_images, commit_splits, conversions
 
@@ -37,10 +37,10 @@ def run_night(make_context: MakeContext, tmp_path: Path) -> Callable[..., RunCon
         commit_splits(ctx, label, test=test)
         commit_images(ctx, tmp_path / "photos")
         commit_champion(ctx)
-        train_base.run(ctx, BASE_PARAMS)
-        train_search.run(ctx, INCREMENTAL.model_copy(update={"retrain": retrain}))
+        run_stage(ctx, "train_base", BASE_PARAMS)
+        run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"retrain": retrain}))
         for variant in (AS_TRAINED, FULL):
-            train_variant.run(ctx, TrainVariantParams(variant=variant, **TRAINING))
+            run_stage(ctx, "train_variant", TrainVariantParams(variant=variant, **TRAINING))
         return ctx
 
     return run
@@ -49,7 +49,7 @@ def run_night(make_context: MakeContext, tmp_path: Path) -> Callable[..., RunCon
 def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., RunContext]) -> None:
     nights = [run_night(days_before) for days_before in (2, 1, 0)][1:]
     ctx = nights[-1]
-    manifest = compare_retraining.run(ctx, PARAMS)
+    manifest = run_stage(ctx, "compare_retraining", PARAMS)
     table = ctx.lake.read_table(manifest, "nights")
     assert table["night"].to_list() == [night.run_date.isoformat() for night in nights] + ["all"]
     rates = {"incremental": [], "full": []}
@@ -74,18 +74,18 @@ def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., Ru
 
 def test_a_chain_that_is_none_is_refused(run_night: Callable[..., RunContext]) -> None:
     with raises(MissingInput, "stage_not_run", dataset="variant"):
-        compare_retraining.run(run_night(0), PARAMS)
+        run_stage(run_night(0), "compare_retraining", PARAMS)
     run_night(1, retrain="always")
     ctx = run_night(0)
     with raises(BadInput, "not_incremental", run_date="2025-12-27"):
-        compare_retraining.run(ctx, PARAMS)
+        run_stage(ctx, "compare_retraining", PARAMS)
     commit_splits(ctx, "others", test=ctx.lake.read_table(ctx.read(SPLITS), "test"))
     with raises(BadInput, "splits_differ"):
-        compare_retraining.run(ctx, PARAMS)
+        run_stage(ctx, "compare_retraining", PARAMS)
 
 
 def test_the_nights_own_arm_needs_to_be_there(run_night: Callable[..., RunContext]) -> None:
     ctx = run_night(0)
-    train_search.run(ctx, INCREMENTAL.model_copy(update={"arms": ("finetuned",)}))
+    run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"arms": ("finetuned",)}))
     with raises(MissingInput, "arm_not_trained", arm=FULL):
-        train_variant.run(ctx, TrainVariantParams(variant=AS_TRAINED))
+        run_stage(ctx, "train_variant", TrainVariantParams(variant=AS_TRAINED))

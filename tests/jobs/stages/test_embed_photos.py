@@ -39,7 +39,8 @@ from jobs.errors import BadInput, GateFailed
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import Row
-from jobs.stages.embed_photos import check_share, run
+from jobs.nights.stage_runner import run_stage
+from jobs.stages.embed_photos import check_share
 from models.images import decode_image
 from models.search.model import SearchModel
 from tests.conftest import make_settings
@@ -101,7 +102,7 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
     prepare(ctx, paths, missing=("nowhere",))
     paths["gone"].unlink()
     paths["swapped"].write_bytes(picture(53))
-    return Night(ctx, run(ctx, PARAMS), paths)
+    return Night(ctx, run_stage(ctx, "embed_photos", PARAMS), paths)
 
 
 def copy_of(night: Night, folder: Path, day: int = 28) -> RunContext:
@@ -172,7 +173,7 @@ def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         "jobs.stages.embed_photos.embedding_session", lambda *_: pytest.fail("a rerun should do nothing")
     )
-    assert run(night.ctx, PARAMS) == night.manifest
+    assert run_stage(night.ctx, "embed_photos", PARAMS) == night.manifest
 
 
 @pytest.mark.spark
@@ -182,7 +183,7 @@ def test_the_next_night_embeds_what_is_new_or_changed_or_was_not_readable(night:
     paths["gone"] = tmp_path / "gone.png"
     paths["gone"].write_bytes(picture(51))
     prepare(ctx, paths)
-    manifest = run(ctx, PARAMS)
+    manifest = run_stage(ctx, "embed_photos", PARAMS)
     assert {arm: (f["embedded_count"], f["reused_count"]) for arm, f in manifest.facts["arms"].items()} == {
         CHAMPION_ARM: (4, 16),  # p003, new, gone, swapped; the twin of new is reused
         FULL: (4, 16),
@@ -207,13 +208,13 @@ def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(spark: SparkSes
     """What a killed run leaves is any of its parts, each whole: here every second one."""
     ctx = context(tmp_path / "state")
     prepare(ctx, write_pictures(tmp_path / "photos", 18, cut=BAD["cut"]))
-    whole = run(ctx, PARAMS)
+    whole = run_stage(ctx, "embed_photos", PARAMS)
     parts = parts_of(ctx)
     assert len(parts) == 2 * 3
     for name in sorted(parts)[::2]:
         (Path(ctx.lake.root) / "store" / "photo_vectors" / name).unlink()
     shutil.rmtree(f"{ctx.lake.root}/embeddings")
-    resumed = run(ctx, PARAMS)
+    resumed = run_stage(ctx, "embed_photos", PARAMS)
     assert 0 < sum(f["embedded_count"] for f in resumed.facts["arms"].values()) < 36
     assert resumed.digest == whole.digest
     assert parts_of(ctx) == parts
@@ -236,11 +237,11 @@ def test_kill_9_and_run_again(make_context: Callable[..., RunContext], tmp_path:
     script = """
 import sys
 from jobs.context import RunContext
-from jobs.embed_photos import run
-from jobs.params import EmbedPhotosParams
+from jobs.config.params.embedding import EmbedPhotosParams
+from jobs.nights.stage_runner import run_stage
 ctx = RunContext.model_validate_json(sys.argv[1])
 ctx = ctx.model_copy(update={"settings": ctx.settings.model_copy(update={"pseudonym_key": "x"})})
-print(run(ctx, EmbedPhotosParams(part_size=8, batch_size=3)).digest)
+print(run_stage(ctx, "embed_photos", EmbedPhotosParams(part_size=8, batch_size=3)).digest)
 """
     paths = write_pictures(tmp_path / "photos", 240)
     digests = []

@@ -18,7 +18,7 @@ from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
 from jobs.config.params.embedding import EmbedQueriesParams
 from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
-from jobs.stages.embed_queries import run
+from jobs.nights.stage_runner import run_stage
 from models.search.model import SearchModel
 from tests.errors import raises
 from tests.jobs.embedding_fixtures import commit_models, commit_splits, make_models, vectors
@@ -55,7 +55,7 @@ def test_a_night_and_the_next(
 ) -> None:
     ctx = make_context()
     prepare(ctx)
-    manifest = run(ctx, PARAMS)
+    manifest = run_stage(ctx, "embed_queries", PARAMS)
     expected = {
         FULL: {(query, country or "") for query, country in QUERIES},
         ZERO_SHOT: {(query, "") for query, _ in QUERIES},
@@ -80,14 +80,16 @@ def test_a_night_and_the_next(
     }
 
     monkeypatch.setattr("jobs.stages.embed_queries.embedding_session", lambda *_: pytest.fail("Spark is not needed"))
-    assert run(ctx, PARAMS) == manifest
-    other_batches = run(ctx, PARAMS.model_copy(update={"batch_size": 5}))  # another run, but nothing new in it
+    assert run_stage(ctx, "embed_queries", PARAMS) == manifest
+    other_batches = run_stage(
+        ctx, "embed_queries", PARAMS.model_copy(update={"batch_size": 5})
+    )  # another run, but nothing new in it
     assert other_batches.digest == manifest.digest
     monkeypatch.undo()
 
     tomorrow = make_context(run_date=date(2025, 12, 29))
     prepare(tomorrow, (*QUERIES[:3], ("rain", "GB")))
-    later = run(tomorrow, PARAMS)
+    later = run_stage(tomorrow, "embed_queries", PARAMS)
     counts = {arm: (f["embedded_count"], f["reused_count"]) for arm, f in later.facts["arms"].items()}
     assert counts == {CHAMPION_ARM: (1, 1), FULL: (1, 2), ZERO_SHOT: (0, 2)}
 
@@ -99,13 +101,13 @@ def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(
 ) -> None:
     ctx = make_context()
     prepare(ctx, tuple((f"query {number}", "GB") for number in range(21)))
-    whole = run(ctx, PARAMS)
+    whole = run_stage(ctx, "embed_queries", PARAMS)
     parts = {path: path.read_bytes() for path in Path(ctx.lake.root).rglob("store/query_vectors/*/*.parquet")}
     assert len(parts) == 2 * 6
     for path in sorted(parts)[::2]:
         path.unlink()
     shutil.rmtree(f"{ctx.lake.root}/embeddings")
-    assert run(ctx, PARAMS).digest == whole.digest
+    assert run_stage(ctx, "embed_queries", PARAMS).digest == whole.digest
     assert {path: path.read_bytes() for path in parts} == parts
 
 
@@ -118,14 +120,14 @@ def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: 
     commit_models(ctx, broken)
     for _ in range(2):  # the next try must not take the stored refusal for a vector
         with raises(BadInput, "vectors_not_finite", arm="finetuned_country_keywords"):
-            run(ctx, PARAMS)
+            run_stage(ctx, "embed_queries", PARAMS)
 
 
 def test_missing_models_say_which_stage_to_run(make_context: Callable[..., RunContext]) -> None:
     ctx = make_context()
     commit_splits(ctx, ["p000"], QUERIES)
     with raises(MissingInput, "stage_not_run", dataset="search_models"):
-        run(ctx, PARAMS)
+        run_stage(ctx, "embed_queries", PARAMS)
 
 
 def test_the_driver_plans_without_loading_torch() -> None:

@@ -25,7 +25,7 @@ from jobs.datasets.schema import Dataset
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.ranking_task import of_some_visitors
 from jobs.lake.manifest import Manifest
-from jobs.stages import evaluate
+from jobs.nights.stage_runner import run_stage
 from models.evaluation.ranking import tie_order
 from tests.errors import raises
 
@@ -180,7 +180,7 @@ def night(make_context: Callable[..., RunContext]) -> Night:
 
 def run(night: Night) -> tuple[Manifest, dict[str, pl.DataFrame]]:
     context = night.commit()
-    manifest = evaluate.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate", PARAMS)
     return manifest, {name: context.lake.read_table(manifest, name) for name in manifest.tables}
 
 
@@ -383,7 +383,7 @@ def test_recent_conversions_are_those_before_the_search(night: Night) -> None:
 
 
 def test_the_trending_arm_can_be_left_out(night: Night) -> None:
-    manifest = evaluate.run(night.commit(), PARAMS.model_copy(update={"trend_tuning_searches": 0}))
+    manifest = run_stage(night.commit(), "evaluate", PARAMS.model_copy(update={"trend_tuning_searches": 0}))
     assert "trending" not in manifest.facts["hit_rate_at_10"]
     assert manifest.facts["trending"] == {"note": "left out: trend_tuning_searches is 0"}
 
@@ -499,7 +499,7 @@ def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(
     night: Night, make_context: Callable[..., RunContext]
 ) -> None:
     manifest, _ = run(night)
-    assert evaluate.run(night.context, PARAMS) == manifest
+    assert run_stage(night.context, "evaluate", PARAMS) == manifest
     other, _ = run(Night(make_context(catalogue="other")))
     assert other.digest == manifest.digest
 

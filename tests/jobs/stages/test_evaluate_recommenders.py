@@ -17,10 +17,10 @@ from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.recommending import benchmark
 from jobs.recommending.als_spark import SparkAls
 from jobs.recommending.inputs import method
-from jobs.stages import evaluate_recommenders
 from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.methods import METHODS
@@ -45,7 +45,7 @@ def night(make_context: Callable[..., RunContext]) -> Night:
 
 def run(night: Night, params: EvaluateRecommendersParams = PARAMS) -> tuple[Manifest, dict[str, pl.DataFrame]]:
     context = night.commit()
-    manifest = evaluate_recommenders.run(context, params)
+    manifest = run_stage(context, "evaluate_recommenders", params)
     return manifest, {name: context.lake.read_table(manifest, name) for name in manifest.tables}
 
 

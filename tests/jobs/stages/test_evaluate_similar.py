@@ -26,9 +26,9 @@ from jobs.datasets.schema import Dataset
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import part_bytes, part_name, text_key
+from jobs.nights.stage_runner import run_stage
 from jobs.similar import pictures
 from jobs.similar.inputs import BY_FILE
-from jobs.stages import evaluate_similar
 from models.evaluation.ranking import tie_order
 from models.images import DECODER_VERSION
 from models.search.completion import Exemplars
@@ -179,7 +179,7 @@ def queries(context: RunContext, manifest: Manifest, truth: str) -> dict[str, in
 
 def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(night: Night) -> None:
     context = night.commit()
-    manifest = evaluate_similar.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate_similar", PARAMS)
     for truth in TRUTHS:
         found = figures(context, manifest, truth)
         arms = {"random", "co_conversion", "keyword_overlap", ZERO_SHOT, FULL, BY_FILE}
@@ -202,7 +202,7 @@ def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(nig
     assert dict(compared.select("baseline", "difference").iter_rows())["random"] == pytest.approx(
         1 - figures(context, manifest, "co_conversion")["random"]
     )
-    assert evaluate_similar.run(context, PARAMS).started_at == manifest.started_at
+    assert run_stage(context, "evaluate_similar", PARAMS).started_at == manifest.started_at
 
 
 def lists(context: RunContext, manifest: Manifest, arm: str) -> list[tuple[Any, ...]]:
@@ -212,7 +212,7 @@ def lists(context: RunContext, manifest: Manifest, arm: str) -> list[tuple[Any, 
 
 def test_by_file_ranks_the_challengers_photos_by_their_cosine_to_the_picture_alone(night: Night) -> None:
     context = night.commit()
-    manifest = evaluate_similar.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate_similar", PARAMS)
     ours = lists(context, manifest, BY_FILE)
     picture_PD = PICTURES / np.linalg.norm(PICTURES, axis=1, keepdims=True)
     cosine_PP = picture_PD @ vectors(night.arms[FULL]).T
@@ -234,7 +234,7 @@ def test_by_file_expects_the_keywords_of_other_photos_that_look_alike(night: Nig
         | {name: pl.Series(rows.tolist(), dtype=pl.List(pl.Float32)) for name, rows in columns.items()}
     )
     context = night.commit()
-    ours = lists(context, evaluate_similar.run(context, PARAMS), BY_FILE)
+    ours = lists(context, run_stage(context, "evaluate_similar", PARAMS), BY_FILE)
     first_P = np.where(np.arange(COUNT) == COUNT - 1, 0, np.arange(COUNT))  # the last is the very picture of the first
     exemplars = Exemplars(PICTURES.astype(np.float32), added_PD)
     asked_PD = exemplars.complete(PICTURES.astype(np.float32), first_P[:, None] == first_P[None])
@@ -255,7 +255,7 @@ def test_pictures_are_completed_in_one_order_so_that_every_run_gives_the_same_la
         return feature_BD
 
     monkeypatch.setattr(Exemplars, "complete", complete)
-    evaluate_similar.run(night.commit(), PARAMS)
+    run_stage(night.commit(), "evaluate_similar", PARAMS)
     (order,) = completed
     corpus = [photo for photo in tie_order(IDS) if photo not in (0, COUNT - 1)]  # but the two of the same picture
     assert [photo for photo in order if photo] == corpus
@@ -263,10 +263,10 @@ def test_pictures_are_completed_in_one_order_so_that_every_run_gives_the_same_la
 
 def test_no_keyword_of_the_photo_searched_with_reaches_the_search_by_file(night: Night) -> None:
     context = night.commit()
-    before = evaluate_similar.run(context, PARAMS)
+    before = run_stage(context, "evaluate_similar", PARAMS)
     night.keywords = [(photo_id, f"another {word}", 0.6) for photo_id, word, _ in night.keywords]
     context = night.commit()
-    after = evaluate_similar.run(context, PARAMS)
+    after = run_stage(context, "evaluate_similar", PARAMS)
     assert after.run_id != before.run_id
     assert lists(context, after, BY_FILE) == lists(context, before, BY_FILE)
     assert lists(context, after, "keyword_overlap") != lists(context, before, "keyword_overlap")
@@ -275,7 +275,7 @@ def test_no_keyword_of_the_photo_searched_with_reaches_the_search_by_file(night:
 def test_a_challenger_that_reads_no_keywords_is_the_same_by_file(night: Night) -> None:
     night.reads_keywords = False
     context = night.commit()
-    assert BY_FILE not in evaluate_similar.run(context, PARAMS).facts["arms"]
+    assert BY_FILE not in run_stage(context, "evaluate_similar", PARAMS).facts["arms"]
 
 
 def test_a_picture_that_is_not_in_the_store_any_more_stops_the_stage(night: Night) -> None:
@@ -283,14 +283,14 @@ def test_a_picture_that_is_not_in_the_store_any_more_stops_the_stage(night: Nigh
     store = context.lake.store("photo_vectors", f"tower-float32-{DECODER_VERSION}")
     store.clear()
     with raises(MissingInput, "features_removed", folder=store.folder):
-        evaluate_similar.run(context, PARAMS)
+        run_stage(context, "evaluate_similar", PARAMS)
 
 
 def test_what_one_visitor_took_is_noise_unless_one_is_asked_to_be_enough(night: Night) -> None:
     context = night.commit()
-    assert IDS[1] not in queries(context, evaluate_similar.run(context, PARAMS), "co_conversion")
+    assert IDS[1] not in queries(context, run_stage(context, "evaluate_similar", PARAMS), "co_conversion")
     one = PARAMS.model_copy(update={"min_visitors": 1})
-    found = queries(context, evaluate_similar.run(context, one), "co_conversion")
+    found = queries(context, run_stage(context, "evaluate_similar", one), "co_conversion")
     assert found[IDS[1]] == 3  # photos 0, 6 and 12, all of theme 0
 
 
@@ -298,7 +298,7 @@ def test_no_answer_is_from_training_and_none_from_after_the_test_window(night: N
     night.train += [(f"t{n}", "theme 0", i) for i in range(COUNT) for n in range(5)]
     night.collections += [(i, "one of tomorrow", TEST_END) for i in range(9)]
     context = night.commit()
-    manifest = evaluate_similar.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate_similar", PARAMS)
     assert queries(context, manifest, "co_conversion") == {IDS[i]: 2 for i in range(0, COUNT, 2)}
     assert queries(context, manifest, "collections") == {IDS[i]: 1 for i in range(6)}
 
@@ -306,7 +306,7 @@ def test_no_answer_is_from_training_and_none_from_after_the_test_window(night: N
 def test_conversions_of_the_test_window_do_not_tell_the_counting_arm(night: Night) -> None:
     night.train = [("t", "nothing like it", 0)]
     context = night.commit()
-    found = figures(context, evaluate_similar.run(context, PARAMS), "co_conversion")
+    found = figures(context, run_stage(context, "evaluate_similar", PARAMS), "co_conversion")
     assert found["co_conversion"] < 1.0
     assert found[FULL] == 1.0
 
@@ -314,7 +314,7 @@ def test_conversions_of_the_test_window_do_not_tell_the_counting_arm(night: Nigh
 def test_photos_hidden_everywhere_are_neither_searched_with_nor_found(night: Night) -> None:
     night.hidden = [(IDS[2], None), (IDS[4], "GB")]
     context = night.commit()
-    manifest = evaluate_similar.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate_similar", PARAMS)
     assert manifest.facts["hidden_count"] == 1
     found = queries(context, manifest, "co_conversion")
     assert IDS[2] not in found
@@ -327,12 +327,12 @@ def test_photos_hidden_everywhere_are_neither_searched_with_nor_found(night: Nig
 def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night: Night) -> None:
     night.collections = []
     context = night.commit()
-    manifest = evaluate_similar.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate_similar", PARAMS)
     assert manifest.facts["truths"]["collections"]["note"].startswith("0 photos have an answer")
     assert set(context.lake.read_table(manifest, "metrics")["truth"]) == {"co_conversion", "keywords"}
-    every_photo = evaluate_similar.run(context, PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
+    every_photo = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
     assert (every_photo.facts["duplicate_count"], every_photo.facts["hashed_count"]) == (0, 0)
-    without = evaluate_similar.run(context, PARAMS.model_copy(update={"query_count": 0}))
+    without = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"query_count": 0}))
     assert without.facts["note"] == "left out: query_count is 0"
     assert set(without.row_counts.values()) == {0}
 
@@ -341,10 +341,10 @@ def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
     night.champion = {"version": 7, "model_digest": f"model of {CHAMPION_ARM}", "trained_until": TEST_START.isoformat()}
     night.embedded[CHAMPION_ARM] = 0.3
     context = night.commit()
-    manifest = evaluate_similar.run(context, PARAMS)
+    manifest = run_stage(context, "evaluate_similar", PARAMS)
     assert CHAMPION_ARM in manifest.facts["arms"]
     night.champion["trained_until"] = TEST_END.isoformat()
-    manifest = evaluate_similar.run(night.commit(), PARAMS)
+    manifest = run_stage(night.commit(), "evaluate_similar", PARAMS)
     assert CHAMPION_ARM not in manifest.facts["arms"]
     assert "it has seen answers" in manifest.facts["champion_note"]
 
@@ -353,23 +353,23 @@ def test_an_arm_that_is_unfinished_stops_the_stage(night: Night) -> None:
     del night.embedded[FULL]
     context = night.commit()
     with raises(MissingInput, "arm_not_embedded", arm=FULL):
-        evaluate_similar.run(context, PARAMS)
+        run_stage(context, "evaluate_similar", PARAMS)
 
 
 def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
     context = night.commit()
     with_variant = PARAMS.model_copy(update={"variants": ("image_pairs",)})
     with raises(MissingInput, "stage_not_run", dataset="variant"):
-        evaluate_similar.run(context, with_variant)
+        run_stage(context, "evaluate_similar", with_variant)
     splits = context.read(SPLITS)
     night.commit_variant("image_pairs", splits)
-    manifest = evaluate_similar.run(context, with_variant)
+    manifest = run_stage(context, "evaluate_similar", with_variant)
     found = figures(context, manifest, "co_conversion")
     assert found[FULL] >= found["image_pairs"] > found["random"]
     night.test = night.test[2:]
     context = night.commit()
     with raises(BadInput, "variant_of_other_splits", variant="image_pairs"):
-        evaluate_similar.run(context, with_variant)
+        run_stage(context, "evaluate_similar", with_variant)
     with pytest.raises(ValidationError, match="zero_shot"):
         EvaluateSimilarParams(variants=(ZERO_SHOT,))
 
@@ -377,15 +377,15 @@ def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
 def test_pictures_hashed_on_an_earlier_night_are_not_decoded_again(
     night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = evaluate_similar.run(night.commit(), PARAMS)
+    first = run_stage(night.commit(), "evaluate_similar", PARAMS)
     night.context = make_context(run_date=date(2025, 12, 29))
     context = night.commit()
     monkeypatch.setattr(pictures, "_read_hash", lambda uri: pytest.fail(f"{uri} was read"))
-    second = evaluate_similar.run(context, PARAMS)
+    second = run_stage(context, "evaluate_similar", PARAMS)
     assert context.lake.read_table(second, "pictures").equals(context.lake.read_table(first, "pictures"))
     monkeypatch.undo()
     monkeypatch.setattr(pictures, "VERSION", "another")
     (night.folder / f"{IDS[3]}.jpg").unlink()
     with raises(MissingInput, "image_removed") as caught:
-        evaluate_similar.run(context, PARAMS.model_copy(update={"min_visitors": 3}))
+        run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"min_visitors": 3}))
     assert caught.value.named["uri"].endswith(f"{IDS[3]}.jpg")

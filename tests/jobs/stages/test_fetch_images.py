@@ -39,8 +39,8 @@ from jobs.datasets.clean import VALIDATED
 from jobs.errors import GateFailed
 from jobs.ingest.image_sources import FetchedImages, list_images
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.runtime.progress import Progress
-from jobs.stages.fetch_images import run
 from tests.errors import raises
 
 MAX_BYTES = 50_000
@@ -279,7 +279,7 @@ def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_contex
     ctx = open_context()
     urls: dict[str, str | None] = {name: server.url(name) for name in EXPECTED} | {"none": None, "empty": ""}
     commit_photos(ctx, urls)
-    manifest = run(ctx, PARAMS)
+    manifest = run_stage(ctx, "fetch_images", PARAMS)
     assert statuses(ctx, manifest) == EXPECTED | {"none": ("missing", "no_url"), "empty": ("missing", "no_url")}
     assert manifest.facts["fetched_count"] == manifest.facts["downloaded_count"] == 4
     assert manifest.facts["reasons"]["timeout"] == 2
@@ -291,7 +291,7 @@ def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_contex
         assert Image.open(io.BytesIO(body)).size == (20, 10)
         assert (len(body), row["modified_ns"]) == (row["byte_count"], None)
         assert ctx.lake.root in row["uri"]
-    assert run(ctx, PARAMS) == manifest
+    assert run_stage(ctx, "fetch_images", PARAMS) == manifest
     assert server.counts() == counts
 
 
@@ -355,7 +355,7 @@ def test_retry_after_forms(headers: dict[str, str], seconds: float | None) -> No
 def test_no_more_requests_at_a_time_than_allowed(server: FaultyServer, open_context: Callable[..., RunContext]) -> None:
     ctx = open_context()
     commit_photos(ctx, {f"p{number}": server.url(f"ok/{number}") for number in range(40)})
-    manifest = run(ctx, PARAMS)
+    manifest = run_stage(ctx, "fetch_images", PARAMS)
     assert manifest.facts["fetched_count"] == 40
     assert 2 <= server.most_under_way <= PARAMS.concurrency
 
@@ -417,7 +417,7 @@ def test_the_stage_refuses_private_addresses_unless_a_setting_allows_them(
 ) -> None:
     for ctx, expected in ((make_context(), ("refused", "private_address")), (open_context(), ("fetched", None))):
         commit_photos(ctx, {"a": server.url("ok/1")})
-        assert statuses(ctx, run(ctx, PARAMS)) == {"a": expected}
+        assert statuses(ctx, run_stage(ctx, "fetch_images", PARAMS)) == {"a": expected}
 
 
 def test_a_redirect_to_a_private_address_is_refused(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,15 +515,16 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
     monkeypatch.setattr(FetchedImages, "put", failing)
     with pytest.raises(OSError, match="disk full"):
-        run(ctx, PARAMS)
+        run_stage(ctx, "fetch_images", PARAMS)
     monkeypatch.setattr(FetchedImages, "put", original)
-    manifest = run(ctx, PARAMS)
+    manifest = run_stage(ctx, "fetch_images", PARAMS)
     assert (manifest.facts["fetched_count"], manifest.facts["downloaded_count"]) == (20, 13)
     undisturbed = open_context(catalogue="other")
     commit_photos(undisturbed, {f"p{number}": server.url(f"ok/{number}") for number in range(20)})
     columns = ["photo_id", "status", "byte_count", "sha256"]
     tables = [
-        c.lake.read_table(m, "images", columns) for c, m in ((ctx, manifest), (undisturbed, run(undisturbed, PARAMS)))
+        c.lake.read_table(m, "images", columns)
+        for c, m in ((ctx, manifest), (undisturbed, run_stage(undisturbed, "fetch_images", PARAMS)))
     ]
     assert tables[0].equals(tables[1])
 
@@ -536,10 +537,10 @@ def test_too_many_photos_without_an_image_stop_the_night_and_say_what_to_do(
     commit_photos(ctx, urls)
     strict = PARAMS.model_copy(update={"max_missing_share": 0.5})
     with raises(GateFailed, "too_many_images_missing", missing=3, photos=4) as caught:
-        run(ctx, strict)
+        run_stage(ctx, "fetch_images", strict)
     assert "failed (http_500): 1" in str(caught.value)
     server.is_healed = True
-    manifest = run(ctx, strict)
+    manifest = run_stage(ctx, "fetch_images", strict)
     assert statuses(ctx, manifest)["b"] == ("fetched", None)
     assert server.counts()["ok/1"] == 1  # kept from the night that was stopped
 
@@ -559,7 +560,7 @@ def test_images_of_the_data_set_are_found_and_not_touched(make_context: Callable
     write(root, "photos.tsv000", b"photo_id\n")
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
     commit_photos(ctx, {"a": "https://never.invalid/a", "b": None})
-    manifest = run(ctx, PARAMS.model_copy(update={"max_missing_share": 0.0}))
+    manifest = run_stage(ctx, "fetch_images", PARAMS.model_copy(update={"max_missing_share": 0.0}))
     rows = ctx.lake.read_table(manifest, "images").to_dicts()
     assert [(row["status"], row["uri"], row["byte_count"]) for row in rows] == [
         ("present", str(path), path.stat().st_size) for path in paths
@@ -582,7 +583,7 @@ def test_hostile_photo_ids_open_nothing(make_context: Callable[..., RunContext],
     write(Path(ctx.dataset_uri) / "photos", "fine.jpg")
     ids = ["../../secret", "../secret", str(tmp_path / "secret"), "fine\0", "f*", "x" * 4096, ".", "photos/fine"]
     commit_photos(ctx, dict.fromkeys([*ids, "fine"]))
-    found = statuses(ctx, run(ctx, PARAMS))
+    found = statuses(ctx, run_stage(ctx, "fetch_images", PARAMS))
     assert found.pop("fine") == ("present", None)
     assert set(found.values()) == {("missing", "no_url")}
 
@@ -594,7 +595,7 @@ def test_unreadable_and_oversized_files_have_a_reason(make_context: Callable[...
     (folder / "gone.jpg").symlink_to(folder / "nowhere")
     (folder / "linked.jpg").symlink_to(write(folder, "a.jpg"))
     commit_photos(ctx, dict.fromkeys(["large", "gone", "linked"]))
-    assert statuses(ctx, run(ctx, PARAMS)) == {
+    assert statuses(ctx, run_stage(ctx, "fetch_images", PARAMS)) == {
         "large": ("refused", "too_large"),
         "gone": ("failed", "unreadable_FileNotFoundError"),
         "linked": ("present", None),
@@ -608,11 +609,11 @@ def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Call
         write(folder, name)
     ids: dict[str, str | None] = dict.fromkeys(["a", "b"])
     commit_photos(first, ids)
-    assert run(first, PARAMS).facts["hashed_count"] == 2
+    assert run_stage(first, "fetch_images", PARAMS).facts["hashed_count"] == 2
     changed = write(folder, "b.jpg", picture((1, 2, 3)))
     os.utime(changed, ns=(1, changed.stat().st_mtime_ns + 1_000_000))
     commit_photos(second, ids)
-    manifest = run(second, PARAMS)
+    manifest = run_stage(second, "fetch_images", PARAMS)
     assert manifest.facts["hashed_count"] == 1
     hashes = second.lake.read_table(manifest, "images")["sha256"].to_list()
     assert len(set(hashes)) == 2
@@ -624,7 +625,7 @@ def test_a_data_set_in_an_object_store(make_context: Callable[..., RunContext]) 
         file.write(picture())
     ctx = make_context(dataset_uri="memory://catalogue")
     commit_photos(ctx, {"a": None})
-    row = ctx.lake.read_table(run(ctx, PARAMS), "images").row(0, named=True)
+    row = ctx.lake.read_table(run_stage(ctx, "fetch_images", PARAMS), "images").row(0, named=True)
     assert (row["status"], row["byte_count"]) == ("present", len(picture()))
     with fsspec.open(row["uri"], "rb") as file:
         assert file.read() == picture()

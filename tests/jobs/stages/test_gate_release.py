@@ -21,9 +21,9 @@ from jobs.datasets.embeddings import QUERY_EMBEDDINGS
 from jobs.datasets.releases import GATE
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
-from jobs.stages import gate_release, make_release, register_model
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
@@ -64,7 +64,7 @@ def told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Contexts, told: dict[str, Any]) -> None:
     context = make_context()
     release = commit_candidate(context, Story(outcome="better"))
-    gate = gate_release.run(context, PARAMS)
+    gate = run_stage(context, "gate_release", PARAMS)
     assert gate.facts["outcome"] == "pass"
     assert gate.facts["sentence"] == "The gate is passed."
     assert gate.facts["release"] == {"run_date": "2025-12-28", "run_id": release.run_id, "version": 1}
@@ -86,7 +86,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     }
     assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 29 of 29 checks passed."
     told.clear()
-    assert gate_release.run(context, PARAMS) == gate
+    assert run_stage(context, "gate_release", PARAMS) == gate
     assert told == {}
 
 
@@ -113,7 +113,7 @@ def test_what_stands_in_the_way_is_said(
 ) -> None:
     context = make_context()
     commit_candidate(context, story)
-    gate = gate_release.run(context, PARAMS.model_copy(update=params))
+    gate = run_stage(context, "gate_release", PARAMS.model_copy(update=params))
     assert gate.facts["outcome"] == told["gate"] == outcome
     assert any(found.startswith(reason) for found in gate.facts["reasons"]) or not reason
     assert (gate.facts["reasons"] == []) == (outcome == "pass")
@@ -125,7 +125,7 @@ def test_a_past_night_leaves_the_verdict_of_a_later_one(
     context = make_context()
     commit_candidate(context, Story(outcome="better"))
     registry.tags[1]["gate_night"] = "2025-12-29"
-    assert gate_release.run(context, PARAMS).facts["outcome"] == "pass"
+    assert run_stage(context, "gate_release", PARAMS).facts["outcome"] == "pass"
     assert told == {}
 
 
@@ -134,7 +134,7 @@ def test_queries_of_another_model_are_refused(make_context: Contexts, told: dict
     commit_candidate(context, Story(outcome="better"))
     commit_queries(context, "another")
     with raises(BadInput, "models_differ", models=("another", make_model(FULL).digest)):
-        gate_release.run(context, PARAMS)
+        run_stage(context, "gate_release", PARAMS)
     assert told == {}
 
 
@@ -143,7 +143,7 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
 ) -> None:
     context = make_context()
     commit_candidate(context, Story(outcome="undecided"))
-    gate_release.run(context, PARAMS)
+    run_stage(context, "gate_release", PARAMS)
     shown = open_review(context.settings, "test", by="airflow", at=NOW, run_date=None)
     assert (shown["version"], shown["run_date"], shown["catalogue"]) == ("1", "2025-12-28", "test")
     assert shown["subject"] == "test: make version 1 of 2025-12-28 live? Gate: inconclusive"
@@ -169,13 +169,13 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
 def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
     report_fixtures.commit_night(tracked, Story(outcome="worse"))
     commit_night(tracked)
-    register_model.run(tracked, RegisterModelParams())
+    run_stage(tracked, "register_model", RegisterModelParams())
     commit_index(tracked, make_model(FULL).digest, ["a", "b", "c"])
     commit_queries(tracked, make_model(FULL).digest)
-    make_release.run(tracked, MakeReleaseParams())
+    run_stage(tracked, "make_release", MakeReleaseParams())
     before = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1").description
-    gate_release.run(tracked, PARAMS)
-    gate_release.run(tracked, PARAMS.model_copy(update={"margin": 0.5, "rule": "parity"}))
+    run_stage(tracked, "gate_release", PARAMS)
+    run_stage(tracked, "gate_release", PARAMS.model_copy(update={"margin": 0.5, "rule": "parity"}))
     version = mlflow_connection._client(tracked.settings).get_model_version("nightlens-test", "1")
     assert version.tags["gate"] == "pass"
     assert version.description.startswith(before)

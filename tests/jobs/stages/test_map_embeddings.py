@@ -18,6 +18,7 @@ from jobs.datasets.features import SPLITS
 from jobs.errors import MissingInput
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import map_embeddings
 from tests.errors import raises
 from tests.validated_lake import commit_tables
@@ -64,7 +65,7 @@ def night(
 ) -> Manifest:
     context = make_context(run_date=LAST - timedelta(days=days_ago))
     commit_photos(context, numbers, model, **moved)
-    return map_embeddings.run(context, PARAMS)
+    return run_stage(context, "map_embeddings", PARAMS)
 
 
 def points(context: RunContext, manifest: Manifest) -> pl.DataFrame:
@@ -102,10 +103,10 @@ def test_the_same_night_again_computes_nothing_and_elsewhere_gives_the_same_byte
 ) -> None:
     first = night(make_context, 0, range(40))
     remove_run(context.lake, first)
-    again = map_embeddings.run(make_context(run_id="again"), PARAMS)
+    again = run_stage(make_context(run_id="again"), "map_embeddings", PARAMS)
     assert (again.run_id, again.digest) == (first.run_id, first.digest)
     monkeypatch.setattr(map_embeddings, "make_map", None)
-    assert map_embeddings.run(make_context(), PARAMS) == again
+    assert run_stage(make_context(), "map_embeddings", PARAMS) == again
 
 
 def test_photos_of_an_earlier_map_stay_and_new_and_changed_ones_are_laid_onto_it(
@@ -182,7 +183,7 @@ def test_too_many_new_photos_or_another_perplexity_make_a_new_map(make_context: 
     assert facts["map"] == "new"
     assert facts["why"].startswith("50% of the photos are new to the map of 2025-12-25, more than 30%")
     commit_photos(context, range(60))
-    other = map_embeddings.run(context, PARAMS.model_copy(update={"perplexity": 5.0})).facts
+    other = run_stage(context, "map_embeddings", PARAMS.model_copy(update={"perplexity": 5.0})).facts
     assert other["why"].startswith("the map of 2025-12-27 has another perplexity")
 
 
@@ -194,7 +195,7 @@ def test_beyond_the_most_photos_a_sample_is_laid_out_that_nights_share(
     runs = []
     for one, numbers in ((before, range(90)), (context, range(92))):
         commit_photos(one, numbers)
-        runs.append(map_embeddings.run(one, few))
+        runs.append(run_stage(one, "map_embeddings", few))
     first, second = (set(points(context, run)["photo_id"]) for run in runs)
     assert len(first) == len(second) == 30
     assert len(first & second) >= 28
@@ -204,10 +205,10 @@ def test_beyond_the_most_photos_a_sample_is_laid_out_that_nights_share(
 
 def test_nothing_to_lay_out_is_a_result_with_its_reason(make_context: Contexts, context: RunContext) -> None:
     commit_photos(context, range(40))
-    left_out = map_embeddings.run(context, PARAMS.model_copy(update={"is_made": False}))
+    left_out = run_stage(context, "map_embeddings", PARAMS.model_copy(update={"is_made": False}))
     assert left_out.facts == {"note": "left out by the parameters"}
     assert set(left_out.row_counts.values()) == {0}
-    few = map_embeddings.run(context, PARAMS.model_copy(update={"arm": ZERO_SHOT}))
+    few = run_stage(context, "map_embeddings", PARAMS.model_copy(update={"arm": ZERO_SHOT}))
     assert few.facts["note"] == "3 photos with a vector are too few"
     later = night(make_context, -1, range(40))  # a night without a map is none to lay anything onto
     assert later.facts["why"] == "no earlier night has a map"
@@ -217,4 +218,4 @@ def test_nothing_to_lay_out_is_a_result_with_its_reason(make_context: Contexts, 
 def test_an_arm_that_is_not_there_is_named(context: RunContext) -> None:
     commit_photos(context, range(20))
     with raises(MissingInput, "arm_not_embedded", arm="finetuned"):
-        map_embeddings.run(context, PARAMS.model_copy(update={"arm": "finetuned"}))
+        run_stage(context, "map_embeddings", PARAMS.model_copy(update={"arm": "finetuned"}))

@@ -22,6 +22,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.drift_inputs import Pair, same_model
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import measure_drift
 from tests.errors import raises
 from tests.validated_lake import commit_tables
@@ -121,7 +122,7 @@ def shifts(context: RunContext, manifest: Manifest) -> dict[str, dict[str, Any]]
 
 def test_vectors_of_the_same_base_are_compared_and_what_moved_is_told_apart(make_context: Contexts) -> None:
     context = two_nights(make_context, tonight=Night(searches=2.0))
-    manifest = measure_drift.run(context, PARAMS)
+    manifest = run_stage(context, "measure_drift", PARAMS)
     facts, found = manifest.facts, shifts(context, manifest)
     assert (facts["earlier_run_date"], facts["note"]) == ("2025-12-25", "")
     assert (facts["arm"], facts["earlier_arm"], facts["model_digest"]) == (ZERO_SHOT, ZERO_SHOT, "base")
@@ -139,13 +140,13 @@ def test_the_same_night_again_computes_nothing_and_elsewhere_gives_the_same_byte
     make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = two_nights(make_context)
-    first = measure_drift.run(context, PARAMS)
+    first = run_stage(context, "measure_drift", PARAMS)
     remove_run(context.lake, first)
-    again = measure_drift.run(make_context(run_id="again"), PARAMS)
+    again = run_stage(make_context(run_id="again"), "measure_drift", PARAMS)
     assert (again.run_id, again.digest) == (first.run_id, first.digest)
     monkeypatch.setattr(measure_drift, "embedding_shift", None)
-    assert measure_drift.run(make_context(run_id="and again"), PARAMS) == again
-    assert measure_drift.run(make_context(), PARAMS).night == "again"
+    assert run_stage(make_context(run_id="and again"), "measure_drift", PARAMS) == again
+    assert run_stage(make_context(), "measure_drift", PARAMS).night == "again"
     assert context.read(DRIFT) == again
 
 
@@ -153,7 +154,7 @@ def test_the_first_night_has_nothing_to_compare_with(make_context: Contexts) -> 
     context = make_context()
     commit_night(context)
     commit_night(make_context(run_date=LAST + timedelta(days=1)))  # a later night is none before
-    manifest = measure_drift.run(context, PARAMS)
+    manifest = run_stage(context, "measure_drift", PARAMS)
     assert manifest.row_counts["shifts"] == 0
     assert manifest.facts["note"] == "no earlier night by this protocol has vectors to compare with"
     assert (manifest.facts["earlier_unseen"], manifest.facts["earlier_run_date"], manifest.facts["arm"]) == (None,) * 3
@@ -162,7 +163,7 @@ def test_the_first_night_has_nothing_to_compare_with(make_context: Contexts) -> 
 def test_two_models_are_never_compared(make_context: Contexts) -> None:
     other = Night(models={ZERO_SHOT: "another base", FULL: "another"})
     context = two_nights(make_context, earlier=other)
-    manifest = measure_drift.run(context, PARAMS)
+    manifest = run_stage(context, "measure_drift", PARAMS)
     assert manifest.row_counts["shifts"] == 0
     assert manifest.facts["note"].startswith("the night of 2025-12-25 has another base and shares no model")
     assert manifest.facts["model_digest"] is None
@@ -175,7 +176,7 @@ def test_an_arm_whose_photos_and_queries_are_of_two_models_is_not_compared(make_
     frame = context.lake.read_table(context.read(PHOTO_EMBEDDINGS), "embeddings").filter(arm=ZERO_SHOT)
     inputs = {"splits": context.read(SPLITS)}
     commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": frame}, label="newer", inputs=inputs, facts={"arms": arms})
-    assert measure_drift.run(context, PARAMS).row_counts["shifts"] == 0
+    assert run_stage(context, "measure_drift", PARAMS).row_counts["shifts"] == 0
 
 
 def test_a_pair_is_found_by_its_model_and_the_base_comes_first() -> None:
@@ -192,7 +193,7 @@ def test_yesterdays_model_that_is_live_now_is_compared_by_its_own_vectors(make_c
     context = two_nights(
         make_context, live, Night(models={ZERO_SHOT: "new base", CHAMPION_ARM: "m"}, uses_country=True, searches=2.0)
     )
-    manifest = measure_drift.run(context, PARAMS)
+    manifest = run_stage(context, "measure_drift", PARAMS)
     assert (manifest.facts["arm"], manifest.facts["earlier_arm"]) == (CHAMPION_ARM, FULL)
     assert shifts(context, manifest)["searches"]["p_value"] < 0.02
 
@@ -210,7 +211,7 @@ def test_nights_of_another_protocol_and_unfinished_ones_are_passed_over(make_con
     remove_run(only_queries.lake, commit_night(only_queries)[PHOTO_EMBEDDINGS.name])
     context = make_context()
     commit_night(context)
-    assert measure_drift.run(context, PARAMS).facts["earlier_run_date"] == "2025-12-21"
+    assert run_stage(context, "measure_drift", PARAMS).facts["earlier_run_date"] == "2025-12-21"
 
 
 def test_what_training_never_had_is_counted(make_context: Contexts) -> None:
@@ -218,7 +219,7 @@ def test_what_training_never_had_is_counted(make_context: Contexts) -> None:
     test = conversions(["cat", "cat", "mer", "dog", "lac"], ["GB", "FR", "FR", None, ""])
     context = make_context()
     commit_night(context, train=train, test=test)
-    unseen = measure_drift.run(context, PARAMS).facts["unseen"]
+    unseen = run_stage(context, "measure_drift", PARAMS).facts["unseen"]
     assert unseen == {"search_count": 5, "query_share": 0.4, "country_share": 0.4}
 
 
@@ -226,7 +227,7 @@ def test_a_night_is_compared_with_the_shares_of_the_earlier_one(make_context: Co
     commit_night(make_context(run_date=LAST - timedelta(days=1)), test=conversions(["new"] * 30, ["GB"] * 30))
     context = make_context()
     commit_night(context)
-    facts = measure_drift.run(context, PARAMS).facts
+    facts = run_stage(context, "measure_drift", PARAMS).facts
     assert (facts["unseen"]["query_share"], facts["earlier_unseen"]["query_share"]) == (0.0, 1.0)
 
 
@@ -234,9 +235,9 @@ def test_one_search_of_every_visitor_is_looked_at_and_few_are_too_few(make_conte
     context = two_nights(make_context)
     one = conversions([f"0 query {i}" for i in range(300)], ["GB"] * 300)
     commit_night(context, test=one.with_columns(visitor_id=pl.Series([f"v{i % 25}" for i in range(300)])))
-    assert shifts(context, measure_drift.run(context, PARAMS))["searches"]["count"] == 25
+    assert shifts(context, run_stage(context, "measure_drift", PARAMS))["searches"]["count"] == 25
     commit_night(context, replace(Night(), seed=7), test=one.with_columns(visitor_id=pl.lit("v")))
-    manifest = measure_drift.run(context, PARAMS)
+    manifest = run_stage(context, "measure_drift", PARAMS)
     assert set(shifts(context, manifest)) == {"photos"}
     assert manifest.facts["note"] == "fewer than 20 searches of one night are too few to compare"
 
@@ -249,7 +250,7 @@ def test_conversions_per_day_are_those_before_the_night_ended_and_days_without_a
     counts = [40 - i for i in range(28)]
     counts[14] = 0
     commit_log(context, [500, *counts])
-    manifest = measure_drift.run(context, PARAMS.model_copy(update={"trend_weeks": 4}))
+    manifest = run_stage(context, "measure_drift", PARAMS.model_copy(update={"trend_weeks": 4}))
     days = context.lake.read_table(manifest, "days")
     assert days["conversion_date"].to_list() == [LAST - timedelta(days=back) for back in reversed(range(28))]
     assert days["conversion_count"].to_list() == counts
@@ -264,7 +265,7 @@ def test_a_short_log_begins_where_it_begins(make_context: Contexts) -> None:
     context = make_context()
     commit_night(context)
     commit_log(context, [5, 0, 7])
-    manifest = measure_drift.run(context, PARAMS)
+    manifest = run_stage(context, "measure_drift", PARAMS)
     assert context.lake.read_table(manifest, "days")["conversion_count"].to_list() == [5, 0, 7]
     assert manifest.facts["conversions"] == {"last_week": 4.0, "before": None, "drop": None, "per_week": None}
 
@@ -272,10 +273,10 @@ def test_a_short_log_begins_where_it_begins(make_context: Contexts) -> None:
 def test_what_is_missing_is_named(make_context: Contexts) -> None:
     context = make_context()
     with raises(MissingInput, "stage_not_run", dataset="splits"):
-        measure_drift.run(context, PARAMS)
+        run_stage(context, "measure_drift", PARAMS)
     context = two_nights(make_context)
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
     facts, inputs = context.read(QUERY_EMBEDDINGS).facts, {"splits": context.read(SPLITS)}
     commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, label="cut", inputs=inputs, facts=facts)
     with raises(BadInput, "vectors_missing", arm="zero_shot", run=context.read(QUERY_EMBEDDINGS).reference):
-        measure_drift.run(context, PARAMS)
+        run_stage(context, "measure_drift", PARAMS)

@@ -15,7 +15,7 @@ from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
 from jobs.lake.manifest import Manifest
-from jobs.stages import measure_impressions
+from jobs.nights.stage_runner import run_stage
 from tests.validated_lake import commit_tables
 
 START = datetime(2025, 12, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ def measured(ctx: RunContext, rows: list[dict[str, Any]], params: MeasureImpress
     facts = {"train_start": START.isoformat(), "train_end": TRAIN_END.isoformat()}
     split = {"photos": photos, "train": conversions, "test": conversions}
     commit_tables(ctx, SPLITS, split, label="splits", inputs={"validated": validated}, facts=facts)
-    return measure_impressions.run(ctx, params)
+    return run_stage(ctx, "measure_impressions", params)
 
 
 def test_several_rows_of_one_impression_are_one(make_context: Callable[..., RunContext]) -> None:
@@ -114,7 +114,7 @@ def test_where_people_look_is_found_again(make_context: Callable[..., RunContext
     assert found["examination"].to_numpy() == pytest.approx(EXAMINATION, rel=0.12)
     assert (found["low"].to_numpy() <= EXAMINATION * 1.05).all()  # one of three intervals of 95 % just misses it
     assert (found["high"].to_numpy() >= EXAMINATION * 0.95).all()
-    assert measure_impressions.run(ctx, PARAMS) == manifest
+    assert run_stage(ctx, "measure_impressions", PARAMS) == manifest
 
 
 def test_a_night_without_such_a_log_goes_on_and_says_so(make_context: Callable[..., RunContext]) -> None:

@@ -41,13 +41,13 @@ from jobs.datasets.indexes import INDEX_CHECK
 from jobs.datasets.reports import REPORT
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
+from jobs.nights.stage_runner import run_stage
 from jobs.report import ablation, charts, formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.inputs import Night
 from jobs.report.ranking import METRICS, QUERY_METRICS, Metrics, differences, segment_name
 from jobs.report.render import build_report, render
 from jobs.report.reranker import feature_name
-from jobs.stages import publish_report
 from models.rerank.features import feature_names
 from tests.jobs.report_fixtures import (
     ABLATION_RATES,
@@ -155,7 +155,7 @@ def page_of(context: RunContext, story: Story | None = None) -> Page:
 
 
 def publish(context: RunContext) -> Any:
-    return publish_report.run(context, PublishReportParams())
+    return run_stage(context, "publish_report", PublishReportParams())
 
 
 # -- what it says ------------------------------------------------------------------------------------------

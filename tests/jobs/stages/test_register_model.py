@@ -27,6 +27,7 @@ from jobs.datasets.models import REGISTRATION
 from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import register_model
 from tests.conftest import make_settings
 from tests.errors import raises
@@ -39,7 +40,7 @@ NEXT_DAY = date(2025, 12, 29)
 
 def register(context: RunContext, seed: int = 0) -> Manifest:
     commit_night(context, seed)
-    return register_model.run(context, PARAMS)
+    return run_stage(context, "register_model", PARAMS)
 
 
 def client(context: RunContext) -> mlflow.MlflowClient:
@@ -159,7 +160,7 @@ def test_the_card_says_what_the_model_is(night: RunContext) -> None:
 
 def test_a_night_that_validated_nothing_is_registered_and_says_so(tracked: RunContext) -> None:
     commit_night(tracked, is_validated=False)
-    facts = register_model.run(tracked, PARAMS).facts
+    facts = run_stage(tracked, "register_model", PARAMS).facts
     assert facts["max_difference"] == 0.0  # of queries of the training window
     card = client(tracked).get_model_version("nightlens-test", "1").description
     assert "Nothing was kept aside for validation: the weights are those of the last step." in card
@@ -174,7 +175,7 @@ def test_a_night_that_validated_nothing_is_registered_and_says_so(tracked: RunCo
 def test_the_same_night_is_registered_once(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     first = night.read(REGISTRATION)
     monkeypatch.setattr(mlflow_runs, "log_night", None)  # would fail if MLflow were asked for anything
-    assert register_model.run(night, PARAMS) == first
+    assert run_stage(night, "register_model", PARAMS) == first
 
 
 def break_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
@@ -205,10 +206,10 @@ def test_a_rerun_after_a_crash_leaves_one_run_one_model_one_version(
     commit_night(tracked)
     break_once(monkeypatch, owner, name)
     with pytest.raises(KeyboardInterrupt):
-        register_model.run(tracked, PARAMS)
+        run_stage(tracked, "register_model", PARAMS)
     with pytest.raises(MissingInput):
         tracked.read(REGISTRATION)
-    facts = register_model.run(tracked, PARAMS).facts
+    facts = run_stage(tracked, "register_model", PARAMS).facts
     (run,) = logged_runs(tracked)
     assert run.info.status == "FINISHED"
     assert run.info.run_id == facts["mlflow_run_id"]
@@ -252,7 +253,7 @@ def test_a_version_that_embeds_differently_is_not_made_challenger(
         mlflow_registry, "load_version", lambda *args: lambda table: load(*args)(table) + np.float32(2e-6)
     )
     with raises(NightlensError, "loads_differently", version="models:/nightlens-test/1") as caught:
-        register_model.run(tracked, PARAMS)
+        run_stage(tracked, "register_model", PARAMS)
     assert caught.value.named["difference"] == pytest.approx(2e-6, rel=0.5)
     assert mlflow_registry.resolve_alias(tracked.settings, "test", mlflow_registry.CHALLENGER) is None
     with pytest.raises(MissingInput):
@@ -262,7 +263,7 @@ def test_a_version_that_embeds_differently_is_not_made_challenger(
 def test_an_arm_that_was_not_trained_is_named(tracked: RunContext) -> None:
     commit_night(tracked)
     with raises(MissingInput, "arm_not_trained", arm="finetuned"):
-        register_model.run(tracked, RegisterModelParams(arm="finetuned"))
+        run_stage(tracked, "register_model", RegisterModelParams(arm="finetuned"))
 
 
 def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunContext) -> None:

@@ -18,9 +18,10 @@ from jobs.context import RunContext
 from jobs.datasets.models import CHAMPION
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
-from jobs.stages import make_release, register_model, snapshot_champion
+from jobs.stages import snapshot_champion
 from models.search.model import SearchModel
 from tests.errors import raises
 from tests.registered import commit_night, make_model
@@ -32,15 +33,15 @@ NEXT_DAY = date(2025, 12, 29)
 
 def register_champion(context: RunContext, seed: int = 0) -> Manifest:
     models = commit_night(context, seed)
-    version = register_model.run(context, RegisterModelParams()).facts["version"]
+    version = run_stage(context, "register_model", RegisterModelParams()).facts["version"]
     commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
-    make_release.run(context, MakeReleaseParams())
+    run_stage(context, "make_release", MakeReleaseParams())
     promote(context.settings, context.catalogue, version, by="ada", reason="better", at=NOW)
     return models
 
 
 def snapshot(context: RunContext) -> Manifest:
-    return snapshot_champion.run(context, SnapshotChampionParams())
+    return run_stage(context, "snapshot_champion", SnapshotChampionParams())
 
 
 def test_the_first_night_has_no_champion_and_says_so(tracked: RunContext) -> None:

@@ -19,6 +19,7 @@ from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import split_temporal
 from models.windows import instant
 from tests.conftest import make_settings
@@ -142,7 +143,7 @@ def test_the_split_is_the_plain_one_and_loses_nothing(
     ctx = make_context(settings=make_settings(tmp_path_factory.mktemp("state")))
     photos, log = frames_of(cases)
     commit_validated(ctx, photos, log, pl.DataFrame({"photo_id": photos["photo_id"], "keyword": "k"}))
-    manifest = split_temporal.run(ctx, PARAMS)
+    manifest = run_stage(ctx, "split_temporal", PARAMS)
 
     submitted = dict(photos.rows())
     plain = split_plainly(log.rows(), submitted)
@@ -175,7 +176,7 @@ def test_a_small_log_is_split_once_with_its_facts(
 ) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    manifest = split_temporal.run(ctx, PARAMS)
+    manifest = run_stage(ctx, "split_temporal", PARAMS)
     assert manifest.facts == {
         "protocol": "windows",
         "shard_count": 8,
@@ -205,7 +206,7 @@ def test_a_small_log_is_split_once_with_its_facts(
     ]
     assert read_rows(ctx, manifest, "photo_keywords") == [("old", "age", 0.5)]
     monkeypatch.setattr(split_temporal, "spark_session", None)  # a rerun must not need it
-    assert split_temporal.run(ctx, PARAMS) == manifest
+    assert run_stage(ctx, "split_temporal", PARAMS) == manifest
 
 
 def test_the_same_rows_in_another_order_give_the_same_bytes(
@@ -216,7 +217,7 @@ def test_the_same_rows_in_another_order_give_the_same_bytes(
     for catalogue, order in (("one", slice(None)), ("two", slice(None, None, -1))):
         ctx = make_context(catalogue=catalogue)
         commit_validated(ctx, PHOTOS[order], CONVERSIONS[order], KEYWORDS[order])
-        manifest = split_temporal.run(ctx, PARAMS)
+        manifest = run_stage(ctx, "split_temporal", PARAMS)
         digests.append(manifest.digest)
     assert digests[0] == digests[1]
     assert len(manifest.tables["photos"].files) > 1
@@ -231,7 +232,7 @@ def test_an_empty_window_says_what_the_log_has_and_what_to_do(
     ctx = make_context(run_date=run_date)
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     with raises(MissingInput, "empty_window", windows=empty) as caught:
-        split_temporal.run(ctx, PARAMS)
+        run_stage(ctx, "split_temporal", PARAMS)
     message = str(caught.value)
     assert all(figure in message for figure in ("2025-12-21 23:59:59.999999", "2025-12-30 00:00:00", "11 rows"))
     assert f"{run_date + timedelta(days=1):%Y-%m-%d})" in message
@@ -248,7 +249,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
 ) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    manifest = split_temporal.run(ctx, SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.25))
+    manifest = run_stage(ctx, "split_temporal", SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.25))
     # of 8 usable conversions the one at position 6 begins the test, with the one at position 5, which is as late
     assert manifest.facts == {
         "protocol": "80/20",
@@ -293,18 +294,20 @@ def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     published = SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0)
-    manifest = split_temporal.run(ctx, published)
+    manifest = run_stage(ctx, "split_temporal", published)
     assert manifest.facts["train_end"] == manifest.facts["validation_end"] == "2025-12-27T00:00:00+00:00"
     counts = manifest.facts["conversions"]
     assert (counts["train"], counts["validation"], counts["test"]) == (5, 0, 3)
     assert manifest.row_counts["validation"] == 0
     assert ctx.lake.read_table(manifest, "validation").schema == ctx.lake.read_table(manifest, "train").schema
     with raises(MissingInput, "empty_window", windows=["validation"]):
-        split_temporal.run(ctx, published.model_copy(update={"validation_share": 0.1}))  # one row, as late as the test
+        run_stage(
+            ctx, "split_temporal", published.model_copy(update={"validation_share": 0.1})
+        )  # one row, as late as the test
     early = make_context(run_date=date(2025, 12, 1))
     commit_validated(early, PHOTOS, CONVERSIONS, KEYWORDS)
     with raises(MissingInput, "nothing_to_cut"):
-        split_temporal.run(early, published)
+        run_stage(early, "split_temporal", published)
 
 
 @pytest.mark.parametrize("share", ["0", "0.1", "0.33"])

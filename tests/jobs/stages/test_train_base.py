@@ -17,7 +17,7 @@ from jobs.datasets.models import BASE_MODEL
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.stages import train_base
+from jobs.nights.stage_runner import run_stage
 from models.search.model import SearchModel, build_tiny_model
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, conversions, photos
@@ -44,7 +44,7 @@ def load(ctx: RunContext, manifest: Manifest) -> SearchModel:
 
 def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_night: MakeContext) -> None:
     ctx = make_night()
-    manifest = train_base.run(ctx, BASE_PARAMS)
+    manifest = run_stage(ctx, "train_base", BASE_PARAMS)
     model = load(ctx, manifest)
     assert manifest.facts["model_digest"] == model.digest
     assert manifest.facts["image_digest"] == model.image_digest
@@ -67,7 +67,7 @@ def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_train
     }
     commit_splits(ctx, **searches)
     commit_images(ctx, tmp_path / "photos")
-    model = load(ctx, train_base.run(ctx, BASE_PARAMS))
+    model = load(ctx, run_stage(ctx, "train_base", BASE_PARAMS))
     lengths = (model.tokenize(["жёлтый", "GB: жёлтый", "something", "позже", "потом"]) != 0).sum(1)
     assert lengths[:3].tolist() == [2, 4, 2]  # with the end token
     assert lengths[3:].min() > 4
@@ -75,19 +75,19 @@ def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_train
 
 def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
     ctx = make_night()
-    first = train_base.run(ctx, BASE_PARAMS)
-    assert train_base.run(ctx, BASE_PARAMS) == first
+    first = run_stage(ctx, "train_base", BASE_PARAMS)
+    assert run_stage(ctx, "train_base", BASE_PARAMS) == first
     other = make_night(catalogue="other")
-    assert train_base.run(other, BASE_PARAMS).digest == first.digest
+    assert run_stage(other, "train_base", BASE_PARAMS).digest == first.digest
 
 
 def test_the_next_night_takes_the_base_over(make_night: MakeContext) -> None:
-    first = train_base.run(make_night(), BASE_PARAMS)
-    second = train_base.run(make_night(run_date=SECOND), BASE_PARAMS)
+    first = run_stage(make_night(), "train_base", BASE_PARAMS)
+    second = run_stage(make_night(run_date=SECOND), "train_base", BASE_PARAMS)
     assert second.files == first.files  # the very same files, not copies
     assert second.facts["reused_from"] == first.reference
     assert second.facts["trained_until"] == first.facts["trained_until"]
-    third = train_base.run(make_night(run_date=date(2025, 6, 3)), BASE_PARAMS)
+    third = run_stage(make_night(run_date=date(2025, 6, 3)), "train_base", BASE_PARAMS)
     assert third.facts["model_digest"] == first.facts["model_digest"]
 
 
@@ -97,15 +97,15 @@ def test_the_next_night_takes_the_base_over(make_night: MakeContext) -> None:
 def test_another_kind_or_the_future_is_not_taken_over(
     make_night: MakeContext, night: dict[str, object], changes: dict[str, int]
 ) -> None:
-    first = train_base.run(make_night(), BASE_PARAMS)
+    first = run_stage(make_night(), "train_base", BASE_PARAMS)
     ctx = make_night(**({"run_date": SECOND} | night))
-    second = train_base.run(ctx, BASE_PARAMS.model_copy(update=changes))
+    second = run_stage(ctx, "train_base", BASE_PARAMS.model_copy(update=changes))
     assert second.facts["reused_from"] is None
     assert second.files != first.files  # written anew
 
 
 def test_a_killed_training_goes_on_to_the_same_base(make_night: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    unbroken = train_base.run(make_night(catalogue="unbroken"), BASE_PARAMS)
+    unbroken = run_stage(make_night(catalogue="unbroken"), "train_base", BASE_PARAMS)
     ctx, params = make_night(), BASE_PARAMS.model_copy(update=EVERY_STEP)
     put, count = Lake.put, 0
 
@@ -119,10 +119,10 @@ def test_a_killed_training_goes_on_to_the_same_base(make_night: MakeContext, mon
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "put", put_and_die)
         with pytest.raises(KeyboardInterrupt):
-            train_base.run(ctx, params)
+            run_stage(ctx, "train_base", params)
     with pytest.raises(MissingInput):
         ctx.read(BASE_MODEL)
-    assert train_base.run(ctx, params).digest == unbroken.digest
+    assert run_stage(ctx, "train_base", params).digest == unbroken.digest
 
 
 def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeContext, tmp_path: Path) -> None:
@@ -130,16 +130,16 @@ def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeConte
     model.save(tmp_path / "mine")
     params = TrainBaseParams(source=str(tmp_path / "mine"))
     ctx = make_night()
-    first = train_base.run(ctx, params)
+    first = run_stage(ctx, "train_base", params)
     assert first.facts["trained_until"] == "pretrained"
     assert load(ctx, first).digest == model.digest
     assert ctx.lake.read_table(first, "curves")["value"].to_list() == [sum(p.numel() for p in model.parameters())]
-    before = train_base.run(make_night(run_date=date(2025, 5, 1)), params)
+    before = run_stage(make_night(run_date=date(2025, 5, 1)), "train_base", params)
     assert before.facts["reused_from"] == first.reference
     with torch.no_grad():
         model.network.logit_bias += 1
     model.save(tmp_path / "mine")
-    changed = train_base.run(ctx, params)
+    changed = run_stage(ctx, "train_base", params)
     assert changed.facts["model_digest"] == model.digest
     assert changed.facts["reused_from"] is None
 
@@ -147,14 +147,14 @@ def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeConte
 @pytest.mark.parametrize("source", ["./nowhere", "no-such/tag"])
 def test_a_source_that_is_not_there_is_named(make_night: MakeContext, source: str) -> None:
     with raises(BadInput, "model_source_unknown", source=source):
-        train_base.run(make_night(), TrainBaseParams(source=source))
+        run_stage(make_night(), "train_base", TrainBaseParams(source=source))
 
 
 def test_nothing_to_train_on_is_said(make_night: MakeContext) -> None:
     ctx = make_night()
     commit_splits(ctx, "no descriptions", photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
-        train_base.run(ctx, BASE_PARAMS)
+        run_stage(ctx, "train_base", BASE_PARAMS)
     commit_splits(ctx, "no images", photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
     with raises(MissingInput, "no_photo_with_image", run=ctx.read(SPLITS).reference):
-        train_base.run(ctx, BASE_PARAMS)
+        run_stage(ctx, "train_base", BASE_PARAMS)

@@ -18,6 +18,7 @@ from jobs.datasets.models import RERANKER
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.evaluation.ranking_task import read_task
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
 from jobs.reranking.reranked_arm import Reranked
 from jobs.stages import evaluate, train_reranker
@@ -61,7 +62,7 @@ def inputs_of(context: RunContext) -> dict[str, Manifest]:
 
 def test_it_learns_an_order_and_says_how(night: Night) -> None:
     context = night.commit()
-    manifest = train_reranker.run(context, PARAMS)
+    manifest = run_stage(context, "train_reranker", PARAMS)
     facts = manifest.facts
     assert facts["note"] == ""
     assert facts["base_arm"] == "finetuned_country_keywords"
@@ -87,11 +88,11 @@ def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
     night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = night.commit()
-    manifest = train_reranker.run(context, PARAMS)
+    manifest = run_stage(context, "train_reranker", PARAMS)
     night.context = make_context(catalogue="other")
-    assert train_reranker.run(night.commit(), PARAMS).digest == manifest.digest
+    assert run_stage(night.commit(), "train_reranker", PARAMS).digest == manifest.digest
     monkeypatch.setattr(train_reranker, "train", None)  # would fail if anything were trained again
-    assert train_reranker.run(context, PARAMS) == manifest
+    assert run_stage(context, "train_reranker", PARAMS) == manifest
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
@@ -108,19 +109,22 @@ def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
     with monkeypatch.context() as patched:
         patched.setattr(train_reranker, "_write_tables", kill)  # the model is written, the manifest is not
         with pytest.raises(Killed):
-            train_reranker.run(context, PARAMS)
+            run_stage(context, "train_reranker", PARAMS)
     assert context.read(RERANKER).facts["note"] == "too few searches"  # still what was there before
     night.context = make_context(catalogue="other")
-    assert train_reranker.run(context, PARAMS).digest == train_reranker.run(night.commit(), PARAMS).digest
+    assert (
+        run_stage(context, "train_reranker", PARAMS).digest
+        == run_stage(night.commit(), "train_reranker", PARAMS).digest
+    )
 
 
 def test_too_few_searches_leave_the_arm_out_and_say_so(night: Night) -> None:
     context = night.commit()
-    manifest = train_reranker.run(context, PARAMS.model_copy(update={"min_search_count": 10_000}))
+    manifest = run_stage(context, "train_reranker", PARAMS.model_copy(update={"min_search_count": 10_000}))
     assert "of 400 searches" in manifest.facts["note"]
     assert "10000 are needed" in manifest.facts["note"]
     assert manifest.row_counts == {"importances": 0, "curves": 0}
-    evaluation = evaluate.run(context, EVALUATE)
+    evaluation = run_stage(context, "evaluate", EVALUATE)
     assert "reranked" not in evaluation.facts["hit_rate_at_10"]
     assert evaluation.facts["reranker_note"] == manifest.facts["note"]
 
@@ -128,13 +132,13 @@ def test_too_few_searches_leave_the_arm_out_and_say_so(night: Night) -> None:
 def test_too_few_searches_fail_the_night_where_that_is_asked_for(night: Night) -> None:
     params = PARAMS.model_copy(update={"min_search_count": 10_000, "when_too_few": "fail"})
     with raises(MissingInput, "too_few_searches", needed_count=10_000):
-        train_reranker.run(night.commit(), params)
+        run_stage(night.commit(), "train_reranker", params)
 
 
 def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     context = night.commit()
-    train_reranker.run(context, PARAMS.model_copy(update={"candidate_count": 10}))
-    manifest = evaluate.run(context, EVALUATE)
+    run_stage(context, "train_reranker", PARAMS.model_copy(update={"candidate_count": 10}))
+    manifest = run_stage(context, "evaluate", EVALUATE)
     rates = manifest.facts["hit_rate_at_10"]
     assert list(rates)[-1] == "reranked"
     assert manifest.facts["reranker_note"] == ""
@@ -171,7 +175,7 @@ def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
 
 def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:
     context = night.commit()
-    train_reranker.run(context, PARAMS)
+    run_stage(context, "train_reranker", PARAMS)
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"])
     arm = Reranked.read(context.lake, inputs | {"reranker": context.read(RERANKER)}, task, 0.1)
@@ -207,7 +211,7 @@ def test_the_check_fails_by_name_on_an_event_at_its_cutoff(night: Night) -> None
     late = night.train.head(1).with_columns(converted_at=pl.lit(TRAIN_END))
     night.train = pl.concat([night.train, late])
     with raises(GateFailed, "event_past_cutoff", check="events_before_cutoff", late_count=1):
-        train_reranker.run(night.commit(), PARAMS)
+        run_stage(night.commit(), "train_reranker", PARAMS)
     with raises(GateFailed, "event_past_cutoff", cutoff=TEST_START.isoformat()):
         check_events(night.test, TEST_START)
     before = late.with_columns(pl.col("converted_at") - timedelta(microseconds=1))
@@ -217,7 +221,7 @@ def test_the_check_fails_by_name_on_an_event_at_its_cutoff(night: Night) -> None
 def test_equal_pictures_are_shown_once(night: Night) -> None:
     night.equal_pictures = {f"photo-{i:02}": "same" for i in range(10)}
     context = night.commit()
-    train_reranker.run(context, PARAMS)
+    run_stage(context, "train_reranker", PARAMS)
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"])
     filters, _ = read_filters(context.lake, inputs["validated"], inputs["images"], task)
@@ -225,7 +229,9 @@ def test_equal_pictures_are_shown_once(night: Night) -> None:
     assert picture["photo-01"] == picture["photo-02"]
     assert len(set(picture.values())) == PHOTO_COUNT - 9
     assert not filters.is_hidden.any()
-    ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
+    ranks = context.lake.read_table(run_stage(context, "evaluate", EVALUATE), "ranks").filter(
+        pl.col("arm") == "reranked"
+    )
     ranks = ranks.sort("query_id").with_columns(there=(task.available_at <= task.asked_at[:, None]).sum(axis=1))
     of_the_ten = ranks.filter(task.queries["photo_id"] < "photo-10")
     hidden = of_the_ten.filter(pl.col("rank") == pl.col("there"))  # another of the ten was shown: it is not found
@@ -235,13 +241,15 @@ def test_equal_pictures_are_shown_once(night: Night) -> None:
 def test_a_conversion_of_a_hidden_photo_counts_as_not_found_where_it_is_hidden(night: Night) -> None:
     night.hidden = [("photo-03", None), ("photo-04", COUNTRIES[0]), ("never-there", COUNTRIES[1])]
     context = night.commit()
-    train_reranker.run(context, PARAMS)
+    run_stage(context, "train_reranker", PARAMS)
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"])
     filters, group_Q = read_filters(context.lake, inputs["validated"], inputs["images"], task)
     hidden = [task.photos.filter(pl.Series(row))["photo_id"].to_list() for row in filters.is_hidden]
     assert sorted(hidden) == [["photo-03"], ["photo-03"], ["photo-03", "photo-04"]]
-    ranks = context.lake.read_table(evaluate.run(context, EVALUATE), "ranks").filter(pl.col("arm") == "reranked")
+    ranks = context.lake.read_table(run_stage(context, "evaluate", EVALUATE), "ranks").filter(
+        pl.col("arm") == "reranked"
+    )
     there = (task.available_at <= task.asked_at[:, None]).sum(axis=1)
     asked = task.queries.with_columns(rank=ranks.sort("query_id")["rank"], there=there)
     of_three, of_four = (asked.filter(pl.col("photo_id") == f"photo-0{number}") for number in (3, 4))
@@ -257,7 +265,7 @@ def test_a_conversion_of_a_hidden_photo_counts_as_not_found_where_it_is_hidden(n
 
 def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night) -> None:
     context = night.commit()
-    manifest = train_reranker.run(context, PARAMS)
+    manifest = run_stage(context, "train_reranker", PARAMS)
     text = context.lake.read_file(manifest, MODEL_FILE)
 
     def replace(facts: dict[str, Any], model: bytes) -> None:
@@ -269,36 +277,36 @@ def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night)
 
     replace({"trained_until": (TEST_START + timedelta(days=1)).isoformat()}, text)
     with raises(BadInput, "reranker_trained_too_late"):
-        evaluate.run(context, EVALUATE)
+        run_stage(context, "evaluate", EVALUATE)
     replace({"other": 1}, text.replace(b"zero_shot", b"zero_shut"))
     with raises(BadInput, "reranker_of_other_features") as caught:
-        evaluate.run(context, EVALUATE)
+        run_stage(context, "evaluate", EVALUATE)
     assert any("zero_shut" in name for name in caught.value.named["features"])
 
 
 def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
-    manifest = train_reranker.run(night.commit(), PARAMS.model_copy(update={"max_search_count": 150}))
+    manifest = run_stage(night.commit(), "train_reranker", PARAMS.model_copy(update={"max_search_count": 150}))
     assert manifest.facts["search_count"] == 150
 
 
 def test_without_a_validation_window_the_arm_is_left_out_or_the_stage_fails(night: Night) -> None:
     make_published(night)
     context = night.commit()
-    manifest = train_reranker.run(context, PARAMS)
+    manifest = run_stage(context, "train_reranker", PARAMS)
     assert manifest.facts["note"].startswith("nothing was kept aside for validation (--validation-share 0")
     assert manifest.facts["search_count"] == 0
-    evaluation = evaluate.run(context, EVALUATE)
+    evaluation = run_stage(context, "evaluate", EVALUATE)
     assert "reranked" not in evaluation.facts["hit_rate_at_10"]
     assert evaluation.facts["reranker_note"] == manifest.facts["note"]
     with raises(MissingInput, "no_validation_window"):
-        train_reranker.run(context, PARAMS.model_copy(update={"when_too_few": "fail"}))
+        run_stage(context, "train_reranker", PARAMS.model_copy(update={"when_too_few": "fail"}))
 
 
 def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: Night) -> None:
     night.split_facts = PUBLISHED
     context = night.commit()
-    assert train_reranker.run(context, PARAMS).facts["note"] == ""
-    assert "reranked" in evaluate.run(context, EVALUATE).facts["hit_rate_at_10"]
+    assert run_stage(context, "train_reranker", PARAMS).facts["note"] == ""
+    assert "reranked" in run_stage(context, "evaluate", EVALUATE).facts["hit_rate_at_10"]
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"])
     stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)

@@ -19,7 +19,7 @@ from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.stages import train_base, train_search
+from jobs.nights.stage_runner import run_stage
 from jobs.training.arm_inputs import _recent, read_pairs
 from jobs.training.arms import _weighted_pairs
 from models.search.model import SearchModel
@@ -50,7 +50,7 @@ def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
         commit_splits(ctx)
         commit_images(ctx, tmp_path / "photos", *broken)
         commit_champion(ctx)
-        train_base.run(ctx, BASE_PARAMS)
+        run_stage(ctx, "train_base", BASE_PARAMS)
         return ctx
 
     return make
@@ -63,7 +63,7 @@ def load(ctx: RunContext, manifest: Manifest, arm: str) -> SearchModel:
 
 def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
     ctx = make_night()
-    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
     arms = manifest.facts["arms"]
     assert list(arms) == [ZERO_SHOT, FINETUNED, FULL]
     for arm, facts in arms.items():
@@ -84,7 +84,7 @@ def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: 
 
 def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: MakeContext) -> None:
     ctx = make_night()
-    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
     base = ctx.read(BASE_MODEL)
     assert {name: manifest.files[name] for name in base.files} == base.files
     curves = ctx.lake.read_table(manifest, "curves")
@@ -95,16 +95,16 @@ def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: Ma
 
 def test_the_vocabulary_is_of_photos_known_in_the_training_window(make_night: MakeContext) -> None:
     ctx = make_night()
-    vocabulary = load(ctx, train_search.run(ctx, SEARCH_PARAMS), FULL).vocabulary
+    vocabulary = load(ctx, run_stage(ctx, "train_search", SEARCH_PARAMS), FULL).vocabulary
     assert vocabulary is not None
     assert vocabulary.keywords == ("black", "blue", "green", "orange", "purple", "red", "white", "yellow")
 
 
 def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
     ctx = make_night()
-    first = train_search.run(ctx, SEARCH_PARAMS)
-    assert train_search.run(ctx, SEARCH_PARAMS) == first
-    assert train_search.run(make_night(catalogue="other"), SEARCH_PARAMS).digest == first.digest
+    first = run_stage(ctx, "train_search", SEARCH_PARAMS)
+    assert run_stage(ctx, "train_search", SEARCH_PARAMS) == first
+    assert run_stage(make_night(catalogue="other"), "train_search", SEARCH_PARAMS).digest == first.digest
 
 
 @pytest.mark.parametrize("killed_in", [FINETUNED, FULL])
@@ -112,7 +112,7 @@ def test_a_killed_night_goes_on_to_the_same_models(
     make_night: MakeContext, monkeypatch: pytest.MonkeyPatch, killed_in: str
 ) -> None:
     small_batches = SEARCH_PARAMS.model_copy(update={"batch_size": 4})
-    unbroken = train_search.run(make_night(catalogue="unbroken"), small_batches)
+    unbroken = run_stage(make_night(catalogue="unbroken"), "train_search", small_batches)
     ctx, params = make_night(), small_batches.model_copy(update=EVERY_STEP)
     put = Lake.put
     written: list[str] = []
@@ -127,11 +127,11 @@ def test_a_killed_night_goes_on_to_the_same_models(
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "put", put_and_die)
         with pytest.raises(KeyboardInterrupt):
-            train_search.run(ctx, params)
+            run_stage(ctx, "train_search", params)
         with pytest.raises(MissingInput):
             ctx.read(SEARCH_MODELS)
         before = len(written)
-        resumed = train_search.run(ctx, params)
+        resumed = run_stage(ctx, "train_search", params)
     assert resumed.digest == unbroken.digest
     steps = {arm: written.count(arm) for arm in (FINETUNED, FULL)}
     assert steps == {FINETUNED: 16, FULL: 16}  # one checkpoint per step: none was made twice
@@ -140,7 +140,7 @@ def test_a_killed_night_goes_on_to_the_same_models(
 
 def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
     ctx = make_night("red-0", "blue-2")
-    manifest = train_search.run(ctx, SEARCH_PARAMS)
+    manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
     assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (32 - 2)
     assert "pictures left out: {'truncated': 2}" in caplog.text
 
@@ -149,11 +149,11 @@ def test_pairs_of_photos_without_an_image_are_counted(make_night: MakeContext) -
     ctx = make_night()
     rows = pl.concat([conversions((0, 1), 2), pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3})])
     commit_splits(ctx, "more", train=rows)
-    facts = train_search.run(ctx, SEARCH_PARAMS).facts
+    facts = run_stage(ctx, "train_search", SEARCH_PARAMS).facts
     assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
     commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
     with raises(MissingInput, "no_conversion_with_image", table="train"):
-        train_search.run(ctx, SEARCH_PARAMS)
+        run_stage(ctx, "train_search", SEARCH_PARAMS)
 
 
 def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are_kept(make_night: MakeContext) -> None:
@@ -161,7 +161,7 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     nothing = conversions((0,), 1).clear()
     commit_splits(ctx, "published", validation=nothing)
     one_pass = SEARCH_PARAMS.model_copy(update={"epochs": 1})
-    manifest = train_search.run(ctx, one_pass)
+    manifest = run_stage(ctx, "train_search", one_pass)
     counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
     assert [manifest.facts[name] for name in counts] == [64, 0, 0]
     arms = manifest.facts["arms"]
@@ -173,12 +173,12 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     curves = ctx.lake.read_table(manifest, "curves")
     assert set(curves["arm"]) == {FINETUNED, FULL}
     assert "validation_hit_rate@10" not in set(curves["name"])
-    in_two = train_search.run(ctx, SEARCH_PARAMS)  # nothing stops it early
+    in_two = run_stage(ctx, "train_search", SEARCH_PARAMS)  # nothing stops it early
     assert in_two.facts["arms"][FULL]["steps"] == 2 * arms[FULL]["steps"]
     without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
     commit_splits(ctx, "lost", validation=without_image)
     with raises(MissingInput, "no_conversion_with_image", table="validation"):
-        train_search.run(ctx, SEARCH_PARAMS)
+        run_stage(ctx, "train_search", SEARCH_PARAMS)
 
 
 def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night: MakeContext) -> None:
@@ -186,17 +186,17 @@ def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night:
     corpus = photos(ctx).with_columns(
         submitted_at=pl.when(pl.col("photo_id") == "red-2").then(ctx.as_of).otherwise("submitted_at")
     )
-    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 24
+    assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
     later = conversions((0, 1), 1)
     commit_splits(ctx, "later", photos=corpus, validation=later)
-    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 23
+    assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 23
     commit_splits(ctx, "all photos", facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
-    assert train_search.run(ctx, SEARCH_PARAMS).facts["validation_photo_count"] == 24
+    assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
 
 
 def test_validation_can_be_a_sample(make_night: MakeContext) -> None:
     params = SEARCH_PARAMS.model_copy(update={"validation_query_count": 5, "validation_photo_count": 9})
-    facts = train_search.run(make_night(), params).facts
+    facts = run_stage(make_night(), "train_search", params).facts
     assert (facts["validation_query_count"], facts["validation_photo_count"]) == (5, 9)
 
 
@@ -204,9 +204,9 @@ NEVER = SEARCH_PARAMS.model_copy(update={"retrain": "never"})
 
 
 def test_a_night_without_training_takes_over_the_latest_earlier_models(make_night: MakeContext) -> None:
-    first = train_search.run(make_night(), SEARCH_PARAMS)
-    train_search.run(make_night(run_date=date(2025, 5, 30)), SEARCH_PARAMS)
-    second = train_search.run(make_night(run_date=SECOND), NEVER)
+    first = run_stage(make_night(), "train_search", SEARCH_PARAMS)
+    run_stage(make_night(run_date=date(2025, 5, 30)), "train_search", SEARCH_PARAMS)
+    second = run_stage(make_night(run_date=SECOND), "train_search", NEVER)
     assert second.files == first.files
     assert second.tables == first.tables
     assert second.facts == first.facts | {"reused_from": first.reference}
@@ -215,25 +215,25 @@ def test_a_night_without_training_takes_over_the_latest_earlier_models(make_nigh
 def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
     ctx = make_night()
     with raises(MissingInput, "no_earlier_models", run_date=date(2025, 6, 1)):
-        train_search.run(ctx, NEVER)
-    train_search.run(make_night(run_date=SECOND), SEARCH_PARAMS)  # the future is no help
+        run_stage(ctx, "train_search", NEVER)
+    run_stage(make_night(run_date=SECOND), "train_search", SEARCH_PARAMS)  # the future is no help
     with raises(MissingInput, "no_earlier_models"):
-        train_search.run(ctx, NEVER)
+        run_stage(ctx, "train_search", NEVER)
     only = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
-    train_search.run(make_night(run_date=date(2025, 5, 1)), only)
+    run_stage(make_night(run_date=date(2025, 5, 1)), "train_search", only)
     with raises(MissingInput, "no_earlier_models", arms=NEVER.arms):
-        train_search.run(ctx, NEVER)
+        run_stage(ctx, "train_search", NEVER)
 
 
 INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental", "replay_share": 0.5})
 
 
 def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(make_night: MakeContext) -> None:
-    first = train_search.run(make_night(), INCREMENTAL)
+    first = run_stage(make_night(), "train_search", INCREMENTAL)
     assert first.facts["warm_started_from"] is None  # no night before: in full
     assert first.facts["train_pair_count"] == 64
     ctx = make_night(run_date=SECOND)
-    second = train_search.run(ctx, INCREMENTAL)
+    second = run_stage(ctx, "train_search", INCREMENTAL)
     assert second.facts["warm_started_from"] == first.reference
     assert second.facts["log_pair_count"] == 64
     assert second.facts["train_pair_count"] == 32 + 16
@@ -242,15 +242,15 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
         found = second.facts["arms"][arm]
         assert found["best_validation_hit_rate"] >= found_at_start(ctx, second, arm)
     assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
-    in_full = train_search.run(ctx, SEARCH_PARAMS)
+    in_full = run_stage(ctx, "train_search", SEARCH_PARAMS)
     assert in_full.digest != second.digest
 
 
 def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: MakeContext) -> None:
-    train_search.run(make_night(), INCREMENTAL)
+    run_stage(make_night(), "train_search", INCREMENTAL)
     ctx, digests = make_night(run_date=SECOND), set()
     for rate in (0.5, 1.0):
-        second = train_search.run(ctx, INCREMENTAL.model_copy(update={"incremental_rate": rate}))
+        second = run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"incremental_rate": rate}))
         digests.add(second.facts["arms"][FULL]["model_digest"])
         curves = ctx.lake.read_table(second, "curves").filter(pl.col("arm") == FULL)
         validated = curves.filter(pl.col("name").str.contains("hit_rate"))
@@ -269,24 +269,24 @@ def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
 
 
 def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(make_night: MakeContext) -> None:
-    first = train_search.run(make_night(), INCREMENTAL)
-    newer = train_search.run(make_night(run_date=SECOND), INCREMENTAL)
+    first = run_stage(make_night(), "train_search", INCREMENTAL)
+    newer = run_stage(make_night(run_date=SECOND), "train_search", INCREMENTAL)
     third = make_night(run_date=date(2025, 6, 3))
-    assert train_search.run(third, INCREMENTAL).facts["warm_started_from"] == newer.reference
+    assert run_stage(third, "train_search", INCREMENTAL).facts["warm_started_from"] == newer.reference
     commit_champion(third, first)
-    assert train_search.run(third, INCREMENTAL).facts["warm_started_from"] == first.reference
-    assert train_search.run(third, SEARCH_PARAMS).facts["warm_started_from"] is None
+    assert run_stage(third, "train_search", INCREMENTAL).facts["warm_started_from"] == first.reference
+    assert run_stage(third, "train_search", SEARCH_PARAMS).facts["warm_started_from"] is None
 
 
 def test_a_champion_of_the_future_or_of_another_base_is_not_gone_on_from(make_night: MakeContext) -> None:
-    first = train_search.run(make_night(), INCREMENTAL)
-    future = train_search.run(make_night(run_date=date(2025, 6, 4)), INCREMENTAL)
+    first = run_stage(make_night(), "train_search", INCREMENTAL)
+    future = run_stage(make_night(run_date=date(2025, 6, 4)), "train_search", INCREMENTAL)
     ctx = make_night(run_date=SECOND)
     commit_champion(ctx, future)
-    assert train_search.run(ctx, INCREMENTAL).facts["warm_started_from"] == first.reference
-    train_base.run(ctx, BASE_PARAMS.model_copy(update={"epochs": 1}))
+    assert run_stage(ctx, "train_search", INCREMENTAL).facts["warm_started_from"] == first.reference
+    run_stage(ctx, "train_base", BASE_PARAMS.model_copy(update={"epochs": 1}))
     commit_champion(ctx, first)
-    assert train_search.run(ctx, INCREMENTAL).facts["warm_started_from"] is None
+    assert run_stage(ctx, "train_search", INCREMENTAL).facts["warm_started_from"] is None
 
 
 def found_at_start(ctx: RunContext, manifest: Manifest, arm: str) -> float:
@@ -310,7 +310,7 @@ def test_positions_count_only_where_that_is_wanted_and_where_they_differ(
 
     def trained(ctx: RunContext, label: str, rows: pl.DataFrame, params: TrainSearchParams) -> str:
         commit_splits(ctx, label, train=rows)
-        digest: str = train_search.run(ctx, params).facts["arms"][FINETUNED]["model_digest"]
+        digest: str = run_stage(ctx, "train_search", params).facts["arms"][FINETUNED]["model_digest"]
         return digest
 
     ctx = make_night()
@@ -357,7 +357,7 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
     params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
     params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
     commit_shown(ctx, {1: 1.0, 3: 0.5}, [])
-    nothing = train_search.run(ctx, params)
+    nothing = run_stage(ctx, "train_search", params)
     rows = [
         ("red", "GB", "green-2", 1, 5, 0),  # in no pair: without this it would be in no batch
         ("red", "GB", "green-2", 2, 4, 0),  # a place that is not told counts as the last
@@ -373,7 +373,7 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
     found = [(query, names[photo], looks) for query, _, photo, looks in pairs.shown.passed_over.iter_rows()]
     assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-2", 7.0), ("red", "red-0", 5.0)]
     assert pairs.shown.examination.tolist() == pytest.approx([1.0, np.nan, 0.5], nan_ok=True)
-    trained = train_search.run(ctx, params)
+    trained = run_stage(ctx, "train_search", params)
     assert trained.facts["passed_over_count"] == 3
     assert digests(trained) != digests(nothing)
     assert "impressions" in trained.input_runs
@@ -384,14 +384,14 @@ def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -
     commit_splits(ctx, "placed", train=placed(1, 2, None))
     params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
     estimated = params.model_copy(update={"position_weights": "estimated"})
-    plain = train_search.run(ctx, params)
+    plain = run_stage(ctx, "train_search", params)
     commit_shown(ctx, {1: 1.0, 2: 1.0}, [])
-    assert digests(train_search.run(ctx, estimated)) == digests(plain)  # every place is looked at alike
+    assert digests(run_stage(ctx, "train_search", estimated)) == digests(plain)  # every place is looked at alike
     commit_shown(ctx, {1: 1.0, 2: 0.1}, [])
-    assert digests(train_search.run(ctx, estimated)) != digests(plain)
+    assert digests(run_stage(ctx, "train_search", estimated)) != digests(plain)
     commit_shown(ctx, {}, [])
     with raises(MissingInput, "examination_unknown", note="nothing moved"):
-        train_search.run(ctx, estimated)
+        run_stage(ctx, "train_search", estimated)
 
 
 def digests(models: Manifest) -> dict[str, str]:

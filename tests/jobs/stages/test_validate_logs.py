@@ -23,8 +23,8 @@ from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.ingest import find_source
 from jobs.ingest.rows import pseudonym
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.stages import validate_logs
-from jobs.stages.validate_logs import run
 from models.text import normalise_query
 from tests.conftest import make_settings
 from tests.errors import raises
@@ -71,7 +71,7 @@ def files() -> LayoutFiles:
 def night(spark: SparkSession, files: LayoutFiles, tmp_path_factory: pytest.TempPathFactory) -> Night:
     home = tmp_path_factory.mktemp("validate")
     ctx = context(home / "state", files.write(home / "data"))
-    return Night(files, ctx, run(ctx, PARAMS))
+    return Night(files, ctx, run_stage(ctx, "validate_logs", PARAMS))
 
 
 def no_spark(*_: object) -> None:
@@ -250,7 +250,7 @@ def test_the_same_rows_cut_otherwise_are_the_same_run(
 ) -> None:
     monkeypatch.setattr(validate_logs, "find_source", partial(find_source, unit_bytes=8000))
     assert len(validate_logs.find_source(night.ctx.dataset_uri).units("conversions")) > 3
-    again = run(context(tmp_path / "state", Path(night.ctx.dataset_uri)), PARAMS)
+    again = run_stage(context(tmp_path / "state", Path(night.ctx.dataset_uri)), "validate_logs", PARAMS)
     for name, table in night.manifest.tables.items():
         assert [f.sha256 for f in again.tables[name].files] == [f.sha256 for f in table.files], name
     assert again.digest == night.manifest.digest
@@ -259,7 +259,7 @@ def test_the_same_rows_cut_otherwise_are_the_same_run(
 @pytest.mark.spark
 def test_a_rerun_starts_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate_logs, "spark_session", no_spark)
-    assert run(night.ctx, PARAMS) == night.manifest
+    assert run_stage(night.ctx, "validate_logs", PARAMS) == night.manifest
 
 
 @pytest.mark.spark
@@ -277,7 +277,9 @@ def test_another_key_or_another_row_is_another_run(
         with (folder / "colors.tsv000").open("ab") as file:
             file.write(b"\n")
     with pytest.raises(AssertionError, match="Spark was started"):
-        run(night.ctx.model_copy(update={"settings": settings, "dataset_uri": str(folder)}), PARAMS)
+        run_stage(
+            night.ctx.model_copy(update={"settings": settings, "dataset_uri": str(folder)}), "validate_logs", PARAMS
+        )
 
 
 @pytest.mark.spark
@@ -296,7 +298,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
         files.add("photos", "malformed_photo_id", photo_id=f"../{number}")
     ctx = context(tmp_path / "state", files.write(tmp_path / "data"))
     with raises(GateFailed, "too_many_bad_rows", tables=["photos"]) as failure:
-        run(ctx, ValidateLogsParams(**limits))
+        run_stage(ctx, "validate_logs", ValidateLogsParams(**limits))
     assert all(figure in str(failure.value) for figure in figures)
     assert "great_expectations/photos.json" in str(failure.value)
     evidence = next(Path(ctx.lake.root).glob("store/rejected/*"))
@@ -332,7 +334,7 @@ def test_a_first_version_data_set_with_a_days_drop(
             (drop / "conversions.tsv000").write_text("\n".join(kept[:3]).replace(",", "\t"))
             (drop / "conversions.tsv001").write_text("\n".join([kept[0], *kept[3:]]).replace(",", "\t") + "\n")
     ctx = make_context(dataset_uri=str(folder))
-    manifest = run(ctx, ValidateLogsParams(conversions_folder=str(drop)))
+    manifest = run_stage(ctx, "validate_logs", ValidateLogsParams(conversions_folder=str(drop)))
     assert manifest.facts["dataset_version"] == "1.0"
     assert manifest.row_counts == {
         "photos": 30,
@@ -365,4 +367,4 @@ def test_a_missing_column_is_named_before_anything_starts(
     path = folder / "conversions.tsv000"
     path.write_bytes(path.read_bytes().replace(b"conversion_country", b"country"))
     with raises(BadInput, "missing_columns", path=str(path), columns=["conversion_country"]):
-        run(make_context(dataset_uri=str(folder)), PARAMS)
+        run_stage(make_context(dataset_uri=str(folder)), "validate_logs", PARAMS)

@@ -17,7 +17,8 @@ from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.errors import BadInput, GateFailed, MissingInput, NightlensError
 from jobs.indexing import kind_trial
 from jobs.indexing.kind_comparison import compare
-from jobs.stages import build_index, verify_index
+from jobs.nights.stage_runner import run_stage
+from jobs.stages import verify_index
 from models import ann
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, commit_photos, photos_of, unit_vectors
@@ -31,13 +32,13 @@ BITS = BuildIndexParams(kind="lsh")
 def night(make_context: Contexts, index: BuildIndexParams | None = None, **inputs: Any) -> RunContext:
     context = make_context()
     commit_inputs(context, photos_of(250), **inputs)
-    build_index.run(context, index or BuildIndexParams())
+    run_stage(context, "build_index", index or BuildIndexParams())
     return context
 
 
 def test_an_exact_index_finds_everything_and_the_facts_say_how_it_was_measured(make_context: Contexts) -> None:
     context = night(make_context)
-    manifest = verify_index.run(context, LONE)
+    manifest = run_stage(context, "verify_index", LONE)
     facts = manifest.facts
     assert facts["recall_at_10"] == facts["recall_at_100"] == facts["recall_at_10_high"] == 1.0
     assert facts["recall_at_10_low"] < 1.0  # a few queries prove little
@@ -48,7 +49,7 @@ def test_an_exact_index_finds_everything_and_the_facts_say_how_it_was_measured(m
     assert facts["compared"] == []
     rows = context.lake.read_table(manifest, "recalls")
     assert rows.select("kind", "k", "recall").rows() == [("published", 10, 1.0), ("published", 100, 1.0)]
-    assert verify_index.run(context, LONE) == manifest
+    assert run_stage(context, "verify_index", LONE) == manifest
 
 
 def test_queries_are_those_of_the_window_and_never_vectors_of_the_index(
@@ -63,7 +64,7 @@ def test_queries_are_those_of_the_window_and_never_vectors_of_the_index(
         return search_ids(index, query_QD, k)
 
     monkeypatch.setattr(ann.ShardedIndex, "search_ids", record)
-    verify_index.run(context, LONE)
+    run_stage(context, "verify_index", LONE)
     rows = np.unique(np.concatenate(searched), axis=0)
     held_out = unit_vectors(5, 99)[:4]  # the fifth was not asked in the window
     np.testing.assert_array_equal(rows, np.unique(held_out, axis=0))
@@ -71,16 +72,19 @@ def test_queries_are_those_of_the_window_and_never_vectors_of_the_index(
 
 
 def test_without_validation_queries_it_is_measured_on_test_queries(make_context: Contexts) -> None:
-    facts = verify_index.run(night(make_context, is_validated=False), LONE).facts
+    facts = run_stage(night(make_context, is_validated=False), "verify_index", LONE).facts
     assert (facts["query_window"], facts["query_count"]) == ("test", 3)
 
 
 def test_a_sample_of_the_queries_is_taken(make_context: Contexts) -> None:
-    assert verify_index.run(night(make_context), LONE.model_copy(update={"query_count": 3})).facts["query_count"] == 3
+    assert (
+        run_stage(night(make_context), "verify_index", LONE.model_copy(update={"query_count": 3})).facts["query_count"]
+        == 3
+    )
 
 
 def test_a_model_without_country_has_its_queries_without(make_context: Contexts) -> None:
-    assert verify_index.run(night(make_context, uses_country=False), LONE).facts["query_count"] == 2
+    assert run_stage(night(make_context, uses_country=False), "verify_index", LONE).facts["query_count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -97,7 +101,7 @@ def test_a_limit_that_is_passed_stops_the_night_and_commits_nothing(
 ) -> None:
     context = night(make_context, index)
     with raises(GateFailed, "index_limit_missed", limits=[missed], query_count=4, query_window="validation"):
-        verify_index.run(context, LONE.model_copy(update=limits))
+        run_stage(context, "verify_index", LONE.model_copy(update=limits))
     with pytest.raises(MissingInput):
         context.read(INDEX_CHECK)
 
@@ -127,7 +131,7 @@ def test_an_index_of_another_model_is_refused(make_context: Contexts, which: str
         manifest.facts["arms"][FULL]["model_digest"] = "m2"
         context.lake.put(f"{context.lake.root}/{manifest.reference}/manifest.json", manifest.model_dump_json().encode())
     with raises(BadInput, "vectors_of_other_model", models=models):
-        verify_index.run(context, LONE)
+        run_stage(context, "verify_index", LONE)
 
 
 def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
@@ -140,12 +144,12 @@ def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
     data[-1] ^= 1
     context.lake.put(path, bytes(data))
     with raises(ann.UnusableIndex, "index_file_changed"):
-        verify_index.run(context, LONE)
+        run_stage(context, "verify_index", LONE)
 
 
 def test_other_kinds_are_built_and_measured_on_the_same_queries(make_context: Contexts) -> None:
     context = night(make_context)
-    manifest = verify_index.run(context, VerifyIndexParams(compare_kinds=("flat", "opq_ivf_pq", "hnsw")))
+    manifest = run_stage(context, "verify_index", VerifyIndexParams(compare_kinds=("flat", "opq_ivf_pq", "hnsw")))
     compared = {row["kind"]: row for row in manifest.facts["compared"]}
     assert list(compared) == ["flat", "opq_ivf_pq", "hnsw"]
     assert compared["flat"]["recall_at_10"] == compared["hnsw"]["recall_at_10"] == 1.0
@@ -164,12 +168,12 @@ def test_too_many_photos_to_compare_and_a_package_that_is_not_there_are_said(
     make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = night(make_context)
-    facts = verify_index.run(context, VerifyIndexParams(compare_photo_count=249)).facts
+    facts = run_stage(context, "verify_index", VerifyIndexParams(compare_photo_count=249)).facts
     assert facts["compared"] == []
     assert "for up to 249 photos (compare_photo_count of verify_index)" in facts["compared_note"]
 
     monkeypatch.setattr(kind_trial, "find_spec", lambda _: None)
-    facts = verify_index.run(context, VerifyIndexParams(compare_kinds=("flat", TREE))).facts
+    facts = run_stage(context, "verify_index", VerifyIndexParams(compare_kinds=("flat", TREE))).facts
     assert [row["kind"] for row in facts["compared"]] == ["flat"]
     assert (
         facts["compared_note"] == "annoy is not measured: the package annoy is not installed (uv sync --group compare)."
@@ -178,7 +182,7 @@ def test_too_many_photos_to_compare_and_a_package_that_is_not_there_are_said(
 
 @pytest.mark.skipif(find_spec(TREE) is None, reason="the package annoy is not installed")
 def test_the_tree_baseline_is_compared_where_it_is_installed(make_context: Contexts) -> None:
-    facts = verify_index.run(night(make_context), VerifyIndexParams(compare_kinds=(TREE,))).facts
+    facts = run_stage(night(make_context), "verify_index", VerifyIndexParams(compare_kinds=(TREE,))).facts
     assert 0.5 < facts["compared"][0]["recall_at_10"] <= 1.0
 
 

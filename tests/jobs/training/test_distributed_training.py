@@ -21,7 +21,7 @@ from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, LostWork
-from jobs.stages import train_base, train_search
+from jobs.nights.stage_runner import run_stage
 from jobs.training.distributed import Share
 from models.search.checkpoint import unpack
 from tests.errors import raises
@@ -40,7 +40,7 @@ def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
         ctx = make_context(**changes)
         commit_splits(ctx, shard_count=shard_count)
         commit_images(ctx, tmp_path / "photos", *broken)
-        train_base.run(ctx, BASE_PARAMS)
+        run_stage(ctx, "train_base", BASE_PARAMS)
         return ctx
 
     return make
@@ -48,7 +48,7 @@ def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
 
 def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) -> None:
     ctx = make_night("red-0", "blue-2")
-    together, alone = (train_search.run(ctx, params) for params in (TOGETHER, ALONE))
+    together, alone = (run_stage(ctx, "train_search", params) for params in (TOGETHER, ALONE))
     names = ("train_pair_count", "log_pair_count", "validation_query_count", "train_pairs_without_image", "challenger")
     assert [together.facts[name] for name in names] == [alone.facts[name] for name in names]
     own, other = (manifest.facts["arms"][FULL] for manifest in (together, alone))
@@ -66,7 +66,7 @@ def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) ->
 def test_two_processes_train_without_a_validation_window(make_night: MakeContext) -> None:
     ctx = make_night()
     commit_splits(ctx, "published", shard_count=3, validation=conversions((0,), 1).clear())
-    manifest = train_search.run(ctx, TOGETHER)
+    manifest = run_stage(ctx, "train_search", TOGETHER)
     own = manifest.facts["arms"][FULL]
     assert (own["best_validation_hit_rate"], own["best_step"], own["stopped_because"]) == (
         None,
@@ -91,8 +91,8 @@ def training_processes() -> list[int]:
 def test_executors_of_a_cluster_train_the_arm_that_one_process_trains(make_night: MakeContext) -> None:
     ctx = make_night()
     settings = ctx.settings.model_copy(update={"spark_master": "local-cluster[2,1,1024]"})
-    together = train_search.run(ctx.model_copy(update={"settings": settings}), TOGETHER)
-    alone = train_search.run(ctx, ALONE)
+    together = run_stage(ctx.model_copy(update={"settings": settings}), "train_search", TOGETHER)
+    alone = run_stage(ctx, "train_search", ALONE)
     curves = [ctx.lake.read_table(manifest, "curves").filter(arm=FULL, name="loss") for manifest in (together, alone)]
     assert len(curves[0]) >= 4
     assert curves[0]["value"].to_list() == pytest.approx(curves[1]["value"].to_list(), rel=1e-3)
@@ -114,13 +114,13 @@ def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
     killer = threading.Thread(target=kill_one)
     killer.start()
     with raises(LostWork, "training_process_lost", arm=FULL):
-        train_search.run(ctx, long)
+        run_stage(ctx, "train_search", long)
     killer.join()
     (left,) = checkpoints.glob(f"*/{FULL}")
     _, state = unpack(left.read_bytes())
     assert 0 < state["result"]["steps"] < 150  # what the rerun goes on from; of another training it is refused
-    manifest = train_search.run(ctx, long)
-    unbroken = train_search.run(make_night(catalogue="unbroken"), long)
+    manifest = run_stage(ctx, "train_search", long)
+    unbroken = run_stage(make_night(catalogue="unbroken"), "train_search", long)
     assert manifest.facts["arms"][FULL]["steps"] == unbroken.facts["arms"][FULL]["steps"] == 150
     assert manifest.digest == unbroken.digest
 
@@ -129,7 +129,7 @@ def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
 def test_what_went_wrong_in_a_process_is_said(make_night: MakeContext) -> None:
     ctx = make_night()
     with raises(BadInput, "loss_not_finite", arm=FULL):
-        train_search.run(ctx, TOGETHER.model_copy(update={"learning_rate": 1e30}))
+        run_stage(ctx, "train_search", TOGETHER.model_copy(update={"learning_rate": 1e30}))
 
 
 def test_the_reason_that_a_process_left_behind_is_said_and_forgotten(
@@ -147,7 +147,7 @@ def test_the_reason_that_a_process_left_behind_is_said_and_forgotten(
 
     monkeypatch.setattr(TorchDistributor, "run", fail)
     with raises(BadInput, "loss_not_finite", arm=FULL, step=3) as caught:
-        train_search.run(ctx, TOGETHER)
+        run_stage(ctx, "train_search", TOGETHER)
     assert "the loss is nan at step 3" in str(caught.value)
     [left] = Path(ctx.lake.root, "store", "checkpoints", "search_models").iterdir()
     assert list(left.glob("*.failed")) == []
@@ -165,12 +165,12 @@ def test_a_cluster_without_room_for_all_processes_is_told(
 
     monkeypatch.setattr(TorchDistributor, "run", refuse)
     with raises(LostWork, "too_few_slots", processes=2):
-        train_search.run(make_night(), TOGETHER)
+        run_stage(make_night(), "train_search", TOGETHER)
 
 
 def test_what_cannot_be_is_refused_before_anything_starts(make_night: MakeContext) -> None:
     with raises(BadInput, "too_few_shards", processes=4, shards=3):
-        train_search.run(make_night(), TOGETHER.model_copy(update={"processes": 4}))
+        run_stage(make_night(), "train_search", TOGETHER.model_copy(update={"processes": 4}))
     with pytest.raises(ValueError, match="hard_share"):
         TrainSearchParams(processes=2, hard_share=0.5)
     with pytest.raises(ValueError, match="processes"):
@@ -179,7 +179,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(make_night: MakeContex
 
 def test_shards_and_the_whole_are_the_same_log(make_night: MakeContext) -> None:
     whole, cut = make_night(shard_count=1, catalogue="whole"), make_night(catalogue="cut")
-    manifests = [train_search.run(ctx, ALONE) for ctx in (whole, cut)]
+    manifests = [run_stage(ctx, "train_search", ALONE) for ctx in (whole, cut)]
     rows = [ctx.read(SPLITS).row_counts for ctx in (whole, cut)]
     assert rows[0] == rows[1]
     counts = [{k: v for k, v in m.facts.items() if k.endswith("_count")} for m in manifests]
