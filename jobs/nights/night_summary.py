@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.models import REGISTRATION
+from jobs.datasets.models import REGISTRATION, RegistrationFacts
 from jobs.datasets.releases import GATE
 from jobs.lake.catalogue import Lake
 from jobs.nights.night_plan import NightPlan
@@ -19,14 +19,14 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     lake = Lake(settings.lake_uri, plan.catalogue)
     partition = {"run_date": plan.run_date.isoformat()}
     evaluation = lake.current(EVALUATION, partition)
-    registration = lake.current(REGISTRATION, partition).facts
+    registration = RegistrationFacts.of(lake.current(REGISTRATION, partition))
     lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
     gate = lake.current(GATE, partition).facts
     lines += [
         f"Gate    {gate['sentence']}",
         f"Report  {report_path(settings, plan)}",
-        f"MLflow  model {registration['model_name']} version {registration['version']}, "
-        f"run {registration['mlflow_run_id']} ({settings.public_tracking_uri}; `make up` shows it)",
+        f"MLflow  model {registration.model_name} version {registration.version}, "
+        f"run {registration.mlflow_run_id} ({settings.public_tracking_uri}; `make up` shows it)",
     ]
     return "\n".join(lines)
 
