@@ -267,7 +267,9 @@ Nightlens reports an error that you can act on in one line: the command, the kin
 what happened, why, and what to do in this case. It may change with any version; kind and code stay.
 
 A command ends with status 1 for `LostWork`: the same call again may well succeed. It ends with status 2 for any other
-kind. The page is made from the source: `python -m jobs.error_codes > docs/ERRORS.md`.
+kind. A `ModelError` or `UnusableIndex` of the models reaches the command line as `BadInput`, with its own code.
+
+The page is made from the source: `python -m jobs.error_codes > docs/ERRORS.md`.
 """
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 LAYERS = ("clean", "embeddings", "features", "indexes", "models", "releases", "reports")
@@ -31,11 +31,15 @@ class HasFacts(Protocol):
         """The facts as the manifest holds them."""
 
 
+_WITHOUT_MEASURED = {"measured": False}
+"""Context in which facts are written without what is measured."""
+
+
 class Facts(BaseModel):
     """What a run found besides its tables and files; one class per dataset, declared beside its schema.
 
     `MEASURED` names the fields that differ from run to run though the content is the same, such as seconds: what is
-    made from a run does not depend on them.
+    made from a run does not depend on them. Facts may hold facts, each with its own `MEASURED`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,10 +54,17 @@ class Facts(BaseModel):
         """Return the facts as a manifest holds them."""
         return self.model_dump(mode="json")
 
+    @model_serializer(mode="wrap")
+    def _dumped(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if info.context is not _WITHOUT_MEASURED:
+            return values
+        return {name: value for name, value in values.items() if name not in self.MEASURED}
+
     @property
     def digest(self) -> str:
         """Digest of what later runs may depend on: all but what is `MEASURED`."""
-        stable = self.model_dump(mode="json", exclude=set(self.MEASURED))
+        stable = self.model_dump(mode="json", context=_WITHOUT_MEASURED)
         return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
 
 
