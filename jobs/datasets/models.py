@@ -154,7 +154,7 @@ class EventsCheck(Facts):
     check: str
     status: Literal["passed"]
     event_count: int
-    cutoff: str
+    cutoff: Instant
 
 
 class LearnedOrder(Facts):
@@ -180,8 +180,8 @@ class RerankerFacts(Facts):
 
     base_arm: str
     arms: tuple[str, ...]
-    cutoff: str
-    trained_until: str
+    cutoff: Instant
+    trained_until: Instant
     search_count: int
     learnable_search_count: int
     note: str = ""
