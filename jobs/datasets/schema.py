@@ -5,12 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+Instant = Annotated[
+    AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC)), PlainSerializer(datetime.isoformat, return_type=str)
+]
+"""A fact that is a moment in UTC; in the manifest it is ISO 8601, such as 2025-12-28T00:00:00+00:00."""
 LAYERS = ("clean", "embeddings", "features", "indexes", "models", "releases", "reports")
 
 
@@ -31,15 +45,11 @@ class HasFacts(Protocol):
         """The facts as the manifest holds them."""
 
 
-_WITHOUT_MEASURED = {"measured": False}
-"""Context in which facts are written without what is measured."""
-
-
 class Facts(BaseModel):
     """What a run found besides its tables and files; one class per dataset, declared beside its schema.
 
     `MEASURED` names the fields that differ from run to run though the content is the same, such as seconds: what is
-    made from a run does not depend on them. Facts may hold facts, each with its own `MEASURED`.
+    made from a run does not depend on them. Parts of facts that are classes of their own have their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,18 +64,17 @@ class Facts(BaseModel):
         """Return the facts as a manifest holds them."""
         return self.model_dump(mode="json")
 
-    @model_serializer(mode="wrap")
-    def _dumped(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        values: dict[str, Any] = dump(self)
-        if info.context is not _WITHOUT_MEASURED:
-            return values
-        return {name: value for name, value in values.items() if name not in self.MEASURED}
-
     @property
     def digest(self) -> str:
         """Digest of what later runs may depend on: all but what is `MEASURED`."""
-        stable = self.model_dump(mode="json", context=_WITHOUT_MEASURED)
+        stable = self.model_dump(mode="json", context={"leaves_out": "measured"})
         return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
+
+    @model_serializer(mode="wrap")
+    def _serialise(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        left_out = self.MEASURED if info.context else ()
+        return {name: value for name, value in found.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
