@@ -83,6 +83,6 @@ class IndexCheckFacts(Facts):
 INDEX_CHECK = Dataset(
     "index_check",
     "indexes",
-    (Table("recalls", schema(kind=STR, k=I32, recall=F64, low=F64, high=F64, query_count=I64)),),
+    (Table("recalls", schema(k=I32, recall=F64, low=F64, high=F64, query_count=I64)),),
     IndexCheckFacts,
 )

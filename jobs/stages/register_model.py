@@ -1,5 +1,6 @@
-"""Stage `register_model`: the night's MLflow run, and one arm as a model version with alias `challenger`
-(which a past night that is recomputed leaves where it is).
+"""Stage `register_model`: the night's MLflow run, and one arm as a model version with alias `challenger`.
+
+A past night that is recomputed leaves the alias where it is.
 
 The version is loaded back through MLflow and must embed as the model in the lake does before the alias moves.
 The same model is registered once: a later night with equal weights gets the version there is. Facts: model_name,
