@@ -98,3 +98,8 @@ def client_of(settings: Settings) -> mlflow.MlflowClient:
     """Return a client of the settings' store or server, whose database is there afterwards."""
     ensure_database(settings)
     return use(settings.tracking_uri)
+
+
+def model_name(catalogue: str) -> str:
+    """Return the name of a catalogue's experiment and registered model."""
+    return f"nightlens-{catalogue}"

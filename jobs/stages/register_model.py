@@ -78,7 +78,7 @@ def _is_past(ctx: RunContext) -> bool:
 def _register(
     ctx: RunContext, inputs: dict[str, Manifest], arm: str, model: SearchModel, folder: Path, run_id: str
 ) -> Version:
-    from jobs.adapters import mlflow_registry
+    from jobs.adapters import mlflow_models
     from jobs.registration.card import ModelFacts, model_card
     from models.search.model import parameter_count
 
@@ -116,4 +116,4 @@ def _register(
         "code_version": ctx.code_version,
     }
     card = model_card(ctx, described, inputs["splits"], inputs["base_model"], search_models)
-    return mlflow_registry.register_version(ctx.settings, ctx.catalogue, run_id, folder, model.dim, tags, card)
+    return mlflow_models.register_version(ctx.settings, ctx.catalogue, run_id, folder, model.dim, tags, card)
