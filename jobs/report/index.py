@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jobs.datasets.indexes import PHOTO_INDEX, IndexCheckFacts, PhotoIndexFacts
 from jobs.report import formats
 from jobs.report.arms import arm
@@ -9,8 +11,21 @@ from jobs.report.inputs import Night
 from jobs.report.run_facts import Fact
 
 
-def index_facts(night: Night) -> tuple[Fact, ...]:
+@dataclass(frozen=True)
+class IndexReport:
+    """The section. `command` compares other kinds of index on the night's photos."""
+
+    facts: tuple[Fact, ...]
+    command: str
+
+
+def index_report(night: Night) -> IndexReport:
     """Return what is known of the night's index."""
+    command = f"nightlens compare_indexes --catalogue {night.ctx.catalogue} --run-date {night.ctx.run_date}"
+    return IndexReport(facts=_facts(night), command=command)
+
+
+def _facts(night: Night) -> tuple[Fact, ...]:
     built, checked = night.facts(PhotoIndexFacts), night.facts(IndexCheckFacts)
     searches = f"{formats.count(checked.query_count)} {checked.query_window} searches"
     recall_10 = _recall(checked.recall_at_10, checked.recall_at_10_low, checked.recall_at_10_high)

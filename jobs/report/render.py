@@ -18,7 +18,7 @@ from jobs.report.gate import Gate, gate
 from jobs.report.history import History, history
 from jobs.report.html_page import render_page
 from jobs.report.impressions import Shown, shown
-from jobs.report.index import index_facts
+from jobs.report.index import IndexReport, index_report
 from jobs.report.inputs import Night
 from jobs.report.photo_map import PhotoMap, photo_map
 from jobs.report.quality import Quality, quality
@@ -39,7 +39,7 @@ from jobs.report.ranking import (
 )
 from jobs.report.recommendations import Recommendations, recommendations
 from jobs.report.reranker import RerankerReport, reranker_report
-from jobs.report.run_facts import Fact, RunFacts, run_facts
+from jobs.report.run_facts import RunFacts, run_facts
 from jobs.report.similar import Similar, similar
 from jobs.report.training import Training, training
 from jobs.report.verdict import Tile, Verdict, tiles, verdict
@@ -73,7 +73,7 @@ class Report:
     quality: Quality
     shown: Shown | None
     drift: Drift
-    index: tuple[Fact, ...]
+    index: IndexReport
     photo_map: PhotoMap | None
     searches: list[Search]
     similar: Similar
@@ -121,7 +121,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         quality=state,
         shown=shown(night),
         drift=drift(night),
-        index=index_facts(night),
+        index=index_report(night),
         photo_map=photo_map(night, chosen.map_picture_count),
         searches=contact_sheet(night, challenger.key),
         similar=similar(night),

@@ -13,14 +13,13 @@ import time
 from dataclasses import dataclass
 
 from jobs.config.params.index import BuildIndexParams
-from jobs.context import RunContext
+from jobs.context import Inputs, RunContext
 from jobs.datasets.indexes import PhotoIndexFacts
 from jobs.embedding.arm_vectors import count_photos, photo_arm
 from jobs.errors import BadInput
 from jobs.indexing.corpus import QUANTIZER, Corpus, open_corpus
 from jobs.indexing.previous_index import Earlier
 from jobs.indexing.shard_workers import FOLDER, ShardJob, write_quantizer
-from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.runtime.peak_memory import PeakMemory
 from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, describe
@@ -31,7 +30,7 @@ from models.indexing.shards import plan_shards
 log = logging.getLogger("nightlens.build_index")
 
 
-def run(ctx: RunContext, params: BuildIndexParams, inputs: dict[str, Manifest], staged: StagedRun) -> PhotoIndexFacts:
+def run(ctx: RunContext, params: BuildIndexParams, inputs: Inputs, staged: StagedRun) -> PhotoIndexFacts:
     """Plan the shards, fill those that changed, take over the others."""
     begun = time.perf_counter()
     model = photo_arm(inputs["photo_embeddings"], params.arm)

@@ -12,7 +12,7 @@ import time
 import polars as pl
 
 from jobs.config.params.index import VerifyIndexParams
-from jobs.context import RunContext
+from jobs.context import Inputs, RunContext
 from jobs.datasets.indexes import IndexCheckFacts, PhotoIndexFacts
 from jobs.errors import GateFailed
 from jobs.indexing.held_out_queries import Queries, model_of, photo_blocks, read_queries
@@ -23,7 +23,7 @@ from jobs.lake.staged_run import StagedRun
 from models import ann
 
 
-def run(ctx: RunContext, params: VerifyIndexParams, inputs: dict[str, Manifest], staged: StagedRun) -> IndexCheckFacts:
+def run(ctx: RunContext, params: VerifyIndexParams, inputs: Inputs, staged: StagedRun) -> IndexCheckFacts:
     """Measure and hold against the limits; `GateFailed` if one is passed."""
     begun = time.perf_counter()
     index = inputs["photo_index"]

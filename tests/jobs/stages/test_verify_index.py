@@ -12,13 +12,14 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.index import BuildIndexParams, VerifyIndexParams
 from jobs.context import RunContext
 from jobs.datasets.embeddings import QUERY_EMBEDDINGS
-from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
+from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX, IndexCheckFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import verify_index
 from models import ann
 from tests.errors import raises
-from tests.jobs.index_lake import CHECK_FACTS, commit_inputs, commit_photos, photos_of, unit_vectors
+from tests.jobs.index_lake import commit_inputs, commit_photos, photos_of, unit_vectors
+from tests.made_up_facts import made_up
 
 Contexts = Callable[..., RunContext]
 PARAMS = VerifyIndexParams()
@@ -102,7 +103,7 @@ def test_a_limit_that_is_passed_stops_the_night_and_commits_nothing(
 
 def test_every_limit_that_is_passed_is_named() -> None:
     poor = {"recall_at_10": 0.5, "recall_at_100": 0.5, "single_p99_ms": 7.0, "bytes_per_vector": 99.0}
-    facts = CHECK_FACTS.model_copy(update=poor)
+    facts = made_up(IndexCheckFacts, **poor)
     params = VerifyIndexParams(max_p99_ms=5, max_bytes_per_vector=50)
     assert list(verify_index.failures(facts, params)) == [
         "min_recall_at_10",
