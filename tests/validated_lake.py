@@ -11,7 +11,7 @@ import pyarrow as pa
 from jobs.config.params.base import Params
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.schema import Dataset
+from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
 
 
@@ -29,7 +29,7 @@ def commit_tables(
     label: str,
     params: Params | None = None,
     inputs: dict[str, Manifest] | None = None,
-    facts: dict[str, Any] | None = None,
+    facts: Facts | dict[str, Any] | None = None,
     shard_count: int = 1,
     files: dict[str, bytes] | None = None,
 ) -> Manifest:
