@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from jobs.datasets.embeddings import _PHOTO_VECTORS
 from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Instant, Table, schema
@@ -148,6 +148,48 @@ REGISTRATION = Dataset("registration", "models", (), RegistrationFacts)
 """Files: registration.json (the facts)."""
 
 
+class EventsCheck(Facts):
+    """That all of `event_count` conversions that features are made from lie before `cutoff`."""
+
+    check: str
+    status: Literal["passed"]
+    event_count: int
+    cutoff: Instant
+
+
+class LearnedOrder(Facts):
+    """What the reranker learned, and the hit rates at 10 of the held-out visitors before and after it reorders."""
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    best_round: int
+    rounds: int
+    held_out_search_count: int
+    held_out_hit_rate_before: float
+    held_out_hit_rate_after: float
+    seconds: float
+
+
+class RerankerFacts(Facts):
+    """What the reranker learned from, and when. `note` says why it learned nothing; it is empty if it did.
+
+    Candidates come from `base_arm`; `arms` are all whose scores are features, that one first. Features know what lies
+    before `cutoff`, the searches lie before `trained_until`. In `learnable_search_count` of `search_count` searches the
+    photo converted is among the candidates. `feature_names` and `checks` are empty without a validation window.
+    """
+
+    base_arm: str
+    arms: tuple[str, ...]
+    cutoff: Instant
+    trained_until: Instant
+    search_count: int
+    learnable_search_count: int
+    note: str = ""
+    feature_names: tuple[str, ...] = ()
+    checks: tuple[EventsCheck, ...] = ()
+    learned: LearnedOrder | None = None
+
+
 RERANKER = Dataset(
     "reranker",
     "models",
@@ -155,10 +197,9 @@ RERANKER = Dataset(
         Table("importances", schema(feature=STR, gain=F64, split=I64), may_be_empty=True),
         Table("curves", schema(searches=STR, step=I64, name=STR, value=F64), may_be_empty=True),
     ),
+    RerankerFacts,
 )
-"""Files: reranker.txt (the text model of LightGBM). Facts: note (why nothing was learned; empty if it was), base_arm,
-arms, cutoff, trained_until, counts, held-out hit rates before and after, checks.
-"""
+"""Files: reranker.txt (the text model of LightGBM)."""
 
 
 class VariantFacts(Facts):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.config.settings import Settings
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.models import REGISTRATION, RegistrationFacts
-from jobs.datasets.releases import GATE
+from jobs.datasets.releases import GATE, GateFacts
 from jobs.lake.catalogue import Lake
 from jobs.nights.night_plan import NightPlan
 
@@ -20,10 +20,9 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     partition = {"run_date": plan.run_date.isoformat()}
     evaluation = lake.current(EVALUATION, partition)
     registration = RegistrationFacts.of(lake.current(REGISTRATION, partition))
-    lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
-    gate = lake.current(GATE, partition).facts
+    lines = ["", EvaluationFacts.of(evaluation).verdict.sentence, "", *_arm_table(lake, evaluation), ""]
     lines += [
-        f"Gate    {gate['sentence']}",
+        f"Gate    {GateFacts.of(lake.current(GATE, partition)).sentence}",
         f"Report  {report_path(settings, plan)}",
         f"MLflow  model {registration.model_name} version {registration.version}, "
         f"run {registration.mlflow_run_id} ({settings.public_tracking_uri}; `make up` shows it)",
