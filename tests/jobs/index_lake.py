@@ -22,7 +22,6 @@ from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
 from models import ann
 from tests.made_up_facts import made_up
-from tests.made_up_facts import made_up
 from tests.validated_lake import complete
 
 DIM = 8
