@@ -18,7 +18,7 @@ import polars as pl
 from jobs.config.params.ablation import CompareVariantsParams
 from jobs.config.params.arms import FULL, RERANKED, STEPS, ZERO_SHOT
 from jobs.context import Chosen, Inputs, RunContext
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.models import VARIANT
 from jobs.datasets.reports import ABLATION, AblationFacts, RerankedFacts
 from jobs.errors import BadInput
@@ -84,8 +84,8 @@ def _reranked_facts(runs: Runs) -> RerankedFacts | None:
     """Return what the reranked arm reorders and why it is left out, if it is; None if it was not asked for."""
     if RERANKED not in runs:
         return None
-    facts = runs[RERANKED][0].facts
-    return RerankedFacts(base_arm=facts["verdict"]["challenger"], note=facts["reranker_note"])
+    facts = EvaluationFacts.of(runs[RERANKED][0])
+    return RerankedFacts(base_arm=facts.verdict.challenger, note=facts.reranker_note)
 
 
 def _check_inputs(inputs: Inputs, splits: Manifest) -> None:
