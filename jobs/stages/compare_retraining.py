@@ -37,11 +37,11 @@ WAYS = {"incremental": AS_TRAINED, "full": FULL}
 
 def choose(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs) -> Chosen:
     """Read the runs of every night; errors name the night and what it lacks."""
-    found = {}
+    found: Inputs = {}
     for day in _days(ctx, params):
         night = ctx.model_copy(update={"run_date": day})
-        found[f"splits {day}"] = night.read(SPLITS)
         found |= {f"{way} {day}": night.read(VARIANT, variant=variant, repeat="0") for way, variant in WAYS.items()}
+        found[f"splits {day}"] = night.read(SPLITS)
     return Chosen(found)
 
 
