@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import AwareDatetime
 
 from jobs.datasets.schema import Facts
 
 F = TypeVar("F", bound=Facts)
+_WITHOUT_ZERO: dict[Any, Any] = {AwareDatetime: datetime(1970, 1, 1, tzinfo=UTC), date: date(1970, 1, 1)}
 
 
 def made_up(kind: type[F], **known: Any) -> F:
-    """Return facts of a kind: what is `known`, at any depth, and for all else "", 0, nothing or None.
+    """Return facts of a kind: what is `known`, at any depth, and for all else "", 0, 1970, nothing or None.
 
     >>> from jobs.datasets.embeddings import QueryEmbeddingsFacts
     >>> made_up(QueryEmbeddingsFacts, arms={"full": {"model_digest": "m1"}}).arms["full"].uses_country
@@ -47,5 +51,7 @@ def _dullest(annotation: Any) -> Any:
         return None
     if get_origin(annotation) is Literal:
         return arguments[0]
+    if annotation in _WITHOUT_ZERO:
+        return _WITHOUT_ZERO[annotation]
     kind = get_origin(annotation) or annotation
     return _filled(kind, {}) if issubclass(kind, Facts) else kind()

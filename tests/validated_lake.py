@@ -30,7 +30,7 @@ def commit_tables(
     label: str,
     params: Params | None = None,
     inputs: dict[str, Manifest] | None = None,
-    facts: dict[str, Any] | None = None,
+    facts: Facts | dict[str, Any] | None = None,
     shard_count: int = 1,
     files: dict[str, bytes] | None = None,
 ) -> Manifest:
