@@ -57,7 +57,7 @@ def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest
         search_count=len(rows.count),
         learnable_search_count=len(learnable.count),
         note=_too_few(learnable, len(rows.count), params),
-        feature_names=stage.names,
+        feature_names=tuple(stage.names),
         checks=(check,),
     )
     if facts.note:
