@@ -95,6 +95,7 @@ class Dataset:
 
 
 def schema(**columns: pa.DataType) -> pa.Schema:
+    """Return a schema, columns in the order given."""
     return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
 
 
