@@ -73,7 +73,6 @@ CODES: dict[str, str] = {
     "loss_unknown": "Name a loss that exists; the text lists them.",
     "message_not_sent": "Read why in the log above the error, and correct the settings of that channel.",
     "missing_columns": "Name the columns in the file's first line, or name other columns in the mapping or the flags.",
-    "missing_fact": "Run the stage again that makes the dataset which the error names.",
     "missing_ranks": "Run the stage again that ranked the queries.",
     "missing_values": "Leave these rows out of the log, or write what they lack.",
     "mlflow_out_of_reach": "See that the server runs, or that the database has room, and run the same command again.",
