@@ -7,20 +7,22 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AwareDatetime
 
+from jobs.datasets.features import SplitsFacts
 from jobs.datasets.schema import Facts
 
 F = TypeVar("F", bound=Facts)
+_USUAL: dict[type[Facts], dict[str, Any]] = {SplitsFacts: {"shard_count": 1, "max_ranked_searches": 1_000_000}}
 _WITHOUT_ZERO: dict[Any, Any] = {AwareDatetime: datetime(1970, 1, 1, tzinfo=UTC), date: date(1970, 1, 1)}
 
 
-def made_up(kind: type[F], **known: Any) -> F:
+def made_up(kind: type[F], /, **known: Any) -> F:
     """Return facts of a kind: what is `known`, at any depth, and for all else "", 0, 1970, nothing or None.
 
     >>> from jobs.datasets.embeddings import QueryEmbeddingsFacts
     >>> made_up(QueryEmbeddingsFacts, arms={"full": {"model_digest": "m1"}}).arms["full"].uses_country
     False
     """
-    return kind.model_validate(_filled(kind, known))
+    return kind.model_validate(_filled(kind, _USUAL.get(kind, {}) | known))
 
 
 def _filled(kind: type[Facts], known: dict[str, Any]) -> dict[str, Any]:

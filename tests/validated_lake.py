@@ -13,7 +13,7 @@ from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
-from tests.made_facts import made
+from tests.made_up_facts import made_up
 
 
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
@@ -36,7 +36,7 @@ def commit_tables(
 ) -> Manifest:
     """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart.
 
-    `facts` are those that matter; the others are made up.
+    Of `facts` given as a dict those are made up that it lacks.
 
     Tables that have photo ids are cut into `shard_count` files by them.
     """
@@ -53,8 +53,7 @@ def commit_tables(
         shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
         for shard in range(shard_count):
             staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
-    # until every dataset has facts of its own
-    return staged.commit(facts if dataset.facts is Facts else made(dataset.facts, **(facts or {})))
+    return staged.commit(facts if isinstance(facts, Facts) else made_up(dataset.facts, **(facts or {})))
 
 
 def commit_validated(
