@@ -18,14 +18,17 @@ _WITHOUT_ZERO: dict[Any, Any] = {AwareDatetime: datetime(1970, 1, 1, tzinfo=UTC)
 def made_up(kind: type[F], /, **known: Any) -> F:
     """Return facts of a kind: what is `known`, at any depth, and for all else "", 0, 1970, nothing or None.
 
+    Splits are in one shard, and all searches are ranked.
+
     >>> from jobs.datasets.embeddings import QueryEmbeddingsFacts
     >>> made_up(QueryEmbeddingsFacts, arms={"full": {"model_digest": "m1"}}).arms["full"].uses_country
     False
     """
-    return kind.model_validate(_filled(kind, _USUAL.get(kind, {}) | known))
+    return kind.model_validate(_filled(kind, known))
 
 
 def _filled(kind: type[Facts], known: dict[str, Any]) -> dict[str, Any]:
+    known = _USUAL.get(kind, {}) | known
     fields = {name: field for name, field in kind.model_fields.items() if field.is_required() or name in known}
     values = {
         name: _value(field.annotation, known[name]) if name in known else _dullest(field.annotation)

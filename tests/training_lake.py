@@ -16,7 +16,7 @@ from jobs.datasets.clean import IMAGES
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import CHAMPION, LiveModel, SearchModelsFacts
 from jobs.lake.manifest import Manifest
-from tests.made_facts import made
+from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 COLOURS = {
@@ -114,7 +114,9 @@ def commit_champion(ctx: RunContext, models: Manifest | None = None) -> Manifest
     """Commit which model is live this night: the full arm of `models`, or none."""
     live = None
     if models is not None:
-        live = made(LiveModel, version=1, arm=FULL, model_digest=SearchModelsFacts.of(models).arms[FULL].model_digest)
+        live = made_up(
+            LiveModel, version=1, arm=FULL, model_digest=SearchModelsFacts.of(models).arms[FULL].model_digest
+        )
     return commit_tables(ctx, CHAMPION, {}, label=str(live), facts={"live": live})
 
 

@@ -36,7 +36,7 @@ def commit_tables(
 ) -> Manifest:
     """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart.
 
-    Of `facts` given as a dict those are made up that it lacks.
+    `facts` are those that matter; the others are made up.
 
     Tables that have photo ids are cut into `shard_count` files by them.
     """
@@ -53,7 +53,9 @@ def commit_tables(
         shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
         for shard in range(shard_count):
             staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
-    return staged.commit(facts if isinstance(facts, Facts) else made_up(dataset.facts, **(facts or {})))
+    if isinstance(facts, Facts) or dataset.facts is Facts:
+        return staged.commit(facts)
+    return staged.commit(made_up(dataset.facts, **(facts or {})))
 
 
 def commit_validated(

@@ -23,12 +23,11 @@ from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import RegisterModelParams, TrainSearchParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.datasets.models import REGISTRATION
+from jobs.datasets.models import REGISTRATION, SEARCH_MODELS
 from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.nights.stage_runner import run_stage
-from jobs.stages import register_model
 from tests.conftest import make_settings
 from tests.errors import raises
 from tests.registered import commit_night, make_model
@@ -137,7 +136,7 @@ def test_the_run_holds_parameters_curves_metrics_and_inputs(night: RunContext) -
     assert f"{FULL}/validation_hit_rate_at_10" in run.data.metrics
     inputs = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
     assert set(inputs) == {"splits", "base_model", "search_models"}
-    models = night.lake.current(register_model.datasets.SEARCH_MODELS, night.partition)
+    models = night.lake.current(SEARCH_MODELS, night.partition)
     assert inputs["search_models"].source == models.reference
     assert models.digest.startswith(inputs["search_models"].digest)
 
