@@ -17,7 +17,7 @@ from jobs.config.params.base import Params
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS
+from jobs.datasets.embeddings import QUERY_EMBEDDINGS, QueryEmbeddingsFacts
 from jobs.datasets.releases import GATE
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
@@ -27,6 +27,7 @@ from jobs.releasing.promotion import open_review, promote
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
+from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
 
@@ -39,7 +40,9 @@ def commit_queries(context: RunContext, model_digest: str) -> Manifest:
     frame = pl.DataFrame({"arm": FULL, "query": [f"q{i}" for i in range(12)], "country": "GB"})
     vectors = pl.Series("vector", unit_vectors(12, 3)).arr.to_list()
     staged.write_table("embeddings", frame.with_columns(vectors))
-    return staged.commit({"arms": {FULL: {"model_digest": model_digest, "uses_country": True}}})
+    return staged.commit(
+        made_up(QueryEmbeddingsFacts, arms={FULL: {"model_digest": model_digest, "uses_country": True}})
+    )
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:
