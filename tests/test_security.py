@@ -24,7 +24,7 @@ import pytest
 import torch
 import yaml
 
-from jobs.adapters import local_services, mlflow_connection, mlflow_registry
+from jobs.adapters import local_services, mlflow_connection, mlflow_models, mlflow_registry
 from jobs.commands import main
 from jobs.config.settings import PROJECT_ROOT, Settings
 from jobs.context import RunContext
@@ -166,7 +166,7 @@ def test_a_registered_version_that_is_a_pickle_is_not_loaded(
     version = mlflow_registry.find_version(settings, "test", 1)
     monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda *_: pytest.fail("it was loaded"))
     with raises(BadInput, "foreign_version"):
-        mlflow_registry.load_version(settings, version)
+        mlflow_models.load_version(settings, version)
 
 
 # -- secrets -----------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import pyarrow as pa
 from jobs.config.params.base import Params
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.schema import Dataset
+from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
+from tests.made_up_facts import made_up
 
 
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
@@ -29,11 +30,13 @@ def commit_tables(
     label: str,
     params: Params | None = None,
     inputs: dict[str, Manifest] | None = None,
-    facts: dict[str, Any] | None = None,
+    facts: Facts | dict[str, Any] | None = None,
     shard_count: int = 1,
     files: dict[str, bytes] | None = None,
 ) -> Manifest:
     """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart.
+
+    `facts` are those that matter; the others are made up.
 
     Tables that have photo ids are cut into `shard_count` files by them.
     """
@@ -50,7 +53,9 @@ def commit_tables(
         shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
         for shard in range(shard_count):
             staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
-    return staged.commit(facts)
+    if isinstance(facts, Facts) or dataset.facts is Facts:
+        return staged.commit(facts)
+    return staged.commit(made_up(dataset.facts, **(facts or {})))
 
 
 def commit_validated(

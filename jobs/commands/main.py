@@ -101,6 +101,7 @@ def _add_tools(commands: Any) -> None:
     convert.add_argument("--mapping", type=Path, required=True, help="TOML file that says what their columns mean")
     convert.add_argument("--out", type=Path, required=True, help="folder for the data set; new or empty")
     _add_compare_recommenders(tool)
+    _add_compare_indexes(tool)
     up = tool("up", _up, "start Airflow and the MLflow server in the background")
     up.add_argument("--airflow-port", type=int, default=8080)
     up.add_argument("--mlflow-port", type=int, default=5000)
@@ -185,6 +186,13 @@ def _add_compare_recommenders(tool: Callable[..., argparse.ArgumentParser]) -> N
     compare.add_argument("--max-users", type=int, default=5000, help="asked about by each protocol; default: 5000")
     compare.add_argument("--out", type=Path, help="JSON file for all figures")
     compare.add_argument("--seed", type=int, default=20251006)
+
+
+def _add_compare_indexes(tool: Callable[..., argparse.ArgumentParser]) -> None:
+    compare = tool("compare_indexes", _compare_indexes, "compare kinds of index on the photos of a night")
+    compare.add_argument("--catalogue", required=True)
+    compare.add_argument("--run-date", default="", help="the night; default: the latest that has an index")
+    compare.add_argument("--kinds", default="", help="comma-separated; default: all that build_index can build")
 
 
 def _add_params(sub: argparse.ArgumentParser, params: type[Params]) -> None:
@@ -407,6 +415,13 @@ def _compare_recommenders(arguments: argparse.Namespace, settings: Settings) -> 
     names = (arguments.user_column, arguments.item_column, arguments.at_column, arguments.rating_column)
     world = read_log(arguments.log, Columns(*names, arguments.liked_from))
     print(compare(world, params, arguments.seed, settings, arguments.out))
+
+
+def _compare_indexes(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.indexing.compare_kinds import compare_kinds
+
+    kinds = arguments.kinds.split(",") if arguments.kinds else ()
+    print(compare_kinds(settings, arguments.catalogue, _run_date(arguments), kinds))
 
 
 def _up(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Table, schema
+from typing import ClassVar, Literal
+
+from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Table, schema
+
+
+class RetrainingFacts(Facts):
+    """Run dates of the nights that are compared."""
+
+    nights: list[str]
+
 
 RETRAINING = Dataset(
     "retraining",
@@ -26,8 +35,29 @@ RETRAINING = Dataset(
             ),
         ),
     ),
+    RetrainingFacts,
 )
 """Incremental against full training over consecutive nights; the partition is the last. Files: retraining.md."""
+
+
+class RerankedFacts(Facts):
+    """The reranked arm: the night's arm that it reorders, and why it is left out (empty if it is there)."""
+
+    base_arm: str
+    note: str
+
+
+class AblationFacts(Facts):
+    """What is compared with `reference`: on how many searches of how many visitors, after how many passes.
+
+    `reranked` is None if that arm was not asked for.
+    """
+
+    reference: str
+    epochs: int
+    query_count: int
+    visitor_count: int
+    reranked: RerankedFacts | None
 
 
 ABLATION = Dataset(
@@ -68,11 +98,33 @@ ABLATION = Dataset(
             may_be_empty=True,
         ),
     ),
+    AblationFacts,
 )
-"""Files: ablation.md. Facts: reference, query_count, visitor_count, and reranked: empty if it was not asked for, else
-base_arm (the night's arm that it reorders) and note (why it is left out; empty if it is there).
-"""
+"""Files: ablation.md."""
 
 
-REPORT = Dataset("report", "reports")
+class Usage(Facts):
+    """What a stage or a night used; `elapsed_seconds` of a night is from its first stage's start to its last's end.
+
+    Bytes are those committed, without what runs link to.
+    """
+
+    elapsed_seconds: float
+    seconds: float
+    cpu_seconds: float
+    gpu_seconds: float
+    byte_count: int
+
+
+class ReportFacts(Facts):
+    """What the head of the page says of the challenger, and what the night used."""
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"usage"})
+
+    outcome: Literal["better", "worse", "undecided"]
+    headline: str
+    usage: Usage
+
+
+REPORT = Dataset("report", "reports", (), ReportFacts)
 """Files: report.html."""

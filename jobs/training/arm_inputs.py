@@ -12,11 +12,11 @@ import polars as pl
 
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
-from jobs.datasets.features import IMPRESSIONS
+from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts, SplitsFacts
+from jobs.datasets.models import SearchModelsFacts
 from jobs.errors import MissingInput
-from jobs.evaluation.splits import takes_all_photos
 from jobs.lake.manifest import Manifest
-from jobs.training.inputs import keyword_lists, read_photos, shard_count
+from jobs.training.inputs import keyword_lists, read_photos
 from models.search.data import Indices
 from models.search.keywords import KeywordVocabulary, PhotoKeywords
 from models.search.sampling import Float64s
@@ -102,7 +102,7 @@ def read_pairs(
         raise _no_conversion(splits, "train")
     train = log
     if earlier is not None:
-        train = _recent(log, datetime.fromisoformat(earlier.facts["trained_until"]), REPLAYED_PER_NEW, ctx.seed)
+        train = _recent(log, SearchModelsFacts.of(earlier).trained_until, REPLAYED_PER_NEW, ctx.seed)
     counts = {
         "log_pair_count": len(log),
         "train_pair_count": len(train),
@@ -119,7 +119,8 @@ def read_pairs(
     keywords = keyword_lists(photos)
     shown = _read_shown(ctx, numbers) if params.reads_impressions else None
     counts |= {} if shown is None else {"passed_over_count": len(shown.passed_over)}
-    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shard_count(splits), is_validated, shown)
+    shards_in_all = SplitsFacts.of(splits).shard_count
+    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shards_in_all, is_validated, shown)
 
 
 def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
@@ -127,12 +128,13 @@ def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
     impressions = ctx.read(IMPRESSIONS)
     told = ctx.lake.read_table(impressions, "examination", ["position", "examination"]).sort("position")
     if told.is_empty():
+        note = ImpressionsFacts.of(impressions).note
         raise MissingInput(
             "examination_unknown",
-            f"{impressions.reference} does not say at which places people look: {impressions.facts['note']}. Give the "
+            f"{impressions.reference} does not say at which places people look: {note}. Give the "
             f"data set a log of what was shown, or train without it (--position-weights none, --hard-from mined).",
             run=impressions.reference,
-            note=impressions.facts["note"],
+            note=note,
         )
     examination = np.full(int(told["position"].max()), np.nan)  # type: ignore[arg-type]
     examination[told["position"].to_numpy() - 1] = told["examination"].to_numpy()
@@ -150,7 +152,7 @@ def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
 def read_vocabulary(ctx: RunContext, splits: Manifest, images: Manifest) -> KeywordVocabulary:
     """Return the keywords of the training window's photos, looked at shard by shard."""
     counts: Counter[str] = Counter()
-    for shard in range(shard_count(splits)):
+    for shard in range(SplitsFacts.of(splits).shard_count):
         photos = read_photos(ctx.lake, splits, images, [shard]).filter("is_in_train")
         counts += KeywordVocabulary.count(keyword_lists(photos))
     return KeywordVocabulary.of_counts(counts, KEYWORD_MIN_COUNT, KEYWORD_HASH_ROWS)
@@ -164,8 +166,9 @@ def _read_validation(ctx: RunContext, splits: Manifest, images: Manifest) -> tup
         raise _no_conversion(splits, "validation")
     chosen = rows.sample(min(VALIDATION_QUERIES, len(rows)), seed=ctx.seed)
     there = ctx.lake.read_table(splits, "photos", ["photo_id", "submitted_at"])
-    if not takes_all_photos(splits):
-        there = there.filter(pl.col("submitted_at") < datetime.fromisoformat(splits.facts["validation_end"]))
+    windows = SplitsFacts.of(splits)
+    if not windows.takes_all_photos:
+        there = there.filter(pl.col("submitted_at") < windows.validation_end)
     there_ids = there.join(with_image, on="photo_id")["photo_id"].sort()
     return chosen, _corpus(there_ids, chosen["photo_id"], VALIDATION_PHOTOS, ctx.seed)
 

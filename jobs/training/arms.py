@@ -15,6 +15,8 @@ import torch
 from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import ArmFacts, SearchModelsFacts, TrainingFacts
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -63,20 +65,27 @@ class ArmsWritten:
 
     def __init__(self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rate: float | None) -> None:
         self._staged = staged
-        self._arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
+        self._arms = {ZERO_SHOT: _describe(base, base_hit_rate)}
         self._curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
         staged.link_files(base_model, ZERO_SHOT)
 
     def add(self, arm: str, model: SearchModel, result: TrainingResult) -> None:
         """Write a trained model."""
         save_model(self._staged, arm, model)
-        self._arms[arm] = _describe(model) | measure(result)
+        self._arms[arm] = _describe(model, result.best_hit_rate, measure(result))
         self._curves.append(curve_rows(arm, result.curves))
 
-    def finish(self) -> dict[str, Any]:
-        """Return what the run's facts say of the arms."""
+    def finish(self, counts: dict[str, int], splits: Manifest, earlier: Manifest | None) -> SearchModelsFacts:
+        """Write the curves and return the run's facts; `counts` are those of `ArmInputs`."""
         self._staged.write_table("curves", pl.concat(self._curves))
-        return {"arms": self._arms, "challenger": FULL if FULL in self._arms else list(self._arms)[-1]}
+        return SearchModelsFacts(
+            arms=self._arms,
+            challenger=FULL if FULL in self._arms else list(self._arms)[-1],
+            **counts,
+            trained_until=SplitsFacts.of(splits).train_end,
+            reused_from=None,
+            warm_started_from=None if earlier is None else earlier.reference,
+        )
 
 
 def starting_model(
@@ -294,24 +303,25 @@ def _passed_over(model: SearchModel, pairs: ArmInputs, data: TrainingData) -> Ha
     )
 
 
-def _describe(model: SearchModel) -> dict[str, Any]:
-    return {
-        "model_digest": model.digest,
-        "image_digest": model.image_digest,
-        "uses_country": model.uses_country,
-        "uses_keywords": model.uses_keywords,
-        "keyword_count": 0 if model.vocabulary is None else len(model.vocabulary.keywords),
-    }
+def _describe(model: SearchModel, hit_rate: float | None, training: TrainingFacts | None = None) -> ArmFacts:
+    return ArmFacts(
+        model_digest=model.digest,
+        image_digest=model.image_digest,
+        uses_country=model.uses_country,
+        uses_keywords=model.uses_keywords,
+        keyword_count=0 if model.vocabulary is None else len(model.vocabulary.keywords),
+        best_validation_hit_rate=hit_rate,
+        training=training,
+    )
 
 
-def measure(result: TrainingResult) -> dict[str, Any]:
+def measure(result: TrainingResult) -> TrainingFacts:
     """Return what facts say of a training."""
-    return {
-        "best_validation_hit_rate": result.best_hit_rate,
-        "best_step": None if result.best_hit_rate is None else result.best_step,
-        "steps": result.steps,
-        "pairs_seen": result.pairs_seen,
-        "pairs_per_second": round(result.pairs_per_second, 1),
-        "seconds": round(result.seconds, 1),
-        "stopped_because": result.stopped_because,
-    }
+    return TrainingFacts(
+        best_step=None if result.best_hit_rate is None else result.best_step,
+        steps=result.steps,
+        pairs_seen=result.pairs_seen,
+        pairs_per_second=round(result.pairs_per_second, 1),
+        seconds=round(result.seconds, 1),
+        stopped_because=result.stopped_because,
+    )

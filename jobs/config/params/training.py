@@ -143,7 +143,6 @@ class TrainRerankerParams(Params):
     mask_share: float = Field(
         0.2, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
     )
-    held_out_share: float = Field(0.2, gt=0, lt=1, description="share of the visitors held out for early stopping")
     rounds: int = Field(300, ge=1, description="trees, at most")
     patience: int = Field(25, ge=1, description="rounds without a better result before training stops")
     learning_rate: float = Field(0.1, gt=0)

@@ -13,12 +13,12 @@ from jobs.config.params.release import CleanUpParams
 from jobs.datasets.features import SPLITS
 from jobs.datasets.indexes import PHOTO_INDEX
 from jobs.datasets.models import SEARCH_MODELS
-from jobs.datasets.releases import GATE, RELEASE
+from jobs.datasets.releases import GATE, RELEASE, ReleaseName
 from jobs.datasets.reports import REPORT
 from jobs.datasets.schema import Dataset
 from jobs.housekeeping.clean_up import kept, kept_versions, needs
 from jobs.lake.manifest import FileInfo, Manifest
-from jobs.releasing.ledger import Entry, ReleaseName, State
+from jobs.releasing.ledger import Entry, State
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 unhurried = how(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -22,13 +22,13 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
 from jobs.context import RunContext
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import published_pointer
-from jobs.releasing.ledger import Draft, Entry, Ledger, ReleaseName, State, as_of
+from jobs.releasing.ledger import Draft, Entry, Ledger, State, as_of
 from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.release_retention import collect

@@ -11,11 +11,10 @@ import polars as pl
 import pytest
 
 from jobs.config.params.arms import FINETUNED, FULL, ZERO_SHOT
-from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.features import IMPRESSIONS, SPLITS
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, ArmFacts, SearchModelsFacts
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -23,8 +22,8 @@ from jobs.nights.stage_runner import run_stage
 from jobs.training import arm_inputs
 from jobs.training.arm_inputs import _recent, read_pairs
 from jobs.training.arms import _weighted_pairs
-from models.search.model import SearchModel
 from models.evaluation.impressions import examination_weights
+from models.search.model import SearchModel
 from models.search.sampling import merge_pairs
 from models.search.world import ALONE, World
 from tests.errors import raises
@@ -63,21 +62,29 @@ def load(ctx: RunContext, manifest: Manifest, arm: str) -> SearchModel:
         return SearchModel.load(folder)
 
 
+def arms_of(models: Manifest) -> dict[str, ArmFacts]:
+    return SearchModelsFacts.of(models).arms
+
+
 def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
-    arms = manifest.facts["arms"]
+    arms = arms_of(manifest)
     assert list(arms) == [ZERO_SHOT, FINETUNED, FULL]
     for arm, facts in arms.items():
         model = load(ctx, manifest, arm)
-        assert (facts["model_digest"], facts["image_digest"]) == (model.digest, model.image_digest)
+        assert (facts.model_digest, facts.image_digest) == (model.digest, model.image_digest)
         uses = arm == FULL
-        assert (facts["uses_country"], facts["uses_keywords"]) == (uses, uses)
+        assert (facts.uses_country, facts.uses_keywords) == (uses, uses)
         assert (model.uses_country, model.uses_keywords) == (uses, uses)
-        assert 0 <= facts["best_validation_hit_rate"] <= 1
-    assert len({facts["model_digest"] for facts in arms.values()}) == 3
-    assert arms[FULL]["pairs_seen"] == 2 * 32  # every pair of a photo and a text once per pass
-    assert arms[FULL]["stopped_because"]
+        assert facts.best_validation_hit_rate is not None
+        assert 0 <= facts.best_validation_hit_rate <= 1
+        assert (facts.training is None) == (arm == ZERO_SHOT)
+    assert len({facts.model_digest for facts in arms.values()}) == 3
+    training = arms[FULL].training
+    assert training is not None
+    assert training.pairs_seen == 2 * 32  # every pair of a photo and a text once per pass
+    assert training.stopped_because
     assert manifest.facts["challenger"] == FULL
     assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
     assert manifest.facts["train_pair_count"] == 64
@@ -143,7 +150,7 @@ def test_a_killed_night_goes_on_to_the_same_models(
 def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
     ctx = make_night("red-0", "blue-2")
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
-    assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (32 - 2)
+    assert arms_of(manifest)[FULL].training.pairs_seen == 2 * (32 - 2)
     assert "pictures left out: {'truncated': 2}" in caplog.text
 
 
@@ -166,17 +173,18 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     manifest = run_stage(ctx, "train_search", one_pass)
     counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
     assert [manifest.facts[name] for name in counts] == [64, 0, 0]
-    arms = manifest.facts["arms"]
-    assert arms[ZERO_SHOT]["best_validation_hit_rate"] is None
+    arms = arms_of(manifest)
+    assert arms[ZERO_SHOT].best_validation_hit_rate is None
     for arm in (FINETUNED, FULL):
-        assert (arms[arm]["best_validation_hit_rate"], arms[arm]["best_step"]) == (None, None)
-        assert arms[arm]["stopped_because"] == "all epochs done"
-        assert load(ctx, manifest, arm).digest == arms[arm]["model_digest"] != arms[ZERO_SHOT]["model_digest"]
+        training = arms[arm].training
+        assert (arms[arm].best_validation_hit_rate, training.best_step) == (None, None)
+        assert training.stopped_because == "all epochs done"
+        assert load(ctx, manifest, arm).digest == arms[arm].model_digest != arms[ZERO_SHOT].model_digest
     curves = ctx.lake.read_table(manifest, "curves")
     assert set(curves["arm"]) == {FINETUNED, FULL}
     assert "validation_hit_rate@10" not in set(curves["name"])
     in_two = run_stage(ctx, "train_search", SEARCH_PARAMS)  # nothing stops it early
-    assert in_two.facts["arms"][FULL]["steps"] == 2 * arms[FULL]["steps"]
+    assert arms_of(in_two)[FULL].training.steps == 2 * arms[FULL].training.steps
     without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
     commit_splits(ctx, "lost", validation=without_image)
     with raises(MissingInput, "no_conversion_with_image", table="validation"):
@@ -245,23 +253,22 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
     assert second.facts["train_pair_count"] == 32 + 16
     assert second.input_runs["earlier"] == first.reference
     for arm in (FINETUNED, FULL):
-        found = second.facts["arms"][arm]
-        assert found["best_validation_hit_rate"] >= found_at_start(ctx, second, arm)
-    assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
+        assert arms_of(second)[arm].best_validation_hit_rate >= found_at_start(ctx, second, arm)
+    assert digests(second)[FULL] != digests(first)[FULL]
     in_full = run_stage(ctx, "train_search", SEARCH_PARAMS)
     assert in_full.digest != second.digest
 
 
 def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: MakeContext) -> None:
     run_stage(make_night(), "train_search", INCREMENTAL)
-    ctx, digests = make_night(run_date=SECOND), set()
+    ctx, found = make_night(run_date=SECOND), set()
     for rate in (0.5, 1.0):
         second = run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"incremental_rate": rate}))
-        digests.add(second.facts["arms"][FULL]["model_digest"])
+        found.add(digests(second)[FULL])
         curves = ctx.lake.read_table(second, "curves").filter(pl.col("arm") == FULL)
         validated = curves.filter(pl.col("name").str.contains("hit_rate"))
         assert len(validated) == INCREMENTAL.epochs + 1  # and before the first step
-    assert len(digests) == 2
+    assert len(found) == 2
 
 
 def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
@@ -387,4 +394,4 @@ def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext, p
 
 
 def digests(models: Manifest) -> dict[str, str]:
-    return {arm: facts["model_digest"] for arm, facts in models.facts["arms"].items()}
+    return {arm: facts.model_digest for arm, facts in arms_of(models).items()}
