@@ -410,7 +410,7 @@ def _compare_recommenders(arguments: argparse.Namespace, settings: Settings) -> 
     given |= {"als_library": arguments.als_library}
     given |= {"protocols": arguments.protocols.split(",")} if arguments.protocols else {}
     given |= {"protocol_methods": methods} if arguments.methods else {}  # by default those that learn in seconds
-    params = stage_params("evaluate_recommenders", "small", given)
+    params = stage_params("evaluate_recommenders", "all-arms", given)
     assert isinstance(params, EvaluateRecommendersParams)
     names = (arguments.user_column, arguments.item_column, arguments.at_column, arguments.rating_column)
     world = read_log(arguments.log, Columns(*names, arguments.liked_from))

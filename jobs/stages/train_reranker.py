@@ -29,6 +29,7 @@ from models.rerank.learning import CUTOFF, Options, Reranker, Rows, hold_out, tr
 from models.rerank.rows import SecondStage
 
 log = logging.getLogger("nightlens.train_reranker")
+HELD_OUT_SHARE = 0.2  # of the visitors, for early stopping
 
 NO_WINDOW = (
     "nothing was kept aside for validation (--validation-share 0 of split_temporal), and on the searches of the "
@@ -62,7 +63,7 @@ def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest
     )
     if facts.note:
         return _leave_out(staged, params, facts)
-    is_held_out_S = hold_out(learnable.visitor, params.held_out_share, ctx.seed)
+    is_held_out_S = hold_out(learnable.visitor, HELD_OUT_SHARE, ctx.seed)
     fit, held_out = learnable.of_searches(~is_held_out_S), learnable.of_searches(is_held_out_S)
     trained = train(fit, held_out, stage.names, _options(params, ctx.seed))
     reranker = Reranker(trained.text)
