@@ -1,1 +1,1 @@
-
+"""The pipeline: stages, the command line, and what they stand on."""

@@ -16,18 +16,23 @@ from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest, fingerprint
 from jobs.lake.staged_run import StagedRun
 
+Inputs = dict[str, Manifest]
+"""The runs that a run is made from, by dataset or as the stage's `choose` calls them."""
+
 
 @dataclass(frozen=True)
 class Chosen:
     """What a run depends on besides its stage's declared inputs; a stage's `choose` returns it.
 
     `inputs` are further runs, such as an earlier night's; `sources` digests of what is read from outside the lake;
-    `within` names the part of the night that the run is of, such as a variant.
+    `within` names the part of the night that the run is of, such as a variant. `found` is what was found out on the
+    way and `run` needs as well, such as the source whose files were read for their digests.
     """
 
     inputs: Mapping[str, Manifest] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     within: Mapping[str, str] = field(default_factory=dict)
+    found: Any = None
 
 
 class RunContext(BaseModel):

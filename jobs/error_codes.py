@@ -63,7 +63,6 @@ CODES: dict[str, str] = {
     "index_files_disagree": "Run build_index again.",
     "index_limit_missed": "Raise nprobe or ef_search of build_index, take another kind, or move the limit.",
     "index_of_other_model": "Open the index with the model that made its vectors, or run build_index again.",
-    "index_trial_failed": "Read the process's own error in the text, or leave the kind out of --compare-kinds.",
     "inputs_outdated": "Rerun the stage that the error names, so that it is made from what is current.",
     "java_out_of_memory": "Give Spark's driver more memory (`NIGHTLENS_SPARK_DRIVER_MEMORY`), and run the same again.",
     "keyword_rows_differ": "Keep the number of shared keyword rows, or train the model anew.",
@@ -116,6 +115,7 @@ CODES: dict[str, str] = {
     "no_such_figure": "Name an arm, metric and cutoff that were evaluated, or run evaluate with them.",
     "no_such_file": "Check the path, and name a file that is there.",
     "no_such_folder": "Check the path, and name a folder that is there, in the Unsplash layout.",
+    "no_such_kind": "Name one of the kinds of index that the error lists.",
     "no_such_method": "Name one of the methods that the error lists.",
     "no_such_metric": "Run evaluate with the arm that was registered.",
     "no_such_model": "Run a night, which registers a model, and check that `NIGHTLENS_TRACKING_URI` is its MLflow.",
@@ -268,7 +268,9 @@ Nightlens reports an error that you can act on in one line: the command, the kin
 what happened, why, and what to do in this case. It may change with any version; kind and code stay.
 
 A command ends with status 1 for `LostWork`: the same call again may well succeed. It ends with status 2 for any other
-kind. The page is made from the source: `python -m jobs.error_codes > docs/ERRORS.md`.
+kind. A `ModelError` or `UnusableIndex` of the models reaches the command line as `BadInput`, with its own code.
+
+The page is made from the source: `python -m jobs.error_codes > docs/ERRORS.md`.
 """
 
 

@@ -32,8 +32,10 @@ _UPRIGHT = {
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used. `reason` is a short code: empty, not_an_image, zero_size,
-    too_many_pixels, extreme_shape, truncated, corrupt, out_of_memory. Tables of pictures keep it in a column of
+    """A picture that cannot be used.
+
+    `reason` is a short code: empty, not_an_image, zero_size, too_many_pixels, extreme_shape, truncated, corrupt,
+    out_of_memory. Tables of pictures keep it in a column of
     that name. An error that reaches the user has a code of its own, and may name the reason.
     """
 

@@ -18,7 +18,7 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
-from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
+from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX, PhotoIndexFacts
 from jobs.datasets.models import CHAMPION, REGISTRATION
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
@@ -26,6 +26,7 @@ from jobs.nights.stage_runner import run_stage
 from models import ann
 from models.indexing.building import build_index
 from models.indexing.ids import stable_ids
+from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.validated_lake import commit_tables
 
@@ -57,10 +58,15 @@ def commit_index(
         built = build_index(folder, vectors, photo_ids, "flat", model_digest=model_digest, shard_size=4)
     ids = pl.DataFrame({"shard": 0, "faiss_id": stable_ids(photo_ids), "photo_id": photo_ids})
     staged.write_table("ids", ids.with_columns(pl.col("shard").cast(pl.Int64)).sort("faiss_id"))
-    facts = {"model_digest": model_digest, "kind": "flat", "shard_count": len(built.shards)}
-    size = sum(file.byte_count for file in built.files)
-    index = staged.commit(facts | {"photo_count": len(photo_ids), "bytes": size})
-    recalls = pl.DataFrame({"kind": "published", "k": 10, "recall": 1.0})
+    found = {
+        "model_digest": model_digest,
+        "kind": "flat",
+        "shard_count": len(built.shards),
+        "photo_count": len(photo_ids),
+        "bytes": sum(file.byte_count for file in built.files),
+    }
+    index = staged.commit(made_up(PhotoIndexFacts, **found))
+    recalls = pl.DataFrame({"k": 10, "recall": 1.0})
     measured = {"model_digest": model_digest, "recall_at_10": 1.0}
     commit_tables(context, INDEX_CHECK, {"recalls": recalls}, label=index.run_id, facts=measured)
     return index

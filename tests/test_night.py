@@ -21,6 +21,7 @@ from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping import lineage
 from jobs.lake.manifest import Manifest
+from jobs.nights.stage_runner import run_stage
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from tests.conftest import make_settings
@@ -46,8 +47,8 @@ ARMS = {
 def run_night(context: RunContext, **overrides: dict[str, Any]) -> dict[str, Manifest]:
     """Run every stage with the preset `tiny`; return its manifests by stage."""
     manifests = {}
-    for name, spec in registry.STAGES.items():
-        manifests[name] = spec.load()(context, registry.stage_params(name, "tiny", overrides.get(name)))
+    for name in registry.STAGES:
+        manifests[name] = run_stage(context, name, registry.stage_params(name, "tiny", overrides.get(name)))
     return manifests
 
 
@@ -250,18 +251,16 @@ def test_variants_that_were_trained_are_arms_of_searching_with_photos(nights: Ni
     """Last in this file: afterwards the first night's similar photos are measured with three more arms."""
     context, variants = nights.contexts[0], ("image_pairs", "two_views", "hard_negatives")
     for variant in variants:
-        registry.ALL["train_variant"].load()(
-            context, registry.stage_params("train_variant", "tiny", {"variant": variant})
-        )
+        run_stage(context, "train_variant", registry.stage_params("train_variant", "tiny", {"variant": variant}))
     params = registry.stage_params("evaluate_similar", "tiny", {"variants": variants})
     assert isinstance(params, EvaluateSimilarParams)
-    manifest = registry.STAGES["evaluate_similar"].load()(context, params)
+    manifest = run_stage(context, "evaluate_similar", params)
     metrics = context.lake.read_table(manifest, "metrics").filter(metric="ndcg").sort("truth", "k")
     found = {arm: tuple(rows["value"]) for (arm,), rows in metrics.group_by("arm", maintain_order=True)}
     models = {FULL, "challenger_by_file", *variants}
     assert models < set(found)
     assert len({found[arm] for arm in models}) == len(models)  # no two are the same model
-    report = registry.STAGES["publish_report"].load()(context, registry.stage_params("publish_report", "tiny"))
+    report = run_stage(context, "publish_report", registry.stage_params("publish_report", "tiny"))
     page = context.lake.read_file(report, "report.html").decode()
     section = page[page.index('<section id="similar"') :]
     for name in ("Photo pairs", "Two views", "Hard negatives", "Challenger, searched with a file"):

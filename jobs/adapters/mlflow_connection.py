@@ -88,11 +88,18 @@ def exclusive_lock(settings: Settings) -> Iterator[None]:
 
 
 def use(uri: str) -> mlflow.MlflowClient:
+    """Point MLflow at a store or server and return a client of it."""
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow.MlflowClient(uri, uri)
 
 
 def client_of(settings: Settings) -> mlflow.MlflowClient:
+    """Return a client of the settings' store or server, whose database is there afterwards."""
     ensure_database(settings)
     return use(settings.tracking_uri)
+
+
+def model_name(catalogue: str) -> str:
+    """Return the name of a catalogue's experiment and registered model."""
+    return f"nightlens-{catalogue}"

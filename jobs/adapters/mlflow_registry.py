@@ -7,44 +7,23 @@ is the last night's model; `champion` is the one that is live and follows the pr
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema, TensorSpec
+from mlflow.models import Model
 
-from jobs.adapters.mlflow_connection import client_of, translate_mlflow_errors
-from jobs.config.settings import PROJECT_ROOT, Settings
-from jobs.errors import BadInput, MissingInput
+from jobs.adapters.mlflow_connection import client_of, model_name, translate_mlflow_errors
+from jobs.config.settings import Settings
+from jobs.errors import MissingInput
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 DESCRIPTION_LENGTH = 5000
 """What MLflow's database keeps of a description."""
-_LOADER = "models.serving"
-_REQUIREMENTS = (
-    "mlflow",
-    "numpy",
-    "open-clip-torch",
-    "pandas",
-    "pillow",
-    "pydantic",
-    "safetensors",
-    "sentencepiece",
-    "torch",
-    "torchvision",
-    "transformers",
-)
 
 for _name in ("alembic", "mlflow"):  # a hundred lines of migrations say nothing to the reader of a night's log
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -68,11 +47,6 @@ class Version:
         return f"models:/{self.name}/{self.number}"
 
 
-def model_name(catalogue: str) -> str:
-    """Return the name of a catalogue's experiment and registered model."""
-    return f"nightlens-{catalogue}"
-
-
 # -- the connection --------------------------------------------------------------------------------------
 
 
@@ -83,51 +57,17 @@ def model_name(catalogue: str) -> str:
 
 
 @translate_mlflow_errors
-def register_version(
-    settings: Settings, catalogue: str, run_id: str, folder: Path, dim: int, tags: Mapping[str, str], card: str
-) -> Version:
-    """Register the model saved in `folder` with tags and card, or return the version of this digest there is.
-
-    Tags must hold `model_digest`. The version is made of the files of `folder` and the package `models`; nothing
-    is pickled. `dim` is the length of the vectors it returns.
-    """
-    client = client_of(settings)
-    name = model_name(catalogue)
-    known = [v for v in versions(settings, catalogue) if v.tags.get("model_digest") == tags["model_digest"]]
-    if known:
-        number = known[0].number
-    else:
-        _ensure_model(client, name, catalogue)
-        _drop_unregistered(client, run_id)
-        with mlflow.start_run(run_id=run_id), _own_code_first():
-            logged = mlflow.pyfunc.log_model(
-                name="search_model",
-                loader_module=_LOADER,
-                data_path=str(folder),
-                code_paths=[str(PROJECT_ROOT / "models")],
-                signature=_signature(dim),
-                input_example=pd.DataFrame({"query": ["cat", "sunset"], "country": ["GB", ""]}),
-                pip_requirements=[f"{package}=={installed_version(package)}" for package in _REQUIREMENTS],
-                tags=dict(tags),
-            )
-        made = client.create_model_version(name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id)
-        number = int(made.version)
-    client.update_model_version(name, str(number), card)
-    return _version(client.get_model_version(name, str(number)))
-
-
-@translate_mlflow_errors
 def versions(settings: Settings, catalogue: str) -> list[Version]:
     """Return the registered versions of a catalogue's model, oldest first."""
     found = client_of(settings).search_model_versions(f"name = '{model_name(catalogue)}'", max_results=10_000)
-    return sorted((_version(entry) for entry in found), key=lambda version: version.number)
+    return sorted((version_of(entry) for entry in found), key=lambda version: version.number)
 
 
 @translate_mlflow_errors
 def find_version(settings: Settings, catalogue: str, number: int) -> Version:
     """Return a registered version; `MissingInput` if there is none of this number."""
     try:
-        return _version(client_of(settings).get_model_version(model_name(catalogue), str(number)))
+        return version_of(client_of(settings).get_model_version(model_name(catalogue), str(number)))
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -148,7 +88,7 @@ def resolve_alias(settings: Settings, catalogue: str, alias: str) -> Version | N
     models = client.search_registered_models(f"name = '{model_name(catalogue)}'")
     if not models or alias not in models[0].aliases:
         return None
-    return _version(client.get_model_version(model_name(catalogue), str(models[0].aliases[alias])))
+    return version_of(client.get_model_version(model_name(catalogue), str(models[0].aliases[alias])))
 
 
 @translate_mlflow_errors
@@ -198,27 +138,6 @@ def set_tag(settings: Settings, version: Version, name: str, value: str) -> None
 
 
 @translate_mlflow_errors
-def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame], npt.NDArray[np.float32]]:
-    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`).
-
-    Raises `BadInput` for a version that would be loaded otherwise, above all from a pickle, which can run code.
-    """
-    client_of(settings)
-    flavour = Model.load(version.uri).flavors.get("python_function", {})
-    if flavour.get("loader_module") != _LOADER or "python_model" in flavour:
-        raise BadInput(
-            "foreign_version",
-            f"{version.uri} is loaded by {flavour.get('loader_module')!r}, not by {_LOADER!r}: it was not registered "
-            f"by register_model, may hold a pickle and is refused. Delete that version in MLflow and rerun "
-            f"register_model.",
-            version=version.uri,
-        )
-    with _own_code_first():
-        predict: Callable[[pd.DataFrame], npt.NDArray[np.float32]] = mlflow.pyfunc.load_model(version.uri).predict
-    return predict
-
-
-@translate_mlflow_errors
 def download_model(settings: Settings, version: Version, folder: Path) -> None:
     """Copy the files that were registered as a version into `folder`, which must exist."""
     client_of(settings)
@@ -232,47 +151,5 @@ def download_model(settings: Settings, version: Version, folder: Path) -> None:
                 path.replace(target)
 
 
-@contextmanager
-def _own_code_first() -> Iterator[None]:
-    """Undo that MLflow puts the code which a version carries before this project's own when it loads one."""
-    path = list(sys.path)
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-
-
-def _ensure_model(client: mlflow.MlflowClient, name: str, catalogue: str) -> None:
-    if client.search_registered_models(f"name = '{name}'"):
-        return
-    lines = [
-        f"Search models of the catalogue `{catalogue}`: one version for every new model.",
-        "",
-        f"- **{CHALLENGER}** is the model of the last night.",
-        f"- **{CHAMPION}** is the model that is live. It moves by an explicit act alone: the DAG `nightlens_promote` "
-        f"or `nightlens promote --catalogue {catalogue} --version N --reason WHY`.",
-    ]
-    client.create_registered_model(name, description="\n".join(lines))
-
-
-def _drop_unregistered(client: mlflow.MlflowClient, run_id: str) -> None:
-    """Remove what a call that was cut off between logging and registering left in its run."""
-    experiment_id = client.get_run(run_id).info.experiment_id
-    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
-        client.delete_logged_model(model.model_id)
-
-
-def _version(entry: Any) -> Version:
+def version_of(entry: Any) -> Version:
     return Version(entry.name, int(entry.version), entry.run_id, dict(entry.tags))
-
-
-def _signature(dim: int) -> ModelSignature:
-    keyword = Object([Property("keyword", DataType.string), Property("confidence", DataType.double)])
-    columns: dict[str, DataType | Array] = {
-        "query": DataType.string,
-        "country": DataType.string,
-        "image": DataType.binary,
-        "keywords": Array(keyword),
-    }
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(kind, name, required=False) for name, kind in columns.items()]
-    return ModelSignature(Schema(inputs), Schema([TensorSpec(np.dtype("float32"), (-1, dim))]))

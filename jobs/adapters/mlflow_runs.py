@@ -14,8 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from jobs.adapters.mlflow_connection import client_of, exclusive_lock, translate_mlflow_errors
-from jobs.adapters.mlflow_registry import model_name
+from jobs.adapters.mlflow_connection import client_of, exclusive_lock, model_name, translate_mlflow_errors
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput, NightlensError
 

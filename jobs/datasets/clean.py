@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import ClassVar
+
 import pyarrow as pa
 
-from jobs.datasets.schema import BOOL, F64, I32, I64, STR, TIMESTAMP, Dataset, Table, schema
+from jobs.datasets.schema import BOOL, F64, I32, I64, STR, TIMESTAMP, Dataset, Facts, Table, schema
 
 HIDDEN_TABLE = Table(
     "hidden",
@@ -12,6 +15,39 @@ HIDDEN_TABLE = Table(
     schema(photo_id=STR, country=STR, reason=STR),
     may_be_empty=True,
 )
+
+
+class RowCounts(Facts):
+    """Rows of a table: `input` are `clean` or `quarantined`.
+
+    `unreadable` is the part of the quarantined whose columns cannot be told apart, `repaired` the part of the clean
+    that was repaired.
+    """
+
+    input: int
+    clean: int
+    quarantined: int
+    unreadable: int
+    repaired: int
+
+
+class ValidatedFacts(Facts):
+    """What validation found; dicts are by table.
+
+    `last_days` has the last plausible day of tables with times. `reasons` and `repairs` count rows by name, `warnings`
+    the rows that fail a rule which only warns. `data_docs` is the file that the Data Docs begin with.
+    """
+
+    dataset_version: str
+    part_files: dict[str, list[str]]
+    missing_columns: dict[str, list[str]]
+    last_days: dict[str, date]
+    counts: dict[str, RowCounts]
+    bad_share: dict[str, float]
+    reasons: dict[str, dict[str, int]]
+    repairs: dict[str, dict[str, int]]
+    warnings: dict[str, dict[str, int]]
+    data_docs: str
 
 
 VALIDATED = Dataset(
@@ -122,8 +158,29 @@ VALIDATED = Dataset(
             may_be_empty=True,
         ),
     ),
+    ValidatedFacts,
 )
 """Files: validation.json (suite results and counts), data_docs/** (the Great Expectations site)."""
+
+
+class ImagesFacts(Facts):
+    """How many photos have which status, and how many are without an image by `reasons`.
+
+    `downloaded_count` and `hashed_count` say what had to be done that was not known from before.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"downloaded_count", "hashed_count", "seconds"})
+
+    present_count: int
+    fetched_count: int
+    missing_count: int
+    refused_count: int
+    failed_count: int
+    reasons: dict[str, int]
+    downloaded_count: int
+    hashed_count: int
+    byte_count: int
+    seconds: float
 
 
 IMAGES = Dataset(
@@ -143,4 +200,5 @@ IMAGES = Dataset(
             ),
         ),
     ),
+    ImagesFacts,
 )

@@ -2,9 +2,56 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+from typing import ClassVar, Literal
 
-from jobs.datasets.schema import BOOL, F64, I32, I64, STR, VECTOR, Dataset, Table, schema
+import pyarrow as pa
+from pydantic import Field
+
+from jobs.datasets.models import EventsCheck
+from jobs.datasets.schema import BOOL, F64, I32, I64, STR, VECTOR, Dataset, Facts, Table, schema
+
+
+class UnseenFacts(Facts):
+    """How many searches the test window has, and the shares of them whose query, or country, training never had."""
+
+    search_count: int
+    query_share: float
+    country_share: float
+
+
+class ConversionsFacts(Facts):
+    """Conversions a day: in the last week, and in the weeks before it.
+
+    `drop` is the share by which the last week lies below those before, `per_week` what the log's trend gains in a week,
+    relative to its mean. All but `last_week` are None where the log is too short.
+    """
+
+    last_week: float
+    before: float | None
+    drop: float | None
+    per_week: float | None
+
+
+class DriftFacts(Facts):
+    """How the night differs from what was known before.
+
+    `earlier_unseen` and `earlier_run_date` are None without an earlier night to compare with. `arm`, `earlier_arm` and
+    `model_digest` name the arms whose vectors are compared, and their one model; None where none are. `note` says which
+    vectors are not compared, and why; it is empty if all are.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    unseen: UnseenFacts
+    earlier_unseen: UnseenFacts | None
+    conversions: ConversionsFacts
+    earlier_run_date: str | None
+    arm: str | None
+    earlier_arm: str | None
+    model_digest: str | None
+    note: str
+    seconds: float
+
 
 DRIFT = Dataset(
     "drift",
@@ -27,8 +74,52 @@ DRIFT = Dataset(
             may_be_empty=True,
         ),
     ),
+    DriftFacts,
 )
-"""Facts: unseen, earlier_unseen, conversions, earlier_run_date, arm, earlier_arm, model_digest, note: see the stage."""
+
+
+class ClusterFate(Facts):
+    """What has become of an earlier map's clusters: how many are kept, which numbers are new, how many are gone."""
+
+    kept: int
+    new: tuple[int, ...]
+    gone: int
+
+
+class MapFacts(Facts):
+    """One arm's photos in the plane, and their clusters.
+
+    `photo_count` of the `corpus_photo_count` photos with a vector are laid out. `why` says why the map is of its kind.
+    `earlier_run_date` is the night of the map that this one is projected onto or begins from, None without one;
+    `map_run_date` the night that made the map. `placed` counts photos by how they got their place. `neighbours_kept` is
+    the share of a photo's 10 nearest that are among its 10 nearest on the map. `rule` says how the clusters were
+    chosen. `clusters` is None without an earlier map.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    arm: str
+    model_digest: str
+    dim: int
+    photo_count: int
+    corpus_photo_count: int
+    kind: Literal["new", "projected"]
+    why: str
+    earlier_run_date: str | None
+    map_run_date: str
+    placed: dict[str, int]
+    perplexity: float
+    neighbours_kept: float
+    rule: str
+    clusters: ClusterFate | None
+    seconds: float
+
+
+class PhotoMapFacts(Facts):
+    """The night's map, or None and why there is none; `note` is empty if there is one."""
+
+    note: str = ""
+    map: MapFacts | None = None
 
 
 PHOTO_MAP = Dataset(
@@ -76,8 +167,8 @@ PHOTO_MAP = Dataset(
             may_be_empty=True,
         ),
     ),
+    PhotoMapFacts,
 )
-"""Facts: note, arm, model_digest, map, why, earlier_run_date, rule ...: see the stage."""
 
 
 _METRICS = schema(
@@ -107,6 +198,95 @@ _COMPARISONS = schema(
     p_value_holm=F64,  # adjusted for all comparisons of the challenger by this metric and k
     detectable=F64,  # minimum detectable effect at 80 % power
 )
+
+
+class VerdictFacts(Facts):
+    """The challenger's difference to the arm that it is `compared_with`, by one metric at `k`.
+
+    `is_better` is true if the whole 95 % interval from `low` to `high` lies above 0.
+    """
+
+    challenger: str
+    compared_with: str
+    metric: str
+    k: int
+    difference: float
+    low: float
+    high: float
+    probability_better: float
+    is_better: bool
+    sentence: str
+
+
+class ByQueryFacts(Facts):
+    """The evaluation by query: how many queries there are, with how many words and judgements, and nDCG@10 by arm."""
+
+    query_count: int
+    words_count: int
+    judgement_count: int
+    ndcg_at_10: dict[str, float]
+    intervals: str
+
+
+class FrequencyCutsFacts(Facts):
+    """From how many past searches a query is head or torso."""
+
+    head_min_count: int
+    torso_min_count: int
+
+
+class TunedTrend(Facts):
+    """How much recent conversions count, and what the searches that it was tuned on say.
+
+    The hit rates are at 10 on `tuning_count` validation searches, with and without recent conversions.
+    """
+
+    refresh_hours: int
+    half_life_hours: float
+    query_weight: float
+    photo_weight: float
+    tuning_count: int
+    tuned_hit_rate: float
+    hit_rate_alone: float
+
+
+class TrendingFacts(Facts):
+    """How the arm `trending` is tuned, or None and why it is left out; `note` is empty if it is there."""
+
+    note: str = ""
+    tuned: TunedTrend | None = None
+
+
+class EvaluationFacts(Facts):
+    """Who is better on the test window, and what was ranked.
+
+    `test_query_count` of the window's `test_window_query_count` searches are ranked. `photos_without_vector` and
+    `hit_rate_at_10` are by arm. `rival` is the arm shown beside the challenger. `champion_version` is None where the
+    live model is left out, and `champion_note` says why; `reranker_note` says so of the reranked arm.
+    `seconds` are by step.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    test_query_count: int
+    test_visitor_count: int
+    test_window_query_count: int
+    protocol: str
+    corpus_photo_count: int
+    photos_without_vector: dict[str, int]
+    verdict: VerdictFacts
+    rival: str
+    hit_rate_at_10: dict[str, float]
+    by_query: ByQueryFacts
+    frequency_cuts: FrequencyCutsFacts
+    champion_version: str | None
+    champion_note: str
+    reranker_note: str
+    trending: TrendingFacts
+    checks: tuple[EventsCheck, ...]
+    tie_rule: str
+    intervals: str
+    seconds: dict[str, float]
 
 
 EVALUATION = Dataset(
@@ -155,7 +335,45 @@ EVALUATION = Dataset(
             ),
         ),
     ),
+    EvaluationFacts,
 )
+
+
+class TruthFacts(Facts):
+    """What a ground truth amounts to: photos with an answer, independent groups of them, and groups that photos share.
+
+    `mean_relevant` is the mean number of answers, None without a photo that has one. `note` says why nothing was
+    measured by this truth; it is empty if something was.
+    """
+
+    query_count: int
+    cluster_count: int
+    group_count: int
+    mean_relevant: float | None
+    note: str
+
+
+class SimilarFacts(Facts):
+    """Which arms and truths were evaluated, and on what. `note` says why all is left out; it is empty if it is not.
+
+    `reads_keywords` are the arms that do. `hashed_count` photos have a perceptual hash, made by `hash_version`;
+    `duplicate_count` are near duplicates of an earlier one. `seconds` are by step.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    arms: tuple[str, ...]
+    challenger: str
+    reads_keywords: tuple[str, ...]
+    champion_note: str
+    hash_version: str
+    note: str = ""
+    truths: dict[str, TruthFacts] = Field(default_factory=dict)
+    photo_count: int = 0
+    hidden_count: int = 0
+    hashed_count: int = 0
+    duplicate_count: int = 0
+    seconds: dict[str, float] = Field(default_factory=dict)
 
 
 SIMILAR = Dataset(
@@ -204,10 +422,36 @@ SIMILAR = Dataset(
             may_be_empty=True,
         ),
     ),
+    SimilarFacts,
 )
-"""Which photos are like a photo, by every arm. Facts: truths {name: {query_count, ...}}, arms, challenger, counts,
-hash_version, notes: see the stage.
-"""
+"""Which photos are like a photo, by every arm."""
+
+
+class ProtocolFacts(Facts):
+    """How many visitors a protocol asks about, in how many trials, and how many conversions a trial learns from."""
+
+    visitor_count: int
+    trial_count: int
+    log_count: int
+
+
+class RecommendationFacts(Facts):
+    """Which methods were evaluated, by which protocols. `note` says why all is left out; it is empty if it is not.
+
+    `arm` is the one whose photo vectors are compared. `notes` say why a method is left out, by protocol/method.
+    `countries` are in the order in which methods number them.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    arm: str
+    methods: tuple[str, ...]
+    note: str = ""
+    protocols: dict[str, ProtocolFacts] = Field(default_factory=dict)
+    notes: dict[str, str] = Field(default_factory=dict)
+    countries: tuple[str, ...] = ()
+    photo_count: int = 0
+    seconds: float = 0.0
 
 
 _ASKED = {"protocol": STR, "segment_kind": STR, "segment": STR}
@@ -261,10 +505,8 @@ RECOMMENDATION = Dataset(
             may_be_empty=True,
         ),
     ),
+    RecommendationFacts,
 )
 """Photos recommended from visitors' histories. Files: models/<method>/** (`models.recommend.saving`), what each method
 learned by the night's own protocol.
-
-Facts: arm (whose photo vectors), methods, protocols {name: counts}, notes {protocol/arm: why it is left out}, note (why
-all is), countries (as the methods number them), seconds.
 """

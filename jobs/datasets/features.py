@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from jobs.datasets.schema import BOOL, F64, I32, I64, STR, TIMESTAMP, Dataset, Table, schema
+from datetime import datetime
+from itertools import pairwise
+
+from jobs.config.params.ingest import EIGHTY_TWENTY, Protocol
+from jobs.datasets.schema import BOOL, F64, I32, I64, STR, TIMESTAMP, Dataset, Facts, Instant, Table, schema
 
 _SPLIT = schema(
     visitor_id=STR,
@@ -15,6 +19,36 @@ _SPLIT = schema(
     orientation_filter=STR,
     position=I32,
 )
+
+
+class SplitsFacts(Facts):
+    """The windows, half-open, and what went where.
+
+    `conversions` counts the log's rows by where they went (they add up to the log), `photos_by_age` the corpus by the
+    window in which a photo was submitted. `shard_count` is into how many files by photo the tables of training are
+    cut. `max_ranked_searches` is how many searches of the test window are ranked at most.
+    """
+
+    protocol: Protocol
+    train_start: Instant
+    train_end: Instant
+    validation_end: Instant
+    test_end: Instant
+    shard_count: int
+    conversions: dict[str, int]
+    photos_by_age: dict[str, int]
+    max_ranked_searches: int
+
+    @property
+    def windows(self) -> dict[str, tuple[datetime, datetime]]:
+        """Start (inclusive) and end (exclusive) of the windows `train`, `validation` and `test`."""
+        ends = (self.train_start, self.train_end, self.validation_end, self.test_end)
+        return dict(zip(("train", "validation", "test"), pairwise(ends), strict=True))
+
+    @property
+    def takes_all_photos(self) -> bool:
+        """Whether every photo is a candidate for every query, or only those there when it was asked."""
+        return self.protocol == EIGHTY_TWENTY
 
 
 SPLITS = Dataset(
@@ -38,15 +72,39 @@ SPLITS = Dataset(
         ),
         Table("photo_keywords", schema(photo_id=STR, keyword=STR, confidence=F64), may_be_empty=True),
     ),
+    SplitsFacts,
 )
-"""Facts: protocol, the windows (train_start, train_end, validation_end, test_end; ISO 8601, half-open), row counts."""
+
+
+class LeakAuditFacts(Facts):
+    """How many checks were made, and how many violations they found."""
+
+    check_count: int
+    violation_count: int
 
 
 LEAK_AUDIT = Dataset(
     "leak_audit",
     "features",
     (Table("findings", schema(check=STR, status=STR, violation_count=I64, detail=STR)),),
+    LeakAuditFacts,
 )
+
+
+class ImpressionsFacts(Facts):
+    """What was shown from the training window's start to the run date.
+
+    `note` says why nothing was measured, or why no place could be told; it is empty if both were. `window_count` counts
+    the impressions of the training window. `first_at` and `last_at` are None where there is no impression.
+    """
+
+    note: str
+    impression_count: int
+    list_count: int
+    visitor_count: int
+    window_count: int
+    first_at: Instant | None
+    last_at: Instant | None
 
 
 IMPRESSIONS = Dataset(
@@ -82,5 +140,5 @@ IMPRESSIONS = Dataset(
             may_be_empty=True,
         ),
     ),
+    ImpressionsFacts,
 )
-"""Facts: note, impression_count, list_count, visitor_count, window_count, first_at, last_at: see the stage."""

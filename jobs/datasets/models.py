@@ -2,26 +2,192 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import ClassVar, Literal
+
 from jobs.datasets.embeddings import _PHOTO_VECTORS
-from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Table, schema
-
-BASE_MODEL = Dataset("base_model", "models", (Table("curves", schema(arm=STR, step=I64, name=STR, value=F64)),))
-"""Files: zero_shot/** (a SearchModel folder). Facts: base_key, trained_until, model_digest."""
+from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Instant, Table, schema
 
 
-SEARCH_MODELS = Dataset("search_models", "models", (Table("curves", schema(arm=STR, step=I64, name=STR, value=F64)),))
-"""Files: <arm>/** for every arm, zero_shot included. Facts: arms {arm: {model_digest, ...}}, challenger."""
+class BaseModelFacts(Facts):
+    """Where the base comes from; `base_key` is the same for bases that are made alike.
+
+    `trained_until` is None for an imported model: it learned elsewhere, before any night. `reused_from` is the run of
+    another night whose base this is. `photo_count` and what follows are of a tiny base, which is trained here.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"reused_from", "pairs_per_second", "seconds"})
+
+    base_key: str
+    source: str
+    model_digest: str
+    image_digest: str
+    trained_until: Instant | None
+    reused_from: str | None
+    photo_count: int | None = None
+    pairs_seen: int | None = None
+    pairs_per_second: float | None = None
+    seconds: float | None = None
 
 
-CHAMPION = Dataset("champion", "models")
-"""Files: champion.json and, if there is a champion, champion/** (a SearchModel folder).
+BASE_MODEL = Dataset(
+    "base_model", "models", (Table("curves", schema(arm=STR, step=I64, name=STR, value=F64)),), BaseModelFacts
+)
+"""Files: zero_shot/** (a SearchModel folder)."""
 
-Facts: version, None without a champion; with one also model_name, model_digest, arm, trained_until, run_date.
-"""
+
+class TrainingFacts(Facts):
+    """How a training went. `best_step` is that of the weights that were kept, None where nothing was validated."""
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"pairs_per_second", "seconds"})
+
+    best_step: int | None
+    steps: int
+    pairs_seen: int
+    pairs_per_second: float
+    seconds: float
+    stopped_because: str
 
 
-REGISTRATION = Dataset("registration", "models")
-"""Files: registration.json. Facts: model_name, version, arm, model_digest, mlflow_run_id, tracking_uri, run_page."""
+class ArmFacts(Facts):
+    """One model. `best_validation_hit_rate` is None where nothing was validated, `training` for the base."""
+
+    model_digest: str
+    image_digest: str
+    uses_country: bool
+    uses_keywords: bool
+    keyword_count: int
+    best_validation_hit_rate: float | None
+    training: TrainingFacts | None = None
+
+
+class SearchModelsFacts(Facts):
+    """The arms by name, the base as `zero_shot`, and what they were trained on.
+
+    The models know nothing at or after `trained_until`. `log_pair_count` are the conversions of the training window,
+    `train_pair_count` those that were trained on: fewer if training went on from the run `warm_started_from`.
+    `passed_over_count` is None where the log of what was shown is not read. `reused_from` is the run of another night
+    whose models these are.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"reused_from"})
+
+    arms: dict[str, ArmFacts]
+    challenger: str
+    log_pair_count: int
+    train_pair_count: int
+    train_pairs_without_image: int
+    validation_query_count: int
+    validation_photo_count: int
+    passed_over_count: int | None = None
+    trained_until: Instant
+    reused_from: str | None
+    warm_started_from: str | None
+
+
+SEARCH_MODELS = Dataset(
+    "search_models", "models", (Table("curves", schema(arm=STR, step=I64, name=STR, value=F64)),), SearchModelsFacts
+)
+"""Files: <arm>/** for every arm, zero_shot included."""
+
+
+class LiveModel(Facts):
+    """A version of the registered model: which arm of which night it is, and what it knows nothing at or after."""
+
+    version: int
+    model_name: str
+    model_digest: str
+    arm: str
+    trained_until: Instant
+    run_date: date
+
+
+class PublishedRelease(Facts):
+    """A published release by its name, and the version of its model."""
+
+    release: str
+    version: int
+
+
+class OutsideMove(Facts):
+    """A move of the champion that somebody made in MLflow itself: the entry of the ledger that notes it."""
+
+    entry: int
+    reason: str
+    published: PublishedRelease | None
+
+
+class ChampionFacts(Facts):
+    """`live` is None if there is no champion; `outside_move` is there if the champion stems from one."""
+
+    live: LiveModel | None
+    outside_move: OutsideMove | None = None
+
+
+CHAMPION = Dataset("champion", "models", (), ChampionFacts)
+"""Files: champion.json (the facts) and, if there is a champion, champion/** (a SearchModel folder)."""
+
+
+class RegistrationFacts(Facts):
+    """The version that was registered, and the night's run in MLflow.
+
+    `run_page` is where people look at the run, `max_difference` how far the version's vectors are from the model's.
+    """
+
+    model_name: str
+    version: int
+    arm: str
+    model_digest: str
+    mlflow_run_id: str
+    tracking_uri: str
+    run_page: str
+    max_difference: float
+
+
+REGISTRATION = Dataset("registration", "models", (), RegistrationFacts)
+"""Files: registration.json (the facts)."""
+
+
+class EventsCheck(Facts):
+    """That all of `event_count` conversions that features are made from lie before `cutoff`."""
+
+    check: str
+    status: Literal["passed"]
+    event_count: int
+    cutoff: Instant
+
+
+class LearnedOrder(Facts):
+    """What the reranker learned, and the hit rates at 10 of the held-out visitors before and after it reorders."""
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    best_round: int
+    rounds: int
+    held_out_search_count: int
+    held_out_hit_rate_before: float
+    held_out_hit_rate_after: float
+    seconds: float
+
+
+class RerankerFacts(Facts):
+    """What the reranker learned from, and when. `note` says why it learned nothing; it is empty if it did.
+
+    Candidates come from `base_arm`; `arms` are all whose scores are features, that one first. Features know what lies
+    before `cutoff`, the searches lie before `trained_until`. In `learnable_search_count` of `search_count` searches the
+    photo converted is among the candidates. `feature_names` and `checks` are empty without a validation window.
+    """
+
+    base_arm: str
+    arms: tuple[str, ...]
+    cutoff: Instant
+    trained_until: Instant
+    search_count: int
+    learnable_search_count: int
+    note: str = ""
+    feature_names: tuple[str, ...] = ()
+    checks: tuple[EventsCheck, ...] = ()
+    learned: LearnedOrder | None = None
 
 
 RERANKER = Dataset(
@@ -31,10 +197,22 @@ RERANKER = Dataset(
         Table("importances", schema(feature=STR, gain=F64, split=I64), may_be_empty=True),
         Table("curves", schema(searches=STR, step=I64, name=STR, value=F64), may_be_empty=True),
     ),
+    RerankerFacts,
 )
-"""Files: reranker.txt (the text model of LightGBM). Facts: note (why nothing was learned; empty if it was), base_arm,
-arms, cutoff, trained_until, counts, held-out hit rates before and after, checks.
-"""
+"""Files: reranker.txt (the text model of LightGBM)."""
+
+
+class VariantFacts(Facts):
+    """One training of a variant. `training` and the hit rate are None for the base, which is not trained.
+
+    `warm_started_from` is the run that the night's own arm (`as_trained`) went on from, None if it trained in full.
+    """
+
+    variant: str
+    repeat: int
+    best_validation_hit_rate: float | None = None
+    training: TrainingFacts | None = None
+    warm_started_from: str | None = None
 
 
 VARIANT = Dataset(
@@ -45,5 +223,6 @@ VARIANT = Dataset(
         Table("curves", schema(arm=STR, step=I64, name=STR, value=F64), may_be_empty=True),
         Table("embeddings", _PHOTO_VECTORS),  # `arm` is the variant
     ),
+    VariantFacts,
 )
-"""One variant of the ablation, trained once: partitions also by variant and repeat. Facts: how training went."""
+"""One variant of the ablation, trained once: partitions also by variant and repeat."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Table, schema
+from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Table, schema
+
+
+class RetrainingFacts(Facts):
+    """Run dates of the nights that are compared."""
+
+    nights: list[str]
+
 
 RETRAINING = Dataset(
     "retraining",
@@ -26,8 +33,29 @@ RETRAINING = Dataset(
             ),
         ),
     ),
+    RetrainingFacts,
 )
 """Incremental against full training over consecutive nights; the partition is the last. Files: retraining.md."""
+
+
+class RerankedFacts(Facts):
+    """The reranked arm: the night's arm that it reorders, and why it is left out (empty if it is there)."""
+
+    base_arm: str
+    note: str
+
+
+class AblationFacts(Facts):
+    """What is compared with `reference`: on how many searches of how many visitors, after how many passes.
+
+    `reranked` is None if that arm was not asked for.
+    """
+
+    reference: str
+    epochs: int
+    query_count: int
+    visitor_count: int
+    reranked: RerankedFacts | None
 
 
 ABLATION = Dataset(
@@ -68,10 +96,9 @@ ABLATION = Dataset(
             may_be_empty=True,
         ),
     ),
+    AblationFacts,
 )
-"""Files: ablation.md. Facts: reference, query_count, visitor_count, and reranked: empty if it was not asked for, else
-base_arm (the night's arm that it reorders) and note (why it is left out; empty if it is there).
-"""
+"""Files: ablation.md."""
 
 
 REPORT = Dataset("report", "reports")

@@ -5,12 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+Instant = Annotated[
+    AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC)), PlainSerializer(datetime.isoformat, return_type=str)
+]
+"""A fact that is a moment in UTC; in the manifest it is ISO 8601, such as 2025-12-28T00:00:00+00:00."""
 LAYERS = ("clean", "embeddings", "features", "indexes", "models", "releases", "reports")
 
 
@@ -35,7 +49,7 @@ class Facts(BaseModel):
     """What a run found besides its tables and files; one class per dataset, declared beside its schema.
 
     `MEASURED` names the fields that differ from run to run though the content is the same, such as seconds: what is
-    made from a run does not depend on them.
+    made from a run does not depend on them. Parts of facts that are classes of their own have their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,8 +67,14 @@ class Facts(BaseModel):
     @property
     def digest(self) -> str:
         """Digest of what later runs may depend on: all but what is `MEASURED`."""
-        stable = self.model_dump(mode="json", exclude=set(self.MEASURED))
+        stable = self.model_dump(mode="json", context={"leaves_out": "measured"})
         return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
+
+    @model_serializer(mode="wrap")
+    def _serialise(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        left_out = self.MEASURED if info.context else ()
+        return {name: value for name, value in found.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,7 @@ class Dataset:
 
 
 def schema(**columns: pa.DataType) -> pa.Schema:
+    """Return a schema, columns in the order given."""
     return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
 
 

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.datasets.embeddings import PhotoArmFacts, PhotoEmbeddingsFacts, QueryArmFacts, QueryEmbeddingsFacts
 from jobs.errors import MissingInput
 
 if TYPE_CHECKING:
     from jobs.lake.catalogue import Lake
     from jobs.lake.manifest import Manifest
+
+A = TypeVar("A")
+
+
+def photo_arm(embeddings: Manifest, arm: str) -> PhotoArmFacts:
+    """Return by which model an arm's photo vectors are; `MissingInput` if there are none."""
+    return _arm(embeddings, PhotoEmbeddingsFacts.of(embeddings).arms, arm)
+
+
+def query_arm(embeddings: Manifest, arm: str) -> QueryArmFacts:
+    """Return by which model an arm's query vectors are; `MissingInput` if there are none."""
+    return _arm(embeddings, QueryEmbeddingsFacts.of(embeddings).arms, arm)
+
+
+def _arm(embeddings: Manifest, arms: Mapping[str, A], arm: str) -> A:
+    if arm not in arms:
+        raise MissingInput(
+            "arm_not_embedded",
+            f"{embeddings.reference} has no vectors of arm {arm!r}; it has {sorted(arms)}",
+            run=embeddings.reference,
+            arm=arm,
+        )
+    return arms[arm]
 
 
 def batches_of_arm(

@@ -83,6 +83,7 @@ def _others(card: Scorecard, challenger: str) -> list[str]:
 
 
 def counts(card: Scorecard) -> dict[str, pl.Expr]:
+    """Return the columns that say how many searches and visitors a table is about."""
     counts = {"query_count": card.query_count, "cluster_count": card.cluster_count}
     return {name: pl.lit(count, dtype=pl.Int64) for name, count in counts.items()}
 

@@ -1,4 +1,4 @@
-"""The inputs of `verify_index`: held-out queries, photos in blocks, and one model for both and the index."""
+"""What an index is measured with: held-out queries, photos in blocks, and one model for both and the index."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from jobs.datasets.indexes import PhotoIndexFacts
 from jobs.datasets.schema import VECTOR
-from jobs.embedding.arm_vectors import batches_of_arm
+from jobs.embedding.arm_vectors import batches_of_arm, photo_arm, query_arm
 from jobs.errors import BadInput, MissingInput
 from jobs.indexing.shard_workers import matrix
 from jobs.lake.catalogue import Lake
@@ -35,17 +36,11 @@ def model_of(inputs: dict[str, Manifest], arm: str) -> str:
 
     Raises `MissingInput` for an arm without vectors, `BadInput` if the models differ.
     """
-    found = {"photo_index": str(inputs["photo_index"].facts["model_digest"])}
-    for name in ("photo_embeddings", "query_embeddings"):
-        arms = inputs[name].facts["arms"]
-        if arm not in arms:
-            raise MissingInput(
-                "arm_not_embedded",
-                f"{inputs[name].reference} has no vectors of arm {arm!r}; it has {sorted(arms)}",
-                run=inputs[name].reference,
-                arm=arm,
-            )
-        found[name] = str(arms[arm]["model_digest"])
+    found = {
+        "photo_index": PhotoIndexFacts.of(inputs["photo_index"]).model_digest,
+        "photo_embeddings": photo_arm(inputs["photo_embeddings"], arm).model_digest,
+        "query_embeddings": query_arm(inputs["query_embeddings"], arm).model_digest,
+    }
     if len(set(found.values())) > 1:
         raise BadInput(
             "vectors_of_other_model",
@@ -65,8 +60,8 @@ def read_queries(lake: Lake, inputs: dict[str, Manifest], arm: str, count: int, 
     """
     window = "validation" if inputs["splits"].row_counts["validation"] else "test"
     embeddings = inputs["query_embeddings"]
-    uses_country = embeddings.facts["arms"][arm]["uses_country"]
-    country = pl.col("country").fill_null("") if uses_country else pl.lit("").alias("country")
+    has_country = query_arm(embeddings, arm).uses_country
+    country = pl.col("country").fill_null("") if has_country else pl.lit("").alias("country")
     asked = lake.read_table(inputs["splits"], window, ["query", "country"]).select("query", country).unique()
     batches = batches_of_arm(lake, embeddings, arm, ["query", "country", "vector"])
     embedded = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, _QUERY_SCHEMA)))

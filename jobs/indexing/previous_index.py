@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.datasets.indexes import PHOTO_INDEX
+from jobs.datasets.indexes import PHOTO_INDEX, PhotoIndexFacts
 from jobs.indexing.shard_workers import FOLDER
 from models.indexing.files import DESCRIPTION_FILE, FORMAT, QUANTIZER_FILE, IndexDescription, Shard
 from models.indexing.kinds import Recipe
@@ -31,14 +31,9 @@ class Earlier:
     @classmethod
     def find(cls, ctx: RunContext, arm: str, model_digest: str) -> Earlier | None:
         """Return the latest index of the model up to this night; None if there is none, or only of another format."""
-        known = [
-            manifest
-            for manifest in ctx.lake.history(PHOTO_INDEX)
-            if manifest.partition["run_date"] <= ctx.run_date.isoformat()
-            and manifest.facts["model_digest"] == model_digest
-            and manifest.params["arm"] == arm
-            and manifest.facts.get("format") == FORMAT
-        ]
+        runs = (run for run in ctx.lake.history(PHOTO_INDEX) if run.partition["run_date"] <= ctx.run_date.isoformat())
+        found = ((run, PhotoIndexFacts.of(run)) for run in runs if run.params["arm"] == arm)
+        known = [run for run, facts in found if (facts.model_digest, facts.format) == (model_digest, FORMAT)]
         if not known:
             return None
         text = ctx.lake.read_file(known[-1], f"{FOLDER}/{DESCRIPTION_FILE}")

@@ -220,11 +220,11 @@ class Source:
     surveys: dict[str, tuple[Survey, ...]] = field(default_factory=dict)
 
     def parts(self, table: str) -> list[PartFile]:
-        """The part files of a table, none if it is absent."""
+        """Return the part files of a table, none if it is absent."""
         return [survey.part for survey in self.surveys[table]]
 
     def units(self, table: str) -> list[Unit]:
-        """The units of a table, in the order of their rows."""
+        """Return the units of a table, in the order of their rows."""
         return [unit for survey in self.surveys[table] for unit in survey.units]
 
     def line_count(self, table: str) -> int:

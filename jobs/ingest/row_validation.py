@@ -166,14 +166,14 @@ CONCAT(
 
 
 def _failed_rules_sql(verdict: Verdict) -> str:
-    """The numbers of the rules that a row fails; none for a row whose columns cannot be told apart."""
+    """Return SQL for the numbers of the rules that a row fails; none for a row whose columns cannot be told apart."""
     cases = [f"CASE WHEN {rule.condition} THEN {number} END" for number, rule in enumerate(verdict.rules)]
     failed = f"ARRAY_COMPACT(ARRAY({', '.join(cases)}))"
     return f"IF(SIZE(faults) = 0, {failed}, CAST(ARRAY() AS ARRAY<INT>)) AS failed_rules"
 
 
 def _reasons_sql(verdict: Verdict) -> str:
-    """The sorted reasons for which a row is bad: the reader's, or those of the rules it fails; none for a good row."""
+    """Return SQL for the sorted reasons why a row is bad: the reader's, or the rules it fails; none if it is good."""
     names = [f"'{rule.reason}'" if rule.severity != "warn" else "NULL" for rule in verdict.rules]
     failed = f"TRANSFORM(failed_rules, number -> ARRAY({', '.join(names)})[number])"
     return f"IF(SIZE(faults) > 0, faults, ARRAY_SORT(ARRAY_DISTINCT(ARRAY_COMPACT({failed})))) AS reasons"

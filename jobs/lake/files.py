@@ -86,6 +86,7 @@ class LakeFiles:
             yield file
 
     def file_info(self, manifest: Manifest, name: str) -> FileInfo:
+        """Return what a manifest says of a file; `MissingInput` names the files there are."""
         if name not in manifest.files:
             raise MissingInput(
                 "not_in_run",

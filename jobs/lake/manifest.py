@@ -127,4 +127,5 @@ def reference_of(path: str) -> str:
 
 
 def partition_path(layer: str, dataset: str, partition: dict[str, str]) -> str:
+    """Return the folder of a partition below the catalogue's root."""
     return "/".join([layer, dataset, *(f"{key}={value}" for key, value in partition.items())])

@@ -52,4 +52,5 @@ def minutes(seconds: float) -> str:
 
 
 def report_path(settings: Settings, plan: NightPlan) -> Path:
+    """Return where the report of a night is published."""
     return settings.report_dir / plan.catalogue / f"{plan.run_date}.html"

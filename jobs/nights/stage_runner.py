@@ -17,8 +17,8 @@ def run_stage(ctx: RunContext, name: str, params: Params) -> Manifest:
 
     A stage's module has `run(ctx, params, inputs, staged) -> Facts`, where `inputs` is by dataset name. It may have
     `choose(ctx, params, inputs) -> Chosen`, what the run depends on besides, and `publish(ctx, params, inputs,
-    manifest)`, what is done with the run outside the lake, also when it was committed before. Raises `MissingInput`
-    that names the stage to run first.
+    manifest)`, what is done with the run outside the lake, also when it was committed before. What `choose` has found,
+    if anything, is the fifth argument of `run`. Raises `MissingInput` that names the stage to run first.
     """
     spec = ALL[name]
     stage = spec.load()
@@ -31,7 +31,8 @@ def run_stage(ctx: RunContext, name: str, params: Params) -> Manifest:
     staged = ctx.begin(named(spec.output), params, inputs, chosen.sources, **chosen.within)
     manifest_before = staged.manifest
     if manifest_before is None:
-        manifest = staged.commit(stage.run(ctx, params, inputs, staged))
+        found = () if chosen.found is None else (chosen.found,)
+        manifest = staged.commit(stage.run(ctx, params, inputs, staged, *found))
         staged.checkpoints.clear()
     else:
         manifest = manifest_before

@@ -16,8 +16,10 @@ _WORDS = range(12, 81)
 
 @dataclass(frozen=True)
 class RecommendationRequest:
-    """For whom. `visitor` is the id as in the log and `visitor_id` its pseudonym; without one, `photo_ids` were taken,
-    oldest first. `country` is "" if none is given.
+    """Whom to recommend to.
+
+    `visitor` is the id as in the log and `visitor_id` its pseudonym; without one, `photo_ids` were taken, oldest first.
+    `country` is "" if none is given.
     """
 
     visitor: str

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from jobs.adapters import mlflow_registry
+from jobs.adapters import mlflow_models, mlflow_registry
 from jobs.context import RunContext
 from jobs.errors import NightlensError
 from jobs.lake.manifest import Manifest
@@ -27,7 +27,7 @@ def check_version(ctx: RunContext, splits: Manifest, version: mlflow_registry.Ve
     Raises `NightlensError` if it is more than `TOLERANCE`.
     """
     table = _probes(ctx, splits)
-    registered = mlflow_registry.load_version(ctx.settings, version)(table)
+    registered = mlflow_models.load_version(ctx.settings, version)(table)
     difference = float(np.abs(registered - _embed(model, table)).max())
     if not difference <= TOLERANCE:
         raise NightlensError(

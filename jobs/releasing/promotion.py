@@ -10,7 +10,7 @@ import shlex
 from datetime import date, datetime
 from typing import Any
 
-from jobs.adapters import mlflow_registry
+from jobs.adapters import mlflow_connection, mlflow_registry
 from jobs.adapters.local_services import mlflow_address, mlflow_command
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import EVALUATION
@@ -122,7 +122,7 @@ def check_reason(reason: str) -> None:
 
 def _registered(settings: Settings, catalogue: str, version: str | int) -> mlflow_registry.Version:
     known = {entry.number: entry for entry in mlflow_registry.versions(settings, catalogue)}
-    name = mlflow_registry.model_name(catalogue)
+    name = mlflow_connection.model_name(catalogue)
     if not known:
         raise BadInput(
             "no_such_model",

@@ -37,6 +37,7 @@ class Ranking:
 
     @property
     def is_found(self) -> bool:
+        """Whether the converted photo is among the hits."""
         return any(hit.is_converted for hit in self.hits)
 
 

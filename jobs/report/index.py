@@ -1,4 +1,4 @@
-"""The search index: what it finds of exact search, how quickly, at what size, and how other kinds would do."""
+"""The search index: what it finds of exact search, how quickly, and at what size."""
 
 from __future__ import annotations
 
@@ -12,48 +12,19 @@ from jobs.report.inputs import Night
 from jobs.report.ranking import Cell
 from jobs.report.run_facts import Fact
 
-_NAMES = {
-    "flat": ("Flat", "compares with every photo"),
-    "ivf_flat": ("IVF-Flat", "looks into the lists nearest to the query"),
-    "ivf_pq": ("IVF-PQ", "the same with codes instead of vectors"),
-    "opq_ivf_pq": ("OPQ, IVF-PQ", "the same after a rotation that suits the codes"),
-    "hnsw": ("HNSW", "walks a graph of neighbours"),
-    "lsh": ("LSH", "compares bits of random hyperplanes"),
-    "annoy": ("Annoy", "a forest of random projections"),
-}
-
-
-@dataclass(frozen=True)
-class KindRow:
-    """One kind, built from the night's photos; `is_used` is the kind of the published index."""
-
-    name: str
-    meaning: str
-    is_used: bool
-    recalls: tuple[Cell, ...]
-    texts: tuple[str, ...]
-
 
 @dataclass(frozen=True)
 class IndexReport:
-    """The section."""
+    """The section. `command` compares other kinds of index on the night's photos."""
 
     facts: tuple[Fact, ...]
-    kinds: tuple[KindRow, ...]
-    batch_size: str
-    note: str
+    command: str
 
 
 def index_report(night: Night) -> IndexReport:
-    """Return what is known of the night's index and of the kinds beside it."""
-    return IndexReport(
-        facts=_facts(night),
-        kinds=tuple(
-            _kind_row(row, str(night.fact(PHOTO_INDEX, "kind"))) for row in night.fact(INDEX_CHECK, "compared")
-        ),
-        batch_size=formats.count(night.fact(INDEX_CHECK, "batch_size")),
-        note=str(night.fact(INDEX_CHECK, "compared_note")),
-    )
+    """Return what is known of the night's index."""
+    command = f"nightlens compare_indexes --catalogue {night.ctx.catalogue} --run-date {night.ctx.run_date}"
+    return IndexReport(facts=_facts(night), command=command)
 
 
 def _facts(night: Night) -> tuple[Fact, ...]:
@@ -102,24 +73,6 @@ def _thoroughness(built: dict[str, Any]) -> str:
     if built["nlist"] is not None:
         return f", {formats.count(built['nprobe'])} of {formats.count(built['nlist'])} lists searched"
     return "" if built["ef_search"] is None else f", {formats.count(built['ef_search'])} candidates kept"
-
-
-def _kind_row(row: dict[str, Any], used: str) -> KindRow:
-    name, meaning = _NAMES[row["kind"]]
-    return KindRow(
-        name=name,
-        meaning=meaning,
-        is_used=row["kind"] == used,
-        recalls=(_recall(row, 10), _recall(row, 100)),
-        texts=(
-            _milliseconds(row["single_p50_ms"]),
-            _milliseconds(row["single_p99_ms"]),
-            _milliseconds(row["batch_p50_ms"]),
-            formats.duration(row["build_seconds"]),
-            f"{row['peak_memory_mb']:,.0f} MiB",
-            f"{row['bytes_per_vector']:,.0f}",
-        ),
-    )
 
 
 def _recall(row: dict[str, Any], k: int) -> Cell:

@@ -41,6 +41,7 @@ class TableQuality:
 
     @property
     def bad_share(self) -> float:
+        """Share of the rows that are in quarantine."""
         return self.quarantined / self.read if self.read else 0.0
 
     @property
@@ -87,14 +88,17 @@ class Quality:
 
     @property
     def read_count(self) -> int:
+        """Rows of all tables."""
         return sum(table.read for table in self.tables)
 
     @property
     def quarantined_count(self) -> int:
+        """Rows of all tables in quarantine."""
         return sum(table.quarantined for table in self.tables)
 
     @property
     def bad_share(self) -> float:
+        """Share of all rows that are in quarantine."""
         return self.quarantined_count / self.read_count if self.read_count else 0.0
 
 

@@ -58,10 +58,12 @@ class Estimate:
 
     @property
     def percent(self) -> str:
+        """The value in percent."""
         return formats.percent(self.value)
 
     @property
     def percent_interval(self) -> str:
+        """The interval in percent."""
         return formats.percent_interval(self.low, self.high)
 
 

@@ -45,6 +45,7 @@ class Arms:
 
     @property
     def all(self) -> tuple[str, ...]:
+        """Every arm, the base first."""
         return (self.base, *self.others)
 
     @classmethod

@@ -121,7 +121,7 @@ def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
 
 
 def _suffix(photo: Photo) -> str:
-    """A quarter of the pictures are PNG files, the others JPEG."""
+    """Return the ending of a picture's name: a quarter of the pictures are PNG files, the others JPEG."""
     return ".png" if photo.look.variation % 4 == 0 else ".jpg"
 
 

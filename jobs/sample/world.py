@@ -272,7 +272,7 @@ def _keywords(visible: Sequence[Label], hidden: Sequence[Label], rng: np.random.
 
 
 def _keyword(word: str, is_hidden: bool, rng: np.random.Generator) -> Keyword:
-    """A hidden word comes from a person; a visible one mostly from the image service, sometimes from both."""
+    """Return a keyword: a hidden word is a person's; a visible one mostly the image service's, sometimes both's."""
     if is_hidden:
         return Keyword(word, None, "photographer" if rng.random() < 0.9 else "admin")
     by_person = rng.random() < 0.35

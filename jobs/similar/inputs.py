@@ -186,7 +186,7 @@ def _same_keywords(lake: Lake, splits: Manifest, task: Task, params: EvaluateSim
 
 
 def _same_collection(lake: Lake, inputs: dict[str, Manifest], task: Task, most: int) -> truths.Truth:
-    """A photo is in a collection if it was put there by the end of the test window; without a date it always was."""
+    """Return which photos share a collection, as of the test window's end; without a date a photo was always in it."""
     end = window_bounds(inputs["splits"], task.window)[1]
     rows = lake.read_table(inputs["validated"], "collections", ["photo_id", "collection_id", "collected_at"])
     rows = rows.filter((pl.col("collected_at") < end).fill_null(True))

@@ -1,0 +1,1 @@
+"""The night, one module per stage, and their registry."""

@@ -4,10 +4,6 @@ Photos go into shards by the day they were submitted (`models.indexing.shards`).
 earlier index, its quantizer is used again, and shards with the same photos and vectors are taken over by link. The
 quantizer is learned anew when the model, the kind or its codes change, or the number of lists should have more than
 doubled or halved. What the index finds is measured by `verify_index`.
-
-Facts: kind and reason, nlist, nprobe, ef_search, code_bytes, quantizer (where it comes from, in words), shard_count,
-shards_built, shards_taken_over, reused_from, shard_size, photo_count, bytes, model_digest, format, max_memory_mb,
-peak_memory_mb (of the process that took most), build_seconds.
 """
 
 from __future__ import annotations
@@ -15,21 +11,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.config.params.index import BuildIndexParams
-from jobs.context import RunContext
-from jobs.datasets.all import named
-from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.embedding.arm_vectors import count_photos
-from jobs.errors import BadInput, MissingInput
+from jobs.context import Inputs, RunContext
+from jobs.datasets.indexes import PhotoIndexFacts
+from jobs.embedding.arm_vectors import count_photos, photo_arm
+from jobs.errors import BadInput
 from jobs.indexing.corpus import QUANTIZER, Corpus, open_corpus
 from jobs.indexing.previous_index import Earlier
-from jobs.indexing.shard_workers import FOLDER, Filled, ShardJob, write_quantizer
-from jobs.lake.manifest import Manifest
+from jobs.indexing.shard_workers import FOLDER, ShardJob, write_quantizer
 from jobs.lake.staged_run import StagedRun
 from jobs.runtime.peak_memory import PeakMemory
-from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, IndexDescription, describe
+from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, describe
 from models.indexing.filling import TooLittleMemory, held_within, photos_within, sample_within, train
 from models.indexing.kinds import Choice, Recipe, choose_kind, recipe_for
 from models.indexing.shards import plan_shards
@@ -37,15 +30,11 @@ from models.indexing.shards import plan_shards
 log = logging.getLogger("nightlens.build_index")
 
 
-def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
-    """Plan the shards, fill those that changed, take over the others, commit."""
-    inputs = {name: ctx.read(named(name)) for name in ("splits", "photo_embeddings")}
-    model_digest, dim = _model(inputs["photo_embeddings"], params.arm)
-    # What is taken from facts is not part of the inputs' digests.
-    staged = ctx.begin(PHOTO_INDEX, params, inputs, {"model": model_digest})
-    if staged.manifest is not None:
-        return staged.manifest
+def run(ctx: RunContext, params: BuildIndexParams, inputs: Inputs, staged: StagedRun) -> PhotoIndexFacts:
+    """Plan the shards, fill those that changed, take over the others."""
     begun = time.perf_counter()
+    model = photo_arm(inputs["photo_embeddings"], params.arm)
+    model_digest, dim = model.model_digest, model.dim
     photo_count = count_photos(ctx.lake, inputs["photo_embeddings"], params.arm)
     choice = _choose(params, photo_count, dim)
     shard_size = _shard_size(params, choice, dim)
@@ -75,22 +64,27 @@ def run(ctx: RunContext, params: BuildIndexParams) -> Manifest:
     peak_memory_mb = max([memory.peak_mb, *(one.peak_memory_mb for one in filled)])
     if peak_memory_mb > params.max_memory_mb:
         log.warning("a process took %.0f MiB, max_memory_mb is %d", peak_memory_mb, params.max_memory_mb)
-    facts = _facts(description, base, filled) | {"shard_size": shard_size, "max_memory_mb": params.max_memory_mb}
-    measured = {"peak_memory_mb": peak_memory_mb, "build_seconds": round(time.perf_counter() - begun, 3)}
-    return staged.commit(facts | measured)
-
-
-def _model(embeddings: Manifest, arm: str) -> tuple[str, int]:
-    """Return the digest of the model that made the arm's vectors, and their dimensions."""
-    arms: dict[str, dict[str, Any]] = embeddings.facts["arms"]
-    if arm not in arms:
-        raise MissingInput(
-            "arm_not_embedded",
-            f"{embeddings.reference} has no vectors of arm {arm!r}; it has {sorted(arms)}",
-            run=embeddings.reference,
-            arm=arm,
-        )
-    return str(arms[arm]["model_digest"]), int(arms[arm]["dim"])
+    return PhotoIndexFacts(
+        model_digest=model_digest,
+        format=FORMAT,
+        kind=description.kind,
+        reason=description.reason,
+        nlist=description.recipe.nlist,
+        nprobe=description.nprobe,
+        ef_search=description.ef_search,
+        code_bytes=description.recipe.code_bytes,
+        quantizer=base.note,
+        shard_count=len(description.shards),
+        shards_built=len(filled),
+        shards_taken_over=len(kept),
+        reused_from=None if base.earlier is None else base.earlier.manifest.reference,
+        shard_size=shard_size,
+        photo_count=description.photo_count,
+        bytes=description.byte_count,
+        max_memory_mb=params.max_memory_mb,
+        peak_memory_mb=peak_memory_mb,
+        build_seconds=round(time.perf_counter() - begun, 3),
+    )
 
 
 def _choose(params: BuildIndexParams, photo_count: int, dim: int) -> Choice:
@@ -136,24 +130,3 @@ def _base(
     quantizer = write_quantizer(staged.worker_output, train(wanted, sample_ND, seed))
     note = f"learned from {len(sample_ND):,} photos: {misfit}"
     return _Base(wanted, quantizer, staged.worker_output.path(QUANTIZER), None, note)
-
-
-def _facts(description: IndexDescription, base: _Base, filled: list[Filled]) -> dict[str, Any]:
-    recipe = description.recipe
-    return {
-        "model_digest": description.model_digest,
-        "format": FORMAT,
-        "kind": recipe.kind,
-        "reason": description.reason,
-        "nlist": recipe.nlist,
-        "nprobe": description.nprobe,
-        "ef_search": description.ef_search,
-        "code_bytes": recipe.code_bytes,
-        "quantizer": base.note,
-        "shard_count": len(description.shards),
-        "shards_built": len(filled),
-        "shards_taken_over": len(description.shards) - len(filled),
-        "reused_from": None if base.earlier is None else base.earlier.manifest.reference,
-        "photo_count": description.photo_count,
-        "bytes": description.byte_count,
-    }

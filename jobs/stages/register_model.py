@@ -1,5 +1,6 @@
-"""Stage `register_model`: the night's MLflow run, and one arm as a model version with alias `challenger`
-(which a past night that is recomputed leaves where it is).
+"""Stage `register_model`: the night's MLflow run, and one arm as a model version with alias `challenger`.
+
+A past night that is recomputed leaves the alias where it is.
 
 The version is loaded back through MLflow and must embed as the model in the lake does before the alias moves.
 The same model is registered once: a later night with equal weights gets the version there is. Facts: model_name,
@@ -77,7 +78,7 @@ def _is_past(ctx: RunContext) -> bool:
 def _register(
     ctx: RunContext, inputs: dict[str, Manifest], arm: str, model: SearchModel, folder: Path, run_id: str
 ) -> Version:
-    from jobs.adapters import mlflow_registry
+    from jobs.adapters import mlflow_models
     from jobs.registration.card import ModelFacts, model_card
     from models.search.model import parameter_count
 
@@ -115,4 +116,4 @@ def _register(
         "code_version": ctx.code_version,
     }
     card = model_card(ctx, described, inputs["splits"], inputs["base_model"], search_models)
-    return mlflow_registry.register_version(ctx.settings, ctx.catalogue, run_id, folder, model.dim, tags, card)
+    return mlflow_models.register_version(ctx.settings, ctx.catalogue, run_id, folder, model.dim, tags, card)

@@ -132,6 +132,7 @@ class Examples:
         self.row_E = np.flatnonzero(np.arange(len(liked.item_N)) - liked.start_V1[self._visitor_N] < method.cold_count)
 
     def loss(self, example_B: Ints, random: np.random.Generator) -> torch.Tensor:
+        """Return the loss of a batch of examples."""
         row_B = self.row_E[example_B]
         visitor_B, item_B = self._visitor_N[row_B], self.liked.item_N[row_B]
         negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._negative_count, random)

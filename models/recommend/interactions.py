@@ -124,7 +124,7 @@ class Interactions:
         return int(self.country_V.max(initial=NONE)) + 1
 
     def row_visitors(self) -> Ints:
-        """The place of each interaction's visitor; made anew each time, since it is seldom needed."""
+        """Return the place of each interaction's visitor; made anew each time, since it is seldom needed."""
         return np.repeat(np.arange(self.visitor_count), np.diff(self.start_V1))
 
     def history(self, visitor: int) -> slice:

@@ -142,6 +142,7 @@ class Examples:
         self.feature_IF, self.keywords = torch.from_numpy(items.content()), items.keyword_rows()
 
     def loss(self, row_B: Ints, random: np.random.Generator) -> torch.Tensor:
+        """Return the loss of a batch of interactions."""
         visitor_B, item_B = self._visitor_N[row_B], self._liked.item_N[row_B]
         history_BL = self._liked.latest(self._liked.start_V1[visitor_B], row_B, self._method.length)
         user_BD = self.towers.users(mean_features(history_BL, self.feature_IF), self._liked.country_V[visitor_B])

@@ -22,7 +22,7 @@ _MARGIN = 2
 
 
 def picture_hash(image: Image.Image) -> Words:
-    """Return 128 bits of a picture, shape (8,): is a field of its grey brighter than the one left of it, or above it?
+    """Return 128 bits of a picture, shape (8,): whether a field of its grey is brighter than that left of it or above.
 
     The difference hash (Krawetz, 2013) with rows and columns, on 8 x 8 fields each way: areas are averaged, so that a
     resized picture has the same fields. Colour is not in it, and neither is what turns or mirrors a picture.

@@ -14,7 +14,6 @@ from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
-from jobs.lake import catalogue
 from jobs.sample import TINY, make_sample
 from tests.conftest import make_settings
 from tests.drills.conftest import Call, commit_candidate, fill
@@ -46,7 +45,7 @@ def test_no_room_at_any_write_commits_nothing_and_the_rerun_ends(
         sync(descriptor)
 
     with monkeypatch.context() as patched:
-        patched.setattr(catalogue.os, "fsync", fsync)
+        patched.setattr(os, "fsync", fsync)
         ended = call("make_release")
     assert (ended.status, ended.code) == (1, "disk_full")
     assert context.lake.root in ended.said  # which file

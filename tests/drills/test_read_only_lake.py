@@ -11,7 +11,6 @@ import pytest
 
 from jobs.context import RunContext
 from jobs.datasets.releases import RELEASE
-from jobs.lake import catalogue
 from tests.drills.conftest import Call, commit_candidate
 from tests.registered import commit_night
 from tests.released import Registry, commit_release
@@ -30,7 +29,7 @@ def test_a_write_that_is_refused_names_the_file(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(catalogue.os, "fsync", refuse)
+        patched.setattr(os, "fsync", refuse)
         ended = call("make_release")
     assert (ended.status, ended.code) == (2, "storage_refused")
     assert os.strerror(number) in ended.said

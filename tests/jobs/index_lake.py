@@ -11,11 +11,18 @@ import polars as pl
 from jobs.config.params.arms import FINETUNED, FULL
 from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
-from jobs.datasets.features import SPLITS
-from jobs.datasets.schema import Dataset
+from jobs.datasets.embeddings import (
+    PHOTO_EMBEDDINGS,
+    QUERY_EMBEDDINGS,
+    PhotoEmbeddingsFacts,
+    QueryEmbeddingsFacts,
+)
+from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
 from models import ann
+from tests.made_facts import made
+from tests.made_up_facts import made_up
 from tests.validated_lake import complete
 
 DIM = 8
@@ -32,7 +39,7 @@ def photos_of(count: int) -> dict[str, ann.Floats]:
     return {FULL: unit_vectors(count, 1), FINETUNED: unit_vectors(count, 2)}
 
 
-def commit(context: RunContext, dataset: Dataset, facts: dict[str, Any], **tables: pl.DataFrame) -> Manifest:
+def commit(context: RunContext, dataset: Dataset, facts: Facts, **tables: pl.DataFrame) -> Manifest:
     made = [frame.hash_rows().sum() for frame in tables.values()]
     staged = context.begin(dataset, Params(), {}, {"made": str([*made, facts])})
     if staged.manifest is not None:
@@ -56,9 +63,9 @@ def commit_photos(
         pl.DataFrame({"arm": arm, "photo_id": names, "vector": vectors}).sample(fraction=1.0, shuffle=True, seed=seed)
         for arm, vectors in photos.items()
     ]
-    facts = {arm: {"model_digest": digest if arm == FULL else "m0", "dim": DIM} for arm in photos}
+    arms = {arm: {"model_digest": digest if arm == FULL else "m0", "dim": DIM} for arm in photos}
     vectors = pl.concat(frames).with_columns(pl.col("vector").arr.to_list())
-    commit(context, PHOTO_EMBEDDINGS, {"arms": facts}, embeddings=vectors)
+    commit(context, PHOTO_EMBEDDINGS, made_up(PhotoEmbeddingsFacts, arms=arms), embeddings=vectors)
 
 
 def commit_queries(
@@ -69,8 +76,8 @@ def commit_queries(
     queries = pl.DataFrame(asked, schema=["query", "country"], orient="row").with_columns(
         pl.lit(FULL).alias("arm"), pl.Series("vector", unit_vectors(len(asked), 99)).arr.to_list()
     )
-    query_facts = {"arms": {FULL: {"model_digest": "m1", "uses_country": uses_country}}}
-    commit(context, QUERY_EMBEDDINGS, query_facts, embeddings=queries)
+    arms = {FULL: {"model_digest": "m1", "uses_country": uses_country}}
+    commit(context, QUERY_EMBEDDINGS, made_up(QueryEmbeddingsFacts, arms=arms), embeddings=queries)
     validation = pl.DataFrame(QUERIES * 2, schema=["query", "country"], orient="row").with_columns(
         pl.lit("v").alias("visitor_id"),
         pl.lit("p0").alias("photo_id"),
@@ -91,7 +98,7 @@ def commit_queries(
     windows = {"train": validation, "validation": validation, "test": validation, "photos": photos}
     if not is_validated:
         windows |= {"validation": validation.clear(), "test": validation.head(3)}
-    commit(context, SPLITS, {}, **windows)
+    commit(context, SPLITS, made(SplitsFacts), **windows)
 
 
 def commit_inputs(context: RunContext, photos: dict[str, ann.Floats], *, digest: str = "m1", **queries: Any) -> None:

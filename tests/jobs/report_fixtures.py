@@ -137,7 +137,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
         },
         "index_check": {
             "recalls": pl.DataFrame(
-                {"kind": ["published"], "k": [10], "recall": [0.99], "low": [0.98], "high": [1.0], "query_count": [9]}
+                {"k": [10], "recall": [0.99], "low": [0.98], "high": [1.0], "query_count": [9]}
             ).with_columns(pl.col("k").cast(pl.Int32))
         },
         "reranker": _reranker_tables(story),
@@ -797,16 +797,10 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
         },
         "index_check": index_figures(0.9917, 0.05)
         | {
-            "kind": "ivf_flat",
             "query_count": 1000,
             "query_window": "test" if story.is_published_protocol else "validation",
             "batch_size": 64,
             "model_digest": digests[FULL],
-            "compared": [
-                {"kind": kind, **index_figures(recall, 0.1), "build_seconds": 1.5, "peak_memory_mb": 234.0}
-                for kind, recall in (("flat", 1.0), ("ivf_flat", 0.99), ("lsh", 0.5))
-            ],
-            "compared_note": "annoy is not measured: the package annoy is not installed (uv sync --group compare).",
         },
         "impressions": {
             "note": story.shown_note,

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from jobs.config.params.arms import FULL
 from jobs.config.params.base import Params
 
 IndexKind = Literal["flat", "ivf_flat", "ivf_pq", "opq_ivf_pq", "hnsw", "lsh"]
-
-
-INDEX_KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
-
-
-TREE = "annoy"
-"""A forest of random projections, in the table of kinds to compare with; nothing is published as one."""
 
 
 class BuildIndexParams(Params):
@@ -51,19 +44,3 @@ class VerifyIndexParams(Params):
     )
     max_bytes_per_vector: float | None = Field(None, gt=0, description="stop if a photo takes more in the index")
     resample_count: int = Field(1000, ge=100, description="bootstrap resamples of queries")
-    compare_kinds: tuple[str, ...] = Field(
-        (*INDEX_KINDS, TREE), description="kinds that are built from the same photos for the report's table"
-    )
-    compare_photo_count: int = Field(
-        50_000, ge=0, description="no such table for a corpus of more photos, as it costs a build per kind"
-    )
-
-    @field_validator("compare_kinds")
-    @classmethod
-    def _are_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        known = (*INDEX_KINDS, TREE)
-        if unknown := [kind for kind in kinds if kind not in known]:
-            raise ValueError(f"unknown kind {', '.join(unknown)}; there are {', '.join(known)}")
-        if len(set(kinds)) < len(kinds):
-            raise ValueError("name each kind once")
-        return kinds

@@ -25,7 +25,8 @@ class Loss(Protocol):
         pairs: Pairs,
         *,
         chunk_size: int | None = None,
-    ) -> torch.Tensor: ...
+    ) -> torch.Tensor:
+        """Return the loss, a scalar."""
 
 
 LOSSES: dict[str, Loss] = {"sigmoid": sigmoid.loss, "softmax": softmax.loss}

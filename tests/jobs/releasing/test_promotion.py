@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.adapters import local_services, mlflow_registry, mlflow_runs
+from jobs.adapters import local_services, mlflow_models, mlflow_registry, mlflow_runs
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
@@ -82,7 +82,7 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
 def test_a_version_that_never_passed_its_check_is_refused(tracked: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     commit_night(tracked)
     with monkeypatch.context() as patched:
-        patched.delattr(mlflow_registry, "load_version")
+        patched.delattr(mlflow_models, "load_version")
         with pytest.raises(AttributeError):
             run_stage(tracked, "register_model", RegisterModelParams())
     with raises(BadInput, "version_not_checked", version=1):

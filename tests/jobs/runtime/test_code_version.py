@@ -248,7 +248,6 @@ def test_stages_reach_no_other_stage(files_of: dict[str, set[str]]) -> None:
         ("validate_logs", "jobs.ingest.row_validation"),
         ("embed_photos", "jobs.embedding.worker_daemon"),
         ("embed_queries", "jobs.embedding.workers"),
-        ("verify_index", "jobs.indexing.kind_trial"),
         ("register_model", "models.serving"),
     ],
 )

@@ -87,5 +87,5 @@ def test_a_chain_that_is_none_is_refused(run_night: Callable[..., RunContext]) -
 def test_the_nights_own_arm_needs_to_be_there(run_night: Callable[..., RunContext]) -> None:
     ctx = run_night(0)
     run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"arms": ("finetuned",)}))
-    with pytest.raises(MissingInput, match="has no arm 'finetuned_country_keywords'"):
+    with raises(MissingInput, "arm_not_trained", arm=FULL):
         run_stage(ctx, "train_variant", TrainVariantParams(variant=AS_TRAINED))

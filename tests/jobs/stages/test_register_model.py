@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from jobs.adapters import mlflow_connection, mlflow_registry, mlflow_runs
+from jobs.adapters import mlflow_connection, mlflow_models, mlflow_registry, mlflow_runs
 from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import RegisterModelParams, TrainSearchParams
 from jobs.config.settings import Settings
@@ -94,7 +94,7 @@ def test_the_arm_becomes_a_version_that_embeds_as_the_model_in_the_lake(night: R
         "code_version": "test-code",
         "load_check": "passed",
     }
-    predict = mlflow_registry.load_version(night.settings, version)
+    predict = mlflow_models.load_version(night.settings, version)
     found = predict(pd.DataFrame({"query": ["cat", "cat"], "country": ["GB", None]}))
     with torch.inference_mode():
         expected = make_model(FULL).encode_queries(["GB: cat", "cat"]).numpy()
@@ -196,7 +196,7 @@ def break_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
     [
         (mlflow.MlflowClient, "log_inputs"),
         (mlflow.MlflowClient, "create_model_version"),
-        (mlflow_registry, "load_version"),
+        (mlflow_models, "load_version"),
         (StagedRun, "commit"),
     ],
 )
@@ -248,9 +248,9 @@ def test_a_version_that_embeds_differently_is_not_made_challenger(
     tracked: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit_night(tracked)
-    load = mlflow_registry.load_version
+    load = mlflow_models.load_version
     monkeypatch.setattr(
-        mlflow_registry, "load_version", lambda *args: lambda table: load(*args)(table) + np.float32(2e-6)
+        mlflow_models, "load_version", lambda *args: lambda table: load(*args)(table) + np.float32(2e-6)
     )
     with raises(NightlensError, "loads_differently", version="models:/nightlens-test/1") as caught:
         run_stage(tracked, "register_model", PARAMS)

@@ -1,30 +1,28 @@
-"""The proof of an index: what is measured on which queries, what stops the night, what is compared."""
+"""The proof of an index: what is measured on which queries, what stops the night."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 
 from jobs.config.params.arms import FULL
-from jobs.config.params.index import INDEX_KINDS, TREE, BuildIndexParams, VerifyIndexParams
+from jobs.config.params.index import BuildIndexParams, VerifyIndexParams
 from jobs.context import RunContext
 from jobs.datasets.embeddings import QUERY_EMBEDDINGS
-from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
-from jobs.errors import BadInput, GateFailed, MissingInput, NightlensError
-from jobs.indexing import kind_trial
-from jobs.indexing.kind_comparison import compare
+from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX, IndexCheckFacts
+from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import verify_index
 from models import ann
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, commit_photos, photos_of, unit_vectors
+from tests.made_up_facts import made_up
 
 Contexts = Callable[..., RunContext]
-LONE = VerifyIndexParams(compare_kinds=())
+PARAMS = VerifyIndexParams()
 POOR = BuildIndexParams(kind="ivf_flat", nprobe=1)
 BITS = BuildIndexParams(kind="lsh")
 
@@ -38,7 +36,7 @@ def night(make_context: Contexts, index: BuildIndexParams | None = None, **input
 
 def test_an_exact_index_finds_everything_and_the_facts_say_how_it_was_measured(make_context: Contexts) -> None:
     context = night(make_context)
-    manifest = run_stage(context, "verify_index", LONE)
+    manifest = run_stage(context, "verify_index", PARAMS)
     facts = manifest.facts
     assert facts["recall_at_10"] == facts["recall_at_100"] == facts["recall_at_10_high"] == 1.0
     assert facts["recall_at_10_low"] < 1.0  # a few queries prove little
@@ -46,10 +44,9 @@ def test_an_exact_index_finds_everything_and_the_facts_say_how_it_was_measured(m
     assert 0 < facts["single_p50_ms"] <= facts["single_p99_ms"]
     assert 0 < facts["batch_p50_ms"] <= facts["batch_p99_ms"]
     assert facts["bytes_per_vector"] == pytest.approx(4 * 8 + 8, abs=1)
-    assert facts["compared"] == []
     rows = context.lake.read_table(manifest, "recalls")
-    assert rows.select("kind", "k", "recall").rows() == [("published", 10, 1.0), ("published", 100, 1.0)]
-    assert run_stage(context, "verify_index", LONE) == manifest
+    assert rows.select("k", "recall").rows() == [(10, 1.0), (100, 1.0)]
+    assert run_stage(context, "verify_index", PARAMS) == manifest
 
 
 def test_queries_are_those_of_the_window_and_never_vectors_of_the_index(
@@ -64,7 +61,7 @@ def test_queries_are_those_of_the_window_and_never_vectors_of_the_index(
         return search_ids(index, query_QD, k)
 
     monkeypatch.setattr(ann.ShardedIndex, "search_ids", record)
-    run_stage(context, "verify_index", LONE)
+    run_stage(context, "verify_index", PARAMS)
     rows = np.unique(np.concatenate(searched), axis=0)
     held_out = unit_vectors(5, 99)[:4]  # the fifth was not asked in the window
     np.testing.assert_array_equal(rows, np.unique(held_out, axis=0))
@@ -72,19 +69,17 @@ def test_queries_are_those_of_the_window_and_never_vectors_of_the_index(
 
 
 def test_without_validation_queries_it_is_measured_on_test_queries(make_context: Contexts) -> None:
-    facts = run_stage(night(make_context, is_validated=False), "verify_index", LONE).facts
+    facts = run_stage(night(make_context, is_validated=False), "verify_index", PARAMS).facts
     assert (facts["query_window"], facts["query_count"]) == ("test", 3)
 
 
 def test_a_sample_of_the_queries_is_taken(make_context: Contexts) -> None:
-    assert (
-        run_stage(night(make_context), "verify_index", LONE.model_copy(update={"query_count": 3})).facts["query_count"]
-        == 3
-    )
+    facts = run_stage(night(make_context), "verify_index", PARAMS.model_copy(update={"query_count": 3})).facts
+    assert facts["query_count"] == 3
 
 
 def test_a_model_without_country_has_its_queries_without(make_context: Contexts) -> None:
-    assert run_stage(night(make_context, uses_country=False), "verify_index", LONE).facts["query_count"] == 2
+    assert run_stage(night(make_context, uses_country=False), "verify_index", PARAMS).facts["query_count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -101,13 +96,14 @@ def test_a_limit_that_is_passed_stops_the_night_and_commits_nothing(
 ) -> None:
     context = night(make_context, index)
     with raises(GateFailed, "index_limit_missed", limits=[missed], query_count=4, query_window="validation"):
-        run_stage(context, "verify_index", LONE.model_copy(update=limits))
+        run_stage(context, "verify_index", PARAMS.model_copy(update=limits))
     with pytest.raises(MissingInput):
         context.read(INDEX_CHECK)
 
 
 def test_every_limit_that_is_passed_is_named() -> None:
-    facts = {"recall_at_10": 0.5, "recall_at_100": 0.5, "single_p99_ms": 7.0, "bytes_per_vector": 99.0}
+    poor = {"recall_at_10": 0.5, "recall_at_100": 0.5, "single_p99_ms": 7.0, "bytes_per_vector": 99.0}
+    facts = made_up(IndexCheckFacts, **poor)
     params = VerifyIndexParams(max_p99_ms=5, max_bytes_per_vector=50)
     assert list(verify_index.failures(facts, params)) == [
         "min_recall_at_10",
@@ -131,7 +127,7 @@ def test_an_index_of_another_model_is_refused(make_context: Contexts, which: str
         manifest.facts["arms"][FULL]["model_digest"] = "m2"
         context.lake.put(f"{context.lake.root}/{manifest.reference}/manifest.json", manifest.model_dump_json().encode())
     with raises(BadInput, "vectors_of_other_model", models=models):
-        run_stage(context, "verify_index", LONE)
+        run_stage(context, "verify_index", PARAMS)
 
 
 def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
@@ -144,57 +140,4 @@ def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
     data[-1] ^= 1
     context.lake.put(path, bytes(data))
     with raises(ann.UnusableIndex, "index_file_changed"):
-        run_stage(context, "verify_index", LONE)
-
-
-def test_other_kinds_are_built_and_measured_on_the_same_queries(make_context: Contexts) -> None:
-    context = night(make_context)
-    manifest = run_stage(context, "verify_index", VerifyIndexParams(compare_kinds=("flat", "opq_ivf_pq", "hnsw")))
-    compared = {row["kind"]: row for row in manifest.facts["compared"]}
-    assert list(compared) == ["flat", "opq_ivf_pq", "hnsw"]
-    assert compared["flat"]["recall_at_10"] == compared["hnsw"]["recall_at_10"] == 1.0
-    assert 0.2 < compared["opq_ivf_pq"]["recall_at_10"] < 1.0
-    assert compared["opq_ivf_pq"]["bytes_per_vector"] < compared["flat"]["bytes_per_vector"]
-    for row in compared.values():
-        assert row["build_seconds"] > 0
-        assert row["peak_memory_mb"] > 20
-    assert context.lake.read_table(manifest, "recalls")["kind"].unique(maintain_order=True).to_list() == [
-        "published",
-        *compared,
-    ]
-
-
-def test_too_many_photos_to_compare_and_a_package_that_is_not_there_are_said(
-    make_context: Contexts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = night(make_context)
-    facts = run_stage(context, "verify_index", VerifyIndexParams(compare_photo_count=249)).facts
-    assert facts["compared"] == []
-    assert "for up to 249 photos (compare_photo_count of verify_index)" in facts["compared_note"]
-
-    monkeypatch.setattr(kind_trial, "find_spec", lambda _: None)
-    facts = run_stage(context, "verify_index", VerifyIndexParams(compare_kinds=("flat", TREE))).facts
-    assert [row["kind"] for row in facts["compared"]] == ["flat"]
-    assert (
-        facts["compared_note"] == "annoy is not measured: the package annoy is not installed (uv sync --group compare)."
-    )
-
-
-@pytest.mark.skipif(find_spec(TREE) is None, reason="the package annoy is not installed")
-def test_the_tree_baseline_is_compared_where_it_is_installed(make_context: Contexts) -> None:
-    facts = run_stage(night(make_context), "verify_index", VerifyIndexParams(compare_kinds=(TREE,))).facts
-    assert 0.5 < facts["compared"][0]["recall_at_10"] <= 1.0
-
-
-def test_a_kind_that_cannot_be_built_says_why() -> None:
-    photos = [(["a", "b"], 2 * unit_vectors(2, 5))]
-    with raises(NightlensError, "index_trial_failed", index_kind="hnsw") as caught:
-        list(compare(["hnsw"], photos, unit_vectors(2, 1), 2, 0))
-    assert "ValueError" in str(caught.value)
-
-
-@pytest.mark.parametrize(("kinds", "message"), [(("tree",), "tree"), (("flat", "flat"), "compare_kinds")])
-def test_kinds_that_are_none_are_refused(kinds: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        VerifyIndexParams(compare_kinds=kinds)
-    assert VerifyIndexParams(compare_kinds=INDEX_KINDS).compare_kinds == INDEX_KINDS
+        run_stage(context, "verify_index", PARAMS)

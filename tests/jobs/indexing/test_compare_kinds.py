@@ -1,0 +1,58 @@
+"""Kinds of index that are compared on demand: which are built, what each finds, and that nothing is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+
+from jobs.config.params.index import BuildIndexParams
+from jobs.context import RunContext
+from jobs.errors import BadInput, MissingInput
+from jobs.indexing.compare_kinds import compare_kinds
+from jobs.nights.stage_runner import run_stage
+from models.indexing.kinds import KINDS
+from tests.errors import raises
+from tests.jobs.index_lake import commit_inputs, photos_of
+
+Contexts = Callable[..., RunContext]
+
+
+@pytest.fixture
+def night(make_context: Contexts) -> RunContext:
+    context = make_context()
+    commit_inputs(context, photos_of(250))
+    run_stage(context, "build_index", BuildIndexParams())
+    return context
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """Return the table's rows by kind."""
+    rows = [line.split() for line in text.splitlines()]
+    return {row[0]: row[1:] for row in rows if row and row[0] in KINDS}
+
+
+def test_kinds_are_built_from_the_nights_photos_and_measured_on_its_queries(night: RunContext) -> None:
+    before = sorted(night.lake.fs.find(str(night.lake.root)))
+    text = compare_kinds(night.settings, night.catalogue, night.run_date, ["hnsw", "flat", "opq_ivf_pq"])
+    assert "250 photos, 4 validation queries" in text
+    rows = rows_of(text)
+    assert list(rows) == ["flat", "opq_ivf_pq", "hnsw"]
+    assert rows["flat"][0] == rows["hnsw"][0] == "1.000"
+    assert 0.2 < float(rows["opq_ivf_pq"][0]) < 1.0
+    assert float(rows["opq_ivf_pq"][-1]) < float(rows["flat"][-1]) == pytest.approx(4 * 8 + 8, abs=1)
+    assert sorted(night.lake.fs.find(str(night.lake.root))) == before
+
+
+def test_all_kinds_of_the_latest_night_are_compared_unless_said_otherwise(night: RunContext) -> None:
+    assert tuple(rows_of(compare_kinds(night.settings, night.catalogue, None))) == KINDS
+
+
+def test_an_unknown_kind_and_a_night_without_an_index_are_refused(night: RunContext) -> None:
+    with raises(BadInput, "no_such_kind", kinds=["annoy"]):
+        compare_kinds(night.settings, night.catalogue, None, ["flat", "annoy"])
+    with raises(MissingInput, "stage_not_run"):
+        compare_kinds(night.settings, night.catalogue, date(2025, 12, 1))
+    with raises(MissingInput, "no_night_yet"):
+        compare_kinds(night.settings, "elsewhere", None)
