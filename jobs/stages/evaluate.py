@@ -48,7 +48,7 @@ from models.evaluation.metrics import columns
 from models.evaluation.ranking import TIE_RULE, Scorer
 from models.evaluation.scorecard import Scorecard
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("nightlens.evaluate")
 
 INPUTS = (
     "validated",
