@@ -46,7 +46,7 @@ from jobs.runtime.progress import timed
 from models.evaluation.ranking import TIE_RULE, Scorer
 from models.evaluation.scorecard import Scorecard
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("nightlens.evaluate")
 
 INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
 

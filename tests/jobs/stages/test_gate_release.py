@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
-from jobs.commands.main import build_parser
 from jobs.config.params.arms import FULL
 from jobs.config.params.base import Params
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
@@ -24,6 +23,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
+from tests.command_line import parse
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
@@ -159,8 +159,8 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     assert shown_by in in_mlflow
     assert "/#/" not in in_mlflow  # no server, no address
     (line,) = re.findall(r"^- Try a search .*`nightlens (.*)`$", shown["body"], re.MULTILINE)
-    trial = build_parser().parse_args(shlex.split(line))
-    assert (trial.command, trial.query, trial.catalogue, trial.run_date) == ("search", "cat", "test", "2025-12-28")
+    command, trial = parse(shlex.split(line))
+    assert (command, trial["query"], trial["catalogue"], trial["run_date"]) == ("search", "cat", "test", "2025-12-28")
     promote(context.settings, "test", 1, by="ada", reason="fresher index", at=NOW)
     opened, promoted = Ledger(context.lake).entries()
     assert opened.kind == "review_opened"
