@@ -213,6 +213,7 @@ CODES: dict[str, str] = {
     "version_without_weights": "Restore MLflow's artifacts, or promote another version.",
     "visitor_still_there": "Run forget again.",
     "weights_are_pickled": "Convert the weights to safetensors once.",
+    "wrong_usage": "Correct the call; `nightlens <command> --help` describes its options.",
 }
 
 _ROOT = Path(__file__).resolve().parent.parent

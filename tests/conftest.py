@@ -19,6 +19,8 @@ from jobs.adapters.spark_session import spark_session
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.embedding.worker_daemon import preloading
+from tests.budget import BudgetCheck, read_budget
+from tests.tiers import OneSparkScheduling, add_markers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -81,11 +83,24 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         yield session
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that start Spark first, of these those of few and long tests, and of the others the largest.
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(BudgetCheck(read_budget()))
 
-    The processes of pytest-xdist take whole files in this order: what is small comes last, so that all end together.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process take all quick tests that need Spark; see `OneSparkScheduling`."""
+    return OneSparkScheduling(config, log) if config.option.markexpr == "quick" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by tier. Put the files that start Spark first, and of the others the largest.
+
+    Of those that start Spark, files of few and long tests come first. The processes of pytest-xdist take whole files
+    in this order: what is small comes last, so that all end together.
     """
+    add_markers(items)
     tests_of_file = Counter(item.path for item in items)
     with_spark = {item.path for item in items if item.get_closest_marker("spark")}
 

@@ -11,8 +11,8 @@ from jobs.datasets.features import SplitsFacts
 from jobs.datasets.schema import Facts
 
 F = TypeVar("F", bound=Facts)
-_WITHOUT_ZERO: dict[Any, Any] = {AwareDatetime: datetime(1970, 1, 1, tzinfo=UTC), date: date(1970, 1, 1)}
 _USUAL: dict[type[Facts], dict[str, Any]] = {SplitsFacts: {"shard_count": 1, "max_ranked_searches": 1_000_000}}
+_WITHOUT_ZERO: dict[Any, Any] = {AwareDatetime: datetime(1970, 1, 1, tzinfo=UTC), date: date(1970, 1, 1)}
 
 
 def made_up(kind: type[F], /, **known: Any) -> F:

@@ -17,18 +17,9 @@ from jobs.datasets.features import SPLITS
 from jobs.datasets.models import CHAMPION, LiveModel, SearchModelsFacts
 from jobs.lake.manifest import Manifest
 from tests.made_up_facts import made_up
+from tests.models.search.conftest import COLOURS
 from tests.validated_lake import commit_tables
 
-COLOURS = {
-    "red": (220, 20, 20),
-    "green": (20, 200, 20),
-    "blue": (20, 20, 220),
-    "yellow": (230, 230, 20),
-    "black": (40, 40, 40),
-    "white": (250, 250, 250),
-    "purple": (140, 20, 140),
-    "orange": (250, 140, 0),
-}
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 
 BASE_PARAMS = TrainBaseParams(

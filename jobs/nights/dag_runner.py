@@ -28,7 +28,10 @@ from jobs.nights.night_summary import minutes, report_path, summarise
 
 _NAMES = {local_services.NIGHTLY: "night", local_services.ABLATION: "ablation"}
 _ORIGIN = r"(?:\s+\[[\w.]+\] loc=\S+)?$"  # what Airflow's own logging puts behind a line
-_PROGRESS = re.compile(r"nightlens\.(?:stage|progress): (.*?)" + _ORIGIN)
+# what stays on the screen: how stages begin and end, and every warning
+_PROGRESS = re.compile(
+    r" (?:INFO nightlens\.(?:stage|progress)|(?:WARNING|ERROR) nightlens(?:\.\w+)?): (.*?)" + _ORIGIN
+)
 _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
 _FAULT = re.compile(r"(nightlens \w+: \w+(?: \[\w+\])?: .*?)" + _ORIGIN)
 

@@ -35,8 +35,7 @@ class TrainedArm:
 class Training:
     """The charts and the table below them. A chart is None where no curve was recorded.
 
-    A pretrained base has no loss, training cut off by `max_seconds` may end before its first validation, and where
-    nothing was kept aside there is none.
+    A pretrained base has no loss, and where nothing was kept aside there is no validation.
     """
 
     is_validated: bool

@@ -44,6 +44,7 @@ from models.mapping.validity import OUTLIER
 from models.mapping.words import telling_keywords, top_keywords
 
 NEIGHBOURS = 10
+MAX_PROJECTED_SHARE = 0.3  # of an earlier night's map: with more photos new to it, a new one is made
 _SAME = 1e-4
 """Vectors of the same picture and words may differ in the last bits; by less than this they count as one."""
 _PROJECTED = "projected"
@@ -197,9 +198,9 @@ def _layout(
     else:
         layout = _projected(ctx, params, earlier, ids, vector_ND)
         share = layout.placed.count(_PROJECTED) / len(ids)
-        if share <= params.max_projected_share:
+        if share <= MAX_PROJECTED_SHARE:
             return layout
-        why = f"{share:.0%} of the photos are new to the map of {day}, more than {params.max_projected_share:.0%}"
+        why = f"{share:.0%} of the photos are new to the map of {day}, more than {MAX_PROJECTED_SHARE:.0%}"
     known = dict(zip(*_points(ctx.lake, earlier.run), strict=True))
     is_known_N = np.array([photo_id in known for photo_id in ids])
     start_N2 = None
@@ -230,7 +231,7 @@ def _projected(
     map_N2 = np.empty((len(ids), 2))
     map_N2[is_kept_N] = map_M2[rows_N[is_kept_N]]
     new_ND = vector_ND[~is_kept_N]
-    if len(new_ND) <= params.max_projected_share * len(ids):
+    if len(new_ND) <= MAX_PROJECTED_SHARE * len(ids):
         map_N2[~is_kept_N] = place_on_map(new_ND, map_vector_MD, map_M2, params.perplexity, ctx.seed)
     placed = ["kept" if is_kept else _PROJECTED for is_kept in is_kept_N.tolist()]
     why = f"the night of {earlier.run_date} has the same model: photos of its map stay where they are"

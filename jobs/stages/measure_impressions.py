@@ -23,6 +23,7 @@ from models.evaluation.impressions import Examination, Share, estimate_examinati
 
 TAKEN = ("click", "like", "download")
 """Interactions that show that a photo was wanted."""
+ARM_COUNT = 6  # arms that are shown by themselves, those of the most impressions
 _LIST = ["visitor_id", "query_id", "query_photo_id", "listed_at"]
 _NO_LOG = "no log of what was shown (impressions.tsv000) reaches into this night"
 _NO_PLACE = "nothing was shown for one query at several places and taken, so how far people look cannot be told"
@@ -76,7 +77,7 @@ def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams, seed: int) -> 
     named = shown["arm"].drop_nulls().value_counts(sort=True).sort("count", "arm", descending=[True, False])
     parts: list[tuple[str | None, pl.DataFrame]] = [(None, shown)] if len(shown) else []
     if len(named) > 1:
-        parts += [(arm, shown.filter(pl.col("arm") == arm)) for arm in named["arm"].head(params.arm_count)]
+        parts += [(arm, shown.filter(pl.col("arm") == arm)) for arm in named["arm"].head(ARM_COUNT)]
     rows = []
     for number, (arm, part) in enumerate(parts):
         by_place = part.filter(pl.col("position") <= params.place_count).partition_by("position", as_dict=True)

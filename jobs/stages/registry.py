@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from jobs.config.params.ablation import CompareRetrainingParams, CompareVariantsParams, TrainVariantParams
 from jobs.config.params.base import Params
 from jobs.config.params.embedding import EmbedPhotosParams, EmbedQueriesParams, MapEmbeddingsParams, MeasureDriftParams
@@ -338,16 +336,7 @@ def stage_params(stage: str, preset: str, overrides: dict[str, Any] | None = Non
     if preset not in PRESETS:
         raise BadInput("no_such_preset", f"unknown preset {preset!r}; there are {', '.join(PRESETS)}", preset=preset)
     values = PRESETS[preset].get(_PRESET_OF.get(stage, stage), {}) | (overrides or {})
-    try:
-        return ALL[stage].params.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadInput(
-            "bad_parameters",
-            f"parameters of {stage}: {faults}",
-            stage=stage,
-            parameters=[".".join(map(str, e["loc"])) for e in error.errors()],
-        ) from error
+    return ALL[stage].params.checked(stage, values)
 
 
 def command(stage: str, options: dict[str, str], overrides: dict[str, str] | None = None) -> list[str]:

@@ -83,7 +83,7 @@ def train_arms_together(
     base = load_model(ctx, base_model, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images, shards=())  # the validation window only
     written = ArmsWritten(staged, base_model, base, _base_hit_rate(ctx, base, pairs))
-    vocabulary = read_vocabulary(ctx, params, splits, images)
+    vocabulary = read_vocabulary(ctx, splits, images)
     settings = ctx.settings.model_copy(update={"pseudonym_key": SecretStr("")})  # no process has a use for it
     told = ctx.model_copy(update={"settings": settings})
     counts = pairs.counts

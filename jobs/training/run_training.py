@@ -39,7 +39,7 @@ def train_arms(
         written = ArmsWritten(staged, base_model, base, base_validation(base, pairs, pixels))
         for arm in params.arms:
             start = base if earlier is None else load_model(ctx, earlier, arm)
-            model = starting_model(params, ARMS[arm], start, pairs.vocabulary(params))
+            model = starting_model(params, ARMS[arm], start, pairs.vocabulary())
             written.add(
                 arm, model, train_arm(params, arm, ARMS[arm], model, pairs, pixels, ctx.seed, staged.checkpoints)
             )

@@ -43,7 +43,7 @@ def train_and_rank(
         model, curves = start, []
         if params.variant not in (AS_TRAINED, ZERO_SHOT):
             choices, seed = VARIANTS[params.variant], ctx.seed + params.repeat
-            model = starting_model(params, choices, start, pairs.vocabulary(params))
+            model = starting_model(params, choices, start, pairs.vocabulary())
             result = train_arm(params, params.variant, choices, model, pairs, pixels, seed, checkpoints)
             curves = result.curves
             found = {"best_validation_hit_rate": result.best_hit_rate, "training": measure(result)}

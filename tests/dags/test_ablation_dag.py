@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.main import build_parser
 from jobs.config.params.arms import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
+from tests.command_line import parse
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def test_every_variant_is_trained_as_often_as_asked_then_compared_and_reported(d
     )
     for call in (trained[0], *calls[-2:]):
         words = call.replace("/data/with space; rm -rf x", "/data").split()
-        assert build_parser().parse_args(words).command == words[0]
+        assert parse(words)[0] == words[0]
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(dag: Any, stand_in: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.main import build_parser
+from tests.command_line import parse
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,7 @@ def test_it_is_one_command_on_a_schedule(dag: Any, stand_in: Path) -> None:
     (stand_in / "clean_up.out").write_text("removed 0 things, 0 bytes in all\n")
     assert dag.test(run_conf={"catalogue": "c", "keep_nights": 3}).state == "success"
     (call,) = (stand_in / "calls").read_text().splitlines()
-    arguments = build_parser().parse_args(call.split())
-    assert (arguments.command, arguments.catalogue, arguments.dataset) == ("clean_up", "c", "sample")
-    assert (arguments.keep_nights, arguments.keep_days, arguments.dry_run) == (3, 30, False)
+    command, values = parse(call.split())
+    assert command == "clean_up"
+    given = {"catalogue": "c", "dataset": "sample", "keep_nights": "3", "keep_days": "30", "dry_run": False}
+    assert values == given

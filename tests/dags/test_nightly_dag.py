@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 import pytest
 
-from jobs.commands.main import build_parser, stage_overrides
 from jobs.config.params.ingest import Protocol
 from jobs.config.params.night import NightParams
 from jobs.config.params.presets import PRESETS
 from jobs.stages.registry import STAGES, command, edges, stage_params
+from tests.command_line import parse, parse_stage
 from tests.dags.conftest import DAGS, PLAN
 
 
@@ -79,12 +79,10 @@ def test_the_command_the_dag_renders_is_the_one_the_parser_reads(stage: str) -> 
     given = {
         name: ",".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in defaults.items() if v is not None
     }
-    arguments = build_parser().parse_args(command(stage, PLAN | {"run_id": "manual__1"}, given))
-    assert arguments.command == stage
-    assert arguments.dataset == PLAN["dataset"]
-    assert arguments.run_date.isoformat() == PLAN["run_date"]
-    assert set(stage_overrides(arguments)) == {name for name in fields if defaults[name] not in (None, [])}
-    assert stage_params(stage, "small", stage_overrides(arguments)) == stage_params(stage, "small")
+    options, overrides, params = parse_stage(command(stage, PLAN | {"preset": "small", "run_id": "manual__1"}, given))
+    assert options == PLAN | {"preset": "small", "run_id": "manual__1", "seed": options["seed"]}
+    assert set(overrides) == {name for name in fields if defaults[name] not in (None, [])}
+    assert params == stage_params(stage, "small")
 
 
 def test_dags_import_only_airflow_and_the_light_modules() -> None:
@@ -166,10 +164,7 @@ def test_a_backfill_makes_a_run_for_every_night_and_each_plans_its_own_day(
     assert dag.test(logical_date=night).state == "success"  # a run as a backfill makes it
     (planned,) = [call for call in calls(stand_in) if call.startswith("plan_night")]
     assert planned.endswith("--scheduled-for 2025-12-28 02:00:00+00:00")
-    arguments = build_parser().parse_args(
-        [*planned.split("--scheduled-for")[0].split()[:1], "--scheduled-for", str(night)]
-    )
-    assert arguments.scheduled_for == night
+    assert parse(["plan_night", "--scheduled-for", str(night)])[1]["scheduled_for"] == night
 
     asked = {"dag_id": dag.dag_id, "from_date": "2025-12-27T00:00:00Z", "to_date": "2025-12-30T00:00:00Z"}
     more = {"max_active_runs": 1, "dag_run_conf": {"retrain": "never"}, "reprocess_behavior": "none"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.main import build_parser
+from tests.command_line import parse
 from tests.listeners import webhook
 
 VERDICT = {"run": "r", "rows": {}, "outcome": "inconclusive", "sentence": "The gate is inconclusive. Too few searches."}
@@ -84,4 +84,4 @@ def test_the_report_is_looked_for_when_it_is_due_and_a_late_one_is_told(
     (call, again) = (stand_in / "calls").read_text().splitlines()
     assert call.split()[:3] == again.split()[:3] == ["check_report", "--dataset", "sample"]
     words = call.split("--scheduled-for")[0].replace("--catalogue  ", "").replace("--run-date ", "").split()
-    assert build_parser().parse_args(words).dataset == "sample"
+    assert parse(words)[1]["dataset"] == "sample"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.main import build_parser
 from jobs.stages.registry import STAGES
+from tests.command_line import parse
 from tests.listeners import webhook
 
 SHOWN = {
@@ -127,9 +127,9 @@ def test_an_approval_promotes_with_name_and_reason_and_collects(dag: Any, client
     assert made[2] == "collect_releases --catalogue c --keep-count 2 --keep-days 30"
     assert made[0].startswith("open_review --catalogue c --run-date  --by manual__")
     words = made[1].replace("-- clearly better; rm -rf x", "--better").split()
-    decided = build_parser().parse_args(words)
-    assert (decided.command, decided.reason, decided.version) == ("promote", "--better", "3")
-    assert build_parser().parse_args(made[2].split()).keep_count == 2
+    command, values = parse(words)
+    assert (command, values["reason"], values["version"]) == ("promote", "--better", "3")
+    assert parse(made[2].split())[1]["keep_count"] == "2"
     assert states(run)["record_rejection"] == "skipped"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.main import build_parser
+from tests.command_line import parse
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +18,9 @@ def dag(dags: dict[str, Any]) -> Any:
 def test_a_rollback_is_one_command(dag: Any, stand_in: Path) -> None:
     assert dag.test(run_conf={"catalogue": "c", "reason": "dark"}).state == "success"
     (call,) = (stand_in / "calls").read_text().splitlines()
-    arguments = build_parser().parse_args(call.split())
-    assert (arguments.command, arguments.catalogue, arguments.reason) == ("rollback", "c", "dark")
-    assert arguments.by
+    command, values = parse(call.split())
+    assert (command, values["catalogue"], values["reason"]) == ("rollback", "c", "dark")
+    assert values["by"]
 
 
 def test_one_that_fails_is_not_tried_again(dag: Any, stand_in: Path) -> None:

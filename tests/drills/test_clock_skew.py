@@ -26,7 +26,7 @@ from tests.drills.conftest import commit_candidate
 from tests.released import NOW, Registry, commit_release, see_night
 
 Contexts = Callable[..., RunContext]
-READS_THE_CLOCK = {"jobs/commands/main.py", "jobs/nights/dag_runner.py"}
+READS_THE_CLOCK = {"jobs/commands/options.py", "jobs/nights/dag_runner.py"}
 CLOCKS = {
     "datetime.now",
     "datetime.utcnow",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from jobs.commands.main import build_parser
+from jobs.commands.main import app
 from jobs.config.settings import PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / "docs" / "OPERATIONS.md").read_text()
@@ -44,8 +44,7 @@ def test_every_error_text_of_the_run_book_is_in_the_source() -> None:
 
 
 def test_every_command_of_the_run_book_exists() -> None:
-    parser = build_parser()
-    known = set(next(action.choices for action in parser._actions if action.dest == "command" and action.choices))
+    known = {command.name for command in app.registered_commands}
     commands = set(re.findall(r"`nightlens ([a-z]\w+)", TEXT))
     assert len(commands) > 5
     assert commands <= known

@@ -14,14 +14,16 @@ NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
 """UTC: when the scheduled night starts, and by when its report is to be there."""
 
 
-class NightParams(Params):
-    """The form of the nightly DAG: what a person fills in to run a night."""
+class WhichNightParams(Params):
+    """Which night is meant, as a person says it, in a form or on the command line."""
 
     run_date: str | None = Field(
         None, description="last day used; empty: the day before the run, or the log's last complete day"
     )
     dataset: str | None = Field(
-        None, description="folder in the Unsplash layout, or 'sample' for the generated one; empty: the configured one"
+        None,
+        description="folder in the Unsplash layout, or 'sample' for the generated one; empty: the sample, or in "
+        "Airflow its variable nightlens_dataset",
     )
     catalogue: str | None = Field(
         None, description="name of the data set in lake and registry; empty: the folder's name"
@@ -29,6 +31,11 @@ class NightParams(Params):
     preset: str = Field(
         "auto", description="sizes of model and training; 'auto': 'sample' for the sample, else 'small'"
     )
+
+
+class NightParams(WhichNightParams):
+    """The form of the nightly DAG: what a person fills in to run a night."""
+
     retrain: Retrain = Field(
         "incremental",
         description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "

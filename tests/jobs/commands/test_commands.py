@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import date
@@ -12,14 +13,15 @@ import pytest
 from open_clip import list_pretrained
 
 from jobs.adapters import local_services
-from jobs.commands import main
+from jobs.commands import main, stage_command
 from jobs.config.params.arms import COMPARED, FINETUNED, FULL
 from jobs.config.params.presets import PRESETS
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, LostWork
-from jobs.nights import dag_runner
+from jobs.nights import dag_runner, night_plan
 from jobs.nights.night_plan import NightPlan
-from jobs.stages.registry import STAGES, command, stage_params
+from jobs.stages.registry import ALL, STAGES, command, stage_params
+from tests.command_line import parse_stage
 from tests.errors import raises
 
 
@@ -29,12 +31,14 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_lists_every_stage_and_tool(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main.main(["--help"])
+    assert main.main(["--help"]) == 0
     text = capsys.readouterr().out
-    tools = ("nightly", "ablation", "lineage", "forget", "up", "down", "promote", "rollback", "ledger", "make_sample")
-    for name in [*STAGES, *tools]:
-        assert name in text
+    panels = {"Run": "nightly", "Review": "promote", "Look up": "ledger", "Tidy": "forget", "Stages": "validate_logs"}
+    found = re.findall(r"^[│╭]─? (Look up|\w+)(?= ─|  )", text, re.MULTILINE)
+    for panel, command_name in panels.items():
+        assert found.index(panel) < found.index(command_name)
+    assert [name for name in found if name in panels] == list(panels)
+    assert [name for name in found if name in ALL] == list(ALL)
 
 
 def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,10 +59,10 @@ def test_threads_that_wait_do_not_spin_for_long_and_torch_is_loaded_late_enough_
 
 
 def test_what_may_succeed_on_another_try_has_another_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose(*_: object) -> None:
+    def lose(*_: object, **__: object) -> None:
         raise LostWork("machine_lost", "a machine went away")
 
-    monkeypatch.setattr(main, "make_context", lose)
+    monkeypatch.setattr(stage_command, "make_context", lose)
     assert main.main(["audit_leaks", "--dataset", str(tmp_path), "--run-date", "2025-12-28"]) == 1
 
 
@@ -81,11 +85,9 @@ def test_a_bad_parameter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 )
 def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: str, expected: tuple[str, float]) -> None:
     line = command("split_temporal", {"dataset": "d", "run_date": "2025-12-28", "preset": preset}, {"protocol": given})
-    arguments = main.build_parser().parse_args(line)
-    params = stage_params("split_temporal", arguments.preset, main.stage_overrides(arguments))
+    params = parse_stage(line)[2]
     assert (params.protocol, params.validation_share) == expected
-    shared = main.build_parser().parse_args([*line, "--validation-share", "0"])
-    assert stage_params("split_temporal", "small", main.stage_overrides(shared)).validation_share == 0
+    assert parse_stage([*line, "--validation-share", "0"])[2].validation_share == 0
 
 
 def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +97,11 @@ def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(dag_runner, "summarise", lambda settings, plan: "")
     monkeypatch.setattr(local_services, "prepare_airflow", lambda settings, environment: None)
     plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
-    monkeypatch.setattr(main, "plan_night", lambda settings, **given: plan)
+    monkeypatch.setattr(night_plan, "plan_night", lambda settings, **given: plan)
     for more in ([], ["--protocol", "80/20", "--retrain", "never"]):
         assert main.main(["nightly", *more]) == 0
     assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("incremental", None), ("never", "80/20")]
-    with pytest.raises(SystemExit, match="2"):
-        main.main(["nightly", "--protocol", "70/30"])
+    assert main.main(["nightly", "--protocol", "70/30"]) == 2
 
 
 def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,16 +130,31 @@ def test_an_ablation_is_handed_its_variants(
     calls: list[tuple[object, ...]] = []
     monkeypatch.setattr(dag_runner, "run_ablation", lambda settings, *given: calls.append(given))
     plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
-    monkeypatch.setattr(main, "plan_night", lambda settings, **given: plan)
+    monkeypatch.setattr(night_plan, "plan_night", lambda settings, **given: plan)
     assert main.main(["ablation", *more]) == 0
     assert calls == [(plan, *expected)]
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_help_of_a_stage_describes_its_parameters(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main.main([stage, "--help"])
-    assert "--run-date" in capsys.readouterr().out
+    assert main.main([stage, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')} " in text for name in ("run_date", *STAGES[stage].params.model_fields))
+
+
+@pytest.mark.parametrize("arguments", [["no_such"], ["ledger"], ["up", "--mlflow-port", "x"], ["down", "--no-such"]])
+def test_a_wrong_call_is_one_line_and_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nightlens {arguments[0]}: BadInput [wrong_usage]: ")
+
+
+def test_an_interrupted_command_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_services, "stop_services", interrupt)
+    assert main.main(["down"]) == 130
 
 
 def test_the_preset_of_the_published_table_is_its_setting() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import stat
 from collections.abc import Callable
 from datetime import date
@@ -15,6 +16,7 @@ import pytest
 from jobs.adapters import local_services
 from jobs.config.params.arms import FULL, RERANKED
 from jobs.config.params.release import PublishReportParams
+from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.reports import REPORT
@@ -33,6 +35,22 @@ def test_progress_is_shown_as_the_stage_wrote_it() -> None:
         found = dag_runner._PROGRESS.search(text)
         assert found
         assert found[1] == "evaluate  5.8 s  ranks 12"
+
+
+def test_whatever_a_stage_logs_reaches_the_screen() -> None:
+    names = {
+        (path.name, found[1])
+        for path in (PROJECT_ROOT / "jobs").rglob("*.py")
+        for found in re.finditer(r'^\w+ = logging\.getLogger\("?(.*?)"?\)', path.read_text(), re.MULTILINE)
+    }
+    assert len(names) > 15
+    for path, name in names:
+        line = f"[info     ] 2026-11-21 13:57:36,001 INFO {name}: 5 photos" + MARK
+        found = dag_runner._PROGRESS.search(line) or dag_runner._DETAIL.search(line)
+        assert found, path
+        assert found[1] == "5 photos"
+        warned = dag_runner._PROGRESS.search(line.replace(" INFO ", " WARNING "))
+        assert warned, path
 
 
 def test_a_fault_is_shown_whole() -> None:

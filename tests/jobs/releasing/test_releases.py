@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import multiprocessing
 import random
@@ -311,7 +312,7 @@ def test_the_command_line_says_who_and_why_and_what_happened(
     settings, lake = make_context().settings, make_context().lake
     make_releases(make_context, 3)
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(settings.state_dir))
-    monkeypatch.setattr(main.getpass, "getuser", lambda: "ada")
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
 
     def call(*arguments: str) -> tuple[int, str]:
         status = main.main([*arguments, "--catalogue", "test"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import os
@@ -10,13 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs.commands import main
+from jobs.commands.stage_command import make_context
 from jobs.config.settings import PROJECT_ROOT, Settings
 from jobs.context import RunContext
 from jobs.lake.catalogue import Lake
@@ -282,6 +280,6 @@ def test_what_python_loads_with_a_stage_is_in_its_version(files_of: dict[str, se
 
 @pytest.mark.parametrize("name", ["validate_logs", "fetch_images", "train_variant"])
 def test_the_command_line_records_the_version_of_the_stage(name: str, settings: Settings) -> None:
-    night: dict[str, Any] = {"dataset": "d", "catalogue": "c", "run_date": date(2025, 12, 28), "run_id": "r", "seed": 1}
-    context = main.make_context(argparse.Namespace(command=name, **night), settings)
+    night: dict[str, Any] = {"dataset": "d", "catalogue": "c", "run_date": "2025-12-28", "run_id": "r", "seed": 1}
+    context = make_context(settings, ALL[name], **night)
     assert context.code_version == stage_version(ALL[name].module, *handed(ALL[name]))

@@ -28,6 +28,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models.evaluation.ranking import tie_order
 from tests.errors import raises
+from tests.made_up_facts import made_up
 
 PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
@@ -170,7 +171,7 @@ class Night:
         staged = self.context.begin(dataset, AuditLeaksParams(), {}, {"number": str(next(_number))})
         for name, frame in tables.items():
             staged.write_table(name, frame)
-        staged.commit(facts)
+        staged.commit(made_up(dataset.facts, **facts))
 
 
 @pytest.fixture

@@ -11,22 +11,23 @@ import polars as pl
 import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
-from jobs.commands.main import build_parser
 from jobs.config.params.arms import FULL
 from jobs.config.params.base import Params
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS
+from jobs.datasets.embeddings import QUERY_EMBEDDINGS, QueryEmbeddingsFacts
 from jobs.datasets.releases import GATE
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
+from tests.command_line import parse
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
+from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
 
@@ -39,7 +40,9 @@ def commit_queries(context: RunContext, model_digest: str) -> Manifest:
     frame = pl.DataFrame({"arm": FULL, "query": [f"q{i}" for i in range(12)], "country": "GB"})
     vectors = pl.Series("vector", unit_vectors(12, 3)).arr.to_list()
     staged.write_table("embeddings", frame.with_columns(vectors))
-    return staged.commit({"arms": {FULL: {"model_digest": model_digest, "uses_country": True}}})
+    return staged.commit(
+        made_up(QueryEmbeddingsFacts, arms={FULL: {"model_digest": model_digest, "uses_country": True}})
+    )
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:
@@ -156,8 +159,8 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     assert shown_by in in_mlflow
     assert "/#/" not in in_mlflow  # no server, no address
     (line,) = re.findall(r"^- Try a search .*`nightlens (.*)`$", shown["body"], re.MULTILINE)
-    trial = build_parser().parse_args(shlex.split(line))
-    assert (trial.command, trial.query, trial.catalogue, trial.run_date) == ("search", "cat", "test", "2025-12-28")
+    command, trial = parse(shlex.split(line))
+    assert (command, trial["query"], trial["catalogue"], trial["run_date"]) == ("search", "cat", "test", "2025-12-28")
     promote(context.settings, "test", 1, by="ada", reason="fresher index", at=NOW)
     opened, promoted = Ledger(context.lake).entries()
     assert opened.kind == "review_opened"

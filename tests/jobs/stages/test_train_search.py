@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from jobs.config.params.arms import FINETUNED, FULL, ZERO_SHOT
-from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.features import IMPRESSIONS, SPLITS
@@ -20,10 +19,12 @@ from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.training import arm_inputs
 from jobs.training.arm_inputs import _recent, read_pairs
 from jobs.training.arms import _weighted_pairs
+from models.evaluation.impressions import examination_weights
 from models.search.model import SearchModel
-from models.search.sampling import inverse_propensities, merge_pairs
+from models.search.sampling import merge_pairs
 from models.search.world import ALONE, World
 from tests.errors import raises
 from tests.training_lake import (
@@ -203,9 +204,10 @@ def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night:
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
 
 
-def test_validation_can_be_a_sample(make_night: MakeContext) -> None:
-    params = SEARCH_PARAMS.model_copy(update={"validation_query_count": 5, "validation_photo_count": 9})
-    facts = run_stage(make_night(), "train_search", params).facts
+def test_validation_can_be_a_sample(make_night: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm_inputs, "VALIDATION_QUERIES", 5)
+    monkeypatch.setattr(arm_inputs, "VALIDATION_PHOTOS", 9)
+    facts = run_stage(make_night(), "train_search", SEARCH_PARAMS).facts
     assert (facts["validation_query_count"], facts["validation_photo_count"]) == (5, 9)
 
 
@@ -234,10 +236,13 @@ def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
         run_stage(ctx, "train_search", NEVER)
 
 
-INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental", "replay_share": 0.5})
+INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental"})
 
 
-def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(make_night: MakeContext) -> None:
+def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
+    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arm_inputs, "REPLAYED_PER_NEW", 0.5)  # the toy log is too short for more
     first = run_stage(make_night(), "train_search", INCREMENTAL)
     assert first.facts["warm_started_from"] is None  # no night before: in full
     assert first.facts["train_pair_count"] == 64
@@ -309,29 +314,12 @@ def placed(*places: int | None) -> pl.DataFrame:
     return rows.with_columns(position=position, converted_at=pl.lit(FIRST_DAY))
 
 
-@pytest.mark.parametrize("repetitions", ["weighted", "each"])
-def test_positions_count_only_where_that_is_wanted_and_where_they_differ(
-    make_night: MakeContext, repetitions: str
-) -> None:
-    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "repetitions": repetitions})
-    by_position = params.model_copy(update={"position_exponent": 1.0})
-
-    def trained(ctx: RunContext, label: str, rows: pl.DataFrame, params: TrainSearchParams) -> str:
-        commit_splits(ctx, label, train=rows)
-        return digests(run_stage(ctx, "train_search", params))[FINETUNED]
-
-    ctx = make_night()
-    unplaced = trained(ctx, "unplaced", placed(None), params)
-    assert trained(ctx, "placed", placed(1, 40, None), params) == unplaced
-    assert trained(ctx, "unplaced", placed(None), by_position) == unplaced
-    assert trained(ctx, "placed", placed(1, 40, None), by_position) != unplaced
-
-
 def test_processes_that_train_together_scale_weights_by_position_alike() -> None:
     random = np.random.default_rng(0)
     photo_R, text_R = np.sort(random.integers(0, 10, 60)), random.integers(0, 4, 60)
-    rarity_R = inverse_propensities(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), 0.5, 4.0)
-    options = {"repetitions": "weighted"}
+    examination_K = np.arange(1, 31) ** -0.5
+    rarity_R = examination_weights(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), examination_K, 4.0)
+    options = {"pair_weighting": "log_count"}
     plain = merge_pairs(photo_R, text_R)[2]
     *_, whole = _weighted_pairs(photo_R, text_R, rarity_R, options, ALONE)
     assert whole.sum() == pytest.approx(plain.sum(), rel=1e-5)
@@ -386,12 +374,16 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
     assert "impressions" in trained.input_runs
 
 
-def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -> None:
+@pytest.mark.parametrize("pair_weighting", ["log_count", "each"])
+def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext, pair_weighting: str) -> None:
     ctx = make_night()
+    commit_splits(ctx, "unplaced", train=placed(None))
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "pair_weighting": pair_weighting})
+    unplaced = run_stage(ctx, "train_search", params)
     commit_splits(ctx, "placed", train=placed(1, 2, None))
-    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
     estimated = params.model_copy(update={"position_weights": "estimated"})
     plain = run_stage(ctx, "train_search", params)
+    assert digests(plain) == digests(unplaced)  # positions count only where that is wanted
     commit_shown(ctx, {1: 1.0, 2: 1.0}, [])
     assert digests(run_stage(ctx, "train_search", estimated)) == digests(plain)  # every place is looked at alike
     commit_shown(ctx, {1: 1.0, 2: 0.1}, [])

@@ -30,7 +30,7 @@ from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
 
 MakeContext = Callable[..., RunContext]
-ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24, "keyword_min_count": 1})
+ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24})
 TOGETHER = ALONE.model_copy(update={"processes": 2})
 
 pytestmark = pytest.mark.spark

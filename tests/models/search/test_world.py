@@ -37,13 +37,12 @@ CONFIG = TrainingConfig(
 )
 CASES: dict[str, dict[str, Any]] = {
     "sigmoid": {},
-    "softmax": {"loss": "softmax", "masks": False},
+    "softmax": {"loss": "softmax", "mask_known_positives": False},
     "images": {"augment": ("crop", "flip", "colour"), "two_views_weight": 0.3, "partner_weight": 0.4},
     "in pieces": {
         "encode_chunk": 5,
         "loss_chunk": 3,
         "average_decay": 0.5,
-        "popularity_exponent": 0.5,
         "two_views_weight": 0.2,
         "partner_weight": 0.2,
     },

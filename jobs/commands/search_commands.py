@@ -1,0 +1,123 @@
+"""Commands that show what searches and recommendations find."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer import Argument, Option
+
+from jobs.commands.options import Catalogue, Environment, RunDate, command, parse_run_date
+from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.errors import BadInput, NightlensError
+
+Count = Annotated[int, Option(help="how many photos")]
+ALS_LIBRARY = EvaluateRecommendersParams.model_fields["als_library"]
+
+
+@command("Look up")
+def search(
+    environment: Environment,
+    catalogue: Catalogue,
+    query: Annotated[str | None, Argument(help="words in any language; or give --image or --photo")] = None,
+    image: Annotated[Path | None, Option(help="picture file to search for instead of words")] = None,
+    photo: Annotated[str | None, Option(help="id of a photo of the corpus to search for instead of words")] = None,
+    near_duplicates: Annotated[
+        Literal["group", "drop", "show"], Option(help="with a picture or photo: what is done with near duplicates")
+    ] = "group",
+    country: Annotated[str, Option(help="where it is searched from: two letters, such as GB")] = "",
+    k: Annotated[int, Option("-k", help="how many photos")] = 10,
+    run_date: RunDate = "",
+    is_opened: Annotated[bool, Option("--open", help="open the page in a browser")] = False,
+) -> None:
+    """Show what a search finds in the published release and in the candidate."""
+    import webbrowser
+
+    from jobs.searching import side_by_side
+    from jobs.searching.query import make_query
+    from jobs.searching.table import render_table
+
+    asked = make_query(query, country, image, photo)
+    settings, day = environment.settings, parse_run_date(run_date)
+    results = side_by_side.search(settings, catalogue, asked, k, day, near_duplicates)
+    print(render_table(results, shutil.get_terminal_size((120, 24)).columns))
+    page = side_by_side.write_page(settings, results)
+    print(f"\n{page}", flush=True)
+    if is_opened and not webbrowser.open(page.as_uri()):
+        raise NightlensError(
+            "no_browser", f"no browser could be started here: open {page.as_uri()} in one", page=page.as_uri()
+        )
+
+
+@command("Look up")
+def compare_indexes(
+    environment: Environment,
+    catalogue: Catalogue,
+    kinds: Annotated[str, Option(help="comma-separated; default: all that there are")] = "",
+    run_date: RunDate = "",
+) -> None:
+    """Build indexes of further kinds from a night's photos and compare them with its own; commits nothing."""
+    from jobs.indexing.compare_kinds import compare_kinds
+
+    named = kinds.split(",") if kinds else ()
+    print(compare_kinds(environment.settings, catalogue, parse_run_date(run_date), named))
+
+
+@command("Look up")
+def recommend(
+    environment: Environment,
+    catalogue: Catalogue,
+    visitor: Annotated[str | None, Option(help="the id as it stands in the log")] = None,
+    photo: Annotated[list[str] | None, Option(help="id of a photo taken before; several times, oldest first")] = None,
+    method: Annotated[str, Option(help="default: that with the night's highest hit rate@10")] = "",
+    count: Annotated[int, Option(help="how many photos")] = 10,
+    country: Annotated[str, Option(help="two letters, such as GB; default: the visitor's last known")] = "",
+    run_date: RunDate = "",
+) -> None:
+    """Show the next photos for a visitor, or for photos taken before."""
+    from jobs.recommending import recommend_for
+    from jobs.recommending.terminal_table import RecommendationRequest, render_table
+
+    if (visitor is None) == (not photo):
+        raise typer.BadParameter("give a visitor or photos, and not both", param_hint="--visitor or --photo")
+    visitor_id = None if visitor is None else environment.pseudonym(visitor)
+    asked = RecommendationRequest(visitor or "", visitor_id, tuple(photo or ()), country.upper())
+    day = parse_run_date(run_date)
+    found = recommend_for.recommend(environment.settings, catalogue, asked, method or None, count, day)
+    print(render_table(found, shutil.get_terminal_size((120, 24)).columns))
+
+
+@command("Run")
+def compare_recommenders(
+    environment: Environment,
+    log: Annotated[Path, Option(help="CSV, TSV or Parquet file, a row per interaction")],
+    user_column: Annotated[str, Option(help="as in MovieLens")] = "userId",
+    item_column: Annotated[str, Option(help="as in MovieLens")] = "movieId",
+    at_column: Annotated[str, Option(help="seconds since 1970 or ISO 8601")] = "timestamp",
+    rating_column: Annotated[str | None, Option(help="default: none, everything in the log was liked")] = None,
+    liked_from: Annotated[float, Option(help="rating from which something was liked")] = 4.0,
+    methods: Annotated[str, Option(help="comma-separated; default: all that need no pictures")] = "",
+    als_library: Annotated[str, Option(help=ALS_LIBRARY.description)] = ALS_LIBRARY.default,
+    protocols: Annotated[str, Option(help="comma-separated, beside the temporal one; default: all")] = "",
+    max_users: Annotated[int, Option(help="asked about by each protocol")] = 5000,
+    out: Annotated[Path | None, Option(help="JSON file for all figures")] = None,
+    seed: int = 20251006,
+) -> None:
+    """Compare recommenders on a plain log, without pictures."""
+    from jobs.recommending.external_log import METHODS, Columns, compare, read_log
+
+    names = methods.split(",") if methods else METHODS
+    if unknown := [name for name in names if name not in METHODS]:
+        raise BadInput(
+            "no_such_method",
+            f"unknown without pictures: {', '.join(unknown)}; there are {', '.join(METHODS)}",
+            methods=unknown,
+        )
+    given: dict[str, Any] = {"methods": names, "max_visitor_count": max_users, "als_library": als_library}
+    given |= {"protocols": protocols.split(",")} if protocols else {}
+    given |= {"protocol_methods": names} if methods else {}  # by default those that learn in seconds
+    params = EvaluateRecommendersParams.checked("compare_recommenders", given)
+    world = read_log(log, Columns(user_column, item_column, at_column, rating_column, liked_from))
+    print(compare(world, params, seed, environment.settings, out))
