@@ -8,7 +8,7 @@ import polars as pl
 
 from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput
-from jobs.evaluation.splits import integers
+from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, tie_order

@@ -19,8 +19,8 @@ from jobs.config.params.evaluation import EvaluateParams
 from jobs.datasets.evaluation import TrendingFacts, TunedTrend
 from jobs.datasets.features import SplitsFacts
 from jobs.evaluation.by_query import Judgements
+from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task, of_some_visitors, read_task
-from jobs.evaluation.splits import integers, microseconds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, Scorer

@@ -14,9 +14,9 @@ from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import read_task
 from jobs.evaluation.scorers import photo_matrix
-from jobs.evaluation.splits import integers
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.recommending.als_spark import SparkAls

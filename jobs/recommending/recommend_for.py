@@ -17,7 +17,7 @@ from jobs.datasets.clean import HIDDEN_TABLE, VALIDATED
 from jobs.datasets.evaluation import RecommendationFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.splits import integers
+from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake, open_catalogue
 from jobs.lake.manifest import Manifest
 from jobs.recommending.conversion_log import read_log

@@ -21,9 +21,9 @@ from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import EventsCheck, SearchModelsFacts
 from jobs.errors import GateFailed
 from jobs.evaluation.arm_plan import check_arm
+from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.scorers import keyword_match_scorer, model_scorer
-from jobs.evaluation.splits import integers, microseconds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints

@@ -23,9 +23,9 @@ from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.arm_plan import Champion
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.scorers import photo_matrix
-from jobs.evaluation.splits import integers
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Scorer
