@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from jobs.datasets.clean import IMAGES, VALIDATED
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.releases import RELEASE
@@ -102,8 +102,8 @@ def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
     for window in ("train", "validation", "test"):
         lines.append(f"  {window}: {len(_rows(lake, splits, window, is_it)):,} pairs")
     vectors = _rows(lake, embedded, "embeddings", is_it)
-    for arm in vectors["arm"].sort():
-        lines.append(f"vector: {arm}, model {embedded.facts['arms'][arm]['model_digest']}")
+    arms = PhotoEmbeddingsFacts.of(embedded).arms
+    lines += [f"vector: {arm}, model {arms[arm].model_digest}" for arm in vectors["arm"].sort()]
     return [*lines, "", "made from", *_tree(lake, embedded, "", set())]
 
 
