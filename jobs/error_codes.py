@@ -25,7 +25,6 @@ CODES: dict[str, str] = {
     "bad_notify_settings": "Correct the settings that the error names; README.md lists them.",
     "bad_parameters": "Correct the parameters that the error names; `nightlens <command> --help` describes each.",
     "batch_without_pairs": "Train in fewer processes, or with larger batches.",
-    "champion_age_unknown": "Run snapshot_champion again.",
     "changed_meanwhile": "Look at what is live now (`nightlens ledger`), and decide again.",
     "checkpoint_damaged": "Remove the checkpoint and run the same command again: it trains from the beginning.",
     "checkpoint_of_other_model": "Remove the checkpoint and run the same command again: it trains from the beginning.",

@@ -67,7 +67,7 @@ class Night:
             "photo_keywords": pl.DataFrame(words, schema=["photo_id", "keyword", "confidence"], orient="row"),
         }
         windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
-        facts = {name: at.isoformat() for name, at in windows.items()} | {"protocol": "windows"}
+        facts = windows | {"protocol": "windows"}
         commit_tables(self.context, SPLITS, tables, label=repr(self.past), facts=facts)
         staged = self.context.begin(SEARCH_MODELS, Params(), {}, {"model": model.digest})
         if staged.manifest is None:
