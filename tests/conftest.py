@@ -73,13 +73,16 @@ def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One Spark session for the whole test run. Stages under test get it through `spark_session`.
 
-    Its Python workers come from the daemon of embedding, as in a night: of those that Spark starts by itself each
-    would load torch anew, for every stage that embeds.
+    In the second tier its Python workers come from the daemon of embedding, as in a night: of those that Spark starts
+    by itself each would load torch anew, for every stage that embeds. No quick test embeds by Spark.
     """
-    with spark_session(preloading(make_settings(tmp_path_factory.mktemp("spark"))), "tests") as session:
+    settings = make_settings(tmp_path_factory.mktemp("spark"))
+    if not all(item.get_closest_marker("quick") for item in request.session.items):
+        settings = preloading(settings)
+    with spark_session(settings, "tests") as session:
         yield session
 
 

@@ -20,8 +20,8 @@ BUDGET = Budget(1.0, 3.0, {"tests/test_a.py": 2.0, "tests/test_a.py::test_b": 4.
 class Item:
     """What `add_markers` sees of a test."""
 
-    def __init__(self, path: Path, *names: str) -> None:
-        self.path, self.names = path, list(names)
+    def __init__(self, path: Path, *names: str, fixtures: tuple[str, ...] = ()) -> None:
+        self.path, self.names, self.fixturenames = path, list(names), fixtures
 
     def iter_markers(self) -> list[Any]:
         return [SimpleNamespace(name=name) for name in self.names]
@@ -43,6 +43,12 @@ def test_a_test_is_quick_if_it_is_in_no_other_tier() -> None:
     items: list[Any] = [Item(TESTS / "models" / "test_new.py", *names) for names in ((), ("spark",), ("integration",))]
     add_markers(items)
     assert [item.names for item in items] == [["quick"], ["spark", "quick"], ["integration"]]
+
+
+def test_a_test_with_an_mlflow_database_is_in_the_second_tier() -> None:
+    item: Any = Item(TESTS / "jobs" / "test_new.py", fixtures=("tmp_path", "tracked"))
+    add_markers([item])
+    assert item.names == ["integration"]
 
 
 def test_every_tier_is_declared_and_left_out_by_name() -> None:

@@ -1,6 +1,7 @@
 """Which tier a test is in: a folder of the second tier gives its tests its marker, and a test without any is quick.
 
-`make test` runs the quick tests. `make test-rest` runs the second tier. Neither runs what `SPECIAL` marks.
+`make test` runs the quick tests. `make test-rest` runs the second tier. Neither runs what `SPECIAL` marks. In a file
+of the second tier, `quick` marks by hand the tests that are quick all the same.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ FOLDERS = {
 }
 """Folders and files of tests that all have one marker."""
 
+FIXTURES = {"tracked": "integration"}
+"""Fixtures whose tests all have one marker: an MLflow database is opened anew for each of them."""
+
 SECOND_TIER = {"integration", "airflow", "drill", "night", "service"}
 SPECIAL = {"slow", "gpu", "cluster", "benchmark"}
 """What needs other hardware, programs or hours."""
 
 
 def add_markers(items: Iterable[pytest.Item]) -> None:
-    """Give every test the marker of its folder, or `quick` if it has no marker of another tier."""
+    """Give every test the markers of its folder and fixtures, or `quick` if it has no marker of another tier."""
     for item in items:
+        for fixture in FIXTURES.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(FIXTURES[fixture])
         if item.path.is_relative_to(TESTS):
             marker = FOLDERS.get(item.path.relative_to(TESTS).parts[0])
             if marker is not None:

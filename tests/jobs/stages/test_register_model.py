@@ -32,6 +32,8 @@ from tests.conftest import make_settings
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 
+pytestmark = pytest.mark.integration
+
 Contexts = Callable[..., RunContext]
 PARAMS = RegisterModelParams()
 NEXT_DAY = date(2025, 12, 29)

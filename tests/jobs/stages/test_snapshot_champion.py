@@ -27,6 +27,8 @@ from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
+pytestmark = pytest.mark.integration
+
 Contexts = Callable[..., RunContext]
 NEXT_DAY = date(2025, 12, 29)
 

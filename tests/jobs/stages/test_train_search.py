@@ -40,6 +40,8 @@ from tests.training_lake import (
 )
 from tests.validated_lake import commit_tables
 
+pytestmark = pytest.mark.integration
+
 MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
 
@@ -66,6 +68,7 @@ def arms_of(models: Manifest) -> dict[str, ArmFacts]:
     return SearchModelsFacts.of(models).arms
 
 
+@pytest.mark.quick
 def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
@@ -271,6 +274,7 @@ def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pas
     assert len(found) == 2
 
 
+@pytest.mark.quick
 def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
     rows = conversions((0, 1), repeats=8).with_columns(
         shard=pl.lit(0), converted_at=pl.lit(FIRST_DAY), position=pl.lit(None, dtype=pl.Int32)
@@ -314,6 +318,7 @@ def placed(*places: int | None) -> pl.DataFrame:
     return rows.with_columns(position=position, converted_at=pl.lit(FIRST_DAY))
 
 
+@pytest.mark.quick
 def test_processes_that_train_together_scale_weights_by_position_alike() -> None:
     random = np.random.default_rng(0)
     photo_R, text_R = np.sort(random.integers(0, 10, 60)), random.integers(0, 4, 60)

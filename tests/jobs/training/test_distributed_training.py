@@ -33,7 +33,7 @@ MakeContext = Callable[..., RunContext]
 ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24})
 TOGETHER = ALONE.model_copy(update={"processes": 2})
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 
 @pytest.fixture

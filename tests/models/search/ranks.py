@@ -17,7 +17,7 @@ from torch import multiprocessing
 
 def in_ranks(run: Callable[[int, Path], Any], count: int, folder: Path) -> list[Any]:
     """Return what `run(rank, folder)` returns in each of `count` processes of a gloo group."""
-    multiprocessing.set_forkserver_preload(["__main__", __name__, run.__module__])
+    multiprocessing.set_forkserver_preload(["__main__", "tests.models.search.conftest"])
     multiprocessing.start_processes(_run_rank, (run, count, folder), nprocs=count, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
 

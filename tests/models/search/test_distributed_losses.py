@@ -21,6 +21,8 @@ from models.search.losses.pairs import Pairs
 from tests.models.search.batches import FEATURES, gradients
 from tests.models.search.ranks import in_ranks
 
+pytestmark = pytest.mark.integration
+
 RANKS, PHOTOS, TEXTS = 3, 9, 8  # of the whole catalogue; the ids are far apart
 PHOTO_IDS, TEXT_IDS = torch.arange(PHOTOS) * 10**10 + 7, torch.arange(TEXTS).flip(0) * 10**9
 PAIR_COUNTS = [6, 4, 1]

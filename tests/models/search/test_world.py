@@ -31,6 +31,8 @@ from tests.errors import raises
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, colour_png, small_model
 from tests.models.search.ranks import in_ranks
 
+pytestmark = pytest.mark.integration
+
 RANKS, SHARDS = 2, 4
 CONFIG = TrainingConfig(
     epochs=2, batch_size=24, learning_rate=2e-3, seed=5, evaluations_per_epoch=2, pairs_per_epoch=170
@@ -187,6 +189,7 @@ def test_hard_negatives_need_one_process(ranks: list[dict[str, Any]]) -> None:
     assert all(rank["hard"] == "hard_negatives_need_one_process" for rank in ranks)
 
 
+@pytest.mark.quick
 def test_a_process_without_pairs_is_told(make_data: Callable[..., TrainingData]) -> None:
     data = make_data(small_model())
     with raises(ModelError, "batch_without_pairs"):
