@@ -264,11 +264,12 @@ def test_hostile_text_stays_text(make_context: Make, tmp_path: Path, without: tu
     assert {tag for tag, _ in page.tags} & {"script", "b", "i", "iframe", "object", "link"} == set()
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert html.count("</style>") == 1
-    for section in ("verdict", "gate", "training", "ablation", "data", "shown", "index", "examples", "run"):
+    for section in ("verdict", "slices", "training", "ablation", "data", "shown", "index", "examples", "run"):
         assert HOSTILE in page.text(section), section
     assert folder.name in page.text("run")
-    for section in ("drift", *(("similar", "recommendations", "reranker", "slices") if without else ("map",))):
+    for section in ("drift", *(("similar", "recommendations", "reranker") if without else ("map",))):
         assert HOSTILE in page.text(section), section
+    assert f"Index recall@10 is 0.9417{HOSTILE}." in {span.get("title") for span in page.all("span")}
     alts = {image["alt"] for image in page.all("img")}
     assert {f"a thing, number 0{HOSTILE}", f"photo {story.photo(5)}, no description"} <= alts
 
