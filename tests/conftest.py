@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,23 +52,24 @@ def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state")
 
 
+def context_in(folder: Path, **changes: Any) -> RunContext:
+    """Return the context of a night whose settings and photos are in a folder; every field can be overridden."""
+    values: dict[str, Any] = {
+        "settings": make_settings(folder / "state"),
+        "catalogue": "test",
+        "dataset_uri": str(folder / "dataset"),
+        "run_date": date(2025, 12, 28),
+        "run_id": "test-night",
+        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "code_version": "test-code",
+    }
+    return RunContext(**(values | changes))
+
+
 @pytest.fixture
 def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext]:
     """Return a factory of contexts; every field can be overridden."""
-
-    def make(**changes: Any) -> RunContext:
-        values: dict[str, Any] = {
-            "settings": settings,
-            "catalogue": "test",
-            "dataset_uri": str(tmp_path / "dataset"),
-            "run_date": date(2025, 12, 28),
-            "run_id": "test-night",
-            "started_at": datetime(2026, 1, 1, tzinfo=UTC),
-            "code_version": "test-code",
-        }
-        return RunContext(**(values | changes))
-
-    return make
+    return partial(context_in, tmp_path, settings=settings)
 
 
 @pytest.fixture(scope="session")

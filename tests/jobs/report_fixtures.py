@@ -42,6 +42,7 @@ OUTCOMES = {
     "better": (0.0212, 0.0131, 0.0293, 1.0),
     "worse": (-0.0334, -0.0415, -0.0252, 0.0),
     "undecided": (0.0021, -0.0058, 0.0099, 0.713),
+    "same": (0.0, 0.0, 0.0, 0.5),
 }
 """Challenger less champion: difference, low, high, probability better."""
 QUERY_COUNT, CORPUS_SIZE = 9412, 1899
@@ -120,7 +121,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
 
 def commit_evaluation(ctx: RunContext, story: Story) -> Manifest:
     """Commit only the evaluation of another night: a point of the history."""
-    return _commit(ctx, EVALUATION.name, _evaluation(story), _facts(ctx, story)[EVALUATION.name], {})
+    return _commit(ctx, EVALUATION.name, evaluation_tables(story), _facts(ctx, story)[EVALUATION.name], {})
 
 
 def commit_ablation(ctx: RunContext, splits: Manifest, note: str = "", softmax: float = 0.7103) -> Manifest:
@@ -207,7 +208,7 @@ def _tables(ctx: RunContext, story: Story) -> dict[str, dict[str, pl.DataFrame]]
         "index_check": {"recalls": pl.DataFrame({"k": [10], "recall": [0.9917]})},
         "reranker": {} if "reranker" in story.without else _reranker(),
         "release": {"ids": ids},
-        "evaluation": _evaluation(story),
+        "evaluation": evaluation_tables(story),
         "similar": {} if "similar" in story.without else _similar(story),
         "recommendation": {} if "recommendations" in story.without else _recommendation(story),
         "impressions": {} if "shown" in story.without else _shown(story),
@@ -262,7 +263,8 @@ def _reranker() -> dict[str, pl.DataFrame]:
     }
 
 
-def _evaluation(story: Story) -> dict[str, pl.DataFrame]:
+def evaluation_tables(story: Story) -> dict[str, pl.DataFrame]:
+    """Return the evaluation's tables; every figure follows from `story.rates`."""
     metrics, comparisons = _metrics(story), _comparisons(story)
     counts = {"query_count": pl.col("query_count") * 2 // 3, "cluster_count": pl.col("query_count") // 2}
     less = pl.col("difference", "low", "high") * BY_QUERY
@@ -340,7 +342,7 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
         asked = (query + story.text, country + story.text, story.photo(number))
         queries.append((number, *asked))
         for arm, rank in ((FULL, 1204 if number else 1), (rival, 3 if number else 214)):
-            others = [story.photo(i) for i in range(5, PHOTO_COUNT)][:4]
+            others = [story.photo(i) for i in (5, PHOTO_COUNT - 1, 8, 9)]
             shown = others if rank > 4 else [*others[: rank - 1], asked[2], *others[rank - 1 : 3]]
             sheet += [(*asked, arm, place, photo_id) for place, photo_id in enumerate(shown, start=1)]
             ranks.append((number, arm, rank))
@@ -464,7 +466,7 @@ def _map(story: Story) -> dict[str, pl.DataFrame]:
 def _gate_findings(story: Story) -> pl.DataFrame:
     rows = [
         ("superiority overall", "pass", "+2.12 points", "above 0", f"better than the champion{story.text}"),
-        ("index recall@10", story.gate, "0.9417", "at least 0.95", "index recall@10 is 0.9417"),
+        ("index recall@10", story.gate, "0.9417", "at least 0.95", f"index recall@10 is 0.9417{story.text}"),
     ]
     return _rows(("check", "outcome", "figure", "limit", "reason"), rows)
 
@@ -568,7 +570,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "batch_p99_ms": 2.0,
         },
         "impressions": {
-            "note": story.note("shown"),
+            "note": story.note("shown") or story.text,
             "list_count": 4_012,
             "first_at": datetime(2025, 10, 1, 0, 0, 5, tzinfo=UTC),
             "last_at": datetime(2025, 12, 28, 23, 59, tzinfo=UTC),
