@@ -342,7 +342,7 @@ def _contact_tables(story: Story) -> dict[str, pl.DataFrame]:
         asked = (query + story.text, country + story.text, story.photo(number))
         queries.append((number, *asked))
         for arm, rank in ((FULL, 1204 if number else 1), (rival, 3 if number else 214)):
-            others = [story.photo(i) for i in range(5, PHOTO_COUNT)][:4]
+            others = [story.photo(i) for i in (5, PHOTO_COUNT - 1, 8, 9)]
             shown = others if rank > 4 else [*others[: rank - 1], asked[2], *others[rank - 1 : 3]]
             sheet += [(*asked, arm, place, photo_id) for place, photo_id in enumerate(shown, start=1)]
             ranks.append((number, arm, rank))
@@ -570,7 +570,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "batch_p99_ms": 2.0,
         },
         "impressions": {
-            "note": story.note("shown"),
+            "note": story.note("shown") or story.text,
             "list_count": 4_012,
             "first_at": datetime(2025, 10, 1, 0, 0, 5, tzinfo=UTC),
             "last_at": datetime(2025, 12, 28, 23, 59, tzinfo=UTC),

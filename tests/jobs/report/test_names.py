@@ -10,7 +10,7 @@ import pytest
 
 from jobs.config.params.arms import ARMS as TRAINED
 from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
-from jobs.datasets.evaluation import EvaluationFacts
+from jobs.datasets.evaluation import EvaluationFacts, TrendingFacts, TunedTrend
 from jobs.errors import BadInput, MissingInput
 from jobs.report import ablation, charts
 from jobs.report.arms import ARMS, arm
@@ -80,3 +80,14 @@ def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_fol
     assert [row.segment for row in found.rows] == names[:MOST_SEGMENTS]
     assert [row.segment for row in found.more_rows] == names[MOST_SEGMENTS:]
     assert len(found.chart.rows) == MOST_SEGMENTS
+
+
+@pytest.mark.parametrize(("weight", "is_worth_it"), [(0.5, True), (0.0, False)])
+def test_recent_conversions_that_are_worth_nothing_are_said_to_be(weight: float, is_worth_it: bool) -> None:
+    tables = evaluation_tables(Story(outcome="better"))
+    tuned = {"query_weight": weight, "hit_rate_alone": 0.6912, "tuned_hit_rate": 0.7145}
+    facts = made_up(EvaluationFacts, rival=CHAMPION_ARM, trending=TrendingFacts(tuned=made_up(TunedTrend, **tuned)))
+    found = slices(Metrics(tables["metrics"]), tables["segment_comparisons"], FULL, facts)
+    meaning = next(one.meaning for one in found if one.key == "query-trend")
+    assert "69.1%" in meaning
+    assert ("71.5%" in meaning) == is_worth_it
