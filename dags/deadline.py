@@ -16,7 +16,7 @@ DOC = f"""
 ### The report of the night that is due is published by {NIGHT_ENDS:%H:%M} UTC
 
 Looks for it, and fails if it is not there: also if the night never started. Who is told is said by
-`NIGHTLENS_NOTIFY`. Pause this DAG where nights are not scheduled.
+`NIGHTLENS_NOTIFY_URLS`. Pause this DAG where nights are not scheduled.
 """
 
 

@@ -27,7 +27,7 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 @contextmanager
 def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Give an address and the documents posted to it, each answered with `status`."""
+    """Give an address of apprise and the documents posted to it, each answered with `status`."""
     got: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,7 +42,7 @@ def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     with _serving(server):
-        yield f"http://127.0.0.1:{server.server_port}/hook/s3cret", got
+        yield f"json://ada:pa55@127.0.0.1:{server.server_port}/hook/s3cret", got
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from jobs.adapters.notifications import Message, log, send
+from jobs.adapters.notifications import Kind, Message, log, send
 from jobs.config.settings import NotifySettings
 from jobs.errors import BadInput
 
@@ -25,12 +25,9 @@ def _tells(make: Callable[[Context], Message]) -> Callable[[Context], None]:
     @functools.wraps(make)
     def callback(context: Context) -> None:
         try:
-            settings = NotifySettings.from_environment(os.environ)
+            send(NotifySettings.from_environment(os.environ), make(context))
         except BadInput as error:
-            log.error("NOT SENT: %s. Here instead:", error)
-            settings = NotifySettings()
-        try:
-            send(settings, make(context))
+            log.error("NOT SENT: %s", error)
         except Exception:  # whatever goes wrong in telling must not fail, or hide, what is told of
             log.exception("NOT SENT: no message could be made for %s", make.__name__)
 
@@ -42,7 +39,7 @@ def task_failed(context: Context) -> Message:
     """Tell that a task failed for good, and with it its run: which, why, where the log is."""
     ti = context["ti"]
     reason = str(context.get("exception") or "it gave no reason: killed, or its machine was lost")[:_REASON_LENGTH]
-    return _message("failed", context, f"{ti.dag_id} failed in {ti.task_id}", f"Run {ti.run_id}: {reason}")
+    return _message("failure", context, f"{ti.dag_id} failed in {ti.task_id}", f"Run {ti.run_id}: {reason}")
 
 
 @_tells
@@ -51,23 +48,22 @@ def gate_judged(context: Context) -> Message:
     ti = context["ti"]
     plan, found = ti.xcom_pull(task_ids="plan_night"), ti.xcom_pull(task_ids=ti.task_id)
     subject = f"Gate: {found['outcome']}, {plan['catalogue']}, night of {plan['run_date']}"
-    return _message("gate", context, subject, found["sentence"])
+    return _message("info", context, subject, found["sentence"])
 
 
 @_tells
 def approval_waits(context: Context) -> Message:
     """Tell that a candidate waits for somebody to approve or reject it, with what the reviewer is shown."""
     task = context["task"]
-    return _message("approval", context, f"Waits for approval: {task.subject}", task.body)
+    return _message("info", context, f"Waits for approval: {task.subject}", task.body)
 
 
 @_tells
 def report_late(context: Context) -> Message:
     """Tell that the night's report is not there by the time it should be."""
     reason = str(context.get("exception") or "whether it is there could not be found out")[:_REASON_LENGTH]
-    return _message("late", context, "The night's report is late", reason)
+    return _message("failure", context, "The night's report is late", reason)
 
 
-def _message(event: Any, context: Context, subject: str, text: str) -> Message:
-    ti = context["ti"]
-    return Message(event, f"Nightlens: {subject}", text, ti.log_url, ti.dag_id, ti.run_id, ti.task_id)
+def _message(kind: Kind, context: Context, subject: str, text: str) -> Message:
+    return Message(kind, f"Nightlens: {subject}", text, context["ti"].log_url)

@@ -6,6 +6,7 @@ Everything lies below the state folder: databases (SQLite), logs, passwords. Bot
 from __future__ import annotations
 
 import json
+import operator
 import os
 import secrets
 import shlex
@@ -13,13 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from jobs.config.settings import PROJECT_ROOT, Settings
 from jobs.errors import NightlensError
@@ -236,8 +238,8 @@ def _spawn(settings: Settings, name: str, command: list[str], environment: dict[
 
 def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 180) -> None:
     """Ask until `url` answers; `NightlensError` if a process ends before, or the time is up."""
-    deadline = time.monotonic() + limit_seconds
-    while time.monotonic() < deadline:
+
+    def answers() -> bool:
         ended = [process for process in processes if not _is_same_process(process)]
         if ended:
             raise NightlensError(
@@ -247,32 +249,43 @@ def _wait_for(url: str, processes: list[dict[str, Any]], limit_seconds: float = 
                 log=ended[0]["log"],
             )
         try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
+            return httpx.get(url, timeout=5).status_code == 200
         except httpx.HTTPError:
-            pass  # not up yet: ask again
-        time.sleep(1)
-    raise NightlensError(
-        "service_silent",
-        f"{url} did not answer in {limit_seconds:.0f} s; the logs: {processes[0]['log']} and beside it",
-        url=url,
-    )
+            return False  # not up yet: ask again
+
+    if not _comes_true(answers, limit_seconds):
+        raise NightlensError(
+            "service_silent",
+            f"{url} did not answer in {limit_seconds:.0f} s; the logs: {processes[0]['log']} and beside it",
+            url=url,
+        )
 
 
 def _wait_for_dags(settings: Settings, port: int, limit_seconds: float = 60) -> None:
     """Wait until the DAG processor has read every DAG, so that they can be triggered."""
-    deadline = time.monotonic() + limit_seconds
     with airflow_client(port, airflow_password(settings)) as client:
-        for dag_id in (NIGHTLY, ABLATION):
-            while client.get(f"/dags/{dag_id}").status_code != 200:
-                if time.monotonic() > deadline:
-                    errors = client.get("/importErrors").text
-                    raise NightlensError(
-                        "dag_not_read",
-                        f"Airflow has not read the DAG {dag_id} in {limit_seconds:.0f} s: {errors}",
-                        dag=dag_id,
-                    )
-                time.sleep(1)
+
+        def unread() -> list[str]:
+            return [dag_id for dag_id in (NIGHTLY, ABLATION) if client.get(f"/dags/{dag_id}").status_code != 200]
+
+        if not _comes_true(lambda: not unread(), limit_seconds):
+            errors, dags = client.get("/importErrors").text, unread()
+            raise NightlensError(
+                "dag_not_read",
+                f"Airflow has not read {', '.join(dags)} in {limit_seconds:.0f} s: {errors}",
+                dags=dags,
+            )
+
+
+def _comes_true(is_so: Callable[[], bool], limit_seconds: float) -> bool:
+    """Ask every second; False if the time is up before."""
+    tries = Retrying(
+        retry=retry_if_result(operator.not_),
+        stop=stop_after_delay(limit_seconds),
+        wait=wait_fixed(1),
+        retry_error_callback=lambda _: False,
+    )
+    return tries(is_so)
 
 
 def stop_services(settings: Settings) -> str:

@@ -1,114 +1,95 @@
-"""Telling people what happened at night: a line in the log, an e-mail, a JSON document posted to an address.
+"""Telling people what happened at night: a line in the log, and whatever apprise reaches.
 
 Light on purpose: DAGs reach it through `jobs.adapters.airflow_callbacks`. A channel that fails is logged and named,
-never raised: no night fails because nobody could be told. Passwords and addresses that carry them are never logged.
+never raised: no night fails because nobody could be told. An address is a secret: what is logged is its kind, and its
+host only where that is no secret itself.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import smtplib
-import ssl
-import urllib.request
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from email.message import EmailMessage
-from typing import Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from jobs.config.settings import NotifySettings
 from jobs.errors import BadInput
 
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
 log = logging.getLogger("nightlens.notify")
 
-Event = Literal["failed", "gate", "approval", "late", "trial"]
-_TIMEOUT_SECONDS = 15
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+Kind = Literal["info", "failure"]
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is told. `link` is where to look; the webhook gets every field."""
+    """What is told. `link` is where to look."""
 
-    event: Event
+    kind: Kind
     subject: str
     text: str
-    link: str
-    dag_id: str = ""
-    run_id: str = ""
-    task_id: str = ""
+    link: str = ""
 
 
 def send(settings: NotifySettings, message: Message) -> list[str]:
-    """Send through every channel that the settings name; return those that failed, which are in the log with why."""
-    failed: list[str] = []
-    for name in settings.notify:
+    """Log a message and send it through every channel; return those that failed."""
+    log.warning("%s\n%s\n%s", message.subject, message.text, message.link)
+    failed = []
+    for name, channel in _channels(settings):
+        told = {"title": message.subject, "body": f"{message.text}\n\n{message.link}", "notify_type": message.kind}
         try:
-            CHANNELS[name](settings, message)
-        except Exception as error:  # whatever a mail server or a network does
+            with _apprise_is_silent():
+                is_sent = channel is not None and channel.notify(**told)
+        except Exception:  # whatever a server or a network does; its text may hold the address
+            is_sent = False
+        if not is_sent:
             failed.append(name)
-            log.error("NOT SENT by %s (%s): %s\n%s", name, _why(error), message.subject, message.text)
+            log.error("NOT SENT to %s: %s", name, message.subject)
     return failed
 
 
-def _why(error: Exception) -> str:
-    """Return an error in a line; no traceback, which may show the address that a message was sent to."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _log(settings: NotifySettings, message: Message) -> None:
-    log.warning("%s\n%s\n%s", message.subject, message.text, message.link)
-
-
-def _email(settings: NotifySettings, message: Message) -> None:
-    assert settings.smtp_url is not None, "checked by the settings"
-    mail = EmailMessage()
-    mail["Subject"] = " ".join(message.subject.split())
-    mail["From"], mail["To"] = settings.mail_from, ", ".join(settings.mail_to)
-    mail.set_content(f"{message.text}\n\n{message.link}\n")
-    url = urlsplit(settings.smtp_url.get_secret_value())
-    with _connected(url) as server:
-        if url.username:
-            server.login(unquote(url.username), unquote(url.password or ""))
-        server.send_message(mail)
-
-
-def _connected(url: SplitResult) -> smtplib.SMTP:
-    """Connect to a mail server, encrypted if it can; `BadInput` if a password would travel readable."""
-    host, tls = url.hostname or "", ssl.create_default_context()
-    if url.scheme not in ("smtp", "smtps") or not host:
+def check(settings: NotifySettings) -> None:
+    """Raise `BadInput` if apprise does not know an address."""
+    if unknown := [name for name, channel in _channels(settings) if channel is None]:
         raise BadInput(
             "bad_address",
-            "NIGHTLENS_SMTP_URL begins with smtp:// or smtps:// and names a host",
-            setting="NIGHTLENS_SMTP_URL",
+            f"NIGHTLENS_NOTIFY_URLS: apprise does not know what to make of {', '.join(unknown)}",
+            setting="NIGHTLENS_NOTIFY_URLS",
+            addresses=unknown,
         )
-    if url.scheme == "smtps":
-        return smtplib.SMTP_SSL(host, url.port or 465, timeout=_TIMEOUT_SECONDS, context=tls)
-    server = smtplib.SMTP(host, url.port or 587, timeout=_TIMEOUT_SECONDS)
+
+
+def _channels(settings: NotifySettings) -> list[tuple[str, NotifyBase | None]]:
+    """Return a channel for each address, or None, with its kind, and its host unless that may be a token."""
+    addresses = settings.notify_urls.get_secret_value()
+    if not addresses:
+        return []
+    import apprise
+    from apprise.utils.parse import parse_urls
+
+    found: list[tuple[str, NotifyBase | None]] = []
+    with _apprise_is_silent():
+        for place, url in enumerate(parse_urls(addresses), start=1):
+            channel = apprise.Apprise.instantiate(url)
+            if channel is None:
+                name = f"address {place}"
+            elif "host" in channel.template_tokens:
+                name = f"{channel.service_name} at {channel.host}"
+            else:
+                name = str(channel.service_name)
+            found.append((name, channel))
+    return found
+
+
+@contextmanager
+def _apprise_is_silent() -> Iterator[None]:
+    """Let nothing be logged: apprise, and the clients it uses, log addresses whole."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        server.ehlo()
-        if server.has_extn("starttls"):
-            server.starttls(context=tls)
-        elif url.username and host not in _LOOPBACK:
-            raise BadInput("unencrypted_mail", f"{host} offers no encryption: no password is sent to it", host=host)
-    except BaseException:
-        server.close()
-        raise
-    return server
-
-
-def _webhook(settings: NotifySettings, message: Message) -> None:
-    assert settings.webhook_url is not None, "checked by the settings"
-    url = settings.webhook_url.get_secret_value()
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise BadInput(
-            "bad_address", "NIGHTLENS_WEBHOOK_URL begins with https:// or http://", setting="NIGHTLENS_WEBHOOK_URL"
-        )
-    data = json.dumps(asdict(message)).encode()
-    headers = {"Content-Type": "application/json", "User-Agent": "nightlens"}
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=_TIMEOUT_SECONDS) as answer:
-        answer.read()
-
-
-CHANNELS: dict[str, Callable[[NotifySettings, Message], None]] = {"log": _log, "email": _email, "webhook": _webhook}
+        yield
+    finally:
+        logging.disable(before)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 import httpcore
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 MAX_URL_LENGTH = 4096
 MAX_REDIRECTS = 5
@@ -257,16 +258,17 @@ class Fetcher:
     def fetch(self, url: str) -> bytes:
         """Return the body behind `url`. Raises `FetchError`, after retries where the fault may pass."""
         chance = random.Random(f"{self._limits.seed}:{url}".encode("utf-8", "replace"))
-        reason = ""
-        for attempt in range(self._limits.retry_count + 1):
-            if attempt:
-                backoff = min(BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS)
-                time.sleep(backoff * chance.uniform(0.5, 1.5))
-            try:
-                return self._follow(url)
-            except _TryLaterError as fault:
-                reason = fault.reason
-        raise FetchError("failed", reason)
+        backoff = wait_exponential(multiplier=BACKOFF_SECONDS, max=MAX_BACKOFF_SECONDS)
+        tries = Retrying(
+            retry=retry_if_exception_type(_TryLaterError),
+            stop=stop_after_attempt(self._limits.retry_count + 1),
+            wait=lambda state: backoff(state) * chance.uniform(0.5, 1.5),
+            reraise=True,
+        )
+        try:
+            return tries(self._follow, url)
+        except _TryLaterError as fault:
+            raise FetchError("failed", fault.reason) from fault
 
     def _follow(self, url: str) -> bytes:
         """Return the body behind `url` and its redirects, each of which is checked like the first."""

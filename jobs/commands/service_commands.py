@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
+from jobs.adapters.notifications import Message, check, send
 from jobs.commands.options import Environment, command
 from jobs.errors import BadInput
 
@@ -22,7 +23,7 @@ def up(
     """Start Airflow and the MLflow server in the background."""
     from jobs.adapters.local_services import start_services
 
-    _ = environment.notify_settings  # what is wrong with them is said now, not in the night
+    check(environment.notify_settings)  # what is wrong with them is said now, not in the night
     variables = {"nightlens_dataset": dataset, "nightlens_preset": preset}
     print(start_services(environment.settings, airflow_port, mlflow_port, variables))
 
@@ -37,13 +38,7 @@ def down(environment: Environment) -> None:
 
 @command("Run")
 def try_notifiers(environment: Environment) -> None:
-    """Send a message on trial, as NIGHTLENS_NOTIFY says."""
-    from jobs.adapters.notifications import Message, send
-
-    notify = environment.notify_settings
-    trial = Message("trial", "Nightlens: a message on trial", f"Sent by {getpass.getuser()}.", "")
-    if failed := send(notify, trial):
-        raise BadInput(
-            "message_not_sent", f"nothing was sent by {', '.join(failed)}; why is in the log above", channels=failed
-        )
-    print(f"sent by {', '.join(notify.notify)}")
+    """Send a message on trial to NIGHTLENS_NOTIFY_URLS."""
+    if failed := send(environment.notify_settings, Message("info", "Nightlens: a trial", f"By {getpass.getuser()}.")):
+        raise BadInput("message_not_sent", f"nothing reached {', '.join(failed)}", channels=failed)
+    print("sent to every address of NIGHTLENS_NOTIFY_URLS, and to the log")

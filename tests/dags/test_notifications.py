@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -24,8 +25,7 @@ def dag(dags: dict[str, Any]) -> Any:
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """Everything that is sent while a test runs."""
     with webhook() as (url, got):
-        monkeypatch.setenv("NIGHTLENS_NOTIFY", "webhook")
-        monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", url)
+        monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", url)
         yield got
 
 
@@ -37,22 +37,20 @@ def test_a_task_that_fails_for_good_is_told_with_reason_and_log(
     run = dag.test(run_conf={})
     assert run.state == "failed"
     (message,) = told
-    assert message["event"] == "failed"
-    assert message["subject"] == "Nightlens: nightlens_nightly failed in audit_leaks"
-    assert message["text"] == f"Run {run.run_id}: nightlens audit_leaks: it went wrong"
-    assert (message["run_id"], message["task_id"]) == (run.run_id, "audit_leaks")
-    assert message["link"].startswith("http")
-    assert "/dags/nightlens_nightly/runs/" in message["link"]
-    assert "/tasks/audit_leaks" in message["link"]
+    assert (message["type"], message["title"]) == ("failure", "Nightlens: nightlens_nightly failed in audit_leaks")
+    text, _, link = message["message"].splitlines()
+    assert text == f"Run {run.run_id}: nightlens audit_leaks: it went wrong"
+    assert link.startswith("http")
+    assert "/dags/nightlens_nightly/runs/" in link
+    assert "/tasks/audit_leaks" in link
 
 
 def test_the_gates_verdict_is_told(dag: Any, stand_in: Path, told: list[dict[str, Any]]) -> None:
     (stand_in / "gate_release.out").write_text(json.dumps(VERDICT) + "\n")
     assert dag.test(run_conf={}).state == "success"
     (message,) = told
-    assert message["event"] == "gate"
-    assert message["subject"] == "Nightlens: Gate: inconclusive, c, night of 2025-12-28"
-    assert message["text"] == VERDICT["sentence"]
+    assert (message["type"], message["title"]) == ("info", "Nightlens: Gate: inconclusive, c, night of 2025-12-28")
+    assert message["message"].startswith(VERDICT["sentence"])
 
 
 def test_no_night_fails_because_nobody_can_be_told(
@@ -60,10 +58,9 @@ def test_no_night_fails_because_nobody_can_be_told(
 ) -> None:
     (stand_in / "gate_release.out").write_text(json.dumps(VERDICT) + "\n")
     with webhook() as (url, _):
-        monkeypatch.setenv("NIGHTLENS_NOTIFY", "webhook")
-        monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", url)
+        monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", url)
     assert dag.test(run_conf={}).state == "success"  # that server is gone
-    monkeypatch.setenv("NIGHTLENS_NOTIFY", "pigeon")
+    monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", "pigeon")
     assert dag.test(run_conf={}).state == "success"
 
 
@@ -79,8 +76,9 @@ def test_the_report_is_looked_for_when_it_is_due_and_a_late_one_is_told(
     run = deadline.test()
     assert run.state == "failed"
     (message,) = told
-    assert (message["event"], message["run_id"]) == ("late", run.run_id)
-    assert message["text"] == "nightlens check_report: it went wrong"
+    assert (message["type"], message["title"]) == ("failure", "Nightlens: The night's report is late")
+    assert message["message"].startswith("nightlens check_report: it went wrong\n")
+    assert run.run_id in unquote(message["message"])
     (call, again) = (stand_in / "calls").read_text().splitlines()
     assert call.split()[:3] == again.split()[:3] == ["check_report", "--dataset", "sample"]
     words = call.split("--scheduled-for")[0].replace("--catalogue  ", "").replace("--run-date ", "").split()

@@ -139,14 +139,12 @@ def test_an_approval_that_waits_is_told_once(
     (stand_in / "open_review.out").write_text(json.dumps(SHOWN) + "\n")
     (stand_in / "promote.out").write_text("The champion is now version 3.\n")
     with webhook() as (url, told):
-        monkeypatch.setenv("NIGHTLENS_NOTIFY", "webhook")
-        monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", url)
+        monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", url)
         assert run_answered(dag, answering(client, "Approve", "better", [])).state == "success"
     (message,) = told
-    assert message["event"] == "approval"
-    assert message["subject"] == f"Nightlens: Waits for approval: {SHOWN['subject']}"
-    assert message["text"] == SHOWN["body"]
-    assert "/tasks/approve" in message["link"]
+    assert message["title"] == f"Nightlens: Waits for approval: {SHOWN['subject']}"
+    assert message["message"].startswith(SHOWN["body"])
+    assert "/tasks/approve" in message["message"]
 
 
 def test_a_rejection_is_recorded_and_fails_the_run(dag: Any, client: Any, stand_in: Path) -> None:

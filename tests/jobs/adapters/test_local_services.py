@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import tenacity
 
 from jobs.adapters import local_services
 from jobs.config.settings import Settings
@@ -136,3 +137,10 @@ def test_of_a_mapped_task_each_is_followed_however_many_there_are() -> None:
     assert found[:2] == [("plan_night", "waiting"), ("train_variant softmax 0", "success")]
     assert found[-2:] == [("train_variant softmax 248", "success"), ("", "success")]
     assert len(found) == 251
+
+
+def test_what_comes_true_is_waited_for_and_what_does_not_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, True])
+    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
+    assert local_services._comes_true(lambda: next(answers), 60) is True
+    assert local_services._comes_true(lambda: False, 0) is False

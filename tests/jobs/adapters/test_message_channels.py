@@ -11,130 +11,108 @@ from typing import Any
 import pytest
 
 from jobs.adapters import airflow_callbacks, notifications
-from jobs.adapters.notifications import Message, send
+from jobs.adapters.notifications import Message, check, send
 from jobs.commands import main
 from jobs.config.settings import NotifySettings, Settings
 from jobs.errors import BadInput
 from tests.errors import raises
 from tests.listeners import mail_server, webhook
 
-MESSAGE = Message("failed", "It\nfailed", "Why: ünknown", "http://airflow/log", "dag", "run", "task")
+MESSAGE = Message("failure", "It failed", "Why: ünknown", "http://airflow/log")
 
 
-def notify(**values: str) -> NotifySettings:
-    return NotifySettings.from_environment({f"NIGHTLENS_{name.upper()}": value for name, value in values.items()})
+def notify(urls: str = "") -> NotifySettings:
+    return NotifySettings.from_environment({"NIGHTLENS_NOTIFY_URLS": urls})
 
 
 @pytest.fixture
 def nobody() -> str:
-    """A port on which nobody listens."""
+    """A host and port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_told_is_the_log_unless_something_else_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    assert send(notify(), MESSAGE) == []
-    assert "Why: ünknown" in caplog.text
-    assert "http://airflow/log" in caplog.text
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """All that any logger says, those of apprise and of its clients too."""
+    caplog.set_level(logging.DEBUG)
+    for name in ("apprise", "urllib3", "requests", "smtplib"):
+        caplog.set_level(logging.DEBUG, logger=name)
+        logging.getLogger(name).addHandler(caplog.handler)
+    return caplog
 
 
-def test_the_webhook_gets_every_field() -> None:
+def test_told_is_the_log_in_any_case(caplog: pytest.LogCaptureFixture) -> None:
     with webhook() as (url, got):
-        assert send(notify(notify="webhook", webhook_url=url), MESSAGE) == []
+        for urls in ("", url):
+            caplog.clear()
+            assert send(notify(urls), MESSAGE) == []
+            assert "Why: ünknown" in caplog.text
+            assert "http://airflow/log" in caplog.text
     (document,) = got
-    assert document == {
-        "event": "failed",
-        "subject": "It\nfailed",
-        "text": "Why: ünknown",
-        "link": "http://airflow/log",
-        "dag_id": "dag",
-        "run_id": "run",
-        "task_id": "task",
-    }
+    assert (document["type"], document["title"]) == ("failure", "It failed")
+    assert document["message"].splitlines() == ["Why: ünknown", "", "http://airflow/log"]
 
 
-def test_a_mail_goes_to_everybody_and_its_subject_is_one_line() -> None:
+def test_a_mail_goes_to_everybody() -> None:
     with mail_server() as (place, got, commands):
-        settings = notify(
-            notify="email", smtp_url=f"smtp://ada:p%40ss@{place}", mail_from="n@x.org", mail_to="a@x.org, b@x.org"
-        )
-        assert send(settings, MESSAGE) == []
-    (mail,) = got
-    assert (mail["Subject"], mail["From"], mail["To"]) == ("It failed", "n@x.org", "a@x.org, b@x.org")
-    assert mail.get_content().splitlines() == ["Why: ünknown", "", "http://airflow/log"]
-    assert [command for command in commands if command.upper().startswith("RCPT")] == [
-        "rcpt TO:<a@x.org>",
-        "rcpt TO:<b@x.org>",
+        url = f"mailto://ada:p%40ss@{place}?from=n@x.org&to=a@x.org,b@x.org&format=text"
+        assert send(notify(url), MESSAGE) == []
+    assert [(mail["Subject"], "n@x.org" in mail["From"]) for mail in got] == [("It failed", True)] * 2
+    assert all("Why: ünknown" in mail.get_content() for mail in got)
+    assert sorted(command.lower() for command in commands if command.upper().startswith("RCPT")) == [
+        "rcpt to:<a@x.org>",
+        "rcpt to:<b@x.org>",
     ]
     assert any(command.startswith("AUTH PLAIN") for command in commands)
 
 
-def test_no_password_travels_readable(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(notifications, "_LOOPBACK", ())
-    with mail_server() as (place, got, commands):
-        settings = notify(notify="email", smtp_url=f"smtp://ada:s3cret@{place}", mail_to="a@x.org")
-        assert send(settings, MESSAGE) == ["email"]
-    assert got == []
-    assert not any(command.upper().startswith("AUTH") for command in commands)
-    assert "offers no encryption" in caplog.text
-    assert "s3cret" not in caplog.text
-
-
-def test_a_channel_that_fails_is_loud_keeps_its_secrets_and_stops_no_other(
-    nobody: str, caplog: pytest.LogCaptureFixture
+def test_a_channel_that_fails_is_named_keeps_its_secrets_and_stops_no_other(
+    nobody: str, everything_logged: pytest.LogCaptureFixture
 ) -> None:
-    with webhook(status=500) as (url, refused), mail_server() as (place, got, _):
-        settings = notify(notify="webhook,email", webhook_url=url, smtp_url=f"smtp://{place}", mail_to="a@x.org")
-        assert send(settings, MESSAGE) == ["webhook"]
-    assert len(refused) == len(got) == 1
-    settings = notify(notify="webhook", webhook_url=f"http://{nobody}/hook/s3cret")
-    assert send(settings, MESSAGE) == ["webhook"]
-    assert send(notify(notify="webhook", webhook_url="file:///etc/passwd"), MESSAGE) == ["webhook"]
-    lost = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(lost) == 3
-    assert all(text.startswith("NOT SENT by webhook") and "Why: ünknown" in text for text in lost)
-    assert "HTTP Error 500" in lost[0]
-    assert "s3cret" not in caplog.text
+    secrets = ("s3cret", "pa55", "123456789")
+    with webhook(status=500) as (refusing, refused), webhook() as (url, got):
+        telegram = "tgram://123456789:s3cret_s3cret_s3cret/12315544?cto=0.01"
+        urls = f"{refusing}, json://ada:pa55@{nobody}/hook/s3cret?retry=0 nonsense://s3cret/pa55 {url}"
+        assert send(notify(urls), MESSAGE) == ["JSON at 127.0.0.1", "JSON at 127.0.0.1", "address 3"]
+        assert len(refused) == len(got) == 1
+    (name, channel), *_ = notifications._channels(notify(telegram))
+    assert (name, channel is None) == ("Telegram", False)
+    lost = [record.getMessage() for record in everything_logged.records if record.levelno == logging.ERROR]
+    assert [text.startswith("NOT SENT to ") for text in lost] == [True] * 3
+    assert not [secret for secret in secrets if secret in everything_logged.text]
+    logging.getLogger("apprise").error("heard again")
+    assert "heard again" in everything_logged.text
 
 
-@pytest.mark.parametrize(
-    ("environ", "fault"),
-    [
-        ({"notify": "log,pigeon"}, "notify.1"),
-        ({"notify": "email", "mail_to": "a@x.org"}, "NIGHTLENS_SMTP_URL"),
-        ({"notify": "email", "smtp_url": "smtp://s3cret@x"}, "NIGHTLENS_MAIL_TO"),
-        ({"notify": "webhook"}, "NIGHTLENS_WEBHOOK_URL"),
-    ],
-)
-def test_what_is_wrong_with_the_settings_is_said_without_secrets(environ: dict[str, str], fault: str) -> None:
-    with raises(BadInput, "bad_notify_settings") as caught:
-        notify(**environ)
-    assert fault in str(caught.value)
-    assert "s3cret" not in str(caught.value)
+def test_an_address_that_is_none_is_said_by_its_place(everything_logged: pytest.LogCaptureFixture) -> None:
+    with raises(BadInput, "bad_address", addresses=["address 2"]) as caught:
+        check(notify("json://host pigeon://s3cret"))
+    assert "s3cret" not in str(caught.value) + everything_logged.text
+    check(notify("json://ada:pa55@host"))
 
 
-def test_no_stage_fails_for_what_is_wrong_with_them(tmp_path: Path) -> None:
-    environ = {"NIGHTLENS_STATE_DIR": str(tmp_path), "NIGHTLENS_NOTIFY": "pigeon", "NIGHTLENS_MAIL_TO": "a@x.org"}
-    assert Settings.from_environment(environ).state_dir == tmp_path
+def test_settings_never_show_the_addresses(tmp_path: Path) -> None:
+    assert "s3cret" not in repr(notify("json://s3cret"))
+    environ = {"NIGHTLENS_STATE_DIR": str(tmp_path), "NIGHTLENS_NOTIFY_URLS": "pigeon"}
+    assert Settings.from_environment(environ).state_dir == tmp_path  # no stage fails for what is wrong with them
 
 
 def test_a_message_can_be_sent_on_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(tmp_path))
-    monkeypatch.setenv("NIGHTLENS_NOTIFY", "webhook")
     with webhook() as (url, got):
-        monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", url)
+        monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", url)
         assert main.main(["try_notifiers"]) == 0
-    assert got[0]["event"] == "trial"
-    monkeypatch.setenv("NIGHTLENS_WEBHOOK_URL", f"http://{nobody}")
+    assert got[0]["type"] == "info"
+    monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", f"json://{nobody}")
     assert main.main(["try_notifiers"]) == 2
-    said = capsys.readouterr().err
-    assert "BadInput [message_not_sent]: " in said
-    assert "webhook" in said
-    monkeypatch.setenv("NIGHTLENS_NOTIFY", "pigeon")
+    assert "BadInput [message_not_sent]: " in capsys.readouterr().err
+    monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", "pigeon")
     assert main.main(["up"]) == 2  # said before anything is started
+    assert "BadInput [bad_address]: " in capsys.readouterr().err
 
 
 # -- callbacks ---------------------------------------------------------------------------------------------
@@ -156,7 +134,7 @@ def test_no_callback_raises_whatever_is_wrong(
 ) -> None:
     airflow_callbacks.gate_judged(context())  # its ti cannot be asked for anything
     assert "NOT SENT: no message could be made for gate_judged" in caplog.text
-    monkeypatch.setenv("NIGHTLENS_NOTIFY", "pigeon")
+    monkeypatch.setenv("NIGHTLENS_NOTIFY_URLS", "pigeon")
     airflow_callbacks.task_failed(context(exception=ValueError("too late")))
-    assert "NOT SENT: settings of notifications" in caplog.text
+    assert "NOT SENT to address 1" in caplog.text
     assert "Run r1: too late" in caplog.text

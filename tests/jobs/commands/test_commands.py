@@ -196,6 +196,17 @@ def test_settings_come_from_the_environment_and_unknown_ones_are_refused(tmp_pat
         Settings.from_environment(environ | {"NIGHTLENS_LAKE_URL": "x"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [("ALLOW_PRIVATE_ADDRESSES", "maybe", "'maybe'"), ("SPARK_CONF", "{s3cret", ""), ("SPARK_CONF", '["s3cret"]', "")],
+)
+def test_a_wrong_setting_is_named_with_what_was_found_but_no_secret(name: str, value: str, found: str) -> None:
+    with raises(BadInput, "bad_setting", settings=[f"NIGHTLENS_{name}"]) as caught:
+        Settings.from_environment({f"NIGHTLENS_{name}": value})
+    assert found in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_the_pseudonym_key_is_made_once_private_and_never_shown(tmp_path: Path) -> None:
     environ = {"NIGHTLENS_STATE_DIR": str(tmp_path)}
     first, second = Settings.from_environment(environ), Settings.from_environment(environ)
