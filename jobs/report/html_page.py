@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ FOLDER = Path(__file__).resolve().parent
 
 def render_page(template: str, **values: Any) -> str:
     """Return a page. Text of users and data is escaped by the template; the style sheet is the project's own."""
-    environment = Environment(
+    style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))
+    return _environment().get_template(template).render(style=style, **values)
+
+
+@cache
+def _environment() -> Environment:
+    """Return the environment of all templates, which keeps each as compiled."""
+    return Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
@@ -22,8 +30,6 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(style=style, **values)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -526,7 +526,10 @@ def test_all_of_it_works_on_an_object_store(tmp_path: Path, make_context: Contex
 
 @pytest.mark.parametrize(
     ("swap_count", "reader_count"),
-    [(200, 1), pytest.param(1000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [
+        pytest.param(200, 1, marks=pytest.mark.integration),
+        pytest.param(1000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
 )
 def test_no_read_fails_or_mixes_while_releases_are_swapped_and_collected(
     make_context: Contexts, registry: Registry, swap_count: int, reader_count: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from models.search.data import PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
-from models.search.model import SearchModel, build_tiny_model
+from models.search.model import SearchModel, build_tiny_model, extend_model
 from models.search.validation import ValidationSet
 
 COLOURS = {
@@ -44,9 +45,15 @@ def colour_png(uri: str) -> bytes:
 
 
 def small_model(seed: int = 0, vocabulary: KeywordVocabulary | None = None) -> SearchModel:
+    return extend_model(_model(seed), uses_country=False, vocabulary=vocabulary)
+
+
+@cache
+def _model(seed: int) -> SearchModel:
+    """A model whose few tokens are learned from the colours: those of CLIP are most of the time of a step."""
     return build_tiny_model(
         seed=seed,
-        vocabulary=vocabulary,
+        texts=WORDS * 2,
         image_size=16,
         patch_size=8,
         vision_width=32,
