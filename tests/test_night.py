@@ -112,8 +112,8 @@ def test_a_night_on_a_tiny_catalogue(nights: Nights) -> None:
     rates = dict(found.select("arm", "value").iter_rows())
     assert rates["popularity"] > rates["random"]
     mapped = night["map_embeddings"]
-    assert (mapped.facts["note"], mapped.facts["map"]) == ("", "new")
-    assert mapped.row_counts["points"] == mapped.facts["corpus_photo_count"] > 50
+    assert (mapped.facts["note"], mapped.facts["map"]["kind"]) == ("", "new")
+    assert mapped.row_counts["points"] == mapped.facts["map"]["corpus_photo_count"] > 50
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"
     assert b"no champion" in report.read_bytes().lower()
     _check_lineage(context, folder, whole.filter(whole["arm"] == FULL)["value"].item())
@@ -143,7 +143,7 @@ def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(n
     indexed = set(second_context.lake.read_table(second["build_index"], "ids")["photo_id"])
     assert indexed == now - without
     mapped = second["map_embeddings"]  # the same model: a photo that was there lies where it lay
-    assert mapped.facts["map"] == "projected"
+    assert mapped.facts["map"]["kind"] == "projected"
     places = [
         one.lake.read_table(run["map_embeddings"], "points", ["photo_id", "x", "y", "placed"])
         for one, run in ((first_context, first), (second_context, second))

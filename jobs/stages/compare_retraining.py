@@ -47,7 +47,9 @@ def choose(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs) -> 
 
 def run(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs, staged: StagedRun) -> RetrainingFacts:
     """Write the table of nights and retraining.md."""
-    nights = [_Night.read(ctx, str(day), inputs) for day in _days(ctx, params)]
+    days = [str(day) for day in _days(ctx, params)]
+    _check(days, inputs)
+    nights = [_Night.read(ctx, day, inputs) for day in days]
     table = _table(ctx, params, nights)
     staged.write_table("nights", table)
     text = markdown(table, f"{ctx.catalogue}, {params.nights} nights to {ctx.run_date}")
@@ -77,29 +79,32 @@ class _Night:
 
     @classmethod
     def read(cls, ctx: RunContext, day: str, inputs: Inputs) -> _Night:
-        """Read a night; `BadInput` for runs of other splits, and if it did not go on from the night before."""
+        """Read a night that was checked."""
         splits, runs = inputs[f"splits {day}"], {way: inputs[f"{way} {day}"] for way in WAYS}
-        _check(day, splits, runs)
         frames = {way: ctx.lake.read_table(run, "ranks").sort("query_id") for way, run in runs.items()}
         ranks = {way: frame["rank"].to_numpy() for way, frame in frames.items()}
         trainings = {way: VariantFacts.of(run).training for way, run in runs.items()}
         return cls(day, read_task(ctx.lake, splits), ranks, {way: one for way, one in trainings.items() if one})
 
 
-def _check(day: str, splits: Manifest, runs: dict[str, Manifest]) -> None:
-    for run in runs.values():
-        if run.input_runs["splits"] != splits.reference:
+def _check(days: list[str], inputs: Inputs) -> None:
+    """Raise `BadInput` for runs of other splits, and for a night that did not go on from the one before."""
+    for day in days:
+        splits = inputs[f"splits {day}"]
+        for run in (inputs[f"{way} {day}"] for way in WAYS):
+            if run.input_runs["splits"] != splits.reference:
+                raise BadInput(
+                    "splits_differ",
+                    f"{run.reference} ranked other splits than {splits.reference}: run it again",
+                    runs=[run.reference],
+                )
+    for day in days:
+        if VariantFacts.of(inputs[f"incremental {day}"]).warm_started_from is None:
             raise BadInput(
-                "splits_differ",
-                f"{run.reference} ranked other splits than {splits.reference}: run it again",
-                runs=[run.reference],
+                "not_incremental",
+                f"the model of {day} was trained in full: run its night with --retrain incremental",
+                run_date=day,
             )
-    if VariantFacts.of(runs["incremental"]).warm_started_from is None:
-        raise BadInput(
-            "not_incremental",
-            f"the model of {day} was trained in full: run its night with --retrain incremental",
-            run_date=day,
-        )
 
 
 def _table(ctx: RunContext, params: CompareRetrainingParams, nights: list[_Night]) -> pl.DataFrame:

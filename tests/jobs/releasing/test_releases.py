@@ -22,7 +22,7 @@ from jobs.commands import main
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
 from jobs.context import RunContext
-from jobs.datasets.indexes import PHOTO_INDEX
+from jobs.datasets.indexes import PHOTO_INDEX, PhotoIndexFacts
 from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
@@ -467,7 +467,7 @@ def test_an_index_that_another_run_links_to_is_kept_until_that_goes(make_context
     staged = second.begin(PHOTO_INDEX, MakeReleaseParams(), {}, {"made_up": "the same shards"})
     staged.link_files(old, "index")
     staged.link_table(old, "ids")
-    staged.commit(old.facts)
+    staged.commit(PhotoIndexFacts.of(old))
     commit_release(third, version=3, seed=2)
     collect(lake, RetentionParams(keep_count=2, keep_days=0), NOW)  # nights 1 and 3 have releases
     assert left(lake) == [1, 3]

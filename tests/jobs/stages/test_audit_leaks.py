@@ -14,7 +14,7 @@ import pytest
 
 from jobs.config.params.ingest import EIGHTY_TWENTY, AuditLeaksParams, SplitTemporalParams
 from jobs.context import RunContext
-from jobs.datasets.features import LEAK_AUDIT, SPLITS
+from jobs.datasets.features import LEAK_AUDIT, SPLITS, SplitsFacts
 from jobs.datasets.schema import Dataset, Table
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake.manifest import Manifest
@@ -188,7 +188,9 @@ def test_counts_over_the_whole_log_and_totals_of_the_dump_are_leaks_of_statistic
         for table in SPLITS.tables
     )
     photos = tables["photos"].with_columns(stats_downloads=pl.lit(20))
-    plant(night, "dump", tables | {"train": train, "photos": photos}, Dataset("splits", "features", widened))
+    plant(
+        night, "dump", tables | {"train": train, "photos": photos}, Dataset("splits", "features", widened, SplitsFacts)
+    )
     assert failed_checks(night, caplog) == {
         "statistics": "photos.stats_downloads is not a declared column; train row with conversion_count 3 | "
         "the log has 2 | v1 | cat | GB | old"
