@@ -153,6 +153,7 @@ class Pickled(mlflow.pyfunc.PythonModel):
         return model_input
 
 
+@pytest.mark.integration
 def test_a_registered_version_that_is_a_pickle_is_not_loaded(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
