@@ -1,5 +1,5 @@
 # Nightlens. `make nightly` runs a night, `make test` the tests; `make help` lists the rest.
-.PHONY: help nightly ablation retraining test check up down setup preflight benchmark cluster format clean
+.PHONY: help nightly ablation retraining test test-rest test-all check up down setup preflight benchmark cluster format clean
 .DEFAULT_GOAL := help
 
 # the first that really runs: a name on the PATH may be a version manager's shim for a version that is not there
@@ -25,7 +25,7 @@ WHICH_NIGHT = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$
 NIGHT_FLAGS = $(WHICH_NIGHT) $(if $(RETRAIN),--retrain "$(RETRAIN)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)")
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 nightly: setup ## run a night through Airflow: make nightly [DATASET=folder] [DATE=YYYY-MM-DD] [PRESET=name]
 	@$(NIGHTLENS) nightly $(NIGHT_FLAGS)
@@ -37,8 +37,13 @@ ablation: setup ## compare variants of the model on a night that has run: make a
 retraining: setup ## compare incremental with full training over nights: make retraining [NIGHTS=10]
 	@$(NIGHTLENS) retraining $(WHICH_NIGHT) $(if $(NIGHTS),--nights "$(NIGHTS)")
 
-test: setup ## run the tests
+test: setup ## run the quick tests: at most five minutes on two cores, no Airflow, no whole night
 	@.venv/bin/python -m pytest
+
+test-rest: setup ## run the second tier: stages with their real parts, DAGs, drills, services, nights
+	@.venv/bin/python -m pytest -m "not quick and not slow and not gpu and not benchmark and not cluster"
+
+test-all: test test-rest ## run both tiers
 
 check: setup ## lint, types, import rules
 	.venv/bin/ruff check .

@@ -12,6 +12,7 @@ from typing import Literal
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Rule = Literal["superior", "parity"]
+Champion = Literal["compared", "same", "left_out", "none"]
 PASS: Outcome = "pass"
 FAIL: Outcome = "fail"
 INCONCLUSIVE: Outcome = "inconclusive"
@@ -60,7 +61,7 @@ class Evidence:
     it was compared, else to the model that was never trained on conversions.
     """
 
-    champion: Literal["compared", "same", "left_out", "none"]
+    champion: Champion
     champion_note: str
     overall: Difference
     segments: Mapping[tuple[str, str], Difference]

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from jobs.adapters.spark_session import spark_session
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.embedding.worker_daemon import preloading
+from tests.budget import BudgetCheck, read_budget
+from tests.tiers import OneSparkScheduling, add_markers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,41 +54,58 @@ def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state")
 
 
+def context_in(folder: Path, **changes: Any) -> RunContext:
+    """Return the context of a night whose settings and photos are in a folder; every field can be overridden."""
+    values: dict[str, Any] = {
+        "settings": make_settings(folder / "state"),
+        "catalogue": "test",
+        "dataset_uri": str(folder / "dataset"),
+        "run_date": date(2025, 12, 28),
+        "run_id": "test-night",
+        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "code_version": "test-code",
+    }
+    return RunContext(**(values | changes))
+
+
 @pytest.fixture
 def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext]:
     """Return a factory of contexts; every field can be overridden."""
-
-    def make(**changes: Any) -> RunContext:
-        values: dict[str, Any] = {
-            "settings": settings,
-            "catalogue": "test",
-            "dataset_uri": str(tmp_path / "dataset"),
-            "run_date": date(2025, 12, 28),
-            "run_id": "test-night",
-            "started_at": datetime(2026, 1, 1, tzinfo=UTC),
-            "code_version": "test-code",
-        }
-        return RunContext(**(values | changes))
-
-    return make
+    return partial(context_in, tmp_path, settings=settings)
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One Spark session for the whole test run. Stages under test get it through `spark_session`.
 
-    Its Python workers come from the daemon of embedding, as in a night: of those that Spark starts by itself each
-    would load torch anew, for every stage that embeds.
+    In the second tier its Python workers come from the daemon of embedding, as in a night: of those that Spark starts
+    by itself each would load torch anew, for every stage that embeds. No quick test embeds by Spark.
     """
-    with spark_session(preloading(make_settings(tmp_path_factory.mktemp("spark"))), "tests") as session:
+    settings = make_settings(tmp_path_factory.mktemp("spark"))
+    if not all(item.get_closest_marker("quick") for item in request.session.items):
+        settings = preloading(settings)
+    with spark_session(settings, "tests") as session:
         yield session
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that start Spark first, of these those of few and long tests, and of the others the largest.
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(BudgetCheck(read_budget()))
 
-    The processes of pytest-xdist take whole files in this order: what is small comes last, so that all end together.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process take all quick tests that need Spark; see `OneSparkScheduling`."""
+    return OneSparkScheduling(config, log) if config.option.markexpr == "quick" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by tier. Put the files that start Spark first, and of the others the largest.
+
+    Of those that start Spark, files of few and long tests come first. The processes of pytest-xdist take whole files
+    in this order: what is small comes last, so that all end together.
     """
+    add_markers(items)
     tests_of_file = Counter(item.path for item in items)
     with_spark = {item.path for item in items if item.get_closest_marker("spark")}
 

@@ -14,12 +14,13 @@ from jobs.config.params.ingest import SplitTemporalParams
 from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
+from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, BaseModelFacts, SearchModelsFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
+from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables, complete
 
 SIZES: dict[str, Any] = {
@@ -58,7 +59,7 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
     with base.local_folder(ZERO_SHOT) as folder:
         make_model(ZERO_SHOT, seed).save(folder)
     base.write_table("curves", _curves(ZERO_SHOT, {"loss": [3.0, 2.0]}))
-    base_model = base.commit({"trained_until": splits.facts["train_end"]})
+    base_model = base.commit(made_up(BaseModelFacts, trained_until=splits.facts["train_end"]))
     staged = context.begin(SEARCH_MODELS, TrainSearchParams(), {"base_model": base_model})
     staged.link_files(base_model, ZERO_SHOT)
     with staged.local_folder(FULL) as folder:
@@ -68,9 +69,14 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
     base_rate, rate = (0.1, 0.4) if is_validated else (None, None)
     arms = {
         ZERO_SHOT: {"model_digest": make_model(ZERO_SHOT, seed).digest, "best_validation_hit_rate": base_rate},
-        FULL: {"model_digest": make_model(FULL, seed).digest, "best_validation_hit_rate": rate, "steps": 120},
+        FULL: {
+            "model_digest": make_model(FULL, seed).digest,
+            "best_validation_hit_rate": rate,
+            "training": {"steps": 120},
+        },
     }
-    return staged.commit({"arms": arms, "challenger": FULL, "trained_until": splits.facts["train_end"]})
+    until = splits.facts["train_end"]
+    return staged.commit(made_up(SearchModelsFacts, arms=arms, challenger=FULL, trained_until=until))
 
 
 def commit_log(context: RunContext, hidden: Sequence[tuple[str, str | None]] = ()) -> Manifest:
@@ -104,7 +110,7 @@ def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
     }
     if not is_validated:
         bounds |= dict.fromkeys(("train_end", "validation_end"), "2025-12-19T10:20:30.400000+00:00")
-    return staged.commit(bounds)
+    return staged.commit(made_up(SplitsFacts, protocol=params.protocol, **bounds))
 
 
 def _curves(arm: str, series: dict[str, list[float]]) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from jobs.config.params.training import RegisterModelParams, SnapshotChampionPar
 from jobs.context import RunContext
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX, PhotoIndexFacts
-from jobs.datasets.models import CHAMPION, REGISTRATION
+from jobs.datasets.models import CHAMPION, REGISTRATION, ChampionFacts, RegistrationFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -97,15 +97,16 @@ def _commit_embeddings(
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:
     """Commit what register_model would, for a registry that is made up."""
-    facts = {
-        "model_name": "nightlens-test",
-        "version": version,
-        "arm": FULL,
-        "model_digest": make_model(FULL, seed).digest,
-        "mlflow_run_id": f"run-{version}",
-        "tracking_uri": context.settings.public_tracking_uri,
-        "run_page": "/#/run",
-    }
+    facts = RegistrationFacts(
+        model_name="nightlens-test",
+        version=version,
+        arm=FULL,
+        model_digest=make_model(FULL, seed).digest,
+        mlflow_run_id=f"run-{version}",
+        tracking_uri=context.settings.public_tracking_uri,
+        run_page="/#/run",
+        max_difference=0.0,
+    )
     staged = context.begin(REGISTRATION, RegisterModelParams(), {}, {"made_up": repr(facts)})
     staged.write_file("registration.json", repr(facts).encode())
     return staged.commit(facts) if staged.manifest is None else staged.manifest
@@ -125,7 +126,7 @@ def see_night(context: RunContext) -> None:
     staged = context.begin(CHAMPION, SnapshotChampionParams(), {})
     if staged.manifest is None:
         staged.write_file("champion.json", b"{}")
-        staged.commit({"version": None})
+        staged.commit(ChampionFacts(live=None))
 
 
 @dataclass

@@ -342,7 +342,7 @@ def test_docker_publishes_on_loopback_only() -> None:
 
 
 def test_spark_of_this_machine_listens_on_loopback() -> None:
-    source = (PROJECT_ROOT / "jobs" / "spark.py").read_text()
+    source = (PROJECT_ROOT / "jobs" / "adapters" / "spark_session.py").read_text()
     for name in ("spark.driver.host", "spark.driver.bindAddress"):
         assert f'"{name}": "127.0.0.1"' in source
     assert '"spark.ui.enabled": "false"' in source

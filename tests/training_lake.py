@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from PIL import Image
@@ -13,20 +14,12 @@ from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION
+from jobs.datasets.models import CHAMPION, LiveModel, SearchModelsFacts
 from jobs.lake.manifest import Manifest
+from tests.made_up_facts import made_up
+from tests.models.search.conftest import COLOURS
 from tests.validated_lake import commit_tables
 
-COLOURS = {
-    "red": (220, 20, 20),
-    "green": (20, 200, 20),
-    "blue": (20, 20, 220),
-    "yellow": (230, 230, 20),
-    "black": (40, 40, 40),
-    "white": (250, 250, 250),
-    "purple": (140, 20, 140),
-    "orange": (250, 140, 0),
-}
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 
 BASE_PARAMS = TrainBaseParams(
@@ -79,7 +72,7 @@ def commit_splits(
     ctx: RunContext,
     label: str = "splits",
     shard_count: int = 1,
-    facts: dict[str, str] | None = None,
+    facts: dict[str, Any] | None = None,
     **tables: pl.DataFrame,
 ) -> Manifest:
     """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
@@ -104,17 +97,18 @@ def commit_splits(
         "photos": corpus,
         "photo_keywords": pl.concat([keywords, late]),
     }
-    windows = {name: moment.isoformat() for name, moment in boundaries.items()} | {"shard_count": shard_count}
-    facts = windows | (facts or {})
+    facts = boundaries | {"shard_count": shard_count} | (facts or {})
     return commit_tables(ctx, SPLITS, given | tables, label=label, facts=facts, shard_count=shard_count)
 
 
 def commit_champion(ctx: RunContext, models: Manifest | None = None) -> Manifest:
     """Commit which model is live this night: the full arm of `models`, or none."""
-    facts: dict[str, object] = {"version": None}
+    live = None
     if models is not None:
-        facts = {"version": "1", "arm": FULL, "model_digest": models.facts["arms"][FULL]["model_digest"]}
-    return commit_tables(ctx, CHAMPION, {}, label=str(facts), facts=facts)
+        live = made_up(
+            LiveModel, version=1, arm=FULL, model_digest=SearchModelsFacts.of(models).arms[FULL].model_digest
+        )
+    return commit_tables(ctx, CHAMPION, {}, label=str(live), facts={"live": live})
 
 
 def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:

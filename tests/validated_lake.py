@@ -13,7 +13,7 @@ from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
-from tests.made_facts import made
+from tests.made_up_facts import made_up
 
 
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
@@ -30,7 +30,7 @@ def commit_tables(
     label: str,
     params: Params | None = None,
     inputs: dict[str, Manifest] | None = None,
-    facts: dict[str, Any] | None = None,
+    facts: Facts | dict[str, Any] | None = None,
     shard_count: int = 1,
     files: dict[str, bytes] | None = None,
 ) -> Manifest:
@@ -53,8 +53,9 @@ def commit_tables(
         shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
         for shard in range(shard_count):
             staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
-    # until every dataset has facts of its own
-    return staged.commit(facts if dataset.facts is Facts else made(dataset.facts, **(facts or {})))
+    if isinstance(facts, Facts):
+        return staged.commit(facts)
+    return staged.commit(made_up(dataset.facts, **(facts or {})))
 
 
 def commit_validated(

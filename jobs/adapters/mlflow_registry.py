@@ -152,4 +152,5 @@ def download_model(settings: Settings, version: Version, folder: Path) -> None:
 
 
 def version_of(entry: Any) -> Version:
+    """Return a version as this project knows it."""
     return Version(entry.name, int(entry.version), entry.run_id, dict(entry.tags))

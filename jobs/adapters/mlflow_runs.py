@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
@@ -16,6 +14,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from jobs.adapters.mlflow_connection import client_of, exclusive_lock, model_name, translate_mlflow_errors
 from jobs.config.settings import Settings
+from jobs.datasets.models import RegistrationFacts
 from jobs.errors import BadInput, MissingInput, NightlensError
 
 _METRICS_AT_ONCE = 1000
@@ -81,17 +80,17 @@ def run_page(settings: Settings, run_id: str) -> str:
 
 
 @translate_mlflow_errors
-def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Add test metrics to the run of a registration (the facts of that dataset) and its hit rate to the version.
+def log_evaluation(settings: Settings, registration: RegistrationFacts, metrics: Mapping[str, float]) -> None:
+    """Add test metrics to the run of a registration and its hit rate to the version.
 
     Metrics are named `<arm>/<metric>_at_<k>` and appear as `test/<arm>/...`. `<registered arm>/hit_rate_at_10` must
     be among them: it becomes the version's tag and the run's metric `hit_rate_at_10`, by which nights compare.
     """
-    headline = f"{registration['arm']}/hit_rate_at_10"
+    headline = f"{registration.arm}/hit_rate_at_10"
     if headline not in metrics:
         raise BadInput(
             "no_such_metric",
-            f"no metric {headline!r} to log for {registration['model_name']}; there are {sorted(metrics)}",
+            f"no metric {headline!r} to log for {registration.model_name}; there are {sorted(metrics)}",
             metric=headline,
         )
     client = client_of(settings)
@@ -99,28 +98,27 @@ def log_evaluation(settings: Settings, registration: Mapping[str, Any], metrics:
     at = run.info.start_time  # so that the same metrics logged twice are one point, not two
     points = {"hit_rate_at_10": metrics[headline]} | {f"test/{name}": value for name, value in metrics.items()}
     client.log_batch(run.info.run_id, metrics=[Metric(name, value, at, 0) for name, value in points.items()])
-    name, number = registration["model_name"], str(registration["version"])
+    name, number = registration.model_name, str(registration.version)
     client.set_model_version_tag(name, number, "hit_rate_at_10", f"{metrics[headline]:.4f}")
 
 
 @translate_mlflow_errors
-def log_report(settings: Settings, registration: Mapping[str, Any], report: Path | str) -> None:
-    """Add the night's report, a file or the HTML itself, to the run of a registration as artifact report.html."""
-    html = report.read_text(encoding="utf-8") if isinstance(report, Path) else report
+def log_report(settings: Settings, registration: RegistrationFacts, html: str) -> None:
+    """Add the night's report to the run of a registration as artifact report.html."""
     client = client_of(settings)
     client.log_text(_run_of(client, settings, registration).info.run_id, html, "report.html")
 
 
-def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: Mapping[str, Any]) -> Run:
+def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: RegistrationFacts) -> Run:
     try:
-        return client.get_run(registration["mlflow_run_id"])
+        return client.get_run(registration.mlflow_run_id)
     except MlflowException as error:
         raise MissingInput(
             "no_mlflow_run",
-            f"MLflow at {settings.public_tracking_uri} has no run {registration['mlflow_run_id']}, with which "
-            f"{registration['model_name']} version {registration['version']} was registered. If its database was "
+            f"MLflow at {settings.public_tracking_uri} has no run {registration.mlflow_run_id}, with which "
+            f"{registration.model_name} version {registration.version} was registered. If its database was "
             f"replaced, delete that night's dataset `registration` from the lake and rerun register_model.",
-            run_id=registration["mlflow_run_id"],
+            run_id=registration.mlflow_run_id,
         ) from error
 
 

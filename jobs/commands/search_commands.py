@@ -52,6 +52,20 @@ def search(
 
 
 @command("Look up")
+def compare_indexes(
+    environment: Environment,
+    catalogue: Catalogue,
+    kinds: Annotated[str, Option(help="comma-separated; default: all that there are")] = "",
+    run_date: RunDate = "",
+) -> None:
+    """Build indexes of further kinds from a night's photos and compare them with its own; commits nothing."""
+    from jobs.indexing.compare_kinds import compare_kinds
+
+    named = kinds.split(",") if kinds else ()
+    print(compare_kinds(environment.settings, catalogue, parse_run_date(run_date), named))
+
+
+@command("Look up")
 def recommend(
     environment: Environment,
     catalogue: Catalogue,

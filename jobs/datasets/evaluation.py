@@ -279,7 +279,7 @@ class EvaluationFacts(Facts):
     hit_rate_at_10: dict[str, float]
     by_query: ByQueryFacts
     frequency_cuts: FrequencyCutsFacts
-    champion_version: str | None
+    champion_version: int | None
     champion_note: str
     reranker_note: str
     trending: TrendingFacts

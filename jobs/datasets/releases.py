@@ -2,27 +2,95 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import ClassVar
+
 from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import _EXEMPLAR, EXEMPLARS
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.schema import STR, Dataset, Table, schema
+from jobs.datasets.schema import STR, Dataset, Facts, Table, schema
+from models.gates import Champion, Difference, Drift, Outcome
+
+
+class ReleaseFacts(Facts):
+    """The registered version that is in the release, its model's digest, and which arm it is."""
+
+    model_name: str
+    version: int
+    model_digest: str
+    arm: str
+
 
 RELEASE = Dataset(
     "release",
     "releases",
     (*PHOTO_INDEX.tables, HIDDEN_TABLE, Table(EXEMPLARS, schema(**_EXEMPLAR), may_be_empty=True)),
+    ReleaseFacts,
 )
 """What is published as one: model, index, id map, keyword vocabulary, config, and which photos must not be shown. All
 but release.json and the exemplars, by which a picture without keywords is searched with, are links.
 
 Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
-vocabulary among it), index/** (the FAISS shards). Facts: version, model_digest, arm.
+vocabulary among it), index/** (the FAISS shards).
 """
+
+
+class ReleaseName(Facts):
+    """A release in the lake, and the version of the registered model that is in it."""
+
+    run_date: date
+    run_id: str
+    version: int
+
+    @property
+    def partition(self) -> dict[str, str]:
+        """Where in the lake it is."""
+        return {"run_date": self.run_date.isoformat()}
+
+    def __str__(self) -> str:
+        return f"{self.run_date}/{self.run_id}"
+
+
+class GateFigures(Facts):
+    """What a decision on the release rests on.
+
+    `metric` is the main one with its cutoff, `value` the challenger's, `difference` its lead over the arm that it is
+    `compared_with`. `champion` is as in `models.gates.Evidence`.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"latency_p99_milliseconds"})
+
+    metric: str
+    compared_with: str
+    champion: Champion
+    value: float
+    difference: Difference
+    index_recall: float
+    latency_p99_milliseconds: float
+    drift: Drift
+
+
+class GateFacts(Facts):
+    """The verdict on a release, in a word, in a sentence, and by the reasons that stand in the way.
+
+    The latencies are of single searches in the release's index.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"latency_p50_milliseconds", "latency_p99_milliseconds"})
+
+    outcome: Outcome
+    sentence: str
+    reasons: tuple[str, ...]
+    release: ReleaseName
+    figures: GateFigures
+    latency_p50_milliseconds: float
+    latency_p99_milliseconds: float
 
 
 GATE = Dataset(
-    "gate", "releases", (Table("findings", schema(check=STR, outcome=STR, figure=STR, limit=STR, reason=STR)),)
+    "gate",
+    "releases",
+    (Table("findings", schema(check=STR, outcome=STR, figure=STR, limit=STR, reason=STR)),),
+    GateFacts,
 )
-"""Whether a night's candidate may go live. Facts: outcome (pass | fail | inconclusive), sentence, release (run_date,
-run_id, version), figures, latency_p50_milliseconds, latency_p99_milliseconds.
-"""
+"""Whether a night's candidate may go live."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Table, schema
 
 
@@ -101,5 +103,28 @@ ABLATION = Dataset(
 """Files: ablation.md."""
 
 
-REPORT = Dataset("report", "reports")
+class Usage(Facts):
+    """What a stage or a night used; `elapsed_seconds` of a night is from its first stage's start to its last's end.
+
+    Bytes are those committed, without what runs link to.
+    """
+
+    elapsed_seconds: float
+    seconds: float
+    cpu_seconds: float
+    gpu_seconds: float
+    byte_count: int
+
+
+class ReportFacts(Facts):
+    """What the head of the page says of the challenger, and what the night used."""
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"usage"})
+
+    outcome: Literal["better", "worse", "undecided"]
+    headline: str
+    usage: Usage
+
+
+REPORT = Dataset("report", "reports", (), ReportFacts)
 """Files: report.html."""

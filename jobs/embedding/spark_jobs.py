@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.config.params.arms import CHAMPION_ARM
+from jobs.datasets.models import SearchModelsFacts
 from jobs.embedding.encode_job import EncodeJob, ModelSource
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import FAILED_DDL
@@ -67,7 +68,7 @@ def describe_exemplars(batches: Iterable[pa.RecordBatch], source: ModelSource, a
 
 def arm_sources(ctx: RunContext, search_models: Manifest, champion: Manifest) -> dict[str, ModelSource]:
     """Return the models to embed with, by arm in alphabetical order: tonight's, and the champion if there is one."""
-    found = dict.fromkeys(search_models.facts["arms"], search_models)
+    found = dict.fromkeys(SearchModelsFacts.of(search_models).arms, search_models)
     if any(name.startswith(f"{CHAMPION_ARM}/") for name in champion.files):
         found[CHAMPION_ARM] = champion
     place = ctx.settings.lake_uri, ctx.catalogue

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jobs.datasets.evaluation import ByQueryFacts
 from jobs.evaluation.ranking_task import Task
 from models.evaluation.metrics import CUTOFFS, Floats, best_ranks, gains_at_ranks, list_metrics
 from models.evaluation.ranking import Ints, Scorer, rank_targets
 from models.evaluation.scorecard import Scorecard
 
-METRIC, CUTOFF = "ndcg", 10
-"""What the evaluation by query is summed up by: the only metric here that looks at the grades."""
 INTERVALS = "95 %, percentiles of a paired bootstrap that resamples queries, the same words in all countries together"
 
 
@@ -65,15 +63,15 @@ class Judgements:
         )
         return list_metrics(gain_UK, ideal_UK, np.bincount(self.text_ids, minlength=query_count))
 
-    def facts(self, card: Scorecard) -> dict[str, Any]:
-        """Return what the evaluation by query amounts to: counts, ndcg_at_10 per arm, and what its intervals are."""
-        return {
-            "query_count": card.query_count,
-            "words_count": card.cluster_count,
-            "judgement_count": len(self.frame),
-            f"{METRIC}_at_{CUTOFF}": {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms},
-            "intervals": INTERVALS,
-        }
+    def facts(self, card: Scorecard) -> ByQueryFacts:
+        """Return what the evaluation by query amounts to, summed up by the only metric here that looks at grades."""
+        return ByQueryFacts(
+            query_count=card.query_count,
+            words_count=card.cluster_count,
+            judgement_count=len(self.frame),
+            ndcg_at_10={arm: card.value(arm, "ndcg", 10) for arm in card.arms},
+            intervals=INTERVALS,
+        )
 
 
 def rank_both_ways(scorer: Scorer, task: Task, judgements: Judgements) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -17,58 +17,77 @@ import pyarrow as pa
 
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
+from jobs.datasets.embeddings import (
+    PHOTO_EMBEDDINGS,
+    QUERY_EMBEDDINGS,
+    PhotoEmbeddingsFacts,
+    QueryArmFacts,
+    QueryEmbeddingsFacts,
+)
+from jobs.datasets.features import SplitsFacts
 from jobs.datasets.schema import VECTOR
 from jobs.embedding.arm_vectors import batches_of_arm
 from jobs.errors import BadInput
-from jobs.evaluation.splits import protocol_of
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.drift import Floats
 
-EMBEDDINGS = ("query_embeddings", "photo_embeddings")
+_OF_A_NIGHT = ("splits", "query_embeddings", "photo_embeddings")
+_EARLIER = "earlier_"
 
 
 @dataclass(frozen=True)
 class Night:
     """What is compared of one night: its windows, and the vectors of the searches and photos in them."""
 
-    run_date: str
     splits: Manifest
     query_embeddings: Manifest
     photo_embeddings: Manifest
 
+    @classmethod
+    def tonight(cls, inputs: dict[str, Manifest]) -> Night:
+        """Return the night whose runs are the stage's inputs."""
+        return cls(*(inputs[name] for name in _OF_A_NIGHT))
+
+    @classmethod
+    def earlier(cls, inputs: dict[str, Manifest]) -> Night | None:
+        """Return the night that `earlier_runs` has put among the inputs; None if it has found none."""
+        return cls(*(inputs[_EARLIER + name] for name in _OF_A_NIGHT)) if f"{_EARLIER}splits" in inputs else None
+
     @property
-    def inputs(self) -> dict[str, Manifest]:
-        """The runs by dataset name."""
-        return {name: getattr(self, name) for name in ("splits", *EMBEDDINGS)}
+    def run_date(self) -> str:
+        """The night's run date, ISO 8601."""
+        return self.splits.partition["run_date"]
+
+    @property
+    def query_arms(self) -> dict[str, QueryArmFacts]:
+        """The arms that queries are embedded by."""
+        return QueryEmbeddingsFacts.of(self.query_embeddings).arms
 
     @property
     def models(self) -> dict[str, str]:
         """The digest of the one model of an arm's queries and photos, by arm."""
-        queries, photos = (getattr(self, name).facts["arms"] for name in EMBEDDINGS)
-        digests = {arm: facts["model_digest"] for arm, facts in queries.items() if arm in photos}
-        return {arm: digest for arm, digest in digests.items() if photos[arm]["model_digest"] == digest}
-
-    def uses_country(self, arm: str) -> bool:
-        """Tell whether an arm's query vectors depend on the country."""
-        return bool(self.query_embeddings.facts["arms"][arm]["uses_country"])
+        photos = PhotoEmbeddingsFacts.of(self.photo_embeddings).arms
+        digests = {arm: facts.model_digest for arm, facts in self.query_arms.items() if arm in photos}
+        return {arm: digest for arm, digest in digests.items() if photos[arm].model_digest == digest}
 
 
-def earlier_night(ctx: RunContext, tonight: Night) -> Night | None:
-    """Return the latest earlier night of the same protocol whose vectors are of its own windows; None if none is."""
+def earlier_runs(ctx: RunContext, inputs: dict[str, Manifest]) -> dict[str, Manifest]:
+    """Return the runs of the latest earlier night of the same protocol whose vectors are of its own windows."""
+    protocol = SplitsFacts.of(inputs["splits"]).protocol
     photos = {manifest.partition["run_date"]: manifest for manifest in ctx.lake.history(PHOTO_EMBEDDINGS)}
     for queries in reversed(ctx.lake.history(QUERY_EMBEDDINGS)):
         day = queries.partition["run_date"]
-        if day >= tonight.run_date or day not in photos:
+        if day >= ctx.run_date.isoformat() or day not in photos:
             continue
         reference = queries.input_runs["splits"]
         if photos[day].input_runs["splits"] != reference:
             continue  # a night that was run again and has not got so far
         splits = ctx.lake.by_reference(reference)
-        if protocol_of(splits) == protocol_of(tonight.splits):
-            return Night(day, splits, queries, photos[day])
-    return None
+        if SplitsFacts.of(splits).protocol == protocol:
+            runs = (splits, queries, photos[day])
+            return {_EARLIER + name: run for name, run in zip(_OF_A_NIGHT, runs, strict=True)}
+    return {}
 
 
 @dataclass(frozen=True)
@@ -101,7 +120,7 @@ def search_vectors(lake: Lake, night: Night, arm: str, count: int, seed: int) ->
     """Return the vectors of searches of the test window, one of each visitor, of at most `count`; shape (N, D)."""
     columns = ["visitor_id", "query", "country", "photo_id"]
     asked = lake.read_table(night.splits, "test", columns).with_columns(pl.col("country").fill_null("")).sort(columns)
-    if not night.uses_country(arm):
+    if not night.query_arms[arm].uses_country:
         asked = asked.with_columns(country=pl.lit(""))
     drawn = asked[_random(seed, "searches", night).permutation(len(asked))]
     drawn = drawn.unique("visitor_id", keep="first", maintain_order=True).head(count)

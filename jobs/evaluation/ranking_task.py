@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import polars as pl
 
+from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput
-from jobs.evaluation.splits import integers, ranked_searches, takes_all_photos, window_bounds
+from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, tie_order
@@ -40,17 +40,17 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
     """
     photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
     available_at = pl.col("submitted_at")
-    if takes_all_photos(splits):
-        beginning = datetime.fromisoformat(splits.facts["train_start"])
-        available_at = pl.lit(beginning, pl.Datetime("us", "UTC"))
+    facts = SplitsFacts.of(splits)
+    if facts.takes_all_photos:
+        available_at = pl.lit(facts.train_start, pl.Datetime("us", "UTC"))
     else:
-        photos = photos.filter(available_at < window_bounds(splits, window)[1])
+        photos = photos.filter(available_at < facts.windows[window][1])
     photos = photos.with_columns(available_at.alias("available_at")).sort("photo_id")
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
     order = ("query", "country", "converted_at", "visitor_id", "photo_id")
     queries = lake.read_table(splits, window)
-    if window == "test" and (limit := ranked_searches(splits)) is not None:
-        queries = of_some_visitors(queries, limit)
+    if window == "test":
+        queries = of_some_visitors(queries, facts.max_ranked_searches)
     queries = queries.with_columns(pl.col("country").fill_null("")).sort(order)
     texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
     seen = lake.read_table(splits, "train", ["query"])["query"].unique()

@@ -7,8 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.errors import BadInput, MissingInput
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.splits import integers
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.baselines import keyword_scorer, most_converted_scorer, popularity_scorer

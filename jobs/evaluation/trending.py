@@ -9,17 +9,18 @@ beginning of the window, since it judges by the conversions of all of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from jobs.config.params.evaluation import EvaluateParams
+from jobs.datasets.evaluation import TrendingFacts, TunedTrend
+from jobs.datasets.features import SplitsFacts
 from jobs.evaluation.by_query import Judgements
+from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task, of_some_visitors, read_task
-from jobs.evaluation.splits import integers, microseconds, window_bounds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, Scorer
@@ -75,7 +76,7 @@ class Past:
     def is_rising(self, task: Task, splits: Manifest) -> NDArray[np.bool_]:
         """Tell of every search whether its words were asked for far more on the day before than in training, (Q,)."""
         words_Q, now_Q = self.words_U[task.text_ids], self._counted_at(task.asked_at)
-        start, end = (np.full(len(now_Q), microseconds(bound)) for bound in window_bounds(splits, "train"))
+        start, end = (np.full(len(now_Q), microseconds(bound)) for bound in SplitsFacts.of(splits).windows["train"])
         usual_Q = self.by_words.between(words_Q, start, end) / max((end[0] - start[0]) / _DAY, 1)
         return is_rising(self.by_words.between(words_Q, now_Q - _DAY, now_Q), usual_Q)
 
@@ -85,14 +86,10 @@ class Past:
 
 @dataclass(frozen=True)
 class Trending:
-    """The arm's ranks of the photos converted, (Q,), and judged, (N,), and what it is; None where it is left out.
-
-    Facts: note (why it is left out), or refresh_hours, half_life_hours, query_weight, photo_weight, tuning_count (of
-    searches it was tuned on), tuned_hit_rate and hit_rate_alone (of these at 10, with and without recent conversions).
-    """
+    """The arm's ranks of the photos converted, (Q,), and judged, (N,), and what it is; None where it is left out."""
 
     ranks: tuple[NDArray[np.int32], NDArray[np.int32]] | None
-    facts: dict[str, Any]
+    facts: TrendingFacts
 
     @classmethod
     def find(
@@ -107,24 +104,28 @@ class Trending:
     ) -> Trending:
         """Tune the arm on validation searches and rank the test window's; `load` gives the challenger's scorer."""
         if not params.trend_tuning_searches:
-            return cls(None, {"note": "left out: trend_tuning_searches is 0"})
+            return cls(None, TrendingFacts(note="left out: trend_tuning_searches is 0"))
         tuning = read_task(lake, splits, "validation")
         rows = integers(of_some_visitors(tuning.queries, params.trend_tuning_searches)["query_id"])
         if not len(rows):
-            return cls(None, {"note": "the validation window has no searches to tune it on"})
+            return cls(None, TrendingFacts(note="the validation window has no searches to tune it on"))
         before = Past.read(lake, splits, tuning, params.trend_refresh_hours)
         mixture, rates = tune(
             load(tuning), before.searches(tuning, rows), before.by_words, before.by_photo, tuning.available_at
         )
-        beginning = microseconds(window_bounds(splits, "test")[0])
+        beginning = microseconds(SplitsFacts.of(splits).validation_end)
         scorer = load(task)
         rank_Q, rank_N = (
             mixed_ranks(scorer, asked, past.by_words, past.by_photo, task.available_at, [mixture])[0]
             for asked in (past.searches(task, np.arange(len(task.targets))), past.judged(judgements, beginning))
         )
-        facts = {"note": "", "refresh_hours": params.trend_refresh_hours, **asdict(mixture)}
-        alone = next(rate for one, rate in rates.items() if one.query_weight == one.photo_weight == 0)
-        return cls(
-            (rank_Q, rank_N),
-            facts | {"tuning_count": len(rows), "tuned_hit_rate": rates[mixture], "hit_rate_alone": alone},
+        tuned = TunedTrend(
+            refresh_hours=params.trend_refresh_hours,
+            half_life_hours=mixture.half_life_hours,
+            query_weight=mixture.query_weight,
+            photo_weight=mixture.photo_weight,
+            tuning_count=len(rows),
+            tuned_hit_rate=rates[mixture],
+            hit_rate_alone=next(rate for one, rate in rates.items() if one.query_weight == one.photo_weight == 0),
         )
+        return cls((rank_Q, rank_N), TrendingFacts(tuned=tuned))

@@ -7,21 +7,23 @@ from typing import Any
 
 import polars as pl
 
+from jobs.datasets.reports import AblationFacts
+
 _HEADER = (
     *("variant", "repeats", "@1", "@5", "@10", "95 % interval", "deviation", "@25"),
     *("difference", "95 % interval", "p", "detectable"),
 )
 
 
-def markdown(tables: Mapping[str, pl.DataFrame], title: str, facts: Mapping[str, Any]) -> str:
+def markdown(tables: Mapping[str, pl.DataFrame], title: str, facts: AblationFacts) -> str:
     """Return the ablation as people read it: hit rates, at 10 the difference to the full arm, and the steps to it."""
     table = tables["variants"]
     lines = [
         f"# What each choice is worth: {title}",
         "",
-        f"{facts['query_count']:,} test searches of {facts['visitor_count']:,} visitors; every variant was trained for "
-        f"{facts['epochs']} passes. Intervals: 95 %, paired bootstrap over visitors. The deviation is over repetitions "
-        f"with other seeds. Differences are to `{facts['reference']}` at 10; p is two-sided and adjusted by Holm's "
+        f"{facts.query_count:,} test searches of {facts.visitor_count:,} visitors; every variant was trained for "
+        f"{facts.epochs} passes. Intervals: 95 %, paired bootstrap over visitors. The deviation is over repetitions "
+        f"with other seeds. Differences are to `{facts.reference}` at 10; p is two-sided and adjusted by Holm's "
         "method; the last column is the smallest difference that would have been found in four of five such "
         f"comparisons.{_about_reranked(facts)}",
         "",
@@ -54,15 +56,15 @@ def _steps(at_10: pl.DataFrame) -> Iterator[str]:
         yield f"| {' | '.join([*names, *_difference(row, row['low'], row['high'])])} |"
 
 
-def _about_reranked(facts: Mapping[str, Any]) -> str:
-    reranked = facts["reranked"]
-    if not reranked:
+def _about_reranked(facts: AblationFacts) -> str:
+    reranked = facts.reranked
+    if reranked is None:
         return ""
-    if reranked["note"]:
-        return f" `reranked` is left out: {reranked['note']}"
+    if reranked.note:
+        return f" `reranked` is left out: {reranked.note}"
     return (
-        f" `reranked` is not trained here: it reorders what the night's own `{reranked['base_arm']}` found, and its "
-        f"difference is to the mean of the repetitions of `{facts['reference']}`."
+        f" `reranked` is not trained here: it reorders what the night's own `{reranked.base_arm}` found, and its "
+        f"difference is to the mean of the repetitions of `{facts.reference}`."
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from jobs.config.params.release import CleanUpParams, RetentionParams
 from jobs.config.settings import Settings
-from jobs.datasets.models import REGISTRATION
+from jobs.datasets.models import REGISTRATION, RegistrationFacts
 from jobs.datasets.releases import GATE, RELEASE
 from jobs.housekeeping.orphaned_files import Removal, remove_from_stores, remove_pages
 from jobs.lake.catalogue import Lake
@@ -103,7 +103,7 @@ def reachable(graph: Mapping[str, Collection[str]], roots: Iterable[str]) -> set
 
 def kept_versions(entries: Iterable[Entry], registrations: Iterable[Manifest], aliased: Collection[int]) -> set[int]:
     """Return the versions of the registered model that must stay: with an alias, in the ledger, or of a kept night."""
-    versions = {*aliased, *(manifest.facts["version"] for manifest in registrations)}
+    versions = {*aliased, *(RegistrationFacts.of(manifest).version for manifest in registrations)}
     for entry in entries:
         releases = (entry.release, entry.state.release, *entry.state.earlier)
         versions |= {release.version for release in releases if release is not None}
@@ -137,7 +137,7 @@ def _remove_from_mlflow(settings: Settings, lake: Lake, stays: list[Manifest], d
     aliased = mlflow_registry.aliased_versions(settings, lake.catalogue)
     versions = kept_versions(Ledger(lake).entries(), registrations, aliased)
     runs = {version.run_id for version in known if version.number in versions}
-    runs |= {manifest.facts["mlflow_run_id"] for manifest in registrations}
+    runs |= {RegistrationFacts.of(manifest).mlflow_run_id for manifest in registrations}
     nights = {manifest.partition["run_date"] for manifest in stays}
     found = []
     for run_id, run_date in mlflow_runs.logged_nights(settings, lake.catalogue):

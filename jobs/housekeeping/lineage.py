@@ -14,9 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from jobs.datasets.clean import IMAGES, VALIDATED
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
 from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.features import SPLITS
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
@@ -103,7 +103,7 @@ def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
         lines.append(f"  {window}: {len(_rows(lake, splits, window, is_it)):,} pairs")
     vectors = _rows(lake, embedded, "embeddings", is_it)
     for arm in vectors["arm"].sort():
-        lines.append(f"vector: {arm}, model {embedded.facts['arms'][arm]['model_digest']}")
+        lines.append(f"vector: {arm}, model {PhotoEmbeddingsFacts.of(embedded).arms[arm].model_digest}")
     return [*lines, "", "made from", *_tree(lake, embedded, "", set())]
 
 
@@ -206,8 +206,7 @@ def _log_rows(lake: Lake, evaluation: Manifest, arm: str) -> pl.DataFrame:
     """Return the rows of the log that the evaluated searches stand for, with the rank of each one's photo."""
     searches = lake.read_table(evaluation, "queries")
     ranks = lake.read_table(evaluation, "ranks").filter(pl.col("arm") == arm).select("query_id", "rank")
-    facts = lake.by_reference(evaluation.input_runs["splits"]).facts
-    start, end = (pl.lit(facts[name]).str.to_datetime(time_zone="UTC") for name in ("validation_end", "test_end"))
+    start, end = SplitsFacts.of(lake.by_reference(evaluation.input_runs["splits"])).windows["test"]
     log = _rows(
         lake,
         lake.by_reference(evaluation.input_runs["validated"]),

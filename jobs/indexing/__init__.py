@@ -1,1 +1,1 @@
-"""The work of `build_index` and `verify_index`: the corpus in blocks, filling shards, taking over, comparing kinds."""
+"""The work of `build_index` and `verify_index`: the corpus in blocks, filling, taking over, comparing kinds."""

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from jobs.adapters.expectations import Inspector, Verdict
 from jobs.adapters.sql_files import run_sql
-from jobs.datasets.clean import VALIDATED
+from jobs.datasets.clean import VALIDATED, RowCounts
 from jobs.errors import NightlensError
 from jobs.ingest import Source
 from jobs.ingest.rows import read_rows
@@ -37,16 +37,12 @@ _QUERIES = {
 
 @dataclass(frozen=True)
 class ValidatedTable:
-    """One table, every row with its `reasons`, and how many rows there are of each kind.
-
-    `counts` has input, clean, quarantined, unreadable (the part of the quarantined whose columns cannot be told
-    apart) and repaired (the part of the clean that was). `reasons` and `repairs` count rows by name.
-    """
+    """One table, every row with its `reasons`, and how many rows there are; `reasons` and `repairs` count by name."""
 
     table: str
     frame: DataFrame
     verdict: Verdict
-    counts: dict[str, int]
+    counts: RowCounts
     reasons: dict[str, int]
     repairs: dict[str, int]
     samples: list[list[str]]  # for every rule of the verdict, a few values that fail it
@@ -54,7 +50,7 @@ class ValidatedTable:
     @property
     def bad_share(self) -> float:
         """Quarantined rows among all rows of the table."""
-        return self.counts["quarantined"] / max(1, self.counts["input"])
+        return self.counts.quarantined / max(1, self.counts.input)
 
     @property
     def clean(self) -> DataFrame:
@@ -89,8 +85,8 @@ class ValidatedTable:
             }
             for rule, values in zip(self.verdict.rules, self.samples, strict=True)
         ]
-        found = {"counts": self.counts, "bad_share": self.bad_share, "reasons": self.reasons, "repairs": self.repairs}
-        return {**found, "expectations": rules}
+        found = {"bad_share": self.bad_share, "reasons": self.reasons, "repairs": self.repairs}
+        return {"counts": self.counts.as_json(), **found, "expectations": rules}
 
 
 @dataclass(frozen=True)
@@ -135,10 +131,10 @@ class Judge:
         for kind, name, rows, line_count in sorted(tally.collect()):
             found[kind][name] = rows
             lines = line_count if name == "input" else lines
-        counts = {name: found["rows"].get(name, 0) for name in _KINDS}
+        counts = RowCounts(**{name: found["rows"].get(name, 0) for name in RowCounts.model_fields})
         failed = [found["rule"].get(str(number), 0) for number in range(len(verdict.rules))]
         if (
-            counts["input"] != counts["clean"] + counts["quarantined"]
+            counts.input != counts.clean + counts.quarantined
             or lines != self.source.line_count(table)
             or failed != [rule.failed_count for rule in verdict.rules]
         ):
@@ -151,7 +147,6 @@ class Judge:
         return ValidatedTable(table, frame, verdict, counts, found["reason"], found["repair"], _samples(frame, verdict))
 
 
-_KINDS = ("input", "clean", "quarantined", "unreadable", "repaired")
 _TALLY_SQL = """
 CONCAT(
   ARRAY(STRUCT('rows' AS kind, 'input' AS name)),

@@ -24,6 +24,8 @@ from jobs.lake.files import LakeFiles, Store
 from jobs.lake.manifest import MANIFEST, FileInfo, Manifest, TableInfo, partition_path
 from jobs.runtime.resource_meter import Meter
 
+_NOTHING_FOUND = Facts()
+
 
 @dataclass(frozen=True)
 class WorkerOutput:
@@ -144,13 +146,12 @@ class StagedRun:
         """Take over a table of a committed run without copying it."""
         self._linked_tables[self.dataset.table(table).name] = manifest.tables[table]
 
-    def commit(self, facts: Facts | dict[str, Any] | None = None) -> Manifest:
+    def commit(self, facts: Facts = _NOTHING_FOUND) -> Manifest:
         """Check every declared table (present, schema, rows), then write the manifest and swap the pointer.
 
         Raises `NightlensError` and commits nothing if a table is missing, empty or of another schema. If
         another writer committed the same run first, its manifest is returned and this attempt is dropped.
         """
-        facts = Facts() if facts is None else facts
         tables = {table.name: self._table_info(table) for table in self.dataset.tables}
         files = self._file_infos() | self._linked_files
         cpu_seconds, gpu_seconds = self._meter.stop()
@@ -158,8 +159,8 @@ class StagedRun:
             **self._record,
             tables=tables,
             files=files,
-            facts=facts.as_json() if isinstance(facts, Facts) else facts,
-            facts_digest=facts.digest if isinstance(facts, Facts) else "",
+            facts=facts.as_json(),
+            facts_digest=facts.digest,
             duration_seconds=round(time.perf_counter() - self._begun, 3),
             cpu_seconds=cpu_seconds,
             gpu_seconds=gpu_seconds,

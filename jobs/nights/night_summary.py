@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Column
 
 from jobs.config.settings import Settings
-from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.models import REGISTRATION
-from jobs.datasets.releases import GATE
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
+from jobs.datasets.models import REGISTRATION, RegistrationFacts
+from jobs.datasets.releases import GATE, GateFacts
 from jobs.lake.catalogue import Lake
 from jobs.nights.night_plan import NightPlan
 from jobs.runtime.terminal import table_lines
@@ -23,14 +23,13 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     lake = Lake(settings.lake_uri, plan.catalogue)
     partition = {"run_date": plan.run_date.isoformat()}
     evaluation = lake.current(EVALUATION, partition)
-    registration = lake.current(REGISTRATION, partition).facts
-    lines = ["", evaluation.facts["verdict"]["sentence"], "", *_arm_table(lake, evaluation), ""]
-    gate = lake.current(GATE, partition).facts
+    registration = RegistrationFacts.of(lake.current(REGISTRATION, partition))
+    lines = ["", EvaluationFacts.of(evaluation).verdict.sentence, "", *_arm_table(lake, evaluation), ""]
     lines += [
-        f"Gate    {gate['sentence']}",
+        f"Gate    {GateFacts.of(lake.current(GATE, partition)).sentence}",
         f"Report  {report_path(settings, plan)}",
-        f"MLflow  model {registration['model_name']} version {registration['version']}, "
-        f"run {registration['mlflow_run_id']} ({settings.public_tracking_uri}; `make up` shows it)",
+        f"MLflow  model {registration.model_name} version {registration.version}, "
+        f"run {registration.mlflow_run_id} ({settings.public_tracking_uri}; `make up` shows it)",
     ]
     return "\n".join(lines)
 

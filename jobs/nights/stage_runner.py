@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 from jobs.config.params.base import Params
 from jobs.context import Chosen, RunContext
 from jobs.datasets.all import named
@@ -22,20 +20,15 @@ def run_stage(ctx: RunContext, name: str, params: Params) -> Manifest:
     """
     spec = ALL[name]
     stage = spec.load()
-    if len(inspect.signature(stage.run).parameters) == 2:
-        manifest: Manifest = stage.run(ctx, params)
-        return manifest
     inputs = {dataset: _read(ctx, spec, dataset) for dataset in spec.inputs}
     chosen = stage.choose(ctx, params, inputs) if hasattr(stage, "choose") else Chosen()
     inputs |= chosen.inputs
     staged = ctx.begin(named(spec.output), params, inputs, chosen.sources, **chosen.within)
-    manifest_before = staged.manifest
-    if manifest_before is None:
+    manifest = staged.manifest
+    if manifest is None:
         found = () if chosen.found is None else (chosen.found,)
         manifest = staged.commit(stage.run(ctx, params, inputs, staged, *found))
         staged.checkpoints.clear()
-    else:
-        manifest = manifest_before
     if hasattr(stage, "publish"):
         stage.publish(ctx, params, inputs, manifest)
     return manifest

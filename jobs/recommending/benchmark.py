@@ -14,7 +14,7 @@ import polars as pl
 from jobs.adapters.spark_session import spark_session
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
-from jobs.datasets.evaluation import RECOMMENDATION
+from jobs.datasets.evaluation import RECOMMENDATION, ProtocolFacts
 from jobs.recommending.inputs import World, method
 from jobs.recommending.tables import measure, segments, sheet
 from jobs.recommending.top_lists import best_lists
@@ -60,7 +60,7 @@ class Findings:
     world: World
     settings: Settings
     keep: Keep
-    protocols: dict[str, dict[str, int]] = field(default_factory=dict)
+    protocols: dict[str, ProtocolFacts] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     frames: dict[str, list[pl.DataFrame]] = field(
         default_factory=lambda: {table.name: [] for table in RECOMMENDATION.tables}
@@ -72,7 +72,7 @@ class Findings:
         trials = [trial for trial in trials if trial.truth.visitor_count]
         count = sum(trial.truth.visitor_count for trial in trials)
         learned = sum(len(trial.log.item_N) for trial in trials) // max(1, len(trials))
-        self.protocols[protocol] = {"visitor_count": count, "trial_count": len(trials), "log_count": learned}
+        self.protocols[protocol] = ProtocolFacts(visitor_count=count, trial_count=len(trials), log_count=learned)
         if not trials or not methods:
             self.notes[protocol] = "nobody to ask about" if methods else "no method is named for it"
             return

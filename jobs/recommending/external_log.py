@@ -114,7 +114,8 @@ def compare(world: World, params: EvaluateRecommendersParams, seed: int, setting
     if out is not None:
         names = ("metrics", "comparisons", "lists", "costs")
         tables = {name: filled(name, found.frames[name]).fill_nan(None).to_dicts() for name in names}
-        out.write_text(json.dumps({"protocols": found.protocols, "notes": found.notes, **tables}, indent=1))
+        protocols = {name: counts.as_json() for name, counts in found.protocols.items()}
+        out.write_text(json.dumps({"protocols": protocols, "notes": found.notes, **tables}, indent=1))
     return "\n\n".join(_table(found, protocol) for protocol in found.protocols)
 
 
@@ -146,7 +147,7 @@ def _seconds(values: pl.Series, path: Path, name: str) -> pl.Series:
 
 def _table(found: Findings, protocol: str) -> str:
     counts = found.protocols[protocol]
-    title = f"{protocol}: {counts['visitor_count']:,} users, learned from {counts['log_count']:,} interactions"
+    title = f"{protocol}: {counts.visitor_count:,} users, learned from {counts.log_count:,} interactions"
     if protocol == TEMPORAL:
         title += " before the last part of the log"
     notes = [f"  {place}: {reason}" for place, reason in found.notes.items() if place.partition("/")[0] == protocol]

@@ -13,12 +13,10 @@ import torch
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import SEARCH_MODELS
+from jobs.datasets.features import SplitsFacts
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import read_task
 from jobs.evaluation.scorers import photo_matrix
-from jobs.evaluation.splits import integers, window_bounds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.recommending.als_spark import SparkAls
@@ -65,7 +63,7 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
     rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id").with_columns(
         pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor") - 1
     )
-    start, end = window_bounds(inputs["splits"], "test")
+    start, end = SplitsFacts.of(inputs["splits"]).windows["test"]
     country_V, countries = _countries(rows, start)
     log = Interactions.of(
         integers(rows["visitor"]),
@@ -138,10 +136,3 @@ def method(name: str, params: EvaluateRecommendersParams, settings: Settings) ->
     if isinstance(made, SasRec | TwoTower | GraphSage):
         return replace(made, training=replace(made.training, pass_count=passes[name]))
     return made
-
-
-INPUTS = {
-    "splits": SPLITS,
-    "search_models": SEARCH_MODELS,
-    "photo_embeddings": PHOTO_EMBEDDINGS,
-}

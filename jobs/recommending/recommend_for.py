@@ -14,8 +14,10 @@ import polars as pl
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.datasets.clean import HIDDEN_TABLE, VALIDATED
+from jobs.datasets.evaluation import RecommendationFacts
+from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.splits import integers, window_bounds
+from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake, open_catalogue
 from jobs.lake.manifest import Manifest
 from jobs.recommending.conversion_log import read_log
@@ -63,8 +65,9 @@ def recommend(
     ids = lake.read_table(night, "photos").sort("number")["photo_id"]
     params = EvaluateRecommendersParams.model_validate(night.params)
     history, country = _history(lake, splits, ids, asked)
-    codes = {name: code for code, name in enumerate(night.facts["countries"])}
-    histories = _interactions(history, codes.get(country, NONE), len(ids), window_bounds(splits, "test")[1].timestamp())
+    codes = {name: code for code, name in enumerate(RecommendationFacts.of(night).countries)}
+    end = SplitsFacts.of(splits).test_end
+    histories = _interactions(history, codes.get(country, NONE), len(ids), end.timestamp())
     shown = np.flatnonzero(~ids.is_in(_hidden(lake, night, country).implode()).to_numpy())
     item_K = best_lists(
         fitted, histories, count, params, lambda: _vectors(lake, night, ids), candidates=shown.astype(np.int64)
@@ -96,7 +99,7 @@ def recommend(
 def _history(lake: Lake, splits: Manifest, ids: pl.Series, asked: RecommendationRequest) -> tuple[pl.DataFrame, str]:
     """Return what was taken, oldest first, as number, photo_id and seconds `at`, and the country it counts for."""
     numbers = ids.to_frame("photo_id").with_row_index("number")
-    end = window_bounds(splits, "test")[1]
+    end = SplitsFacts.of(splits).test_end
     if asked.visitor_id is None:
         if unknown := [name for name in asked.photo_ids if name not in ids]:
             raise MissingInput(
@@ -145,7 +148,7 @@ def _hidden(lake: Lake, night: Manifest, country: str) -> pl.Series:
 def _vectors(lake: Lake, night: Manifest, ids: pl.Series) -> Floats:
     """Return the photos' vectors of the night's arm, float32 [I, D]; zero for one that has none."""
     embedded = lake.read_table(lake.by_reference(night.input_runs["photo_embeddings"]), "embeddings")
-    rows = embedded.filter(arm=night.facts["arm"]).join(
+    rows = embedded.filter(arm=RecommendationFacts.of(night).arm).join(
         ids.to_frame("photo_id").with_row_index("number"), on="photo_id"
     )
     found = rows["vector"].explode().to_numpy().reshape(len(rows), -1)

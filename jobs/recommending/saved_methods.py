@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 
-from jobs.datasets.evaluation import RECOMMENDATION
+from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -42,7 +42,7 @@ def night_of(lake: Lake, run_date: date | None) -> Manifest:
             nights=list(nights),
         )
     if not kept_methods(nights[name]):
-        reason = nights[name].facts["note"] or "it ran before methods were kept"
+        reason = RecommendationFacts.of(nights[name]).note or "all had too little to learn from"
         raise MissingInput(
             "no_method_kept",
             f"{nights[name].reference} holds no method ({reason}). {_MAKE} again, or name another night.",
@@ -75,7 +75,7 @@ def best_method(lake: Lake, night: Manifest) -> tuple[str, str]:
 def open_method(lake: Lake, night: Manifest, name: str) -> Fitted:
     """Return what a method learned; `MissingInput` if it is not kept, `BadInput` if it is damaged."""
     if name not in kept_methods(night):
-        note = night.facts["notes"].get(f"{TEMPORAL}/{name}")
+        note = RecommendationFacts.of(night).notes.get(f"{TEMPORAL}/{name}")
         reason = f" (left out: {note})" if note else ""
         raise MissingInput(
             "no_such_method",

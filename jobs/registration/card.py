@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from jobs.adapters.mlflow_registry import DESCRIPTION_LENGTH
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.context import RunContext
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import SearchModelsFacts
 from jobs.lake.manifest import Manifest
 from models.windows import in_words
 
@@ -27,7 +28,6 @@ class ModelFacts:
     parameter_count: int
     uses_country: bool
     uses_keywords: bool
-    trained_until: str
 
 
 def model_card(
@@ -80,7 +80,7 @@ def _purpose(model: ModelFacts) -> str:
 
 
 def _results(model: ModelFacts, search_models: Manifest) -> list[str]:
-    found = {arm: facts["best_validation_hit_rate"] for arm, facts in search_models.facts["arms"].items()}
+    found = {arm: facts.best_validation_hit_rate for arm, facts in SearchModelsFacts.of(search_models).arms.items()}
     rates = {arm: rate for arm, rate in found.items() if rate is not None}
     if not rates:
         return ["## Results", "Nothing was kept aside for validation: the weights are those of the last step."]
@@ -116,18 +116,17 @@ Country and keywords may be left out. Never compare the vectors of two versions.
 
 
 def _data(splits: Manifest, search_models: Manifest) -> str:
-    names = ("train_start", "train_end", "validation_end", "test_end")
-    bounds = [in_words(datetime.fromisoformat(splits.facts[name])) for name in names]
-    windows = zip(("train", "validation", "test"), bounds, bounds[1:], strict=False)
+    windows = SplitsFacts.of(splits).windows
     return _list(
         (
             *(
-                f"{name.capitalize()}: {start} up to, not including, {end} UTC; {splits.row_counts[name]:,} conversions"
+                f"{name.capitalize()}: {in_words(start)} up to, not including, {in_words(end)} UTC; "
+                f"{splits.row_counts[name]:,} conversions"
                 if splits.row_counts[name]
                 else f"{name.capitalize()}: nothing kept aside"
-                for name, start, end in windows
+                for name, (start, end) in windows.items()
             ),
-            f"The weights know nothing at or after {search_models.facts['trained_until']}",
+            f"The weights know nothing at or after {SearchModelsFacts.of(search_models).trained_until.isoformat()}",
             f"Corpus: {splits.row_counts['photos']:,} photos, {splits.row_counts['photo_keywords']:,} keywords of them",
             "Visitors are keyed pseudonyms; the model does not see them",
         )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from jobs.adapters.mlflow_runs import NightRecord
-from jobs.context import RunContext
-from jobs.lake.manifest import Manifest
+from jobs.context import Inputs, RunContext
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import ArmFacts, SearchModelsFacts
 
 
-def night_record(ctx: RunContext, arm: str, inputs: dict[str, Manifest]) -> NightRecord:
+def night_record(ctx: RunContext, arm: str, inputs: Inputs) -> NightRecord:
     """Return what is logged of the night in which `arm` is registered."""
     search_models, splits = inputs["search_models"], inputs["splits"]
     values = {f"{name}.{key}": value for name, run in inputs.items() for key, value in run.params.items()}
-    values |= {f"window.{name}": splits.facts[name] for name in ("train_start", "train_end", "validation_end")}
+    windows = SplitsFacts.of(splits).as_json()
+    values |= {f"window.{name}": windows[name] for name in ("train_start", "train_end", "validation_end")}
     values |= {f"rows.{name}": count for name, count in splits.row_counts.items()} | {"seed": ctx.seed}
     metrics = {
         f"{name}/{fact}": float(value)
-        for name, facts in search_models.facts["arms"].items()
-        for fact, value in facts.items()
+        for name, arm_facts in SearchModelsFacts.of(search_models).arms.items()
+        for fact, value in _flat(arm_facts).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     return NightRecord(
@@ -39,7 +42,12 @@ def night_record(ctx: RunContext, arm: str, inputs: dict[str, Manifest]) -> Nigh
     )
 
 
-def _curves(ctx: RunContext, inputs: dict[str, Manifest]) -> list[tuple[str, int, str, float]]:
+def _flat(arm: ArmFacts) -> dict[str, Any]:
+    training = {} if arm.training is None else arm.training.as_json()
+    return arm.model_dump(exclude={"training"}) | training
+
+
+def _curves(ctx: RunContext, inputs: Inputs) -> list[tuple[str, int, str, float]]:
     """Return (arm, step, name, value) of base and fine-tuning; the base's own may be repeated in the latter."""
     rows = {
         row

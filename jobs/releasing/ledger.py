@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jobs.datasets.releases import ReleaseName
 from jobs.errors import BadInput, LostWork
 from jobs.lake.catalogue import Lake
 
@@ -24,22 +25,6 @@ _TRIES = 1000
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReleaseName(_Frozen):
-    """A release in the lake, and the version of the registered model that is in it."""
-
-    run_date: date
-    run_id: str
-    version: int
-
-    @property
-    def partition(self) -> dict[str, str]:
-        """Where in the lake it is."""
-        return {"run_date": self.run_date.isoformat()}
-
-    def __str__(self) -> str:
-        return f"{self.run_date}/{self.run_id}"
 
 
 class State(_Frozen):

@@ -13,13 +13,13 @@ from typing import Any
 from jobs.adapters import mlflow_connection, mlflow_registry
 from jobs.adapters.local_services import mlflow_address, mlflow_command
 from jobs.config.settings import Settings
-from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.models import REGISTRATION
-from jobs.datasets.releases import GATE, RELEASE
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
+from jobs.datasets.models import REGISTRATION, RegistrationFacts
+from jobs.datasets.releases import GATE, RELEASE, GateFacts, ReleaseFacts, ReleaseName
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.releasing.ledger import Draft, Kind, Ledger, ReleaseName, State
+from jobs.releasing.ledger import Draft, Kind, Ledger, State
 from jobs.releasing.published_pointer import claimed, last_night, name_of, reconcile, settle
 
 
@@ -71,17 +71,18 @@ def open_review(settings: Settings, catalogue: str, *, by: str, at: datetime, ru
     """
     lake = Lake(settings.lake_uri, catalogue)
     gate = _gate_of(lake, run_date)
-    name = ReleaseName.model_validate(gate.facts["release"])
+    judged = GateFacts.of(gate)
+    name = judged.release
     with claimed(lake, name):
         release = lake.find(RELEASE, name.partition, name.run_id)
         assert release is not None, "a claimed release is there"
         Ledger(lake).append(lambda state: _draft(lake, "review_opened", release, by, "", at))
-    registration = lake.current(REGISTRATION, name.partition).facts
+    registration = RegistrationFacts.of(lake.current(REGISTRATION, name.partition))
     return {
         "catalogue": catalogue,
         "version": str(name.version),
         "run_date": name.run_date.isoformat(),
-        "subject": f"{catalogue}: make version {name.version} of {name.run_date} live? Gate: {gate.facts['outcome']}",
+        "subject": f"{catalogue}: make version {name.version} of {name.run_date} live? Gate: {judged.outcome}",
         "body": _body(settings, lake, gate, registration),
     }
 
@@ -153,8 +154,8 @@ def _release_of(lake: Lake, version: mlflow_registry.Version, run_date: date | N
     found = [
         release
         for release in lake.history(RELEASE)
-        if release.facts["version"] == version.number
-        and release.facts["model_digest"] == version.tags.get("model_digest")
+        if (held := ReleaseFacts.of(release)).version == version.number
+        and held.model_digest == version.tags.get("model_digest")
         and run_date in (None, date.fromisoformat(release.partition["run_date"]))
     ]
     if not found:
@@ -201,11 +202,9 @@ def _draft(
 
 def _figures(lake: Lake, name: ReleaseName) -> dict[str, Any]:
     """Return verdict and figures of the gate that judged this release; empty if none has."""
-    gates = (gate for gate in lake.history(GATE) if gate.partition == name.partition)
-    gate = next((gate for gate in gates if gate.facts["release"]["run_id"] == name.run_id), None)
-    if gate is None:
-        return {}
-    return {"gate": gate.facts["outcome"], "reasons": gate.facts["reasons"], **gate.facts["figures"]}
+    gates = (GateFacts.of(gate) for gate in lake.history(GATE) if gate.partition == name.partition)
+    gate = next((gate for gate in gates if gate.release.run_id == name.run_id), None)
+    return {} if gate is None else {"gate": gate.outcome, "reasons": gate.reasons, **gate.figures.as_json()}
 
 
 def _trial(catalogue: str, run_date: str) -> str:
@@ -213,34 +212,34 @@ def _trial(catalogue: str, run_date: str) -> str:
     return shlex.join(["nightlens", "search", "cat", "--catalogue", catalogue, "--run-date", run_date, "--open"])
 
 
-def _in_mlflow(settings: Settings, registration: dict[str, Any]) -> str:
+def _in_mlflow(settings: Settings, registration: RegistrationFacts) -> str:
     """Return where a version is shown: addresses, or the store that no known server shows and how to open it."""
-    model, version, store = (registration[name] for name in ("model_name", "version", "tracking_uri"))
+    model, version, store = registration.model_name, registration.version, registration.tracking_uri
     page = f"/#/models/{model}/versions/{version}"
     named = f"{model} version {version}"
     if store.startswith("http"):
-        return f"{named}: {store.rstrip('/')}{page}, its run: {registration['run_page']}"
+        return f"{named}: {store.rstrip('/')}{page}, its run: {registration.run_page}"
     is_ours = store == settings.public_tracking_uri
     address = mlflow_address(settings) if is_ours else None
     if address is not None:
-        return f"{named}: {address}{page}, its run: {address}{registration['run_page']}"
-    shown = f"{named}, run {registration['mlflow_run_id']}, in the store `{store}`"
+        return f"{named}: {address}{page}, its run: {address}{registration.run_page}"
+    shown = f"{named}, run {registration.mlflow_run_id}, in the store `{store}`"
     if not is_ours:
         return f"{shown}, which is not the one of these settings: `{settings.public_tracking_uri}`"
     return f"{shown}. No server is known to show it: start one with `{mlflow_command(settings)}`"
 
 
-def _body(settings: Settings, lake: Lake, gate: Manifest, registration: dict[str, Any]) -> str:
+def _body(settings: Settings, lake: Lake, gate: Manifest, registration: RegistrationFacts) -> str:
     """Return what the reviewer reads: verdict, findings, where all the rest is, and how to try a search."""
-    evaluation = lake.current(EVALUATION, gate.partition).facts
+    evaluation = EvaluationFacts.of(lake.current(EVALUATION, gate.partition))
     findings = lake.read_table(gate, "findings").iter_rows()
     report = settings.report_dir / lake.catalogue / f"{gate.partition['run_date']}.html"
     rows = [f"| {outcome} | {check} | {figure} | {limit} |" for check, outcome, figure, limit, _ in findings]
     return "\n".join(
         [
-            f"**{gate.facts['sentence']}**",
+            f"**{GateFacts.of(gate).sentence}**",
             "",
-            evaluation["verdict"]["sentence"],
+            evaluation.verdict.sentence,
             "",
             f"- Report: {report.as_uri()}",
             f"- Contact sheet, photos found side by side: {report.as_uri()}#examples",

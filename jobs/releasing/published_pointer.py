@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.config.settings import Settings
 from jobs.datasets.models import CHAMPION
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.releases import RELEASE, ReleaseFacts, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
-from jobs.releasing.ledger import Draft, Ledger, ReleaseName, State
+from jobs.releasing.ledger import Draft, Ledger, State
 
 POINTER = "current.json"
 _TRIES, _PAUSE_SECONDS = 200, 0.05
@@ -62,7 +62,7 @@ def read_pointer(lake: Lake) -> Pointer | None:
 def name_of(release: Manifest) -> ReleaseName:
     """Return the name of a release."""
     run_date = date.fromisoformat(release.partition["run_date"])
-    return ReleaseName(run_date=run_date, run_id=release.run_id, version=release.facts["version"])
+    return ReleaseName(run_date=run_date, run_id=release.run_id, version=ReleaseFacts.of(release).version)
 
 
 def find_release(lake: Lake, name: ReleaseName) -> Manifest | None:

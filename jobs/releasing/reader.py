@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.datasets.clean import HIDDEN_TABLE
+from jobs.datasets.releases import ReleaseName
 from jobs.embedding.exemplars import as_exemplars, exemplar_rows
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.releasing.ledger import ReleaseName
 from jobs.releasing.published_pointer import Pointer, find_release, read_pointer
 from models import ann
 from models.indexing.files import DESCRIPTION_FILE

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from jobs.config.params.release import RetentionParams
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.datasets.schema import Dataset
 from jobs.lake.catalogue import Lake
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest, reference_of
-from jobs.releasing.ledger import Entry, Ledger, ReleaseName
+from jobs.releasing.ledger import Entry, Ledger
 from jobs.releasing.published_pointer import claims, doomed, key_of, name_of
 
 

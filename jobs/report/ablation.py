@@ -10,12 +10,13 @@ import polars as pl
 
 from jobs.config.params.arms import FINETUNED, FULL, RERANKED, ZERO_SHOT
 from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.reports import AblationFacts, RerankedFacts
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.arms import ARMS
 from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent_tick
-from jobs.report.inputs import Night, fact
+from jobs.report.inputs import Night
 from jobs.report.ranking import ALPHA, CUTOFFS, PRIMARY_K, Cell, outcome
 
 
@@ -126,21 +127,22 @@ def ablation(night: Night) -> Ablation | None:
     manifest = night.ablation
     if manifest is None:
         return None
+    facts = AblationFacts.of(manifest)
     found: dict[str, dict[int, dict[str, Any]]] = {}
     table = night.ctx.lake.read_table(manifest, "variants").filter(pl.col("metric") == "hit_rate")
     for row in table.iter_rows(named=True):
         found.setdefault(row["variant"], {})[row["k"]] = row
     rows = {variant(key): by_k for key, by_k in found.items()}
     return Ablation(
-        full=variant(fact(manifest, "reference")),
-        query_count=formats.count(fact(manifest, "query_count")),
-        visitor_count=formats.count(fact(manifest, "visitor_count")),
-        epochs=formats.count(fact(manifest, "epochs")),
+        full=variant(facts.reference),
+        query_count=formats.count(facts.query_count),
+        visitor_count=formats.count(facts.visitor_count),
+        epochs=formats.count(facts.epochs),
         cutoffs=CUTOFFS,
         chart=_chart({one: by_k[PRIMARY_K] for one, by_k in rows.items()}),
         rows=tuple(_row(one, by_k) for one, by_k in rows.items()),
         steps=tuple(_steps(night.ctx.lake.read_table(manifest, "steps"))),
-        notes=_notes(night, manifest),
+        notes=_notes(night, manifest, facts.reranked),
         reference=manifest.reference,
     )
 
@@ -212,15 +214,14 @@ def _clear_outcome(low: float | None, high: float | None, p_value: float | None)
     return side if side != "undecided" and p_value is not None and p_value < ALPHA else "undecided"
 
 
-def _notes(night: Night, manifest: Manifest) -> tuple[str, ...]:
+def _notes(night: Night, manifest: Manifest, reranked: RerankedFacts | None) -> tuple[str, ...]:
     """Return what a reader must know of the reranked arm."""
-    reranked = fact(manifest, "reranked")
-    if not reranked:
+    if reranked is None:
         return ()
     name = VARIANTS[RERANKED].name
-    if reranked["note"]:
-        return (f"{name} is left out: {reranked['note']}",)
-    base = variant(reranked["base_arm"]).name
+    if reranked.note:
+        return (f"{name} is left out: {reranked.note}",)
+    base = variant(reranked.base_arm).name
     notes = [
         f"{name} is not trained here: it reorders what the night's own arm “{base}” found. Its difference is to the "
         "mean of the full arm's repetitions all the same."

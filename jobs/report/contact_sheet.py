@@ -8,7 +8,7 @@ import polars as pl
 
 from jobs.config.params.arms import CHAMPION_ARM, ZERO_SHOT
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.features import SPLITS
 from jobs.errors import MissingInput
 from jobs.report import formats
@@ -58,7 +58,7 @@ def contact_sheet(night: Night, challenger: str) -> list[Search]:
     splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     photos = read_photos(night.ctx.lake, splits, images, shown)
     ranks = _ranks(night, sheet)
-    corpus_size = int(night.fact(EVALUATION, "corpus_photo_count"))
+    corpus_size = night.facts(EvaluationFacts).corpus_photo_count
     arms = sorted(in_order(sheet["arm"].unique()), key=lambda one: _column_order(one, challenger))
     searches = []
     for (query, country, converted), rows in sheet.group_by(

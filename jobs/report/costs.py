@@ -8,36 +8,14 @@ from statistics import median
 
 from jobs.config.params.night import NIGHT_BEGINS, NIGHT_ENDS
 from jobs.config.params.release import PublishReportParams
+from jobs.datasets.reports import Usage
 from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.history import MOST_NIGHTS
-from jobs.report.inputs import INPUTS, Night
+from jobs.report.inputs import Night
 
 COLUMNS = ("Time", "CPU-seconds", "GPU-seconds", "Rows", "Bytes", "Cost")
 NIGHT_COLUMNS = ("From start to end", "Of the window", "CPU-seconds", "GPU-seconds", "Bytes", "Cost")
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a stage or a night used; `elapsed_seconds` of a night is from its first stage's start to its last's end.
-
-    Bytes are those committed, without what runs link to.
-    """
-
-    elapsed_seconds: float
-    seconds: float
-    cpu_seconds: float
-    gpu_seconds: float
-    byte_count: int
-
-    def cost(self, params: PublishReportParams) -> float:
-        """Return the price of it, keeping the bytes for a month included.
-
-        >>> Usage(0, 0, 3600, 1800, 2 * 10**9).cost(PublishReportParams())
-        1.34
-        """
-        hours = (self.cpu_seconds * params.cpu_hour_price + self.gpu_seconds * params.gpu_hour_price) / 3600
-        return round(hours + self.byte_count / 1e9 * params.gb_month_price, 6)
 
 
 @dataclass(frozen=True)
@@ -66,7 +44,10 @@ class Costs:
 
 def usage_of(night: Night) -> Usage:
     """Return what the night used: its own stages, not those that were done before."""
-    made = [manifest for manifest in night.manifests.values() if manifest.night == night.run_id]
+    return _usage([manifest for manifest in night.inputs.values() if manifest.night == night.run_id])
+
+
+def _usage(made: list[Manifest]) -> Usage:
     ends = [manifest.started_at + timedelta(seconds=manifest.duration_seconds) for manifest in made]
     elapsed = max(ends) - min(manifest.started_at for manifest in made) if made else timedelta()
     return Usage(
@@ -78,35 +59,39 @@ def usage_of(night: Night) -> Usage:
     )
 
 
+def cost_of(used: Usage, params: PublishReportParams) -> float:
+    """Return the price of what was used, keeping the bytes for a month included.
+
+    >>> used = Usage(elapsed_seconds=0, seconds=0, cpu_seconds=3600, gpu_seconds=1800, byte_count=2 * 10**9)
+    >>> cost_of(used, PublishReportParams())
+    1.34
+    """
+    hours = (used.cpu_seconds * params.cpu_hour_price + used.gpu_seconds * params.gpu_hour_price) / 3600
+    return round(hours + used.byte_count / 1e9 * params.gb_month_price, 6)
+
+
 def costs(night: Night, params: PublishReportParams) -> Costs:
     """Return the tables, at the prices of `params` for all nights, so that they compare."""
     tonight = usage_of(night)
-    before = {run_date: Usage(**usage) for run_date, usage in night.earlier_usage.items()}
+    before = night.earlier_usage
     nights = [*before.items(), (night.ctx.run_date.isoformat(), tonight)][-MOST_NIGHTS:]
     return Costs(
-        title=f"The night cost {_money(tonight.cost(params), params)}",
+        title=f"The night cost {_money(cost_of(tonight, params), params)}",
         window=_window(tonight),
         prices=_prices(night, params),
         columns=COLUMNS,
-        stages=tuple(_stage_row(stage, night.manifest(d), night.run_id, params) for stage, d in INPUTS.items()),
-        total=CostRow("Total", _cells(tonight, sum(_rows(m) for m in night.manifests.values()), params)),
+        stages=tuple(_stage_row(night, name, manifest, params) for name, manifest in night.inputs.items()),
+        total=CostRow("Total", _cells(tonight, sum(_rows(m) for m in night.inputs.values()), params)),
         trend=_trend(tonight, list(before.values())[-MOST_NIGHTS:], params),
         night_columns=NIGHT_COLUMNS,
         nights=tuple(_night_row(run_date, usage, params) for run_date, usage in reversed(nights)),
     )
 
 
-def _stage_row(stage: str, manifest: Manifest, run_id: str, params: PublishReportParams) -> CostRow:
-    if manifest.night != run_id:
-        return CostRow(stage, _cells(Usage(0, 0, 0, 0, 0), _rows(manifest), params), is_done_before=True)
-    used = Usage(
-        elapsed_seconds=manifest.duration_seconds,
-        seconds=manifest.duration_seconds,
-        cpu_seconds=manifest.cpu_seconds or 0.0,
-        gpu_seconds=manifest.gpu_seconds or 0.0,
-        byte_count=manifest.own_bytes,
-    )
-    return CostRow(stage, _cells(used, _rows(manifest), params))
+def _stage_row(night: Night, name: str, manifest: Manifest, params: PublishReportParams) -> CostRow:
+    is_done_before = manifest.night != night.run_id
+    used = _usage([] if is_done_before else [manifest])
+    return CostRow(night.stages[name], _cells(used, _rows(manifest), params), is_done_before)
 
 
 def _cells(used: Usage, row_count: int, params: PublishReportParams) -> tuple[str, ...]:
@@ -116,7 +101,7 @@ def _cells(used: Usage, row_count: int, params: PublishReportParams) -> tuple[st
         _number(used.gpu_seconds),
         formats.count(row_count),
         formats.size(used.byte_count),
-        _money(used.cost(params), params),
+        _money(cost_of(used, params), params),
     )
 
 
@@ -129,7 +114,7 @@ def _night_row(run_date: str, used: Usage, params: PublishReportParams) -> CostR
             _number(used.cpu_seconds),
             _number(used.gpu_seconds),
             formats.size(used.byte_count),
-            _money(used.cost(params), params),
+            _money(cost_of(used, params), params),
         ),
     )
 
@@ -207,5 +192,5 @@ def _by_figure(nights: list[Usage], params: PublishReportParams) -> dict[str, li
         "duration": [night.elapsed_seconds for night in nights],
         "CPU-seconds": [night.cpu_seconds for night in nights],
         "bytes": [float(night.byte_count) for night in nights],
-        "cost": [night.cost(params) for night in nights],
+        "cost": [cost_of(night, params) for night in nights],
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import polars as pl
 
-from jobs.datasets.evaluation import DRIFT
+from jobs.datasets.evaluation import DRIFT, ConversionsFacts, DriftFacts
 from jobs.datasets.releases import GATE
 from jobs.report import formats
 from jobs.report.arms import arm
@@ -18,8 +19,6 @@ from jobs.report.ranking import Cell
 from models.evaluation.statistics import holm
 
 CLEAR = 0.05
-_LIMITS = {"query": "max_unseen_query_share", "country": "max_unseen_country_share"}
-_UNSEEN = {"query": "Queries that training never had", "country": "Countries that training never had"}
 
 
 @dataclass(frozen=True)
@@ -64,21 +63,20 @@ class Drift:
 
 def drift(night: Night) -> Drift:
     """Return what moved since the night compared with, and the log's last weeks."""
-    facts = {name: night.fact(DRIFT, name) for name in ("earlier_run_date", "earlier_unseen", "unseen", "note")}
+    facts = night.facts(DriftFacts)
     limits = night.manifest(GATE).params
     shifts = night.table(DRIFT, "shifts")
-    earlier = None if facts["earlier_run_date"] is None else date.fromisoformat(facts["earlier_run_date"])
-    note = facts["note"]
+    earlier = None if facts.earlier_run_date is None else date.fromisoformat(facts.earlier_run_date)
     return Drift(
         title=_title(earlier, shifts),
         lead=_lead(facts),
-        note=f"Not compared: {note}." if note else "",
+        note=f"Not compared: {facts.note}." if facts.note else "",
         earlier="Before" if earlier is None else f"Night of {formats.short_day(earlier.toordinal())}",
-        shares=tuple(_share_row(what, facts, limits[_LIMITS[what]]) for what in _UNSEEN),
+        shares=tuple(_share_rows(facts, limits)),
         shifts=tuple(_shift_row(row, limits["max_embedding_shift"]) for row in shifts.iter_rows(named=True)),
-        compared=_compared(night) if len(shifts) else "",
+        compared=_compared(facts),
         chart=_chart(night.table(DRIFT, "days")),
-        chart_text=_chart_text(night.fact(DRIFT, "conversions"), limits["max_conversion_drop"]),
+        chart_text=_chart_text(facts.conversions, limits["max_conversion_drop"]),
     )
 
 
@@ -93,27 +91,30 @@ def _title(earlier: date | None, shifts: pl.DataFrame) -> str:
     return f"Drift: {' and '.join(moved)} moved {since}" if moved else f"Drift: nothing moved clearly {since}"
 
 
-def _lead(facts: dict[str, Any]) -> str:
-    new, before = facts["unseen"], facts["earlier_unseen"]
-    than = "" if before is None else f" ({formats.percent(before['query_share'])} on that night)"
+def _lead(facts: DriftFacts) -> str:
+    new, before = facts.unseen, facts.earlier_unseen
+    than = "" if before is None else f" ({formats.percent(before.query_share)} on that night)"
     return (
-        f"{formats.percent(new['query_share'])} of tonight's {formats.count(new['search_count'])} searches were for "
-        f"queries that nobody had asked in the training window{than}; {formats.percent(new['country_share'])} came "
+        f"{formats.percent(new.query_share)} of tonight's {formats.count(new.search_count)} searches were for "
+        f"queries that nobody had asked in the training window{than}; {formats.percent(new.country_share)} came "
         "from countries it never had."
     )
 
 
-def _share_row(what: str, facts: dict[str, Any], limit: float | None) -> ShareRow:
-    tonight = facts["unseen"][f"{what}_share"]
-    before = None if facts["earlier_unseen"] is None else facts["earlier_unseen"][f"{what}_share"]
-    return ShareRow(
-        what=_UNSEEN[what],
-        tonight=formats.percent(tonight),
-        earlier=formats.percent(before),
-        change=formats.points(None if before is None else tonight - before),
-        limit=formats.percent(limit, 0),
-        css="worse" if limit is not None and tonight > limit else "",
-    )
+def _share_rows(facts: DriftFacts, limits: dict[str, Any]) -> Iterator[ShareRow]:
+    before, new = facts.earlier_unseen, facts.unseen
+    for what, tonight, earlier, limit in (
+        ("Queries", new.query_share, before.query_share if before else None, limits["max_unseen_query_share"]),
+        ("Countries", new.country_share, before.country_share if before else None, limits["max_unseen_country_share"]),
+    ):
+        yield ShareRow(
+            what=f"{what} that training never had",
+            tonight=formats.percent(tonight),
+            earlier=formats.percent(earlier),
+            change=formats.points(None if earlier is None else tonight - earlier),
+            limit=formats.percent(limit, 0),
+            css="worse" if limit is not None and tonight > limit else "",
+        )
 
 
 def _shift_row(row: dict[str, Any], limit: float | None) -> ShiftRow:
@@ -132,18 +133,20 @@ def _distance(value: float) -> str:
     return f"{value:.4f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _compared(night: Night) -> str:
-    mine, theirs = (arm(night.fact(DRIFT, name)).name for name in ("arm", "earlier_arm"))
+def _compared(facts: DriftFacts) -> str:
+    if facts.arm is None or facts.earlier_arm is None:
+        return ""
+    mine, theirs = arm(facts.arm).name, arm(facts.earlier_arm).name
     other = "" if mine == theirs else f" (then “{theirs}”)"
     return f"Vectors of “{mine}”{other}, the same model on both nights."
 
 
-def _chart_text(found: dict[str, float | None], limit: float | None) -> str:
-    drop, per_week = found["drop"], found["per_week"]
-    text = f"{_daily(found['last_week'])} in the last week"
+def _chart_text(found: ConversionsFacts, limit: float | None) -> str:
+    drop, per_week = found.drop, found.per_week
+    text = f"{_daily(found.last_week)} in the last week"
     if drop is None:
         return f"{text}; the log is too short for more."
-    change = f"{formats.percent(abs(drop))} {'fewer' if drop > 0 else 'more'} than the {_daily(found['before'])} before"
+    change = f"{formats.percent(abs(drop))} {'fewer' if drop > 0 else 'more'} than the {_daily(found.before)} before"
     trend = "" if per_week is None else f"; the trend is {formats.points(per_week)}% a week"
     most = "" if limit is None else f". At most {formats.percent(limit, 0)} fewer are within the gate's limit"
     return f"{text}, {change}{trend}{most}."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs.datasets.models import CHAMPION
-from jobs.datasets.releases import GATE
+from jobs.datasets.models import ChampionFacts
+from jobs.datasets.releases import GATE, GateFacts
 from jobs.report.inputs import Night
 from jobs.report.run_facts import Fact
 
@@ -46,19 +46,18 @@ def gate(night: Night) -> Gate:
         GateRow(check, outcome, _STYLES[outcome], figure, limit, reason[:1].upper() + reason[1:] + ".")
         for check, outcome, figure, limit, reason in night.table(GATE, "findings").iter_rows()
     ]
-    outcome = str(night.fact(GATE, "outcome"))
-    release = night.fact(GATE, "release")
-    p50, p99 = (night.fact(GATE, f"latency_{name}_milliseconds") for name in ("p50", "p99"))
+    found = night.facts(GateFacts)
+    p50, p99 = found.latency_p50_milliseconds, found.latency_p99_milliseconds
     return Gate(
-        outcome=outcome,
-        title=_TITLES[outcome],
+        outcome=found.outcome,
+        title=_TITLES[found.outcome],
         rows=tuple(sorted(rows, key=lambda row: row.outcome == "pass")),
         facts=(
-            Fact("Release", f"{release['run_date']}/{release['run_id']}", is_code=True),
-            Fact("Model version", str(release["version"])),
+            Fact("Release", str(found.release), is_code=True),
+            Fact("Model version", str(found.release.version)),
             Fact("A search in the index", f"{p50:.2f} ms in the middle, {p99:.2f} ms at the 99th percentile"),
         ),
-        notes=(*_gate_notes(outcome, rows), *_outside_notes(night)),
+        notes=(*_gate_notes(found.outcome, rows), *_outside_notes(night)),
     )
 
 
@@ -71,13 +70,13 @@ def _gate_notes(outcome: str, rows: list[GateRow]) -> list[str]:
 
 def _outside_notes(night: Night) -> list[str]:
     """Say that the champion is what somebody made it in MLflow itself, as long as that is so."""
-    moved = night.manifest(CHAMPION).facts.get("outside_move")
+    moved = night.facts(ChampionFacts).outside_move
     if moved is None:
         return []
-    published = moved["published"]
-    live = "Nothing is published." if published is None else f"Published is still version {published['version']}."
+    published = moved.published
+    live = "Nothing is published." if published is None else f"Published is still version {published.version}."
     return [
-        f"The champion was moved outside of Nightlens: {moved['reason']} (entry {moved['entry']} of the promotion "
+        f"The champion was moved outside of Nightlens: {moved.reason} (entry {moved.entry} of the promotion "
         f"ledger). {live} To bring both together: nightlens promote --catalogue {night.ctx.catalogue} --version N "
         "--reason WHY."
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.arms import Arm, arm, in_order
 from jobs.report.charts import LineChart, Series, line_chart, percent_tick
-from jobs.report.inputs import Night, fact, run_date_of
+from jobs.report.inputs import Night, run_date_of
 
 MOST_NIGHTS = 30
 
@@ -42,7 +42,7 @@ class History:
 def history(night: Night) -> History:
     """Return the latest nights that were evaluated, up to `MOST_NIGHTS`."""
     manifests = [*night.earlier, night.manifest(EVALUATION)][-MOST_NIGHTS:]
-    rates: dict[date, dict[str, float]] = {run_date_of(m): fact(m, "hit_rate_at_10") for m in manifests}
+    rates = {run_date_of(manifest): EvaluationFacts.of(manifest).hit_rate_at_10 for manifest in manifests}
     arms = tuple(in_order({key for by_arm in rates.values() for key in by_arm}))
     rows = tuple(_row(night, manifest, rates[run_date_of(manifest)], arms) for manifest in reversed(manifests))
     return History(arms, rows, _chart(rates, arms) if len(rates) > 1 else None)
@@ -50,17 +50,18 @@ def history(night: Night) -> History:
 
 def _row(night: Night, manifest: Manifest, rates: dict[str, float], arms: tuple[Arm, ...]) -> NightRow:
     run_date = manifest.partition["run_date"]
-    verdict = fact(manifest, "verdict")
+    facts = EvaluationFacts.of(manifest)
+    verdict = facts.verdict
     is_tonight = run_date == night.ctx.run_date.isoformat()
     return NightRow(
         run_date=run_date,
         is_tonight=is_tonight,
         link=f"{run_date}.html" if run_date in night.reported_dates and not is_tonight else None,
-        challenger=arm(verdict["challenger"]).name,
-        compared=arm(verdict["compared_with"]).name,
-        difference=formats.points(verdict["difference"]),
-        interval=formats.points_interval(verdict["low"], verdict["high"]),
-        query_count=formats.count(fact(manifest, "test_query_count")),
+        challenger=arm(verdict.challenger).name,
+        compared=arm(verdict.compared_with).name,
+        difference=formats.points(verdict.difference),
+        interval=formats.points_interval(verdict.low, verdict.high),
+        query_count=formats.count(facts.test_query_count),
         hit_rates=tuple(formats.percent(rates.get(one.key)) for one in arms),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from jobs.datasets.features import IMPRESSIONS
+from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts
 from jobs.report import formats
 from jobs.report.inputs import Night
 from jobs.report.ranking import Cell
@@ -43,14 +43,15 @@ def shown(night: Night) -> Shown | None:
     rates = night.table(IMPRESSIONS, "rates")
     if rates.is_empty():
         return None
+    facts = night.facts(ImpressionsFacts)
     told = night.table(IMPRESSIONS, "examination")
     looked = {row["position"]: row for row in told.iter_rows(named=True)}
     whole = rates.filter(pl.col("position").is_null())
     places = rates.filter(pl.col("arm").is_null(), pl.col("position").is_not_null()).sort("position")
     return Shown(
         title=_title(whole.row(0, named=True)),
-        lead=_lead({name: night.fact(IMPRESSIONS, name) for name in ("list_count", "first_at", "last_at")}),
-        note=night.fact(IMPRESSIONS, "note"),
+        lead=_lead(facts),
+        note=facts.note,
         arms=tuple(_row(row["arm"] or ALL_LISTS, row, None) for row in whole.iter_rows(named=True)),
         places=tuple(
             _row(str(row["position"]), row, looked.get(row["position"])) for row in places.iter_rows(named=True)
@@ -62,11 +63,11 @@ def _title(whole: dict[str, Any]) -> str:
     return f"What was shown: {formats.percent(whole['taken_share'])} of the photos shown were taken"
 
 
-def _lead(facts: dict[str, Any]) -> str:
+def _lead(facts: ImpressionsFacts) -> str:
     return (
-        f"{formats.count(facts['list_count'])} lists were shown from {facts['first_at'][:10]} to "
-        f"{facts['last_at'][:10]}. A photo is taken if it was clicked, liked or downloaded. The figures are as logged: "
-        "they say how lists did as they were, not how tonight's arms would do."
+        f"{formats.count(facts.list_count)} lists were shown from {facts.first_at:%Y-%m-%d} to "
+        f"{facts.last_at:%Y-%m-%d}. A photo is taken if it was clicked, liked or downloaded. The figures are as "
+        "logged: they say how lists did as they were, not how tonight's arms would do."
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.evaluation import PHOTO_MAP
+from jobs.datasets.evaluation import PHOTO_MAP, MapFacts, PhotoMapFacts
 from jobs.datasets.features import SPLITS
 from jobs.report import formats
 from jobs.report.arms import arm
@@ -99,8 +99,8 @@ class PhotoMap:
 
 def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
     """Return the section, or None where there is no map; at most `picture_count` photos are shown as pictures."""
-    facts = night.manifest(PHOTO_MAP).facts
-    if night.fact(PHOTO_MAP, "note"):
+    facts = night.facts(PhotoMapFacts).map
+    if facts is None:
         return None
     points, height = _scaled(night.table(PHOTO_MAP, "points").with_row_index("row"))
     words: dict[int, list[str]] = {}
@@ -114,7 +114,7 @@ def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
     splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     alts, pictures = read_pictures(night.ctx.lake, splits, images, points["photo_id"].to_list(), shown)
     tiles = sheet(pictures)
-    new = (facts["clusters"] or {"new": []})["new"]
+    new = () if facts.clusters is None else facts.clusters.new
     clusters = [
         _cluster(number, points, number in new, words.get(number, []), rows, alts, tiles)
         for number, rows in typical.items()
@@ -133,7 +133,7 @@ def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
         more_clusters=tuple(numbered[SHOWN_FIRST:]),
         outliers=next((one for one in clusters if not one.number), None),
         sweep=tuple(_sweep_row(row) for row in night.table(PHOTO_MAP, "sweep").iter_rows(named=True)),
-        rule=facts["rule"],
+        rule=facts.rule,
     )
 
 
@@ -212,8 +212,8 @@ def _point(row: dict[str, Any], alts: dict[str, str], tiles: Sheet) -> Point:
     return Point(row["x"], row["y"], _css(row["cluster"]), f"{words} · {where}", tiles.position(row["photo_id"]))
 
 
-def _lead(facts: dict[str, Any], clusters: list[Cluster], points: pl.DataFrame) -> str:
-    count, corpus = facts["photo_count"], facts["corpus_photo_count"]
+def _lead(facts: MapFacts, clusters: list[Cluster], points: pl.DataFrame) -> str:
+    count, corpus = facts.photo_count, facts.corpus_photo_count
     of = f"{formats.count(count)} photos" if count == corpus else f"a sample of {formats.count(count)} photos"
     whole = "" if count == corpus else f" of {formats.count(corpus)}"
     share = int((points["cluster"] == OUTLIER).sum()) / len(points)
@@ -223,37 +223,37 @@ def _lead(facts: dict[str, Any], clusters: list[Cluster], points: pl.DataFrame) 
         else "no setting found two clusters among them"
     )
     return (
-        f"Each dot is one of {of}{whole}, as {arm(facts['arm']).name} sees them: photos that lie together are alike to "
+        f"Each dot is one of {of}{whole}, as {arm(facts.arm).name} sees them: photos that lie together are alike to "
         f"it. {found}. The distance between two groups says little."
     )
 
 
-def _comparison(facts: dict[str, Any]) -> str:
-    if facts["map"] == "new":
-        of_map = f"A new map: {facts['why']}. Later nights of the same model are laid onto it."
+def _comparison(facts: MapFacts) -> str:
+    if facts.kind == "new":
+        of_map = f"A new map: {facts.why}. Later nights of the same model are laid onto it."
     else:
-        placed = facts["placed"]
+        placed = facts.placed
         kept, new = placed.get("kept", 0), placed.get("projected", 0)
         of_map = (
-            f"The map of {facts['map_run_date']}: {formats.count(kept)} photos lie where they lay, "
+            f"The map of {facts.map_run_date}: {formats.count(kept)} photos lie where they lay, "
             f"{formats.count(new)} that are new or have changed were laid onto it."
         )
-    fate = facts["clusters"]
+    fate = facts.clusters
     if fate is None:
         return of_map
     return (
         f"{of_map} Clusters are found anew every night; one that shares more than half of its photos with one of "
-        f"{facts['earlier_run_date']} keeps its number and colour: {fate['kept']} do, {len(fate['new'])} are new, "
-        f"{fate['gone']} of that night are gone."
+        f"{facts.earlier_run_date} keeps its number and colour: {fate.kept} do, {len(fate.new)} are new, "
+        f"{fate.gone} of that night are gone."
     )
 
 
-def _facts(facts: dict[str, Any]) -> tuple[Fact, ...]:
+def _facts(facts: MapFacts) -> tuple[Fact, ...]:
     return (
-        Fact("Model", facts["model_digest"][:12], is_code=True),
-        Fact("Of a photo's 10 nearest, near on the map", formats.percent(facts["neighbours_kept"], 0)),
-        Fact("Neighbours a photo holds on to (perplexity)", f"{facts['perplexity']:g}"),
-        Fact("Map and clusters made in", formats.duration(facts["seconds"])),
+        Fact("Model", facts.model_digest[:12], is_code=True),
+        Fact("Of a photo's 10 nearest, near on the map", formats.percent(facts.neighbours_kept, 0)),
+        Fact("Neighbours a photo holds on to (perplexity)", f"{facts.perplexity:g}"),
+        Fact("Map and clusters made in", formats.duration(facts.seconds)),
     )
 
 

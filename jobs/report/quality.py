@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.datasets.clean import IMAGES, VALIDATED
+from jobs.datasets.clean import ImagesFacts, ValidatedFacts
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.features import LEAK_AUDIT
 from jobs.report import formats
@@ -19,13 +19,6 @@ CHECKS = {
     "histories": "No visitor's later choices in training",
     "statistics": "No totals that were known only when the data set was written",
     "completeness": "Nothing that belongs into a window was lost",
-}
-IMAGE_STATUSES = {
-    "present": "Found in the data set",
-    "fetched": "Downloaded",
-    "missing": "Missing",
-    "refused": "Refused",
-    "failed": "Failed",
 }
 
 
@@ -109,19 +102,25 @@ def data_docs_folder(run_date: str) -> str:
 
 def quality(night: Night) -> Quality:
     """Return the state of the data from the facts of validation and images, and from the photos that failed."""
-    statuses = {name: night.fact(IMAGES, f"{key}_count") for key, name in IMAGE_STATUSES.items()}
+    images, log = night.facts(ImagesFacts), night.facts(ValidatedFacts)
+    statuses = {
+        "Found in the data set": images.present_count,
+        "Downloaded": images.fetched_count,
+        "Missing": images.missing_count,
+        "Refused": images.refused_count,
+        "Failed": images.failed_count,
+    }
     unusable = night.table(PHOTO_EMBEDDINGS, "quarantine").unique("photo_id", keep="first", maintain_order=True)
     unusable_by_reason = unusable.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    counts: dict[str, dict[str, int]] = night.fact(VALIDATED, "counts")
     return Quality(
-        dataset_version=str(night.fact(VALIDATED, "dataset_version")),
+        dataset_version=log.dataset_version,
         tables=tuple(
-            TableQuality(name, found["input"], found["clean"], found["quarantined"], found["repaired"])
-            for name, found in counts.items()
+            TableQuality(name, rows.input, rows.clean, rows.quarantined, rows.repaired)
+            for name, rows in log.counts.items()
         ),
-        reasons=_tallies(night.fact(VALIDATED, "reasons")),
-        repairs=_tallies(night.fact(VALIDATED, "repairs")),
-        warnings=_tallies(night.fact(VALIDATED, "warnings")),
+        reasons=_tallies(log.reasons),
+        repairs=_tallies(log.repairs),
+        warnings=_tallies(log.warnings),
         images=tuple((name, formats.count(number)) for name, number in statuses.items() if number),
         unusable_images=tuple((what.replace("_", " "), formats.count(n)) for what, n in unusable_by_reason.iter_rows()),
         unusable_image_count=unusable.height,

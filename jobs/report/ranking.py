@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from jobs.config.params.arms import TRENDING, ZERO_SHOT
+from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts, TrendingFacts
 from jobs.errors import MissingInput
 from jobs.report import formats
 from jobs.report.arms import Arm, arm, in_order
 from jobs.report.charts import DotChart, DotRow, Mark, Shape, dot_chart, percent_tick
 from models.evaluation.segments import RISING_LEAST, RISING_TIMES
 
+Outcome = Literal["better", "worse", "undecided"]
 PRIMARY, PRIMARY_K = "hit_rate", 10
 METRICS = {
     "hit_rate": ("Hit rate", "share of searches whose chosen photo is among the first k"),
@@ -282,7 +284,7 @@ def _difference_cell(row: dict[str, float], metric: str) -> Cell:
     return Cell(formats.signed_score(row["difference"]), formats.signed_score_interval(row["low"], row["high"]))
 
 
-def outcome(low: float | None, high: float | None) -> str:
+def outcome(low: float | None, high: float | None) -> Outcome:
     """Return what an interval of a difference says: better, worse, or undecided when it holds 0 or is missing.
 
     >>> outcome(0.01, 0.02), outcome(-0.02, -0.01), outcome(-0.01, 0.01)
@@ -355,21 +357,20 @@ _ORDER = {"head": 0, "torso": 1, "tail": 2}
 _SHAPES: tuple[Shape, ...] = ("circle", "diamond", "square", "circle")
 
 
-def slices(
-    metrics: Metrics, comparisons: pl.DataFrame, challenger: str, rival: str, facts: Mapping[str, Any]
-) -> list[Slice]:
+def slices(metrics: Metrics, comparisons: pl.DataFrame, challenger: str, facts: EvaluationFacts) -> list[Slice]:
     """Return the slices: the challenger beside its rival, the strongest counting arm and zero-shot.
 
     Of rising queries the arm `trending` takes the place of zero-shot. `comparisons` is the table
-    `segment_comparisons`, `facts` are the evaluation's.
+    `segment_comparisons`.
     """
+    rival = facts.rival
     known = {one.key for one in metrics.arms}
     fourth = {"query_trend": TRENDING} if TRENDING in known else {}
     primary = comparisons.filter(metric=PRIMARY, k=PRIMARY_K, arm=challenger, baseline=rival)
     rows = {(row["segment_kind"], row["segment"]): row for row in primary.to_dicts()}
     meanings = {kind: meaning for kind, (_, meaning) in SLICES.items()}
-    meanings["query_frequency"] = _frequency_meaning(facts["frequency_cuts"])
-    meanings["query_trend"] = " ".join(_trend_meaning(facts["trending"], comparisons, challenger))
+    meanings["query_frequency"] = _frequency_meaning(facts.frequency_cuts)
+    meanings["query_trend"] = " ".join(_trend_meaning(facts.trending, comparisons, challenger))
     found = []
     for kind in SLICES:
         if metrics.segments(kind):
@@ -379,19 +380,20 @@ def slices(
     return found
 
 
-def _trend_meaning(facts: Mapping[str, Any], comparisons: pl.DataFrame, challenger: str) -> Iterator[str]:
+def _trend_meaning(facts: TrendingFacts, comparisons: pl.DataFrame, challenger: str) -> Iterator[str]:
     """Say what rises, what the trending arm is, and whether it helps there."""
     yield (
         f"Rising: on the day before the search its words were asked for at least {RISING_LEAST} times, and at least "
         f"{RISING_TIMES} times as often as in a usual day of the training window."
     )
-    if facts["note"]:
-        yield f"The arm {arm(TRENDING).name} is missing: {facts['note']}."
+    trend = facts.tuned
+    if trend is None:
+        yield f"The arm {arm(TRENDING).name} is missing: {facts.note}."
         return
-    weights = facts["query_weight"], facts["photo_weight"]
-    count = formats.count(facts["tuning_count"])
-    alone, tuned = (formats.percent(facts[name]) for name in ("hit_rate_alone", "tuned_hit_rate"))
-    every = _hours(facts["refresh_hours"])
+    weights = trend.query_weight, trend.photo_weight
+    count = formats.count(trend.tuning_count)
+    alone, tuned = formats.percent(trend.hit_rate_alone), formats.percent(trend.tuned_hit_rate)
+    every = _hours(trend.refresh_hours)
     yield f"{arm(TRENDING).name} knows the conversions before each search, counted every {every}."
     if not any(weights):
         yield (
@@ -400,7 +402,7 @@ def _trend_meaning(facts: Mapping[str, Any], comparisons: pl.DataFrame, challeng
         )
         return
     yield (
-        f"They lose half of their weight in {_hours(facts['half_life_hours'])} and weigh {weights[0]:g} for the same "
+        f"They lose half of their weight in {_hours(trend.half_life_hours)} and weigh {weights[0]:g} for the same "
         f"words and {weights[1]:g} for the photo whatever the words, tuned on {count} validation searches: {alone} "
         f"found their photo without them, {tuned} with them."
     )
@@ -430,9 +432,9 @@ def _hours(count: float) -> str:
     return f"{count / 24:g} days" if count > 24 and count % 24 == 0 else f"{count:g} hours"
 
 
-def _frequency_meaning(cuts: Mapping[str, int]) -> str:
+def _frequency_meaning(cuts: FrequencyCutsFacts) -> str:
     """Return what head, torso and tail are, with the numbers of searches that part them."""
-    head, torso = cuts["head_min_count"], cuts["torso_min_count"]
+    head, torso = cuts.head_min_count, cuts.torso_min_count
     between = f"{torso} to {head - 1} times" if head > torso + 1 else f"{torso} times" if head > torso else "none here"
     return (
         f"Head: queries asked at least {head} times in the training window, at most half of its searches together. "

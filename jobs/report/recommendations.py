@@ -9,7 +9,7 @@ import polars as pl
 
 from jobs.config.params.evaluation import RECOMMENDERS
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.evaluation import RECOMMENDATION
+from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts
 from jobs.datasets.features import SPLITS
 from jobs.report import formats
 from jobs.report.ablation import Variant
@@ -216,8 +216,9 @@ Found = dict[tuple[str, str, str, str, str, int], dict[str, Any]]
 
 def recommendations(night: Night) -> Recommendations:
     """Return the section."""
-    if note := night.fact(RECOMMENDATION, "note"):
-        return Recommendations(note)
+    facts = night.facts(RecommendationFacts)
+    if facts.note:
+        return Recommendations(facts.note)
     rows = night.table(RECOMMENDATION, "metrics").to_dicts()
     found: Found = {
         (*(row[name] for name in ("protocol", "segment_kind", "segment", "arm", "metric")), row["k"]): row
@@ -228,28 +229,28 @@ def recommendations(night: Night) -> Recommendations:
     cutoffs = tuple(sorted({key[5] for key in found}))
     return Recommendations(
         note="",
-        lead=_lead(night),
+        lead=_lead(night, facts),
         methods=tuple(METHODS[key] for key in arms),
         metric_names=tuple(_METRICS.values()),
         chart=_chart(arms, found) if arms else None,
         lines=tuple(_lines(night, arms, found)),
         groups=tuple(_groups(night, arms, found)),
-        protocols=tuple(_protocols(night, arms, found)),
+        protocols=tuple(_protocols(facts, arms, found)),
         cutoffs=cutoffs,
         deep_tables=tuple(_deep_table(metric, arms, cutoffs, found) for metric in _METRICS),
         loss=_loss(night),
-        left_out=tuple(_left_out(night)),
+        left_out=tuple(_left_out(facts)),
         examples=tuple(_examples(night)),
     )
 
 
-def _lead(night: Night) -> str:
-    counts = night.fact(RECOMMENDATION, "protocols", OWN)
-    photos = formats.count(night.fact(RECOMMENDATION, "photo_count"))
+def _lead(night: Night, facts: RecommendationFacts) -> str:
+    counts = facts.protocols[OWN]
+    photos = formats.count(facts.photo_count)
     params = night.manifest(RECOMMENDATION).params
     return (
-        f"{formats.count(counts['visitor_count'])} visitors who came in the test window, and {photos} photos. Methods "
-        f"know the {formats.count(counts['log_count'])} conversions before the window, and no query: right are the "
+        f"{formats.count(counts.visitor_count)} visitors who came in the test window, and {photos} photos. Methods "
+        f"know the {formats.count(counts.log_count)} conversions before the window, and no query: right are the "
         f"photos that the visitor took in it, those had before left out.{rechosen(params)}"
     )
 
@@ -360,16 +361,16 @@ def _winner(night: Night, kind: str, name: str, rows: dict[str, dict[str, Any]])
     return f"{METHODS[best].name}; not told apart from {alike}"
 
 
-def _protocols(night: Night, arms: list[str], found: Found) -> list[ProtocolColumn]:
+def _protocols(facts: RecommendationFacts, arms: list[str], found: Found) -> list[ProtocolColumn]:
     columns = []
-    for key, counts in night.fact(RECOMMENDATION, "protocols").items():
+    for key, counts in facts.protocols.items():
         name, meaning = PROTOCOLS[key]
         published = PUBLISHED.get(key)
         columns.append(
             ProtocolColumn(
                 name=name,
                 meaning=meaning,
-                counts=f"{formats.count(counts['visitor_count'])} visitors",
+                counts=f"{formats.count(counts.visitor_count)} visitors",
                 cells=_cells(arms, found, key, "all", "all", PRIMARY, K),
                 published="" if published is None else " / ".join(formats.score(value) for value in published),
             )
@@ -425,9 +426,9 @@ def _loss(night: Night) -> LineChart | None:
     )
 
 
-def _left_out(night: Night) -> list[str]:
+def _left_out(facts: RecommendationFacts) -> list[str]:
     texts = []
-    for place, reason in night.fact(RECOMMENDATION, "notes").items():
+    for place, reason in facts.notes.items():
         protocol, _, method = place.partition("/")
         who = f"{METHODS[method].name}, " if method else ""
         texts.append(f"{who}“{PROTOCOLS[protocol][0]}”: {reason}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobs.config.params.release import PublishReportParams
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
+from jobs.datasets.features import SplitsFacts
 from jobs.report import formats
 from jobs.report.ablation import Ablation, ablation
 from jobs.report.arms import Arm, arm
@@ -90,7 +91,8 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
     metrics = Metrics(night.table(EVALUATION, "metrics"))
     query_metrics = Metrics(night.table(EVALUATION, "query_metrics"))
     chosen = params or PublishReportParams()
-    challenger = arm(night.fact(EVALUATION, "verdict", "challenger"))
+    facts = night.facts(EvaluationFacts)
+    challenger = arm(facts.verdict.challenger)
     state = quality(night)
     gated = gate(night)
     judged = verdict(night, metrics, state, gated.notes)
@@ -98,7 +100,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         catalogue=night.ctx.catalogue,
         run_date=night.ctx.run_date.isoformat(),
         run_day=formats.day(night.ctx.run_date),
-        takes_all_photos=night.takes_all_photos,
+        takes_all_photos=night.facts(SplitsFacts).takes_all_photos,
         verdict=judged,
         tiles=tiles(night, metrics, state, challenger, judged.compared),
         gate=gated,
@@ -106,19 +108,13 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> Rep
         arms_chart=arms_chart(metrics, challenger.key),
         metric_tables=[metric_table(metrics, metric, challenger.key) for metric in FIRST_METRICS],
         more_metric_tables=[metric_table(metrics, m, challenger.key) for m in METRICS if m not in FIRST_METRICS],
-        tie_rule=str(night.fact(EVALUATION, "tie_rule")),
+        tie_rule=facts.tie_rule,
         differences=differences(metrics, night.table(EVALUATION, "comparisons")),
         query_table=query_table(query_metrics, challenger.key),
         query_metric_tables=[metric_table(query_metrics, m, challenger.key, is_by_query=True) for m in QUERY_METRICS],
         query_differences=differences(query_metrics, night.table(EVALUATION, "query_comparisons"), is_by_query=True),
-        judgement_count=formats.count(night.fact(EVALUATION, "by_query", "judgement_count")),
-        slices=slices(
-            metrics,
-            night.table(EVALUATION, "segment_comparisons"),
-            challenger.key,
-            night.fact(EVALUATION, "rival"),
-            night.manifest(EVALUATION).facts,
-        ),
+        judgement_count=formats.count(facts.by_query.judgement_count),
+        slices=slices(metrics, night.table(EVALUATION, "segment_comparisons"), challenger.key, facts),
         training=training(night),
         reranker=reranker_report(night),
         ablation=ablation(night),

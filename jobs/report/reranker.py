@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.datasets.models import RERANKER
+from jobs.datasets.models import RERANKER, LearnedOrder, RerankerFacts
 from jobs.report import formats
 from jobs.report.arms import ARMS, arm
 from jobs.report.charts import LineChart, Series, line_chart, nice_ticks
@@ -69,9 +69,9 @@ class RerankerReport:
 
 def reranker_report(night: Night) -> RerankerReport:
     """Return what there is to say of the night's reranker."""
-    note = str(night.fact(RERANKER, "note"))
-    if note:
-        return RerankerReport(note, (), None, (), "")
+    found = night.facts(RerankerFacts)
+    if found.learned is None:
+        return RerankerReport(found.note, (), None, (), "")
     importances = night.table(RERANKER, "importances").sort("gain", "feature", descending=[True, False])
     total, best = (float(value) for value in importances.select(pl.col("gain").sum(), most=pl.col("gain").max()).row(0))
     shown = importances.head(MOST_FEATURES)
@@ -85,7 +85,9 @@ def reranker_report(night: Night) -> RerankerReport:
         for row in shown.to_dicts()
     )
     left_out = _left_out(importances.slice(MOST_FEATURES), total)
-    return RerankerReport("", _facts(night), _curve(night), features, left_out)
+    return RerankerReport(
+        "", _facts(night, found, found.learned), _curve(night, found.learned.best_round), features, left_out
+    )
 
 
 def feature_name(feature: str) -> str:
@@ -100,10 +102,9 @@ def feature_name(feature: str) -> str:
     return f"{ARMS[key].name}: {_OF_AN_ARM[what]}" if key in ARMS and what in _OF_AN_ARM else feature
 
 
-def _curve(night: Night) -> LineChart:
+def _curve(night: Night, best: int) -> LineChart:
     """Return nDCG@10 by round on the searches learned from and on the held-out ones, with the round that was kept."""
     points = night.table(RERANKER, "curves").sort("step")
-    best = int(night.fact(RERANKER, "best_round"))
     series = []
     for searches, name, css in _LINES:
         rows = points.filter(searches=searches).select(pl.col("step").cast(pl.Float64), "value")
@@ -128,25 +129,19 @@ def _left_out(rest: pl.DataFrame, total: float) -> str:
     return f"{len(rest)} more features have {formats.percent(float(rest['gain'].sum()) / total)} of the gain together."
 
 
-def _facts(night: Night) -> tuple[Fact, ...]:
-    names = (
-        *("base_arm", "search_count", "learnable_search_count", "held_out_search_count"),
-        *("held_out_hit_rate_before", "held_out_hit_rate_after", "best_round"),
-    )
-    facts = {name: night.fact(RERANKER, name) for name in names}
-    params = night.manifest(RERANKER).params
-    learned = f"{formats.count(facts['learnable_search_count'])} of {formats.count(facts['search_count'])}"
-    before, after = (formats.percent(facts[f"held_out_hit_rate_{when}"]) for when in ("before", "after"))
+def _facts(night: Night, found: RerankerFacts, learned: LearnedOrder) -> tuple[Fact, ...]:
+    candidates = formats.count(night.manifest(RERANKER).params["candidate_count"])
+    searches = f"{formats.count(found.learnable_search_count)} of {formats.count(found.search_count)}"
+    before = formats.percent(learned.held_out_hit_rate_before)
+    after = formats.percent(learned.held_out_hit_rate_after)
     return (
-        Fact(
-            "Reorders", f"the {formats.count(params['candidate_count'])} best photos of {arm(facts['base_arm']).name}"
-        ),
-        Fact("Learned from", f"{learned} validation searches: those whose photo is among them"),
-        Fact("Held-out visitors", f"{formats.count(facts['held_out_search_count'])} searches"),
+        Fact("Reorders", f"the {candidates} best photos of {arm(found.base_arm).name}"),
+        Fact("Learned from", f"{searches} validation searches: those whose photo is among them"),
+        Fact("Held-out visitors", f"{formats.count(learned.held_out_search_count)} searches"),
         Fact("Hit rate@10 on these", f"{before} before, {after} after reordering"),
-        Fact("Trees", formats.count(facts["best_round"])),
+        Fact("Trees", formats.count(learned.best_round)),
         *(
-            Fact(f"Check {check['check']}", f"{check['status']}, {formats.count(check['event_count'])} conversions")
-            for check in night.fact(RERANKER, "checks")
+            Fact(f"Check {check.check}", f"{check.status}, {formats.count(check.event_count)} conversions")
+            for check in found.checks
         ),
     )

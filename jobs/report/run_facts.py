@@ -10,13 +10,13 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from jobs.config.params.ingest import EIGHTY_TWENTY, WINDOWS
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, REGISTRATION
+from jobs.datasets.embeddings import PhotoEmbeddingsFacts
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import ChampionFacts, RegistrationFacts
 from jobs.lake.manifest import Manifest
 from jobs.report import formats
 from jobs.report.arms import in_order
-from jobs.report.inputs import INPUTS, Night
+from jobs.report.inputs import Night
 from models.windows import in_words
 
 LIBRARIES = (
@@ -79,33 +79,32 @@ _PROTOCOLS = {
 def run_facts(night: Night) -> RunFacts:
     """Return durations, rows, versions and lineage."""
     ctx = night.ctx
-    splits = night.manifest(SPLITS).facts
-    seconds = [manifest.duration_seconds for manifest in night.manifests.values()]
+    splits = night.facts(SplitsFacts)
+    seconds = [manifest.duration_seconds for manifest in night.inputs.values()]
     return RunFacts(
         run=(
             Fact("Catalogue", ctx.catalogue),
             Fact("Data set", ctx.dataset_uri, is_code=True),
             Fact("Night", night.run_id, is_code=True),
             Fact("Log known until", f"{ctx.as_of:%Y-%m-%d %H:%M} UTC"),
-            Fact("Protocol", _PROTOCOLS[splits["protocol"]]),
-            Fact("Training window", _window(splits, "train_start", "train_end")),
-            Fact("Validation window", _window(splits, "train_end", "validation_end")),
-            Fact("Test window", _window(splits, "validation_end", "test_end")),
+            Fact("Protocol", _PROTOCOLS[splits.protocol]),
+            Fact("Training window", _window(*splits.windows["train"])),
+            Fact("Validation window", _window(*splits.windows["validation"])),
+            Fact("Test window", _window(*splits.windows["test"])),
             Fact("Seed", str(ctx.seed)),
             Fact("Code of this report", ctx.code_version, is_code=True),
             Fact("Git", ctx.git_version, is_code=True),
         ),
         model=_model_facts(night),
         embeddings=_embedding_rows(night),
-        stages=tuple(_stage_row(stage, night.manifest(d), night.run_id, max(seconds)) for stage, d in INPUTS.items()),
+        stages=tuple(_stage_row(night, name, manifest, max(seconds)) for name, manifest in night.inputs.items()),
         total=formats.duration(sum(seconds)),
         versions=_versions(),
     )
 
 
-def _window(splits: dict[str, Any], start: str, end: str) -> str:
+def _window(first: datetime, after: datetime) -> str:
     """Return the first and the last day of a half-open window, or its ends where they lie within days."""
-    first, after = datetime.fromisoformat(splits[start]), datetime.fromisoformat(splits[end])
     if first == after:
         return "none: nothing was kept aside"
     if first.time() == after.time() == time():
@@ -114,39 +113,38 @@ def _window(splits: dict[str, Any], start: str, end: str) -> str:
 
 
 def _model_facts(night: Night) -> tuple[Fact, ...]:
-    facts = night.manifest(REGISTRATION).facts
-    champion = night.fact(CHAMPION, "version")
+    facts, live = night.facts(RegistrationFacts), night.facts(ChampionFacts).live
     return (
-        Fact("Registered model", str(facts["model_name"])),
-        Fact("Challenger version", str(facts["version"])),
-        Fact("Champion version", "none" if champion is None else str(champion)),
-        Fact("MLflow run", str(facts["mlflow_run_id"]), is_code=True),
-        Fact("Model digest", str(facts["model_digest"]), is_code=True),
+        Fact("Registered model", facts.model_name),
+        Fact("Challenger version", str(facts.version)),
+        Fact("Champion version", "none" if live is None else str(live.version)),
+        Fact("MLflow run", facts.mlflow_run_id, is_code=True),
+        Fact("Model digest", facts.model_digest, is_code=True),
     )
 
 
 def _embedding_rows(night: Night) -> tuple[tuple[str, str, str, str], ...]:
-    arms: dict[str, dict[str, Any]] = night.fact(PHOTO_EMBEDDINGS, "arms")
+    arms = night.facts(PhotoEmbeddingsFacts).arms
     return tuple(
         (
             one.name,
-            formats.count(arms[one.key]["embedded_count"]),
-            formats.count(arms[one.key]["reused_count"]),
-            str(arms[one.key]["model_digest"]),
+            formats.count(arms[one.key].embedded_count),
+            formats.count(arms[one.key].reused_count),
+            arms[one.key].model_digest,
         )
         for one in in_order(arms)
     )
 
 
-def _stage_row(stage: str, manifest: Manifest, run_id: str, longest: float) -> StageRow:
-    rows = ", ".join(f"{name.replace('_', ' ')} {formats.count(n)}" for name, n in manifest.row_counts.items())
+def _stage_row(night: Night, name: str, manifest: Manifest, longest: float) -> StageRow:
+    rows = ", ".join(f"{table.replace('_', ' ')} {formats.count(n)}" for table, n in manifest.row_counts.items())
     return StageRow(
-        stage=stage,
+        stage=night.stages[name],
         rows=rows or f"files {formats.count(len(manifest.files))}",
         duration=formats.duration(manifest.duration_seconds),
         share=round(100 * manifest.duration_seconds / longest, 1) if longest else 0.0,
-        is_reused=manifest.night != run_id,
-        params=", ".join(f"{name}={_plain(value)}" for name, value in manifest.params.items()) or "none",
+        is_reused=manifest.night != night.run_id,
+        params=", ".join(f"{param}={_plain(value)}" for param, value in manifest.params.items()) or "none",
         reference=manifest.reference,
         digest=manifest.digest[:16],
     )

@@ -10,8 +10,8 @@ import polars as pl
 from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
 from jobs.config.params.evaluation import TRUTHS
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.evaluation import SIMILAR
-from jobs.datasets.features import SPLITS
+from jobs.datasets.evaluation import SIMILAR, SimilarFacts, TruthFacts
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.report import formats
 from jobs.report.ablation import Variant, variant
 from jobs.report.arms import ARMS
@@ -131,24 +131,24 @@ class Similar:
 
 def similar(night: Night) -> Similar:
     """Return the section."""
-    facts = {name: night.fact(SIMILAR, name) for name in ("note", "truths", "arms", "challenger", "seconds")}
+    facts = night.facts(SimilarFacts)
     names = tuple(name for name, _ in QUERY_METRICS.values())
-    if facts["note"]:
-        return Similar(facts["note"], "", (), names, CUTOFFS, (), (), "")
+    if facts.note:
+        return Similar(facts.note, "", (), names, CUTOFFS, (), (), "")
     metrics, comparisons = (night.table(SIMILAR, name) for name in ("metrics", "comparisons"))
     return Similar(
         note="",
         lead=_lead(night),
-        arms=tuple((arm_of(key), formats.duration(facts["seconds"].get(key))) for key in facts["arms"]),
+        arms=tuple((arm_of(key), formats.duration(facts.seconds.get(key))) for key in facts.arms),
         names=names,
         cutoffs=CUTOFFS,
         truths=tuple(
             _truth(night, key, metrics.filter(truth=key), comparisons.filter(truth=key))
             for key in TRUTHS
-            if key in facts["truths"]
+            if key in facts.truths
         ),
         examples=tuple(_examples(night)),
-        sheet_text=_sheet_text(facts["truths"]),
+        sheet_text=_sheet_text(facts.truths),
     )
 
 
@@ -164,48 +164,45 @@ def arm_of(key: str) -> Variant:
 
 
 def _lead(night: Night) -> str:
-    count, hidden, duplicates = (
-        night.fact(SIMILAR, name) for name in ("photo_count", "hidden_count", "duplicate_count")
-    )
-    params = night.manifest(SIMILAR).params
+    facts, params = night.facts(SimilarFacts), night.manifest(SIMILAR).params
     return (
-        f"Photos of the corpus are searched with among all {formats.count(count)}. Never found is the photo itself; "
-        f"{formats.count(hidden)} hidden photos are left out. "
-        + _about_duplicates(duplicates, night.fact(SIMILAR, "photo_count"), params)
+        f"Photos of the corpus are searched with among all {formats.count(facts.photo_count)}. Never found is the "
+        f"photo itself; {formats.count(facts.hidden_count)} hidden photos are left out. "
+        + _about_duplicates(facts, params)
     )
 
 
-def _about_duplicates(duplicates: int, photo_count: int, params: dict[str, Any]) -> str:
+def _about_duplicates(facts: SimilarFacts, params: dict[str, Any]) -> str:
     most = params["duplicate_photo_count"]
-    if photo_count > most:
+    if facts.photo_count > most:
         return f"Near duplicates were not looked for, in a corpus of more than {formats.count(most)} photos."
     return (
         f"Near duplicates count as one photo: "
-        f"{formats.count(duplicates)} photos repeat another (cosine of at least {params['min_cosine']:g} by the base "
-        f"model, and at most {params['max_bits']} of 128 bits of the perceptual hash apart)."
+        f"{formats.count(facts.duplicate_count)} photos repeat another (cosine of at least {params['min_cosine']:g} by "
+        f"the base model, and at most {params['max_bits']} of 128 bits of the perceptual hash apart)."
     )
 
 
 def _truth(night: Night, key: str, metrics: pl.DataFrame, comparisons: pl.DataFrame) -> TruthReport:
-    facts = night.fact(SIMILAR, "truths", key)
-    challenger = night.fact(SIMILAR, "challenger")
+    facts = night.facts(SimilarFacts)
+    truth = facts.truths[key]
     found = {(row["arm"], row["metric"], row["k"]): row for row in metrics.to_dicts()}
-    keys = [arm for arm in night.fact(SIMILAR, "arms") if (arm, PRIMARY, PRIMARY_K) in found]
+    keys = [arm for arm in facts.arms if (arm, PRIMARY, PRIMARY_K) in found]
     at_k = comparisons.filter(metric=PRIMARY, k=PRIMARY_K)
     differences = {row["baseline"]: row for row in at_k.to_dicts()}
-    told = set(night.fact(SIMILAR, "reads_keywords")) if key == "keywords" else set()
+    told = set(facts.reads_keywords) if key == "keywords" else set()
     return TruthReport(
         key=key,
         name=_NAMES[key],
-        meaning=_meaning(key, night.manifest(SIMILAR).params, night.takes_all_photos),
-        counts=_counts(key, facts),
-        note=facts["note"],
+        meaning=_meaning(key, night.manifest(SIMILAR).params, night.facts(SplitsFacts).takes_all_photos),
+        counts=_counts(key, truth),
+        note=truth.note,
         left_out="“Keywords in common” is left out: it would only repeat this truth. "
         + _told(tuple(arm_of(arm).name for arm in keys if arm in told), BY_FILE.key in keys)
         if key == "keywords"
         else "",
-        lines=tuple(_line(arm, challenger, arm in told, found, differences.get(arm)) for arm in keys),
-        chart=_chart(key, keys, challenger, found) if keys else None,
+        lines=tuple(_line(arm, facts.challenger, arm in told, found, differences.get(arm)) for arm in keys),
+        chart=_chart(key, keys, facts.challenger, found) if keys else None,
         deep_tables=tuple(_deep_table(key, metric, keys, found) for metric in QUERY_METRICS) if keys else (),
     )
 
@@ -243,13 +240,13 @@ def _meaning(key: str, params: dict[str, Any], takes_all_photos: bool) -> str:
     )
 
 
-def _counts(key: str, facts: dict[str, Any]) -> str:
+def _counts(key: str, facts: TruthFacts) -> str:
     groups = {"co_conversion": "queries", "keywords": "keywords", "collections": "collections"}[key]
-    mean = "" if facts["mean_relevant"] is None else f", {facts['mean_relevant']:.1f} right answers each on average"
+    mean = "" if facts.mean_relevant is None else f", {facts.mean_relevant:.1f} right answers each on average"
     return (
-        f"{formats.count(facts['query_count'])} photos to search with{mean}, from "
-        f"{formats.count(facts['group_count'])} {groups} that photos share. Intervals resample "
-        f"{formats.count(facts['cluster_count'])} groups of photos with their largest of these {groups} in common."
+        f"{formats.count(facts.query_count)} photos to search with{mean}, from "
+        f"{formats.count(facts.group_count)} {groups} that photos share. Intervals resample "
+        f"{formats.count(facts.cluster_count)} groups of photos with their largest of these {groups} in common."
     )
 
 
@@ -329,8 +326,8 @@ def _chart(truth: str, keys: list[str], challenger: str, found: dict[tuple[str, 
     )
 
 
-def _sheet_text(truths: dict[str, Any]) -> str:
-    by = next((key for key in truths if truths[key]["query_count"]), None)
+def _sheet_text(truths: dict[str, TruthFacts]) -> str:
+    by = next((key for key in truths if truths[key].query_count), None)
     if by is None:
         return "No photo has an answer, so none is shown."
     marks = ", ".join(f"“{_MARKS[key]}”: {_NAMES[key].lower()}" for key in TRUTHS if key in truths)
@@ -344,7 +341,7 @@ def _examples(night: Night) -> list[Example]:
     sheet = night.table(SIMILAR, "contact_sheet")
     splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
     photos = read_photos(night.ctx.lake, splits, images, {*sheet["photo_id"], *sheet["query_photo_id"]})
-    arms = [arm for arm in night.fact(SIMILAR, "arms") if arm in set(sheet["arm"])]
+    arms = [arm for arm in night.facts(SimilarFacts).arms if arm in set(sheet["arm"])]
     examples = []
     for (query,), rows in sheet.group_by("query_photo_id", maintain_order=True):
         rankings = tuple(

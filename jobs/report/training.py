@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, ArmFacts, BaseModelFacts, SearchModelsFacts
 from jobs.report import formats
 from jobs.report.arms import Arm, in_order
 from jobs.report.charts import LineChart, Series, line_chart, nice_ticks, percent_tick
@@ -36,8 +35,7 @@ class TrainedArm:
 class Training:
     """The charts and the table below them. A chart is None where no curve was recorded.
 
-    A pretrained base has no loss, training cut off by `max_seconds` may end before its first validation, and where
-    nothing was kept aside there is none.
+    A pretrained base has no loss, and where nothing was kept aside there is no validation.
     """
 
     is_validated: bool
@@ -59,36 +57,36 @@ def training(night: Night) -> Training:
     """Return the curves of the arms trained on conversions, and of the base model where it was trained here."""
     curves = night.table(SEARCH_MODELS, "curves")
     base_curves = night.table(BASE_MODEL, "curves")
-    facts = night.fact(SEARCH_MODELS, "arms")
-    arms = tuple(in_order(facts))
+    base, models = night.facts(BaseModelFacts), night.facts(SearchModelsFacts)
+    arms = tuple(in_order(models.arms))
     return Training(
         is_validated=bool(night.manifest(SPLITS).row_counts["validation"]),
-        rows=tuple(_trained_arm(one, facts[one.key]) for one in arms),
+        rows=tuple(_trained_arm(one, models.arms[one.key]) for one in arms),
         arms=arms,
         hit_rate=_chart("validation", "Validation hit rate@10", curves, HIT_RATE, mark_best=True),
         loss=_chart("loss", "Training loss", curves, LOSS),
         base_loss=_chart("base-loss", "Training loss of the base model", base_curves, LOSS),
-        base_source=str(night.fact(BASE_MODEL, "source")),
-        reused_from=night.fact(SEARCH_MODELS, "reused_from"),
-        warm_started_from=night.fact(SEARCH_MODELS, "warm_started_from"),
-        conversion_count=formats.count(night.fact(SEARCH_MODELS, "train_pair_count")),
-        window_count=formats.count(night.fact(SEARCH_MODELS, "log_pair_count")),
-        base_reused_from=night.fact(BASE_MODEL, "reused_from"),
+        base_source=base.source,
+        reused_from=models.reused_from,
+        warm_started_from=models.warm_started_from,
+        conversion_count=formats.count(models.train_pair_count),
+        window_count=formats.count(models.log_pair_count),
+        base_reused_from=base.reused_from,
     )
 
 
-def _trained_arm(one: Arm, facts: dict[str, Any]) -> TrainedArm:
-    best = formats.percent(facts["best_validation_hit_rate"])
-    if one.key == ZERO_SHOT:
+def _trained_arm(one: Arm, facts: ArmFacts) -> TrainedArm:
+    best, training = formats.percent(facts.best_validation_hit_rate), facts.training
+    if training is None:
         return TrainedArm(one, best, *[formats.MISSING] * 5)
     return TrainedArm(
         arm=one,
         best_hit_rate=best,
-        best_step=formats.MISSING if facts["best_step"] is None else formats.count(int(facts["best_step"])),
-        steps=formats.count(int(facts["steps"])),
-        speed=formats.count(round(facts["pairs_per_second"])),
-        duration=formats.duration(facts["seconds"]),
-        stopped_because=str(facts["stopped_because"]),
+        best_step=formats.count(training.best_step),
+        steps=formats.count(training.steps),
+        speed=formats.count(round(training.pairs_per_second)),
+        duration=formats.duration(training.seconds),
+        stopped_because=training.stopped_because,
     )
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from jobs.config.params.arms import CHAMPION_ARM
-from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.features import SPLITS
-from jobs.datasets.indexes import INDEX_CHECK
-from jobs.datasets.models import CHAMPION, REGISTRATION
+from jobs.datasets.evaluation import EvaluationFacts, VerdictFacts
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.indexes import IndexCheckFacts
+from jobs.datasets.models import ChampionFacts, RegistrationFacts
 from jobs.report import formats
 from jobs.report.arms import Arm, arm
 from jobs.report.charts import DotChart, DotRow, Mark, dot_chart
 from jobs.report.inputs import Night
 from jobs.report.quality import Quality
-from jobs.report.ranking import Estimate, Metrics, outcome
+from jobs.report.ranking import Estimate, Metrics, Outcome, outcome
 
 BADGES = {"better": "Challenger better", "worse": "Challenger worse", "undecided": "No clear difference"}
 FEW_QUERIES = 200
@@ -27,7 +26,7 @@ NOTABLE_BAD_SHARE = 0.01
 class Verdict:
     """Challenger against the champion, or against zero-shot where that cannot be. `command` promotes, where due."""
 
-    outcome: str  # better | worse | undecided
+    outcome: Outcome
     badge: str
     challenger: Arm
     compared: Arm
@@ -51,9 +50,9 @@ class Tile:
 
 def verdict(night: Night, metrics: Metrics, quality: Quality, notes: tuple[str, ...]) -> Verdict:
     """Return the verdict from the evaluation's facts; `notes` come first of what is worth knowing."""
-    facts = night.fact(EVALUATION, "verdict")
-    challenger, compared = arm(facts["challenger"]), arm(facts["compared_with"])
-    found = outcome(facts["low"], facts["high"])
+    facts = night.facts(EvaluationFacts).verdict
+    challenger, compared = arm(facts.challenger), arm(facts.compared_with)
+    found = outcome(facts.low, facts.high)
     situation = _situation(night, compared)
     advice, wants_command = _ADVICE[situation][found]
     return Verdict(
@@ -75,7 +74,7 @@ def _situation(night: Night, compared: Arm) -> Literal["compared", "none", "left
     """Return whether the champion was compared, or there is none, or there is one that could not be compared."""
     if compared.key == CHAMPION_ARM:
         return "compared"
-    return "none" if night.fact(CHAMPION, "version") is None else "left_out"
+    return "none" if night.facts(ChampionFacts).live is None else "left_out"
 
 
 _LEAD = {"compared": "", "none": "No champion yet. ", "left_out": "The champion could not be compared tonight. "}
@@ -104,45 +103,45 @@ _ADVICE = {
 """What to do, and whether the command that promotes belongs to it, by situation and outcome."""
 
 
-def _headline(found: str, facts: dict[str, Any], situation: str, base: Estimate) -> str:
+def _headline(found: str, facts: VerdictFacts, situation: str, base: Estimate) -> str:
     """Return the one sentence: better or not, by how much, how sure."""
     other = "the champion" if situation == "compared" else "the base model without training on conversions"
-    difference = formats.points(facts["difference"])
-    direction = "fewer" if facts["difference"] < 0 else "more"
+    difference = formats.points(facts.difference)
+    direction = "fewer" if facts.difference < 0 else "more"
     change = f"{difference[1:]} {direction} of every 100 searches" if difference != "0.0" else "as many searches"
-    relative = formats.relative(facts["difference"], base.value)
+    relative = formats.relative(facts.difference, base.value)
     side = "worse" if found == "worse" else "better"
-    probability = facts["probability_better"] if side == "better" else 1 - facts["probability_better"]
+    probability = facts.probability_better if side == "better" else 1 - facts.probability_better
     return (
         f"{_LEAD[situation]}The challenger is {_JUDGEMENT[found]} {other}: it answers {change} "
         f"({relative}; probability that it is {side}: {formats.probability_in_words(probability)})."
     )
 
 
-def _evidence(facts: dict[str, Any], challenger: Estimate, compared: Estimate, other: Arm) -> str:
+def _evidence(facts: VerdictFacts, challenger: Estimate, compared: Estimate, other: Arm) -> str:
     """Return the figures behind the sentence, and what they mean."""
     name = "the champion" if other.key == CHAMPION_ARM else f"the {other.name.lower()}"
     return (
         "A search is answered when the photo its visitor went on to download is among the first ten results "
         f"(hit rate@10): {challenger.percent} of searches with the challenger, {compared.percent} with {name}. The "
-        f"difference is {formats.points(facts['difference'])} percentage points, its 95% interval "
-        f"{formats.points_interval(facts['low'], facts['high'])}, measured on "
+        f"difference is {formats.points(facts.difference)} percentage points, its 95% interval "
+        f"{formats.points_interval(facts.low, facts.high)}, measured on "
         f"{formats.count(challenger.query_count)} searches."
     )
 
 
 def _promote_command(night: Night) -> str:
-    version = night.fact(REGISTRATION, "version")
+    version = night.facts(RegistrationFacts).version
     return f"nightlens promote --catalogue {night.ctx.catalogue} --version {version} --reason WHY"
 
 
-def _chart(facts: dict[str, Any], compared: Arm) -> DotChart:
+def _chart(facts: VerdictFacts, compared: Arm) -> DotChart:
     """Return the difference on a line through zero; the axis shows something of both sides."""
-    interval = formats.points_interval(facts["low"], facts["high"])
-    label, difference = f"Challenger − {compared.name}", formats.points(facts["difference"])
+    interval = formats.points_interval(facts.low, facts.high)
+    label, difference = f"Challenger − {compared.name}", formats.points(facts.difference)
     text = f"{difference} ({interval})"
-    mark = Mark(facts["difference"], facts["low"], facts["high"], "verdict-mark", "circle", f"{text} points")
-    reach = max(abs(facts["low"]), abs(facts["high"]), 0.01)
+    mark = Mark(facts.difference, facts.low, facts.high, "verdict-mark", "circle", f"{text} points")
+    reach = max(abs(facts.low), abs(facts.high), 0.01)
     return dot_chart(
         "verdict",
         "Difference of hit rate@10 in percentage points",
@@ -156,9 +155,9 @@ def _chart(facts: dict[str, Any], compared: Arm) -> DotChart:
 
 def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, situation: str) -> list[str]:
     """Return what a reader of the verdict must not miss."""
-    notes = []
+    notes, evaluation = [], night.facts(EvaluationFacts)
     if situation == "left_out":
-        note = str(night.fact(EVALUATION, "champion_note"))
+        note = evaluation.champion_note
         notes.append(note[:1].upper() + note[1:] + ".")
     counting = metrics.strongest_counting
     mine, theirs = metrics.whole(challenger.key), metrics.whole(counting.key)
@@ -168,7 +167,7 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
             f"{formats.points(theirs.value - mine.value).lstrip('+')} points above the challenger. Counting cannot "
             "answer unseen queries or rank new photos; the slices show where each is ahead."
         )
-    there = night.fact(EVALUATION, "test_window_query_count")
+    there = evaluation.test_window_query_count
     if mine.query_count < there:
         notes.append(
             f"Tested were {formats.count(mine.query_count)} of the {formats.count(there)} searches of the test window: "
@@ -191,15 +190,15 @@ def _notes(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, si
 def tiles(night: Night, metrics: Metrics, quality: Quality, challenger: Arm, compared: Arm) -> list[Tile]:
     """Return the key figures of the night."""
     mine, other = metrics.whole(challenger.key), metrics.whole(compared.key)
-    recall = night.fact(INDEX_CHECK, "recall_at_10")
-    corpus = formats.count(night.fact(EVALUATION, "corpus_photo_count"))
-    seconds = sum(manifest.duration_seconds for manifest in night.manifests.values())
-    fresh = sum(manifest.night == night.run_id for manifest in night.manifests.values())
-    stage_count = len(night.manifests)
+    recall = night.facts(IndexCheckFacts).recall_at_10
+    corpus = formats.count(night.facts(EvaluationFacts).corpus_photo_count)
+    seconds = sum(manifest.duration_seconds for manifest in night.inputs.values())
+    fresh = sum(manifest.night == night.run_id for manifest in night.inputs.values())
+    stage_count = len(night.inputs)
     return [
         Tile("Hit rate@10", mine.percent, f"challenger, {mine.percent_interval}; {compared.name}: {other.percent}"),
         Tile("Searches tested", formats.count(mine.query_count), _window(night)),
-        Tile("Photos", corpus, "all of the data set" if night.takes_all_photos else _IN_CORPUS),
+        Tile("Photos", corpus, "all of the data set" if night.facts(SplitsFacts).takes_all_photos else _IN_CORPUS),
         Tile(
             "Bad rows",
             formats.count(quality.quarantined_count),
@@ -219,5 +218,5 @@ _IN_CORPUS = "in the corpus at the end of the test window"
 
 def _window(night: Night) -> str:
     """Return the first and the last day of the test window."""
-    first = datetime.fromisoformat(night.fact(SPLITS, "validation_end"))
+    first = night.facts(SplitsFacts).validation_end
     return f"{first.day} {first:%b} to {formats.day(night.ctx.run_date)}"

@@ -16,11 +16,14 @@ import numpy as np
 import polars as pl
 
 from jobs.datasets.clean import HIDDEN_TABLE
+from jobs.datasets.embeddings import QueryEmbeddingsFacts
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import EventsCheck, SearchModelsFacts
 from jobs.errors import GateFailed
 from jobs.evaluation.arm_plan import check_arm
+from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.scorers import keyword_match_scorer, model_scorer
-from jobs.evaluation.splits import integers, microseconds, window_bounds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints
@@ -51,23 +54,23 @@ class Arms:
     @classmethod
     def of(cls, inputs: dict[str, Manifest]) -> Arms:
         """Return the night's trained arms, the challenger as base; `NightlensError` if one is unfinished."""
-        trained = inputs["search_models"].facts
-        for arm in trained["arms"]:
+        trained = SearchModelsFacts.of(inputs["search_models"])
+        for arm in trained.arms:
             check_arm(inputs, arm)
-        embedded = inputs["query_embeddings"].facts["arms"]
-        others = tuple(sorted(set(trained["arms"]) - {trained["challenger"]}))
-        return cls(trained["challenger"], others, {arm: bool(embedded[arm]["uses_country"]) for arm in trained["arms"]})
+        embedded = QueryEmbeddingsFacts.of(inputs["query_embeddings"]).arms
+        others = tuple(sorted(set(trained.arms) - {trained.challenger}))
+        return cls(trained.challenger, others, {arm: embedded[arm].uses_country for arm in trained.arms})
 
 
 def read_second_stage(
     lake: Lake, inputs: dict[str, Manifest], task: Task, arms: Arms, half_life_days: float, max_missing_share: float
-) -> tuple[SecondStage, dict[str, Any]]:
+) -> tuple[SecondStage, EventsCheck]:
     """Return the second stage of the task's window, and what its check of the events found.
 
     `GateFailed` names the check if an event lies at or past the cutoff, which is the beginning of the window.
     """
     splits = inputs["splits"]
-    cutoff = window_bounds(splits, task.window)[0]
+    cutoff = SplitsFacts.of(splits).windows[task.window][0]
     columns = ["query", "country", "photo_id", "device_type", "converted_at"]
     events = pl.concat([lake.read_table(splits, name, columns) for name in _KNOWN[task.window]])
     found = check_events(events, cutoff)
@@ -88,7 +91,7 @@ def read_second_stage(
     return stage, found
 
 
-def check_events(events: pl.DataFrame, cutoff: datetime) -> dict[str, Any]:
+def check_events(events: pl.DataFrame, cutoff: datetime) -> EventsCheck:
     """Return what the check found; `GateFailed` if an event (`converted_at`) is not before the cutoff."""
     late = events.filter(pl.col("converted_at") >= cutoff)
     if len(late):
@@ -101,7 +104,7 @@ def check_events(events: pl.DataFrame, cutoff: datetime) -> dict[str, Any]:
             late_count=len(late),
             cutoff=cutoff.isoformat(),
         )
-    return {"check": EVENTS_CHECK, "status": "passed", "event_count": len(events), "cutoff": cutoff.isoformat()}
+    return EventsCheck(check=EVENTS_CHECK, status="passed", event_count=len(events), cutoff=cutoff)
 
 
 def read_filters(lake: Lake, validated: Manifest, images: Manifest, task: Task) -> tuple[Filters, Ints]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import EventsCheck, RerankerFacts
 from jobs.errors import BadInput
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.splits import window_bounds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.reranking.inputs import MODEL_FILE, Arms, read_filters, read_second_stage
@@ -34,20 +33,21 @@ class Reranked:
     filters: Filters
     group: Ints
     candidate_count: int
-    check: dict[str, Any]
+    check: EventsCheck
 
     @classmethod
     def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, max_missing_share: float) -> Reranked:
         """Return the arm; `BadInput` if the reranker fits neither arms nor window, `GateFailed` on a leak."""
         manifest = inputs["reranker"]
-        test_start = window_bounds(inputs["splits"], task.window)[0]
-        if datetime.fromisoformat(manifest.facts["trained_until"]) > test_start:
+        test_start = SplitsFacts.of(inputs["splits"]).windows[task.window][0]
+        trained_until = RerankerFacts.of(manifest).trained_until
+        if trained_until > test_start:
             raise BadInput(
                 "reranker_trained_too_late",
-                f"{manifest.reference} was trained until {manifest.facts['trained_until']}, past the beginning of the "
-                f"test window {test_start.isoformat()}. Rerun train_reranker.",
+                f"{manifest.reference} was trained until {trained_until.isoformat()}, past the beginning of the test "
+                f"window {test_start.isoformat()}. Rerun train_reranker.",
                 run=manifest.reference,
-                trained_until=manifest.facts["trained_until"],
+                trained_until=trained_until.isoformat(),
             )
         params = manifest.params
         stage, check = read_second_stage(

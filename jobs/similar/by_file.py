@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.context import RunContext
+from jobs.datasets.embeddings import PhotoEmbeddingsFacts
 from jobs.embedding.exemplars import as_exemplars, exemplar_rows
 from jobs.embedding.photo_features import Encoder
 from jobs.embedding.spark_jobs import arm_sources
@@ -37,7 +38,7 @@ def picture_vectors(
     source = arm_sources(ctx, inputs["search_models"], inputs["champion"])[arm]
     identity = source.identity()
     embeddings = inputs["photo_embeddings"]
-    encoder = Encoder(source, identity.image_digest, embeddings.facts["precision"])
+    encoder = Encoder(source, identity.image_digest, PhotoEmbeddingsFacts.of(embeddings).precision)
     known = ctx.lake.read_table(inputs["images"], "images", ["photo_id", "sha256"]).drop_nulls().unique("photo_id")
     # In one order: where a row stands in a matrix product decides on the last bit of what comes out.
     asked = task.photos[query_Q].select("photo_id", "place").join(known, on="photo_id").sort("place")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -18,14 +17,15 @@ from numpy.typing import NDArray
 from jobs.config.params.arms import ARMS, CHAMPION_ARM, ZERO_SHOT
 from jobs.config.params.evaluation import EvaluateSimilarParams, Truth
 from jobs.context import RunContext
-from jobs.datasets.all import named
 from jobs.datasets.clean import HIDDEN_TABLE
-from jobs.datasets.models import VARIANT
+from jobs.datasets.embeddings import PhotoEmbeddingsFacts
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.arm_plan import NO_CHAMPION, champion_left_out
+from jobs.evaluation.arm_plan import Champion
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.scorers import photo_matrix
-from jobs.evaluation.splits import integers, window_bounds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Scorer
@@ -43,13 +43,12 @@ THE_TRUTH_ITSELF: dict[Truth, tuple[str, ...]] = {"co_conversion": (), "keywords
 
 @dataclass(frozen=True)
 class Plan:
-    """Which arms there are, taken from facts. `digests` are those of the models, variants by their runs."""
+    """Which arms there are, taken from facts."""
 
     models: tuple[str, ...]
     variants: tuple[str, ...]
     challenger: str
     champion_note: str
-    digests: dict[str, str]
     reads_keywords: tuple[str, ...]
 
     @property
@@ -65,19 +64,19 @@ class Plan:
     @classmethod
     def of(cls, inputs: dict[str, Manifest], variants: tuple[str, ...]) -> Plan:
         """Return the plan; `NightlensError` names an arm that is unfinished, or a variant of other splits."""
-        trained, embedded = (inputs[name].facts for name in ("search_models", "photo_embeddings"))
-        champion = inputs["champion"].facts
-        digests = {arm: facts["model_digest"] for arm, facts in sorted(trained["arms"].items())}
-        note = NO_CHAMPION
-        if champion["version"] is not None:
-            note = champion_left_out(champion, datetime.fromisoformat(inputs["splits"].facts["validation_end"]))
-            digests |= {} if note else {CHAMPION_ARM: champion["model_digest"]}
+        trained = SearchModelsFacts.of(inputs["search_models"])
+        embedded = PhotoEmbeddingsFacts.of(inputs["photo_embeddings"]).arms
+        digests = {arm: facts.model_digest for arm, facts in sorted(trained.arms.items())}
+        champion = Champion.of(inputs["champion"], SplitsFacts.of(inputs["splits"]).validation_end)
+        if champion.model_digest is not None:
+            digests[CHAMPION_ARM] = champion.model_digest
         for arm, digest in digests.items():
-            if embedded["arms"].get(arm, {}).get("model_digest") != digest:
+            if arm not in embedded or embedded[arm].model_digest != digest:
+                found = {name: facts.model_digest for name, facts in embedded.items()}
                 raise MissingInput(
                     "arm_not_embedded",
                     f"{inputs['photo_embeddings'].reference} has no vectors of arm {arm!r} by model {digest}; it has "
-                    f"{embedded['arms']}. Rerun embed_photos.",
+                    f"{found}. Rerun embed_photos.",
                     run=inputs["photo_embeddings"].reference,
                     arm=arm,
                     model=digest,
@@ -94,24 +93,15 @@ class Plan:
         return cls(
             models=tuple(sorted(digests, key=_ORDER.index)),
             variants=variants,
-            challenger=trained["challenger"],
-            champion_note=note,
-            digests=digests | {variant: inputs[variant_input(variant)].run_id for variant in variants},
-            reads_keywords=tuple(arm for arm, facts in trained["arms"].items() if facts.get("uses_keywords")),
+            challenger=trained.challenger,
+            champion_note=champion.note,
+            reads_keywords=tuple(arm for arm, facts in trained.arms.items() if facts.uses_keywords),
         )
 
 
 def variant_input(variant: str) -> str:
     """Return the name under which a variant's run is among the inputs; of its repetitions the first is taken."""
     return f"variant {variant}"
-
-
-def read_inputs(ctx: RunContext, params: EvaluateSimilarParams) -> dict[str, Manifest]:
-    """Return the night's runs that this evaluation is made from."""
-    names = ("validated", "images", "splits", "search_models", "champion", "photo_embeddings")
-    inputs = {name: ctx.read(named(name)) for name in names}
-    variants = {v: ctx.read(VARIANT, variant=v, repeat="0") for v in params.variants}
-    return inputs | {variant_input(variant): run for variant, run in variants.items()}
 
 
 def vectors_of(
@@ -187,7 +177,7 @@ def _same_keywords(lake: Lake, splits: Manifest, task: Task, params: EvaluateSim
 
 def _same_collection(lake: Lake, inputs: dict[str, Manifest], task: Task, most: int) -> truths.Truth:
     """Return which photos share a collection, as of the test window's end; without a date a photo was always in it."""
-    end = window_bounds(inputs["splits"], task.window)[1]
+    end = SplitsFacts.of(inputs["splits"]).windows[task.window][1]
     rows = lake.read_table(inputs["validated"], "collections", ["photo_id", "collection_id", "collected_at"])
     rows = rows.filter((pl.col("collected_at") < end).fill_null(True))
     rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id")

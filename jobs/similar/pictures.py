@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.context import RunContext
-from jobs.datasets.evaluation import SIMILAR
+from jobs.datasets.evaluation import SIMILAR, SimilarFacts
 from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.manifest import Manifest
@@ -66,7 +66,7 @@ def from_text(text: str) -> Words:
 
 def _hashed_before(ctx: RunContext) -> dict[str, Words]:
     """Return the hashes of the latest run of any night, by the digest of the picture's bytes."""
-    runs = [run for run in ctx.lake.history(SIMILAR) if run.facts["hash_version"] == VERSION]
+    runs = [run for run in ctx.lake.history(SIMILAR) if SimilarFacts.of(run).hash_version == VERSION]
     if not runs:
         return {}
     rows = ctx.lake.read_table(runs[-1], "pictures", ["sha256", "picture_hash"]).drop_nulls()

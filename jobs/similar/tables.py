@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from jobs.config.params.evaluation import Truth
-from jobs.datasets.evaluation import SIMILAR
+from jobs.datasets.evaluation import SIMILAR, TruthFacts
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.tables import comparisons_table, counts, estimate_rows
 from models.evaluation.ranking import Scorer
@@ -38,16 +38,16 @@ class Asked:
         """How many photos are searched with."""
         return len(self.judged.query_Q)
 
-    def facts(self, fewest: int) -> dict[str, Any]:
-        """Return what the truth amounts to; a note says why nothing was measured by it."""
+    def facts(self, fewest: int) -> TruthFacts:
+        """Return what the truth amounts to, which is measured with so many photos at least."""
         is_measured = self.count >= fewest
-        return {
-            "query_count": self.count,
-            "cluster_count": self.cluster_count,
-            "group_count": self.truth.group_count,
-            "mean_relevant": float(self.judged.relevant_Q.mean()) if self.count else None,
-            "note": "" if is_measured else f"{self.count} photos have an answer, which is too few to measure by",
-        }
+        return TruthFacts(
+            query_count=self.count,
+            cluster_count=self.cluster_count,
+            group_count=self.truth.group_count,
+            mean_relevant=float(self.judged.relevant_Q.mean()) if self.count else None,
+            note="" if is_measured else f"{self.count} photos have an answer, which is too few to measure by",
+        )
 
 
 def metric_rows(card: Scorecard, truth: str) -> pl.DataFrame:

@@ -21,11 +21,11 @@ from jobs.adapters.spark_session import spark_session
 from jobs.adapters.spark_tables import read_spark
 from jobs.adapters.sql_files import run_sql
 from jobs.config.params.ingest import EIGHTY_TWENTY, AuditLeaksParams, SplitTemporalParams
-from jobs.context import RunContext
-from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import LEAK_AUDIT, SPLITS
+from jobs.context import Inputs, RunContext
+from jobs.datasets.features import SPLITS, LeakAuditFacts, SplitsFacts
 from jobs.errors import BadInput, GateFailed
 from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from models.windows import END_OF_TIME, SPLIT_NAMES, Windows, instant
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ _EXAMPLE_COUNT = 3
 _CHECKS_AT_A_TIME = 2  # planning and compiling a query leave most cores idle
 
 
-def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
-    """Commit the findings if every check passes; else log them all, commit nothing and raise `GateFailed`."""
-    validated, splits = ctx.read(VALIDATED), ctx.read(SPLITS)
+def run(ctx: RunContext, params: AuditLeaksParams, inputs: Inputs, staged: StagedRun) -> LeakAuditFacts:
+    """Write the findings if every check passes; else log them all and raise `GateFailed`."""
+    validated, splits = inputs["validated"], inputs["splits"]
     if splits.input_runs["validated"] != validated.reference:
         raise BadInput(
             "inputs_outdated",
@@ -59,9 +59,6 @@ def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
             f"{validated.reference}. Run split_temporal again.",
             run=splits.reference,
         )
-    staged = ctx.begin(LEAK_AUDIT, params, {"validated": validated, "splits": splits})
-    if staged.manifest is not None:
-        return staged.manifest
     with spark_session(ctx.settings, "audit_leaks") as spark:
         findings = _compare(spark, ctx, validated, splits)
     table = pl.DataFrame(findings)
@@ -77,7 +74,7 @@ def run(ctx: RunContext, params: AuditLeaksParams) -> Manifest:
             checks=failed["check"].to_list(),
         )
     staged.write_table("findings", table)
-    return staged.commit({"check_count": table.height, "violation_count": 0})
+    return LeakAuditFacts(check_count=table.height, violation_count=0)
 
 
 def _derive_windows(
@@ -104,10 +101,11 @@ def _derive_windows(
 
 def _window_violations(splits: Manifest, windows: Windows, protocol: str) -> list[str]:
     called_for = {name: boundary.isoformat() for name, boundary in windows.boundaries.items()} | {"protocol": protocol}
+    declared = SplitsFacts.of(splits).as_json()
     return [
-        f"{name} is declared as {splits.facts.get(name)}, should be {value}"
+        f"{name} is declared as {declared[name]}, should be {value}"
         for name, value in called_for.items()
-        if splits.facts.get(name) != value
+        if declared[name] != value
     ]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,74 +18,88 @@ import polars as pl
 
 from jobs.config.params.ablation import CompareRetrainingParams
 from jobs.config.params.arms import AS_TRAINED, FULL
-from jobs.context import RunContext
+from jobs.context import Chosen, Inputs, RunContext
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import VARIANT
-from jobs.datasets.reports import RETRAINING
+from jobs.datasets.models import VARIANT, TrainingFacts, VariantFacts
+from jobs.datasets.reports import RETRAINING, RetrainingFacts
 from jobs.errors import BadInput
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
 
 METRIC = ("hit_rate", 10)
 ALL_NIGHTS = "all"
+TEXT_FILE = "retraining.md"
 WAYS = {"incremental": AS_TRAINED, "full": FULL}
 
 
-def run(ctx: RunContext, params: CompareRetrainingParams) -> Manifest:
-    """Commit the table of nights and retraining.md; errors name the night and what it lacks."""
-    dates = [ctx.run_date - timedelta(days=back) for back in reversed(range(params.nights))]
-    nights = [ctx.model_copy(update={"run_date": day}) for day in dates]
-    runs = {
-        (night.run_date.isoformat(), way): night.read(VARIANT, variant=variant, repeat="0")
-        for night in nights
-        for way, variant in WAYS.items()
-    }
-    splits = {night.run_date.isoformat(): night.read(SPLITS) for night in nights}
-    inputs = {f"splits {day}": manifest for day, manifest in splits.items()}
-    inputs |= {f"{way} {day}": manifest for (day, way), manifest in runs.items()}
-    staged = ctx.begin(RETRAINING, params, inputs)
-    if staged.manifest is not None:
-        return staged.manifest
-    _check(splits, runs)
-    ranked = [_Night.read(ctx, day, splits[day], runs) for day in splits]
-    table = _table(ctx, params, ranked)
+def choose(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs) -> Chosen:
+    """Read the runs of every night; errors name the night and what it lacks."""
+    found: Inputs = {}
+    for day in _days(ctx, params):
+        night = ctx.model_copy(update={"run_date": day})
+        found |= {f"{way} {day}": night.read(VARIANT, variant=variant, repeat="0") for way, variant in WAYS.items()}
+        found[f"splits {day}"] = night.read(SPLITS)
+    return Chosen(found)
+
+
+def run(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs, staged: StagedRun) -> RetrainingFacts:
+    """Write the table of nights and retraining.md."""
+    days = [str(day) for day in _days(ctx, params)]
+    _check(days, inputs)
+    nights = [_Night.read(ctx, day, inputs) for day in days]
+    table = _table(ctx, params, nights)
     staged.write_table("nights", table)
     text = markdown(table, f"{ctx.catalogue}, {params.nights} nights to {ctx.run_date}")
-    staged.write_file("retraining.md", text.encode())
-    manifest = staged.commit({"nights": [night.day for night in ranked]})
+    staged.write_file(TEXT_FILE, text.encode())
+    return RetrainingFacts(nights=[night.day for night in nights])
+
+
+def publish(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs, manifest: Manifest) -> None:
+    """Copy retraining.md beside the reports."""
     target = ctx.settings.report_dir / ctx.catalogue / f"{ctx.run_date}-retraining.md"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    return manifest
+    target.write_bytes(ctx.lake.read_file(manifest, TEXT_FILE))
 
 
+def _days(ctx: RunContext, params: CompareRetrainingParams) -> list[date]:
+    return [ctx.run_date - timedelta(days=back) for back in reversed(range(params.nights))]
+
+
+@dataclass(frozen=True)
 class _Night:
     """One night: its queries, the ranks both ways, and what the trainings took."""
 
-    def __init__(self, day: str, task: Task, ranks: dict[str, Any], facts: dict[str, dict[str, Any]]) -> None:
-        self.day, self.task, self.ranks, self.facts = day, task, ranks, facts
+    day: str
+    task: Task
+    ranks: dict[str, Any]
+    trainings: dict[str, TrainingFacts]
 
     @classmethod
-    def read(cls, ctx: RunContext, day: str, splits: Manifest, runs: dict[tuple[str, str], Manifest]) -> _Night:
-        frames = {way: ctx.lake.read_table(runs[day, way], "ranks").sort("query_id") for way in WAYS}
-        task = read_task(ctx.lake, splits)
+    def read(cls, ctx: RunContext, day: str, inputs: Inputs) -> _Night:
+        """Read a night that was checked."""
+        splits, runs = inputs[f"splits {day}"], {way: inputs[f"{way} {day}"] for way in WAYS}
+        frames = {way: ctx.lake.read_table(run, "ranks").sort("query_id") for way, run in runs.items()}
         ranks = {way: frame["rank"].to_numpy() for way, frame in frames.items()}
-        return cls(day, task, ranks, {way: runs[day, way].facts for way in WAYS})
+        trainings = {way: VariantFacts.of(run).training for way, run in runs.items()}
+        return cls(day, read_task(ctx.lake, splits), ranks, {way: one for way, one in trainings.items() if one})
 
 
-def _check(splits: dict[str, Manifest], runs: dict[tuple[str, str], Manifest]) -> None:
+def _check(days: list[str], inputs: Inputs) -> None:
     """Raise `BadInput` for runs of other splits, and for a night that did not go on from the one before."""
-    for (day, _), manifest in runs.items():
-        if manifest.input_runs["splits"] != splits[day].reference:
-            raise BadInput(
-                "splits_differ",
-                f"{manifest.reference} ranked other splits than {splits[day].reference}: run it again",
-                runs=[manifest.reference],
-            )
-    for (day, way), manifest in runs.items():
-        if way == "incremental" and manifest.facts["warm_started_from"] is None:
+    for day in days:
+        splits = inputs[f"splits {day}"]
+        for run in (inputs[f"{way} {day}"] for way in WAYS):
+            if run.input_runs["splits"] != splits.reference:
+                raise BadInput(
+                    "splits_differ",
+                    f"{run.reference} ranked other splits than {splits.reference}: run it again",
+                    runs=[run.reference],
+                )
+    for day in days:
+        if VariantFacts.of(inputs[f"incremental {day}"]).warm_started_from is None:
             raise BadInput(
                 "not_incremental",
                 f"the model of {day} was trained in full: run its night with --retrain incremental",
@@ -95,12 +110,12 @@ def _check(splits: dict[str, Manifest], runs: dict[tuple[str, str], Manifest]) -
 def _table(ctx: RunContext, params: CompareRetrainingParams, nights: list[_Night]) -> pl.DataFrame:
     visitors = [night.task.queries["visitor_id"].to_numpy() for night in nights]
     rows = [
-        _row(ctx, params, night.day, night.ranks, own, [night.facts])
+        _row(ctx, params, night.day, night.ranks, own, [night.trainings])
         for night, own in zip(nights, visitors, strict=True)
     ]
     every_rank = {way: np.concatenate([night.ranks[way] for night in nights]) for way in WAYS}
-    facts = [night.facts for night in nights]
-    rows.append(_row(ctx, params, ALL_NIGHTS, every_rank, np.concatenate(visitors), facts))
+    trainings = [night.trainings for night in nights]
+    rows.append(_row(ctx, params, ALL_NIGHTS, every_rank, np.concatenate(visitors), trainings))
     return pl.DataFrame(rows, schema=RETRAINING.table("nights").schema.names, orient="row")
 
 
@@ -110,15 +125,16 @@ def _row(
     name: str,
     ranks: dict[str, Any],
     visitors: Any,
-    facts: list[dict[str, dict[str, Any]]],
+    trainings: list[dict[str, TrainingFacts]],
 ) -> tuple[Any, ...]:
     seed = [ctx.seed, zlib.crc32(f"retraining {name}".encode())]
     clusters = np.unique(visitors.astype(str), return_inverse=True)[1]
     card = Scorecard.of(ranks, clusters, params.resample_count, seed)
     difference, column = card.difference("incremental", "full"), columns().index(METRIC)
     found = [float(part[column]) for part in (difference.value, difference.low, difference.high, difference.p_value)]
-    sums = [sum(night[way][what] for night in facts) for what in ("pairs_seen", "seconds") for way in WAYS]
-    return (name, card.query_count, *(card.value(way, *METRIC) for way in WAYS), *found, *sums)
+    pairs = [sum(night[way].pairs_seen for night in trainings) for way in WAYS]
+    seconds = [sum(night[way].seconds for night in trainings) for way in WAYS]
+    return (name, card.query_count, *(card.value(way, *METRIC) for way in WAYS), *found, *pairs, *seconds)
 
 
 def markdown(table: pl.DataFrame, title: str) -> str:

@@ -17,15 +17,15 @@ import polars as pl
 
 from jobs.config.params.ablation import CompareVariantsParams
 from jobs.config.params.arms import FULL, RERANKED, STEPS, ZERO_SHOT
-from jobs.context import RunContext
-from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.features import SPLITS
+from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.models import VARIANT
-from jobs.datasets.reports import ABLATION
+from jobs.datasets.reports import ABLATION, AblationFacts, RerankedFacts
 from jobs.errors import BadInput
 from jobs.evaluation.ranking_task import read_task
 from jobs.evaluation.variants import markdown
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Floats, holm
@@ -33,31 +33,43 @@ from models.evaluation.statistics import Floats, holm
 METRIC, CUTOFFS = "hit_rate", (1, 5, 10, 25)
 TEXT_FILE = "ablation.md"
 
+Runs = dict[str, list[Manifest]]
+"""The repetitions of every variant."""
 
-def run(ctx: RunContext, params: CompareVariantsParams) -> Manifest:
-    """Commit the table of variants and ablation.md; `MissingInput` names the variant that was not trained."""
-    splits = ctx.read(SPLITS)
+
+def choose(ctx: RunContext, params: CompareVariantsParams, inputs: Inputs) -> Chosen:
+    """Read the variants; `MissingInput` names the one that was not trained."""
     runs = {variant: _repeats(ctx, variant, params.repeats) for variant in params.variants}
-    inputs = {f"{variant} {number}": run for variant, found in runs.items() for number, run in enumerate(found)}
-    reranked = _reranked_facts(runs)
-    # What is taken from facts is not part of the inputs' digests.
-    staged = ctx.begin(ABLATION, params, {"splits": splits, **inputs}, {"reranked": fingerprint(reranked)})
-    manifest = staged.manifest
-    if manifest is None:
-        _check_inputs(inputs, splits)
-        epochs = _common_epochs(runs)
-        if reranked.get("note"):
-            del runs[RERANKED]
-        tables, counts = _compare(ctx, params, splits, runs)
-        facts = {"reference": FULL, "epochs": epochs, **counts, "reranked": reranked}
-        for name, table in tables.items():
-            staged.write_table(name, table)
-        staged.write_file(TEXT_FILE, markdown(tables, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
-        manifest = staged.commit(facts)
+    named = {f"{variant} {number}": run for variant, found in runs.items() for number, run in enumerate(found)}
+    return Chosen(named, found=runs)
+
+
+def run(ctx: RunContext, params: CompareVariantsParams, inputs: Inputs, staged: StagedRun, runs: Runs) -> AblationFacts:
+    """Write the table of variants and ablation.md."""
+    splits = inputs["splits"]
+    _check_inputs(inputs, splits)
+    epochs, reranked = _common_epochs(runs), _reranked_facts(runs)
+    if reranked is not None and reranked.note:
+        runs = {variant: found for variant, found in runs.items() if variant != RERANKED}
+    tables, card = _compare(ctx, params, splits, runs)
+    facts = AblationFacts(
+        reference=FULL,
+        epochs=epochs,
+        query_count=card.query_count,
+        visitor_count=card.cluster_count,
+        reranked=reranked,
+    )
+    for name, table in tables.items():
+        staged.write_table(name, table)
+    staged.write_file(TEXT_FILE, markdown(tables, f"{ctx.catalogue}, {ctx.run_date}", facts).encode())
+    return facts
+
+
+def publish(ctx: RunContext, params: CompareVariantsParams, inputs: Inputs, manifest: Manifest) -> None:
+    """Copy ablation.md beside the reports."""
     target = ctx.settings.report_dir / ctx.catalogue / f"{ctx.run_date}-ablation.md"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(ctx.lake.read_file(manifest, TEXT_FILE))
-    return manifest
 
 
 def _repeats(ctx: RunContext, variant: str, count: int) -> list[Manifest]:
@@ -68,15 +80,16 @@ def _repeats(ctx: RunContext, variant: str, count: int) -> list[Manifest]:
     return [ctx.read(VARIANT, variant=variant, repeat=str(number)) for number in numbers]
 
 
-def _reranked_facts(runs: dict[str, list[Manifest]]) -> dict[str, str]:
-    """Return what the reranked arm reorders and why it is left out, if it is; empty if it was not asked for."""
+def _reranked_facts(runs: Runs) -> RerankedFacts | None:
+    """Return what the reranked arm reorders and why it is left out, if it is; None if it was not asked for."""
     if RERANKED not in runs:
-        return {}
-    facts = runs[RERANKED][0].facts
-    return {"base_arm": facts["verdict"]["challenger"], "note": facts["reranker_note"]}
+        return None
+    facts = EvaluationFacts.of(runs[RERANKED][0])
+    return RerankedFacts(base_arm=facts.verdict.challenger, note=facts.reranker_note)
 
 
-def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
+def _check_inputs(inputs: Inputs, splits: Manifest) -> None:
+    runs = {name: run for name, run in inputs.items() if run is not splits}
     others = [name for name, run in runs.items() if run.input_runs["splits"] != splits.reference]
     if others:
         raise BadInput(
@@ -87,7 +100,7 @@ def _check_inputs(runs: dict[str, Manifest], splits: Manifest) -> None:
         )
 
 
-def _common_epochs(runs: dict[str, list[Manifest]]) -> int:
+def _common_epochs(runs: Runs) -> int:
     """Return how many passes every variant was trained for; `BadInput` if their parameters differ otherwise."""
     reference = _shared_params(runs[FULL][0])
     trained = (run for variant, found in runs.items() if variant not in (ZERO_SHOT, RERANKED) for run in found)
@@ -106,9 +119,9 @@ def _shared_params(run: Manifest) -> dict[str, Any]:
 
 
 def _compare(
-    ctx: RunContext, params: CompareVariantsParams, splits: Manifest, runs: dict[str, list[Manifest]]
-) -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
-    """Return the tables, and how many searches and visitors they are about."""
+    ctx: RunContext, params: CompareVariantsParams, splits: Manifest, runs: Runs
+) -> tuple[dict[str, pl.DataFrame], Scorecard]:
+    """Return the tables, and what they were made from."""
     task = read_task(ctx.lake, splits)
     ranks = {
         variant: [_ranks(ctx, variant, run, len(task.targets)) for run in found] for variant, found in runs.items()
@@ -121,7 +134,7 @@ def _compare(
     for name, found in rows.items():
         declared = pl.DataFrame(ABLATION.table(name).schema.empty_table())
         tables[name] = pl.DataFrame(list(found), schema=declared.schema, orient="row")
-    return tables, {"query_count": card.query_count, "visitor_count": card.cluster_count}
+    return tables, card
 
 
 def _ranks(ctx: RunContext, variant: str, run: Manifest, query_count: int) -> np.ndarray[Any, np.dtype[np.int32]]:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from jobs.adapters.spark_tables import read_spark, write_spark
-from jobs.datasets.clean import IMAGES
-from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS
+from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS, PhotoArmFacts, PhotoEmbeddingsFacts
+from jobs.datasets.models import SearchModelsFacts
 from jobs.embedding.photo_features import Encoder, embed_corpus, with_stored
 from jobs.embedding.spark_jobs import (
     COMPOSED_DDL,
@@ -38,28 +36,24 @@ if TYPE_CHECKING:
     from jobs.context import RunContext
     from jobs.embedding.photo_features import Pass
     from jobs.lake.manifest import Manifest
+    from jobs.lake.staged_run import StagedRun
+    from models.search.identity import ModelIdentity
 
 ROWS_PER_FILE = 65_536
 
 
-def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
-    """Commit PHOTO_EMBEDDINGS: unit vectors by arm and photo_id, and why photos are without one.
+def run(
+    ctx: RunContext, params: EmbedPhotosParams, inputs: dict[str, Manifest], staged: StagedRun
+) -> PhotoEmbeddingsFacts:
+    """Write unit vectors by arm and photo_id, and why photos are without one.
 
     Raises `GateFailed` if more than `max_failed_share` of the images cannot be embedded.
     """
-    inputs = {
-        "splits": ctx.read(SPLITS),
-        "images": ctx.read(IMAGES),
-        "search_models": ctx.read(SEARCH_MODELS),
-        "champion": ctx.read(CHAMPION),
-    }
-    staged = ctx.begin(PHOTO_EMBEDDINGS, params, inputs)
-    if staged.manifest is not None:
-        return staged.manifest
     precision = effective_precision(params.precision, ctx.settings.spark_conf)
     sources = arm_sources(ctx, inputs["search_models"], inputs["champion"])
+    trained = SearchModelsFacts.of(inputs["search_models"]).arms
     photo_count = inputs["splits"].row_counts["photos"]
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, PhotoArmFacts] = {}
     passes: dict[str, Pass] = {}
     composed: list[DataFrame] = []
     exemplars = [pl.DataFrame(PHOTO_EMBEDDINGS.table(EXEMPLARS).schema.empty_table())]
@@ -73,17 +67,15 @@ def run(ctx: RunContext, params: EmbedPhotosParams) -> Manifest:
             if is_new:
                 passes[encoder.name] = embed_corpus(spark, ctx, params, encoder, views)
                 check_share(passes[encoder.name], photo_count, params.max_failed_share)
-            facts[arm] = {"model_digest": model.digest, "dim": model.dim} | _measure(
-                passes[encoder.name], photo_count, is_new
-            )
-            if inputs["search_models"].facts["arms"].get(arm, {}).get("uses_keywords"):
+            facts[arm] = _measure(model, passes[encoder.name], photo_count, is_new)
+            if arm in trained and trained[arm].uses_keywords:
                 exemplars.append(_exemplars(spark, ctx, params, arm, encoder, views))
             composed.append(_compose(spark, ctx, arm, encoder, views, photo_count))
         write_spark(reduce(lambda first, second: first.union(second), composed), staged, "embeddings")
     quarantine = pl.concat([done.without_vector for done in passes.values()]).select("photo_id", "reason")
     staged.write_table("quarantine", quarantine.unique().sort("photo_id", "reason"))
     staged.write_table(EXEMPLARS, pl.concat(exemplars))
-    return staged.commit({"arms": facts, "photo_count": photo_count, "precision": precision})
+    return PhotoEmbeddingsFacts(arms=facts, photo_count=photo_count, precision=precision)
 
 
 def _compose(
@@ -113,17 +105,18 @@ def _exemplars(
     return pl.DataFrame(pl.from_arrow(described.toArrow())).sort("photo_id")
 
 
-def _measure(done: Pass, photo_count: int, is_new: bool) -> dict[str, Any]:
-    """Return the facts of an arm; one that shares an earlier arm's encoder computed nothing itself."""
+def _measure(model: ModelIdentity, done: Pass, photo_count: int, is_new: bool) -> PhotoArmFacts:
+    """Return the facts of an arm, whose encoder is new or an earlier arm's."""
     embedded = done.embedded_count if is_new else 0
-    failed = int(done.without_vector["has_image"].sum())
-    return {
-        "embedded_count": embedded,
-        "reused_count": max(0, photo_count - len(done.without_vector) - embedded),
-        "failed_count": failed,
-        "seconds": round(done.seconds, 3) if is_new else 0.0,
-        "images_per_second": round(embedded / done.seconds, 1) if embedded else None,
-    }
+    return PhotoArmFacts(
+        model_digest=model.digest,
+        dim=model.dim,
+        embedded_count=embedded,
+        reused_count=max(0, photo_count - len(done.without_vector) - embedded),
+        failed_count=int(done.without_vector["has_image"].sum()),
+        seconds=round(done.seconds, 3) if is_new else 0.0,
+        images_per_second=round(embedded / done.seconds, 1) if embedded else None,
+    )
 
 
 def check_share(done: Pass, photo_count: int, max_failed_share: float) -> None:

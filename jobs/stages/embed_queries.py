@@ -9,13 +9,11 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS
+from jobs.datasets.embeddings import QueryArmFacts, QueryEmbeddingsFacts
 from jobs.embedding.encode_job import EncodeJob, ModelSource
 from jobs.embedding.spark_jobs import MissingCounts, arm_sources, effective_precision, embed_missing, embed_queries
 from jobs.embedding.worker_daemon import embedding_session
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from jobs.lake.catalogue import Lake
     from jobs.lake.files import Store
     from jobs.lake.manifest import Manifest
+    from jobs.lake.staged_run import StagedRun
+    from models.search.identity import ModelIdentity
 
 log = logging.getLogger("nightlens.embed_queries")
 
@@ -41,27 +41,22 @@ class ArmQueries:
 
     arm: str
     source: ModelSource
+    model: ModelIdentity
     wanted: pl.DataFrame
     store_names: tuple[str, ...]
-    facts: dict[str, Any]
 
 
-def run(ctx: RunContext, params: EmbedQueriesParams) -> Manifest:
-    """Commit QUERY_EMBEDDINGS: unit vectors by arm, query and country ("" where the arm does not use it)."""
-    inputs = {
-        "splits": ctx.read(SPLITS),
-        "search_models": ctx.read(SEARCH_MODELS),
-        "champion": ctx.read(CHAMPION),
-    }
-    staged = ctx.begin(QUERY_EMBEDDINGS, params, inputs)
-    if staged.manifest is not None:
-        return staged.manifest
+def run(
+    ctx: RunContext, params: EmbedQueriesParams, inputs: dict[str, Manifest], staged: StagedRun
+) -> QueryEmbeddingsFacts:
+    """Write unit vectors by arm, query and country ("" where the arm does not use it)."""
     precision = effective_precision(params.precision, ctx.settings.spark_conf)
     queries = read_queries(ctx.lake, inputs["splits"])
     sources = arm_sources(ctx, inputs["search_models"], inputs["champion"])
     arms = [plan_arm(arm, source, queries, precision) for arm, source in sources.items()]
     embedded = embed_new_texts(ctx, params, arms, precision)
-    frames, facts = [], {}
+    frames: list[pl.DataFrame] = []
+    facts: dict[str, QueryArmFacts] = {}
     for arm in arms:
         vectors = read_stored(ctx.lake.store(*arm.store_names), arm.wanted)
         rows = arm.wanted.join(vectors, on="key").with_columns(arm=pl.lit(arm.arm))
@@ -73,13 +68,16 @@ def run(ctx: RunContext, params: EmbedQueriesParams) -> Manifest:
             )
         frames.append(rows.select("arm", "query", "country", "vector").sort("query", "country"))
         count, seconds = embedded[arm.arm]
-        facts[arm.arm] = arm.facts | {
-            "embedded_count": count,
-            "reused_count": arm.wanted["key"].n_unique() - count,
-            "seconds": seconds,
-        }
+        facts[arm.arm] = QueryArmFacts(
+            model_digest=arm.model.digest,
+            dim=arm.model.dim,
+            uses_country=arm.model.uses_country,
+            embedded_count=count,
+            reused_count=arm.wanted["key"].n_unique() - count,
+            seconds=seconds,
+        )
     staged.write_table("embeddings", pl.concat(frames))
-    return staged.commit({"arms": facts, "query_count": len(queries), "precision": precision})
+    return QueryEmbeddingsFacts(arms=facts, query_count=len(queries), precision=precision)
 
 
 def read_queries(lake: Lake, splits: Manifest) -> pl.DataFrame:
@@ -99,8 +97,7 @@ def plan_arm(arm: str, source: ModelSource, queries: pl.DataFrame, precision: st
         text=pl.Series(texts, dtype=pl.String),
         key=pl.Series([text_key(text, encoder) for text in texts], dtype=pl.String),
     )
-    facts = {"uses_country": model.uses_country, "dim": model.dim, "model_digest": model.digest}
-    return ArmQueries(arm, source, wanted, ("query_vectors", encoder.replace(":", "-")), facts)
+    return ArmQueries(arm, source, model, wanted, ("query_vectors", encoder.replace(":", "-")))
 
 
 def read_stored(store: Store, wanted: pl.DataFrame) -> pl.DataFrame:

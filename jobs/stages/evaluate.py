@@ -5,32 +5,29 @@ submitted by then, or by the protocol 80/20 all photos. Beside it stands the eva
 (`jobs.evaluation.by_query`): a query is a distinct (query, country), and all photos converted for it are relevant. The
 models have learned from the training window only; the counting baselines see everything before the test window
 (training and validation), which favours them. Of a window with more searches than the splits' `max_ranked_searches`
-those of a sample of visitors are ranked: test_query_count of test_window_query_count.
-
-Facts: protocol, verdict (see `_verdict`), rival (the arm shown beside the challenger), hit_rate_at_10 per arm, by_query
-(see `Judgements.facts`), frequency_cuts, champion_version and champion_note, reranker_note (why that arm is left out),
-trending (see `Trending.facts`), checks, counts, tie_rule, seconds per step.
+those of a sample of visitors are ranked.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jobs.config.params.arms import CHAMPION_ARM, RERANKED, TRENDING, ZERO_SHOT
+from jobs.config.params.arms import RERANKED, TRENDING
 from jobs.config.params.evaluation import EvaluateParams
 from jobs.context import RunContext
-from jobs.datasets.all import named
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts, TrendingFacts
+from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.by_query import Judgements, query_scorecard, rank_both_ways
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.evaluation.scorers import BASELINES, baseline_scorer, model_scorer
-from jobs.evaluation.segments import read_segments
+from jobs.evaluation.segments import Segments, read_segments
 from jobs.evaluation.tables import (
     Ranks,
     comparisons_table,
@@ -40,115 +37,96 @@ from jobs.evaluation.tables import (
     whole_metrics_table,
 )
 from jobs.evaluation.trending import Past, Trending
+from jobs.evaluation.verdict import rates, rival, verdict
 from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from jobs.reranking.reranked_arm import Reranked
 from jobs.runtime.progress import timed
-from models.evaluation.metrics import columns
 from models.evaluation.ranking import TIE_RULE, Scorer
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger("nightlens.evaluate")
 
-INPUTS = (
-    "validated",
-    "images",
-    "splits",
-    "search_models",
-    "champion",
-    "photo_embeddings",
-    "query_embeddings",
-    "reranker",
-)
-METRIC, CUTOFF = "hit_rate", 10
-"""What the verdict is about."""
 INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
 
 
-def run(ctx: RunContext, params: EvaluateParams) -> Manifest:
-    """Rank, measure and compare; a missing or unfinished arm raises and commits nothing."""
-    inputs = {name: ctx.read(named(name)) for name in INPUTS}
-    plan = Plan.of(inputs)
-    # What the plan takes from facts is not part of the inputs' digests.
-    staged = ctx.begin(EVALUATION, params, inputs, {"plan": fingerprint(asdict(plan))})
-    if staged.manifest is not None:
-        return staged.manifest
-    seconds: dict[str, float] = {}
+def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], staged: StagedRun) -> EvaluationFacts:
+    """Rank, measure and compare; a missing or unfinished arm raises."""
+    plan, seconds = Plan.of(inputs), dict[str, float]()
     with timed(log, seconds, "read"):
-        task = read_task(ctx.lake, inputs["splits"])
-        past = Past.read(ctx.lake, inputs["splits"], task, params.trend_refresh_hours)
-        segments = read_segments(ctx.lake, inputs["splits"], task, past)
-        judgements = Judgements.of(task)
+        asked = _Asked.read(ctx.lake, inputs["splits"], params)
     load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
-    ranks: Ranks = {}
-    judgement_ranks: Ranks = {}
-    without_vector: dict[str, int] = {}
+    ranked = _Ranked()
     for arm in (arm for arm in plan.arms if arm != RERANKED):
         with timed(log, seconds, arm):
-            scorer, without_vector[arm] = load(arm, task)
-            ranks[arm], judgement_ranks[arm] = rank_both_ways(scorer, task, judgements)
+            scorer, ranked.without_vector[arm] = load(arm, asked.task)
+            ranked.add(arm, rank_both_ways(scorer, asked.task, asked.judgements))
     with timed(log, seconds, TRENDING):
-        trending = Trending.find(
-            ctx.lake,
-            inputs["splits"],
-            task,
-            past,
-            judgements,
-            lambda asked: load(plan.challenger, asked)[0],
-            params,
-        )
-        if trending.ranks is not None:
-            ranks[TRENDING], judgement_ranks[TRENDING] = trending.ranks
-    checks: list[dict[str, Any]] = []
+        trending = _rank_trending(ctx, params, inputs["splits"], asked, ranked, partial(load, plan.challenger))
+    checks: tuple[EventsCheck, ...] = ()
     if not plan.reranker_note:
         with timed(log, seconds, RERANKED):
-            reranked = Reranked.read(ctx.lake, inputs, task, params.max_missing_share)
-            both = reranked.with_searches(judgements.text_ids, judgements.targets, judgements.asked_at).ranks()
-            ranks[RERANKED], judgement_ranks[RERANKED] = np.split(both, [len(task.targets)])
-            checks = [reranked.check]
+            checks = (_rank_reranked(ctx, params, inputs, asked, ranked),)
     with timed(log, seconds, "intervals"):
-        tables = metrics_tables(ranks, task, segments, plan.challenger, params.resample_count, ctx.seed)
-        metrics, segment_comparisons, card = tables
-        staged.write_table("metrics", metrics)
-        staged.write_table("segment_comparisons", segment_comparisons)
-        staged.write_table("comparisons", comparisons_table(card, plan.challenger))
-        query_card = query_scorecard(judgement_ranks, judgements, params.resample_count, ctx.seed)
-        staged.write_table("query_metrics", whole_metrics_table(query_card))
-        staged.write_table("query_comparisons", comparisons_table(query_card, plan.challenger))
+        card, query_card = _measure(ctx, params, staged, plan, asked, ranked)
     with timed(log, seconds, "contact_sheet"):
-        rival = _rival(card, plan)
-        scorers = {arm: load(arm, task)[0] for arm in (plan.challenger, rival)}
-        staged.write_table("contact_sheet", contact_sheet_table(ranks, task, scorers, params.contact_sheet_queries))
-    staged.write_table("ranks", ranks_table(ranks))
-    staged.write_table("queries", task.queries.select("query_id", "visitor_id", "query", "country", "photo_id"))
-    staged.write_table("judgements", judgements.frame)
-    staged.write_table("judgement_ranks", ranks_table(judgement_ranks, "judgement_id"))
-    counts = {
-        "test_query_count": card.query_count,
-        "test_visitor_count": card.cluster_count,
-        "test_window_query_count": inputs["splits"].row_counts["test"],
-    }
-    return staged.commit(
-        counts
-        | {
-            "protocol": plan.protocol,
-            "corpus_photo_count": len(task.photos),
-            "photos_without_vector": without_vector,
-            "verdict": _verdict(card, plan),
-            "rival": rival,
-            "hit_rate_at_10": {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms},
-            "by_query": judgements.facts(query_card),
-            "frequency_cuts": asdict(segments.frequency_cuts),
-            "champion_version": plan.champion_version,
-            "champion_note": plan.champion_note,
-            "reranker_note": plan.reranker_note,
-            "trending": trending.facts,
-            "checks": checks,
-            "tie_rule": TIE_RULE,
-            "intervals": INTERVALS,
-            "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
-        }
+        beside = rival(card, plan)
+        scorers = {arm: load(arm, asked.task)[0] for arm in (plan.challenger, beside)}
+        sheet = contact_sheet_table(ranked.converted, asked.task, scorers, params.contact_sheet_queries)
+        staged.write_table("contact_sheet", sheet)
+    _write_ranks(staged, asked, ranked)
+    cuts = asked.segments.frequency_cuts
+    return EvaluationFacts(
+        test_query_count=card.query_count,
+        test_visitor_count=card.cluster_count,
+        test_window_query_count=inputs["splits"].row_counts["test"],
+        protocol=plan.protocol,
+        corpus_photo_count=len(asked.task.photos),
+        photos_without_vector=ranked.without_vector,
+        verdict=verdict(card, plan),
+        rival=beside,
+        hit_rate_at_10=rates(card),
+        by_query=asked.judgements.facts(query_card),
+        frequency_cuts=FrequencyCutsFacts(head_min_count=cuts.head_min_count, torso_min_count=cuts.torso_min_count),
+        champion_version=plan.champion_version,
+        champion_note=plan.champion_note,
+        reranker_note=plan.reranker_note,
+        trending=trending,
+        checks=checks,
+        tie_rule=TIE_RULE,
+        intervals=INTERVALS,
+        seconds={step: round(duration, 2) for step, duration in seconds.items()},
     )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What every arm is asked, and what the searches may know and are told apart by."""
+
+    task: Task
+    past: Past
+    segments: Segments
+    judgements: Judgements
+
+    @classmethod
+    def read(cls, lake: Lake, splits: Manifest, params: EvaluateParams) -> _Asked:
+        task = read_task(lake, splits)
+        past = Past.read(lake, splits, task, params.trend_refresh_hours)
+        return cls(task, past, read_segments(lake, splits, task, past), Judgements.of(task))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """The ranks by arm, as they come in, and of how many photos an arm has no vector."""
+
+    converted: Ranks = field(default_factory=dict)
+    judged: Ranks = field(default_factory=dict)
+    without_vector: dict[str, int] = field(default_factory=dict)
+
+    def add(self, arm: str, both: tuple[NDArray[np.int32], NDArray[np.int32]]) -> None:
+        """Take in an arm's ranks of the photos converted, shape (Q,), and judged, shape (N,)."""
+        self.converted[arm], self.judged[arm] = both
 
 
 def _load(
@@ -160,41 +138,52 @@ def _load(
     return model_scorer(lake, inputs, plan.uses_country[arm], task, arm, max_missing_share)
 
 
-def _rival(card: Scorecard, plan: Plan) -> str:
-    """Return the arm shown beside the challenger: the champion, or else the strongest that ranks all by itself."""
-    if CHAMPION_ARM in card.arms:
-        return CHAMPION_ARM
-    others = [arm for arm in card.arms if arm not in (plan.challenger, TRENDING, RERANKED)]
-    return max(others, key=lambda arm: card.value(arm, METRIC, CUTOFF))
+def _rank_trending(
+    ctx: RunContext,
+    params: EvaluateParams,
+    splits: Manifest,
+    asked: _Asked,
+    ranked: _Ranked,
+    load_challenger: Callable[[Task], tuple[Scorer, int]],
+) -> TrendingFacts:
+    found = Trending.find(
+        ctx.lake, splits, asked.task, asked.past, asked.judgements, lambda task: load_challenger(task)[0], params
+    )
+    if found.ranks is not None:
+        ranked.add(TRENDING, found.ranks)
+    return found.facts
 
 
-def _verdict(card: Scorecard, plan: Plan) -> dict[str, Any]:
-    """Return the challenger's difference to the champion, or to the zero-shot base where there is none to compare.
+def _rank_reranked(
+    ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], asked: _Asked, ranked: _Ranked
+) -> EventsCheck:
+    reranked = Reranked.read(ctx.lake, inputs, asked.task, params.max_missing_share)
+    judged = asked.judgements
+    both = reranked.with_searches(judged.text_ids, judged.targets, judged.asked_at).ranks()
+    converted_Q, judged_N = np.split(both, [len(asked.task.targets)])
+    ranked.add(RERANKED, (converted_Q, judged_N))
+    return reranked.check
 
-    Keys: challenger, compared_with, metric, k, difference, low, high, probability_better, is_better (the whole 95 %
-    interval lies above 0), sentence.
-    """
-    compared_with = CHAMPION_ARM if CHAMPION_ARM in card.arms else ZERO_SHOT
-    difference = card.difference(plan.challenger, compared_with)
-    column = columns().index((METRIC, CUTOFF))
-    value, low, high = (float(one[column]) for one in (difference.value, difference.low, difference.high))
-    finding = "is better than" if low > 0 else "is worse than" if high < 0 else "is not shown to differ from"
-    other = f"champion version {plan.champion_version}" if compared_with == CHAMPION_ARM else compared_with
-    note = f" ({plan.champion_note})" if plan.champion_note else ""
-    ours, theirs = (card.value(arm, METRIC, CUTOFF) for arm in (plan.challenger, compared_with))
-    return {
-        "challenger": plan.challenger,
-        "compared_with": compared_with,
-        "metric": METRIC,
-        "k": CUTOFF,
-        "difference": value,
-        "low": low,
-        "high": high,
-        "probability_better": float(difference.probability_better[column]),
-        "is_better": low > 0,
-        "sentence": (
-            f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
-            f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
-            f"{card.cluster_count} visitors)."
-        ),
-    }
+
+def _measure(
+    ctx: RunContext, params: EvaluateParams, staged: StagedRun, plan: Plan, asked: _Asked, ranked: _Ranked
+) -> tuple[Scorecard, Scorecard]:
+    """Write metrics and comparisons; return the scorecards of searches and of queries."""
+    metrics, segment_comparisons, card = metrics_tables(
+        ranked.converted, asked.task, asked.segments, plan.challenger, params.resample_count, ctx.seed
+    )
+    query_card = query_scorecard(ranked.judged, asked.judgements, params.resample_count, ctx.seed)
+    staged.write_table("metrics", metrics)
+    staged.write_table("segment_comparisons", segment_comparisons)
+    staged.write_table("comparisons", comparisons_table(card, plan.challenger))
+    staged.write_table("query_metrics", whole_metrics_table(query_card))
+    staged.write_table("query_comparisons", comparisons_table(query_card, plan.challenger))
+    return card, query_card
+
+
+def _write_ranks(staged: StagedRun, asked: _Asked, ranked: _Ranked) -> None:
+    queries = asked.task.queries.select("query_id", "visitor_id", "query", "country", "photo_id")
+    staged.write_table("queries", queries)
+    staged.write_table("ranks", ranks_table(ranked.converted))
+    staged.write_table("judgements", asked.judgements.frame)
+    staged.write_table("judgement_ranks", ranks_table(ranked.judged, "judgement_id"))

@@ -8,17 +8,13 @@ that every arm is asked the same.
 
 A photo is searched with as it stands in the index. Of a challenger that reads keywords one more arm searches the same
 photos by the picture, without their keywords, as with a file that somebody uploads (`jobs.similar.by_file`).
-
-Facts: truths {name: query_count, cluster_count, group_count, mean_relevant, note}, arms, challenger, reads_keywords,
-photo_count, hidden_count, hashed_count, duplicate_count (photos that are near duplicates of an earlier one),
-champion_note, hash_version, note (why all is left out; empty if it is not), seconds per step.
 """
 
 from __future__ import annotations
 
 import logging
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,10 +23,11 @@ import polars as pl
 
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.config.params.evaluation import EvaluateSimilarParams, Truth
-from jobs.context import RunContext
-from jobs.datasets.evaluation import SIMILAR
+from jobs.context import Chosen, RunContext
+from jobs.datasets.evaluation import SIMILAR, SimilarFacts
+from jobs.datasets.models import VARIANT
 from jobs.evaluation.ranking_task import Task, read_task
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.runtime.progress import timed
 from jobs.similar.by_file import picture_vectors
@@ -40,9 +37,9 @@ from jobs.similar.inputs import (
     THE_TRUTH_ITSELF,
     Plan,
     hidden_photos,
-    read_inputs,
     read_truth,
     scorer_of,
+    variant_input,
     vectors_of,
 )
 from jobs.similar.pictures import VERSION, read_hashes, to_text
@@ -62,20 +59,27 @@ FEWEST = 2
 """Photos with an answer below which a truth says nothing."""
 
 
-def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
-    """Rank, measure and compare; a missing or unfinished arm raises and commits nothing."""
-    inputs = read_inputs(ctx, params)
+def choose(ctx: RunContext, params: EvaluateSimilarParams, inputs: dict[str, Manifest]) -> Chosen:
+    """Choose the variants that the params name; of their repetitions the first is taken."""
+    return Chosen({variant_input(name): ctx.read(VARIANT, variant=name, repeat="0") for name in params.variants})
+
+
+def run(ctx: RunContext, params: EvaluateSimilarParams, inputs: dict[str, Manifest], staged: StagedRun) -> SimilarFacts:
+    """Rank, measure and compare; a missing or unfinished arm raises."""
     plan = Plan.of(inputs, params.variants)
-    # What the plan takes from facts is not part of the inputs' digests.
-    staged = ctx.begin(SIMILAR, params, inputs, {"plan": fingerprint(asdict(plan))})
-    if staged.manifest is not None:
-        return staged.manifest
-    seconds: dict[str, float] = {}
-    facts: dict[str, Any] = asdict(plan) | {"arms": plan.arms, "hash_version": VERSION, "note": "", "truths": {}}
+    facts = partial(
+        SimilarFacts,
+        arms=plan.arms,
+        challenger=plan.challenger,
+        reads_keywords=plan.reads_keywords,
+        champion_note=plan.champion_note,
+        hash_version=VERSION,
+    )
     if not params.query_count:
         for table in SIMILAR.tables:
             staged.write_table(table.name, pl.DataFrame(table.schema.empty_table()))
-        return staged.commit(facts | {"note": "left out: query_count is 0", "seconds": seconds})
+        return facts(note="left out: query_count is 0")
+    seconds: dict[str, float] = {}
     with timed(log, seconds, "read"):
         task = read_task(ctx.lake, inputs["splits"])
         asked = [_ask(ctx, inputs, task, name, params) for name in params.truths]
@@ -110,16 +114,13 @@ def run(ctx: RunContext, params: EvaluateSimilarParams) -> Manifest:
         arms = [arm for arm in plan.arms if arm != RANDOM]
         sheet = sheet_rows(task, corpus.units, asked, shown, arms, load, params.contact_sheet_photos, BASELINES)
         staged.write_table("contact_sheet", sheet)
-    return staged.commit(
-        facts
-        | {
-            "truths": {one.name: one.facts(FEWEST) for one in asked},
-            "photo_count": len(task.photos),
-            "hidden_count": int(corpus.units.is_hidden.sum()),
-            "hashed_count": int(corpus.has_hash.sum()),
-            "duplicate_count": len(task.photos) - corpus.units.count,
-            "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
-        }
+    return facts(
+        truths={one.name: one.facts(FEWEST) for one in asked},
+        photo_count=len(task.photos),
+        hidden_count=int(corpus.units.is_hidden.sum()),
+        hashed_count=int(corpus.has_hash.sum()),
+        duplicate_count=len(task.photos) - corpus.units.count,
+        seconds={step: round(duration, 2) for step, duration in seconds.items()},
     )
 
 

@@ -11,32 +11,43 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from jobs.adapters.safe_download import Fetcher, Limits, each_completed
-from jobs.datasets.clean import IMAGES, VALIDATED
+from jobs.context import Chosen
+from jobs.datasets.clean import IMAGES, ImagesFacts
 from jobs.errors import GateFailed
-from jobs.ingest.image_sources import EXTENSIONS, FetchedImages, ImageLocator, Row, list_images, listing_digest
+from jobs.ingest.image_sources import (
+    EXTENSIONS,
+    FetchedImages,
+    ImageFile,
+    ImageLocator,
+    Row,
+    list_images,
+    listing_digest,
+)
 from jobs.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from jobs.config.params.ingest import FetchImagesParams
-    from jobs.context import RunContext
-    from jobs.lake.manifest import Manifest
+    from jobs.context import Inputs, RunContext
+    from jobs.lake.staged_run import StagedRun
 
 log = logging.getLogger("nightlens.fetch_images")
 
 
-def run(ctx: RunContext, params: FetchImagesParams) -> Manifest:
-    """Commit IMAGES: where the bytes of every photo are, with size and SHA-256, or why there are none.
+def choose(ctx: RunContext, params: FetchImagesParams, inputs: Inputs) -> Chosen:
+    """List the data set's images."""
+    files = list_images(ctx.dataset_uri)
+    allowed = str(ctx.settings.allow_private_addresses)
+    return Chosen(sources={"images": listing_digest(files), "allow_private_addresses": allowed}, found=files)
+
+
+def run(
+    ctx: RunContext, params: FetchImagesParams, inputs: Inputs, staged: StagedRun, files: dict[str, ImageFile]
+) -> ImagesFacts:
+    """Write where the bytes of every photo are, with size and SHA-256, or why there are none.
 
     Raises `GateFailed` if more than `max_missing_share` of the photos end without an image; what was
     downloaded by then is kept.
     """
-    inputs = {"validated": ctx.read(VALIDATED)}
-    files = list_images(ctx.dataset_uri)
-    allowed = ctx.settings.allow_private_addresses
-    sources = {"images": listing_digest(files), "allow_private_addresses": str(allowed)}
-    staged = ctx.begin(IMAGES, params, inputs, sources)
-    if staged.manifest is not None:
-        return staged.manifest
     begun = time.perf_counter()
     photos = ctx.lake.read_table(inputs["validated"], "photos", ["photo_id", "image_url"])
     limits = Limits(
@@ -44,7 +55,7 @@ def run(ctx: RunContext, params: FetchImagesParams) -> Manifest:
         timeout_seconds=params.timeout_seconds,
         retry_count=params.retry_count,
         concurrency=params.concurrency,
-        allow_private_addresses=allowed,
+        allow_private_addresses=ctx.settings.allow_private_addresses,
         seed=ctx.seed,
     )
     progress = Progress(log, "images found or fetched", len(photos))
@@ -59,15 +70,17 @@ def run(ctx: RunContext, params: FetchImagesParams) -> Manifest:
     check_share(images, ctx.dataset_uri, params.max_missing_share)
     staged.write_table("images", images)
     counts = Counter(images["status"].to_list())
-    return staged.commit(
-        {
-            **{f"{status}_count": counts[status] for status in ("present", "fetched", "missing", "refused", "failed")},
-            "reasons": dict(sorted(Counter(images["reason"].drop_nulls().to_list()).items())),
-            "downloaded_count": finder.downloaded_count,
-            "hashed_count": finder.hashed_count,
-            "byte_count": images["byte_count"].sum(),
-            "seconds": round(time.perf_counter() - begun, 3),
-        }
+    return ImagesFacts(
+        present_count=counts["present"],
+        fetched_count=counts["fetched"],
+        missing_count=counts["missing"],
+        refused_count=counts["refused"],
+        failed_count=counts["failed"],
+        reasons=dict(sorted(Counter(images["reason"].drop_nulls().to_list()).items())),
+        downloaded_count=finder.downloaded_count,
+        hashed_count=finder.hashed_count,
+        byte_count=int(images["byte_count"].sum()),
+        seconds=round(time.perf_counter() - begun, 3),
     )
 
 

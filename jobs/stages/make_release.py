@@ -2,8 +2,7 @@
 
 The release links to the files of the runs it is made of, and release.json says which those are. Copied are the
 exemplars (`models.search.completion`) of the arm alone.
-It is a candidate; live it becomes by an explicit act (`jobs.releasing.promotion`). Facts: model_name, version,
-model_digest, arm.
+It is a candidate; live it becomes by an explicit act (`jobs.releasing.promotion`).
 """
 
 from __future__ import annotations
@@ -13,43 +12,37 @@ from typing import Any
 
 from jobs.config.params.release import MakeReleaseParams
 from jobs.context import RunContext
-from jobs.datasets.all import named
 from jobs.datasets.clean import HIDDEN_TABLE
-from jobs.datasets.embeddings import EXEMPLARS
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.embeddings import EXEMPLARS, PhotoEmbeddingsFacts
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.indexes import PhotoIndexFacts
+from jobs.datasets.models import RegistrationFacts, SearchModelsFacts
+from jobs.datasets.releases import ReleaseFacts
 from jobs.embedding.exemplars import exemplar_rows
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE
 
-_WINDOWS = ("train_start", "train_end", "validation_end", "test_end")
 
-
-def run(ctx: RunContext, params: MakeReleaseParams) -> Manifest:
-    """Check and bind; `BadInput` names what does not belong together, and nothing is committed."""
-    names = ("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index")
-    inputs = {name: ctx.read(named(name)) for name in names}
-    staged = ctx.begin(RELEASE, params, inputs)
-    if staged.manifest is not None:
-        return staged.manifest
-    arm = _check(inputs)
+def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest], staged: StagedRun) -> ReleaseFacts:
+    """Check and bind; `BadInput` names what does not belong together."""
+    registration = RegistrationFacts.of(inputs["registration"])
+    arm = registration.arm
+    _check(inputs, registration)
     staged.link_files(inputs["search_models"], arm, MODEL)
     staged.link_files(inputs["photo_index"], INDEX)
     staged.link_table(inputs["photo_index"], "ids")
     staged.link_table(inputs["validated"], HIDDEN_TABLE.name)
     staged.write_table(EXEMPLARS, exemplar_rows(ctx.lake, inputs["photo_embeddings"], arm))
-    description = describe(ctx, inputs, arm)
+    description = _describe(ctx, inputs, registration)
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
-    model = description["model"]
-    return staged.commit(
-        {"model_name": model["name"], "version": model["version"], "model_digest": model["digest"], "arm": arm}
-    )
+    return ReleaseFacts(**registration.model_dump(include=set(ReleaseFacts.model_fields)))
 
 
-def _check(inputs: dict[str, Manifest]) -> str:
-    """Return the arm that all inputs are of; `BadInput` if model, registered version and index are not of one."""
-    registration, index = inputs["registration"], inputs["photo_index"]
-    arm: str = registration.facts["arm"]
+def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None:
+    """Raise `BadInput` if model, registered version and index are not of one arm and model."""
+    arm, index, models = registration.arm, inputs["photo_index"], inputs["search_models"]
     if index.params["arm"] != arm:
         raise BadInput(
             "arms_differ",
@@ -57,19 +50,21 @@ def _check(inputs: dict[str, Manifest]) -> str:
             registered=arm,
             indexed=index.params["arm"],
         )
-    models = inputs["search_models"]
-    if arm not in models.facts["arms"]:
+    trained = SearchModelsFacts.of(models).arms
+    if arm not in trained:
         raise MissingInput(
             "arm_not_trained",
-            f"{models.reference} has no arm {arm!r}; it has {sorted(models.facts['arms'])}",
+            f"{models.reference} has no arm {arm!r}; it has {sorted(trained)}",
             arm=arm,
-            arms=sorted(models.facts["arms"]),
+            arms=sorted(trained),
         )
+    embedded = PhotoEmbeddingsFacts.of(inputs["photo_embeddings"]).arms.get(arm)
+    built = PhotoIndexFacts.of(index)
     digests = {
-        "search_models": models.facts["arms"][arm]["model_digest"],
-        "registration": registration.facts["model_digest"],
-        "photo_embeddings": inputs["photo_embeddings"].facts["arms"].get(arm, {}).get("model_digest"),
-        "photo_index": index.facts["model_digest"],
+        "search_models": trained[arm].model_digest,
+        "registration": registration.model_digest,
+        "photo_embeddings": None if embedded is None else embedded.model_digest,
+        "photo_index": built.model_digest,
     }
     if len(set(digests.values())) > 1:
         found = ", ".join(f"{inputs[name].reference} is of model {digest}" for name, digest in digests.items())
@@ -78,43 +73,42 @@ def _check(inputs: dict[str, Manifest]) -> str:
             f"these do not belong together: {found}. Rerun register_model, embed_photos and build_index.",
             models=digests,
         )
-    if index.facts["photo_count"] != index.row_counts["ids"]:
+    if built.photo_count != index.row_counts["ids"]:
         raise BadInput(
             "index_counts_differ",
-            f"{index.reference} holds {index.facts['photo_count']} photos, its id map {index.row_counts['ids']}. "
+            f"{index.reference} holds {built.photo_count} photos, its id map {index.row_counts['ids']}. "
             f"Delete that run and rerun build_index.",
             run=index.reference,
         )
-    return arm
 
 
-def describe(ctx: RunContext, inputs: dict[str, Manifest], arm: str) -> dict[str, Any]:
+def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: RegistrationFacts) -> dict[str, Any]:
     """Return release.json: what a reader needs to know, and which runs it came from."""
-    registration, index, splits = (inputs[name].facts for name in ("registration", "photo_index", "splits"))
-    model_files = inputs["search_models"].files
+    splits, index = SplitsFacts.of(inputs["splits"]), PhotoIndexFacts.of(inputs["photo_index"])
+    models, arm = inputs["search_models"], registration.arm
     return {
         "catalogue": ctx.catalogue,
         "run_date": ctx.run_date.isoformat(),
         "as_of": ctx.as_of.isoformat(),
         "model": {
-            "name": registration["model_name"],
-            "version": registration["version"],
+            "name": registration.model_name,
+            "version": registration.version,
             "arm": arm,
-            "digest": registration["model_digest"],
-            "mlflow_run_id": registration["mlflow_run_id"],
-            "trained_until": inputs["search_models"].facts["trained_until"],
+            "digest": registration.model_digest,
+            "mlflow_run_id": registration.mlflow_run_id,
+            "trained_until": SearchModelsFacts.of(models).trained_until.isoformat(),
         },
-        "index": {name: index[name] for name in ("model_digest", "kind", "shard_count", "photo_count", "bytes")},
-        "vocabulary": _file(model_files, arm, "keywords.json"),
-        "config": _file(model_files, arm, "config.json"),
-        "splits": {name: splits[name] for name in _WINDOWS},
+        "index": index.model_dump(include={"model_digest", "kind", "shard_count", "photo_count", "bytes"}),
+        "vocabulary": _file(models, arm, "keywords.json"),
+        "config": _file(models, arm, "config.json"),
+        "splits": splits.model_dump(include={"train_start", "train_end", "validation_end", "test_end"}),
         "runs": {
             name: {"reference": manifest.reference, "digest": manifest.digest} for name, manifest in inputs.items()
         },
     }
 
 
-def _file(files: Any, arm: str, name: str) -> dict[str, str] | None:
+def _file(models: Manifest, arm: str, name: str) -> dict[str, str] | None:
     """Return place and digest of a file of the model; None if this kind of model has none."""
-    info = files.get(f"{arm}/{name}")
+    info = models.files.get(f"{arm}/{name}")
     return None if info is None else {"file": f"{MODEL}/{name}", "sha256": info.sha256}

@@ -4,12 +4,6 @@ A map compares with an earlier night's while both are of one model: then photos 
 new ones, and those whose vector has changed, are projected onto it. A map of another model, or with too many photos
 that are new to it, is made anew, and begins from where the earlier one had the photos, so that the two look alike as
 far as the vectors allow. Clusters are those of the night's vectors, not of the map.
-
-Facts: note (why there is no map; empty if there is one), arm, model_digest, dim, photo_count, corpus_photo_count, map
-(new | projected), why (it is that), earlier_run_date (of the map it is projected onto or begins from, or None),
-map_run_date (the night that made the map), placed (counts), perplexity, neighbours_kept (share of the 10 nearest that
-are among the 10 nearest on the map), rule (of the choice of clusters), clusters (None without an earlier map, else how
-many are kept from it, the numbers that are new, how many of it are gone), seconds.
 """
 
 from __future__ import annotations
@@ -25,17 +19,17 @@ import polars as pl
 import pyarrow as pa
 
 from jobs.config.params.embedding import MapEmbeddingsParams
-from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
-from jobs.datasets.evaluation import PHOTO_MAP
-from jobs.datasets.features import SPLITS
+from jobs.context import Chosen, RunContext
+from jobs.datasets.embeddings import PhotoArmFacts, PhotoEmbeddingsFacts
+from jobs.datasets.evaluation import PHOTO_MAP, ClusterFate, MapFacts, PhotoMapFacts
 from jobs.embedding.arm_vectors import batches_of_arm
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.lake.vector_store import vector_array
-from models.mapping.clusters import ABSENT, RULE, choose, numbered_as_before, settings, sweep, typicality
+from models.mapping.clusters import ABSENT, RULE, numbered_as_before, settings, sweep, typicality
+from models.mapping.clusters import choose as choose_setting
 from models.mapping.plane import (
     FEWEST,
     Floats,
@@ -50,69 +44,85 @@ from models.mapping.validity import OUTLIER
 from models.mapping.words import telling_keywords, top_keywords
 
 NEIGHBOURS = 10
+MAX_PROJECTED_SHARE = 0.3  # of an earlier night's map: with more photos new to it, a new one is made
 _SAME = 1e-4
 """Vectors of the same picture and words may differ in the last bits; by less than this they count as one."""
-_NEW, _PROJECTED = "new", "projected"
+_PROJECTED = "projected"
 
 
-def run(ctx: RunContext, params: MapEmbeddingsParams) -> Manifest:
-    """Lay out, cluster and commit; that there is nothing to lay out is a result, with its reason."""
-    inputs = {"splits": ctx.read(SPLITS), "photo_embeddings": ctx.read(PHOTO_EMBEDDINGS)}
-    earlier = _earlier_map(ctx)
-    if earlier is not None:
-        inputs["earlier_map"] = earlier
-    staged = ctx.begin(PHOTO_MAP, params, inputs)
-    if staged.manifest is not None:
-        return staged.manifest
+def choose(ctx: RunContext, params: MapEmbeddingsParams, inputs: dict[str, Manifest]) -> Chosen:
+    """Choose the latest earlier night's run that has a map."""
+    today = ctx.run_date.isoformat()
+    runs = (run for run in reversed(ctx.lake.history(PHOTO_MAP)) if run.partition["run_date"] < today)
+    earlier = next((run for run in runs if PhotoMapFacts.of(run).map is not None), None)
+    return Chosen({} if earlier is None else {"earlier_map": earlier})
+
+
+def run(ctx: RunContext, params: MapEmbeddingsParams, inputs: dict[str, Manifest], staged: StagedRun) -> PhotoMapFacts:
+    """Lay out and cluster; that there is nothing to lay out is a result, with its reason."""
+    if not params.is_made:
+        return _without_map(staged, "left out by the parameters")
     begun = time.perf_counter()
-    ids, vector_ND, corpus_count = (
-        _vectors(ctx, inputs["photo_embeddings"], params) if params.is_made else ([], None, 0)
-    )
-    if vector_ND is None or len(ids) < FEWEST:
-        note = "left out by the parameters" if not params.is_made else f"{len(ids)} photos with a vector are too few"
-        for table in PHOTO_MAP.tables:
-            staged.write_table(table.name, pl.DataFrame(table.schema.empty_table()))
-        return staged.commit({"note": note})
+    model = _model(inputs["photo_embeddings"], params.arm)
+    ids, vector_ND, corpus_count = _vectors(ctx, inputs["photo_embeddings"], params)
+    if len(ids) < FEWEST:
+        return _without_map(staged, f"{len(ids)} photos with a vector are too few")
+    earlier = _Earlier.of(inputs)
     distance_NN = distances(vector_ND)
-    layout = _layout(ctx, params, inputs["photo_embeddings"], earlier, ids, vector_ND)
-    _write_map(staged, earlier, layout, ids, vector_ND)
-    before = None if earlier is None else _labels(ctx.lake, earlier)
+    layout = _layout(ctx, params, model.model_digest, earlier, ids, vector_ND)
+    _write_map(staged, layout, ids, vector_ND)
+    before = None if earlier is None else _labels(ctx.lake, earlier.run)
     photos = (ids, vector_ND, distance_NN)
     clusters = _write_clusters(ctx.lake, staged, params, inputs["splits"], layout, photos, before)
-    return staged.commit(
-        {
-            "note": "",
-            "arm": params.arm,
-            "model_digest": _digest(inputs["photo_embeddings"], params.arm),
-            "dim": vector_ND.shape[1],
-            "photo_count": len(ids),
-            "corpus_photo_count": corpus_count,
-            "map": layout.kind,
-            "why": layout.why,
-            "earlier_run_date": None if earlier is None else earlier.partition["run_date"],
-            "map_run_date": ctx.run_date.isoformat() if layout.kind == _NEW else _of(earlier, "map_run_date"),
-            "placed": dict(sorted(Counter(layout.placed).items())),
-            "perplexity": params.perplexity,
-            "neighbours_kept": neighbours_kept(distance_NN, layout.map_N2, min(NEIGHBOURS, len(ids) - 1)),
-            "rule": RULE,
-            "clusters": clusters,
-            "seconds": round(time.perf_counter() - begun, 3),
-        }
+    made = MapFacts(
+        arm=params.arm,
+        model_digest=model.model_digest,
+        dim=vector_ND.shape[1],
+        photo_count=len(ids),
+        corpus_photo_count=corpus_count,
+        kind="new" if layout.onto is None else "projected",
+        why=layout.why,
+        earlier_run_date=None if earlier is None else earlier.run_date,
+        map_run_date=ctx.run_date.isoformat() if layout.onto is None else layout.onto.facts.map_run_date,
+        placed=dict(sorted(Counter(layout.placed).items())),
+        perplexity=params.perplexity,
+        neighbours_kept=neighbours_kept(distance_NN, layout.map_N2, min(NEIGHBOURS, len(ids) - 1)),
+        rule=RULE,
+        clusters=clusters,
+        seconds=round(time.perf_counter() - begun, 3),
     )
+    return PhotoMapFacts(map=made)
+
+
+def _without_map(staged: StagedRun, note: str) -> PhotoMapFacts:
+    for table in PHOTO_MAP.tables:
+        staged.write_table(table.name, pl.DataFrame(table.schema.empty_table()))
+    return PhotoMapFacts(note=note)
 
 
 # -- inputs -------------------------------------------------------------------------------------------------------
 
 
-def _earlier_map(ctx: RunContext) -> Manifest | None:
-    """Return the latest earlier night's run that has a map."""
-    today = ctx.run_date.isoformat()
-    runs = (run for run in reversed(ctx.lake.history(PHOTO_MAP)) if run.partition["run_date"] < today)
-    return next((run for run in runs if run.facts["note"] == ""), None)
+@dataclass(frozen=True)
+class _Earlier:
+    """An earlier night's run, and the map that it has."""
+
+    run: Manifest
+    facts: MapFacts
+
+    @classmethod
+    def of(cls, inputs: dict[str, Manifest]) -> _Earlier | None:
+        run = inputs.get("earlier_map")
+        facts = None if run is None else PhotoMapFacts.of(run).map
+        return None if run is None or facts is None else cls(run, facts)
+
+    @property
+    def run_date(self) -> str:
+        return self.run.partition["run_date"]
 
 
-def _digest(embeddings: Manifest, arm: str) -> str:
-    arms = embeddings.facts["arms"]
+def _model(embeddings: Manifest, arm: str) -> PhotoArmFacts:
+    arms = PhotoEmbeddingsFacts.of(embeddings).arms
     if arm not in arms:
         raise MissingInput(
             "arm_not_embedded",
@@ -121,16 +131,11 @@ def _digest(embeddings: Manifest, arm: str) -> str:
             run=embeddings.reference,
             arm=arm,
         )
-    return str(arms[arm]["model_digest"])
-
-
-def _of(manifest: Manifest | None, fact: str) -> Any:
-    return None if manifest is None else manifest.facts[fact]
+    return arms[arm]
 
 
 def _vectors(ctx: RunContext, embeddings: Manifest, params: MapEmbeddingsParams) -> tuple[list[str], Floats, int]:
     """Return the photos to lay out, sorted, their unit vectors [N, D], and how many photos there are to choose from."""
-    _digest(embeddings, params.arm)
     every = [
         photo_id
         for batch in batches_of_arm(ctx.lake, embeddings, params.arm, ["photo_id"])
@@ -165,44 +170,44 @@ def _keywords(lake: Lake, splits: Manifest, ids: list[str]) -> dict[str, dict[st
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the photos lie, how each came there, and which map it is."""
+    """Where the photos lie, how each came there, why on this map, and onto which earlier one they are laid, if any."""
 
     map_N2: Floats
     placed: list[str]
-    kind: str
     why: str
+    onto: _Earlier | None = None
 
 
 def _layout(
     ctx: RunContext,
     params: MapEmbeddingsParams,
-    embeddings: Manifest,
-    earlier: Manifest | None,
+    model_digest: str,
+    earlier: _Earlier | None,
     ids: list[str],
     vector_ND: Floats,
 ) -> _Layout:
     """Return the photos on the earlier map if it is of the same vector space, else on a new one."""
     if earlier is None:
         map_N2 = make_map(vector_ND, params.perplexity, ctx.seed)
-        return _Layout(map_N2, ["fitted"] * len(ids), _NEW, "no earlier night has a map")
-    day = earlier.partition["run_date"]
-    if earlier.facts["model_digest"] != _digest(embeddings, params.arm):
+        return _Layout(map_N2, ["fitted"] * len(ids), "no earlier night has a map")
+    day = earlier.run_date
+    if earlier.facts.model_digest != model_digest:
         why = f"the night of {day} mapped another model, and vectors of two models do not compare"
-    elif earlier.facts["perplexity"] != params.perplexity:
+    elif earlier.facts.perplexity != params.perplexity:
         why = f"the map of {day} has another perplexity"
     else:
         layout = _projected(ctx, params, earlier, ids, vector_ND)
         share = layout.placed.count(_PROJECTED) / len(ids)
-        if share <= params.max_projected_share:
+        if share <= MAX_PROJECTED_SHARE:
             return layout
-        why = f"{share:.0%} of the photos are new to the map of {day}, more than {params.max_projected_share:.0%}"
-    known = dict(zip(*_points(ctx.lake, earlier), strict=True))
+        why = f"{share:.0%} of the photos are new to the map of {day}, more than {MAX_PROJECTED_SHARE:.0%}"
+    known = dict(zip(*_points(ctx.lake, earlier.run), strict=True))
     is_known_N = np.array([photo_id in known for photo_id in ids])
     start_N2 = None
     if is_known_N.any():
         start_N2 = beside_known(vector_ND, is_known_N, np.array([known[one] for one in ids if one in known]))
         why += "; it begins from where that map had the photos"
-    return _Layout(make_map(vector_ND, params.perplexity, ctx.seed, start_N2), ["fitted"] * len(ids), _NEW, why)
+    return _Layout(make_map(vector_ND, params.perplexity, ctx.seed, start_N2), ["fitted"] * len(ids), why)
 
 
 def _points(lake: Lake, earlier: Manifest) -> tuple[list[str], list[tuple[float, float]]]:
@@ -216,9 +221,9 @@ def _labels(lake: Lake, earlier: Manifest) -> dict[str, int]:
 
 
 def _projected(
-    ctx: RunContext, params: MapEmbeddingsParams, earlier: Manifest, ids: list[str], vector_ND: Floats
+    ctx: RunContext, params: MapEmbeddingsParams, earlier: _Earlier, ids: list[str], vector_ND: Floats
 ) -> _Layout:
-    reference = ctx.lake.read_table(earlier, "reference")
+    reference = ctx.lake.read_table(earlier.run, "reference")
     map_vector_MD, map_M2 = _matrix(reference["vector"], len(reference)), reference.select("x", "y").to_numpy()
     row_of = {photo_id: row for row, photo_id in enumerate(reference["photo_id"])}
     rows_N = np.array([row_of.get(photo_id, OUTLIER) for photo_id in ids])
@@ -226,16 +231,16 @@ def _projected(
     map_N2 = np.empty((len(ids), 2))
     map_N2[is_kept_N] = map_M2[rows_N[is_kept_N]]
     new_ND = vector_ND[~is_kept_N]
-    if len(new_ND) <= params.max_projected_share * len(ids):
+    if len(new_ND) <= MAX_PROJECTED_SHARE * len(ids):
         map_N2[~is_kept_N] = place_on_map(new_ND, map_vector_MD, map_M2, params.perplexity, ctx.seed)
     placed = ["kept" if is_kept else _PROJECTED for is_kept in is_kept_N.tolist()]
-    why = f"the night of {earlier.partition['run_date']} has the same model: photos of its map stay where they are"
-    return _Layout(map_N2, placed, _PROJECTED, why)
+    why = f"the night of {earlier.run_date} has the same model: photos of its map stay where they are"
+    return _Layout(map_N2, placed, why, onto=earlier)
 
 
-def _write_map(staged: StagedRun, earlier: Manifest | None, layout: _Layout, ids: list[str], vector_ND: Floats) -> None:
-    if layout.kind == _PROJECTED and earlier is not None:
-        staged.link_table(earlier, "reference")
+def _write_map(staged: StagedRun, layout: _Layout, ids: list[str], vector_ND: Floats) -> None:
+    if layout.onto is not None:
+        staged.link_table(layout.onto.run, "reference")
         return
     x_N, y_N = layout.map_N2.T
     table = pl.DataFrame({"photo_id": ids, "x": x_N, "y": y_N})
@@ -254,7 +259,7 @@ def _write_clusters(
     layout: _Layout,
     photos: tuple[list[str], Floats, Floats],
     before: dict[str, int] | None,
-) -> dict[str, Any] | None:
+) -> ClusterFate | None:
     """Try every setting, write what each gives, the points with the clusters of the chosen one, and their words.
 
     `before` is the clusters of the earlier night's photos; return what has become of those.
@@ -264,14 +269,14 @@ def _write_clusters(
     top = top_keywords(keywords)
     tried = settings(distance_NN, params.min_samples, params.min_cluster_sizes, params.radius_quantiles)
     found = sweep(distance_NN, tried, [top.get(photo_id) for photo_id in ids], vector_ND.shape[1])
-    chosen = choose(found)
+    chosen = choose_setting(found)
     label_N = np.full(len(ids), OUTLIER) if chosen is None else found[chosen].label_N
     fate = None
     if before is not None:
         before_N = np.array([before.get(photo_id, ABSENT) for photo_id in ids], np.int64)
         label_N, new = numbered_as_before(label_N, before_N)
         kept = len(set(label_N.tolist()) - {OUTLIER}) - len(new)
-        fate = {"kept": kept, "new": new, "gone": len(set(before.values()) - {OUTLIER}) - kept}
+        fate = ClusterFate(kept=kept, new=tuple(new), gone=len(set(before.values()) - {OUTLIER}) - kept)
     rows = []
     for number, one in enumerate(found):
         figures = {name: getattr(one, name) for name in _FIGURES}

@@ -5,11 +5,6 @@ window never had, and how many conversions a day there are. One is about the vec
 of the photos lie from those of the latest earlier night of the same protocol, by one model. Its limits are the gate's
 (`gate_release`). Table `days`: the log's last weeks. Table `shifts`: a row for searches and photos, see
 `models.evaluation.drift`.
-
-Facts: unseen and earlier_unseen (search_count, query_share, country_share; the latter None without an earlier night),
-conversions (a day: last_week and before, the weeks before that; drop and per_week; None where the log is too short),
-earlier_run_date, arm, earlier_arm, model_digest (None where nothing is compared), note (which vectors are not compared,
-and why; empty if all are), seconds.
 """
 
 from __future__ import annotations
@@ -22,56 +17,52 @@ from typing import Any
 import polars as pl
 
 from jobs.config.params.embedding import MeasureDriftParams
-from jobs.context import RunContext
-from jobs.datasets.clean import VALIDATED
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
-from jobs.datasets.evaluation import DRIFT
-from jobs.datasets.features import SPLITS
-from jobs.evaluation.drift_inputs import Night, Pair, earlier_night, photo_vectors, same_model, search_vectors
+from jobs.context import Chosen, RunContext
+from jobs.datasets.evaluation import DRIFT, ConversionsFacts, DriftFacts, UnseenFacts
+from jobs.evaluation.drift_inputs import Night, Pair, earlier_runs, photo_vectors, same_model, search_vectors
 from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from models.evaluation.drift import embedding_shift, weekly_trend
 
 FEWEST = 20
 """Rows of a sample below which two samples would say nothing."""
 
 
-def run(ctx: RunContext, params: MeasureDriftParams) -> Manifest:
-    """Count, compare and commit; that nothing can be compared is a result, with its reason."""
-    tonight = Night(ctx.run_date.isoformat(), *(ctx.read(d) for d in _OF_A_NIGHT))
-    validated, earlier = ctx.read(VALIDATED), earlier_night(ctx, tonight)
-    inputs = {"validated": validated, **tonight.inputs}
-    if earlier is not None:
-        inputs |= {f"earlier_{name}": manifest for name, manifest in earlier.inputs.items()}
-    pair = None if earlier is None else same_model(tonight.models, earlier.models)
-    # What the pair takes from facts is not part of the inputs' digests.
-    staged = ctx.begin(DRIFT, params, inputs, {"pair": fingerprint(asdict(pair) if pair else {})})
-    if staged.manifest is not None:
-        return staged.manifest
+def choose(ctx: RunContext, params: MeasureDriftParams, inputs: dict[str, Manifest]) -> Chosen:
+    """Choose the night to compare with."""
+    return Chosen(earlier_runs(ctx, inputs))
+
+
+def run(ctx: RunContext, params: MeasureDriftParams, inputs: dict[str, Manifest], staged: StagedRun) -> DriftFacts:
+    """Count and compare; that nothing can be compared is a result, with its reason."""
     begun = time.perf_counter()
-    days = _days(ctx.lake, validated, ctx.as_of, params.trend_weeks)
+    tonight, earlier = Night.tonight(inputs), Night.earlier(inputs)
+    pair = None if earlier is None else same_model(tonight.models, earlier.models)
+    days = _days(ctx.lake, inputs["validated"], ctx.as_of, params.trend_weeks)
     trend = weekly_trend(days["conversion_count"].to_numpy())
     staged.write_table("days", days.with_columns(pl.Series("trend", trend.line_T)))
     shifts, note = _shifts(ctx, params, tonight, earlier, pair)
     staged.write_table("shifts", shifts)
-    return staged.commit(
-        {
-            "unseen": _unseen(ctx.lake, tonight.splits),
-            "earlier_unseen": None if earlier is None else _unseen(ctx.lake, earlier.splits),
-            "conversions": {name: getattr(trend, name) for name in ("last_week", "before", "drop", "per_week")},
-            "earlier_run_date": None if earlier is None else earlier.run_date,
-            **(dict.fromkeys(("arm", "earlier_arm", "model_digest")) if pair is None else asdict(pair)),
-            "note": note,
-            "seconds": round(time.perf_counter() - begun, 3),
-        }
+    return DriftFacts(
+        unseen=_unseen(ctx.lake, tonight.splits),
+        earlier_unseen=None if earlier is None else _unseen(ctx.lake, earlier.splits),
+        conversions=ConversionsFacts(
+            last_week=trend.last_week, before=trend.before, drop=trend.drop, per_week=trend.per_week
+        ),
+        earlier_run_date=None if earlier is None else earlier.run_date,
+        arm=None if pair is None else pair.arm,
+        earlier_arm=None if pair is None else pair.earlier_arm,
+        model_digest=None if pair is None else pair.model_digest,
+        note=note,
+        seconds=round(time.perf_counter() - begun, 3),
     )
 
 
 _SAMPLES = {"searches": search_vectors, "photos": photo_vectors}
-_OF_A_NIGHT = (SPLITS, QUERY_EMBEDDINGS, PHOTO_EMBEDDINGS)
 
 
-def _unseen(lake: Lake, splits: Manifest) -> dict[str, Any]:
+def _unseen(lake: Lake, splits: Manifest) -> UnseenFacts:
     """Return which share of the test window's searches is new to the training window, by query and by country.
 
     Queries are normalised in the splits. A search whose country is not known is not from an unseen one.
@@ -82,8 +73,8 @@ def _unseen(lake: Lake, splits: Manifest) -> dict[str, Any]:
     for column in ("query", "country"):
         seen = known.select(column).unique().collect()[column]
         is_new = (asked[column] != "") & ~asked[column].is_in(seen.implode())
-        shares[f"{column}_share"] = is_new.sum() / len(asked)
-    return {"search_count": len(asked), **shares}
+        shares[column] = int(is_new.sum()) / len(asked)
+    return UnseenFacts(search_count=len(asked), query_share=shares["query"], country_share=shares["country"])
 
 
 def _days(lake: Lake, validated: Manifest, as_of: datetime, weeks: int) -> pl.DataFrame:

@@ -3,9 +3,6 @@
 Rates of being taken and times of being looked at are as logged, by arm and place, from the training window's start to
 the run date. How often places are looked at, and what was passed over, is learned by training where it is asked for, so
 it comes from the training window alone. Without such a log the tables are empty and `note` says so.
-
-Facts: note (why nothing was measured, or why no place could be told; empty if both were), impression_count, list_count,
-visitor_count, window_count (impressions of the training window), first_at and last_at.
 """
 
 from __future__ import annotations
@@ -17,28 +14,24 @@ import numpy as np
 import polars as pl
 
 from jobs.config.params.ingest import MeasureImpressionsParams
-from jobs.context import RunContext
-from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import IMPRESSIONS, SPLITS
+from jobs.context import Inputs, RunContext
+from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts, SplitsFacts
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from models.evaluation.impressions import Examination, Share, estimate_examination, mean_by_visitor
 
 TAKEN = ("click", "like", "download")
 """Interactions that show that a photo was wanted."""
+ARM_COUNT = 6  # arms that are shown by themselves, those of the most impressions
 _LIST = ["visitor_id", "query_id", "query_photo_id", "listed_at"]
 _NO_LOG = "no log of what was shown (impressions.tsv000) reaches into this night"
 _NO_PLACE = "nothing was shown for one query at several places and taken, so how far people look cannot be told"
 
 
-def run(ctx: RunContext, params: MeasureImpressionsParams) -> Manifest:
-    """Measure and commit; a night without such a log commits empty tables."""
-    inputs = {"validated": ctx.read(VALIDATED), "splits": ctx.read(SPLITS)}
-    staged = ctx.begin(IMPRESSIONS, params, inputs)
-    if staged.manifest is not None:
-        return staged.manifest
-    boundaries = inputs["splits"].facts
-    start, train_end = (datetime.fromisoformat(boundaries[name]) for name in ("train_start", "train_end"))
+def run(ctx: RunContext, params: MeasureImpressionsParams, inputs: Inputs, staged: StagedRun) -> ImpressionsFacts:
+    """Measure; a night without such a log writes empty tables."""
+    start, train_end = SplitsFacts.of(inputs["splits"]).windows["train"]
     shown = read_shown(ctx.lake, inputs["validated"], start, ctx.as_of)
     learned = shown.filter(pl.col("shown_at") < train_end)
     found = _examination(learned, params, ctx.seed)
@@ -46,7 +39,17 @@ def run(ctx: RunContext, params: MeasureImpressionsParams) -> Manifest:
     staged.write_table("examination", _typed("examination", _examination_rows(found)))
     staged.write_table("pairs", _pairs(learned))
     note = _NO_LOG if shown.is_empty() else "" if np.isfinite(found.value).any() else _NO_PLACE
-    return staged.commit({"note": note, "window_count": len(learned)} | _counts(shown))
+    at = pl.col("shown_at")
+    first_at, last_at = shown.select(at.min().alias("first"), at.max().alias("last")).row(0)
+    return ImpressionsFacts(
+        note=note,
+        impression_count=len(shown),
+        list_count=len(shown.select(_LIST).unique()),
+        visitor_count=shown["visitor"].n_unique(),
+        window_count=len(learned),
+        first_at=first_at,
+        last_at=last_at,
+    )
 
 
 def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) -> pl.DataFrame:
@@ -74,7 +77,7 @@ def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams, seed: int) -> 
     named = shown["arm"].drop_nulls().value_counts(sort=True).sort("count", "arm", descending=[True, False])
     parts: list[tuple[str | None, pl.DataFrame]] = [(None, shown)] if len(shown) else []
     if len(named) > 1:
-        parts += [(arm, shown.filter(pl.col("arm") == arm)) for arm in named["arm"].head(params.arm_count)]
+        parts += [(arm, shown.filter(pl.col("arm") == arm)) for arm in named["arm"].head(ARM_COUNT)]
     rows = []
     for number, (arm, part) in enumerate(parts):
         by_place = part.filter(pl.col("position") <= params.place_count).partition_by("position", as_dict=True)
@@ -142,14 +145,3 @@ def _pairs(learned: pl.DataFrame) -> pl.DataFrame:
 def _typed(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = pl.DataFrame(IMPRESSIONS.table(table).schema.empty_table()).schema
     return pl.DataFrame(rows, schema=schema)
-
-
-def _counts(shown: pl.DataFrame) -> dict[str, Any]:
-    first, last = (None, None) if shown.is_empty() else (shown["shown_at"].min(), shown["shown_at"].max())
-    return {
-        "impression_count": len(shown),
-        "list_count": len(shown.select(_LIST).unique()),
-        "visitor_count": shown["visitor"].n_unique(),
-        "first_at": first.isoformat() if isinstance(first, datetime) else None,
-        "last_at": last.isoformat() if isinstance(last, datetime) else None,
-    }

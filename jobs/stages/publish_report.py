@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
 from jobs.config.params.release import PublishReportParams
-from jobs.context import RunContext
+from jobs.context import Chosen, RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import EVALUATION
-from jobs.datasets.models import REGISTRATION
-from jobs.datasets.reports import REPORT
+from jobs.datasets.models import RegistrationFacts
+from jobs.datasets.reports import ReportFacts
 from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from jobs.report.costs import usage_of
 from jobs.report.html_page import write_whole
 from jobs.report.inputs import Night
 from jobs.report.quality import data_docs_folder
+from jobs.stages.registry import MAKERS
 
 log = logging.getLogger("nightlens.publish_report")
 
@@ -32,28 +33,42 @@ REPORT_FILE = "report.html"
 _PUBLISHED = re.compile(r"\d{4}-\d{2}-\d{2}\.html")
 
 
-def run(ctx: RunContext, params: PublishReportParams) -> Manifest:
-    """Render, log and commit the night's report, then publish it."""
-    night = Night.read(ctx)
-    staged = ctx.begin(REPORT, params, night.inputs, night.source_digests)
-    manifest = staged.manifest
-    if manifest is None:
-        from jobs.report.render import build_report, render
+def choose(ctx: RunContext, params: PublishReportParams, inputs: dict[str, Manifest]) -> Chosen:
+    """Find the night's ablation, and the evaluations and reports of the nights before."""
+    night = Night.read(ctx, inputs, {dataset: MAKERS[dataset] for dataset in inputs})
+    return Chosen(night.added_inputs, night.source_digests, found=night)
 
-        report = build_report(night, params)
-        html = render(report)
-        staged.write_file(REPORT_FILE, html.encode())
-        _log_to_mlflow(night, html)  # before the commit, so that a rerun after a failure tries again
-        facts = {"outcome": report.verdict.outcome, "headline": report.verdict.headline}
-        manifest = staged.commit(facts | {"usage": asdict(usage_of(night))})
-    log.info("report: %s", publish(ctx, manifest, night.manifest(VALIDATED)))
-    return manifest
+
+def run(
+    ctx: RunContext, params: PublishReportParams, inputs: dict[str, Manifest], staged: StagedRun, night: Night
+) -> ReportFacts:
+    """Render and log the night's report."""
+    from jobs.report.render import build_report, render
+
+    report = build_report(night, params)
+    html = render(report)
+    staged.write_file(REPORT_FILE, html.encode())
+    _log_to_mlflow(night, html)  # before the commit, so that a rerun after a failure tries again
+    return ReportFacts(outcome=report.verdict.outcome, headline=report.verdict.headline, usage=usage_of(night))
+
+
+def publish(ctx: RunContext, params: PublishReportParams, inputs: dict[str, Manifest], report: Manifest) -> None:
+    """Bring the published copies of a night up to date; what is equal is not touched."""
+    folder = ctx.settings.report_dir / ctx.catalogue
+    page = folder / f"{ctx.run_date.isoformat()}.html"
+    html = ctx.lake.read_file(report, REPORT_FILE)
+    with ctx.lake.local_folder(inputs[VALIDATED.name], "data_docs") as docs:
+        _mirror(docs, folder / data_docs_folder(ctx.run_date.isoformat()))
+    write_whole(page, html)
+    if page.name == max(path.name for path in folder.iterdir() if _PUBLISHED.fullmatch(path.name)):
+        write_whole(folder / "latest.html", html)
+    log.info("report: %s", page)
 
 
 def _log_to_mlflow(night: Night, html: str) -> None:
     from jobs.adapters import mlflow_runs
 
-    registration = night.manifest(REGISTRATION).facts
+    registration = night.facts(RegistrationFacts)
     metrics: dict[str, float] = {}
     for table, prefix in (("metrics", ""), ("query_metrics", "by_query_")):
         whole = night.table(EVALUATION, table).filter(pl.col("segment_kind") == "all")
@@ -61,19 +76,6 @@ def _log_to_mlflow(night: Night, html: str) -> None:
         metrics |= {f"{arm}/{prefix}{metric}_at_{k}": value for arm, metric, k, value in values}
     mlflow_runs.log_evaluation(night.ctx.settings, registration, metrics)
     mlflow_runs.log_report(night.ctx.settings, registration, html)
-
-
-def publish(ctx: RunContext, report: Manifest, validated: Manifest) -> Path:
-    """Bring the published copies of a night up to date and return the page's path; what is equal is not touched."""
-    folder = ctx.settings.report_dir / ctx.catalogue
-    page = folder / f"{ctx.run_date.isoformat()}.html"
-    html = ctx.lake.read_file(report, REPORT_FILE)
-    with ctx.lake.local_folder(validated, "data_docs") as docs:
-        _mirror(docs, folder / data_docs_folder(ctx.run_date.isoformat()))
-    write_whole(page, html)
-    if page.name == max(path.name for path in folder.iterdir() if _PUBLISHED.fullmatch(path.name)):
-        write_whole(folder / "latest.html", html)
-    return page
 
 
 def _mirror(source: Path, target: Path) -> None:

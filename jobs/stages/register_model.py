@@ -3,42 +3,39 @@
 A past night that is recomputed leaves the alias where it is.
 
 The version is loaded back through MLflow and must embed as the model in the lake does before the alias moves.
-The same model is registered once: a later night with equal weights gets the version there is. Facts: model_name,
-version, arm, model_digest, mlflow_run_id, tracking_uri, run_page, max_difference (of the check).
+The same model is registered once: a later night with equal weights gets the version there is.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.config.params.training import RegisterModelParams
-from jobs.context import RunContext
-from jobs.datasets.all import named
-from jobs.datasets.models import REGISTRATION
+from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.models import REGISTRATION, RegistrationFacts, SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import fingerprint
+from jobs.lake.staged_run import StagedRun
 
 if TYPE_CHECKING:
     from jobs.adapters.mlflow_registry import Version
     from models.search.model import SearchModel
 
 
-def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
-    """Log the night, register the arm, check it, then move `challenger`; `NightlensError` if the check fails."""
-    inputs = {name: ctx.read(named(name)) for name in ("splits", "base_model", "search_models")}
-    place = fingerprint({"tracking_uri": ctx.settings.public_tracking_uri})  # with another password it is the same
-    staged = ctx.begin(REGISTRATION, params, inputs, {"registry": place})
-    if staged.manifest is not None:
-        return staged.manifest
+def choose(ctx: RunContext, params: RegisterModelParams, inputs: Inputs) -> Chosen:
+    """Name the registry: with another password it is the same."""
+    return Chosen(sources={"registry": fingerprint({"tracking_uri": ctx.settings.public_tracking_uri})})
 
+
+def run(ctx: RunContext, params: RegisterModelParams, inputs: Inputs, staged: StagedRun) -> RegistrationFacts:
+    """Log the night, register the arm, check it, then move `challenger`; `NightlensError` if the check fails."""
     from jobs.adapters import mlflow_registry, mlflow_runs
     from jobs.registration.check import check_version
     from jobs.registration.record import night_record
     from models.search.model import SearchModel
 
-    arms = inputs["search_models"].facts["arms"]
+    arms = SearchModelsFacts.of(inputs["search_models"]).arms
     if params.arm not in arms:
         raise MissingInput(
             "arm_not_trained",
@@ -55,18 +52,18 @@ def run(ctx: RunContext, params: RegisterModelParams) -> Manifest:
     if not _is_past(ctx):
         mlflow_registry.set_alias(ctx.settings, version, mlflow_registry.CHALLENGER)
     mlflow_runs.finish_run(ctx.settings, run_id)
-    facts = {
-        "model_name": version.name,
-        "version": version.number,
-        "arm": params.arm,
-        "model_digest": model.digest,
-        "mlflow_run_id": run_id,
-        "tracking_uri": ctx.settings.public_tracking_uri,
-        "run_page": mlflow_runs.run_page(ctx.settings, run_id),
-        "max_difference": difference,
-    }
-    staged.write_file("registration.json", json.dumps(facts, indent=1).encode())
-    return staged.commit(facts)
+    facts = RegistrationFacts(
+        model_name=version.name,
+        version=version.number,
+        arm=params.arm,
+        model_digest=model.digest,
+        mlflow_run_id=run_id,
+        tracking_uri=ctx.settings.public_tracking_uri,
+        run_page=mlflow_runs.run_page(ctx.settings, run_id),
+        max_difference=difference,
+    )
+    staged.write_file("registration.json", facts.model_dump_json(indent=1).encode())
+    return facts
 
 
 def _is_past(ctx: RunContext) -> bool:
@@ -75,20 +72,18 @@ def _is_past(ctx: RunContext) -> bool:
     return any(night > ctx.run_date.isoformat() for night in nights)
 
 
-def _register(
-    ctx: RunContext, inputs: dict[str, Manifest], arm: str, model: SearchModel, folder: Path, run_id: str
-) -> Version:
+def _register(ctx: RunContext, inputs: Inputs, arm: str, model: SearchModel, folder: Path, run_id: str) -> Version:
     from jobs.adapters import mlflow_models
     from jobs.registration.card import ModelFacts, model_card
     from models.search.model import parameter_count
 
     search_models = inputs["search_models"]
-    facts: dict[str, Any] = search_models.facts["arms"][arm]
-    if facts["model_digest"] != model.digest:
+    trained = SearchModelsFacts.of(search_models)
+    if (digest := trained.arms[arm].model_digest) != model.digest:
         raise BadInput(
             "model_changed",
             f"arm {arm!r} of {search_models.reference} has digest {model.digest}, its facts say "
-            f"{facts['model_digest']}: its files were changed. Delete that run's folder and rerun train_search.",
+            f"{digest}: its files were changed. Delete that run's folder and rerun train_search.",
             arm=arm,
             run=search_models.reference,
         )
@@ -102,7 +97,6 @@ def _register(
         parameter_count=parameter_count(model.parameters()),
         uses_country=model.uses_country,
         uses_keywords=model.uses_keywords,
-        trained_until=search_models.facts["trained_until"],
     )
     tags = {
         "catalogue": ctx.catalogue,
@@ -110,7 +104,7 @@ def _register(
         "arm": arm,
         "model_digest": model.digest,
         "weights_sha256": search_models.files[f"{arm}/model.safetensors"].sha256,
-        "trained_until": described.trained_until,
+        "trained_until": trained.trained_until.isoformat(),
         "lake_run": search_models.reference,
         "git_version": ctx.git_version,
         "code_version": ctx.code_version,

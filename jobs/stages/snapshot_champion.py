@@ -2,24 +2,22 @@
 
 Which that is says the promotion ledger, as of this night: a past night that is recomputed meets the champion it met.
 The latest night also looks whether the alias was moved in MLflow itself, and notes it in the ledger. The first nights
-have no champion; that is a run too, and says so. Facts, also in champion.json: version (None without a champion),
-with one model_name, model_digest, arm, trained_until (ISO 8601) and run_date, and outside_move (entry, reason,
-published) if the champion is what somebody made it outside of Nightlens.
+have no champion; that is a run too, and says so.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 from jobs.adapters import mlflow_registry
 from jobs.config.params.training import SnapshotChampionParams
-from jobs.context import RunContext
-from jobs.datasets.models import CHAMPION
+from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.models import ChampionFacts, LiveModel, OutsideMove, PublishedRelease
 from jobs.errors import BadInput
-from jobs.lake.manifest import Manifest
+from jobs.lake.staged_run import StagedRun
 from jobs.releasing.ledger import Entry, Ledger, State, as_of
 from jobs.releasing.published_pointer import last_night, reconcile
 
@@ -27,8 +25,16 @@ FOLDER = "champion"
 _WEIGHTS = "model.safetensors"
 
 
-def run(ctx: RunContext, params: SnapshotChampionParams) -> Manifest:
-    """Find the champion of this night and copy it; `NightlensError` if MLflow cannot be reached."""
+@dataclass(frozen=True)
+class Found:
+    """The champion's version, and the move that made it so if that was outside of Nightlens."""
+
+    version: mlflow_registry.Version | None
+    moved: OutsideMove | None
+
+
+def choose(ctx: RunContext, params: SnapshotChampionParams, inputs: Inputs) -> Chosen:
+    """Find the champion of this night; `NightlensError` if MLflow cannot be reached."""
     latest = last_night(ctx.lake)
     if latest is None or ctx.run_date >= latest:
         reconcile(ctx.settings, ctx.lake, ctx.started_at)
@@ -39,29 +45,34 @@ def run(ctx: RunContext, params: SnapshotChampionParams) -> Manifest:
         version = mlflow_registry.find_version(ctx.settings, ctx.catalogue, state.champion)
     moved = _outside_move(entries, state)
     source = "none" if version is None else f"{version.uri} {version.tags.get('model_digest')}"
-    staged = ctx.begin(CHAMPION, params, {}, {"champion": source, **({"moved": str(moved)} if moved else {})})
-    if staged.manifest is not None:
-        return staged.manifest
-    facts: dict[str, Any] = {"version": None} | moved
-    if version is not None:
-        facts = _facts(version) | moved
+    sources = {"champion": source} | ({} if moved is None else {"moved": moved.digest})
+    return Chosen(sources=sources, found=Found(version, moved))
+
+
+def run(
+    ctx: RunContext, params: SnapshotChampionParams, inputs: Inputs, staged: StagedRun, found: Found
+) -> ChampionFacts:
+    """Copy the champion."""
+    facts = ChampionFacts(live=None if found.version is None else _live_model(found.version), outside_move=found.moved)
+    if found.version is not None:
         with staged.local_folder(FOLDER) as folder:
-            mlflow_registry.download_model(ctx.settings, version, folder)
-            _check_weights(version, folder)
-    staged.write_file("champion.json", json.dumps(facts, indent=1).encode())
-    return staged.commit(facts)
+            mlflow_registry.download_model(ctx.settings, found.version, folder)
+            _check_weights(found.version, folder)
+    staged.write_file("champion.json", facts.model_dump_json(indent=1).encode())
+    return facts
 
 
-def _outside_move(entries: list[Entry], state: State) -> dict[str, Any]:
-    """Return the fact outside_move if the champion stems from one, else nothing."""
+def _outside_move(entries: list[Entry], state: State) -> OutsideMove | None:
+    """Return the move that the champion stems from, if it does from one."""
     since = next((entry for entry in entries if entry.number == state.since), None)
     if since is None or since.kind != "moved_outside":
-        return {}
-    published = None if state.release is None else {"release": str(state.release), "version": state.release.version}
-    return {"outside_move": {"entry": since.number, "reason": since.reason, "published": published}}
+        return None
+    release = state.release
+    published = None if release is None else PublishedRelease(release=str(release), version=release.version)
+    return OutsideMove(entry=since.number, reason=since.reason, published=published)
 
 
-def _facts(version: mlflow_registry.Version) -> dict[str, Any]:
+def _live_model(version: mlflow_registry.Version) -> LiveModel:
     wanted = ("model_digest", "arm", "trained_until", "run_date")
     if missing := [name for name in (*wanted, "weights_sha256") if name not in version.tags]:
         raise BadInput(
@@ -71,8 +82,14 @@ def _facts(version: mlflow_registry.Version) -> dict[str, Any]:
             version=version.uri,
             tags=missing,
         )
-    names = {name: version.tags[name] for name in wanted}
-    return {"version": version.number, "model_name": version.name, **names}
+    return LiveModel(
+        version=version.number,
+        model_name=version.name,
+        model_digest=version.tags["model_digest"],
+        arm=version.tags["arm"],
+        trained_until=datetime.fromisoformat(version.tags["trained_until"]),
+        run_date=date.fromisoformat(version.tags["run_date"]),
+    )
 
 
 def _check_weights(version: mlflow_registry.Version, folder: Path) -> None:

@@ -7,24 +7,19 @@ behind it.
 
 What training reads (train, photos, photo_keywords) is cut into `shard_count` files by photo: the files of one number
 hold the same photos, so that training processes can share them out.
-
-Facts: `protocol`; `shard_count`; the four boundaries (ISO 8601, half-open); `conversions`, the log's rows by where they
-went (they add up to the log); `photos_by_age`, the corpus by the window in which a photo was submitted.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.adapters.spark_session import spark_session
 from jobs.adapters.spark_tables import read_spark, write_spark
 from jobs.adapters.sql_files import run_sql
 from jobs.config.params.ingest import EIGHTY_TWENTY, SplitTemporalParams
-from jobs.context import RunContext
-from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import SPLITS
+from jobs.context import Inputs, RunContext
+from jobs.datasets.features import SplitsFacts
 from jobs.errors import MissingInput
-from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from models.windows import END_OF_TIME, Windows, instant
 
@@ -37,12 +32,9 @@ ROWS_PER_FILE = 2_000_000
 _CONVERSION_ORDER = ("visitor_id", "converted_at", "query", "country", "photo_id")
 
 
-def run(ctx: RunContext, params: SplitTemporalParams) -> Manifest:
+def run(ctx: RunContext, params: SplitTemporalParams, inputs: Inputs, staged: StagedRun) -> SplitsFacts:
     """Write the splits and the corpus; `MissingInput` if a window holds no conversion."""
-    validated = ctx.read(VALIDATED)
-    staged = ctx.begin(SPLITS, params, {"validated": validated})
-    if staged.manifest is not None:
-        return staged.manifest
+    validated = inputs["validated"]
     with spark_session(ctx.settings, "split_temporal") as spark:
         views = {name: read_spark(spark, ctx.lake, validated, name) for name in ("conversions", "photos", "keywords")}
         windows = _find_windows(spark, views, ctx.as_of, params)
@@ -60,17 +52,16 @@ def run(ctx: RunContext, params: SplitTemporalParams) -> Manifest:
         keywords = run_sql(spark, "split_keywords", views, corpus_end=corpus_end)
         _write(keywords, staged, "photo_keywords", shards, "photo_id", ("photo_id", "keyword"))
         ages = run_sql(spark, "split_photo_ages", views, **windows.boundaries, corpus_end=corpus_end).collect()
-    facts: dict[str, Any] = {name: boundary.isoformat() for name, boundary in windows.boundaries.items()}
     photos_by_age = dict.fromkeys(("before_train", *windows.spans), 0)
     photos_by_age |= {row["period"]: row["photo_count"] for row in ages}
-    facts |= {
-        "protocol": params.protocol,
-        "shard_count": shards,
-        "conversions": conversions,
-        "photos_by_age": photos_by_age,
-        "max_ranked_searches": params.max_ranked_searches,
-    }
-    return staged.commit(facts)
+    return SplitsFacts(
+        protocol=params.protocol,
+        **windows.boundaries,
+        shard_count=shards,
+        conversions=conversions,
+        photos_by_age=photos_by_age,
+        max_ranked_searches=params.max_ranked_searches,
+    )
 
 
 def _find_windows(

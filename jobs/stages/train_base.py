@@ -14,58 +14,56 @@ from pathlib import Path
 
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.config.params.training import TrainBaseParams
-from jobs.context import RunContext
-from jobs.datasets.clean import IMAGES
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import BASE_MODEL
+from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import BASE_MODEL, BaseModelFacts
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.staged_run import StagedRun
 
 log = logging.getLogger("nightlens")
 
 TINY = "tiny"
-PRETRAINED = "pretrained"  # in the fact trained_until: elsewhere and before any night
 
 
-def run(ctx: RunContext, params: TrainBaseParams) -> Manifest:
-    """Commit the base; its facts say where it comes from, when its training ended, and its digests."""
-    splits, images = ctx.read(SPLITS), ctx.read(IMAGES)
+def choose(ctx: RunContext, params: TrainBaseParams, inputs: Inputs) -> Chosen:
+    """Read the source for its digest."""
     source = params.source if params.source == TINY else _source_digest(params.source)
-    staged = ctx.begin(BASE_MODEL, params, {"splits": splits, "images": images}, {"source": source})
-    if staged.manifest is not None:
-        return staged.manifest
+    return Chosen(sources={"source": source}, found=source)
+
+
+def run(ctx: RunContext, params: TrainBaseParams, inputs: Inputs, staged: StagedRun, source: str) -> BaseModelFacts:
+    """Write the base, or link that of another night."""
     kind = params.model_dump(mode="json", exclude={"checkpoint_seconds"})
     key = fingerprint({"params": kind, "seed": ctx.seed, "source": source})
-    earlier = _find_earlier(ctx, key, datetime.fromisoformat(splits.facts["train_end"]))
+    train_end = SplitsFacts.of(inputs["splits"]).train_end
+    earlier = _find_earlier(ctx, key, train_end)
     if earlier is not None:
         log.info("train_base: taking over the base of %s", earlier.reference)
         staged.link_files(earlier, ZERO_SHOT)
         staged.link_table(earlier, "curves")
-        return staged.commit(earlier.facts | {"reused_from": earlier.reference})
-    facts = {"base_key": key, "source": params.source, "reused_from": None}
+        return BaseModelFacts.of(earlier).model_copy(update={"reused_from": earlier.reference})
     from jobs.training.base import import_base, train_tiny_base
 
-    if params.source == TINY:
-        facts |= train_tiny_base(ctx, params, staged, splits, images)
-        facts["trained_until"] = splits.facts["train_end"]
-    else:
-        facts |= import_base(params.source, staged)
-        facts["trained_until"] = PRETRAINED
-    manifest = staged.commit(facts)
-    staged.checkpoints.clear()
-    return manifest
+    is_tiny = params.source == TINY
+    made = (
+        train_tiny_base(ctx, params, staged, inputs["splits"], inputs["images"])
+        if is_tiny
+        else import_base(params.source, staged)
+    )
+    trained_until = train_end if is_tiny else None
+    return BaseModelFacts(base_key=key, source=params.source, trained_until=trained_until, reused_from=None, **made)
 
 
 def _find_earlier(ctx: RunContext, key: str, train_end: datetime) -> Manifest | None:
     """Return the latest base of the same kind that knows nothing at or after `train_end`, if there is one."""
-    same = [manifest for manifest in ctx.lake.history(BASE_MODEL) if manifest.facts["base_key"] == key]
+    same = [manifest for manifest in ctx.lake.history(BASE_MODEL) if BaseModelFacts.of(manifest).base_key == key]
     usable = [manifest for manifest in same if _trained_until(manifest) <= train_end]
     return max(usable, key=_trained_until, default=None)
 
 
 def _trained_until(manifest: Manifest) -> datetime:
-    until = manifest.facts["trained_until"]
-    return datetime.min.replace(tzinfo=UTC) if until == PRETRAINED else datetime.fromisoformat(until)
+    return BaseModelFacts.of(manifest).trained_until or datetime.min.replace(tzinfo=UTC)
 
 
 def _source_digest(source: str) -> str:

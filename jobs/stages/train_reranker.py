@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import polars as pl
 
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
-from jobs.datasets.all import named
-from jobs.datasets.models import RERANKER
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import LearnedOrder, RerankerFacts
 from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task, read_task
-from jobs.evaluation.splits import protocol_of
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.reranking.inputs import MODEL_FILE, Arms, read_second_stage
 from jobs.runtime.progress import Progress
@@ -30,70 +29,72 @@ from models.rerank.learning import CUTOFF, Options, Reranker, Rows, hold_out, tr
 from models.rerank.rows import SecondStage
 
 log = logging.getLogger("nightlens.train_reranker")
+HELD_OUT_SHARE = 0.2  # of the visitors, for early stopping
 
 NO_WINDOW = (
     "nothing was kept aside for validation (--validation-share 0 of split_temporal), and on the searches of the "
     "training window the models' scores are too good to learn from."
 )
-INPUTS = ("splits", "validated", "search_models", "photo_embeddings", "query_embeddings")
 
 
-def run(ctx: RunContext, params: TrainRerankerParams) -> Manifest:
-    """Commit the model's text, importances and curves; `MissingInput` if there is too little and it is to fail."""
-    inputs = {name: ctx.read(named(name)) for name in INPUTS}
-    arms = Arms.of(inputs)
-    # What is taken from facts is not part of the inputs' digests.
-    taken = {"arms": fingerprint(asdict(arms)), "protocol": protocol_of(inputs["splits"])}
-    staged = ctx.begin(RERANKER, params, inputs, taken)
-    if staged.manifest is not None:
-        return staged.manifest
-    facts: dict[str, Any] = {
-        "base_arm": arms.base,
-        "arms": list(arms.all),
-        "cutoff": inputs["splits"].facts["train_end"],
-        "trained_until": inputs["splits"].facts["validation_end"],
-    }
-    if not inputs["splits"].row_counts["validation"]:
-        return _leave_out(staged, params, facts | {"search_count": 0, "learnable_search_count": 0, "note": NO_WINDOW})
+def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest], staged: StagedRun) -> RerankerFacts:
+    """Write the model's text, importances and curves; `MissingInput` if there is too little and it is to fail."""
     begun = time.perf_counter()
+    arms, splits = Arms.of(inputs), SplitsFacts.of(inputs["splits"])
+    found = partial(
+        RerankerFacts,
+        base_arm=arms.base,
+        arms=arms.all,
+        cutoff=splits.train_end,
+        trained_until=splits.validation_end,
+    )
+    if not inputs["splits"].row_counts["validation"]:
+        return _leave_out(staged, params, found(search_count=0, learnable_search_count=0, note=NO_WINDOW))
     task = _sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
     stage, check = read_second_stage(ctx.lake, inputs, task, arms, params.half_life_days, params.max_missing_share)
     rows = _rows(stage, task, params.candidate_count)
     learnable = rows.learnable()
-    facts |= {
-        "feature_names": stage.names,
-        "search_count": len(rows.count),
-        "learnable_search_count": len(learnable.count),
-        "checks": [check],
-        "note": _too_few(learnable, len(rows.count), params),
-    }
-    if facts["note"]:
+    facts = found(
+        search_count=len(rows.count),
+        learnable_search_count=len(learnable.count),
+        note=_too_few(learnable, len(rows.count), params),
+        feature_names=tuple(stage.names),
+        checks=(check,),
+    )
+    if facts.note:
         return _leave_out(staged, params, facts)
-    is_held_out_S = hold_out(learnable.visitor, params.held_out_share, ctx.seed)
+    is_held_out_S = hold_out(learnable.visitor, HELD_OUT_SHARE, ctx.seed)
     fit, held_out = learnable.of_searches(~is_held_out_S), learnable.of_searches(is_held_out_S)
     trained = train(fit, held_out, stage.names, _options(params, ctx.seed))
     reranker = Reranker(trained.text)
     staged.write_file(MODEL_FILE, trained.text.encode())
     _write_tables(staged, reranker.importances(), trained.curves)
-    facts |= _held_out_facts(reranker, held_out, stage)
-    rounds = {"best_round": trained.best_round, "rounds": len(trained.curves["held_out"])}
-    return staged.commit(facts | rounds | {"seconds": round(time.perf_counter() - begun, 2)})
+    before, after = _held_out_hit_rates(reranker, held_out, stage)
+    learned = LearnedOrder(
+        best_round=trained.best_round,
+        rounds=len(trained.curves["held_out"]),
+        held_out_search_count=len(held_out.count),
+        held_out_hit_rate_before=before,
+        held_out_hit_rate_after=after,
+        seconds=round(time.perf_counter() - begun, 2),
+    )
+    return facts.model_copy(update={"learned": learned})
 
 
-def _leave_out(staged: StagedRun, params: TrainRerankerParams, facts: dict[str, Any]) -> Manifest:
-    """Commit that nothing was learned and why (fact `note`); `MissingInput` with it if it is to fail."""
-    if params.when_too_few == "fail" and facts["note"] == NO_WINDOW:
+def _leave_out(staged: StagedRun, params: TrainRerankerParams, facts: RerankerFacts) -> RerankerFacts:
+    """Write that nothing was learned; `MissingInput` with the fact `note` if it is to fail."""
+    if params.when_too_few == "fail" and facts.note == NO_WINDOW:
         raise MissingInput("no_validation_window", NO_WINDOW)
     if params.when_too_few == "fail":
         raise MissingInput(
             "too_few_searches",
-            facts["note"],
-            learnable_count=facts["learnable_search_count"],
+            facts.note,
+            learnable_count=facts.learnable_search_count,
             needed_count=params.min_search_count,
         )
-    log.warning("train_reranker: %s", facts["note"])
+    log.warning("train_reranker: %s", facts.note)
     _write_tables(staged, {}, {})
-    return staged.commit(facts)
+    return facts
 
 
 def _sampled(task: Task, limit: int, seed: int) -> Task:
@@ -139,12 +140,11 @@ def _options(params: TrainRerankerParams, seed: int) -> Options:
     return Options(**params.model_dump(include=set(Options.__dataclass_fields__)), seed=seed)
 
 
-def _held_out_facts(reranker: Reranker, held_out: Rows, stage: SecondStage) -> dict[str, Any]:
+def _held_out_hit_rates(reranker: Reranker, held_out: Rows, stage: SecondStage) -> tuple[float, float]:
     """Return how many of the held-out visitors' photos are among the first before and after reordering."""
     base_rank_N = held_out.matrix[:, stage.names.index(f"{stage.base}_rank")]
-    ranks = {"before": held_out.ranks(-base_rank_N), "after": held_out.ranks(reranker.scores(held_out.matrix))}
-    rates = {f"held_out_hit_rate_{when}": float((rank_S <= CUTOFF).mean()) for when, rank_S in ranks.items()}
-    return rates | {"held_out_search_count": len(held_out.count)}
+    before_S, after_S = held_out.ranks(-base_rank_N), held_out.ranks(reranker.scores(held_out.matrix))
+    return float((before_S <= CUTOFF).mean()), float((after_S <= CUTOFF).mean())
 
 
 def _write_tables(staged: StagedRun, importances: dict[str, tuple[float, int]], curves: dict[str, list[float]]) -> None:

@@ -9,32 +9,24 @@ from __future__ import annotations
 
 from jobs.config.params.ablation import TrainVariantParams
 from jobs.config.params.arms import AS_TRAINED
-from jobs.context import RunContext
-from jobs.datasets.clean import IMAGES
-from jobs.datasets.features import IMPRESSIONS, SPLITS
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, VARIANT
-from jobs.evaluation.splits import ranked_searches
-from jobs.lake.manifest import Manifest
+from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.features import IMPRESSIONS
+from jobs.datasets.models import SEARCH_MODELS, VariantFacts
+from jobs.lake.staged_run import StagedRun
 
 
-def run(ctx: RunContext, params: TrainVariantParams) -> Manifest:
-    """Commit ranks of the converted photos, training curves and photo vectors of one variant and repetition."""
-    splits, images, base = (ctx.read(d) for d in (SPLITS, IMAGES, BASE_MODEL))
-    inputs = {"splits": splits, "images": images, "base_model": base}
-    if params.reads_impressions:
-        inputs["impressions"] = ctx.read(IMPRESSIONS)
-    if params.variant == AS_TRAINED:
-        inputs["search_models"] = ctx.read(SEARCH_MODELS)
-    # What is taken from facts is not part of the inputs' digests.
-    ranked = {"max_ranked_searches": str(ranked_searches(splits))}
-    staged = ctx.begin(VARIANT, params, inputs, ranked, variant=params.variant, repeat=str(params.repeat))
-    if staged.manifest is not None:
-        return staged.manifest
+def choose(ctx: RunContext, params: TrainVariantParams, inputs: Inputs) -> Chosen:
+    """Read what this variant needs besides."""
+    more = {"impressions": ctx.read(IMPRESSIONS)} if params.reads_impressions else {}
+    more |= {"search_models": ctx.read(SEARCH_MODELS)} if params.variant == AS_TRAINED else {}
+    return Chosen(more, within={"variant": params.variant, "repeat": str(params.repeat)})
+
+
+def run(ctx: RunContext, params: TrainVariantParams, inputs: Inputs, staged: StagedRun) -> VariantFacts:
+    """Write ranks of the converted photos, training curves and photo vectors of one variant and repetition."""
     from jobs.training.variants import train_and_rank
 
     tables, facts = train_and_rank(ctx, params, staged.checkpoints, inputs)
     for name, table in tables.items():
         staged.write_table(name, table)
-    manifest = staged.commit(facts)
-    staged.checkpoints.clear()
-    return manifest
+    return facts

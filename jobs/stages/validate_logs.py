@@ -12,20 +12,20 @@ import json
 import logging
 from datetime import date
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.adapters.spark_session import loading_meanwhile, spark_session
 from jobs.adapters.spark_tables import write_parts, write_spark
 from jobs.config.params.ingest import ValidateLogsParams
-from jobs.context import RunContext
-from jobs.datasets.clean import VALIDATED
+from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.clean import VALIDATED, ValidatedFacts
 from jobs.errors import GateFailed, NightlensError
 from jobs.housekeeping.forget_visitor import forgotten
 from jobs.ingest import Source, find_source, last_plausible_day
 from jobs.ingest.layout import LAYOUT
 from jobs.ingest.log_end import count_days, log_end
 from jobs.ingest.rows import pseudonym
-from jobs.lake.manifest import Manifest, fingerprint
+from jobs.lake.manifest import fingerprint
 from jobs.lake.staged_run import StagedRun
 
 if TYPE_CHECKING:
@@ -45,16 +45,23 @@ _TIMES = {
 _LOGS = ("conversions", "impressions")
 
 
-def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
-    """Validate the data set; `GateFailed` says which table failed by how much, and where the evidence is."""
-    source = find_source(ctx.dataset_uri, params.conversions_folder)
-    key = ctx.settings.pseudonym_key.get_secret_value().encode()
-    left_out = forgotten(ctx.lake)
-    digests = source.digests | {"pseudonym_key": pseudonym("", key)}
+def choose(ctx: RunContext, params: ValidateLogsParams, inputs: Inputs) -> Chosen:
+    """Find the log's files, and the visitors whose rows are left out."""
+    source, left_out = find_source(ctx.dataset_uri, params.conversions_folder), forgotten(ctx.lake)
+    digests = source.digests | {"pseudonym_key": pseudonym("", _key(ctx))}
     digests |= {"forgotten": fingerprint({"visitors": left_out})} if left_out else {}
-    staged = ctx.begin(VALIDATED, params, {}, digests)
-    if staged.manifest is not None:
-        return staged.manifest
+    return Chosen(sources=digests, found=(source, left_out))
+
+
+def run(
+    ctx: RunContext,
+    params: ValidateLogsParams,
+    inputs: Inputs,
+    staged: StagedRun,
+    found: tuple[Source, list[str]],
+) -> ValidatedFacts:
+    """Validate the data set; `GateFailed` says which table failed by how much, and where the evidence is."""
+    source, left_out = found
     last_days = _last_days(source)
     tables: list[ValidatedTable] = []
     with loading_meanwhile("jobs.ingest.row_validation"), spark_session(ctx.settings, "validate_logs") as spark:
@@ -65,7 +72,7 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
             spark,
             Inspector(f"{ctx.catalogue} {ctx.run_date}", ctx.as_of),
             source,
-            key,
+            _key(ctx),
             params.bot_conversions_per_minute,
             {"min_good_share": 1 - params.max_bad_share, "min_critical_share": 1 - params.max_critical_share},
             left_out,
@@ -83,7 +90,11 @@ def run(ctx: RunContext, params: ValidateLogsParams) -> Manifest:
                 judged.frame.unpersist()
     for name, data in _documents(ctx, tables).items():
         staged.write_file(name, data)
-    return staged.commit(_facts(source, tables, last_days))
+    return _facts(source, tables, last_days)
+
+
+def _key(ctx: RunContext) -> bytes:
+    return ctx.settings.pseudonym_key.get_secret_value().encode()
 
 
 def _last_days(source: Source) -> dict[str, date]:
@@ -130,7 +141,7 @@ def _check_limits(ctx: RunContext, staged: StagedRun, params: ValidateLogsParams
 def _complaint(judged: ValidatedTable, params: ValidateLogsParams) -> str:
     top = sorted(judged.reasons.items(), key=lambda item: (-item[1], item[0]))[:5]
     text = (
-        f"{judged.table}: {judged.counts['quarantined']:,} of {judged.counts['input']:,} rows are bad "
+        f"{judged.table}: {judged.counts.quarantined:,} of {judged.counts.input:,} rows are bad "
         f"({judged.bad_share:.1%}, allowed are {params.max_bad_share:.1%}): "
         f"{', '.join(f'{reason} {count:,}' for reason, count in top)}."
     )
@@ -141,11 +152,11 @@ def _complaint(judged: ValidatedTable, params: ValidateLogsParams) -> str:
 def _write(staged: StagedRun, tables: list[ValidatedTable]) -> None:
     """Write the clean tables, the quarantine and the repairs."""
     for judged in tables:
-        _write_table(staged, judged.table, judged.clean, judged.counts["clean"], ["source_file", "source_line"])
-        log.info("%s: %s", judged.table, ", ".join(f"{n:,} {kind}" for kind, n in judged.counts.items()))
+        _write_table(staged, judged.table, judged.clean, judged.counts.clean, ["source_file", "source_line"])
+        log.info("%s: %s", judged.table, ", ".join(f"{n:,} {kind}" for kind, n in judged.counts))
     order = ["table", "source_file", "source_line"]
-    bad = [judged.quarantine for judged in tables if judged.counts["quarantined"]] or [tables[0].quarantine]
-    _write_table(staged, "quarantine", _union(bad), sum(t.counts["quarantined"] for t in tables), order)
+    bad = [judged.quarantine for judged in tables if judged.counts.quarantined] or [tables[0].quarantine]
+    _write_table(staged, "quarantine", _union(bad), sum(t.counts.quarantined for t in tables), order)
     repaired = [judged.repaired for judged in tables if judged.repairs] or [tables[0].repaired]
     repair_count = sum(sum(judged.repairs.values()) for judged in tables)
     _write_table(staged, "repairs", _union(repaired), repair_count, [*order, "repair", "column"])
@@ -182,9 +193,8 @@ def _documents(ctx: RunContext, tables: list[ValidatedTable]) -> dict[str, bytes
 
     summary = {judged.table: judged.as_json() for judged in tables}
     title = f"Data quality of {ctx.catalogue}, {ctx.run_date}"
-    index = render_index(
-        [judged.verdict for judged in tables], {judged.table: judged.counts for judged in tables}, title
-    )
+    counts = {judged.table: judged.counts.as_json() for judged in tables}
+    index = render_index([judged.verdict for judged in tables], counts, title)
     pages = {
         f"data_docs/{judged.table}.html": render_page(judged.verdict, judged.samples).encode() for judged in tables
     }
@@ -192,19 +202,19 @@ def _documents(ctx: RunContext, tables: list[ValidatedTable]) -> dict[str, bytes
     return {"validation.json": text.encode(), "data_docs/index.html": index.encode(), **pages}
 
 
-def _facts(source: Source, tables: list[ValidatedTable], last_days: dict[str, date]) -> dict[str, Any]:
-    return {
-        "dataset_version": source.version,
-        "part_files": {table: [part.name for part in source.parts(table)] for table in LAYOUT},
-        "missing_columns": {table: source.missing_columns(table) for table in LAYOUT},
-        "last_days": {table: day.isoformat() for table, day in last_days.items()},
-        "counts": {judged.table: judged.counts for judged in tables},
-        "bad_share": {judged.table: round(judged.bad_share, 6) for judged in tables},
-        "reasons": {judged.table: judged.reasons for judged in tables},
-        "repairs": {judged.table: judged.repairs for judged in tables},
-        "warnings": {
+def _facts(source: Source, tables: list[ValidatedTable], last_days: dict[str, date]) -> ValidatedFacts:
+    return ValidatedFacts(
+        dataset_version=source.version,
+        part_files={table: [part.name for part in source.parts(table)] for table in LAYOUT},
+        missing_columns={table: source.missing_columns(table) for table in LAYOUT},
+        last_days=last_days,
+        counts={judged.table: judged.counts for judged in tables},
+        bad_share={judged.table: round(judged.bad_share, 6) for judged in tables},
+        reasons={judged.table: judged.reasons for judged in tables},
+        repairs={judged.table: judged.repairs for judged in tables},
+        warnings={
             judged.table: {rule.reason: rule.failed_count for rule in judged.verdict.rules if not rule.is_met}
             for judged in tables
         },
-        "data_docs": "data_docs/index.html",
-    }
+        data_docs="data_docs/index.html",
+    )

@@ -12,17 +12,23 @@ import polars as pl
 
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
-from jobs.datasets.features import IMPRESSIONS
+from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts, SplitsFacts
+from jobs.datasets.models import SearchModelsFacts
 from jobs.errors import MissingInput
-from jobs.evaluation.splits import takes_all_photos
 from jobs.lake.manifest import Manifest
-from jobs.training.inputs import keyword_lists, read_photos, shard_count
+from jobs.training.inputs import keyword_lists, read_photos
 from models.search.data import Indices
 from models.search.keywords import KeywordVocabulary, PhotoKeywords
 from models.search.sampling import Float64s
 
 _COLUMNS = ["query", "country", "photo_id", "converted_at", "position"]
 _ORDER = tuple(_COLUMNS)
+REPLAYED_PER_NEW = 3.0
+"""Conversions from before, drawn at random, per new conversion of an incremental night."""
+VALIDATION_QUERIES, VALIDATION_PHOTOS = 3000, 20_000
+"""Validation queries looked up for early stopping, and photos they are looked for in, at most."""
+KEYWORD_MIN_COUNT, KEYWORD_HASH_ROWS = 2, 1024
+"""Keywords of fewer photos are hashed into so many shared rows."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,10 @@ class ArmInputs:
     is_validated: bool  # whether there is a validation window, whoever has read it
     shown: Shown | None = None  # where the parameters ask for it
 
-    def vocabulary(self, params: TrainSearchParams) -> KeywordVocabulary:
+    def vocabulary(self) -> KeywordVocabulary:
         """Return the keywords of the photos that were there in the training window."""
         counts = KeywordVocabulary.count(self.keywords_in_train())
-        return KeywordVocabulary.of_counts(counts, params.keyword_min_count, params.keyword_hash_rows)
+        return KeywordVocabulary.of_counts(counts, KEYWORD_MIN_COUNT, KEYWORD_HASH_ROWS)
 
     def keywords_in_train(self) -> list[PhotoKeywords]:
         """Return the keywords of the photos that were there in the training window."""
@@ -86,7 +92,7 @@ def read_pairs(
     is_validated = bool(splits.row_counts["validation"])
     validation = corpus_ids = None
     if with_validation and is_validated:
-        validation, corpus_ids = _read_validation(ctx, params, splits, images)
+        validation, corpus_ids = _read_validation(ctx, splits, images)
     photos = read_photos(ctx.lake, splits, images, shards, corpus_ids)
     numbers = photos.select("photo_id", "photo", "shard")
     rows = ctx.lake.read_shards(splits, "train", shards, _COLUMNS).drop("shard")
@@ -96,7 +102,7 @@ def read_pairs(
         raise _no_conversion(splits, "train")
     train = log
     if earlier is not None:
-        train = _recent(log, datetime.fromisoformat(earlier.facts["trained_until"]), params.replay_share, ctx.seed)
+        train = _recent(log, SearchModelsFacts.of(earlier).trained_until, REPLAYED_PER_NEW, ctx.seed)
     counts = {
         "log_pair_count": len(log),
         "train_pair_count": len(train),
@@ -113,7 +119,8 @@ def read_pairs(
     keywords = keyword_lists(photos)
     shown = _read_shown(ctx, numbers) if params.reads_impressions else None
     counts |= {} if shown is None else {"passed_over_count": len(shown.passed_over)}
-    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shard_count(splits), is_validated, shown)
+    shards_in_all = SplitsFacts.of(splits).shard_count
+    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shards_in_all, is_validated, shown)
 
 
 def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
@@ -121,12 +128,13 @@ def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
     impressions = ctx.read(IMPRESSIONS)
     told = ctx.lake.read_table(impressions, "examination", ["position", "examination"]).sort("position")
     if told.is_empty():
+        note = ImpressionsFacts.of(impressions).note
         raise MissingInput(
             "examination_unknown",
-            f"{impressions.reference} does not say at which places people look: {impressions.facts['note']}. Give the "
-            f"data set a log of what was shown, or train without it (--position-weights power, --hard-from mined).",
+            f"{impressions.reference} does not say at which places people look: {note}. Give the "
+            f"data set a log of what was shown, or train without it (--position-weights none, --hard-from mined).",
             run=impressions.reference,
-            note=impressions.facts["note"],
+            note=note,
         )
     examination = np.full(int(told["position"].max()), np.nan)  # type: ignore[arg-type]
     examination[told["position"].to_numpy() - 1] = told["examination"].to_numpy()
@@ -141,31 +149,28 @@ def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
     return Shown(examination, passed_over.select(columns).sort(columns))
 
 
-def read_vocabulary(
-    ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest
-) -> KeywordVocabulary:
+def read_vocabulary(ctx: RunContext, splits: Manifest, images: Manifest) -> KeywordVocabulary:
     """Return the keywords of the training window's photos, looked at shard by shard."""
     counts: Counter[str] = Counter()
-    for shard in range(shard_count(splits)):
+    for shard in range(SplitsFacts.of(splits).shard_count):
         photos = read_photos(ctx.lake, splits, images, [shard]).filter("is_in_train")
         counts += KeywordVocabulary.count(keyword_lists(photos))
-    return KeywordVocabulary.of_counts(counts, params.keyword_min_count, params.keyword_hash_rows)
+    return KeywordVocabulary.of_counts(counts, KEYWORD_MIN_COUNT, KEYWORD_HASH_ROWS)
 
 
-def _read_validation(
-    ctx: RunContext, params: TrainSearchParams, splits: Manifest, images: Manifest
-) -> tuple[pl.DataFrame, pl.Series]:
+def _read_validation(ctx: RunContext, splits: Manifest, images: Manifest) -> tuple[pl.DataFrame, pl.Series]:
     """Return the validation queries that are looked up, and the ids of the photos they are looked for in."""
     with_image = ctx.lake.read_table(images, "images", ["photo_id", "uri"]).drop_nulls("uri").select("photo_id")
     rows = ctx.lake.read_table(splits, "validation", _COLUMNS).join(with_image, on="photo_id").sort(_ORDER)
     if rows.is_empty():
         raise _no_conversion(splits, "validation")
-    chosen = rows.sample(min(params.validation_query_count, len(rows)), seed=ctx.seed)
+    chosen = rows.sample(min(VALIDATION_QUERIES, len(rows)), seed=ctx.seed)
     there = ctx.lake.read_table(splits, "photos", ["photo_id", "submitted_at"])
-    if not takes_all_photos(splits):
-        there = there.filter(pl.col("submitted_at") < datetime.fromisoformat(splits.facts["validation_end"]))
+    windows = SplitsFacts.of(splits)
+    if not windows.takes_all_photos:
+        there = there.filter(pl.col("submitted_at") < windows.validation_end)
     there_ids = there.join(with_image, on="photo_id")["photo_id"].sort()
-    return chosen, _corpus(there_ids, chosen["photo_id"], params.validation_photo_count, ctx.seed)
+    return chosen, _corpus(there_ids, chosen["photo_id"], VALIDATION_PHOTOS, ctx.seed)
 
 
 def _corpus(there: pl.Series, converted: pl.Series, limit: int, seed: int) -> pl.Series:
@@ -178,8 +183,8 @@ def _corpus(there: pl.Series, converted: pl.Series, limit: int, seed: int) -> pl
     return pl.concat([wanted, chosen]).sort()
 
 
-def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int) -> pl.DataFrame:
-    """Return the conversions from `since` on and, per each of them, `replay_share` of those before, at random.
+def _recent(rows: pl.DataFrame, since: datetime, replayed_per_new: float, seed: int) -> pl.DataFrame:
+    """Return the conversions from `since` on and, per each of them, `replayed_per_new` of those before, at random.
 
     Each shard is drawn from by itself, so that it does not matter who holds the others; every night draws others.
     """
@@ -187,7 +192,7 @@ def _recent(rows: pl.DataFrame, since: datetime, replay_share: float, seed: int)
     for (shard,), own in rows.group_by("shard", maintain_order=True):
         is_new = own["converted_at"] >= since
         new, old = own.filter(is_new), own.filter(~is_new)
-        count = min(len(old), round(replay_share * max(1, len(new))))
+        count = min(len(old), round(replayed_per_new * max(1, len(new))))
         replayed = old.sample(count, seed=first_seed + int(str(shard)))
         parts += [new, replayed]
     return pl.concat(parts).sort(_ORDER) if parts else rows

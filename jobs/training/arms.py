@@ -15,6 +15,8 @@ import torch
 from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import ArmFacts, SearchModelsFacts, TrainingFacts
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -41,7 +43,6 @@ from models.search.sampling import (
     KnownPositives,
     WeightedPairs,
     count_pairs,
-    inverse_propensities,
     merge_pairs,
 )
 from models.search.training import HIT_RATE, Hooks, TrainingResult, train
@@ -51,26 +52,40 @@ from models.text import normalise_query
 
 log = logging.getLogger("nightlens")
 
+MOST_BY_POSITION = 10.0
+"""What a conversion counts by its place, at most, before all are scaled to the same sum."""
+HARD_CANDIDATES = 50
+"""Photos of a query that its hard negatives are drawn from."""
+HARD_MAX_SCORE = 0.95
+"""A candidate above this share of the positive's score may be a positive."""
+
 
 class ArmsWritten:
     """The models of a run as they are written one by one, the base first; `finish` writes their curves."""
 
     def __init__(self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rate: float | None) -> None:
         self._staged = staged
-        self._arms = {ZERO_SHOT: _describe(base) | {"best_validation_hit_rate": base_hit_rate}}
+        self._arms = {ZERO_SHOT: _describe(base, base_hit_rate)}
         self._curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
         staged.link_files(base_model, ZERO_SHOT)
 
     def add(self, arm: str, model: SearchModel, result: TrainingResult) -> None:
         """Write a trained model."""
         save_model(self._staged, arm, model)
-        self._arms[arm] = _describe(model) | measure(result)
+        self._arms[arm] = _describe(model, result.best_hit_rate, measure(result))
         self._curves.append(curve_rows(arm, result.curves))
 
-    def finish(self) -> dict[str, Any]:
-        """Return what the run's facts say of the arms."""
+    def finish(self, counts: dict[str, int], splits: Manifest, earlier: Manifest | None) -> SearchModelsFacts:
+        """Write the curves and return the run's facts; `counts` are those of `ArmInputs`."""
         self._staged.write_table("curves", pl.concat(self._curves))
-        return {"arms": self._arms, "challenger": FULL if FULL in self._arms else list(self._arms)[-1]}
+        return SearchModelsFacts(
+            arms=self._arms,
+            challenger=FULL if FULL in self._arms else list(self._arms)[-1],
+            **counts,
+            trained_until=SplitsFacts.of(splits).train_end,
+            reused_from=None,
+            warm_started_from=None if earlier is None else earlier.reference,
+        )
 
 
 def starting_model(
@@ -116,7 +131,7 @@ def train_arm(
     hard = None
     if config.hard_share and world.size == 1:
         is_mined = options["hard_from"] == "mined"
-        hard = _mine(model, data, options) if is_mined else _passed_over(model, pairs, data, options)
+        hard = _mine(model, data) if is_mined else _passed_over(model, pairs, data)
     return train(model, data, config, hooks, hard, world)
 
 
@@ -227,13 +242,11 @@ def _training_data(
 
 def _rarity(pairs: ArmInputs, options: dict[str, Any]) -> Float64s | None:
     """Return what each conversion counts by the place it was taken from, shape (R,); None where that is not wanted."""
-    places = pairs.train["position"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    if options["position_weights"] == "estimated":
-        assert pairs.shown is not None
-        return examination_weights(places, pairs.shown.examination, options["position_cap"])
-    if options["position_exponent"] == 0:
+    if options["position_weights"] == "none":
         return None
-    return inverse_propensities(places, options["position_exponent"], options["position_cap"])
+    assert pairs.shown is not None
+    places = pairs.train["position"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return examination_weights(places, pairs.shown.examination, MOST_BY_POSITION)
 
 
 def _weighted_pairs(
@@ -243,17 +256,17 @@ def _weighted_pairs(
 
     Positions shift weight between pairs; the sum over the pairs of all processes stays, and so does the loss's scale.
     """
-    repetitions = merge_pairs if options["repetitions"] == "weighted" else count_pairs
-    photos, texts, weights = repetitions(photo_R, text_R)
+    weigh = merge_pairs if options["pair_weighting"] == "log_count" else count_pairs
+    photos, texts, weights = weigh(photo_R, text_R)
     if rarity_R is None:
         return photos, texts, weights
-    photos, texts, weighted = repetitions(photo_R, text_R, rarity_R)
+    photos, texts, weighted = weigh(photo_R, text_R, rarity_R)
     total, found = world.total([float(values.sum(dtype=np.float64)) for values in (weights, weighted)])
     return photos, texts, (weighted * (total / max(found, 1.0))).astype(np.float32)
 
 
 @torch.inference_mode()
-def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> HardNegatives:
+def _mine(model: SearchModel, data: TrainingData) -> HardNegatives:
     """Mine with the model that training starts from: on an incremental night, that of the night before."""
     photos = np.arange(len(data.pixels))
     photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
@@ -265,13 +278,13 @@ def _mine(model: SearchModel, data: TrainingData, options: dict[str, Any]) -> Ha
         data.photos,
         data.known,
         data.ids_of_groups(np.arange(len(data.tokens))),
-        k=options["hard_candidates"],
-        max_share=options["hard_max_score"],
+        k=HARD_CANDIDATES,
+        max_share=HARD_MAX_SCORE,
     )
     return found
 
 
-def _passed_over(model: SearchModel, pairs: ArmInputs, data: TrainingData, options: dict[str, Any]) -> HardNegatives:
+def _passed_over(model: SearchModel, pairs: ArmInputs, data: TrainingData) -> HardNegatives:
     """Return as hard negatives what was shown for a query and never taken, the most looked at first."""
     assert pairs.shown is not None
     assert data.known is not None
@@ -286,28 +299,29 @@ def _passed_over(model: SearchModel, pairs: ArmInputs, data: TrainingData, optio
         data.known,
         data.ids_of_groups(np.arange(len(data.tokens))),
         pair_count=len(data),
-        k=options["hard_candidates"],
+        k=HARD_CANDIDATES,
     )
 
 
-def _describe(model: SearchModel) -> dict[str, Any]:
-    return {
-        "model_digest": model.digest,
-        "image_digest": model.image_digest,
-        "uses_country": model.uses_country,
-        "uses_keywords": model.uses_keywords,
-        "keyword_count": 0 if model.vocabulary is None else len(model.vocabulary.keywords),
-    }
+def _describe(model: SearchModel, hit_rate: float | None, training: TrainingFacts | None = None) -> ArmFacts:
+    return ArmFacts(
+        model_digest=model.digest,
+        image_digest=model.image_digest,
+        uses_country=model.uses_country,
+        uses_keywords=model.uses_keywords,
+        keyword_count=0 if model.vocabulary is None else len(model.vocabulary.keywords),
+        best_validation_hit_rate=hit_rate,
+        training=training,
+    )
 
 
-def measure(result: TrainingResult) -> dict[str, Any]:
+def measure(result: TrainingResult) -> TrainingFacts:
     """Return what facts say of a training."""
-    return {
-        "best_validation_hit_rate": result.best_hit_rate,
-        "best_step": None if result.best_hit_rate is None else result.best_step,
-        "steps": result.steps,
-        "pairs_seen": result.pairs_seen,
-        "pairs_per_second": round(result.pairs_per_second, 1),
-        "seconds": round(result.seconds, 1),
-        "stopped_because": result.stopped_because,
-    }
+    return TrainingFacts(
+        best_step=None if result.best_hit_rate is None else result.best_step,
+        steps=result.steps,
+        pairs_seen=result.pairs_seen,
+        pairs_per_second=round(result.pairs_per_second, 1),
+        seconds=round(result.seconds, 1),
+        stopped_because=result.stopped_because,
+    )

@@ -49,7 +49,7 @@ SIZES = {
 
 
 def import_base(source: str, staged: StagedRun) -> dict[str, Any]:
-    """Import a pretrained model into a run; return its facts."""
+    """Import a pretrained model into a run; return the facts about it."""
     with model_errors_of("train_base"):
         model = import_model(source)
     curves = [(0, "parameter_count", float(parameter_count(model.parameters())))]
@@ -59,7 +59,7 @@ def import_base(source: str, staged: StagedRun) -> dict[str, Any]:
 def train_tiny_base(
     ctx: RunContext, params: TrainBaseParams, staged: StagedRun, splits: Manifest, images: Manifest
 ) -> dict[str, Any]:
-    """Train a tiny base on the photos of the training window, write it into a run and return its facts."""
+    """Train a tiny base on the photos of the training window, write it into a run; return the facts about it."""
     photos = read_photos(ctx.lake, splits, images)
     described = photos.filter("is_in_train").drop_nulls("description")
     if described.is_empty():

@@ -25,13 +25,14 @@ from jobs.config.params.arms import ARMS, ZERO_SHOT
 from jobs.config.params.training import TrainSearchParams
 from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
-from jobs.datasets.models import SEARCH_MODELS
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import SEARCH_MODELS, SearchModelsFacts
 from jobs.errors import BadInput, LostWork, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.training.arm_inputs import ArmInputs, read_pairs, read_vocabulary
 from jobs.training.arms import ArmsWritten, base_validation, load_model, report_failures, starting_model, train_arm
-from jobs.training.inputs import model_errors_of, open_pixels, shard_count
+from jobs.training.inputs import model_errors_of, open_pixels
 from models.errors import CodedError
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
@@ -68,20 +69,21 @@ def train_arms_together(
     images: Manifest,
     base_model: Manifest,
     earlier: Manifest | None,
-) -> dict[str, Any]:
+) -> SearchModelsFacts:
     """Do what `train_arms` does in `params.processes` processes, one arm after the other."""
-    if params.processes > shard_count(splits):
+    shards = SplitsFacts.of(splits).shard_count
+    if params.processes > shards:
         raise BadInput(
             "too_few_shards",
-            f"{params.processes} training processes, but {splits.reference} is cut into {shard_count(splits)} shards: "
+            f"{params.processes} training processes, but {splits.reference} is cut into {shards} shards: "
             f"run split_temporal with more (--shards), or train in fewer processes.",
             processes=params.processes,
-            shards=shard_count(splits),
+            shards=shards,
         )
     base = load_model(ctx, base_model, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images, shards=())  # the validation window only
     written = ArmsWritten(staged, base_model, base, _base_hit_rate(ctx, base, pairs))
-    vocabulary = read_vocabulary(ctx, params, splits, images)
+    vocabulary = read_vocabulary(ctx, splits, images)
     settings = ctx.settings.model_copy(update={"pseudonym_key": SecretStr("")})  # no process has a use for it
     told = ctx.model_copy(update={"settings": settings})
     counts = pairs.counts
@@ -98,7 +100,7 @@ def train_arms_together(
                 arm=arm,
             )
         written.add(arm, model, finished_training(model, blob))
-    return written.finish() | counts
+    return written.finish(counts, splits, earlier)
 
 
 def _base_hit_rate(ctx: RunContext, base: SearchModel, pairs: ArmInputs) -> float | None:
@@ -180,7 +182,7 @@ def train_share(share: Share) -> dict[str, int]:
 
 
 def _train(share: Share, world: World) -> dict[str, int]:
-    held = [shard for shard in range(shard_count(share.splits)) if shard % world.size == world.rank]
+    held = [shard for shard in range(SplitsFacts.of(share.splits).shard_count) if shard % world.size == world.rank]
     pairs = read_pairs(
         share.ctx,
         share.params,

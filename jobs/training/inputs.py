@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import BASE_MODEL
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
@@ -36,11 +37,6 @@ def model_errors_of(stage: str) -> Iterator[None]:
 def training_device() -> str:
     """Return where to train: the first GPU if there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def shard_count(splits: Manifest) -> int:
-    """Return into how many shards, by photo, the splits are cut."""
-    return int(splits.facts.get("shard_count", 1))
 
 
 def read_photos(
@@ -79,7 +75,7 @@ def _of_shards(
     rows = lake.read_shards(splits, table, shards)
     if shards is None or also is None:
         return rows
-    others = (shard for shard in range(shard_count(splits)) if shard not in shards)
+    others = (shard for shard in range(SplitsFacts.of(splits).shard_count) if shard not in shards)
     wanted = pl.col("photo_id").is_in(also.implode())
     return pl.concat([rows, *(lake.read_shards(splits, table, [shard]).filter(wanted) for shard in others)])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import torch
@@ -11,7 +9,8 @@ from numpy.typing import NDArray
 
 from jobs.config.params.ablation import TrainVariantParams
 from jobs.config.params.arms import AS_TRAINED, FULL, VARIANTS, ZERO_SHOT
-from jobs.context import RunContext
+from jobs.context import Inputs, RunContext
+from jobs.datasets.models import SearchModelsFacts, VariantFacts
 from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.files import Store
@@ -27,14 +26,14 @@ from models.search.validation import photo_vectors, text_vectors
 
 
 def train_and_rank(
-    ctx: RunContext, params: TrainVariantParams, checkpoints: Store, inputs: dict[str, Manifest]
-) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    ctx: RunContext, params: TrainVariantParams, checkpoints: Store, inputs: Inputs
+) -> tuple[dict[str, pl.DataFrame], VariantFacts]:
     """Return the tables of VARIANT and the facts of one variant; its seed is the night's + repeat."""
     pairs = read_pairs(ctx, params, inputs["splits"], inputs["images"])
-    facts: dict[str, Any] = {"variant": params.variant, "repeat": params.repeat}
+    facts = VariantFacts(variant=params.variant, repeat=params.repeat)
     is_as_trained = params.variant == AS_TRAINED
     if is_as_trained:
-        facts |= _facts_of_the_night(inputs["search_models"])
+        facts = facts.model_copy(update=_own_arm(inputs["search_models"]))
     start = (
         load_model(ctx, inputs["search_models"], FULL)
         if is_as_trained
@@ -44,10 +43,11 @@ def train_and_rank(
         model, curves = start, []
         if params.variant not in (AS_TRAINED, ZERO_SHOT):
             choices, seed = VARIANTS[params.variant], ctx.seed + params.repeat
-            model = starting_model(params, choices, start, pairs.vocabulary(params))
+            model = starting_model(params, choices, start, pairs.vocabulary())
             result = train_arm(params, params.variant, choices, model, pairs, pixels, seed, checkpoints)
             curves = result.curves
-            facts |= measure(result)
+            found = {"best_validation_hit_rate": result.best_hit_rate, "training": measure(result)}
+            facts = facts.model_copy(update=found)
         task = read_task(ctx.lake, inputs["splits"])
         photo_PD, has_vector_P = photo_matrix(model, task, pairs, pixels)
         scorer = dense_scorer(text_matrix(model, task), photo_PD, has_vector_P)
@@ -69,18 +69,22 @@ def train_and_rank(
     return tables, facts
 
 
-def _facts_of_the_night(models: Manifest) -> dict[str, Any]:
+def _own_arm(models: Manifest) -> dict[str, object]:
     """Return how the night's own full arm came to be; `MissingInput` if the night trained none."""
-    if FULL not in models.facts["arms"]:
+    trained = SearchModelsFacts.of(models)
+    if FULL not in trained.arms:
         raise MissingInput(
             "arm_not_trained",
             f"{models.reference} has no arm {FULL!r}: run train_search with it (--arms)",
             run=models.reference,
             arm=FULL,
         )
-    own = models.facts["arms"][FULL]
-    names = ("steps", "best_step", "pairs_seen", "seconds", "best_validation_hit_rate")
-    return {name: own[name] for name in names} | {"warm_started_from": models.facts["warm_started_from"]}
+    own = trained.arms[FULL]
+    return {
+        "best_validation_hit_rate": own.best_validation_hit_rate,
+        "training": own.training,
+        "warm_started_from": trained.warm_started_from,
+    }
 
 
 @torch.inference_mode()

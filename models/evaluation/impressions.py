@@ -169,8 +169,9 @@ class _Harvest:
 def examination_weights(position_R: Floats, examination_K: Floats, cap: float) -> Floats:
     """Return what a photo taken from each position counts: the inverse of how often that place is looked at.
 
-    As `sampling.inverse_propensities`, with examination measured instead of assumed, and clipped at `cap` as there. A
-    place that was not told counts as the last one above it that was, and so do places past the last; a photo whose
+    Few look far down, so what is taken from there counts for those who did not (Joachims, Swaminathan, Schnabel,
+    https://arxiv.org/abs/1608.04468), clipped at `cap` so that no single conversion counts for very many. A place
+    that was not told counts as the last one above it that was, and so do places past the last; a photo whose
     position is unknown (NaN) counts 1.
 
     >>> examination_weights(np.array([1.0, 2.0, 3.0, 9.0, np.nan]), np.array([1.0, 0.5, np.nan, 0.01]), 10.0).tolist()

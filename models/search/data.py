@@ -184,8 +184,8 @@ class TrainingData:
         *,
         key: tuple[int, int] = (0, 0),
         keyword_dropout: float = 0.0,
-        bare_share: float = 0.0,
-        masks: bool = True,
+        keyword_free_share: float = 0.0,
+        mask_known_positives: bool = True,
         hard_photos: Indices | None = None,
         with_partners: bool = False,
     ) -> Batch:
@@ -193,8 +193,9 @@ class TrainingData:
 
         `key`, the seed and the step, decides which keywords are dropped, and of which photos all are. `hard_photos` are
         further photos that serve as negatives of all texts they are no known positives of. `with_partners`, each pair
-        brings another photo that was taken for its query, if there is one; to the texts it is nothing. Without `masks`
-        nothing is known of repetitions and other positives: see `Pairs`. Raises `ModelError` if no pair is left.
+        brings another photo that was taken for its query, if there is one; to the texts it is nothing. Without
+        `mask_known_positives` nothing is known of repetitions and other positives: see `Pairs`. Raises `ModelError` if
+        no pair is left.
         """
         photos = np.unique(self.photos[rows])
         if hard_photos is not None:
@@ -213,20 +214,20 @@ class TrainingData:
         keywords = None
         if self.keywords is not None:
             keywords = self.keywords.take(photos)
-            if keyword_dropout or bare_share:
-                keywords = keywords.dropped(keyword_dropout, key, self.ids_of_photos(photos), bare_share)
+            if keyword_dropout or keyword_free_share:
+                keywords = keywords.dropped(keyword_dropout, key, self.ids_of_photos(photos), keyword_free_share)
         pairs = Pairs(
             photo_P=torch.from_numpy(np.searchsorted(photos, self.photos[rows])),
             text_P=torch.from_numpy(text_P),
             photo_count=len(photos),
             text_count=len(texts),
             weight_P=None if self.weights is None else torch.from_numpy(self.weights[rows]),
-            masked_2M=self._masked(photos, texts) if masks else None,
+            masked_2M=self._masked(photos, texts) if mask_known_positives else None,
             extra_photo_U=None
             if hard_photos is None
             else torch.from_numpy(np.isin(photos, hard_photos).astype(np.float32)),
             photo_factor_U=self._factors(photos),
-            masks=masks,
+            mask_known_positives=mask_known_positives,
         )
         tokens = self.tokens[torch.from_numpy(texts)].long()
         partners = None if partner_P is None else _partner_positions(photos, self.photos[rows], partner_P)

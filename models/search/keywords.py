@@ -20,7 +20,7 @@ from torch import nn
 from models.search.counter_random import uniforms
 from models.text import normalise_query
 
-DROPOUT, BARE = 2, 8  # streams of random numbers
+DROPOUT, KEYWORD_FREE = 2, 8  # streams of random numbers
 PhotoKeywords = Sequence[tuple[str, float]]
 """The keywords of one photo with their confidences in 0..1."""
 
@@ -101,9 +101,11 @@ class RaggedKeywords:
         return RaggedKeywords(self.rows[position_K], self.weights[position_K], starts)
 
     def dropped(
-        self, share: float, key: tuple[int, int], photo_id_N: npt.NDArray[np.int64], bare_share: float = 0.0
+        self, share: float, key: tuple[int, int], photo_id_N: npt.NDArray[np.int64], keyword_free_share: float = 0.0
     ) -> RaggedKeywords:
-        """Return the same keywords with a random `share` of them given weight 0, and all of a `bare_share` of photos.
+        """Return the same keywords with a random `share` of them given weight 0, for some photos all.
+
+        A share of the photos, `keyword_free_share`, has none then.
 
         Which ones depends on `key`, the seed and the step, and on the photo's id and the keyword only.
         """
@@ -111,8 +113,8 @@ class RaggedKeywords:
         counts_N = np.diff(self.starts)
         photo_id_K = np.repeat(photo_id_N, counts_N)
         kept_K = uniforms(seed, DROPOUT, step, photo_id_K ^ (self.rows << 32), 1)[:, 0] >= share
-        if bare_share:
-            kept_K &= np.repeat(uniforms(seed, BARE, step, photo_id_N, 1)[:, 0] >= bare_share, counts_N)
+        if keyword_free_share:
+            kept_K &= np.repeat(uniforms(seed, KEYWORD_FREE, step, photo_id_N, 1)[:, 0] >= keyword_free_share, counts_N)
         return RaggedKeywords(self.rows, self.weights * kept_K.astype(np.float32), self.starts)
 
 

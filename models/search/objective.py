@@ -103,7 +103,7 @@ class Objective:
         data, device = self.data, self.model.device
         text_ids, group_ids = data.ids_of_texts(batch.texts), data.ids_of_groups(batch.texts)
         known = None
-        if self.config.masks:
+        if self.config.mask_known_positives:
             own = [torch.from_numpy(ids).to(device) for ids in (text_ids, group_ids)]
             every = [torch.cat(of_ranks).cpu().numpy() for of_ranks in gather_lists(own)]
             known = torch.from_numpy(data.known_ids(batch.photos, *every))

@@ -89,23 +89,6 @@ def moved_by_rows(model: SearchModel) -> Iterator[None]:
             table.sparse = was_sparse
 
 
-@contextmanager
-def compiled_towers(model: SearchModel) -> Iterator[None]:
-    """Let torch compile the image tower and the blocks of the text tower for the time of the block.
-
-    The first step takes minutes for a large model, later ones less than without; results differ by rounding only.
-    The text tower's table stays outside, since sparse gradients cannot be compiled. Needs a C++ compiler on a CPU.
-    """
-    towers = [model.network.visual, model.network.text.transformer]
-    for tower in towers:
-        tower.compile(dynamic=True)
-    try:
-        yield
-    finally:
-        for tower in towers:
-            tower._compiled_call_impl = None
-
-
 def _tables(model: SearchModel) -> list[torch.nn.Embedding | torch.nn.EmbeddingBag]:
     return [module for module in model.modules() if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)]
 

@@ -9,17 +9,16 @@ from models.search.optimizer import Tower
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. Rates of the scale and bias and of the tables are multiples of `learning_rate`.
+    """How to train. Rates of the tables are multiples of `learning_rate`.
 
     `pairs_per_epoch`: what makes an epoch, if it is not the number of pairs: arms that merge pairs differently then
-    train for the same number of steps. `masks`: known positives are never negatives (see `Pairs`).
-    `popularity_exponent`: see `PairStream`.
+    train for the same number of steps. `mask_known_positives`: known positives are never negatives (see `Pairs`).
     `augment`: what is done to pictures, see `augmentation.KINDS`. `two_views_weight`, `partner_weight`: of the losses
     of photos among photos, see `losses/images.py`; the second view is augmented with `augment` or, if that is empty,
     in every way. `hard_share`: hard negatives per pair in the last step, rising from 0.
     `average_decay`: of the averaged weights that are validated and kept, none if 0. `encode_chunk`: photos and texts
     encoded at a time (gradient caching), `loss_chunk`: photos whose logits are held at a time; both change memory and
-    time, not what is learned. `compiled`: see `compiled_towers`.
+    time, not what is learned.
     """
 
     epochs: int
@@ -28,8 +27,7 @@ class TrainingConfig:
     seed: int
     pairs_per_epoch: int | None = None
     loss: str = "sigmoid"
-    masks: bool = True
-    popularity_exponent: float = 0.0
+    mask_known_positives: bool = True
     augment: tuple[str, ...] = ()
     two_views_weight: float = 0.0
     partner_weight: float = 0.0
@@ -40,16 +38,10 @@ class TrainingConfig:
     encode_chunk: int | None = None
     loss_chunk: int | None = None
     checkpoint_activations: bool = False
-    compiled: bool = False
-    weight_decay: float = 0.05
-    warmup_share: float = 0.05
-    scale_rate_factor: float = 20.0
     keyword_rate_factor: float = 100.0
     token_rate_factor: float = 5.0
-    keyword_dropout: float = 0.15
-    bare_share: float = 0.0
+    keyword_free_share: float = 0.0
     evaluations_per_epoch: int = 4
     patience: int = 4
-    max_seconds: float | None = None
     checkpoint_seconds: float = 60.0
     report_seconds: float = 10.0

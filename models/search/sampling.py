@@ -44,48 +44,29 @@ def count_pairs(photo_R: Indices, text_R: Indices, weight_R: Float64s | None = N
     return photo_R[order], text_R[order], weight_R[order].astype(np.float32)
 
 
-def inverse_propensities(position_R: Float64s, exponent: float, cap: float) -> Float64s:
-    """Return how much rarer each conversion was to come about than one at the first place: position ** exponent.
-
-    Few look far down, so what is taken from there counts for those who did not: the inverse of the propensity
-    position ** -exponent (Joachims, Swaminathan, Schnabel, https://arxiv.org/abs/1608.04468), clipped at `cap` so that
-    no single conversion counts for very many. Positions count from 1; where it is unknown (NaN) the weight is 1.
-
-    >>> inverse_propensities(np.array([1.0, 3.0, 50.0, np.nan]), 1.0, 10.0).tolist()
-    [1.0, 3.0, 10.0, 1.0]
-    """
-    weight_R: Float64s = np.minimum(position_R**exponent, cap)
-    return np.where(np.isnan(position_R), 1.0, weight_R)
-
-
 class PairStream:
     """Which pairs every step sees: batches cut from an endless row of passes over the pairs.
 
     Pairs lie in shards by their photo. Each shard has its own row of passes, and each batch takes from every shard
     what its share of the pairs comes to, whole pairs only, so that what a process takes from its shards does not
     depend on how many processes hold the others. (A shard of less than a pair a batch may miss a turn or give a pair
-    twice.) With an exponent of 0 every pair comes once a pass. Otherwise pairs
-    are drawn with replacement, in proportion to (pairs of the same photo) ** -exponent: photos of many pairs come
-    less often, rare ones more often; at 1 every photo comes equally often.
+    twice.) Every pair comes once a pass.
 
     `shard_P` says in which shard each pair held here lies; within a shard, pairs must be in the same order wherever
-    it is held. `share_K` are the shards' shares of all pairs drawn, see `shard_masses`, of all processes.
+    it is held. `count_K` says how many pairs each shard has, of all processes.
     """
 
     def __init__(
         self,
-        photo_P: Indices,
         shard_P: Indices,
-        share_K: npt.NDArray[np.float64],
+        count_K: npt.NDArray[np.float64],
         *,
-        exponent: float,
         batch_size: int,
         seed: int,
     ) -> None:
-        self._chances = pair_chances(photo_P, exponent)
-        self._exponent, self._batch_size, self._seed = exponent, batch_size, seed
+        self._batch_size, self._seed = batch_size, seed
         self._pairs = {shard: np.flatnonzero(shard_P == shard) for shard in np.unique(shard_P).tolist()}
-        self._edges = np.concatenate([[0.0], np.cumsum(share_K) / share_K.sum()])
+        self._edges = np.concatenate([[0.0], np.cumsum(count_K) / count_K.sum()])
         self._edges[-1] = 1.0
         self._passes: dict[int, dict[int, Indices]] = {shard: {} for shard in self._pairs}
 
@@ -121,28 +102,10 @@ class PairStream:
         kept = self._passes[shard]
         if number not in kept:
             generator = np.random.default_rng([self._seed, _ORDER, shard, number])
-            pairs = self._pairs[shard]
-            if self._exponent == 0:
-                order = generator.permutation(pairs)
-            else:
-                chances = self._chances[pairs]
-                order = generator.choice(pairs, len(pairs), p=chances / chances.sum())
-            kept[number] = order
+            kept[number] = generator.permutation(self._pairs[shard])
             for old in [known for known in kept if known < number - 1]:
                 del kept[old]
         return kept[number]
-
-
-def pair_chances(photo_P: Indices, exponent: float) -> npt.NDArray[np.float64]:
-    """Return what each pair is drawn in proportion to: (pairs of the same photo) ** -exponent."""
-    _, photo, counts = np.unique(photo_P, return_inverse=True, return_counts=True)
-    chances: npt.NDArray[np.float64] = counts[photo].astype(np.float64) ** -exponent
-    return chances
-
-
-def shard_masses(photo_P: Indices, shard_P: Indices, shard_count: int, exponent: float) -> npt.NDArray[np.float64]:
-    """Return the sum of `pair_chances` per shard, [K]; 0 for shards that are not held here."""
-    return np.bincount(shard_P, pair_chances(photo_P, exponent), minlength=shard_count).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,6 @@ from models.search.negatives import HardNegatives, hard_share
 from models.search.objective import Objective
 from models.search.optimizer import (
     AveragedWeights,
-    compiled_towers,
     freeze,
     make_optimizers,
     moved_by_rows,
@@ -41,11 +40,14 @@ from models.search.optimizer import (
     rate_factor,
 )
 from models.search.options import TrainingConfig
-from models.search.sampling import PairStream, shard_masses
+from models.search.sampling import PairStream
 from models.search.world import ALONE, World
 
 CALIBRATED_PAIRS = 1024
 HIT_RATE = "validation_hit_rate@10"
+WEIGHT_DECAY, WARMUP_SHARE = 0.05, 0.05  # of matrices, and of the steps
+SCALE_RATE_FACTOR = 20.0  # learning rate of the scale and bias, in learning rates
+KEYWORD_DROPOUT = 0.15
 _TORCH, _HARD = 3, 4  # streams of random numbers
 
 
@@ -96,8 +98,7 @@ def train(
     """
     trainer = _Trainer(model, data, config, hooks, hard, world)
     devices = [model.device] if model.device.type == "cuda" else []
-    fast = compiled_towers(model) if config.compiled else nullcontext()
-    with torch.random.fork_rng(devices=devices), moved_by_rows(model), fast:
+    with torch.random.fork_rng(devices=devices), moved_by_rows(model):
         trainer.run()
     freeze(model, "none")
     model.eval()
@@ -161,14 +162,9 @@ class _Trainer:
         self.step_count = self.steps_per_epoch * config.epochs
         self.validate_every = math.ceil(self.steps_per_epoch / config.evaluations_per_epoch)
         self.record_every = max(1, self.step_count // 200)
-        masses_K = shard_masses(data.photos, data.pair_shards, data.shard_count, config.popularity_exponent)
+        count_K = np.bincount(data.pair_shards, minlength=data.shard_count).astype(np.float64)
         self.stream = PairStream(
-            data.photos,
-            data.pair_shards,
-            np.array(world.total(masses_K.tolist())),
-            exponent=config.popularity_exponent,
-            batch_size=config.batch_size,
-            seed=config.seed,
+            data.pair_shards, np.array(world.total(count_K.tolist())), batch_size=config.batch_size, seed=config.seed
         )
         world.same_weights(model.state_dict().values())
         freeze(model, config.frozen)
@@ -177,8 +173,8 @@ class _Trainer:
         groups = parameter_groups(
             model,
             learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            scale_rate_factor=config.scale_rate_factor,
+            weight_decay=WEIGHT_DECAY,
+            scale_rate_factor=SCALE_RATE_FACTOR,
             keyword_rate_factor=config.keyword_rate_factor,
             token_rate_factor=config.token_rate_factor,
             layer_decay=config.layer_decay,
@@ -233,9 +229,9 @@ class _Trainer:
         return self.data.batch(
             rows,
             key=(self.config.seed, step),
-            keyword_dropout=self.config.keyword_dropout,
-            bare_share=self.config.bare_share,
-            masks=self.config.masks,
+            keyword_dropout=KEYWORD_DROPOUT,
+            keyword_free_share=self.config.keyword_free_share,
+            mask_known_positives=self.config.mask_known_positives,
             hard_photos=self._hard_photos(step, rows),
             with_partners=self.config.partner_weight > 0,
         )
@@ -250,7 +246,7 @@ class _Trainer:
     def _step(self, batch: Batch) -> None:
         step = self.result.steps
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, _TORCH, step]).generate_state(1)[0]))
-        factor = rate_factor(step, self.step_count, self.config.warmup_share)
+        factor = rate_factor(step, self.step_count, WARMUP_SHARE)
         self.model.train()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -287,8 +283,6 @@ class _Trainer:
         result, config = self.result, self.config
         if result.steps == self.step_count:
             result.stopped_because = "all epochs done"
-        elif config.max_seconds is not None and self.world.from_first([result.seconds])[0] >= config.max_seconds:
-            result.stopped_because = f"{config.max_seconds:g} s passed"
         if result.steps % self.record_every == 0 or result.stopped_because:
             self._record()
         if result.steps % self.validate_every == 0 or result.stopped_because:

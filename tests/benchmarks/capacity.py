@@ -60,7 +60,7 @@ class Assumed:
     new_photo_share: float = 0.001
     """A night."""
     replay: float = 4.0
-    """Pairs of an incremental night per new conversion: itself and `replay_share` from before."""
+    """Pairs of an incremental night per new conversion: itself and three from before."""
     arms: int = 2
     """Zero-shot and full."""
 

@@ -16,11 +16,12 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.base import Params
 from jobs.config.params.index import BuildIndexParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
 from jobs.datasets.features import SPLITS
 from jobs.nights.stage_runner import run_stage
 from models.indexing.filling import Floats
 from tests.benchmarks.measuring import context, run_measured
+from tests.made_up_facts import made_up
 
 MODEL_DIGEST = "made-up"
 _ROWS_PER_FILE = 65_536  # as embed_photos writes them
@@ -54,7 +55,7 @@ def commit_night(ctx: RunContext, count: int, dim: int) -> None:
         )
     for table in ("quarantine", "exemplars"):
         staged.write_table(table, _empty(PHOTO_EMBEDDINGS, table))
-    staged.commit({"arms": {FULL: {"model_digest": MODEL_DIGEST, "dim": dim}}})
+    staged.commit(made_up(PhotoEmbeddingsFacts, arms={FULL: {"model_digest": MODEL_DIGEST, "dim": dim}}))
 
     staged = ctx.begin(SPLITS, Params(), {})
     for table in ("train", "validation", "test", "photo_keywords"):
@@ -72,7 +73,7 @@ def commit_night(ctx: RunContext, count: int, dim: int) -> None:
             is_in_train=pl.lit(True),
         )
         staged.write_table("photos", photos, shard=first // 1_000_000)
-    staged.commit({})
+    staged.commit()
 
 
 def _empty(dataset: Any, table: str) -> pl.DataFrame:

@@ -28,7 +28,7 @@ def commit_each(barrier: Any, results: Any, lake_uri: str, rounds: int, first: i
         staged.write_table("rows", ROWS)
         staged.write_table("extras", EXTRAS)
         barrier.wait(120)
-        made.append(staged.commit({}).model_dump_json())
+        made.append(staged.commit().model_dump_json())
         barrier.wait(120)
     results.put(made)
 

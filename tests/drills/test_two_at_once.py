@@ -64,7 +64,7 @@ def test_different_runs_of_one_partition_are_both_kept_and_the_pointer_is_always
     staged = context.begin(THINGS, PARAMS, {})
     staged.write_table("rows", ROWS)
     staged.write_table("extras", EXTRAS)
-    staged.commit({})
+    staged.commit()
     stop, seen = threading.Event(), set()
 
     def read() -> None:
@@ -103,7 +103,7 @@ def commit(context: RunContext, dataset: Any, params: Any, content: int, inputs:
         row = empty.clear(0 if table.may_be_empty else 1)
         staged.write_table(table.name, row)
     staged.write_file("made", str(content).encode())
-    return staged.commit({})
+    return staged.commit()
 
 
 @pytest.mark.timeout(600)

@@ -15,13 +15,14 @@ from PIL import Image
 from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
 from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets.clean import IMAGES
-from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS
+from jobs.datasets.clean import IMAGES, ImagesFacts
+from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.models import CHAMPION, SEARCH_MODELS, ChampionFacts, SearchModelsFacts
 from jobs.datasets.schema import Dataset
 from jobs.lake.manifest import Manifest
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
+from tests.made_up_facts import made_up
 
 SIZES = {
     "image_size": 32,
@@ -75,7 +76,7 @@ def commit_images(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, .
             sha256=[hashlib.sha256(path.read_bytes()).hexdigest() for path in paths.values()] + [None] * len(missing),
         ),
     )
-    return staged.commit()
+    return staged.commit(made_up(ImagesFacts))
 
 
 def commit_splits(
@@ -99,7 +100,7 @@ def commit_splits(
     pairs = [(photo, *keyword) for photo, words in KEYWORDS.items() if photo in photo_ids for keyword in words]
     columns = dict(zip(("photo_id", "keyword", "confidence"), zip(*pairs, strict=True), strict=True)) if pairs else {}
     staged.write_table("photo_keywords", table(SPLITS, "photo_keywords", **columns))
-    return staged.commit()
+    return staged.commit(made_up(SplitsFacts))
 
 
 def make_models() -> dict[str, SearchModel]:
@@ -129,15 +130,14 @@ def commit_models(ctx: RunContext, models: dict[str, SearchModel]) -> None:
             model.save(folder)
     curves = table(SEARCH_MODELS, "curves", arm=["x"], step=[1], name=["loss"], value=[0.0])
     staged.write_table("curves", curves)
-    staged.commit(
-        {"arms": {arm: {"model_digest": digests[arm], "uses_keywords": arms[arm].uses_keywords} for arm in arms}}
-    )
+    facts = {arm: {"model_digest": digests[arm], "uses_keywords": model.uses_keywords} for arm, model in arms.items()}
+    staged.commit(made_up(SearchModelsFacts, arms=facts))
     staged = ctx.begin(CHAMPION, Params(), {}, digests)
     staged.write_file("champion.json", b"{}")
     if CHAMPION_ARM in models:
         with staged.local_folder(CHAMPION_ARM) as folder:
             models[CHAMPION_ARM].save(folder)
-    staged.commit({"version": "1" if CHAMPION_ARM in models else None})
+    staged.commit(made_up(ChampionFacts, live={"version": 1} if CHAMPION_ARM in models else None))
 
 
 def vectors(ctx: RunContext, manifest: Manifest, arm: str, *keys: str) -> dict[Any, np.ndarray[Any, Any]]:

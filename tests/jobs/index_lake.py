@@ -21,7 +21,6 @@ from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
 from models import ann
-from tests.made_facts import made
 from tests.made_up_facts import made_up
 from tests.validated_lake import complete
 
@@ -98,7 +97,7 @@ def commit_queries(
     windows = {"train": validation, "validation": validation, "test": validation, "photos": photos}
     if not is_validated:
         windows |= {"validation": validation.clear(), "test": validation.head(3)}
-    commit(context, SPLITS, made(SplitsFacts), **windows)
+    commit(context, SPLITS, made_up(SplitsFacts), **windows)
 
 
 def commit_inputs(context: RunContext, photos: dict[str, ann.Floats], *, digest: str = "m1", **queries: Any) -> None:

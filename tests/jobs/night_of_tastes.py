@@ -12,10 +12,11 @@ from jobs.config.params.base import Params
 from jobs.context import RunContext
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import SEARCH_MODELS
+from jobs.datasets.models import SEARCH_MODELS, SearchModelsFacts
 from models.search.keywords import KeywordVocabulary
 from models.search.model import build_tiny_model
 from tests.jobs.embedding_fixtures import SIZES
+from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (1, 22, 29))
@@ -66,7 +67,7 @@ class Night:
             "photo_keywords": pl.DataFrame(words, schema=["photo_id", "keyword", "confidence"], orient="row"),
         }
         windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
-        facts = {name: at.isoformat() for name, at in windows.items()} | {"protocol": "windows"}
+        facts = windows | {"protocol": "windows"}
         commit_tables(self.context, SPLITS, tables, label=repr(self.past), facts=facts)
         staged = self.context.begin(SEARCH_MODELS, Params(), {}, {"model": model.digest})
         if staged.manifest is None:
@@ -74,7 +75,7 @@ class Night:
                 model.save(folder)
             curves = pl.DataFrame({"arm": [FULL], "step": [0], "name": ["loss"], "value": [1.0]})
             staged.write_table("curves", curves)
-            staged.commit({"arms": {FULL: {"model_digest": model.digest}}, "challenger": FULL})
+            staged.commit(made_up(SearchModelsFacts, arms={FULL: {"model_digest": model.digest}}, challenger=FULL))
         random = np.random.default_rng(0)
         axis = np.eye(32)[np.arange(PHOTOS) % 2] + 0.05 * random.normal(size=(PHOTOS, 32))
         axis /= np.linalg.norm(axis, axis=1, keepdims=True)

@@ -43,9 +43,6 @@ class MapEmbeddingsParams(Params):
         4000, ge=12, le=20_000, description="photos that are laid out and clustered; beyond, a sample that nights share"
     )
     perplexity: float = Field(30.0, ge=2, le=200, description="neighbours that a photo of the map holds on to")
-    max_projected_share: float = Field(
-        0.3, ge=0, le=1, description="of an earlier night's map: with more photos new to it, a new one is made"
-    )
     min_samples: tuple[int, ...] = Field((2, 5), description="HDBSCAN: photos that make a place dense, each is tried")
     min_cluster_sizes: tuple[int, ...] = Field((5, 10, 20), description="photos of a cluster, at least, each is tried")
     radius_quantiles: tuple[float, ...] = Field(

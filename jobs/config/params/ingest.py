@@ -70,7 +70,6 @@ class AuditLeaksParams(Params):
 
 class MeasureImpressionsParams(Params):
     place_count: int = Field(20, ge=1, le=1000, description="places of a list, from the first, that are told apart")
-    arm_count: int = Field(6, ge=0, description="arms that are shown by themselves, those of the most impressions")
     resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors, for rates")
     examination_resample_count: int = Field(
         200, ge=50, description="the same for how often places are looked at, which is fitted each time"

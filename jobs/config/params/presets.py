@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.config.params.arms import ARMS, FINETUNED, FULL
+from jobs.config.params.evaluation import RECOMMENDER_PROTOCOLS, RECOMMENDERS
 from jobs.config.params.ingest import EIGHTY_TWENTY
 
 
@@ -67,9 +68,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
-    # every arm beside the others, in half the passes each
-    "all-arms": {"train_search": {"arms": tuple(ARMS), "epochs": 3}},
-    "thorough": {"train_search": {"epochs": 12, "patience": 8, "average_decay": 0.999, "repetitions": "each"}},
+    # every arm beside the others, in half the passes each; every recommender by every protocol
+    "all-arms": {
+        "train_search": {"arms": tuple(ARMS), "epochs": 3},
+        "evaluate_recommenders": {"methods": RECOMMENDERS, "protocols": RECOMMENDER_PROTOCOLS},
+    },
+    "thorough": {"train_search": {"epochs": 12, "patience": 8, "average_decay": 0.999, "pair_weighting": "each"}},
     "vit-b-16-siglip": _on_a_gpu("ViT-B-16-SigLIP/webli"),
     "vit-b-16-siglip2": _on_a_gpu("ViT-B-16-SigLIP2/webli"),
     # the setting of the published table of Unsplash Lite

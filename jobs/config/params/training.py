@@ -39,9 +39,6 @@ class TrainSearchParams(Params):
         description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "
         "latter as it is; 'always' trains in full, as the first night does",
     )
-    replay_share: float = Field(
-        3.0, ge=0, description="incremental: conversions from before, drawn at random, per new conversion"
-    )
     incremental_rate: float = Field(
         0.5, gt=0, le=1, description="incremental: learning rates, in those of a training in full"
     )
@@ -54,27 +51,17 @@ class TrainSearchParams(Params):
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     loss: Literal["sigmoid", "softmax"] = Field("sigmoid", description="pairwise sigmoid (SigLIP) or InfoNCE (CLIP)")
-    masks: bool = Field(True, description="known positives of the log are never negatives")
+    mask_known_positives: bool = Field(True, description="known positives of the log are never negatives")
     mask_by: Literal["text", "query"] = Field(
         "text", description="positive for a text (with its country, for arms that read it), or for a query anywhere"
     )
-    repetitions: Literal["weighted", "each"] = Field(
-        "weighted", description="a pair taken n times: once with weight 1 + ln(n), or n times"
+    pair_weighting: Literal["log_count", "each"] = Field(
+        "log_count", description="a pair taken n times: once with weight 1 + ln(n), or n times"
     )
-    position_exponent: float = Field(
-        0.0,
-        ge=0,
-        le=2,
-        description="a photo taken from place n of the results counts n to this power, relative to the others",
-    )
-    position_cap: float = Field(10.0, ge=1, description="what it counts at most, before all are scaled to the same sum")
-    position_weights: Literal["power", "estimated"] = Field(
-        "power",
-        description="'power' of the place, by position_exponent; 'estimated': by how often the place is looked at, "
-        "from the log of what was shown",
-    )
-    popularity_exponent: float = Field(
-        0.0, ge=0, le=1, description="0: photos come as often as they were taken; 1: all photos equally often"
+    position_weights: Literal["none", "estimated"] = Field(
+        "none",
+        description="'estimated': a photo counts the more the less its place in the results is looked at, by the log "
+        "of what was shown",
     )
     popularity_correction: float = Field(
         1.0, ge=0, le=1, description="0: a photo is a negative as often as it was taken; 1: all are equally often"
@@ -94,10 +81,6 @@ class TrainSearchParams(Params):
         description="'mined': photos that the model ranks high; 'shown': photos that the log says were shown for the "
         "query and never taken",
     )
-    hard_candidates: int = Field(50, ge=1, description="such photos of a query that hard negatives are drawn from")
-    hard_max_score: float = Field(
-        0.95, gt=0, le=1, description="a candidate above this share of the positive's score may be a positive"
-    )
     average_decay: float = Field(
         0.998, ge=0, lt=1, description="keep averaged weights, of this decay per step; 0: those of the last step"
     )
@@ -106,15 +89,9 @@ class TrainSearchParams(Params):
     encode_chunk: int | None = Field(None, ge=1, description="photos and texts encoded at a time: less memory")
     loss_chunk: int | None = Field(None, ge=1, description="photos whose logits are held at a time: less memory")
     checkpoint_activations: bool = Field(False, description="compute activations twice: less memory")
-    compiled: bool = Field(False, description="let torch compile the towers: minutes at first, then faster steps")
-    weight_decay: float = Field(0.05, ge=0)
-    warmup_share: float = Field(0.05, ge=0, lt=1)
     evaluations_per_epoch: int = Field(4, ge=1, description="validations per pass, for early stopping")
     patience: int = Field(4, ge=1, description="validations without a better result before training stops")
-    keyword_min_count: int = Field(2, ge=1, description="rarer keywords are hashed into shared rows")
-    keyword_hash_rows: int = Field(1024, ge=1)
-    keyword_dropout: float = Field(0.15, ge=0, lt=1)
-    bare_share: float = Field(
+    keyword_free_share: float = Field(
         0.0,
         ge=0,
         lt=1,
@@ -122,9 +99,6 @@ class TrainSearchParams(Params):
     )
     keyword_rate_factor: float = Field(100.0, gt=0, description="learning rate of the keyword table, in learning rates")
     token_rate_factor: float = Field(5.0, gt=0, description="learning rate of the token table, in learning rates")
-    validation_query_count: int = Field(3000, ge=1, description="validation queries looked up for early stopping")
-    validation_photo_count: int = Field(20_000, ge=1, description="photos they are looked for in, at most")
-    max_seconds: float | None = Field(None, gt=0, description="stop an arm after this much training")
     checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
 
     @field_validator("arms")
@@ -145,8 +119,6 @@ class TrainSearchParams(Params):
     def _fit_together(self) -> TrainSearchParams:
         if self.processes > 1 and self.hard_share:
             raise ValueError("hard negatives are drawn from all photos: hard_share needs processes=1")
-        if self.position_weights == "estimated" and self.position_exponent:
-            raise ValueError("position_weights 'estimated' takes the place of position_exponent: leave that at 0")
         return self
 
 
@@ -171,7 +143,6 @@ class TrainRerankerParams(Params):
     mask_share: float = Field(
         0.2, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
     )
-    held_out_share: float = Field(0.2, gt=0, lt=1, description="share of the visitors held out for early stopping")
     rounds: int = Field(300, ge=1, description="trees, at most")
     patience: int = Field(25, ge=1, description="rounds without a better result before training stops")
     learning_rate: float = Field(0.1, gt=0)

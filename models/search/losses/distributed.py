@@ -6,7 +6,8 @@ share. `DistributedDataParallel` takes the mean of the ranks instead; multiply t
 The gradient of a rank's features holds what the other ranks' parts owe to them. Ranks may hold the same photo or
 text: ids tell that a combination is a pair, or known to be one, wherever its photo and its text are.
 
-Each function is a collective call: every rank of the group makes it, in the same order, with the same `masks`.
+Each function is a collective call: every rank of the group makes it, in the same order, with the same
+`mask_known_positives`.
 
 Shapes: on this rank, P pairs, U photos, V texts, D features, N known pairs; E combinations excluded from the
 negatives, of all ranks; 2 is (photo, text).
@@ -144,7 +145,7 @@ class _Batch:
             text_ids=text_ids,
             photo_weights=weights[0],
             text_weights=weights[1],
-            excluded_2E=_excluded(pair_2P, known_2N, pairs.masks),
+            excluded_2E=_excluded(pair_2P, known_2N, pairs.mask_known_positives),
             weight=torch.cat(weights[2]).sum(),
         )
 
@@ -174,7 +175,7 @@ class _Batch:
             extra_text_V=pairs.extra_text_V if is_own else self.text_weights[other],
             photo_factor_U=pairs.photo_factor_U if is_own else None,
             text_factor_V=pairs.text_factor_V if is_own else None,
-            masks=pairs.masks,
+            mask_known_positives=pairs.mask_known_positives,
         )
 
 
@@ -199,7 +200,7 @@ def _to_all(
         extra_text_V=torch.cat([*text_weights[:rank], own_extra, *text_weights[rank + 1 :]]),
         photo_factor_U=pairs.photo_factor_U,
         text_factor_V=_beside_ones(pairs.text_factor_V, text_weights, rank),
-        masks=pairs.masks,
+        mask_known_positives=pairs.mask_known_positives,
     )
 
 
@@ -210,13 +211,13 @@ def _beside_ones(factor_V: torch.Tensor | None, weights: list[torch.Tensor], ran
     return torch.cat([factor_V if other == rank else torch.ones_like(w) for other, w in enumerate(weights)])
 
 
-def _excluded(pair_2P: torch.Tensor, known_2N: torch.Tensor, masks: bool) -> torch.Tensor:
+def _excluded(pair_2P: torch.Tensor, known_2N: torch.Tensor, is_masked: bool) -> torch.Tensor:
     """Return the ids of combinations that are no negatives: what is known and, with masks, the pairs."""
     found: tuple[torch.Tensor, torch.Tensor] = torch.unique(
         torch.cat((pair_2P, known_2N), dim=1), dim=1, return_inverse=True
     )
     both_2E, place = found
-    if masks:
+    if is_masked:
         return both_2E
     is_pair_E = torch.zeros(both_2E.shape[1], dtype=torch.bool, device=both_2E.device)
     is_pair_E[place[: pair_2P.shape[1]]] = True

@@ -116,7 +116,7 @@ def partner_pairs(pairs: Pairs, partner_2A: torch.Tensor) -> Pairs:
     Partner pairs are positives of weight 1. All photos of the batch are candidates, once each, but for the photo
     itself and its co-positives: photos of another partner pair with it, and those that share a text with it, be it
     a pair of the batch or known (`pairs.masked_2M`). They are found text by text, which costs for each text the
-    square of its photos, not the square of the batch. `pairs.masks` changes nothing of it.
+    square of its photos, not the square of the batch. `pairs.mask_known_positives` changes nothing of it.
 
     Raises ValueError for a photo that is its own partner, where it costs no transfer (on the CPU).
     """

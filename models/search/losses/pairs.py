@@ -55,9 +55,9 @@ class Pairs:
     positive of its weight, and the photo of one pair with the text of another is a negative of the product of
     both weights. A photo's or text's extra weight acts like a pair of that weight without a positive: a hard
     negative. A factor changes what a photo or text weighs as a negative: divided by how often photos are drawn, all
-    are equally likely negatives. With `masks`, a combination that is a pair anywhere in the batch is never a
-    negative; without, as an ablation, it is one for every other pair of this photo and every other pair of this
-    text. Masked combinations are never negatives either; one that is a pair of the batch counts as the pair it is.
+    are equally likely negatives. With `mask_known_positives`, a combination that is a pair anywhere in the batch is
+    never a negative; without, as an ablation, it is one for every other pair of this photo and every other pair of
+    this text. Masked combinations are never negatives either; one that is a pair of the batch counts as the pair it is.
 
     Raises ValueError for tensors of the wrong shape and, where it costs no transfer (on the CPU), for positions
     out of range, weights of 0 or less and negative extra weights.
@@ -77,7 +77,7 @@ class Pairs:
     extra_text_V: torch.Tensor | None = None  # float, 0 or above
     photo_factor_U: torch.Tensor | None = None  # float, above 0; None: 1 each
     text_factor_V: torch.Tensor | None = None  # float, above 0; None: 1 each
-    masks: bool = True
+    mask_known_positives: bool = True
 
     def __post_init__(self) -> None:
         pair_count, masked = len(self.photo_P), self.masked_2M
@@ -139,7 +139,7 @@ class Pairs:
             extra_text_V=self.extra_photo_U,
             photo_factor_U=self.text_factor_V,
             text_factor_V=self.photo_factor_U,
-            masks=self.masks,
+            mask_known_positives=self.mask_known_positives,
         )
 
     # -- weights ---------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class Pairs:
         photo_K, text_K = key_K // max(1, self.text_count), key_K % max(1, self.text_count)
         positive_K = _summed(place_P, self.weights, len(key_K), None)
         negative_K = torch.zeros_like(positive_K)
-        if not self.masks:
+        if not self.mask_known_positives:
             own_K = _summed(place_P, self.weights.square(), len(key_K), None)
             for factor, position_K in ((self.photo_factor_U, photo_K), (self.text_factor_V, text_K)):
                 own_K = own_K if factor is None else own_K * factor[position_K]

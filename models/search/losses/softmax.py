@@ -2,8 +2,8 @@
 
 Each pair's photo is to choose its text among the candidates, and its text its photo; the loss is the mean of both.
 The pair's own text is a candidate once. Every other pair's text is one with the weight of its pair, and a text's
-extra weight counts as such a pair; masked combinations and, with `Pairs.masks`, other positives of the same photo
-are no candidates. The bias is ignored: adding it to all logits changes nothing.
+extra weight counts as such a pair; masked combinations and, with `Pairs.mask_known_positives`, other positives of the
+same photo are no candidates. The bias is ignored: adding it to all logits changes nothing.
 
 Shapes: P pairs of the batch, U different photos and V different texts among them, D features, R photos of a block,
 X excluded combinations.
@@ -47,8 +47,8 @@ def loss(
         return with_found_gradients(blocks, photo_UD, text_VD, scale) / (2 * pairs.weight_sum)
     with torch.autocast(photo_UD.device.type, enabled=False):
         logits_UV, back = _logits(photo_UD, text_VD, scale), pairs.swapped()
-        photo_total = _total_of_logits(logits_UV, pairs.rows(0, pairs.photo_count), pairs.masks)
-        text_total = _total_of_logits(logits_UV.T, back.rows(0, back.photo_count), back.masks)
+        photo_total = _total_of_logits(logits_UV, pairs.rows(0, pairs.photo_count), pairs.mask_known_positives)
+        text_total = _total_of_logits(logits_UV.T, back.rows(0, back.photo_count), back.mask_known_positives)
     return (photo_total + text_total) / (2 * pairs.weight_sum)
 
 
@@ -60,7 +60,9 @@ def one_way_total(
         blocks = partial(_total_and_gradients, pairs=pairs, chunk_size=chunk_size)
         return with_found_gradients(blocks, photo_UD, text_VD, scale)
     with torch.autocast(photo_UD.device.type, enabled=False):
-        return _total_of_logits(_logits(photo_UD, text_VD, scale), pairs.rows(0, pairs.photo_count), pairs.masks)
+        return _total_of_logits(
+            _logits(photo_UD, text_VD, scale), pairs.rows(0, pairs.photo_count), pairs.mask_known_positives
+        )
 
 
 def _both_ways_and_gradients(
@@ -104,10 +106,10 @@ def _total_and_gradients(
         logits_RV = photo_RD * scale @ text_VD.T
         own_P = logits_RV[rows.row_P, rows.text_P].requires_grad_(with_gradients)
         logits_RV += rows.text_weight_V.to(dtype).log()
-        logits_RV[_excluded(rows, pairs.masks)] = -torch.inf
+        logits_RV[_excluded(rows, pairs.mask_known_positives)] = -torch.inf
         others_R = logits_RV.logsumexp(dim=1).requires_grad_(with_gradients)
         with torch.set_grad_enabled(with_gradients):
-            part = _total_of_others(others_R, own_P, rows, pairs.masks)
+            part = _total_of_others(others_R, own_P, rows, pairs.mask_known_positives)
         value += part.detach()
         if not with_gradients:
             continue
@@ -129,27 +131,27 @@ def _logits(photo_UD: torch.Tensor, text_VD: torch.Tensor, scale: torch.Tensor) 
     return scale * (photo_UD.to(dtype) @ text_VD.to(dtype).T)
 
 
-def _total_of_logits(logits_RV: torch.Tensor, rows: Rows, masks: bool) -> torch.Tensor:
+def _total_of_logits(logits_RV: torch.Tensor, rows: Rows, is_masked: bool) -> torch.Tensor:
     weighted_RV = logits_RV + rows.text_weight_V.to(logits_RV.dtype).log()
-    weighted_RV = weighted_RV.index_put(_excluded(rows, masks), logits_RV.new_tensor(-torch.inf))
+    weighted_RV = weighted_RV.index_put(_excluded(rows, is_masked), logits_RV.new_tensor(-torch.inf))
     own_P = logits_RV[rows.row_P, rows.text_P]
-    return _total_of_others(weighted_RV.logsumexp(dim=1), own_P, rows, masks)
+    return _total_of_others(weighted_RV.logsumexp(dim=1), own_P, rows, is_masked)
 
 
-def _total_of_others(others_R: torch.Tensor, own_P: torch.Tensor, rows: Rows, masks: bool) -> torch.Tensor:
+def _total_of_others(others_R: torch.Tensor, own_P: torch.Tensor, rows: Rows, is_masked: bool) -> torch.Tensor:
     """Sum the loss of each pair from its own logit and the logarithm of its photo's summed up candidates.
 
     With masks these candidates hold no positive. Without they hold all, so of the pair's own text 1 - `candidate_P`
     too little: what the text's pairs weigh is there, and 1 with what the other pairs weigh should be.
     """
     weight_P, others_P = rows.weight_P.to(own_P.dtype), others_R[rows.row_P]
-    if masks:
+    if is_masked:
         return weight_P @ softplus(others_P - own_P, threshold=_LINEAR_FROM)
     candidates_P = others_P + torch.log1p((1 - rows.candidate_P.to(own_P.dtype)) * (own_P - others_P).exp())
     return weight_P @ (candidates_P - own_P)
 
 
-def _excluded(rows: Rows, masks: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    if not masks:
+def _excluded(rows: Rows, is_masked: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    if not is_masked:
         return rows.row_M, rows.text_M
     return torch.cat((rows.row_M, rows.row_K)), torch.cat((rows.text_M, rows.text_K))

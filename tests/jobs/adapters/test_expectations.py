@@ -46,7 +46,7 @@ def write_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def write(expectations: list[dict[str, Any]]) -> None:
         suite = {"name": "things", "expectations": expectations}
         (tmp_path / "things.json").write_text(json.dumps(suite))
-        monkeypatch.setattr(expectations, "SUITE_FOLDER", tmp_path)
+        monkeypatch.setattr("jobs.adapters.expectations.SUITE_FOLDER", tmp_path)
 
     return write
 

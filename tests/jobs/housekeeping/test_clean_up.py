@@ -142,7 +142,7 @@ def attempts(make_context: Contexts) -> dict[str, Path]:
     for one in (loser, never, writing):
         one.write_file("x/y", b"12345")
     found = {"loser": loser, "never": never, "writing": writing, "committed": staged}
-    folders = {name: Path(one.place.attempt) for name, one in found.items()}
+    folders = {name: Path(one.worker_output.attempt) for name, one in found.items()}
     long_ago = (NOW - LEAST_STALE - timedelta(hours=1)).timestamp()
     for name, folder in folders.items():
         for path in folder.rglob("*"):

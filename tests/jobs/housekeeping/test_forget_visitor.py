@@ -49,7 +49,7 @@ def fill(ctx: RunContext) -> dict[str, Manifest]:
     found["splits"] = commit_tables(ctx, SPLITS, splits, label="splits", inputs=inputs)
     staged = ctx.begin(REPORT, Params(), inputs)
     staged.write_file("report.html", f"<p>{OTHER}</p><p>{WHO}</p>".encode())
-    found["report"] = staged.commit({})
+    found["report"] = staged.commit()
     ctx.lake.store("rejected", "x").put("part.parquet", parquet(CONVERSIONS))
     ctx.lake.store("photo_vectors", "model").put(
         "part.parquet", parquet(pl.DataFrame({"key": ["k"], "vector": [[1.0]]}))

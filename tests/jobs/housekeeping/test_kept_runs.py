@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from jobs.config.params.release import CleanUpParams
 from jobs.datasets.features import SPLITS
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.models import SEARCH_MODELS
-from jobs.datasets.releases import GATE, RELEASE
+from jobs.datasets.models import SEARCH_MODELS, RegistrationFacts
+from jobs.datasets.releases import GATE, RELEASE, ReleaseName
 from jobs.datasets.reports import REPORT
 from jobs.datasets.schema import Dataset
 from jobs.housekeeping.clean_up import kept, kept_versions, needs
 from jobs.lake.manifest import FileInfo, Manifest
-from jobs.releasing.ledger import Entry, ReleaseName, State
+from jobs.releasing.ledger import Entry, State
+from tests import made_up_facts
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 unhurried = how(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -130,6 +131,7 @@ def test_versions_with_an_alias_in_the_ledger_or_of_a_kept_night_are_kept() -> N
         ),
         Entry(kind="moved_outside", version=7, release=two, number=3, state=State(champion=7, release=two), **told),
     ]
-    registration = made_up(1, REPORT, 1, 0, {}, []).model_copy(update={"facts": {"version": 5}})
+    registered = made_up_facts.made_up(RegistrationFacts, version=5)
+    registration = made_up(1, REPORT, 1, 0, {}, []).model_copy(update={"facts": registered.as_json()})
     assert kept_versions(entries, [registration], {9}) == {1, 2, 7, 5, 9}
     assert kept_versions([], [], set()) == set()

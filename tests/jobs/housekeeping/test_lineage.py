@@ -13,7 +13,7 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import SPLITS
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.models import REGISTRATION
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.lineage import of_release
@@ -39,7 +39,7 @@ def with_log(context: RunContext) -> None:
     for table in splits.tables:
         frame = context.lake.read_table(splits, table)
         staged.write_table(table, pl.concat([frame, frame]))  # other content, so the release is another one
-    staged.commit(splits.facts)
+    staged.commit(SplitsFacts.of(splits))
 
 
 def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, registry: Registry) -> None:

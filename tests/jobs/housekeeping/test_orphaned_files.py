@@ -12,6 +12,7 @@ import pytest
 from jobs.config.params.release import CleanUpParams
 from jobs.context import RunContext
 from jobs.errors import LostWork
+from jobs.housekeeping import orphaned_files
 from jobs.housekeeping.clean_up import LEAST_STALE, clean_up
 from jobs.housekeeping.orphaned_files import remove_from_stores, remove_pages
 from jobs.lake.catalogue import Lake
@@ -91,11 +92,11 @@ def test_a_part_that_is_removed_while_it_is_read_is_lost_work(lake: Lake) -> Non
 def test_what_another_cleaner_removes_meanwhile_is_no_fault(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     put(lake, "checkpoints", "search_models", "killed", "full")
     listed = stored(lake, "checkpoints", 2)
-    monkeypatch.setattr(lake, "stored", lambda name, depth: listed if name == "checkpoints" else {})
+    monkeypatch.setattr(orphaned_files, "stored", lambda _, name, depth: listed if name == "checkpoints" else {})
     other = Lake(lake.root_uri, lake.catalogue)
     assert len(remove_from_stores(other, [], SINCE)) == 1
     assert remove_from_stores(lake, [], SINCE) == []  # listed, then gone
-    monkeypatch.setattr(lake, "last_written", lambda _: OLD)
+    monkeypatch.setattr(orphaned_files, "last_written", lambda *_: OLD)
     assert len(remove_from_stores(lake, [], SINCE)) == 1  # gone after it was judged
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from jobs.config.params.ingest import SplitTemporalParams
 from jobs.context import RunContext
-from jobs.datasets.schema import Dataset, Table
+from jobs.datasets.schema import Dataset, Facts, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
 from tests.errors import raises
@@ -32,13 +32,19 @@ ROWS = pl.DataFrame({"n": [3, 1, 2]})
 EXTRAS = pl.DataFrame({"tags": [["a", "b"]]})
 
 
+class Found(Facts):
+    """Facts of the things."""
+
+    fact: int
+
+
 def commit(context: RunContext, rows: pl.DataFrame = ROWS, **params: int) -> str:
     staged = context.begin(THINGS, PARAMS.model_copy(update=params), {})
     if staged.manifest is None:
         staged.write_table("rows", rows)
         staged.write_table("extras", EXTRAS)
         staged.write_file("notes/a.txt", b"hello")
-        staged.commit({"fact": 1})
+        staged.commit(Found(fact=1))
     return staged.run_id
 
 
@@ -157,7 +163,7 @@ def test_the_digest_is_not_of_what_a_process_writes_into_the_footer(make_context
         table = pa.table({"n": [3, 1, 2]}).replace_schema_metadata({"writer": writer})
         pq.write_table(table, folder / "part.parquet")
         staged.write_table("extras", EXTRAS)
-        manifests.append(staged.commit({}))
+        manifests.append(staged.commit())
     first, second = (manifest.tables["rows"].files[0] for manifest in manifests)
     assert first.sha256 != second.sha256
     assert first.pages_sha256 == second.pages_sha256

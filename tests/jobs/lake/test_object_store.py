@@ -22,7 +22,7 @@ from jobs.datasets.schema import Dataset, Table
 from jobs.nights.stage_runner import run_stage
 from tests.validated_lake import commit_validated
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.service]
 
 ROWS = pa.schema(
     [

@@ -19,12 +19,13 @@ from jobs.config.params.release import PublishReportParams
 from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
-from jobs.datasets.reports import REPORT
+from jobs.datasets.reports import REPORT, ReportFacts
 from jobs.errors import MissingInput, NightlensError
 from jobs.nights import dag_runner
 from jobs.nights.night_plan import NightPlan
 from tests.errors import raises
 from tests.jobs.report_fixtures import commit_ablation, commit_night
+from tests.made_up_facts import made_up
 
 MARK = " [airflow.task.operators.stage_operator.StageOperator] loc=stage_operator.py:46"
 
@@ -100,7 +101,7 @@ def night(make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPat
     commit_night(context)
     staged = context.begin(REPORT, PublishReportParams(), {})
     staged.write_file("report.html", b"")
-    staged.commit()
+    staged.commit(made_up(ReportFacts))
     monkeypatch.setattr(local_services, "running_services", lambda settings: None)
     return context
 

@@ -14,6 +14,7 @@ from jobs.commands import main
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
+from jobs.datasets.evaluation import RecommendationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest.rows import pseudonym
 from jobs.lake.manifest import Manifest
@@ -113,7 +114,7 @@ def test_what_is_not_there_or_makes_no_sense_is_said(night: Night) -> None:
         MissingInput, "no_such_method", method="sasrec", methods=["item_knn", "mean_embedding", "popularity"]
     ) as caught:
         ask(night, 1, method="sasrec")
-    assert manifest.facts["notes"][f"{TEMPORAL}/sasrec"] in str(caught.value)
+    assert RecommendationFacts.of(manifest).notes[f"{TEMPORAL}/sasrec"] in str(caught.value)
     with raises(MissingInput, "no_such_photo", photo_ids=["nowhere"]):
         recommend(night.context.settings, "test", RecommendationRequest("", None, ("nowhere",)))
     with raises(MissingInput, "no_such_visitor", visitor="nobody"):

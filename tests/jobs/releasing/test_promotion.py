@@ -18,6 +18,7 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
+from jobs.datasets.models import RegistrationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import promotion
@@ -25,6 +26,7 @@ from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.releasing.rollback import rollback
 from tests.errors import raises
+from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
@@ -44,7 +46,7 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
     facts = []
     for seed, context in enumerate((tracked, make_context(run_date=date(2025, 12, 29)))):
         commit_night(context, seed)
-        facts.append(run_stage(context, "register_model", RegisterModelParams()).facts)
+        facts.append(RegistrationFacts.of(run_stage(context, "register_model", RegisterModelParams())))
         commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
         run_stage(context, "make_release", MakeReleaseParams())
     assert champion(tracked) is None
@@ -95,7 +97,7 @@ def test_a_version_that_never_passed_its_check_is_refused(tracked: RunContext, m
 
 def registration(settings: Settings, run_page: str = "/#/experiments/1/runs/abc") -> dict[str, Any]:
     facts = {"model_name": "nightlens-test", "version": 3, "mlflow_run_id": "abc", "run_page": run_page}
-    return facts | {"tracking_uri": settings.public_tracking_uri}
+    return made_up(RegistrationFacts, tracking_uri=settings.public_tracking_uri, **facts)
 
 
 def record_services(settings: Settings, tracking_uri: str, created: float) -> None:

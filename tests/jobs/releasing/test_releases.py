@@ -22,14 +22,14 @@ from jobs.commands import main
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
 from jobs.context import RunContext
-from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.indexes import PHOTO_INDEX, PhotoIndexFacts
+from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import published_pointer
-from jobs.releasing.ledger import Draft, Entry, Ledger, ReleaseName, State, as_of
+from jobs.releasing.ledger import Draft, Entry, Ledger, State, as_of
 from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.release_retention import collect
@@ -467,7 +467,7 @@ def test_an_index_that_another_run_links_to_is_kept_until_that_goes(make_context
     staged = second.begin(PHOTO_INDEX, MakeReleaseParams(), {}, {"made_up": "the same shards"})
     staged.link_files(old, "index")
     staged.link_table(old, "ids")
-    staged.commit(old.facts)
+    staged.commit(PhotoIndexFacts.of(old))
     commit_release(third, version=3, seed=2)
     collect(lake, RetentionParams(keep_count=2, keep_days=0), NOW)  # nights 1 and 3 have releases
     assert left(lake) == [1, 3]

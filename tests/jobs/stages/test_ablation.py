@@ -22,6 +22,8 @@ from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, commit_images, commit_splits, conversions
 from tests.validated_lake import commit_tables
 
+pytestmark = pytest.mark.integration
+
 TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
 
 
@@ -79,6 +81,7 @@ def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
     ]
 
 
+@pytest.mark.quick
 def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunContext) -> None:
     country, keywords = "finetuned_country", "finetuned_keywords"
     variants = (FINETUNED, country, keywords, FULL)
@@ -149,6 +152,7 @@ def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = 
     )
 
 
+@pytest.mark.quick
 def test_it_comes_last_in_the_table_unless_told_otherwise() -> None:
     assert CompareVariantsParams().variants == COMPARED == (ZERO_SHOT, *VARIANTS, RERANKED)
 

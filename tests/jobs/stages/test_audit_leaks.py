@@ -27,7 +27,7 @@ from tests.validated_lake import commit_tables, commit_validated
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=30)
 AUDIT = AuditLeaksParams()
@@ -136,6 +136,7 @@ def with_row(tables: Tables, split: str, *row: object) -> Tables:
     return tables | {split: pl.concat([tables[split], added])}
 
 
+@pytest.mark.quick
 def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     night.ctx.lake.point_to(night.splits)
     manifest = run_stage(night.ctx, "audit_leaks", AUDIT)
@@ -148,6 +149,7 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
     assert run_stage(night.ctx, "audit_leaks", AUDIT) == manifest
 
 
+@pytest.mark.quick
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     plant(
         night, "time", with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2)

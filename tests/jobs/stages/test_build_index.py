@@ -113,6 +113,7 @@ def test_the_same_night_is_done_once_and_made_anew_gives_the_same_bytes(
     assert run_stage(context, "build_index", ONE_SHARD) == first
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 @pytest.mark.parametrize("kind", ["flat", "opq_ivf_pq", "hnsw"])
 def test_spark_fills_the_shards_that_the_plain_way_makes(
@@ -163,6 +164,7 @@ def tomorrow(make_context: Contexts, count: int, *, digest: str = "m1", **change
     return context
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 @pytest.mark.parametrize("kind", ["flat", "ivf_flat"])
 def test_the_next_night_fills_only_the_shards_that_changed(
@@ -187,6 +189,7 @@ def test_the_next_night_fills_only_the_shards_that_changed(
     assert_exact(next_context, manifest, grown)
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_another_model_or_kind_builds_everything_anew(
     context: RunContext, make_context: Contexts, spark: SparkSession
@@ -201,6 +204,7 @@ def test_another_model_or_kind_builds_everything_anew(
     assert f"{today.reference} is of kind ivf_flat" in other_kind.facts["quantizer"]
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_a_corpus_that_has_outgrown_its_lists_gets_a_new_quantizer(
     context: RunContext, make_context: Contexts, spark: SparkSession

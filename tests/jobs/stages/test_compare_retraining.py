@@ -13,7 +13,7 @@ from jobs.config.params.ablation import CompareRetrainingParams, TrainVariantPar
 from jobs.config.params.arms import AS_TRAINED, FULL
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import SEARCH_MODELS, VARIANT
+from jobs.datasets.models import SEARCH_MODELS, VARIANT, SearchModelsFacts, VariantFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.stage_runner import run_stage
 from tests.errors import raises
@@ -58,9 +58,9 @@ def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., Ru
             run = night.read(VARIANT, variant=variant, repeat="0")
             rates[way].append(float((night.lake.read_table(run, "ranks")["rank"] <= 10).mean()))
             assert row[way] == pytest.approx(rates[way][-1])
-            assert row[f"{way}_pairs"] == run.facts["pairs_seen"]
-        models = night.read(SEARCH_MODELS)
-        assert row["incremental_seconds"] == models.facts["arms"][FULL]["seconds"]
+            assert row[f"{way}_pairs"] == VariantFacts.of(run).training.pairs_seen
+        own = SearchModelsFacts.of(night.read(SEARCH_MODELS)).arms[FULL]
+        assert row["incremental_seconds"] == own.training.seconds
         assert row["difference"] == pytest.approx(row["incremental"] - row["full"])
         assert row["low"] <= row["difference"] <= row["high"]
     together = table.row(2, named=True)

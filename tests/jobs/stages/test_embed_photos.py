@@ -118,6 +118,7 @@ def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarra
         return model.compose_photos(features_BD, [KEYWORDS.get(photo_id, [])])[0].numpy()
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 @pytest.mark.parametrize("arm", MODELS)
 def test_vectors_are_those_of_the_model_alone(night: Night, arm: str) -> None:
@@ -128,6 +129,7 @@ def test_vectors_are_those_of_the_model_alone(night: Night, arm: str) -> None:
         np.testing.assert_allclose(vector, expected, atol=2e-6)
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_exemplars_are_photos_with_keywords_in_the_two_parts_they_are_composed_of(night: Night) -> None:
     rows = night.ctx.lake.read_table(night.manifest, "exemplars")
@@ -141,6 +143,7 @@ def test_exemplars_are_photos_with_keywords_in_the_two_parts_they_are_composed_o
         np.testing.assert_allclose(whole_D / np.linalg.norm(whole_D), found[photo_id], atol=2e-6)
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_the_table_is_sorted_and_the_facts_say_what_was_done(night: Night) -> None:
     order = night.ctx.lake.read_table(night.manifest, "embeddings", ["arm", "photo_id"])
@@ -156,6 +159,7 @@ def test_the_table_is_sorted_and_the_facts_say_what_was_done(night: Night) -> No
     assert facts[ZERO_SHOT]["images_per_second"] is None
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_bad_images_are_quarantined_with_their_reason(night: Night) -> None:
     assert dict(night.ctx.lake.read_table(night.manifest, "quarantine").iter_rows()) == {
@@ -168,6 +172,7 @@ def test_bad_images_are_quarantined_with_their_reason(night: Night) -> None:
     }
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
@@ -176,6 +181,7 @@ def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> 
     assert run_stage(night.ctx, "embed_photos", PARAMS) == night.manifest
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_the_next_night_embeds_what_is_new_or_changed_or_was_not_readable(night: Night, tmp_path: Path) -> None:
     ctx = copy_of(night, tmp_path, day=29)
@@ -203,6 +209,7 @@ def parts_of(ctx: RunContext) -> dict[str, bytes]:
     return {str(path.relative_to(store)): path.read_bytes() for path in store.glob("*/*.parquet")}
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(spark: SparkSession, tmp_path: Path) -> None:
     """What a killed run leaves is any of its parts, each whole: here every second one."""
@@ -377,6 +384,7 @@ def test_a_model_is_loaded_once_per_process(job: EncodeJob, tmp_path: Path, monk
     assert len(workers._models) <= workers.MODELS_KEPT
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_spark_workers_keep_the_model_from_task_to_task(spark: SparkSession, job: EncodeJob, tmp_path: Path) -> None:
     rows = rows_for(list(write_pictures(tmp_path, 16).values()), part_size=2)

@@ -49,6 +49,7 @@ def plain_vector(model: SearchModel, query: str, country: str) -> np.ndarray[Any
         return model.encode_queries([model.query_text(query, country)])[0].numpy()
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_a_night_and_the_next(
     spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
@@ -111,6 +112,7 @@ def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(
     assert {path: path.read_bytes() for path in parts} == parts
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:
     ctx = make_context()

@@ -18,7 +18,7 @@ from jobs.config.params.ingest import AuditLeaksParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts, TrendingFacts
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import CHAMPION, RERANKER, SEARCH_MODELS
 from jobs.datasets.schema import Dataset
@@ -28,11 +28,12 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models.evaluation.ranking import tie_order
 from tests.errors import raises
+from tests.made_up_facts import made_up
 
 PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
 TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
-CHAMPION_FACTS = {"version": 7, "trained_until": TEST_START.isoformat(), "model_digest": "champion"}
+LIVE = {"version": 7, "trained_until": TEST_START, "model_digest": "champion"}
 PHOTO_COUNT, DIM = 40, 8
 COUNTRIES = ("US", "JP", "")
 WITH_COUNTRY = ("finetuned_country_keywords", "champion")
@@ -81,7 +82,7 @@ class Night:
                 keys = {"query": [f"q{i}" for i in range(PHOTO_COUNT)], "country": [country] * PHOTO_COUNT}
                 self.query_vectors.append(self.table(arm, keys, query_PD))
         self.photo_vectors, self.query_vectors = pl.concat(self.photo_vectors), pl.concat(self.query_vectors)
-        self.champion: dict[str, Any] = {"version": None}
+        self.champion: dict[str, Any] | None = None
         self.other_facts: dict[str, dict[str, Any]] = {}
         self.equal_pictures: dict[str, str] = {}
         self.hidden: list[tuple[str, str | None]] = []
@@ -128,13 +129,13 @@ class Night:
         self._write(
             SPLITS,
             splits | {"photo_keywords": self.keywords},
-            {name: at.isoformat() for name, at in windows.items()} | self.split_facts,
+            windows | self.split_facts,
         )
         arms = ("finetuned", "finetuned_country_keywords", "zero_shot")
         curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
         trained = {"arms": {arm: {"model_digest": arm} for arm in arms}, "challenger": "finetuned_country_keywords"}
         self._write(SEARCH_MODELS, {"curves": curves}, trained)
-        self._write(CHAMPION, {}, self.champion)
+        self._write(CHAMPION, {}, {"live": self.champion})
         self._write(VALIDATED, self.validated(), {})
         self._write(IMAGES, {"images": self.images()}, {})
         self._write(RERANKER, empty_tables(RERANKER), {"note": "too few searches"})
@@ -163,14 +164,15 @@ class Night:
 
     def embedded(self, kind: str) -> dict[str, Any]:
         arms = getattr(self, f"{kind}_vectors")["arm"].unique()
-        facts = {arm: {"model_digest": arm, "uses_country": arm in WITH_COUNTRY} for arm in arms}
+        country = {arm: {"uses_country": arm in WITH_COUNTRY} if kind == "query" else {} for arm in arms}
+        facts = {arm: {"model_digest": arm, **country[arm]} for arm in arms}
         return {"arms": facts | self.other_facts.get(kind, {})}
 
     def _write(self, dataset: Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any]) -> None:
         staged = self.context.begin(dataset, AuditLeaksParams(), {}, {"number": str(next(_number))})
         for name, frame in tables.items():
             staged.write_table(name, frame)
-        staged.commit(facts)
+        staged.commit(made_up(dataset.facts, **facts))
 
 
 @pytest.fixture
@@ -217,20 +219,20 @@ def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
         values = {(metric, k): value for metric, k, value in whole.select("metric", "k", "value").rows()}
         assert values["hit_rate", 5] == pytest.approx((ranks <= 5).mean())
         assert values["mrr", 25] == values["map", 25] == pytest.approx((1 / ranks).filter(ranks <= 25).sum() / 240)
-    facts = manifest.facts
-    verdict = facts["verdict"]
-    assert verdict["challenger"] == "finetuned_country_keywords"
-    assert verdict["compared_with"] == "zero_shot"
-    assert verdict["is_better"]
-    assert 0 < verdict["low"] < verdict["difference"] < verdict["high"]
-    assert "is better than zero_shot (no champion yet): hit rate@10" in verdict["sentence"]
-    rates = facts["hit_rate_at_10"]
+    facts = EvaluationFacts.of(manifest)
+    verdict = facts.verdict
+    assert verdict.challenger == "finetuned_country_keywords"
+    assert verdict.compared_with == "zero_shot"
+    assert verdict.is_better
+    assert 0 < verdict.low < verdict.difference < verdict.high
+    assert "is better than zero_shot (no champion yet): hit rate@10" in verdict.sentence
+    rates = facts.hit_rate_at_10
     assert rates["zero_shot"] < rates["finetuned"] <= rates["finetuned_country_keywords"]
-    assert verdict["difference"] == pytest.approx(rates["finetuned_country_keywords"] - rates["zero_shot"])
-    assert (facts["test_query_count"], facts["corpus_photo_count"]) == (240, PHOTO_COUNT)
-    assert facts["rival"] == "keyword_bm25"  # the strongest other here: the keyword is the query
-    assert facts["test_visitor_count"] == night.test["visitor_id"].n_unique()
-    assert "SHA-256" in facts["tie_rule"]
+    assert verdict.difference == pytest.approx(rates["finetuned_country_keywords"] - rates["zero_shot"])
+    assert (facts.test_query_count, facts.corpus_photo_count) == (240, PHOTO_COUNT)
+    assert facts.rival == "keyword_bm25"  # the strongest other here: the keyword is the query
+    assert facts.test_visitor_count == night.test["visitor_id"].n_unique()
+    assert "SHA-256" in facts.tie_rule
 
 
 def test_comparisons_are_with_every_other_arm(night: Night) -> None:
@@ -239,7 +241,7 @@ def test_comparisons_are_with_every_other_arm(night: Night) -> None:
     assert set(comparisons["arm"]) == {"finetuned_country_keywords"}
     assert set(comparisons["baseline"]) == BASELINES | {"zero_shot", "finetuned", "trending"}
     assert comparisons.height == 6 * 28
-    rates = manifest.facts["hit_rate_at_10"]
+    rates = EvaluationFacts.of(manifest).hit_rate_at_10
     at_10 = comparisons.filter((pl.col("metric") == "hit_rate") & (pl.col("k") == 10))
     for baseline, difference in at_10.select("baseline", "difference").iter_rows():
         assert difference == pytest.approx(rates["finetuned_country_keywords"] - rates[baseline])
@@ -311,12 +313,12 @@ def test_slices_by_frequency_visitor_and_script(night: Night) -> None:
         (kind, segment): count
         for kind, segment, count in tables["metrics"].select("segment_kind", "segment", "query_count").unique().rows()
     }
-    cuts = manifest.facts["frequency_cuts"]
+    cuts = EvaluationFacts.of(manifest).frequency_cuts
     past = dict(night.train["query"].value_counts().rows())
     asked = [past.get(query, 0) for query in night.test["query"]]
-    heads = sum(count >= cuts["head_min_count"] for count in asked)
+    heads = sum(count >= cuts.head_min_count for count in asked)
     assert counts["query_frequency", "head"] == heads > 0
-    assert counts["query_frequency", "tail"] == sum(count < cuts["torso_min_count"] for count in asked)
+    assert counts["query_frequency", "tail"] == sum(count < cuts.torso_min_count for count in asked)
     assert counts["script", "han"] == (night.test["query"] == "猫").sum() > 0
     log = pl.concat([night.train, night.validation, night.test])
     days = dict(log.group_by("visitor_id").agg(pl.col("converted_at").dt.date().n_unique()).rows())
@@ -357,10 +359,12 @@ def test_a_trend_is_followed_within_hours(night: Night) -> None:
         photo_id=pl.lit("photo-33"), query=pl.lit("q20"), converted_at=pl.lit(TRAIN_END) + hours
     )
     manifest, tables = run(night)
-    facts = manifest.facts["trending"]
-    assert (facts["note"], facts["refresh_hours"], facts["tuning_count"]) == ("", 1, len(night.validation))
-    assert facts["query_weight"] > 0
-    assert facts["tuned_hit_rate"] > facts["hit_rate_alone"]
+    trending = EvaluationFacts.of(manifest).trending
+    tuned = trending.tuned
+    assert tuned is not None
+    assert (trending.note, tuned.refresh_hours, tuned.tuning_count) == ("", 1, len(night.validation))
+    assert tuned.query_weight > 0
+    assert tuned.tuned_hit_rate > tuned.hit_rate_alone
     followers = ranks_of(tables, "trending").filter(follows).sort("visitor_id")["rank"]
     alone = ranks_of(tables, "finetuned_country_keywords").filter(follows).sort("visitor_id")["rank"]
     assert alone.n_unique() == 1
@@ -384,8 +388,8 @@ def test_recent_conversions_are_those_before_the_search(night: Night) -> None:
 
 def test_the_trending_arm_can_be_left_out(night: Night) -> None:
     manifest = run_stage(night.commit(), "evaluate", PARAMS.model_copy(update={"trend_tuning_searches": 0}))
-    assert "trending" not in manifest.facts["hit_rate_at_10"]
-    assert manifest.facts["trending"] == {"note": "left out: trend_tuning_searches is 0"}
+    assert "trending" not in EvaluationFacts.of(manifest).hit_rate_at_10
+    assert EvaluationFacts.of(manifest).trending == TrendingFacts(note="left out: trend_tuning_searches is 0")
 
 
 def plain_judgements(night: Night) -> dict[tuple[str, str], tuple[datetime, dict[str, int]]]:
@@ -441,9 +445,9 @@ def test_by_query_all_photos_taken_are_relevant_graded_by_visitors(night: Night)
     assert values["recall"] == pytest.approx(np.mean(recall))
     assert set(whole["query_count"]) == {len(expected)}
     assert set(whole["cluster_count"]) == {len({query for query, _ in expected})}  # words, whatever the country
-    facts = manifest.facts["by_query"]
-    assert facts["ndcg_at_10"]["finetuned"] == pytest.approx(values["ndcg"])
-    assert (facts["query_count"], facts["judgement_count"]) == (len(expected), judged.height)
+    facts = EvaluationFacts.of(manifest).by_query
+    assert facts.ndcg_at_10["finetuned"] == pytest.approx(values["ndcg"])
+    assert (facts.query_count, facts.judgement_count) == (len(expected), judged.height)
 
 
 def test_where_every_query_is_asked_once_both_evaluations_agree(night: Night) -> None:
@@ -505,12 +509,12 @@ def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(
 
 
 def test_a_comparable_champion_is_what_the_challenger_is_compared_with(night: Night) -> None:
-    night.champion = CHAMPION_FACTS
+    night.champion = LIVE
     manifest, tables = run(night)
-    verdict = manifest.facts["verdict"]
-    assert verdict["compared_with"] == "champion"
-    assert "champion version 7: hit rate@10" in verdict["sentence"]
-    assert manifest.facts["champion_version"] == "7"
+    facts = EvaluationFacts.of(manifest)
+    assert facts.verdict.compared_with == "champion"
+    assert "champion version 7: hit rate@10" in facts.verdict.sentence
+    assert facts.champion_version == 7
     assert "champion" in set(tables["comparisons"]["baseline"])
     assert "champion" in set(tables["contact_sheet"]["arm"])
 
@@ -527,49 +531,44 @@ def test_a_challenger_that_is_not_surely_better_is_not_called_better(
 ) -> None:
     twin = night.query_vectors.filter(COUNTRY_ARM).with_columns(arm=pl.lit("champion"))
     night.query_vectors = pl.concat([night.query_vectors.filter(pl.col("arm") != "champion"), twin])
-    night.champion = CHAMPION_FACTS
+    night.champion = LIVE
     photos = night.photo_vectors.filter(COUNTRY_ARM)["vector"]
     rarest_first = night.test.group_by("query").len().sort("len", "query")["query"].to_list()
     for query in rarest_first[spoilt]:
         is_spoilt = (pl.col("arm") == spoilt_arm) & (pl.col("query") == query)
         night.spoil("query_vectors", is_spoilt, (-photos[int(query[1:])]).to_list())  # away from the right photo
-    verdict = run(night)[0].facts["verdict"]
-    assert verdict["difference"] * sign > 0
-    assert finding in verdict["sentence"]
-    assert not verdict["is_better"]
+    verdict = EvaluationFacts.of(run(night)[0]).verdict
+    assert verdict.difference * sign > 0
+    assert finding in verdict.sentence
+    assert not verdict.is_better
 
 
 def test_a_champion_that_has_seen_the_test_window_is_left_out(night: Night) -> None:
-    night.champion = CHAMPION_FACTS | {"trained_until": (TEST_START + timedelta(hours=1)).isoformat()}
+    night.champion = LIVE | {"trained_until": TEST_START + timedelta(hours=1)}
     manifest, tables = run(night)
-    assert manifest.facts["verdict"]["compared_with"] == "zero_shot"
-    assert "was trained until 2025-12-22T01:00" in manifest.facts["champion_note"]
-    assert manifest.facts["champion_note"] in manifest.facts["verdict"]["sentence"]
+    facts = EvaluationFacts.of(manifest)
+    assert facts.verdict.compared_with == "zero_shot"
+    assert "was trained until 2025-12-22T01:00" in facts.champion_note
+    assert facts.champion_note in facts.verdict.sentence
     for table in ("metrics", "ranks", "contact_sheet"):
         assert "champion" not in set(tables[table]["arm"])
     assert "champion" not in set(tables["comparisons"]["baseline"])
 
 
-def test_a_champion_without_its_training_time_is_refused(night: Night) -> None:
-    night.champion = {"version": 7}
-    with raises(BadInput, "champion_age_unknown", version=7):
-        run(night)
-
-
 def test_other_facts_are_other_work(night: Night) -> None:
     first, _ = run(night)
-    night.champion = CHAMPION_FACTS | {"version": 8}
+    night.champion = LIVE | {"version": 8}
     second, _ = run(night)
     assert first.run_id != second.run_id
 
 
 def test_of_a_window_with_more_searches_than_are_ranked_all_those_of_some_visitors_are(night: Night) -> None:
     whole, tables = run(night)
-    assert whole.facts["test_window_query_count"] == whole.facts["test_query_count"] == 240
+    assert EvaluationFacts.of(whole).test_window_query_count == EvaluationFacts.of(whole).test_query_count == 240
     night.split_facts["max_ranked_searches"] = 100
     sample, sampled = run(night)
-    assert sample.facts["test_window_query_count"] == 240
-    assert 0 < sample.facts["test_query_count"] <= 100
+    assert EvaluationFacts.of(sample).test_window_query_count == 240
+    assert 0 < EvaluationFacts.of(sample).test_query_count <= 100
     kept = sampled["queries"]["visitor_id"].unique()
     searches = ["visitor_id", "query", "country", "photo_id"]
     expected = tables["queries"].filter(pl.col("visitor_id").is_in(kept.implode())).select(searches)
@@ -598,7 +597,7 @@ def test_a_sample_of_visitors_is_within_its_limit_and_never_empty(counts: list[i
 def test_a_few_photos_without_a_vector_rank_last_and_are_counted(night: Night) -> None:
     night.drop("photo_vectors", (pl.col("arm") == "finetuned") & (pl.col("photo_id") == "photo-02"))
     manifest, tables = run(night)
-    assert manifest.facts["photos_without_vector"] == dict.fromkeys(BASELINES, 0) | {
+    assert EvaluationFacts.of(manifest).photos_without_vector == dict.fromkeys(BASELINES, 0) | {
         "finetuned": 1,
         "finetuned_country_keywords": 0,
         "zero_shot": 0,
@@ -710,7 +709,7 @@ def test_an_unfinished_arm_stops_the_run(
         night.context.read(EVALUATION)
 
 
-PUBLISHED = {"protocol": "80/20", "train_start": (TRAIN_END - timedelta(days=30)).isoformat()}
+PUBLISHED = {"protocol": "80/20", "train_start": TRAIN_END - timedelta(days=30)}
 
 
 def make_published(night: Night) -> None:
@@ -729,7 +728,10 @@ def make_published(night: Night) -> None:
 def test_by_the_published_protocol_every_photo_is_a_candidate_of_every_query(night: Night) -> None:
     make_published(night)
     manifest, tables = run(night)
-    assert (manifest.facts["protocol"], manifest.facts["corpus_photo_count"]) == ("80/20", PHOTO_COUNT)
+    assert (EvaluationFacts.of(manifest).protocol, EvaluationFacts.of(manifest).corpus_photo_count) == (
+        "80/20",
+        PHOTO_COUNT,
+    )
     for arm, uses_country in (("zero_shot", False), ("finetuned_country_keywords", True)):
         ranks = tables["ranks"].filter(pl.col("arm") == arm).sort("query_id")["rank"].to_list()
         assert ranks == plain_ranks(night, arm, uses_country)
@@ -741,5 +743,8 @@ def test_by_the_published_protocol_every_photo_is_a_candidate_of_every_query(nig
     night.split_facts = {}
     strict, _ = run(night)
     assert strict.run_id != manifest.run_id
-    assert strict.facts["corpus_photo_count"] == PHOTO_COUNT - 2
-    assert strict.facts["hit_rate_at_10"]["zero_shot"] >= manifest.facts["hit_rate_at_10"]["zero_shot"]
+    assert EvaluationFacts.of(strict).corpus_photo_count == PHOTO_COUNT - 2
+    assert (
+        EvaluationFacts.of(strict).hit_rate_at_10["zero_shot"]
+        >= EvaluationFacts.of(manifest).hit_rate_at_10["zero_shot"]
+    )

@@ -15,6 +15,7 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.evaluation import RECOMMENDERS, EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
+from jobs.datasets.evaluation import ProtocolFacts, RecommendationFacts
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -56,14 +57,12 @@ def figures(tables: dict[str, pl.DataFrame], metric: str, **place: Any) -> dict[
 
 def test_every_method_learns_recommends_and_is_measured(night: Night) -> None:
     manifest, tables = run(night)
-    facts = manifest.facts
-    assert (facts["arm"], facts["photo_count"], facts["note"]) == (FULL, PHOTOS, "")
+    facts = RecommendationFacts.of(manifest)
+    assert (facts.arm, facts.photo_count, facts.note) == (FULL, PHOTOS, "")
     # everything before the window is learned from, and nobody's test conversions
-    assert facts["protocols"]["temporal"] == {
-        "visitor_count": VISITORS,
-        "trial_count": 1,
-        "log_count": len(night.past),
-    }
+    assert facts.protocols["temporal"] == ProtocolFacts(
+        visitor_count=VISITORS, trial_count=1, log_count=len(night.past)
+    )
     precision = figures(tables, "precision")
     assert set(precision) == set(PARAMS.methods)
     # all ten are of the right taste, but for the visitor without a past, for whom there is nothing to go by
@@ -99,7 +98,7 @@ def test_who_wins_is_told_by_group_and_against_every_other(night: Night) -> None
 
 def test_protocols_stand_beside_and_the_one_without_a_split_flatters(night: Night) -> None:
     manifest, tables = run(night)
-    assert set(manifest.facts["protocols"]) == {"temporal", "no_split", "leave_cold"}
+    assert set(RecommendationFacts.of(manifest).protocols) == {"temporal", "no_split", "leave_cold"}
     assert set(figures(tables, "hit_rate", protocol="no_split")) == {"random", "mean_embedding"}
     # the photos handed over are all that is right
     assert figures(tables, "precision", protocol="no_split")["mean_embedding"] > 0.9
@@ -157,14 +156,14 @@ def test_als_is_learned_by_the_library_that_is_named(night: Night, monkeypatch: 
 
 def test_visitors_beyond_the_limit_are_not_asked_about(night: Night) -> None:
     manifest, _ = run(night, PARAMS.model_copy(update={"max_visitor_count": 5}))
-    assert {name: counts["visitor_count"] for name, counts in manifest.facts["protocols"].items()}["temporal"] == 5
+    assert RecommendationFacts.of(manifest).protocols["temporal"].visitor_count == 5
 
 
 def test_a_method_with_too_little_to_learn_from_is_left_out_with_its_reason(night: Night) -> None:
     night.past = [(v, v % 2) for v in range(VISITORS - 1)]  # one each: no order to learn
     params = PARAMS.model_copy(update={"methods": ("random", "sasrec"), "protocols": ()})
     manifest, tables = run(night, params)
-    assert "no example to learn from" in manifest.facts["notes"]["temporal/sasrec"]
+    assert "no example to learn from" in RecommendationFacts.of(manifest).notes["temporal/sasrec"]
     assert set(figures(tables, "hit_rate")) == {"random"}
 
 
@@ -179,7 +178,7 @@ def test_what_else_goes_wrong_in_a_method_stops_the_night(night: Night, monkeypa
 
 def test_all_can_be_left_out_and_a_rerun_does_nothing(night: Night) -> None:
     without, tables = run(night, EvaluateRecommendersParams(max_visitor_count=0))
-    assert without.facts["note"] == "left out: max_visitor_count is 0"
+    assert RecommendationFacts.of(without).note == "left out: max_visitor_count is 0"
     assert all(rows.is_empty() for rows in tables.values())
     first, _ = run(night)
     again, _ = run(night)

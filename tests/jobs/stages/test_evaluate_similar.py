@@ -20,8 +20,9 @@ from jobs.config.params.evaluation import TRUTHS, EvaluateSimilarParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
+from jobs.datasets.evaluation import SimilarFacts
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT
+from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT, VariantFacts
 from jobs.datasets.schema import Dataset
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
@@ -34,6 +35,7 @@ from models.images import DECODER_VERSION
 from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
 from tests.errors import raises
+from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
@@ -79,7 +81,7 @@ class Night:
         self.train = [(f"t{i}", f"theme {theme(i)}", i) for i in range(COUNT - 3)]
         self.collections = [(i, f"collection {theme(i)}", BEFORE) for i in range(6)]
         self.hidden: list[tuple[str, str | None]] = []
-        self.champion: dict[str, Any] = {"version": None}
+        self.champion: dict[str, Any] | None = None
         self.keywords = [(IDS[i], word, 0.9) for i in range(COUNT) for word in (f"theme {theme(i)}", f"of {theme(i)}")]
         self.arms = {FULL: 0.01, ZERO_SHOT: 3.0}
         self.embedded = dict(self.arms)
@@ -98,7 +100,7 @@ class Night:
             "photo_keywords": pl.DataFrame(self.keywords, schema=["photo_id", "keyword", "confidence"], orient="row"),
         }
         windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
-        commit(SPLITS, tables, {name: at.isoformat() for name, at in windows.items()} | {"protocol": "80/20"})
+        commit(SPLITS, tables, windows | {"protocol": "80/20"})
         collected = [(IDS[i], name, at) for i, name, at in self.collections]
         schema = {"photo_id": pl.String, "collection_id": pl.String, "collected_at": pl.Datetime("us", "UTC")}
         hidden = pl.DataFrame(self.hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
@@ -113,7 +115,7 @@ class Night:
             for arm in self.arms
         }
         commit(SEARCH_MODELS, {"curves": curves}, {"arms": arms, "challenger": FULL}, **IDENTITIES)
-        commit(CHAMPION, {}, self.champion)
+        commit(CHAMPION, {}, {"live": self.champion})
         found = pl.concat([self.vectors(arm, noise) for arm, noise in self.embedded.items()])
         digests = {arm: {"model_digest": f"model of {arm}"} for arm in self.embedded}
         tables = {"embeddings": found, "exemplars": self.exemplars}
@@ -138,7 +140,7 @@ class Night:
         staged.write_table("ranks", pl.DataFrame({"query_id": [0], "rank": [1]}, schema_overrides={"rank": pl.Int32}))
         staged.write_table("curves", pl.DataFrame(VARIANT.table("curves").schema.empty_table()))
         staged.write_table("embeddings", self.vectors(name, 0.5).select("arm", "photo_id", "vector"))
-        staged.commit()
+        staged.commit(made_up(VariantFacts))
 
     def _images(self) -> pl.DataFrame:
         self.folder.mkdir(exist_ok=True)
@@ -190,7 +192,7 @@ def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(nig
     assert queries(context, manifest, "co_conversion") == {IDS[i]: 2 for i in range(0, COUNT, 2)}
     copies = context.lake.read_table(manifest, "pictures").filter(pl.col("duplicate_of") != pl.col("photo_id"))
     pair = copies.select("photo_id", "duplicate_of").row(0)
-    assert len(copies) == manifest.facts["duplicate_count"] == 1
+    assert len(copies) == SimilarFacts.of(manifest).duplicate_count == 1
     assert set(pair) == {IDS[0], IDS[-1]}
     sheet = context.lake.read_table(manifest, "contact_sheet")
     assert not (sheet["photo_id"] == sheet["query_photo_id"]).any()
@@ -275,7 +277,7 @@ def test_no_keyword_of_the_photo_searched_with_reaches_the_search_by_file(night:
 def test_a_challenger_that_reads_no_keywords_is_the_same_by_file(night: Night) -> None:
     night.reads_keywords = False
     context = night.commit()
-    assert BY_FILE not in run_stage(context, "evaluate_similar", PARAMS).facts["arms"]
+    assert BY_FILE not in SimilarFacts.of(run_stage(context, "evaluate_similar", PARAMS)).arms
 
 
 def test_a_picture_that_is_not_in_the_store_any_more_stops_the_stage(night: Night) -> None:
@@ -315,7 +317,7 @@ def test_photos_hidden_everywhere_are_neither_searched_with_nor_found(night: Nig
     night.hidden = [(IDS[2], None), (IDS[4], "GB")]
     context = night.commit()
     manifest = run_stage(context, "evaluate_similar", PARAMS)
-    assert manifest.facts["hidden_count"] == 1
+    assert SimilarFacts.of(manifest).hidden_count == 1
     found = queries(context, manifest, "co_conversion")
     assert IDS[2] not in found
     assert found[IDS[8]] == 1  # of theme 2 only photo 14 is left
@@ -328,25 +330,26 @@ def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night:
     night.collections = []
     context = night.commit()
     manifest = run_stage(context, "evaluate_similar", PARAMS)
-    assert manifest.facts["truths"]["collections"]["note"].startswith("0 photos have an answer")
+    assert SimilarFacts.of(manifest).truths["collections"].note.startswith("0 photos have an answer")
     assert set(context.lake.read_table(manifest, "metrics")["truth"]) == {"co_conversion", "keywords"}
     every_photo = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
-    assert (every_photo.facts["duplicate_count"], every_photo.facts["hashed_count"]) == (0, 0)
+    facts = SimilarFacts.of(every_photo)
+    assert (facts.duplicate_count, facts.hashed_count) == (0, 0)
     without = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"query_count": 0}))
-    assert without.facts["note"] == "left out: query_count is 0"
+    assert SimilarFacts.of(without).note == "left out: query_count is 0"
     assert set(without.row_counts.values()) == {0}
 
 
 def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
-    night.champion = {"version": 7, "model_digest": f"model of {CHAMPION_ARM}", "trained_until": TEST_START.isoformat()}
+    night.champion = {"version": 7, "model_digest": f"model of {CHAMPION_ARM}", "trained_until": TEST_START}
     night.embedded[CHAMPION_ARM] = 0.3
     context = night.commit()
     manifest = run_stage(context, "evaluate_similar", PARAMS)
-    assert CHAMPION_ARM in manifest.facts["arms"]
-    night.champion["trained_until"] = TEST_END.isoformat()
+    assert CHAMPION_ARM in SimilarFacts.of(manifest).arms
+    night.champion["trained_until"] = TEST_END
     manifest = run_stage(night.commit(), "evaluate_similar", PARAMS)
-    assert CHAMPION_ARM not in manifest.facts["arms"]
-    assert "it has seen answers" in manifest.facts["champion_note"]
+    assert CHAMPION_ARM not in SimilarFacts.of(manifest).arms
+    assert "it has seen answers" in SimilarFacts.of(manifest).champion_note
 
 
 def test_an_arm_that_is_unfinished_stops_the_stage(night: Night) -> None:

@@ -16,17 +16,20 @@ from jobs.config.params.base import Params
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS
-from jobs.datasets.releases import GATE
+from jobs.datasets.embeddings import QUERY_EMBEDDINGS, QueryEmbeddingsFacts
+from jobs.datasets.releases import GATE, GateFacts
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
+from jobs.releasing.published_pointer import name_of
+from models.gates import Difference, Distance
 from tests.command_line import parse
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
+from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
 
@@ -39,7 +42,7 @@ def commit_queries(context: RunContext, model_digest: str) -> Manifest:
     frame = pl.DataFrame({"arm": FULL, "query": [f"q{i}" for i in range(12)], "country": "GB"})
     vectors = pl.Series("vector", unit_vectors(12, 3)).arr.to_list()
     staged.write_table("embeddings", frame.with_columns(vectors))
-    return staged.commit({"arms": {FULL: {"model_digest": model_digest, "uses_country": True}}})
+    return staged.commit(made_up(QueryEmbeddingsFacts, arms={FULL: {"model_digest": model_digest}}))
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:
@@ -65,16 +68,17 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     context = make_context()
     release = commit_candidate(context, Story(outcome="better"))
     gate = run_stage(context, "gate_release", PARAMS)
-    assert gate.facts["outcome"] == "pass"
-    assert gate.facts["sentence"] == "The gate is passed."
-    assert gate.facts["release"] == {"run_date": "2025-12-28", "run_id": release.run_id, "version": 1}
-    assert 0 < gate.facts["latency_p50_milliseconds"] <= gate.facts["latency_p99_milliseconds"]
-    figures = gate.facts["figures"]
+    facts = GateFacts.of(gate)
+    assert facts.outcome == "pass"
+    assert facts.reasons == ()
+    assert facts.release == name_of(release)
+    assert 0 < facts.latency_p50_milliseconds <= facts.latency_p99_milliseconds
+    figures = facts.figures
     difference, low, high, _ = report_fixtures.OUTCOMES["better"]
-    assert figures["difference"] == {"value": difference, "low": low, "high": high, "query_count": 9412}
-    assert (figures["metric"], figures["champion"]) == ("hit_rate@10", "compared")
-    assert figures["drift"]["unseen_query_share"] == 0.1234
-    assert figures["drift"]["shifts"]["searches"] == {"value": -0.0003, "low": -0.0011, "high": 0.0017}
+    assert figures.difference == Difference(difference, low, high, 9412)
+    assert (figures.metric, figures.champion) == ("hit_rate@10", "compared")
+    assert figures.drift.unseen_query_share == 0.1234
+    assert figures.drift.shifts["searches"] == Distance(-0.0003, -0.0011, 0.0017)
     findings = context.lake.read_table(gate, "findings")
     assert set(findings["outcome"]) == {"pass"}
     assert {f"non-inferiority country {name}" for name in ("US", "GB", "DE")} <= set(findings["check"])
@@ -84,7 +88,8 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         "gate_release": release.run_id,
         "gate_reasons": "",
     }
-    assert told["## Gate"].splitlines()[0] == "Night of 2025-12-28: **pass**, 29 of 29 checks passed."
+    count = len(findings)
+    assert told["## Gate"].splitlines()[0] == f"Night of 2025-12-28: **pass**, {count} of {count} checks passed."
     told.clear()
     assert run_stage(context, "gate_release", PARAMS) == gate
     assert told == {}
@@ -114,9 +119,10 @@ def test_what_stands_in_the_way_is_said(
     context = make_context()
     commit_candidate(context, story)
     gate = run_stage(context, "gate_release", PARAMS.model_copy(update=params))
-    assert gate.facts["outcome"] == told["gate"] == outcome
-    assert any(found.startswith(reason) for found in gate.facts["reasons"]) or not reason
-    assert (gate.facts["reasons"] == []) == (outcome == "pass")
+    facts = GateFacts.of(gate)
+    assert facts.outcome == told["gate"] == outcome
+    assert any(found.startswith(reason) for found in facts.reasons) or not reason
+    assert (facts.reasons == ()) == (outcome == "pass")
 
 
 def test_a_past_night_leaves_the_verdict_of_a_later_one(
@@ -125,7 +131,7 @@ def test_a_past_night_leaves_the_verdict_of_a_later_one(
     context = make_context()
     commit_candidate(context, Story(outcome="better"))
     registry.tags[1]["gate_night"] = "2025-12-29"
-    assert run_stage(context, "gate_release", PARAMS).facts["outcome"] == "pass"
+    assert GateFacts.of(run_stage(context, "gate_release", PARAMS)).outcome == "pass"
     assert told == {}
 
 
@@ -163,7 +169,7 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     assert opened.kind == "review_opened"
     assert promoted.figures["gate"] == "inconclusive"
     assert promoted.figures["difference"]["value"] == report_fixtures.OUTCOMES["undecided"][0]
-    assert promoted.figures["reasons"] == context.read(GATE).facts["reasons"]
+    assert promoted.figures["reasons"] == list(GateFacts.of(context.read(GATE)).reasons)
 
 
 def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:

@@ -12,15 +12,16 @@ import pytest
 from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.embedding import MapEmbeddingsParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
-from jobs.datasets.evaluation import PHOTO_MAP
-from jobs.datasets.features import SPLITS
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
+from jobs.datasets.evaluation import PHOTO_MAP, ClusterFate, MapFacts, PhotoMapFacts
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.errors import MissingInput
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import map_embeddings
 from tests.errors import raises
+from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 Contexts = Callable[..., RunContext]
@@ -55,8 +56,14 @@ def commit_photos(
         **{name: pl.DataFrame({"photo_id": ids[:1]}) for name in ("train", "test")},
     }
     return {
-        "splits": commit_tables(context, SPLITS, tables, label=label),
-        "photos": commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": both}, label=label, facts={"arms": arms}),
+        "splits": commit_tables(context, SPLITS, tables, label=label, facts=made_up(SplitsFacts)),
+        "photos": commit_tables(
+            context,
+            PHOTO_EMBEDDINGS,
+            {"embeddings": both},
+            label=label,
+            facts=made_up(PhotoEmbeddingsFacts, arms=arms),
+        ),
     }
 
 
@@ -66,6 +73,13 @@ def night(
     context = make_context(run_date=LAST - timedelta(days=days_ago))
     commit_photos(context, numbers, model, **moved)
     return run_stage(context, "map_embeddings", PARAMS)
+
+
+def made(manifest: Manifest) -> MapFacts:
+    """The map that a run says it made."""
+    found = PhotoMapFacts.of(manifest).map
+    assert found is not None
+    return found
 
 
 def points(context: RunContext, manifest: Manifest) -> pl.DataFrame:
@@ -79,11 +93,11 @@ def context(make_context: Contexts) -> RunContext:
 
 def test_a_first_night_gets_a_map_with_clusters_and_their_words(make_context: Contexts, context: RunContext) -> None:
     manifest = night(make_context, 0, range(66))
-    facts, found = manifest.facts, points(context, manifest)
-    assert (facts["map"], facts["why"], facts["earlier_run_date"]) == ("new", "no earlier night has a map", None)
-    assert (facts["photo_count"], facts["corpus_photo_count"], facts["dim"], facts["arm"]) == (66, 66, DIM, FULL)
-    assert facts["placed"] == {"fitted": 66}
-    assert facts["neighbours_kept"] > 0.4
+    facts, found = made(manifest), points(context, manifest)
+    assert (facts.kind, facts.why, facts.earlier_run_date) == ("new", "no earlier night has a map", None)
+    assert (facts.photo_count, facts.corpus_photo_count, facts.dim, facts.arm) == (66, 66, DIM, FULL)
+    assert facts.placed == {"fitted": 66}
+    assert facts.neighbours_kept > 0.4
     assert found["photo_id"].to_list() == [f"p{number:03}" for number in range(66)]
     of_cat = found.filter(pl.Series([n % 3 == 0 and n % 11 != 10 for n in range(66)]))["cluster"]
     assert of_cat.n_unique() == 1
@@ -117,10 +131,10 @@ def test_photos_of_an_earlier_map_stay_and_new_and_changed_ones_are_laid_onto_it
     before, now = (
         {row["photo_id"]: row for row in points(context, run).iter_rows(named=True)} for run in (earlier, manifest)
     )
-    assert manifest.facts["map"] == "projected"
-    assert manifest.facts["why"].startswith("the night of 2025-12-25 has the same model")
-    assert manifest.facts["map_run_date"] == "2025-12-25"
-    assert manifest.facts["placed"] == {"kept": 55, "projected": 7}
+    assert made(manifest).kind == "projected"
+    assert made(manifest).why.startswith("the night of 2025-12-25 has the same model")
+    assert made(manifest).map_run_date == "2025-12-25"
+    assert made(manifest).placed == {"kept": 55, "projected": 7}
     assert {p for p, row in now.items() if row["placed"] == "projected"} == {
         "p007",
         *(f"p{n:03}" for n in range(60, 66)),
@@ -137,8 +151,8 @@ def test_photos_of_an_earlier_map_stay_and_new_and_changed_ones_are_laid_onto_it
 def test_a_third_night_lies_on_the_map_of_the_first(make_context: Contexts, context: RunContext) -> None:
     night(make_context, 3, range(60))
     second, third = night(make_context, 2, range(63)), night(make_context, 1, range(2, 66))
-    assert third.facts["earlier_run_date"] == "2025-12-26"
-    assert third.facts["map_run_date"] == "2025-12-25"
+    assert made(third).earlier_run_date == "2025-12-26"
+    assert made(third).map_run_date == "2025-12-25"
     place = {run.run_id: dict(points(context, run).select("photo_id", "x").iter_rows()) for run in (second, third)}
     for photo_id in (
         "p010",
@@ -149,23 +163,23 @@ def test_a_third_night_lies_on_the_map_of_the_first(make_context: Contexts, cont
 
 def test_another_model_is_never_laid_onto_a_map_and_begins_from_it(make_context: Contexts) -> None:
     night(make_context, 3, range(60))
-    facts = night(make_context, 0, range(62), model="other").facts
-    assert (facts["map"], facts["map_run_date"], facts["earlier_run_date"]) == ("new", "2025-12-28", "2025-12-25")
-    assert facts["why"].startswith("the night of 2025-12-25 mapped another model")
-    assert facts["why"].endswith("it begins from where that map had the photos")
-    assert facts["placed"] == {"fitted": 62}
+    facts = made(night(make_context, 0, range(62), model="other"))
+    assert (facts.kind, facts.map_run_date, facts.earlier_run_date) == ("new", "2025-12-28", "2025-12-25")
+    assert facts.why.startswith("the night of 2025-12-25 mapped another model")
+    assert facts.why.endswith("it begins from where that map had the photos")
+    assert facts.placed == {"fitted": 62}
 
 
 def test_clusters_keep_their_numbers_over_nights_and_models(make_context: Contexts, context: RunContext) -> None:
     """On the second night the smallest of three clusters has most photos, and a fourth one is there."""
     first = night(make_context, 3, range(60))
-    assert first.facts["clusters"] is None
+    assert made(first).clusters is None
     smallest = next(n for n in range(3) if points(context, first).filter(photo_id=f"p{n:03}")["cluster"].item() == 2)
     of_it = [n for n in range(60, 100) if n % 3 == smallest]
     fourth = range(109, 190, 11)
     second = night(make_context, 1, [*range(60), *of_it, *fourth], "other", moved=dict.fromkeys(fourth, 5.0))
     was, now = (dict(points(context, run).select("photo_id", "cluster").iter_rows()) for run in (first, second))
-    assert second.facts["clusters"] == {"kept": 3, "new": [3], "gone": 0}
+    assert made(second).clusters == ClusterFate(kept=3, new=(3,), gone=0)
     assert {one: {now[p] for p, label in was.items() if label == one} - {-1} for one in range(3)} == {
         one: {one} for one in range(3)
     }
@@ -173,18 +187,18 @@ def test_clusters_keep_their_numbers_over_nights_and_models(make_context: Contex
     assert sizes[0] == 2  # the largest, and not 0
     assert context.lake.read_table(second, "keywords").filter(keyword=WORDS[smallest])["cluster"].to_list() == [2]
     third = night(make_context, 0, [n for n in range(60) if n % 3 == smallest or n % 3 == (smallest + 1) % 3])
-    assert third.facts["clusters"] == {"kept": 2, "new": [], "gone": 2}
+    assert made(third).clusters == ClusterFate(kept=2, new=(), gone=2)
     assert 2 in points(context, third)["cluster"]
 
 
 def test_too_many_new_photos_or_another_perplexity_make_a_new_map(make_context: Contexts, context: RunContext) -> None:
     night(make_context, 3, range(30))
-    facts = night(make_context, 1, range(60)).facts
-    assert facts["map"] == "new"
-    assert facts["why"].startswith("50% of the photos are new to the map of 2025-12-25, more than 30%")
+    facts = made(night(make_context, 1, range(60)))
+    assert facts.kind == "new"
+    assert facts.why.startswith("50% of the photos are new to the map of 2025-12-25, more than 30%")
     commit_photos(context, range(60))
-    other = run_stage(context, "map_embeddings", PARAMS.model_copy(update={"perplexity": 5.0})).facts
-    assert other["why"].startswith("the map of 2025-12-27 has another perplexity")
+    other = made(run_stage(context, "map_embeddings", PARAMS.model_copy(update={"perplexity": 5.0})))
+    assert other.why.startswith("the map of 2025-12-27 has another perplexity")
 
 
 def test_beyond_the_most_photos_a_sample_is_laid_out_that_nights_share(
@@ -199,19 +213,19 @@ def test_beyond_the_most_photos_a_sample_is_laid_out_that_nights_share(
     first, second = (set(points(context, run)["photo_id"]) for run in runs)
     assert len(first) == len(second) == 30
     assert len(first & second) >= 28
-    assert runs[1].facts["corpus_photo_count"] == 92
-    assert runs[1].facts["map"] == "projected"
+    assert made(runs[1]).corpus_photo_count == 92
+    assert made(runs[1]).kind == "projected"
 
 
 def test_nothing_to_lay_out_is_a_result_with_its_reason(make_context: Contexts, context: RunContext) -> None:
     commit_photos(context, range(40))
     left_out = run_stage(context, "map_embeddings", PARAMS.model_copy(update={"is_made": False}))
-    assert left_out.facts == {"note": "left out by the parameters"}
+    assert PhotoMapFacts.of(left_out) == PhotoMapFacts(note="left out by the parameters")
     assert set(left_out.row_counts.values()) == {0}
     few = run_stage(context, "map_embeddings", PARAMS.model_copy(update={"arm": ZERO_SHOT}))
-    assert few.facts["note"] == "3 photos with a vector are too few"
+    assert PhotoMapFacts.of(few).note == "3 photos with a vector are too few"
     later = night(make_context, -1, range(40))  # a night without a map is none to lay anything onto
-    assert later.facts["why"] == "no earlier night has a map"
+    assert made(later).why == "no earlier night has a map"
     assert context.read(PHOTO_MAP) == few
 
 

@@ -15,9 +15,14 @@ from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
 from jobs.config.params.embedding import MeasureDriftParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
+from jobs.datasets.embeddings import (
+    PHOTO_EMBEDDINGS,
+    QUERY_EMBEDDINGS,
+    PhotoEmbeddingsFacts,
+    QueryEmbeddingsFacts,
+)
 from jobs.datasets.evaluation import DRIFT
-from jobs.datasets.features import SPLITS
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.drift_inputs import Pair, same_model
 from jobs.lake.inventory import remove_run
@@ -25,6 +30,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import measure_drift
 from tests.errors import raises
+from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 Contexts = Callable[..., RunContext]
@@ -76,7 +82,11 @@ def commit_night(context: RunContext, night: Night | None = None, **splits: pl.D
     log = conversions(queries, ["GB"] * night.search_count)
     tables = {"train": log, "test": log, "photos": pl.DataFrame({"photo_id": ["p0"]}), **splits}
     windows = commit_tables(
-        context, SPLITS, tables, label=label + str(sorted(splits)), facts={"protocol": night.protocol}
+        context,
+        SPLITS,
+        tables,
+        label=label + str(sorted(splits)),
+        facts=made_up(SplitsFacts, protocol=night.protocol),
     )
     inputs = {"splits": windows}
     asked = tables["test"].select("query", country=pl.col("country").fill_null("")).unique(maintain_order=True)
@@ -86,11 +96,15 @@ def commit_night(context: RunContext, night: Night | None = None, **splits: pl.D
     photos = pl.DataFrame({"photo_id": [f"p{i}" for i in range(400)]})
     photo_vectors = photos.with_columns(vectors(400, night.photos, 2 + night.seed))
     made = {"splits": windows}
-    for dataset, frame in ((QUERY_EMBEDDINGS, query_vectors), (PHOTO_EMBEDDINGS, photo_vectors)):
+    arms = {arm: {"model_digest": digest} for arm, digest in models.items()}
+    asked_arms = {arm: facts | {"uses_country": night.uses_country} for arm, facts in arms.items()}
+    for dataset, frame, facts in (
+        (QUERY_EMBEDDINGS, query_vectors, made_up(QueryEmbeddingsFacts, arms=asked_arms)),
+        (PHOTO_EMBEDDINGS, photo_vectors, made_up(PhotoEmbeddingsFacts, arms=arms)),
+    ):
         rows = pl.concat(frame.with_columns(arm=pl.lit(arm)) for arm in models)
-        facts = {arm: {"model_digest": digest, "uses_country": night.uses_country} for arm, digest in models.items()}
         made[dataset.name] = commit_tables(
-            context, dataset, {"embeddings": rows}, label=label, inputs=inputs, facts={"arms": facts}
+            context, dataset, {"embeddings": rows}, label=label, inputs=inputs, facts=facts
         )
     made["validated"] = commit_log(context, [10] * 70)
     return made
@@ -172,10 +186,10 @@ def test_two_models_are_never_compared(make_context: Contexts) -> None:
 
 def test_an_arm_whose_photos_and_queries_are_of_two_models_is_not_compared(make_context: Contexts) -> None:
     context = two_nights(make_context)
-    arms = {ZERO_SHOT: {"model_digest": "newer", "uses_country": False}}
+    facts = made_up(PhotoEmbeddingsFacts, arms={ZERO_SHOT: {"model_digest": "newer"}})
     frame = context.lake.read_table(context.read(PHOTO_EMBEDDINGS), "embeddings").filter(arm=ZERO_SHOT)
     inputs = {"splits": context.read(SPLITS)}
-    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": frame}, label="newer", inputs=inputs, facts={"arms": arms})
+    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": frame}, label="newer", inputs=inputs, facts=facts)
     assert run_stage(context, "measure_drift", PARAMS).row_counts["shifts"] == 0
 
 
@@ -272,11 +286,11 @@ def test_a_short_log_begins_where_it_begins(make_context: Contexts) -> None:
 
 def test_what_is_missing_is_named(make_context: Contexts) -> None:
     context = make_context()
-    with raises(MissingInput, "stage_not_run", dataset="splits"):
+    with raises(MissingInput, "stage_not_run", dataset="validated"):
         run_stage(context, "measure_drift", PARAMS)
     context = two_nights(make_context)
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
-    facts, inputs = context.read(QUERY_EMBEDDINGS).facts, {"splits": context.read(SPLITS)}
+    facts, inputs = QueryEmbeddingsFacts.of(context.read(QUERY_EMBEDDINGS)), {"splits": context.read(SPLITS)}
     commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, label="cut", inputs=inputs, facts=facts)
     with raises(BadInput, "vectors_missing", arm="zero_shot", run=context.read(QUERY_EMBEDDINGS).reference):
         run_stage(context, "measure_drift", PARAMS)

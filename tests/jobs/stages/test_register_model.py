@@ -23,15 +23,16 @@ from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import RegisterModelParams, TrainSearchParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
-from jobs.datasets.models import REGISTRATION
+from jobs.datasets.models import REGISTRATION, SEARCH_MODELS, RegistrationFacts
 from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.nights.stage_runner import run_stage
-from jobs.stages import register_model
 from tests.conftest import make_settings
 from tests.errors import raises
 from tests.registered import commit_night, make_model
+
+pytestmark = pytest.mark.integration
 
 Contexts = Callable[..., RunContext]
 PARAMS = RegisterModelParams()
@@ -137,7 +138,7 @@ def test_the_run_holds_parameters_curves_metrics_and_inputs(night: RunContext) -
     assert f"{FULL}/validation_hit_rate_at_10" in run.data.metrics
     inputs = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
     assert set(inputs) == {"splits", "base_model", "search_models"}
-    models = night.lake.current(register_model.datasets.SEARCH_MODELS, night.partition)
+    models = night.lake.current(SEARCH_MODELS, night.partition)
     assert inputs["search_models"].source == models.reference
     assert models.digest.startswith(inputs["search_models"].digest)
 
@@ -267,7 +268,7 @@ def test_an_arm_that_was_not_trained_is_named(tracked: RunContext) -> None:
 
 
 def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunContext) -> None:
-    facts = register(tracked).facts
+    facts = RegistrationFacts.of(register(tracked))
     metrics = {f"{FULL}/hit_rate_at_10": 0.61234, f"{ZERO_SHOT}/hit_rate_at_10": 0.2}
     for _ in range(2):  # a rerun logs the same points, not more
         mlflow_runs.log_evaluation(tracked.settings, facts, metrics)
@@ -281,7 +282,9 @@ def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunCont
     with raises(BadInput, "no_such_metric", metric=f"{FULL}/hit_rate_at_10"):
         mlflow_runs.log_evaluation(tracked.settings, facts, {"other": 1.0})
     with raises(MissingInput, "no_mlflow_run", run_id="0123"):
-        mlflow_runs.log_report(tracked.settings, {**facts, "mlflow_run_id": "0123"}, "<h1>Another night</h1>")
+        mlflow_runs.log_report(
+            tracked.settings, facts.model_copy(update={"mlflow_run_id": "0123"}), "<h1>Another night</h1>"
+        )
 
 
 @pytest.mark.parametrize(

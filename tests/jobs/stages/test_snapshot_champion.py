@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import mlflow
@@ -15,7 +15,7 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
-from jobs.datasets.models import CHAMPION
+from jobs.datasets.models import CHAMPION, ChampionFacts, LiveModel
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -26,6 +26,8 @@ from models.search.model import SearchModel
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
+
+pytestmark = pytest.mark.integration
 
 Contexts = Callable[..., RunContext]
 NEXT_DAY = date(2025, 12, 29)
@@ -44,10 +46,15 @@ def snapshot(context: RunContext) -> Manifest:
     return run_stage(context, "snapshot_champion", SnapshotChampionParams())
 
 
+def live_version(manifest: Manifest) -> int | None:
+    live = ChampionFacts.of(manifest).live
+    return None if live is None else live.version
+
+
 def test_the_first_night_has_no_champion_and_says_so(tracked: RunContext) -> None:
     manifest = snapshot(tracked)
-    assert manifest.facts == {"version": None}
-    assert json.loads(tracked.lake.read_file(manifest, "champion.json")) == {"version": None}
+    assert ChampionFacts.of(manifest) == ChampionFacts(live=None)
+    assert json.loads(tracked.lake.read_file(manifest, "champion.json")) == manifest.facts
     assert list(manifest.files) == ["champion.json"]
     assert snapshot(tracked) == manifest
 
@@ -56,19 +63,20 @@ def test_the_champion_is_copied_as_it_was_registered(tracked: RunContext, make_c
     registered = register_champion(tracked)
     tonight = make_context(run_date=NEXT_DAY)
     manifest = snapshot(tonight)
-    assert manifest.facts == {
-        "version": 1,
-        "model_name": "nightlens-test",
-        "model_digest": make_model(FULL).digest,
-        "arm": FULL,
-        "trained_until": "2025-12-19T00:00:00+00:00",
-        "run_date": "2025-12-28",
-    }
+    live = ChampionFacts.of(manifest).live
+    assert live == LiveModel(
+        version=1,
+        model_name="nightlens-test",
+        model_digest=make_model(FULL).digest,
+        arm=FULL,
+        trained_until=datetime(2025, 12, 19, tzinfo=UTC),
+        run_date=date(2025, 12, 28),
+    )
     copied = {name: info.sha256 for name, info in manifest.files.items() if name != "champion.json"}
     made = {name.replace(FULL, "champion"): info.sha256 for name, info in registered.files.items() if FULL in name}
     assert copied == made
     with tonight.lake.local_folder(manifest, snapshot_champion.FOLDER) as folder:
-        assert SearchModel.load(folder).digest == manifest.facts["model_digest"]
+        assert SearchModel.load(folder).digest == live.model_digest
 
 
 def day(number: int) -> date:
@@ -85,11 +93,11 @@ def test_every_night_meets_the_champion_that_was_live_when_it_ran(
     first = snapshot(next_night)
     register_champion(next_night, seed=1)
     second = snapshot(make_context(run_date=day(30)))
-    assert (first.facts["version"], second.facts["version"]) == (1, 2)
+    assert (live_version(first), live_version(second)) == (1, 2)
 
     monkeypatch.setattr(mlflow_registry, "download_model", None)  # would fail if a model were fetched again
     assert snapshot(next_night) == first
-    assert snapshot(make_context(run_date=day(27))).facts == {"version": None}  # a night that had not run then
+    assert live_version(snapshot(make_context(run_date=day(27)))) is None  # a night that had not run then
     mlflow_registry.set_alias(
         tracked.settings, mlflow_registry.find_version(tracked.settings, "test", 1), mlflow_registry.CHAMPION
     )
@@ -104,20 +112,22 @@ def test_an_alias_moved_outside_is_noticed_by_the_next_night_and_by_it_alone(
     register_champion(tracked)
     register_champion(make_context(run_date=NEXT_DAY), seed=1)
     last = snapshot(make_context(run_date=NEXT_DAY))
-    assert last.facts["version"] == 2
-    assert "outside_move" not in last.facts
+    assert live_version(last) == 2
+    assert ChampionFacts.of(last).outside_move is None
     mlflow_registry.set_alias(
         tracked.settings, mlflow_registry.find_version(tracked.settings, "test", 1), mlflow_registry.CHAMPION
     )
     moved = snapshot(make_context(run_date=day(30)))
-    assert moved.facts["version"] == 1
+    assert live_version(moved) == 1
     (entry,) = [entry for entry in Ledger(tracked.lake).entries() if entry.kind == "moved_outside"]
     assert (entry.by, entry.version, entry.after_night) == ("unknown", 1, NEXT_DAY)
     assert entry.at == make_context().started_at
-    note = moved.facts["outside_move"]
-    assert (note["entry"], note["published"]["version"]) == (entry.number, 2)
+    note = ChampionFacts.of(moved).outside_move
+    assert note is not None
+    assert note.published is not None
+    assert (note.entry, note.published.version) == (entry.number, 2)
     assert snapshot(make_context(run_date=day(30))) == moved
-    assert snapshot(make_context(run_date=day(31))).facts["outside_move"] == note  # until somebody promotes
+    assert ChampionFacts.of(snapshot(make_context(run_date=day(31)))).outside_move == note  # until somebody promotes
     assert snapshot(make_context(run_date=NEXT_DAY)) == last
     assert len(Ledger(tracked.lake).entries()) == 3
 

@@ -127,6 +127,7 @@ def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[obj
     return ctx.lake.read_table(manifest, table).sort(pl.all()).rows()
 
 
+@pytest.mark.integration
 @settings(
     max_examples=2,
     deadline=None,
@@ -288,6 +289,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
     assert set(read_rows(ctx, manifest, "photo_keywords")) == {("old", "age", 0.5), ("late", "future", 1.0)}
 
 
+@pytest.mark.integration
 def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
     spark: SparkSession, make_context: Callable[..., RunContext]
 ) -> None:
@@ -310,6 +312,7 @@ def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
         run_stage(early, "split_temporal", published)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("share", ["0", "0.1", "0.33"])
 def test_both_queries_cut_where_a_plain_sort_does(spark: SparkSession, share: str) -> None:
     random = Random(share)

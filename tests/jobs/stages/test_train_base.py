@@ -22,6 +22,8 @@ from models.search.model import SearchModel, build_tiny_model
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, conversions, photos
 
+pytestmark = pytest.mark.integration
+
 MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
 
@@ -42,6 +44,7 @@ def load(ctx: RunContext, manifest: Manifest) -> SearchModel:
         return SearchModel.load(folder)
 
 
+@pytest.mark.quick
 def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_night: MakeContext) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_base", BASE_PARAMS)
@@ -131,7 +134,7 @@ def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeConte
     params = TrainBaseParams(source=str(tmp_path / "mine"))
     ctx = make_night()
     first = run_stage(ctx, "train_base", params)
-    assert first.facts["trained_until"] == "pretrained"
+    assert first.facts["trained_until"] is None
     assert load(ctx, first).digest == model.digest
     assert ctx.lake.read_table(first, "curves")["value"].to_list() == [sum(p.numel() for p in model.parameters())]
     before = run_stage(make_night(run_date=date(2025, 5, 1)), "train_base", params)
@@ -144,12 +147,14 @@ def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeConte
     assert changed.facts["reused_from"] is None
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("source", ["./nowhere", "no-such/tag"])
 def test_a_source_that_is_not_there_is_named(make_night: MakeContext, source: str) -> None:
     with raises(BadInput, "model_source_unknown", source=source):
         run_stage(make_night(), "train_base", TrainBaseParams(source=source))
 
 
+@pytest.mark.quick
 def test_nothing_to_train_on_is_said(make_night: MakeContext) -> None:
     ctx = make_night()
     commit_splits(ctx, "no descriptions", photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))

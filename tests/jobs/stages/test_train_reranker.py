@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,16 @@ import pytest
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
-from jobs.datasets.models import RERANKER
+from jobs.datasets.evaluation import EvaluationFacts
+from jobs.datasets.models import RERANKER, EventsCheck, RerankerFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.evaluation.ranking_task import read_task
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
 from jobs.reranking.reranked_arm import Reranked
-from jobs.stages import evaluate, train_reranker
+from jobs.stages import train_reranker
+from jobs.stages.registry import STAGES
 from models.rerank.learning import Reranker
 from tests.errors import raises
 from tests.jobs.stages.test_evaluate import (
@@ -57,31 +58,31 @@ def night(make_context: Callable[..., RunContext]) -> Night:
 
 
 def inputs_of(context: RunContext) -> dict[str, Manifest]:
-    return {name: context.read(named(name)) for name in evaluate.INPUTS}
+    return {name: context.read(named(name)) for name in STAGES["evaluate"].inputs}
 
 
 def test_it_learns_an_order_and_says_how(night: Night) -> None:
     context = night.commit()
     manifest = run_stage(context, "train_reranker", PARAMS)
-    facts = manifest.facts
-    assert facts["note"] == ""
-    assert facts["base_arm"] == "finetuned_country_keywords"
-    assert facts["arms"] == ["finetuned_country_keywords", "finetuned", "zero_shot"]
-    assert (facts["cutoff"], facts["trained_until"]) == (TRAIN_END.isoformat(), TEST_START.isoformat())
-    assert facts["search_count"] == 400
-    assert 0 < facts["learnable_search_count"] <= 400
-    assert facts["held_out_hit_rate_after"] > facts["held_out_hit_rate_before"]
-    check = {"check": "events_before_cutoff", "status": "passed", "event_count": 300, "cutoff": TRAIN_END.isoformat()}
-    assert facts["checks"] == [check]
+    facts = RerankerFacts.of(manifest)
+    assert facts.note == ""
+    assert facts.base_arm == "finetuned_country_keywords"
+    assert facts.arms == ("finetuned_country_keywords", "finetuned", "zero_shot")
+    assert (facts.cutoff, facts.trained_until) == (TRAIN_END, TEST_START)
+    assert facts.search_count == 400
+    assert 0 < facts.learnable_search_count <= 400
+    assert facts.learned is not None
+    assert facts.learned.held_out_hit_rate_after > facts.learned.held_out_hit_rate_before
+    check = EventsCheck(check="events_before_cutoff", status="passed", event_count=300, cutoff=TRAIN_END)
+    assert facts.checks == (check,)
     importances = context.lake.read_table(manifest, "importances")
-    assert importances["feature"].to_list() == facts["feature_names"]
+    assert tuple(importances["feature"]) == facts.feature_names
     assert importances["gain"].sum() > 0
     curves = context.lake.read_table(manifest, "curves")
     assert set(curves["searches"]) == {"training", "held_out"}
-    assert curves["step"].max() == facts["rounds"]
+    assert curves["step"].max() == facts.learned.rounds
     text = context.lake.read_file(manifest, MODEL_FILE)
-    assert Reranker(text.decode()).names == facts["feature_names"]
-    json.dumps(facts)
+    assert tuple(Reranker(text.decode()).names) == facts.feature_names
 
 
 def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
@@ -110,7 +111,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
         patched.setattr(train_reranker, "_write_tables", kill)  # the model is written, the manifest is not
         with pytest.raises(Killed):
             run_stage(context, "train_reranker", PARAMS)
-    assert context.read(RERANKER).facts["note"] == "too few searches"  # still what was there before
+    assert RerankerFacts.of(context.read(RERANKER)).note == "too few searches"  # still what was there before
     night.context = make_context(catalogue="other")
     assert (
         run_stage(context, "train_reranker", PARAMS).digest
@@ -121,12 +122,12 @@ def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
 def test_too_few_searches_leave_the_arm_out_and_say_so(night: Night) -> None:
     context = night.commit()
     manifest = run_stage(context, "train_reranker", PARAMS.model_copy(update={"min_search_count": 10_000}))
-    assert "of 400 searches" in manifest.facts["note"]
-    assert "10000 are needed" in manifest.facts["note"]
+    assert "of 400 searches" in RerankerFacts.of(manifest).note
+    assert "10000 are needed" in RerankerFacts.of(manifest).note
     assert manifest.row_counts == {"importances": 0, "curves": 0}
     evaluation = run_stage(context, "evaluate", EVALUATE)
-    assert "reranked" not in evaluation.facts["hit_rate_at_10"]
-    assert evaluation.facts["reranker_note"] == manifest.facts["note"]
+    assert "reranked" not in EvaluationFacts.of(evaluation).hit_rate_at_10
+    assert EvaluationFacts.of(evaluation).reranker_note == RerankerFacts.of(manifest).note
 
 
 def test_too_few_searches_fail_the_night_where_that_is_asked_for(night: Night) -> None:
@@ -139,10 +140,10 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     context = night.commit()
     run_stage(context, "train_reranker", PARAMS.model_copy(update={"candidate_count": 10}))
     manifest = run_stage(context, "evaluate", EVALUATE)
-    rates = manifest.facts["hit_rate_at_10"]
-    assert list(rates)[-1] == "reranked"
-    assert manifest.facts["reranker_note"] == ""
-    assert manifest.facts["checks"][0]["event_count"] == 700  # training and validation are known, the test is not
+    facts = EvaluationFacts.of(manifest)
+    assert list(facts.hit_rate_at_10)[-1] == "reranked"
+    assert facts.reranker_note == ""
+    assert facts.checks[0].event_count == 700  # training and validation are known, the test is not
     ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
     assert (ranks["reranked"] == 1).mean() > (ranks["finetuned_country_keywords"] == 1).mean() + 0.1
     below = ranks.filter(pl.col("finetuned_country_keywords") > 10)
@@ -215,7 +216,7 @@ def test_the_check_fails_by_name_on_an_event_at_its_cutoff(night: Night) -> None
     with raises(GateFailed, "event_past_cutoff", cutoff=TEST_START.isoformat()):
         check_events(night.test, TEST_START)
     before = late.with_columns(pl.col("converted_at") - timedelta(microseconds=1))
-    assert check_events(before, TRAIN_END)["status"] == "passed"
+    assert check_events(before, TRAIN_END).status == "passed"
 
 
 def test_equal_pictures_are_shown_once(night: Night) -> None:
@@ -268,17 +269,17 @@ def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night)
     manifest = run_stage(context, "train_reranker", PARAMS)
     text = context.lake.read_file(manifest, MODEL_FILE)
 
-    def replace(facts: dict[str, Any], model: bytes) -> None:
-        staged = context.begin(RERANKER, PARAMS, {}, {"other": str(facts)})
+    def replace(trained_until: datetime, model: bytes) -> None:
+        staged = context.begin(RERANKER, PARAMS, {}, {"other": str(trained_until)})
         for table in ("importances", "curves"):
             staged.write_table(table, context.lake.read_table(manifest, table))
         staged.write_file(MODEL_FILE, model)
-        staged.commit(manifest.facts | facts)
+        staged.commit(RerankerFacts.of(manifest).model_copy(update={"trained_until": trained_until}))
 
-    replace({"trained_until": (TEST_START + timedelta(days=1)).isoformat()}, text)
+    replace(TEST_START + timedelta(days=1), text)
     with raises(BadInput, "reranker_trained_too_late"):
         run_stage(context, "evaluate", EVALUATE)
-    replace({"other": 1}, text.replace(b"zero_shot", b"zero_shut"))
+    replace(TEST_START, text.replace(b"zero_shot", b"zero_shut"))
     with raises(BadInput, "reranker_of_other_features") as caught:
         run_stage(context, "evaluate", EVALUATE)
     assert any("zero_shut" in name for name in caught.value.named["features"])
@@ -286,18 +287,18 @@ def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night)
 
 def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
     manifest = run_stage(night.commit(), "train_reranker", PARAMS.model_copy(update={"max_search_count": 150}))
-    assert manifest.facts["search_count"] == 150
+    assert RerankerFacts.of(manifest).search_count == 150
 
 
 def test_without_a_validation_window_the_arm_is_left_out_or_the_stage_fails(night: Night) -> None:
     make_published(night)
     context = night.commit()
     manifest = run_stage(context, "train_reranker", PARAMS)
-    assert manifest.facts["note"].startswith("nothing was kept aside for validation (--validation-share 0")
-    assert manifest.facts["search_count"] == 0
+    assert RerankerFacts.of(manifest).note.startswith("nothing was kept aside for validation (--validation-share 0")
+    assert RerankerFacts.of(manifest).search_count == 0
     evaluation = run_stage(context, "evaluate", EVALUATE)
-    assert "reranked" not in evaluation.facts["hit_rate_at_10"]
-    assert evaluation.facts["reranker_note"] == manifest.facts["note"]
+    assert "reranked" not in EvaluationFacts.of(evaluation).hit_rate_at_10
+    assert EvaluationFacts.of(evaluation).reranker_note == RerankerFacts.of(manifest).note
     with raises(MissingInput, "no_validation_window"):
         run_stage(context, "train_reranker", PARAMS.model_copy(update={"when_too_few": "fail"}))
 
@@ -305,8 +306,8 @@ def test_without_a_validation_window_the_arm_is_left_out_or_the_stage_fails(nigh
 def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: Night) -> None:
     night.split_facts = PUBLISHED
     context = night.commit()
-    assert run_stage(context, "train_reranker", PARAMS).facts["note"] == ""
-    assert "reranked" in run_stage(context, "evaluate", EVALUATE).facts["hit_rate_at_10"]
+    assert RerankerFacts.of(run_stage(context, "train_reranker", PARAMS)).note == ""
+    assert "reranked" in EvaluationFacts.of(run_stage(context, "evaluate", EVALUATE)).hit_rate_at_10
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"])
     stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)

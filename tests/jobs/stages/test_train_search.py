@@ -11,19 +11,20 @@ import polars as pl
 import pytest
 
 from jobs.config.params.arms import FINETUNED, FULL, ZERO_SHOT
-from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.features import IMPRESSIONS, SPLITS
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, ArmFacts, SearchModelsFacts
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.training import arm_inputs
 from jobs.training.arm_inputs import _recent, read_pairs
 from jobs.training.arms import _weighted_pairs
+from models.evaluation.impressions import examination_weights
 from models.search.model import SearchModel
-from models.search.sampling import inverse_propensities, merge_pairs
+from models.search.sampling import merge_pairs
 from models.search.world import ALONE, World
 from tests.errors import raises
 from tests.training_lake import (
@@ -38,6 +39,8 @@ from tests.training_lake import (
     photos,
 )
 from tests.validated_lake import commit_tables
+
+pytestmark = pytest.mark.integration
 
 MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
@@ -61,21 +64,30 @@ def load(ctx: RunContext, manifest: Manifest, arm: str) -> SearchModel:
         return SearchModel.load(folder)
 
 
+def arms_of(models: Manifest) -> dict[str, ArmFacts]:
+    return SearchModelsFacts.of(models).arms
+
+
+@pytest.mark.quick
 def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
-    arms = manifest.facts["arms"]
+    arms = arms_of(manifest)
     assert list(arms) == [ZERO_SHOT, FINETUNED, FULL]
     for arm, facts in arms.items():
         model = load(ctx, manifest, arm)
-        assert (facts["model_digest"], facts["image_digest"]) == (model.digest, model.image_digest)
+        assert (facts.model_digest, facts.image_digest) == (model.digest, model.image_digest)
         uses = arm == FULL
-        assert (facts["uses_country"], facts["uses_keywords"]) == (uses, uses)
+        assert (facts.uses_country, facts.uses_keywords) == (uses, uses)
         assert (model.uses_country, model.uses_keywords) == (uses, uses)
-        assert 0 <= facts["best_validation_hit_rate"] <= 1
-    assert len({facts["model_digest"] for facts in arms.values()}) == 3
-    assert arms[FULL]["pairs_seen"] == 2 * 32  # every pair of a photo and a text once per pass
-    assert arms[FULL]["stopped_because"]
+        assert facts.best_validation_hit_rate is not None
+        assert 0 <= facts.best_validation_hit_rate <= 1
+        assert (facts.training is None) == (arm == ZERO_SHOT)
+    assert len({facts.model_digest for facts in arms.values()}) == 3
+    training = arms[FULL].training
+    assert training is not None
+    assert training.pairs_seen == 2 * 32  # every pair of a photo and a text once per pass
+    assert training.stopped_because
     assert manifest.facts["challenger"] == FULL
     assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
     assert manifest.facts["train_pair_count"] == 64
@@ -141,7 +153,7 @@ def test_a_killed_night_goes_on_to_the_same_models(
 def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
     ctx = make_night("red-0", "blue-2")
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
-    assert manifest.facts["arms"][FULL]["pairs_seen"] == 2 * (32 - 2)
+    assert arms_of(manifest)[FULL].training.pairs_seen == 2 * (32 - 2)
     assert "pictures left out: {'truncated': 2}" in caplog.text
 
 
@@ -164,17 +176,18 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     manifest = run_stage(ctx, "train_search", one_pass)
     counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
     assert [manifest.facts[name] for name in counts] == [64, 0, 0]
-    arms = manifest.facts["arms"]
-    assert arms[ZERO_SHOT]["best_validation_hit_rate"] is None
+    arms = arms_of(manifest)
+    assert arms[ZERO_SHOT].best_validation_hit_rate is None
     for arm in (FINETUNED, FULL):
-        assert (arms[arm]["best_validation_hit_rate"], arms[arm]["best_step"]) == (None, None)
-        assert arms[arm]["stopped_because"] == "all epochs done"
-        assert load(ctx, manifest, arm).digest == arms[arm]["model_digest"] != arms[ZERO_SHOT]["model_digest"]
+        training = arms[arm].training
+        assert (arms[arm].best_validation_hit_rate, training.best_step) == (None, None)
+        assert training.stopped_because == "all epochs done"
+        assert load(ctx, manifest, arm).digest == arms[arm].model_digest != arms[ZERO_SHOT].model_digest
     curves = ctx.lake.read_table(manifest, "curves")
     assert set(curves["arm"]) == {FINETUNED, FULL}
     assert "validation_hit_rate@10" not in set(curves["name"])
     in_two = run_stage(ctx, "train_search", SEARCH_PARAMS)  # nothing stops it early
-    assert in_two.facts["arms"][FULL]["steps"] == 2 * arms[FULL]["steps"]
+    assert arms_of(in_two)[FULL].training.steps == 2 * arms[FULL].training.steps
     without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
     commit_splits(ctx, "lost", validation=without_image)
     with raises(MissingInput, "no_conversion_with_image", table="validation"):
@@ -194,9 +207,10 @@ def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night:
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
 
 
-def test_validation_can_be_a_sample(make_night: MakeContext) -> None:
-    params = SEARCH_PARAMS.model_copy(update={"validation_query_count": 5, "validation_photo_count": 9})
-    facts = run_stage(make_night(), "train_search", params).facts
+def test_validation_can_be_a_sample(make_night: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm_inputs, "VALIDATION_QUERIES", 5)
+    monkeypatch.setattr(arm_inputs, "VALIDATION_PHOTOS", 9)
+    facts = run_stage(make_night(), "train_search", SEARCH_PARAMS).facts
     assert (facts["validation_query_count"], facts["validation_photo_count"]) == (5, 9)
 
 
@@ -225,10 +239,13 @@ def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
         run_stage(ctx, "train_search", NEVER)
 
 
-INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental", "replay_share": 0.5})
+INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental"})
 
 
-def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(make_night: MakeContext) -> None:
+def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
+    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arm_inputs, "REPLAYED_PER_NEW", 0.5)  # the toy log is too short for more
     first = run_stage(make_night(), "train_search", INCREMENTAL)
     assert first.facts["warm_started_from"] is None  # no night before: in full
     assert first.facts["train_pair_count"] == 64
@@ -239,25 +256,25 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
     assert second.facts["train_pair_count"] == 32 + 16
     assert second.input_runs["earlier"] == first.reference
     for arm in (FINETUNED, FULL):
-        found = second.facts["arms"][arm]
-        assert found["best_validation_hit_rate"] >= found_at_start(ctx, second, arm)
-    assert second.facts["arms"][FULL]["model_digest"] != first.facts["arms"][FULL]["model_digest"]
+        assert arms_of(second)[arm].best_validation_hit_rate >= found_at_start(ctx, second, arm)
+    assert digests(second)[FULL] != digests(first)[FULL]
     in_full = run_stage(ctx, "train_search", SEARCH_PARAMS)
     assert in_full.digest != second.digest
 
 
 def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: MakeContext) -> None:
     run_stage(make_night(), "train_search", INCREMENTAL)
-    ctx, digests = make_night(run_date=SECOND), set()
+    ctx, found = make_night(run_date=SECOND), set()
     for rate in (0.5, 1.0):
         second = run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"incremental_rate": rate}))
-        digests.add(second.facts["arms"][FULL]["model_digest"])
+        found.add(digests(second)[FULL])
         curves = ctx.lake.read_table(second, "curves").filter(pl.col("arm") == FULL)
         validated = curves.filter(pl.col("name").str.contains("hit_rate"))
         assert len(validated) == INCREMENTAL.epochs + 1  # and before the first step
-    assert len(digests) == 2
+    assert len(found) == 2
 
 
+@pytest.mark.quick
 def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
     rows = conversions((0, 1), repeats=8).with_columns(
         shard=pl.lit(0), converted_at=pl.lit(FIRST_DAY), position=pl.lit(None, dtype=pl.Int32)
@@ -301,30 +318,13 @@ def placed(*places: int | None) -> pl.DataFrame:
     return rows.with_columns(position=position, converted_at=pl.lit(FIRST_DAY))
 
 
-@pytest.mark.parametrize("repetitions", ["weighted", "each"])
-def test_positions_count_only_where_that_is_wanted_and_where_they_differ(
-    make_night: MakeContext, repetitions: str
-) -> None:
-    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "repetitions": repetitions})
-    by_position = params.model_copy(update={"position_exponent": 1.0})
-
-    def trained(ctx: RunContext, label: str, rows: pl.DataFrame, params: TrainSearchParams) -> str:
-        commit_splits(ctx, label, train=rows)
-        digest: str = run_stage(ctx, "train_search", params).facts["arms"][FINETUNED]["model_digest"]
-        return digest
-
-    ctx = make_night()
-    unplaced = trained(ctx, "unplaced", placed(None), params)
-    assert trained(ctx, "placed", placed(1, 40, None), params) == unplaced
-    assert trained(ctx, "unplaced", placed(None), by_position) == unplaced
-    assert trained(ctx, "placed", placed(1, 40, None), by_position) != unplaced
-
-
+@pytest.mark.quick
 def test_processes_that_train_together_scale_weights_by_position_alike() -> None:
     random = np.random.default_rng(0)
     photo_R, text_R = np.sort(random.integers(0, 10, 60)), random.integers(0, 4, 60)
-    rarity_R = inverse_propensities(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), 0.5, 4.0)
-    options = {"repetitions": "weighted"}
+    examination_K = np.arange(1, 31) ** -0.5
+    rarity_R = examination_weights(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), examination_K, 4.0)
+    options = {"pair_weighting": "log_count"}
     plain = merge_pairs(photo_R, text_R)[2]
     *_, whole = _weighted_pairs(photo_R, text_R, rarity_R, options, ALONE)
     assert whole.sum() == pytest.approx(plain.sum(), rel=1e-5)
@@ -379,12 +379,16 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
     assert "impressions" in trained.input_runs
 
 
-def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -> None:
+@pytest.mark.parametrize("pair_weighting", ["log_count", "each"])
+def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext, pair_weighting: str) -> None:
     ctx = make_night()
+    commit_splits(ctx, "unplaced", train=placed(None))
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "pair_weighting": pair_weighting})
+    unplaced = run_stage(ctx, "train_search", params)
     commit_splits(ctx, "placed", train=placed(1, 2, None))
-    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,)})
     estimated = params.model_copy(update={"position_weights": "estimated"})
     plain = run_stage(ctx, "train_search", params)
+    assert digests(plain) == digests(unplaced)  # positions count only where that is wanted
     commit_shown(ctx, {1: 1.0, 2: 1.0}, [])
     assert digests(run_stage(ctx, "train_search", estimated)) == digests(plain)  # every place is looked at alike
     commit_shown(ctx, {1: 1.0, 2: 0.1}, [])
@@ -395,4 +399,4 @@ def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext) -
 
 
 def digests(models: Manifest) -> dict[str, str]:
-    return {arm: facts["model_digest"] for arm, facts in models.facts["arms"].items()}
+    return {arm: facts.model_digest for arm, facts in arms_of(models).items()}

@@ -282,6 +282,7 @@ def test_another_key_or_another_row_is_another_run(
         )
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 @pytest.mark.parametrize(
     ("limits", "figures"),
@@ -312,6 +313,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
         ctx.read(VALIDATED)
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_a_first_version_data_set_with_a_days_drop(
     spark: SparkSession, tmp_path: Path, make_context: Callable[..., RunContext]

@@ -20,7 +20,9 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
+from jobs.datasets.models import ArmFacts, SearchModelsFacts
 from jobs.errors import BadInput, LostWork
+from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.training.distributed import Share
 from models.search.checkpoint import unpack
@@ -28,10 +30,10 @@ from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
 
 MakeContext = Callable[..., RunContext]
-ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24, "keyword_min_count": 1})
+ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24})
 TOGETHER = ALONE.model_copy(update={"processes": 2})
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 
 @pytest.fixture
@@ -46,14 +48,19 @@ def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
     return make
 
 
+def own_arm(manifest: Manifest) -> ArmFacts:
+    return SearchModelsFacts.of(manifest).arms[FULL]
+
+
 def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) -> None:
     ctx = make_night("red-0", "blue-2")
     together, alone = (run_stage(ctx, "train_search", params) for params in (TOGETHER, ALONE))
     names = ("train_pair_count", "log_pair_count", "validation_query_count", "train_pairs_without_image", "challenger")
     assert [together.facts[name] for name in names] == [alone.facts[name] for name in names]
-    own, other = (manifest.facts["arms"][FULL] for manifest in (together, alone))
-    for name in ("steps", "pairs_seen", "keyword_count", "stopped_because"):
-        assert own[name] == other[name], name
+    own, other = own_arm(together), own_arm(alone)
+    assert own.keyword_count == other.keyword_count
+    for name in ("steps", "pairs_seen", "stopped_because"):
+        assert getattr(own.training, name) == getattr(other.training, name), name
     curves = [ctx.lake.read_table(manifest, "curves").filter(arm=FULL) for manifest in (together, alone)]
     assert curves[0].drop("value").equals(curves[1].drop("value"))
     losses = [curve.filter(name="loss")["value"].to_list() for curve in curves]
@@ -67,12 +74,9 @@ def test_two_processes_train_without_a_validation_window(make_night: MakeContext
     ctx = make_night()
     commit_splits(ctx, "published", shard_count=3, validation=conversions((0,), 1).clear())
     manifest = run_stage(ctx, "train_search", TOGETHER)
-    own = manifest.facts["arms"][FULL]
-    assert (own["best_validation_hit_rate"], own["best_step"], own["stopped_because"]) == (
-        None,
-        None,
-        "all epochs done",
-    )
+    own = own_arm(manifest)
+    assert (own.best_validation_hit_rate, own.training.best_step) == (None, None)
+    assert own.training.stopped_because == "all epochs done"
     assert manifest.facts["validation_query_count"] == 0
     assert set(ctx.lake.read_table(manifest, "curves")["name"]) == {"loss", "logit_scale", "logit_bias"}
 
@@ -121,7 +125,7 @@ def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
     assert 0 < state["result"]["steps"] < 150  # what the rerun goes on from; of another training it is refused
     manifest = run_stage(ctx, "train_search", long)
     unbroken = run_stage(make_night(catalogue="unbroken"), "train_search", long)
-    assert manifest.facts["arms"][FULL]["steps"] == unbroken.facts["arms"][FULL]["steps"] == 150
+    assert own_arm(manifest).training.steps == own_arm(unbroken).training.steps == 150
     assert manifest.digest == unbroken.digest
 
 

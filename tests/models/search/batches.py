@@ -36,7 +36,7 @@ def random_pairs(kind: str, seed: int) -> Pairs:
         extra_text_V=extra_text_V if is_all else None,
         photo_factor_U=photo_factor_U if is_all else None,
         text_factor_V=text_factor_V if is_all else None,
-        masks="unmasked" not in kind,
+        mask_known_positives="unmasked" not in kind,
     )
 
 
@@ -64,7 +64,7 @@ def combinations(
     extras += [] if pairs.extra_text_V is None else [(-1, v, w) for v, w in enumerate(pairs.extra_text_V.tolist())]
     masked = set() if pairs.masked_2M is None else set(map(tuple, pairs.masked_2M.T.tolist()))
     pair_set = {(photo, text) for photo, text, _ in own}
-    return own, extras, (masked - pair_set) | (pair_set if pairs.masks else set())
+    return own, extras, (masked - pair_set) | (pair_set if pairs.mask_known_positives else set())
 
 
 def factors(pairs: Pairs) -> tuple[list[float], list[float]]:

@@ -22,6 +22,8 @@ from tests.models.search.batches import FEATURES, gradients
 from tests.models.search.photo_losses import Two, co_converted_by_definition, two_views_by_definition
 from tests.models.search.ranks import in_ranks
 
+pytestmark = pytest.mark.integration
+
 RANKS, PHOTOS, TEXTS = 3, 12, 8  # of the whole catalogue; the ids are far apart
 PHOTO_IDS, TEXT_IDS = torch.arange(PHOTOS) * 10**10 + 7, torch.arange(TEXTS).flip(0) * 10**9
 HELD = {"apart": [[0, 1, 2, 3, 4], [5, 6, 7], [8, 9]], "shared": [[0, 1, 2, 3, 4], [2, 3, 9], [4, 9]]}

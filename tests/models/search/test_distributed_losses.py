@@ -21,6 +21,8 @@ from models.search.losses.pairs import Pairs
 from tests.models.search.batches import FEATURES, gradients
 from tests.models.search.ranks import in_ranks
 
+pytestmark = pytest.mark.integration
+
 RANKS, PHOTOS, TEXTS = 3, 9, 8  # of the whole catalogue; the ids are far apart
 PHOTO_IDS, TEXT_IDS = torch.arange(PHOTOS) * 10**10 + 7, torch.arange(TEXTS).flip(0) * 10**9
 PAIR_COUNTS = [6, 4, 1]
@@ -74,7 +76,7 @@ def rank_pairs(kind: str, rank: int) -> tuple[RankPairs, torch.Tensor, torch.Ten
         text_count=len(text),
         weight_P=weights[rank],
         extra_photo_U=None if extras is None else extras[rank][photo],
-        masks="unmasked" not in kind,
+        mask_known_positives="unmasked" not in kind,
     )
     mine = torch.isin(known[0], photo)  # a rank knows the log of its own photos only
     known_id = torch.stack((PHOTO_IDS[known[0, mine]], TEXT_IDS[known[1, mine]]))
@@ -99,7 +101,7 @@ def whole(kind: str, ranks: int) -> Pairs:
         weight_P=torch.cat(weights[:ranks]),
         masked_2M=known,
         extra_photo_U=extra_photo,
-        masks="unmasked" not in kind,
+        mask_known_positives="unmasked" not in kind,
     )
 
 

@@ -68,10 +68,14 @@ def test_it_is_its_definition_in_value_and_gradient(name: str, chunk_size: int |
 
 @pytest.mark.parametrize("chunk_size", [None, 4])
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("masks", [True, False])
-def test_without_repetitions_it_is_open_clips(name: str, chunk_size: int | None, masks: bool) -> None:
+@pytest.mark.parametrize("mask_known_positives", [True, False])
+def test_without_repetitions_it_is_open_clips(name: str, chunk_size: int | None, mask_known_positives: bool) -> None:
     values = leaves(9, 9, seed=1)
-    ours = LOSSES[name](*values, Pairs(torch.arange(9), torch.arange(9), 9, 9, masks=masks), chunk_size=chunk_size)
+    ours = LOSSES[name](
+        *values,
+        Pairs(torch.arange(9), torch.arange(9), 9, 9, mask_known_positives=mask_known_positives),
+        chunk_size=chunk_size,
+    )
     assert_same(ours, PEERS[name]()(*values), values)
 
 
@@ -95,15 +99,17 @@ def test_torch_finds_the_gradients_of_blocks_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("chunk_size", [None, 2])
-@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("mask_known_positives", [True, False])
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("scale", [1000.0, -1000.0])
 def test_logits_of_a_thousand_give_finite_values_and_gradients(
-    name: str, chunk_size: int | None, masks: bool, scale: float
+    name: str, chunk_size: int | None, mask_known_positives: bool, scale: float
 ) -> None:
     values = [torch.eye(4), torch.eye(4) * 2 - 1, torch.tensor(scale), torch.tensor(0.0)]
     values = [value.requires_grad_() for value in values]
-    pairs = Pairs(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 2, 3]), 4, 4, masks=masks)
+    pairs = Pairs(
+        torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 2, 3]), 4, 4, mask_known_positives=mask_known_positives
+    )
     value = LOSSES[name](*values, pairs, chunk_size=chunk_size)
     assert math.isfinite(value.item())
     assert all(gradient.isfinite().all() for gradient in gradients(value, values))

@@ -56,7 +56,7 @@ def any_pairs(draw: st.DrawFn) -> Pairs:
         extra_text_V=weights(text_count, 0.0),
         photo_factor_U=weights(photo_count, 0.25),
         text_factor_V=weights(text_count, 0.25),
-        masks=draw(st.booleans()),
+        mask_known_positives=draw(st.booleans()),
     )
 
 
@@ -91,9 +91,9 @@ def test_without_weights_masks_and_extras_it_is_the_count_matrix(pairs: Pairs) -
 
 
 def test_a_pair_of_weight_two_without_masks_is_one_anchor_and_not_its_own_negative() -> None:
-    one = Pairs(torch.tensor([0]), torch.tensor([0]), 1, 1, weight_P=torch.tensor([2.0]), masks=False)
+    one = Pairs(torch.tensor([0]), torch.tensor([0]), 1, 1, weight_P=torch.tensor([2.0]), mask_known_positives=False)
     assert [weights.item() for weights in one.dense()] == [2, 0]
-    twice = Pairs(torch.tensor([0, 0]), torch.tensor([0, 0]), 1, 1, masks=False)
+    twice = Pairs(torch.tensor([0, 0]), torch.tensor([0, 0]), 1, 1, mask_known_positives=False)
     assert [weights.item() for weights in twice.dense()] == [2, 2]
 
 

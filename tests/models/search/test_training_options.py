@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -50,29 +49,11 @@ def test_memory_options_learn_the_same(make_data: MakeData) -> None:
     assert losses[0][0] != losses[0][-1]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU takes a C++ compiler")
-def test_compiled_towers_learn_the_same(make_data: MakeData) -> None:
-    curves, models = [], []
-    for compiled in (False, True):
-        model = small_model()
-        names = list(model.state_dict())
-        curves.append(
-            train(model, make_data(model), replace(CONFIG, learning_rate=1e-4, compiled=compiled), Hooks()).curves
-        )
-        assert list(model.state_dict()) == names
-        assert model.network.visual._compiled_call_impl is None
-        models.append(model)
-    losses = [[value for _, name, value in curve if name == "loss"] for curve in curves]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
         {"loss": "softmax"},
-        {"masks": False},
-        {"popularity_exponent": 0.5},
+        {"mask_known_positives": False},
         {"average_decay": 0.9},
         {"layer_decay": 0.5},
         {"augment": ("crop", "flip", "colour", "grey")},

@@ -31,19 +31,20 @@ from tests.errors import raises
 from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, colour_png, small_model
 from tests.models.search.ranks import in_ranks
 
+pytestmark = pytest.mark.integration
+
 RANKS, SHARDS = 2, 4
 CONFIG = TrainingConfig(
     epochs=2, batch_size=24, learning_rate=2e-3, seed=5, evaluations_per_epoch=2, pairs_per_epoch=170
 )
 CASES: dict[str, dict[str, Any]] = {
     "sigmoid": {},
-    "softmax": {"loss": "softmax", "masks": False},
+    "softmax": {"loss": "softmax", "mask_known_positives": False},
     "images": {"augment": ("crop", "flip", "colour"), "two_views_weight": 0.3, "partner_weight": 0.4},
     "in pieces": {
         "encode_chunk": 5,
         "loss_chunk": 3,
         "average_decay": 0.5,
-        "popularity_exponent": 0.5,
         "two_views_weight": 0.2,
         "partner_weight": 0.2,
     },
@@ -188,6 +189,7 @@ def test_hard_negatives_need_one_process(ranks: list[dict[str, Any]]) -> None:
     assert all(rank["hard"] == "hard_negatives_need_one_process" for rank in ranks)
 
 
+@pytest.mark.quick
 def test_a_process_without_pairs_is_told(make_data: Callable[..., TrainingData]) -> None:
     data = make_data(small_model())
     with raises(ModelError, "batch_without_pairs"):

@@ -1,0 +1,53 @@
+"""What the evaluation says in a sentence: is the challenger better than what is live, and what is shown beside it."""
+
+from __future__ import annotations
+
+from jobs.config.params.arms import CHAMPION_ARM, RERANKED, TRENDING, ZERO_SHOT
+from jobs.datasets.evaluation import VerdictFacts
+from jobs.evaluation.arm_plan import Plan
+from models.evaluation.metrics import columns
+from models.evaluation.scorecard import Scorecard
+
+METRIC, CUTOFF = "hit_rate", 10
+"""What the verdict is about."""
+
+
+def rates(card: Scorecard) -> dict[str, float]:
+    """Return every arm's value of the verdict's metric."""
+    return {arm: card.value(arm, METRIC, CUTOFF) for arm in card.arms}
+
+
+def rival(card: Scorecard, plan: Plan) -> str:
+    """Return the arm shown beside the challenger: the champion, or else the strongest that ranks all by itself."""
+    if CHAMPION_ARM in card.arms:
+        return CHAMPION_ARM
+    others = {arm: rate for arm, rate in rates(card).items() if arm not in (plan.challenger, TRENDING, RERANKED)}
+    return max(others, key=others.__getitem__)
+
+
+def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
+    """Return the challenger's difference to the champion, or to the zero-shot base where there is none to compare."""
+    compared_with = CHAMPION_ARM if CHAMPION_ARM in card.arms else ZERO_SHOT
+    difference = card.difference(plan.challenger, compared_with)
+    column = columns().index((METRIC, CUTOFF))
+    value, low, high = (float(one[column]) for one in (difference.value, difference.low, difference.high))
+    finding = "is better than" if low > 0 else "is worse than" if high < 0 else "is not shown to differ from"
+    other = f"champion version {plan.champion_version}" if compared_with == CHAMPION_ARM else compared_with
+    note = f" ({plan.champion_note})" if plan.champion_note else ""
+    ours, theirs = (rates(card)[arm] for arm in (plan.challenger, compared_with))
+    return VerdictFacts(
+        challenger=plan.challenger,
+        compared_with=compared_with,
+        metric=METRIC,
+        k=CUTOFF,
+        difference=value,
+        low=low,
+        high=high,
+        probability_better=float(difference.probability_better[column]),
+        is_better=low > 0,
+        sentence=(
+            f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
+            f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
+            f"{card.cluster_count} visitors)."
+        ),
+    )

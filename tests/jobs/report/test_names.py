@@ -1,0 +1,93 @@
+"""Arms, variants, features and slices as the report names them, and when a difference is called clear."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jobs.config.params.arms import ARMS as TRAINED
+from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
+from jobs.datasets.evaluation import EvaluationFacts, TrendingFacts, TunedTrend
+from jobs.errors import BadInput, MissingInput
+from jobs.report import ablation, charts
+from jobs.report.arms import ARMS, arm
+from jobs.report.ranking import MOST_SEGMENTS, Metrics, differences, slices
+from jobs.report.reranker import feature_name
+from models.rerank.features import feature_names
+from tests.errors import raises
+from tests.jobs.report_fixtures import Story, evaluation_tables
+from tests.made_up_facts import made_up
+
+
+def test_every_arm_that_can_be_trained_has_a_name_and_a_colour_of_its_own() -> None:
+    style = (Path(charts.__file__).parent / "style.css").read_text()
+    colours = re.findall(r"^\.(arm-[a-z0-9-]+) \{ --c: var\((--[a-z0-9-]+)\); \}$", style, re.MULTILINE)
+    assert set(TRAINED) < set(ARMS)
+    assert {one.css for one in ARMS.values()} == {css for css, _ in colours}
+    assert len({variable for _, variable in colours}) == len(colours) == len(ARMS)
+    for _, variable in colours:
+        assert style.count(f"{variable}: #") == 3  # light, dark, print
+
+
+def test_every_variant_has_a_name_and_a_meaning_people_understand() -> None:
+    assert set(ablation.VARIANTS) == {ZERO_SHOT, *VARIANTS, RERANKED} == set(COMPARED)
+    shown = [(one.name, one.meaning) for one in ablation.VARIANTS.values()]
+    assert len({name for name, _ in shown}) == len({meaning for _, meaning in shown}) == len(shown)
+    assert not [text for pair in shown for text in pair if "_" in text]
+    assert all(meaning.endswith(".") and len(meaning) < 120 for _, meaning in shown)
+
+
+def test_every_feature_has_a_name_people_understand() -> None:
+    names = [feature_name(feature) for feature in feature_names(FULL, [FINETUNED, ZERO_SHOT])]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if "_" in name]
+
+
+def test_what_has_no_name_is_refused() -> None:
+    for name in (arm, ablation.variant):
+        with raises(BadInput, "no_name_in_report", key="mystery"):
+            name("mystery")
+
+
+def test_an_arm_that_was_not_evaluated_is_not_a_zero() -> None:
+    metrics = Metrics(evaluation_tables(Story())["metrics"])
+    with raises(MissingInput, "no_such_figure", arm=CHAMPION_ARM):
+        metrics.whole(CHAMPION_ARM)
+
+
+@pytest.mark.parametrize(("p_value", "outcome"), [(0.04, "better"), (0.06, "undecided")])
+def test_only_a_difference_that_outlives_the_number_of_comparisons_is_clear(p_value: float, outcome: str) -> None:
+    tables = evaluation_tables(Story(outcome="better"))
+    found = differences(Metrics(tables["metrics"]), tables["comparisons"].with_columns(p_value_holm=pl.lit(p_value)))
+    row = next(row for row in found.rows if row.baseline.key == CHAMPION_ARM)
+    assert row.outcome == outcome
+
+
+def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_folded() -> None:
+    tables = evaluation_tables(Story(outcome="better"))
+    metrics = tables["metrics"]
+    names = [f"C{i:03}" for i in range(40)]
+    countries = [
+        metrics.filter(segment="US").with_columns(segment=pl.lit(name), query_count=pl.lit(1000 - i))
+        for i, name in enumerate(names)
+    ]
+    all_rows = pl.concat([metrics.filter(segment_kind="all"), *countries], how="vertical_relaxed")
+    facts = made_up(EvaluationFacts, rival=CHAMPION_ARM)
+    (found,) = slices(Metrics(all_rows), tables["segment_comparisons"], FULL, facts)
+    assert [row.segment for row in found.rows] == names[:MOST_SEGMENTS]
+    assert [row.segment for row in found.more_rows] == names[MOST_SEGMENTS:]
+    assert len(found.chart.rows) == MOST_SEGMENTS
+
+
+@pytest.mark.parametrize(("weight", "is_worth_it"), [(0.5, True), (0.0, False)])
+def test_recent_conversions_that_are_worth_nothing_are_said_to_be(weight: float, is_worth_it: bool) -> None:
+    tables = evaluation_tables(Story(outcome="better"))
+    tuned = {"query_weight": weight, "hit_rate_alone": 0.6912, "tuned_hit_rate": 0.7145}
+    facts = made_up(EvaluationFacts, rival=CHAMPION_ARM, trending=TrendingFacts(tuned=made_up(TunedTrend, **tuned)))
+    found = slices(Metrics(tables["metrics"]), tables["segment_comparisons"], FULL, facts)
+    meaning = next(one.meaning for one in found if one.key == "query-trend")
+    assert "69.1%" in meaning
+    assert ("71.5%" in meaning) == is_worth_it

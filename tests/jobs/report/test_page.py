@@ -1,0 +1,412 @@
+"""The page of a night: as it was, with the figures of its inputs, safe, needing nothing, and without what is left out.
+
+`NIGHTLENS_WRITE_GOLDEN=1 pytest tests/jobs/report/test_page.py` writes the page anew that the first test compares with.
+Look at what changed before you commit it: git diff --word-diff tests/jobs/report/golden
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from jobs.config.params.arms import CHAMPION_ARM, FULL, TRENDING, ZERO_SHOT
+from jobs.config.params.release import PublishReportParams
+from jobs.context import RunContext
+from jobs.datasets.all import named
+from jobs.datasets.evaluation import EVALUATION, PHOTO_MAP
+from jobs.errors import MissingInput
+from jobs.lake.catalogue import Lake
+from jobs.report import formats
+from jobs.report.ablation import VARIANTS
+from jobs.report.arms import ARMS
+from jobs.report.quality import quality
+from jobs.report.ranking import METRICS, Metrics, segment_name
+from jobs.report.recommendations import METHODS
+from jobs.report.render import build_report, render
+from jobs.report.verdict import verdict
+from tests.errors import raises
+from tests.jobs.report.page import Page, normalised
+from tests.jobs.report_fixtures import (
+    ABLATION_RATES,
+    CUTOFF_FACTORS,
+    RECOMMENDED_RATES,
+    SEGMENTS,
+    Story,
+    commit_ablation,
+    commit_evaluation,
+    commit_night,
+    earlier_nights,
+    night_of,
+    slice_rate,
+    value_of,
+)
+
+Make = Callable[..., RunContext]
+GOLDEN = Path(__file__).parent / "golden" / "night.html"
+SECTIONS = [
+    *("verdict", "gate", "arms", "slices", "training", "reranker", "ablation", "data", "shown", "drift", "index"),
+    *("map", "examples", "similar", "recommendations", "run", "costs", "history"),
+]
+BETTER = Story(outcome="better")
+
+
+def commit_all(context: RunContext, story: Story = BETTER) -> RunContext:
+    """Commit a night with everything: its ablation, and a night before it."""
+    earlier_nights(context, 1)
+    commit_ablation(context, commit_night(context, story)["splits"])
+    return context
+
+
+def rendered(context: RunContext, **params: Any) -> str:
+    """Return the page of what was committed; every stage took two seconds."""
+    night = night_of(context)
+    for name, run in night.inputs.items():
+        night.inputs[name] = run.model_copy(update={"duration_seconds": 2.0, "cpu_seconds": 1.0, "gpu_seconds": 0.0})
+    return render(build_report(night, PublishReportParams(gb_month_price=0, **params)))
+
+
+def page_of(context: RunContext, story: Story) -> Page:
+    commit_night(context, story)
+    return Page(rendered(context))
+
+
+@pytest.fixture(scope="module")
+def whole_night(tmp_path_factory: pytest.TempPathFactory) -> RunContext:
+    """A night with everything, for tests that change nothing."""
+    from tests.conftest import context_in
+
+    return commit_all(context_in(tmp_path_factory.mktemp("night")))
+
+
+@pytest.fixture(scope="module")
+def whole(whole_night: RunContext) -> Page:
+    return Page(rendered(whole_night))
+
+
+def test_the_page_is_as_it_was(whole_night: RunContext) -> None:
+    html = normalised(rendered(whole_night))
+    if "NIGHTLENS_WRITE_GOLDEN" in os.environ:
+        GOLDEN.write_text(html, encoding="utf-8")
+    assert html == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_equal_inputs_give_the_same_bytes(whole_night: RunContext) -> None:
+    assert rendered(whole_night) == rendered(whole_night)
+
+
+# -- its figures -------------------------------------------------------------------------------------------
+
+
+def test_metrics_in_the_page_equal_those_in_the_table(whole: Page) -> None:
+    for metric, (name, _) in METRICS.items():
+        header, *rows = whole.tables[f"arms: {name} of every arm"]
+        assert header[1:] == [f"@{k}" for k in CUTOFF_FACTORS]
+        shown = {row[0].removesuffix(" challenger"): row[1:] for row in rows}
+        spell = formats.percent if metric == "hit_rate" else formats.score
+        for key, rate in BETTER.rates.items():
+            found = [cell.split()[0] for cell in shown[ARMS[key].name]]
+            assert found == [spell(value_of(rate, metric, k)) for k in CUTOFF_FACTORS]
+
+
+def test_slices_in_the_page_equal_those_in_the_table(whole: Page) -> None:
+    for title, kind, fourth in (("By country", "country", ZERO_SHOT), ("Rising and steady", "query_trend", TRENDING)):
+        header, *rows = next(t for name, t in whole.tables.items() if name.startswith(f"slices: Hit rate@10, {title}"))
+        arms = [FULL, CHAMPION_ARM, "most_converted_for_query", fourth]
+        names = [ARMS[key].name for key in arms]
+        assert header[2:] == [*names[:2], "Difference, points", *names[2:]]
+        shown = {row[0]: [cell.split()[0] for cell in row[2:]] for row in rows}
+        for segment in SEGMENTS[kind]:
+            rates = [slice_rate(BETTER.rates[key], key, segment) for key in arms]
+            expected = [formats.percent(rate) for rate in rates]
+            expected.insert(2, formats.points(rates[0] - rates[1]))
+            assert shown[segment_name(segment)] == expected
+
+
+def test_differences_are_those_of_the_comparisons(whole: Page) -> None:
+    shown = {row[0]: row[1:7] for row in whole.tables["arms: Differences between arms"][1:]}
+    assert len(shown) == len(BETTER.rates) - 1
+    zero_shot = ["clearly better", "+55.5 +54.6 to +56.4", "4.7 times as many", "> 99.9%", "0.010 alone 0.002", "1.3"]
+    assert shown["Zero-shot base"] == zero_shot
+    assert shown["Champion"][:3] == ["clearly better", "+2.1 +1.3 to +2.9", "+3.1%"]
+
+
+def test_variants_of_the_ablation_are_those_of_the_table(whole: Page) -> None:
+    rows = whole.tables["ablation: Every variant"][1:]
+    for (key, rate), row in zip(ABLATION_RATES.items(), rows, strict=True):
+        assert row[0].startswith(VARIANTS[key].name)
+        assert row[4].split()[0] == formats.percent(rate)
+        if key != FULL:
+            assert row[7].split()[0] == formats.points(rate - ABLATION_RATES[FULL])
+    assert [row[:2] for row in whole.tables["ablation: Steps to the full arm"][1:]] == [
+        [VARIANTS[ZERO_SHOT].name, VARIANTS[FULL].name]
+    ]
+
+
+def test_rows_per_table_and_stages_are_those_of_the_runs(whole: Page, whole_night: RunContext) -> None:
+    assert whole.tables["data: Rows per table"][1:] == [
+        ["photos", "1,899", "1,899", "0", "0", "0.00%"],
+        ["conversions", "120,000", "119,943", "57", "8", "0.05%"],
+    ]
+    night, run = night_of(whole_night), whole.text("run")
+    assert [row[0] for row in whole.tables["costs: Costs by stage"][1:-1]] == list(night.stages.values())
+    for name, manifest in night.inputs.items():
+        assert manifest.reference in run
+        assert manifest.digest[:16] in run
+        assert night.stages[name] in run
+
+
+def test_recommendations_and_history_are_those_of_the_tables(whole: Page) -> None:
+    methods = whole.tables["recommendations: Recommendations, method by method"][1:]
+    assert [(row[0], row[1].split()[0]) for row in methods] == [
+        (METHODS[key].name, formats.score(rate)) for key, rate in RECOMMENDED_RATES.items()
+    ]
+    header, *nights = whole.tables["history: Nights"]
+    assert [row[0].split()[0] for row in nights] == ["2025-12-28", "2025-12-27"]
+    assert [row[header.index(ARMS[CHAMPION_ARM].name)] for row in nights] == ["68.3%", formats.MISSING]
+
+
+@pytest.mark.parametrize(
+    ("story", "outcome", "figures", "has_command"),
+    [
+        (Story(outcome="better"), "better", ("2.1 more", "+3.1%", "over 99.9%"), True),
+        (Story(outcome="worse"), "worse", ("3.3 fewer", "−4.5%", "over 99.9%"), False),
+        (Story(outcome="undecided"), "undecided", ("0.2 more", "+0.3%", "71.3%"), False),
+        (Story(outcome="same"), "undecided", ("as many", "0.0%", "50.0%"), False),
+        (Story(), "better", ("No champion", "55.5 more", "4.7 times as many"), True),
+        (Story(left_out="it has seen answers"), "better", ("could not be compared", "55.5 more"), False),
+    ],
+    ids=["better", "worse", "undecided", "the same", "no champion", "champion left out"],
+)
+def test_the_verdict_says_what_was_found_and_when_to_promote(
+    make_context: Make, story: Story, outcome: str, figures: tuple[str, ...], has_command: bool
+) -> None:
+    context = make_context()
+    commit_night(context, story)
+    night = night_of(context)
+    found = verdict(night, Metrics(night.table(EVALUATION, "metrics")), quality(night), ())
+    assert found.outcome == outcome
+    assert [figure for figure in figures if figure not in found.headline] == []
+    assert (found.command is not None) == has_command
+    assert any("t has seen answers" in note for note in found.notes) == bool(story.left_out)
+
+
+def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make) -> None:
+    moved = {"entry": 7, "reason": "moved by hand", "published": {"release": "2025-12-27/ab", "version": 3}}
+    story = Story(query_count=150, bad_rows=6000, gate="fail", outside_move=moved)
+    page = page_of(make_context(), story)
+    for figure in ("73.2%", "2.8 points", "Only 150", "150 of the 1,150", "5.0% of the rows", "2 photos", "entry 7"):
+        assert figure in page.text("verdict"), figure
+    assert page.tables["gate: Checks of the gate"][1] == ["index recall@10", "fail", "0.9417", "at least 0.95"]
+
+
+def test_a_night_of_the_published_protocol_has_no_validation(make_context: Make) -> None:
+    context = make_context()
+    earlier_nights(context, 2)
+    page = page_of(context, Story(is_published_protocol=True, is_warm_started=True))
+    assert page.tables["training: Training in figures"][2][1:4] == ["–", "–", "744"]
+    assert "2024-12-19 up to 2025-10-16 16:48:00" in page.text("run")
+    assert "on 1,000 test searches" in page.text("index")
+    assert "5,712 of the training window's 83,575" in page.text("training")
+    assert len(page.tables["history: Nights"]) == 2  # nights of another protocol are not in it
+
+
+def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
+    commit_night(make_context())
+    page = Page(rendered(make_context(run_id="again")))
+    assert "0 of 21 stages" in page.text("verdict")
+
+
+def test_nights_after_this_one_are_not_in_its_history(make_context: Make) -> None:
+    context = make_context()
+    earlier_nights(make_context(run_date=context.run_date + timedelta(days=2)), 4)
+    commit_night(context)
+    assert [run.partition["run_date"] for run in night_of(context).earlier] == ["2025-12-26", "2025-12-27"]
+
+
+@pytest.mark.parametrize(("drift", "day_count"), [("searches", 21), ("other base", 21), ("first night", 1)])
+def test_drift_is_told_as_far_as_it_could_be_compared(make_context: Make, drift: str, day_count: int) -> None:
+    page = page_of(make_context(), Story(drift=drift, day_count=day_count))
+    is_compared, is_first = drift == "searches", drift == "first night"
+    assert ("drift: Vectors against those of an earlier night" in page.tables) == is_compared
+    queries = page.tables["drift: Searches unlike those of training"][1]
+    assert queries[1:] == ["12.3%", *(("–", "–") if is_first else ("11.0%", "+1.3")), "90%"]
+    assert ("12.4%" in page.text("drift")) == (day_count > 7)
+
+
+def test_a_share_beyond_its_limit_is_marked(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context)
+    night = night_of(context)
+    gate = night.inputs["gate"]
+    params = gate.params | {"max_unseen_query_share": 0.12}
+    night.inputs["gate"] = gate.model_copy(update={"identity": gate.identity | {"params": params}})
+    assert [row.css for row in build_report(night).drift.shares] == ["worse", ""]
+
+
+# -- safe, self-contained, accessible ----------------------------------------------------------------------
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='alert(3) </style> javascript:alert(4) {{7*7}}"
+)
+
+
+@pytest.mark.parametrize("without", [(), ("map", "similar", "recommendations", "reranker", TRENDING)])
+def test_hostile_text_stays_text(make_context: Make, tmp_path: Path, without: tuple[str, ...]) -> None:
+    folder = tmp_path / HOSTILE.replace("/", " ")
+    context = make_context(git_version=HOSTILE, dataset_uri=str(folder))
+    story = Story(left_out="it is", gate="fail", is_warm_started=True, without=frozenset(without), text=HOSTILE)
+    commit_ablation(context, commit_night(context, story)["splits"], note=HOSTILE)
+    html = rendered(context)
+    page = Page(html)
+    assert {tag for tag, _ in page.tags} & {"script", "b", "i", "iframe", "object", "link"} == set()
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert html.count("</style>") == 1
+    for section in ("verdict", "slices", "training", "ablation", "data", "shown", "index", "examples", "run"):
+        assert HOSTILE in page.text(section), section
+    assert folder.name in page.text("run")
+    for section in ("drift", *(("similar", "recommendations", "reranker") if without else ("map",))):
+        assert HOSTILE in page.text(section), section
+    assert f"Index recall@10 is 0.9417{HOSTILE}." in {span.get("title") for span in page.all("span")}
+    alts = {image["alt"] for image in page.all("img")}
+    assert {f"a thing, number 0{HOSTILE}", f"photo {story.photo(5)}, no description"} <= alts
+
+
+def test_the_page_needs_nothing_from_outside(whole_night: RunContext) -> None:
+    html = rendered(whole_night)
+    page = Page(html)
+    assert "://" not in re.sub(r"<code>[^<]*</code>", "", html)
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "base", "form"), tag
+        assert attributes.get("src", "data:").startswith("data:"), attributes
+        assert re.fullmatch(
+            r"#[a-z]+(-\d+)?|\d{4}-\d\d-\d\d(\.html|-data-docs/index\.html)", attributes.get("href", "#ok")
+        )
+    policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+
+
+def test_charts_and_tables_can_be_read_aloud(whole: Page) -> None:
+    ids = [attributes["id"] for _, attributes in whole.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    drawn = [a for a in whole.all("svg") if a.get("role") == "img"]
+    assert len(drawn) > 15
+    for chart in drawn:
+        assert set(chart["aria-labelledby"].split()) <= set(ids)
+    assert len(whole.all("caption")) == len(whole.all("table"))
+    assert all("scope" in attributes for attributes in whole.all("th"))
+    assert whole.all("html") == [{"lang": "en"}]
+
+
+def test_every_image_is_a_small_inline_jpeg_with_a_description(whole: Page) -> None:
+    images = whole.all("img")
+    assert len(images) > 10
+    for image in images:
+        head, _, data = image["src"].partition(",")
+        assert head == "data:image/jpeg;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            assert max(picture.size) <= 128
+        assert image["alt"]
+    placeholders = [a["aria-label"] for a in whole.all("span") if a.get("class") == "no-image"]
+    assert set(placeholders) == {"a thing, number 11, not shown: not_found"}
+
+
+def test_pictures_of_the_map_are_as_many_as_asked_for(whole: Page, whole_night: RunContext) -> None:
+    def spots(page: Page) -> int:
+        return len([tag for tag in page.all("span") if tag.get("class", "").startswith("spot")])
+
+    assert spots(whole) == len(whole_night.lake.read_table(whole_night.read(PHOTO_MAP), "points")) - 1  # one has none
+    html = rendered(whole_night, map_picture_count=0)
+    assert spots(Page(html)) == 0
+    assert "image/webp" not in html
+
+
+# -- what may be left out, and what is missing -------------------------------------------------------------
+
+
+def test_the_sections_come_in_order_and_are_linked(whole: Page) -> None:
+    assert list(whole.sections) == SECTIONS
+    assert [link["href"] for link in whole.all("a")][: len(SECTIONS)] == [f"#{name}" for name in SECTIONS]
+
+
+@pytest.mark.parametrize(
+    ("gone", "without"),
+    [
+        ("shown", "shown"),
+        ("map", "map"),
+        ("", "reranker"),
+        ("", "similar"),
+        ("", "recommendations"),
+        ("", TRENDING),
+    ],
+)
+def test_a_section_that_has_nothing_is_not_there_or_says_why(make_context: Make, gone: str, without: str) -> None:
+    page = page_of(make_context(), Story(without=frozenset({without})))
+    assert list(page.sections) == [name for name in SECTIONS if name not in ("ablation", gone)]
+    assert {link["href"] for link in page.all("a")}.isdisjoint({"#ablation", f"#{gone}"})
+    place = "slices" if without == TRENDING else without
+    assert gone or "left out: so it is" in page.text(place)
+
+
+def test_an_ablation_on_other_splits_or_of_another_night_is_not_shown(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context)
+    commit_ablation(context, commit_night(make_context(code_version="older"))["splits"])
+    commit_night(context)
+    yesterday = make_context(run_date=context.run_date - timedelta(days=1))
+    commit_ablation(yesterday, commit_night(yesterday)["splits"])
+    assert night_of(context).ablation is None
+    assert night_of(context).added_inputs == {}
+
+
+def test_the_reranked_arm_of_an_earlier_evaluation_is_told_to_be_one(make_context: Make) -> None:
+    context = make_context()
+    commit_ablation(context, commit_night(context)["splits"])
+    commit_evaluation(context, BETTER)
+    found = build_report(night_of(context)).ablation
+    assert found is not None
+    assert len(found.notes) == 2
+
+
+def test_an_image_that_vanished_stops_the_report(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context)
+    (gone := Path(context.dataset_uri) / "000.png").unlink()
+    with raises(MissingInput, "image_removed", uri=str(gone)):
+        rendered(context)
+
+
+def test_a_contact_sheet_without_ranks_is_refused(make_context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = make_context()
+    commit_night(context)
+    read = Lake.read_table
+
+    def read_without_ranks(lake: Lake, manifest: Any, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        frame = read(lake, manifest, table, columns)
+        return frame.filter(pl.col("arm") != FULL) if table == "ranks" else frame
+
+    monkeypatch.setattr(Lake, "read_table", read_without_ranks)
+    with raises(MissingInput, "missing_ranks", count=2):
+        rendered(context)
+
+
+def test_a_fact_that_an_input_lacks_is_named(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context)
+    night = night_of(context)
+    night.inputs["index_check"].facts.pop("recall_at_10")
+    with pytest.raises(ValueError, match=r"recall_at_10\n  Field required"):
+        build_report(night)
+    assert "recall_at_10" in context.read(named("index_check")).facts
