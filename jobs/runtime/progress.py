@@ -41,8 +41,8 @@ class Progress:
         now = self._clock()
         is_over = done >= self._total
         if self._bar is not None:
-            bars().start()
             bars().update(self._bar, completed=done, description=self.line(now - self._begun), visible=not is_over)
+            bars().start()
             if bars().finished:
                 bars().stop()
         is_due = self._bar is None and now - self._logged >= self._every

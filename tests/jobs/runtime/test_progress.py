@@ -17,8 +17,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Make stderr a terminal; in the test itself, as pytest sets stderr anew after the fixtures."""
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
@@ -28,14 +28,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def test_a_terminal_shows_a_bar_with_rate_and_time_left_until_the_work_is_over(
-    terminal: Terminal, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    stream = terminal(monkeypatch)
     caplog.set_level(logging.INFO)
     now = iter([0.0, 20.0, 40.0])
     work = Progress(logging.getLogger("nightlens"), "photos", 2, clock=lambda: next(now))
     work.advance()
     progress.bars().refresh()
-    assert "photos: 1 of 2 (50%), 0.1/s, 20 s left" in terminal.getvalue()
+    assert "photos: 1 of 2 (50%), 0.1/s, 20 s left" in stream.getvalue()
     assert progress.bars().live.is_started
     assert caplog.messages == []
     work.advance()
@@ -43,9 +44,10 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left_until_the_work_is_over(
     assert caplog.messages == ["photos: 2 of 2 (100%), 0.1/s, 0 s left"]
 
 
-def test_the_bar_of_work_that_was_cut_off_is_taken_away(terminal: Terminal) -> None:
+def test_the_bar_of_work_that_was_cut_off_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = terminal(monkeypatch)
     Progress(logging.getLogger("nightlens"), "photos", 2).advance()
     stop_bars()
-    assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")  # the cursor is back
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")  # the cursor is back
     progress.bars.cache_clear()
     stop_bars()  # where there never was one
