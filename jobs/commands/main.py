@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import get_args
+from typing import TextIO, get_args
 
 import typer
 
@@ -26,6 +26,7 @@ from jobs.commands import (  # noqa: F401 - each adds its commands to the app
 from jobs.commands.options import Environment, Panel, app
 from jobs.errors import BadInput, LostWork, NightlensError
 from jobs.runtime.error_translation import explain
+from jobs.runtime.progress import stop_bars
 
 log = logging.getLogger("nightlens")
 app.registered_commands.sort(key=lambda one: get_args(Panel).index(one.rich_help_panel))
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait spin, and where other work shares the cores take the time of the one waited for: not for long.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     configure_mlflow(os.environ)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, handlers=[_ToStderr()], format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     for chatty in ("py4j", "httpx", "great_expectations", "alembic", "fsspec", "faiss.loader"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -59,9 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         log.debug("what was behind it", exc_info=True)
         return _print_error(prefix, explained)
+    finally:
+        stop_bars()
     if status == _INTERRUPTED:
         print(f"{prefix}: interrupted", file=sys.stderr)
     return status or 0
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the time: bars of progress put themselves in its place, and lines above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def _print_error(prefix: str, error: NightlensError) -> int:

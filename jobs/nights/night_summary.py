@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from rich.table import Column
 
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
@@ -12,6 +13,9 @@ from jobs.datasets.models import REGISTRATION, RegistrationFacts
 from jobs.datasets.releases import GATE, GateFacts
 from jobs.lake.catalogue import Lake
 from jobs.nights.night_plan import NightPlan
+from jobs.runtime.terminal import table_lines
+
+_WIDTH = 100
 
 
 def summarise(settings: Settings, plan: NightPlan) -> str:
@@ -30,15 +34,16 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     return "\n".join(lines)
 
 
-def _arm_table(lake: Lake, evaluation: Any) -> Iterator[str]:
+def _arm_table(lake: Lake, evaluation: Any) -> list[str]:
     metrics = lake.read_table(evaluation, "metrics")
     whole = metrics.filter((metrics["segment_kind"] == "all") & (metrics["metric"] == "hit_rate"))
-    yield f"{'hit rate':<28} {'@1':>6} {'@5':>6} {'@10':>6}  {'95% interval':<16} {'@25':>6}"
-    at_10 = whole.filter(whole["k"] == 10).sort("value")
-    for arm, low, high in at_10.select("arm", "low", "high").iter_rows():
-        value = dict(whole.filter(whole["arm"] == arm).select("k", "value").iter_rows())
-        interval = f"{low:.3f} to {high:.3f}"
-        yield f"{arm:<28} {value[1]:>6.3f} {value[5]:>6.3f} {value[10]:>6.3f}  {interval:<16} {value[25]:>6.3f}"
+    values = {(arm, k): f"{value:.3f}" for arm, k, value in whole.select("arm", "k", "value").iter_rows()}
+    rows = [
+        (arm, values[arm, 1], values[arm, 5], values[arm, 10], f"{low:.3f} to {high:.3f}", values[arm, 25])
+        for arm, low, high in whole.filter(whole["k"] == 10).sort("value").select("arm", "low", "high").iter_rows()
+    ]
+    columns = [Column(title) for title in ("hit rate", "@1", "@5", "@10", "95% interval", "@25")]
+    return table_lines(columns, rows, _WIDTH)
 
 
 def minutes(seconds: float) -> str:

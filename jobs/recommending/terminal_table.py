@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import wcwidth
+from rich.table import Column
 
-from jobs.searching.terminal import fit, printable
+from jobs.runtime.terminal import printable, table_lines
 
 _SHOWN_OF_HISTORY = 6
 _SCORE = 10
-_WORDS = range(12, 81)
+_MAX_WORDS = 80
 """How many cells a description may have."""
 
 
@@ -52,20 +52,23 @@ class Recommended:
 
 def render_table(found: Recommended, width: int) -> str:
     """Return the table; descriptions get what is left of `width` cells."""
-    ids = max([5, *(wcwidth.width(printable(one.photo_id)) for one in found.photos)])
-    words = min(max(_WORDS.start, width - ids - _SCORE - 9), _WORDS.stop - 1)
     before = ", ".join(map(printable, found.history[:_SHOWN_OF_HISTORY]))
     more = len(found.history) - _SHOWN_OF_HISTORY
+    columns = [
+        Column("#", justify="right", no_wrap=True, min_width=3),
+        Column("photo", no_wrap=True),
+        Column("score", justify="right", no_wrap=True, min_width=_SCORE),
+        Column("description", max_width=_MAX_WORDS),
+    ]
+    rows = (
+        (str(place), one.photo_id, f"{one.score:.4g}", one.words) for place, one in enumerate(found.photos, start=1)
+    )
     lines = [
         f"for {_whom(found.asked)} in {found.catalogue}, by {found.method} of the night of {found.run_date}",
         f"had before, latest first: {before}{f' and {more} more' if more > 0 else ''}",
         *found.notes,
         "",
-        _line("#", fit("photo", ids), "score", fit("description", words)),
-        *(
-            _line(str(place), fit(one.photo_id, ids), f"{one.score:.4g}", fit(one.words, words))
-            for place, one in enumerate(found.photos, start=1)
-        ),
+        *table_lines(columns, rows, width),
     ]
     return "\n".join(lines)
 
@@ -73,7 +76,3 @@ def render_table(found: Recommended, width: int) -> str:
 def _whom(asked: RecommendationRequest) -> str:
     who = "photos given by hand" if asked.visitor_id is None else f"visitor {printable(asked.visitor)}"
     return f"{who}{f' from {asked.country}' if asked.country else ''}"
-
-
-def _line(place: str, photo: str, score: str, words: str) -> str:
-    return f"{place:>3}  {photo}  {score:>{_SCORE}}  {words}".rstrip()

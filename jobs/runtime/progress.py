@@ -1,16 +1,22 @@
-"""Progress of long work: lines with the count, the rate and the time left, and how long steps took."""
+"""Progress of long work, as lines of a log or as a bar on a terminal, and how long steps took."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 
 class Progress:
-    """Counts done work and logs a line at most every `every_seconds`; `total` is what is to be done."""
+    """Counts done work of `total`. Shows a bar on a terminal; else logs a line at most every `every_seconds`."""
 
     def __init__(
         self,
@@ -22,6 +28,7 @@ class Progress:
     ) -> None:
         self._log, self._what, self._total, self._every, self._clock = log, what, total, every_seconds, clock
         self._begun = self._logged = clock()
+        self._bar = bars().add_task("", total=total) if sys.stderr.isatty() else None
         self.done = 0
 
     def advance(self, count: int = 1) -> None:
@@ -32,7 +39,14 @@ class Progress:
         """Set how much is done in all."""
         self.done = done
         now = self._clock()
-        if now - self._logged >= self._every or (done >= self._total and now - self._begun >= self._every):
+        is_over = done >= self._total
+        if self._bar is not None:
+            bars().update(self._bar, completed=done, description=self.line(now - self._begun), visible=not is_over)
+            bars().start()
+            if bars().finished:
+                bars().stop()
+        is_due = self._bar is None and now - self._logged >= self._every
+        if is_due or (is_over and now - self._begun >= self._every):
             self._logged = now
             self._log.info("%s", self.line(now - self._begun))
 
@@ -48,6 +62,23 @@ class Progress:
         left = f"{(self._total - self.done) / rate:.0f} s left" if rate > 0 else "time left unknown"
         share = self.done / self._total if self._total else 1.0
         return f"{self._what}: {self.done} of {self._total} ({share:.0%}), {rate:.1f}/s, {left}"
+
+
+@functools.cache
+def bars() -> Bars:
+    """Return the bars of this process, which stand below its log lines while there is work."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    columns = BarColumn(), TextColumn("{task.description}", markup=False)
+    return Bars(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+
+
+def stop_bars() -> None:
+    """Take the bars off the terminal, also those of work that was cut off."""
+    if bars.cache_info().currsize:
+        bars().stop()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import BadInput, MissingInput
-from jobs.searching.terminal import printable
+from jobs.runtime.terminal import printable
 from models.images import FORMATS, ImageError, decode_image
 from models.text import normalise_query
 

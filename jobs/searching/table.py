@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-import wcwidth
+from rich.cells import cell_len
 
+from jobs.runtime.terminal import fit, printable
 from jobs.searching.results import Hit, Results
-from jobs.searching.terminal import fit, printable
 
 MARK = "*"
 _WORDS = range(12, 61)
@@ -17,7 +17,7 @@ _WORDS = range(12, 61)
 def render_table(results: Results, width: int) -> str:
     """Return the table; descriptions share what is left of `width` cells."""
     hits = [hit for side in results.sides for hit in side.hits]
-    ids = max([5, *(wcwidth.width(printable(hit.photo.photo_id)) for hit in hits)])
+    ids = max([5, *(cell_len(printable(hit.photo.photo_id)) for hit in hits)])
     around = len(_cells(" ", "", " 0.000", "")) + ids
     words = min(max(_WORDS.start, (width - 3) // len(results.sides) - 2 - around), _WORDS.stop - 1)
     header = _cells(" ", fit("photo", ids), " score", fit("description", words))
