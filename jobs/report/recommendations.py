@@ -43,7 +43,8 @@ class _Figures:
         self, protocol: str, kind: str = "all", segment: str = "all", metric: str = PRIMARY, k: int = PRIMARY_K
     ) -> list[Row | None]:
         """Return a figure of every method, None for one that was not measured there."""
-        return [self.metrics.get((protocol, kind, segment, one.key, metric, k)) for one in self.methods]
+        found = (self.metrics.get((protocol, kind, segment, one.key, metric, k)) for one in self.methods)
+        return [row if row and row["value"] is not None else None for row in found]
 
     def compared(self, key: str, kind: str = "all", segment: str = "all") -> Row | None:
         """Return the best method's difference in hit rate@10 to another one."""

@@ -68,12 +68,13 @@ def cell(row: Row | None, spelling: Spelling = SCORE, best: float | None = None)
     """Return a figure, marked if it is the best; a dash for one that is not there."""
     if row is None:
         return Cell()
-    return Cell(spelling.value(row["value"]), spelling.interval(row["low"], row["high"]), row["value"] == best)
+    is_best = best is not None and row["value"] == best
+    return Cell(spelling.value(row["value"]), spelling.interval(row["low"], row["high"]), is_best)
 
 
 def column(rows: Sequence[Row | None], spelling: Spelling = SCORE) -> tuple[Cell, ...]:
     """Return figures, the best of them marked."""
-    best = max((row["value"] for row in rows if row), default=None)
+    best = max((row["value"] for row in rows if row and row["value"] is not None), default=None)
     return tuple(cell(row, spelling, best) for row in rows)
 
 
