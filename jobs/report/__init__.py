@@ -1,5 +1,6 @@
-"""The nightly report: what is shown (view models, one module per subject), how it is drawn (charts, template, style).
+"""The nightly report: what each section shows (one module per subject), and how it is drawn (charts, templates, style).
 
-Pure apart from `night.py`, which reads the lake: views are made from frames and facts, pages from views. Nothing
-here computes a metric; every figure was committed by an earlier stage.
+Sections take rows and facts of the night as they are; the templates spell them with the filters of `formats` and hold
+the prose, and `names.toml` has the names of arms and the like. Nothing here computes a metric; every figure was
+committed by an earlier stage.
 """

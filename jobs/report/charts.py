@@ -1,4 +1,4 @@
-"""Charts as geometry: where every mark, tick and label goes. `charts.html.j2` draws them as inline SVG.
+"""Charts as geometry: which values are drawn, and the scales of their axes. `charts.html.j2` draws them as inline SVG.
 
 Positions across are percent of the chart's width and those down are pixels, so that a chart fills any width while
 its text keeps its size. Colours are classes of the style sheet. Equal input gives equal output, byte for byte.
@@ -11,7 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import polars as pl
+
+from jobs.report import formats
+
 Shape = Literal["circle", "diamond", "square"]
+Spell = Callable[[float], str]
 
 ROW_HEIGHT = 40
 SPREAD = 4
@@ -68,26 +73,18 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     raise AssertionError(f"no step covers [{low}, {high}]")
 
 
+def step_ticks(last: float, least: float = 0) -> list[tuple[float, str]]:
+    """Return round numbers of steps from `least` to the last one, with their labels."""
+    return [(value, formats.count(round(value))) for value in nice_ticks(0, last) if least <= value <= last]
+
+
 @dataclass(frozen=True)
 class Mark:
-    """A value with its interval, as the caller gives it; `note` is what a pointer over it reads."""
+    """A value with its interval; `note` is what a pointer over it reads."""
 
     value: float
     low: float | None
     high: float | None
-    css: str
-    shape: Shape
-    note: str
-
-
-@dataclass(frozen=True)
-class PlacedMark:
-    """A mark with its position: percent across, pixels down."""
-
-    x: float
-    y: float
-    low_x: float | None
-    high_x: float | None
     css: str
     shape: Shape
     note: str
@@ -105,29 +102,28 @@ class DotRow:
 
 
 @dataclass(frozen=True)
-class PlacedRow:
-    """A row with its position in pixels down."""
-
-    label: str
-    value: str
-    detail: str
-    label_y: float
-    marks: tuple[PlacedMark, ...]
-    is_strong: bool
-
-
-@dataclass(frozen=True)
 class DotChart:
-    """Dots with intervals, one row under another, on a common axis. `line_x` is where a line crosses all rows."""
+    """Dots with intervals, one row under another, on a common axis. A line crosses all rows at the value `line_at`."""
 
     key: str
     title: str
     description: str
-    rows: tuple[PlacedRow, ...]
+    rows: tuple[DotRow, ...]
+    across: Scale
     ticks: tuple[Tick, ...]
-    height: int
-    axis_y: float
-    line_x: float | None
+    row_height: int
+    line_at: float | None
+    spread: int = SPREAD
+
+    @property
+    def axis_y(self) -> int:
+        """Where the axis lies."""
+        return len(self.rows) * self.row_height + 6
+
+    @property
+    def height(self) -> int:
+        """The height of the whole."""
+        return self.axis_y + AXIS_HEIGHT
 
 
 def dot_chart(
@@ -135,7 +131,7 @@ def dot_chart(
     title: str,
     description: str,
     rows: Sequence[DotRow],
-    format_tick: Callable[[float], str],
+    format_tick: Spell,
     *,
     include: Sequence[float] = (),
     line_at: float | None = None,
@@ -148,46 +144,16 @@ def dot_chart(
     for mark in (mark for row in rows for mark in row.marks):
         values += [value for value in (mark.value, mark.low, mark.high) if value is not None]
     tick_values = nice_ticks(min(values), max(values))
-    scale = Scale(tick_values[0], tick_values[-1], 1.5, 98.5)
-    most_marks = max(len(row.marks) for row in rows)
-    row_height = ROW_HEIGHT + (most_marks - 1) * SPREAD
-    axis_y = len(rows) * row_height + 6
-    return DotChart(
-        key=key,
-        title=title,
-        description=description,
-        rows=tuple(_place_row(row, i * row_height, scale) for i, row in enumerate(rows)),
-        ticks=_across_ticks(scale, [(value, format_tick(value)) for value in tick_values]),
-        height=axis_y + AXIS_HEIGHT,
-        axis_y=axis_y,
-        line_x=None if line_at is None else scale.at(line_at),
-    )
-
-
-def _place_row(row: DotRow, top: float, scale: Scale) -> PlacedRow:
-    line_y = top + 30
-    marks = tuple(
-        PlacedMark(
-            x=scale.at(mark.value),
-            y=line_y + i * SPREAD,
-            low_x=None if mark.low is None else scale.at(mark.low),
-            high_x=None if mark.high is None else scale.at(mark.high),
-            css=mark.css,
-            shape=mark.shape,
-            note=mark.note,
-        )
-        for i, mark in enumerate(row.marks)
-    )
-    return PlacedRow(row.label, row.value, row.detail, top + 16, marks, row.is_strong)
+    across = Scale(tick_values[0], tick_values[-1], 1.5, 98.5)
+    ticks = _across_ticks(across, [(value, format_tick(value)) for value in tick_values])
+    row_height = ROW_HEIGHT + (max(len(row.marks) for row in rows) - 1) * SPREAD
+    return DotChart(key, title, description, tuple(rows), across, ticks, row_height, line_at)
 
 
 def _across_ticks(scale: Scale, values: Sequence[tuple[float, str]]) -> tuple[Tick, ...]:
     """Return the ticks; labels at the very edges are written inwards."""
-    ticks = []
-    for value, label in values:
-        at = scale.at(value)
-        ticks.append(Tick(at, label, "start" if at < 3 else "end" if at > 96 else "middle"))
-    return tuple(ticks)
+    places = [(scale.at(value), label) for value, label in values]
+    return tuple(Tick(at, label, "start" if at < 3 else "end" if at > 96 else "middle") for at, label in places)
 
 
 def percent_tick(share: float) -> str:
@@ -210,24 +176,9 @@ class Series:
     has_dots: bool = True
 
 
-@dataclass(frozen=True)
-class PlacedPoint:
-    """A point with its position (percent across, pixels down) and what a pointer over it reads."""
-
-    x: float
-    y: float
-    note: str
-
-
-@dataclass(frozen=True)
-class PlacedSeries:
-    """A line as an SVG path in percent across and pixels down, with its single points where they are few."""
-
-    name: str
-    css: str
-    path: str
-    points: tuple[PlacedPoint, ...]
-    best: PlacedPoint | None
+def steps_of(curves: pl.DataFrame) -> tuple[tuple[float, float], ...]:
+    """Return the points of a curve from the columns step and value."""
+    return tuple(curves.sort("step").select(pl.col("step").cast(pl.Float64), "value").iter_rows())
 
 
 @dataclass(frozen=True)
@@ -237,12 +188,25 @@ class LineChart:
     key: str
     title: str
     description: str
-    series: tuple[PlacedSeries, ...]
+    series: tuple[Series, ...]
+    across: Scale
+    down: Scale
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     x_label: str
-    height: int
-    axis_y: float
+    spell_x: Spell
+    format_value: Spell
+    dots_up_to: int
+    height: int = LINE_HEIGHT
+    axis_y: int = _LINE_BOTTOM
+
+    def path(self, line: Series) -> str:
+        """Return a line as an SVG path in percent across and pixels down."""
+        return "M" + " L".join(f"{self.across.at(x):g},{self.down.at(y):g}" for x, y in line.points)
+
+    def note(self, line: Series, point: tuple[float, float]) -> str:
+        """Return what a pointer over a point reads."""
+        return f"{line.name}, {self.spell_x(point[0])}: {self.format_value(point[1])}"
 
 
 def line_chart(
@@ -253,9 +217,9 @@ def line_chart(
     *,
     x_ticks: Sequence[tuple[float, str]],
     x_label: str,
-    format_tick: Callable[[float], str],
-    format_value: Callable[[float], str],
-    format_x: Callable[[float], str] = "{:g}".format,
+    format_tick: Spell,
+    format_value: Spell,
+    format_x: Spell = "{:g}".format,
     include: Sequence[float] = (),
     dots_up_to: int = 40,
 ) -> LineChart:
@@ -264,44 +228,22 @@ def line_chart(
     `include` are values that the upright axis must cover. Lines of more than `dots_up_to` points have no dots.
     """
     ys = [*include, *(y for line in series for _, y in line.points)]
-    xs = [x for line in series for x, _ in line.points]
+    xs = [*(x for line in series for x, _ in line.points), *(x for x, _ in x_ticks)]
     y_values = nice_ticks(min(ys), max(ys), 5)
-    xs += [x for x, _ in x_ticks]
     across = Scale(min(xs), max(xs), 9.0, 97.5)
     down = Scale(y_values[0], y_values[-1], _LINE_BOTTOM, _LINE_TOP)
     labels = dict(x_ticks)
-
-    def spell_x(x: float) -> str:
-        return labels[x] if x in labels else format_x(x)
-
     return LineChart(
         key=key,
         title=title,
         description=description,
-        series=tuple(_place_series(line, across, down, spell_x, format_value, dots_up_to) for line in series),
+        series=tuple(series),
+        across=across,
+        down=down,
         x_ticks=_across_ticks(across, x_ticks),
         y_ticks=tuple(Tick(down.at(value), format_tick(value)) for value in y_values),
         x_label=x_label,
-        height=LINE_HEIGHT,
-        axis_y=_LINE_BOTTOM,
-    )
-
-
-def _place_series(
-    line: Series,
-    across: Scale,
-    down: Scale,
-    spell_x: Callable[[float], str],
-    format_value: Callable[[float], str],
-    dots_up_to: int,
-) -> PlacedSeries:
-    placed = [
-        PlacedPoint(across.at(x), down.at(y), f"{line.name}, {spell_x(x)}: {format_value(y)}") for x, y in line.points
-    ]
-    return PlacedSeries(
-        name=line.name,
-        css=line.css,
-        path="M" + " L".join(f"{point.x:g},{point.y:g}" for point in placed),
-        points=tuple(placed) if line.has_dots and len(placed) <= dots_up_to else (),
-        best=None if line.best is None else placed[line.best],
+        spell_x=lambda x: labels.get(x) or format_x(x),
+        format_value=format_value,
+        dots_up_to=dots_up_to,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any, NamedTuple
 
 from jobs.config.params.night import NIGHT_BEGINS, NIGHT_ENDS
 from jobs.config.params.release import PublishReportParams
@@ -14,32 +15,13 @@ from jobs.report import formats
 from jobs.report.history import MOST_NIGHTS
 from jobs.report.inputs import Night
 
-COLUMNS = ("Time", "CPU-seconds", "GPU-seconds", "Rows", "Bytes", "Cost")
-NIGHT_COLUMNS = ("From start to end", "Of the window", "CPU-seconds", "GPU-seconds", "Bytes", "Cost")
 
-
-@dataclass(frozen=True)
-class CostRow:
+class CostRow(NamedTuple):
     """A row of either table. A stage done before was paid for by the run that did it."""
 
     name: str
     cells: tuple[str, ...]
     is_done_before: bool = False
-
-
-@dataclass(frozen=True)
-class Costs:
-    """The section as a whole; `nights` are newest first, tonight at their head."""
-
-    title: str
-    window: str
-    prices: str
-    columns: tuple[str, ...]
-    stages: tuple[CostRow, ...]
-    total: CostRow
-    trend: str
-    night_columns: tuple[str, ...]
-    nights: tuple[CostRow, ...]
 
 
 def usage_of(night: Night) -> Usage:
@@ -70,57 +52,38 @@ def cost_of(used: Usage, params: PublishReportParams) -> float:
     return round(hours + used.byte_count / 1e9 * params.gb_month_price, 6)
 
 
-def costs(night: Night, params: PublishReportParams) -> Costs:
-    """Return the tables, at the prices of `params` for all nights, so that they compare."""
-    tonight = usage_of(night)
-    before = night.earlier_usage
+def costs(night: Night, params: PublishReportParams) -> dict[str, Any]:
+    """Return the tables, at the prices of `params` for all nights, so that they compare; nights are newest first."""
+    tonight, before = usage_of(night), night.earlier_usage
     nights = [*before.items(), (night.ctx.run_date.isoformat(), tonight)][-MOST_NIGHTS:]
-    return Costs(
-        title=f"The night cost {_money(cost_of(tonight, params), params)}",
-        window=_window(tonight),
-        prices=_prices(night, params),
-        columns=COLUMNS,
-        stages=tuple(_stage_row(night, name, manifest, params) for name, manifest in night.inputs.items()),
-        total=CostRow("Total", _cells(tonight, sum(_rows(m) for m in night.inputs.values()), params)),
-        trend=_trend(tonight, list(before.values())[-MOST_NIGHTS:], params),
-        night_columns=NIGHT_COLUMNS,
-        nights=tuple(_night_row(run_date, usage, params) for run_date, usage in reversed(nights)),
-    )
 
+    def cells(used: Usage, *more: str) -> tuple[str, ...]:
+        cost = _money(cost_of(used, params), params)
+        return (_number(used.cpu_seconds), _number(used.gpu_seconds), *more, formats.size(used.byte_count), cost)
 
-def _stage_row(night: Night, name: str, manifest: Manifest, params: PublishReportParams) -> CostRow:
-    is_done_before = manifest.night != night.run_id
-    used = _usage([] if is_done_before else [manifest])
-    return CostRow(night.stages[name], _cells(used, _rows(manifest), params), is_done_before)
+    def stage_cells(used: Usage, runs: Iterable[Manifest]) -> tuple[str, ...]:
+        rows = sum(sum(manifest.row_counts.values()) for manifest in runs)
+        return (formats.duration(used.seconds), *cells(used, formats.count(rows)))
 
+    def night_cells(used: Usage) -> tuple[str, ...]:
+        elapsed = used.elapsed_seconds
+        return (formats.duration(elapsed), formats.percent(elapsed / _window_seconds()), *cells(used))
 
-def _cells(used: Usage, row_count: int, params: PublishReportParams) -> tuple[str, ...]:
-    return (
-        formats.duration(used.seconds),
-        _number(used.cpu_seconds),
-        _number(used.gpu_seconds),
-        formats.count(row_count),
-        formats.size(used.byte_count),
-        _money(cost_of(used, params), params),
-    )
-
-
-def _night_row(run_date: str, used: Usage, params: PublishReportParams) -> CostRow:
-    return CostRow(
-        run_date,
-        (
-            formats.duration(used.elapsed_seconds),
-            formats.percent(used.elapsed_seconds / _window_seconds()),
-            _number(used.cpu_seconds),
-            _number(used.gpu_seconds),
-            formats.size(used.byte_count),
-            _money(cost_of(used, params), params),
-        ),
-    )
-
-
-def _rows(manifest: Manifest) -> int:
-    return sum(manifest.row_counts.values())
+    stages = []
+    for name, manifest in night.inputs.items():
+        is_done_before = manifest.night != night.run_id
+        used = _usage([] if is_done_before else [manifest])
+        stages.append(CostRow(night.stages[name], stage_cells(used, [manifest]), is_done_before))
+    return {
+        "title": f"The night cost {_money(cost_of(tonight, params), params)}",
+        "window": _window(tonight),
+        "params": params,
+        "is_all_here": night.ctx.settings.spark_master.startswith("local"),
+        "stages": stages,
+        "total": CostRow("Total", stage_cells(tonight, night.inputs.values())),
+        "trend": _trend(tonight, list(before.values())[-MOST_NIGHTS:], params),
+        "nights": [CostRow(run_date, night_cells(used)) for run_date, used in reversed(nights)],
+    }
 
 
 def _number(seconds: float) -> str:
@@ -139,19 +102,6 @@ def _money(amount: float, params: PublishReportParams) -> str:
     ('0.00 USD', '0.0123 USD', '1,234.50 USD')
     """
     return f"{amount:,.4f} {params.currency}" if 0 < amount < 1 else f"{amount:,.2f} {params.currency}"
-
-
-def _prices(night: Night, params: PublishReportParams) -> str:
-    is_all_here = night.ctx.settings.spark_master.startswith("local")
-    elsewhere = "" if is_all_here else " Spark's executors on other machines are not in it."
-    return (
-        f"At {params.cpu_hour_price:g} {params.currency} for an hour of a processor core, {params.gpu_hour_price:g} "
-        f"for an hour of a GPU and {params.gb_month_price:g} for a gigabyte kept for a month, which is counted once. "
-        f"CPU-seconds are of a stage and all processes it started, GPU-seconds those in which they held one; both "
-        f"from when the stage had its work until it was committed. Not in it: starting Python, tries that failed, "
-        f"vectors and checkpoints kept beside the runs, this page.{elsewhere} A stage done before tonight costs "
-        f"nothing now."
-    )
 
 
 def _window_seconds() -> float:
@@ -180,17 +130,14 @@ def _trend(tonight: Usage, before: list[Usage], params: PublishReportParams) -> 
     """Return how tonight compares with the middle of the nights before, in words."""
     if not before:
         return "This is the first night whose use was measured: there is nothing to compare it with yet."
-    usual = {name: median(value) for name, value in _by_figure(before, params).items()}
-    now = {name: value[0] for name, value in _by_figure([tonight], params).items()}
+    figures: dict[str, Callable[[Usage], float]] = {
+        "duration": lambda used: used.elapsed_seconds,
+        "CPU-seconds": lambda used: used.cpu_seconds,
+        "bytes": lambda used: used.byte_count,
+        "cost": lambda used: cost_of(used, params),
+    }
+    usual = {name: median(map(figure, before)) for name, figure in figures.items()}
+    now = {name: figure(tonight) for name, figure in figures.items()}
     changes = ", ".join(f"{name} {formats.relative(now[name] - usual[name], usual[name])}" for name in usual)
     nights = "the night before" if len(before) == 1 else f"the median of the {len(before)} nights before"
     return f"All nights at tonight's prices. Against {nights}: {changes}."
-
-
-def _by_figure(nights: list[Usage], params: PublishReportParams) -> dict[str, list[float]]:
-    return {
-        "duration": [night.elapsed_seconds for night in nights],
-        "CPU-seconds": [night.cpu_seconds for night in nights],
-        "bytes": [float(night.byte_count) for night in nights],
-        "cost": [cost_of(night, params) for night in nights],
-    }

@@ -205,3 +205,59 @@ def short_day(ordinal: float) -> str:
     """
     value = date.fromordinal(int(ordinal))
     return f"{value.day} {value:%b}"
+
+
+def hours(number: float) -> str:
+    """Return a number of hours as people say it.
+
+    >>> hours(1), hours(6.0), hours(72)
+    ('hour', '6 hours', '3 days')
+    """
+    if number == 1:
+        return "hour"
+    return f"{number / 24:g} days" if number > 24 and number % 24 == 0 else f"{number:g} hours"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Return a number with so many digits after the point.
+
+    >>> number(1234.5, 1), number(-0.0009, 4), number(None)
+    ('1,234.5', '−0.0009', '–')
+    """
+    return MISSING if value is None or math.isnan(value) else f"{value:,.{digits}f}".replace("-", _MINUS)
+
+
+def number_interval(low: float | None, high: float | None, digits: int = 0) -> str:
+    """Return an interval of numbers.
+
+    >>> number_interval(11.5, 13.25, 1)
+    '11.5 to 13.2'
+    """
+    return _interval(low, high, lambda value: number(value, digits), " to ", "")
+
+
+def milliseconds(value: float) -> str:
+    """Return a time with three digits.
+
+    >>> milliseconds(0.05), milliseconds(1200)
+    ('0.05 ms', '1.2 s')
+    """
+    return f"{value:,.3g} ms" if value < 1000 else f"{value / 1000:,.3g} s"
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital first letter and a full stop.
+
+    >>> sentence("it has seen answers")
+    'It has seen answers.'
+    """
+    return text[:1].upper() + text[1:] + "."
+
+
+def daily(value: float | None) -> str:
+    """Return a number a day: of few a tenth as well.
+
+    >>> daily(410.4), daily(9.94), daily(None)
+    ('410', '9.9', '–')
+    """
+    return number(value, 1 if value is not None and value < 10 else 0)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from functools import cache
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from jobs.report import formats, names
+from models.evaluation.segments import RISING_LEAST, RISING_TIMES
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -21,8 +25,8 @@ def render_page(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Return the environment of all templates, which keeps each as compiled."""
-    return Environment(
+    """Return the environment of all templates, which keeps each as compiled; what `formats` has are filters too."""
+    environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
@@ -30,6 +34,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    spellings = {name: spell for name, spell in vars(formats).items() if isfunction(spell)}
+    environment.filters |= spellings
+    environment.globals |= spellings | {"names": names, "rising_least": RISING_LEAST, "rising_times": RISING_TIMES}
+    return environment
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import TypeVar
 
 import polars as pl
@@ -99,8 +98,3 @@ def _ablation(ctx: RunContext, splits: Manifest) -> Manifest | None:
     """Return the night's ablation; one that was trained on other splits says nothing about this night."""
     of_the_night = (m for m in ctx.lake.history(ABLATION) if m.partition == ctx.partition)
     return next((m for m in of_the_night if m.input_runs["splits"] == splits.reference), None)
-
-
-def run_date_of(manifest: Manifest) -> date:
-    """Return the night a run belongs to."""
-    return date.fromisoformat(manifest.partition["run_date"])

@@ -5,20 +5,15 @@ Without a script: what a pointer shows over the map, the contact sheets below sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from jobs.datasets.clean import IMAGES
-from jobs.datasets.evaluation import PHOTO_MAP, MapFacts, PhotoMapFacts
-from jobs.datasets.features import SPLITS
-from jobs.report import formats
-from jobs.report.arms import arm
+from jobs.datasets.evaluation import PHOTO_MAP, PhotoMapFacts
 from jobs.report.inputs import Night
+from jobs.report.names import arm
 from jobs.report.photos import read_pictures
-from jobs.report.run_facts import Fact
-from jobs.report.sprites import Sheet, sheet
+from jobs.report.sprites import sheet
 from models.mapping.plane import spread_out
 from models.mapping.validity import OUTLIER
 
@@ -33,108 +28,44 @@ _MOST_HEIGHT = 1100
 _LONGEST = 60
 
 
-@dataclass(frozen=True)
-class Point:
-    """A photo on the map. `tile` is its place in the sheet, None where its picture is not shown."""
-
-    x: float
-    y: float
-    css: str
-    note: str
-    tile: str | None
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A photo of a contact sheet."""
-
-    alt: str
-    tile: str | None
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """One cluster, or the outliers (`number` 0). Its mark stands at (x, y) of the map."""
-
-    number: int
-    css: str
-    is_coloured: bool
-    is_new: bool
-    words: str
-    count: str
-    share: str
-    bar: float
-    x: float
-    y: float
-    photos: tuple[Tile, ...]
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """One setting and what it gave."""
-
-    method: str
-    setting: str
-    figures: tuple[str, ...]
-    is_chosen: bool
-    is_within_limits: bool
-
-
-@dataclass(frozen=True)
-class PhotoMap:
-    """The section."""
-
-    lead: str
-    comparison: str
-    facts: tuple[Fact, ...]
-    height: float
-    sheet: Sheet
-    points: tuple[Point, ...]
-    clusters: tuple[Cluster, ...]
-    more_clusters: tuple[Cluster, ...]
-    outliers: Cluster | None
-    sweep: tuple[SweepRow, ...]
-    rule: str
-
-
-def photo_map(night: Night, picture_count: int) -> PhotoMap | None:
+def photo_map(night: Night, picture_count: int) -> dict[str, Any] | None:
     """Return the section, or None where there is no map; at most `picture_count` photos are shown as pictures."""
     facts = night.facts(PhotoMapFacts).map
     if facts is None:
         return None
     points, height = _scaled(night.table(PHOTO_MAP, "points").with_row_index("row"))
-    words: dict[int, list[str]] = {}
-    for cluster, keyword in night.table(PHOTO_MAP, "keywords", ["cluster", "keyword"]).iter_rows():
-        words.setdefault(cluster, []).append(keyword)
     typical = _typical(points)
-    sheets = [typical.get(OUTLIER, []), *(rows for cluster, rows in typical.items() if cluster != OUTLIER)]
-    on_sheets = [row for rows in sheets for row in rows][:picture_count]
-    rows = spread_out(points.select("x", "y").to_numpy(), picture_count, on_sheets)
-    shown = points["photo_id"].gather(rows).to_list()
-    splits, images = night.manifest(SPLITS), night.manifest(IMAGES)
-    alts, pictures = read_pictures(night.ctx.lake, splits, images, points["photo_id"].to_list(), shown)
+    on_sheets = [*typical.get(OUTLIER, []), *(row for key, rows in typical.items() if key != OUTLIER for row in rows)]
+    rows = spread_out(points.select("x", "y").to_numpy(), picture_count, on_sheets[:picture_count])
+    ids = points["photo_id"].to_list()
+    alts, pictures = read_pictures(night, ids, [ids[row] for row in rows])
     tiles = sheet(pictures)
-    new = () if facts.clusters is None else facts.clusters.new
+    photos = [
+        {"alt": alts[photo_id], "words": _shortened(alts[photo_id]), "tile": tiles.position(photo_id)}
+        for photo_id in ids
+    ]
+    keywords = night.table(PHOTO_MAP, "keywords", ["cluster", "keyword"])
     clusters = [
-        _cluster(number, points, number in new, words.get(number, []), rows, alts, tiles)
+        _cluster(number, points.filter(cluster=number), keywords.filter(cluster=number))
+        | {"photos": [photos[row] for row in rows]}
         for number, rows in typical.items()
     ]
-    largest = max((one.bar for one in clusters if one.number), default=1.0)
-    clusters = [_with_bar(one, largest) for one in clusters]
-    numbered = [one for one in clusters if one.number]
-    return PhotoMap(
-        lead=_lead(facts, numbered, points),
-        comparison=_comparison(facts),
-        facts=_facts(facts),
-        height=height,
-        sheet=tiles,
-        points=tuple(_point(row, alts, tiles) for row in points.iter_rows(named=True)),
-        clusters=tuple(numbered[:SHOWN_FIRST]),
-        more_clusters=tuple(numbered[SHOWN_FIRST:]),
-        outliers=next((one for one in clusters if not one.number), None),
-        sweep=tuple(_sweep_row(row) for row in night.table(PHOTO_MAP, "sweep").iter_rows(named=True)),
-        rule=facts.rule,
-    )
+    numbered = [one for one in clusters if one["number"]]
+    return {
+        "facts": facts,
+        "arm": arm(facts.arm),
+        "height": height,
+        "sheet": tiles,
+        "points": [
+            row | photo | {"css": _css(row["cluster"]), "note": f"{photo['words']} · {_name(row['cluster'])}"}
+            for row, photo in zip(points.iter_rows(named=True), photos, strict=True)
+        ],
+        "clusters": numbered[:SHOWN_FIRST],
+        "more_clusters": numbered[SHOWN_FIRST:],
+        "largest": max((one["count"] for one in numbered), default=1),
+        "outliers": next((one for one in clusters if not one["number"]), None),
+        "sweep": night.table(PHOTO_MAP, "sweep").fill_nan(None).to_dicts(),
+    }
 
 
 def _scaled(points: pl.DataFrame) -> tuple[pl.DataFrame, float]:
@@ -171,111 +102,23 @@ def _css(cluster: int) -> str:
     return f"k-{cluster + 1}" if cluster < COLOURED else "k-more"
 
 
-def _cluster(
-    number: int,
-    points: pl.DataFrame,
-    is_new: bool,
-    words: list[str],
-    rows: list[int],
-    alts: dict[str, str],
-    tiles: Sheet,
-) -> Cluster:
-    total, points = len(points), points.filter(cluster=number)
-    ids = dict(points.select("row", "photo_id").iter_rows())
-    photos = tuple(Tile(alts[ids[row]], tiles.position(ids[row])) for row in rows)
-    x, y = (float(points[axis].median()) for axis in "xy")  # type: ignore[arg-type]
-    count = len(points)
-    return Cluster(
-        number=number + 1,
-        css=_css(number),
-        is_coloured=number < COLOURED,
-        is_new=is_new,
-        words=", ".join(words) or "no word tells it apart",
-        count=formats.count(count),
-        share=formats.percent(count / total),
-        bar=float(count),
-        x=round(x, 1),
-        y=round(y, 1),
-        photos=photos,
-    )
+def _cluster(number: int, points: pl.DataFrame, keywords: pl.DataFrame) -> dict[str, Any]:
+    """Return one cluster, or the outliers (`number` 0). Its mark stands at (x, y) of the map."""
+    x, y = (round(float(points[axis].median()), 1) for axis in "xy")  # type: ignore[arg-type]
+    return {
+        "number": number + 1,
+        "css": _css(number),
+        "is_coloured": number < COLOURED,
+        "words": ", ".join(keywords["keyword"]) or "no word tells it apart",
+        "count": len(points),
+        "x": x,
+        "y": y,
+    }
 
 
-def _with_bar(cluster: Cluster, largest: float) -> Cluster:
-    values = cluster.__dict__ | {"bar": round(100 * min(1.0, cluster.bar / largest), 1)}
-    return Cluster(**values)
+def _name(cluster: int) -> str:
+    return "no cluster" if cluster == OUTLIER else f"cluster {cluster + 1}"
 
 
-def _point(row: dict[str, Any], alts: dict[str, str], tiles: Sheet) -> Point:
-    alt = alts[row["photo_id"]]
-    where = "no cluster" if row["cluster"] == OUTLIER else f"cluster {row['cluster'] + 1}"
-    words = alt if len(alt) <= _LONGEST else alt[: _LONGEST - 1] + "…"
-    return Point(row["x"], row["y"], _css(row["cluster"]), f"{words} · {where}", tiles.position(row["photo_id"]))
-
-
-def _lead(facts: MapFacts, clusters: list[Cluster], points: pl.DataFrame) -> str:
-    count, corpus = facts.photo_count, facts.corpus_photo_count
-    of = f"{formats.count(count)} photos" if count == corpus else f"a sample of {formats.count(count)} photos"
-    whole = "" if count == corpus else f" of {formats.count(corpus)}"
-    share = int((points["cluster"] == OUTLIER).sum()) / len(points)
-    found = (
-        f"{len(clusters)} clusters hold {formats.percent(1 - share, 0)} of them, {formats.percent(share, 0)} lie alone"
-        if clusters
-        else "no setting found two clusters among them"
-    )
-    return (
-        f"Each dot is one of {of}{whole}, as {arm(facts.arm).name} sees them: photos that lie together are alike to "
-        f"it. {found}. The distance between two groups says little."
-    )
-
-
-def _comparison(facts: MapFacts) -> str:
-    if facts.kind == "new":
-        of_map = f"A new map: {facts.why}. Later nights of the same model are laid onto it."
-    else:
-        placed = facts.placed
-        kept, new = placed.get("kept", 0), placed.get("projected", 0)
-        of_map = (
-            f"The map of {facts.map_run_date}: {formats.count(kept)} photos lie where they lay, "
-            f"{formats.count(new)} that are new or have changed were laid onto it."
-        )
-    fate = facts.clusters
-    if fate is None:
-        return of_map
-    return (
-        f"{of_map} Clusters are found anew every night; one that shares more than half of its photos with one of "
-        f"{facts.earlier_run_date} keeps its number and colour: {fate.kept} do, {len(fate.new)} are new, "
-        f"{fate.gone} of that night are gone."
-    )
-
-
-def _facts(facts: MapFacts) -> tuple[Fact, ...]:
-    return (
-        Fact("Model", facts.model_digest[:12], is_code=True),
-        Fact("Of a photo's 10 nearest, near on the map", formats.percent(facts.neighbours_kept, 0)),
-        Fact("Neighbours a photo holds on to (perplexity)", f"{facts.perplexity:g}"),
-        Fact("Map and clusters made in", formats.duration(facts.seconds)),
-    )
-
-
-def _sweep_row(row: dict[str, Any]) -> SweepRow:
-    setting = (
-        f"at least {row['min_cluster_size']} photos, {row['min_samples']} make it dense, "
-        f"{'lasting' if row['selection'] == 'eom' else 'smallest'} clusters"
-        if row["method"] == "hdbscan"
-        else f"{row['min_samples']} photos within {row['radius']:.3f} ({formats.percent(row['quantile'], 0)} are dense)"
-    )
-    return SweepRow(
-        method=row["method"].upper(),
-        setting=setting,
-        figures=(
-            formats.count(row["cluster_count"]),
-            formats.percent(row["outlier_share"], 0),
-            formats.percent(row["largest_share"], 0),
-            formats.score(row["silhouette"]).replace("-", "\N{MINUS SIGN}"),
-            formats.score(row["dbcv"]).replace("-", "\N{MINUS SIGN}"),
-            formats.score(row["agreement"]).replace("-", "\N{MINUS SIGN}"),
-            formats.percent(row["purity"], 0),
-        ),
-        is_chosen=row["is_chosen"],
-        is_within_limits=row["is_within_limits"],
-    )
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -11,9 +11,12 @@ import fsspec
 import polars as pl
 from PIL import Image
 
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.features import SPLITS
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.report.inputs import Night
 from models.images import ImageError, decode_image
 
 SIDE = 128
@@ -56,18 +59,23 @@ def read_photos(
     return photos
 
 
+def photos_of(night: Night, photo_ids: Iterable[str]) -> dict[str, Photo]:
+    """Return photos as the night has them."""
+    return read_photos(night.ctx.lake, night.manifest(SPLITS), night.manifest(IMAGES), photo_ids)
+
+
 def read_pictures(
-    lake: Lake, splits: Manifest, images: Manifest, photo_ids: Iterable[str], shown: Iterable[str]
+    night: Night, photo_ids: Iterable[str], shown: Iterable[str]
 ) -> tuple[dict[str, str], dict[str, Image.Image]]:
     """Return the words of photos, and the decoded pictures of those `shown` that have a usable one, in their order.
 
     An image that was there when the night ran and no longer is raises `MissingInput`.
     """
     wanted = pl.DataFrame({"photo_id": sorted(set(photo_ids))}, schema={"photo_id": pl.String})
-    known = lake.read_table(splits, "photos", ["photo_id", "description"])
+    known = night.table(SPLITS, "photos", ["photo_id", "description"])
     described = wanted.join(known, on="photo_id", how="left")
     alts = {photo_id: _words(photo_id, description) for photo_id, description in described.iter_rows()}
-    uris = dict(lake.read_table(images, "images", ["photo_id", "uri"]).iter_rows())
+    uris = dict(night.table(IMAGES, "images", ["photo_id", "uri"]).iter_rows())
     pictures = {}
     for photo_id in shown:
         if uris.get(photo_id) is None:

@@ -46,10 +46,11 @@ def run(
     from jobs.report.render import build_report, render
 
     report = build_report(night, params)
+    judged = report["verdict"]
     html = render(report)
     staged.write_file(REPORT_FILE, html.encode())
     _log_to_mlflow(night, html)  # before the commit, so that a rerun after a failure tries again
-    return ReportFacts(outcome=report.verdict.outcome, headline=report.verdict.headline, usage=usage_of(night))
+    return ReportFacts(outcome=judged["outcome"], headline=judged["headline"], usage=usage_of(night))
 
 
 def publish(ctx: RunContext, params: PublishReportParams, inputs: dict[str, Manifest], report: Manifest) -> None:

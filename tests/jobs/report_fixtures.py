@@ -142,8 +142,8 @@ def commit_ablation(ctx: RunContext, splits: Manifest, note: str = "", softmax: 
     staged = ctx.begin(ABLATION, CompareVariantsParams(), inputs, {"made_up": repr((note, rates))})
     if staged.manifest is not None:
         return staged.manifest
-    for name, rows in {"variants": variants, "steps": steps}.items():
-        staged.write_table(name, _rows(ABLATION.table(name).schema.names, rows))
+    for name, frame in _whole_rows(ABLATION.name, variants=variants, steps=steps).items():
+        staged.write_table(name, frame)
     staged.write_file("ablation.md", b"| finetuned country keywords |")
     reranked = RerankedFacts(base_arm=FULL, note=note)
     return staged.commit(
@@ -175,6 +175,11 @@ def _rows(names: Sequence[str], rows: Rows) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=list(names), orient="row", infer_schema_length=None)
 
 
+def _whole_rows(dataset: str, **rows: Rows) -> dict[str, pl.DataFrame]:
+    """Return tables of a dataset by name, from rows with a value of every column."""
+    return {name: _rows(named(dataset).table(name).schema.names, values) for name, values in rows.items()}
+
+
 # -- tables ------------------------------------------------------------------------------------------------
 
 
@@ -192,13 +197,9 @@ def _tables(ctx: RunContext, story: Story) -> dict[str, dict[str, pl.DataFrame]]
         "validated": {"photos": one, "keywords": one, "conversions": searches.select("query")},
         "images": {"images": images},
         "splits": windows | {"photos": photos},
-        "leak_audit": {
-            "findings": _rows(
-                ("check", "status", "violation_count", "detail"), [(c, "passed", 0, story.text) for c in checks]
-            )
-        },
-        "base_model": {"curves": _curve((ZERO_SHOT, "loss", {step: 4.2 / step for step in (1, 2, 4)}))},
-        "search_models": {"curves": _curve(*_training(story))},
+        "leak_audit": _whole_rows("leak_audit", findings=[(c, "passed", 0, story.text) for c in checks]),
+        "base_model": _curves("base_model", (ZERO_SHOT, "loss", {step: 4.2 / step for step in (1, 2, 4)})),
+        "search_models": _curves("search_models", *_training(story)),
         "photo_embeddings": {
             "embeddings": vector.with_columns(photo_id=pl.lit(story.photo(0))),
             "quarantine": _rows(("photo_id", "reason"), unusable),
@@ -214,7 +215,7 @@ def _tables(ctx: RunContext, story: Story) -> dict[str, dict[str, pl.DataFrame]]
         "impressions": {} if "shown" in story.without else _shown(story),
         "drift": _drift(ctx, story),
         "photo_map": {} if "map" in story.without else _map(story),
-        "gate": {"findings": _gate_findings(story)},
+        "gate": _gate(story),
     }
 
 
@@ -237,9 +238,9 @@ def _draw_photos(folder: Path, story: Story) -> tuple[pl.DataFrame, pl.DataFrame
     )
 
 
-def _curve(*lines: tuple[str, str, dict[int, float]]) -> pl.DataFrame:
+def _curves(dataset: str, *lines: tuple[str, str, dict[int, float]]) -> dict[str, pl.DataFrame]:
     rows = [(arm, step, name, value) for arm, name, values in lines for step, value in values.items()]
-    return _rows(("arm", "step", "name", "value"), rows)
+    return _whole_rows(dataset, curves=rows)
 
 
 def _training(story: Story) -> list[tuple[str, str, dict[int, float]]]:
@@ -257,10 +258,7 @@ def _reranker() -> dict[str, pl.DataFrame]:
         for searches, top in (("training", 0.7), ("held_out", 0.63))
         for step in range(1, 13)
     ]
-    return {
-        "importances": _rows(("feature", "gain", "split"), importances),
-        "curves": _rows(("searches", "step", "name", "value"), curves),
-    }
+    return _whole_rows("reranker", importances=importances, curves=curves)
 
 
 def evaluation_tables(story: Story) -> dict[str, pl.DataFrame]:
@@ -296,7 +294,7 @@ def _metrics(story: Story) -> pl.DataFrame:
                     value = value_of(shown, metric, k)
                     ends = (max(0.0, value - half), min(1.0, value + half))
                     rows.append((arm, kind, segment, metric, k, value, *ends, count, count // 2))
-    return _rows(EVALUATION.table("metrics").schema.names, rows)
+    return _whole_rows(EVALUATION.name, metrics=rows)["metrics"]
 
 
 def _segment_comparisons(metrics: pl.DataFrame) -> pl.DataFrame:
@@ -322,7 +320,7 @@ def _comparisons(story: Story) -> pl.DataFrame:
                     ends = (verdict["low"], verdict["high"], verdict["probability_better"])
                 p = max(2 / 1001, 2 * min(ends[2], 1 - ends[2]))
                 rows.append((FULL, baseline, metric, k, less, *ends, p, min(1.0, p * len(HIT_RATES)), 0.0128))
-    return _rows(EVALUATION.table("comparisons").schema.names, rows)
+    return _whole_rows(EVALUATION.name, comparisons=rows)["comparisons"]
 
 
 def _verdict(story: Story) -> dict[str, Any]:
@@ -372,14 +370,10 @@ def _similar(story: Story) -> dict[str, pl.DataFrame]:
         for arm, answers in (("random", ([], [])), (FULL, (list(TRUTHS), ["keywords"])))
         for place, truths in enumerate(answers, start=1)
     ]
-    tables = named("similar")
     columns = ("query_photo_id", "arm", "position", "photo_id", "truths", "alike")
     schema = {"truths": pl.List(pl.String), "alike": pl.List(pl.String)}
-    return {
-        "metrics": _rows(tables.table("metrics").schema.names, metrics),
-        "comparisons": _rows(tables.table("comparisons").schema.names, comparisons),
-        "contact_sheet": pl.DataFrame(sheet, schema=list(columns), orient="row", schema_overrides=schema),
-    }
+    shown = pl.DataFrame(sheet, schema=list(columns), orient="row", schema_overrides=schema)
+    return _whole_rows("similar", metrics=metrics, comparisons=comparisons) | {"contact_sheet": shown}
 
 
 def _recommendation(story: Story) -> dict[str, pl.DataFrame]:
@@ -402,16 +396,15 @@ def _recommendation(story: Story) -> dict[str, pl.DataFrame]:
         for arm, photos in taken.items()
         for place, photo in enumerate(photos, start=1)
     ]
-    tables = named("recommendation")
-    rows: dict[str, Rows] = {
-        "metrics": metrics,
-        "comparisons": comparisons,
-        "lists": [(*one, 0.25, 0.5, 7.125, 4) for one in own],
-        "costs": [(*one, 61.5, 0.25) for one in own],
-        "curves": [("two_tower", step, "loss", 0.6 / step) for step in (1, 2)],
-        "contact_sheet": sheet,
-    }
-    return {name: _rows(tables.table(name).schema.names, values) for name, values in rows.items()}
+    return _whole_rows(
+        "recommendation",
+        metrics=metrics,
+        comparisons=comparisons,
+        lists=[(*one, 0.25, 0.5, 7.125, 4) for one in own],
+        costs=[(*one, 61.5, 0.25) for one in own],
+        curves=[("two_tower", step, "loss", 0.6 / step) for step in (1, 2)],
+        contact_sheet=sheet,
+    )
 
 
 def _shown(story: Story) -> dict[str, pl.DataFrame]:
@@ -421,12 +414,7 @@ def _shown(story: Story) -> dict[str, pl.DataFrame]:
         (arm, place, 16_000, 900, 1_600, share, share - 0.01, share + 0.01, 1_500, 12.34, 11.5, 13.25)
         for arm, place, share in places
     ]
-    tables = named("impressions")
-    looked = [(1, 1.0, 1.0, 1.0, 700)]
-    return {
-        "rates": _rows(tables.table("rates").schema.names, rows),
-        "examination": _rows(tables.table("examination").schema.names, looked),
-    }
+    return _whole_rows("impressions", rates=rows, examination=[(1, 1.0, 1.0, 1.0, 700)])
 
 
 def _drift(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
@@ -438,12 +426,7 @@ def _drift(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
         ("searches", 1000, 987, 0.981, *moved, 0.9),
         ("photos", 1000, 1000, 0.9994, -0.0009, -0.002, 0.0004, 0.9, 0.8),
     ]
-    tables = named("drift")
-    shifts = _rows(tables.table("shifts").schema.names, rows)
-    return {
-        "days": _rows(tables.table("days").schema.names, days),
-        "shifts": shifts if story.drift in ("none", "searches") else shifts.clear(),
-    }
+    return _whole_rows("drift", days=days, shifts=rows if story.drift in ("none", "searches") else [])
 
 
 def _map(story: Story) -> dict[str, pl.DataFrame]:
@@ -458,17 +441,15 @@ def _map(story: Story) -> dict[str, pl.DataFrame]:
         ("hdbscan", 2, 5, "eom", None, None, 2, 2 / 12, 0.55, 0.31, -0.123, 0.41, 0.51, True, True),
     ]
     keywords = [(0, f"ball{story.text}", 9, 5.5), (0, "red", 4, 2.5), (1, "night sky", 3, 2.0)]
-    tables = named("photo_map")
-    rows: dict[str, Rows] = {"points": points, "sweep": sweep, "keywords": keywords}
-    return {name: _rows(tables.table(name).schema.names, values) for name, values in rows.items()}
+    return _whole_rows("photo_map", points=points, sweep=sweep, keywords=keywords)
 
 
-def _gate_findings(story: Story) -> pl.DataFrame:
+def _gate(story: Story) -> dict[str, pl.DataFrame]:
     rows = [
         ("superiority overall", "pass", "+2.12 points", "above 0", f"better than the champion{story.text}"),
         ("index recall@10", story.gate, "0.9417", "at least 0.95", f"index recall@10 is 0.9417{story.text}"),
     ]
-    return _rows(("check", "outcome", "figure", "limit", "reason"), rows)
+    return _whole_rows("gate", findings=rows)
 
 
 # -- facts -------------------------------------------------------------------------------------------------

@@ -25,11 +25,10 @@ def test_ticks_are_few_round_and_cover_the_values(low: float, span: float, most:
 def test_marks_lie_where_their_values_are() -> None:
     mark = charts.Mark(0.5, 0.25, 1.0, "arm-x", "circle", "half")
     chart = charts.dot_chart("k", "t", "d", [charts.DotRow("row", "50%", "", (mark,))], str, include=(0.0,))
-    placed = chart.rows[0].marks[0]
     ends = chart.ticks[0].at, chart.ticks[-1].at
-    assert placed.x == pytest.approx(sum(ends) / 2)
-    assert placed.high_x == ends[1]
-    assert placed.low_x == pytest.approx(ends[0] + (ends[1] - ends[0]) / 4)
+    assert chart.across.at(mark.value) == pytest.approx(sum(ends) / 2)
+    assert chart.across.at(1.0) == ends[1]
+    assert chart.across.at(0.25) == pytest.approx(ends[0] + (ends[1] - ends[0]) / 4)
 
 
 def test_a_line_goes_through_its_points_and_marks_the_best() -> None:
@@ -37,9 +36,7 @@ def test_a_line_goes_through_its_points_and_marks_the_best() -> None:
     chart = charts.line_chart(
         "k", "t", "d", [series], x_ticks=[(0, "0"), (2, "2")], x_label="x", format_tick=str, format_value=str
     )
-    line = chart.series[0]
-    assert [point.x for point in line.points] == [9.0, 53.25, 97.5]
-    assert line.points[0].y == chart.axis_y
-    assert line.best == line.points[1]
-    assert line.best.note == "a, 1: 1.0"
-    assert line.path == f"M9,{chart.axis_y:g} L53.25,{line.points[1].y:g} L97.5,{line.points[2].y:g}"
+    assert chart.note(series, series.points[1]) == "a, 1: 1.0"
+    middle, end = chart.down.at(1.0), chart.down.at(0.5)
+    assert chart.down.at(0.0) == chart.axis_y
+    assert chart.path(series) == f"M9,{chart.axis_y:g} L53.25,{middle:g} L97.5,{end:g}"

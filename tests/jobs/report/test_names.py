@@ -10,10 +10,11 @@ import pytest
 
 from jobs.config.params.arms import ARMS as TRAINED
 from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
-from jobs.datasets.evaluation import EvaluationFacts, TrendingFacts, TunedTrend
+from jobs.datasets.evaluation import EvaluationFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.report import ablation, charts
-from jobs.report.arms import ARMS, arm
+from jobs.report import charts
+from jobs.report.names import ARMS, arm, variant
+from jobs.report.names import VARIANTS as NAMED
 from jobs.report.ranking import MOST_SEGMENTS, Metrics, differences, slices
 from jobs.report.reranker import feature_name
 from models.rerank.features import feature_names
@@ -33,8 +34,8 @@ def test_every_arm_that_can_be_trained_has_a_name_and_a_colour_of_its_own() -> N
 
 
 def test_every_variant_has_a_name_and_a_meaning_people_understand() -> None:
-    assert set(ablation.VARIANTS) == {ZERO_SHOT, *VARIANTS, RERANKED} == set(COMPARED)
-    shown = [(one.name, one.meaning) for one in ablation.VARIANTS.values()]
+    assert set(NAMED) == {ZERO_SHOT, *VARIANTS, RERANKED} == set(COMPARED)
+    shown = [(one.name, one.meaning) for one in NAMED.values()]
     assert len({name for name, _ in shown}) == len({meaning for _, meaning in shown}) == len(shown)
     assert not [text for pair in shown for text in pair if "_" in text]
     assert all(meaning.endswith(".") and len(meaning) < 120 for _, meaning in shown)
@@ -47,7 +48,7 @@ def test_every_feature_has_a_name_people_understand() -> None:
 
 
 def test_what_has_no_name_is_refused() -> None:
-    for name in (arm, ablation.variant):
+    for name in (arm, variant):
         with raises(BadInput, "no_name_in_report", key="mystery"):
             name("mystery")
 
@@ -62,8 +63,8 @@ def test_an_arm_that_was_not_evaluated_is_not_a_zero() -> None:
 def test_only_a_difference_that_outlives_the_number_of_comparisons_is_clear(p_value: float, outcome: str) -> None:
     tables = evaluation_tables(Story(outcome="better"))
     found = differences(Metrics(tables["metrics"]), tables["comparisons"].with_columns(p_value_holm=pl.lit(p_value)))
-    row = next(row for row in found.rows if row.baseline.key == CHAMPION_ARM)
-    assert row.outcome == outcome
+    row = next(row for row in found["rows"] if row["baseline"].key == CHAMPION_ARM)
+    assert row["difference"].outcome == outcome
 
 
 def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_folded() -> None:
@@ -77,17 +78,6 @@ def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_fol
     all_rows = pl.concat([metrics.filter(segment_kind="all"), *countries], how="vertical_relaxed")
     facts = made_up(EvaluationFacts, rival=CHAMPION_ARM)
     (found,) = slices(Metrics(all_rows), tables["segment_comparisons"], FULL, facts)
-    assert [row.segment for row in found.rows] == names[:MOST_SEGMENTS]
-    assert [row.segment for row in found.more_rows] == names[MOST_SEGMENTS:]
-    assert len(found.chart.rows) == MOST_SEGMENTS
-
-
-@pytest.mark.parametrize(("weight", "is_worth_it"), [(0.5, True), (0.0, False)])
-def test_recent_conversions_that_are_worth_nothing_are_said_to_be(weight: float, is_worth_it: bool) -> None:
-    tables = evaluation_tables(Story(outcome="better"))
-    tuned = {"query_weight": weight, "hit_rate_alone": 0.6912, "tuned_hit_rate": 0.7145}
-    facts = made_up(EvaluationFacts, rival=CHAMPION_ARM, trending=TrendingFacts(tuned=made_up(TunedTrend, **tuned)))
-    found = slices(Metrics(tables["metrics"]), tables["segment_comparisons"], FULL, facts)
-    meaning = next(one.meaning for one in found if one.key == "query-trend")
-    assert "69.1%" in meaning
-    assert ("71.5%" in meaning) == is_worth_it
+    assert [row["name"] for row in found["rows"]] == names[:MOST_SEGMENTS]
+    assert [row["name"] for row in found["more_rows"]] == names[MOST_SEGMENTS:]
+    assert len(found["chart"].rows) == MOST_SEGMENTS

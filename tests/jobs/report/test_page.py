@@ -23,17 +23,13 @@ from jobs.config.params.arms import CHAMPION_ARM, FULL, TRENDING, ZERO_SHOT
 from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
-from jobs.datasets.evaluation import EVALUATION, PHOTO_MAP
+from jobs.datasets.evaluation import PHOTO_MAP
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.report import formats
-from jobs.report.ablation import VARIANTS
-from jobs.report.arms import ARMS
-from jobs.report.quality import quality
-from jobs.report.ranking import METRICS, Metrics, segment_name
-from jobs.report.recommendations import METHODS
+from jobs.report.names import ARMS, METHODS, METRICS, VARIANTS
+from jobs.report.ranking import segment_name
 from jobs.report.render import build_report, render
-from jobs.report.verdict import verdict
 from tests.errors import raises
 from tests.jobs.report.page import Page, normalised
 from tests.jobs.report_fixtures import (
@@ -175,6 +171,19 @@ def test_recommendations_and_history_are_those_of_the_tables(whole: Page) -> Non
     assert [row[header.index(ARMS[CHAMPION_ARM].name)] for row in nights] == ["68.3%", formats.MISSING]
 
 
+@pytest.mark.parametrize(("weight", "is_worth_it"), [(0.5, True), (0.0, False)])
+def test_recent_conversions_that_are_worth_nothing_are_said_to_be(
+    make_context: Make, weight: float, is_worth_it: bool
+) -> None:
+    context = make_context()
+    commit_night(context, BETTER)
+    night = night_of(context)
+    night.inputs["evaluation"].facts["trending"]["tuned"]["query_weight"] = weight
+    meaning = Page(render(build_report(night))).text("slices").partition("Rising:")[2]
+    assert "69.1%" in meaning
+    assert ("71.5%" in meaning) == is_worth_it
+
+
 @pytest.mark.parametrize(
     ("story", "outcome", "figures", "has_command"),
     [
@@ -192,12 +201,12 @@ def test_the_verdict_says_what_was_found_and_when_to_promote(
 ) -> None:
     context = make_context()
     commit_night(context, story)
-    night = night_of(context)
-    found = verdict(night, Metrics(night.table(EVALUATION, "metrics")), quality(night), ())
-    assert found.outcome == outcome
-    assert [figure for figure in figures if figure not in found.headline] == []
-    assert (found.command is not None) == has_command
-    assert any("t has seen answers" in note for note in found.notes) == bool(story.left_out)
+    report = build_report(night_of(context))
+    found = report["verdict"]
+    assert found["outcome"] == outcome
+    assert [figure for figure in figures if figure not in found["headline"]] == []
+    assert (found["command"] is not None) == has_command
+    assert ("t has seen answers" in Page(render(report)).text("verdict")) == bool(story.left_out)
 
 
 def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make) -> None:
@@ -250,7 +259,9 @@ def test_a_share_beyond_its_limit_is_marked(make_context: Make) -> None:
     gate = night.inputs["gate"]
     params = gate.params | {"max_unseen_query_share": 0.12}
     night.inputs["gate"] = gate.model_copy(update={"identity": gate.identity | {"params": params}})
-    assert [row.css for row in build_report(night).drift.shares] == ["worse", ""]
+    html = render(build_report(night))
+    assert '<span class="outcome worse">12.3%</span>' in html
+    assert "<span>0.1%</span>" in html
 
 
 # -- safe, self-contained, accessible ----------------------------------------------------------------------
@@ -375,9 +386,7 @@ def test_the_reranked_arm_of_an_earlier_evaluation_is_told_to_be_one(make_contex
     context = make_context()
     commit_ablation(context, commit_night(context)["splits"])
     commit_evaluation(context, BETTER)
-    found = build_report(night_of(context)).ablation
-    assert found is not None
-    assert len(found.notes) == 2
+    assert "an earlier run of this night" in Page(rendered(context)).text("ablation")
 
 
 def test_an_image_that_vanished_stops_the_report(make_context: Make) -> None:
