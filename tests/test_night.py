@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("validation_share", [0.0, 0.1])
 def test_a_night_by_the_published_protocol(
-    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession, validation_share: float
+    sample: tuple[Path, Any], make_context: Contexts, spark: SparkSession, validation_share: float
 ) -> None:
     folder, info = sample
     context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day - timedelta(days=7))

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,18 +27,17 @@ import yaml
 from jobs.adapters import local_services, mlflow_connection, mlflow_models, mlflow_registry
 from jobs.commands import main
 from jobs.config.settings import PROJECT_ROOT, Settings
-from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from models.search.checkpoint import unpack
 from models.search.errors import ModelError
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.models.search.test_sources import write_folder
 from tests.registered import commit_night
 from tests.training_lake import commit_images, commit_splits
 
-Contexts = Callable[..., RunContext]
 SOURCES = [path for folder in ("jobs", "models", "dags") for path in sorted((PROJECT_ROOT / folder).rglob("*.py"))]
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 

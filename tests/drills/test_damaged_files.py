@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from jobs.releasing.ledger import Ledger
 from jobs.runtime.error_translation import explain
 from models.search.checkpoint import pack, unpack
 from models.search.errors import ModelError
+from tests.conftest import Contexts
 from tests.drills.conftest import Call, commit_candidate, flip
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, photos_of
@@ -38,7 +38,6 @@ from tests.training_lake import commit_images, commit_splits
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Contexts = Callable[..., RunContext]
 CHANCE = random.Random(20251006)
 
 

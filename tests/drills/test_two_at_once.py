@@ -22,12 +22,12 @@ from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.releasing.reader import ReleaseReader
+from tests.conftest import Contexts
 from tests.drills.racing import commit_each, promote_one
 from tests.jobs.lake.test_lake import EXTRAS, PARAMS, ROWS, THINGS
 from tests.registered import make_model
 from tests.released import NOW, commit_release
 
-Contexts = Callable[..., RunContext]
 SPAWN = multiprocessing.get_context("spawn")
 ROUNDS = 25
 

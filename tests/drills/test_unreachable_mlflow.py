@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,11 +22,11 @@ from jobs.datasets.models import REGISTRATION
 from jobs.errors import LostWork
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.published_pointer import read_pointer
+from tests.conftest import Contexts
 from tests.drills.conftest import Call
 from tests.registered import commit_night
 from tests.released import Registry, commit_release
 
-Contexts = Callable[..., RunContext]
 COMMANDS = {
     "snapshot_champion": (),
     "register_model": (),

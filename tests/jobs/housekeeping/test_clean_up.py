@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from jobs.adapters import mlflow_registry, mlflow_runs
 from jobs.commands import main
 from jobs.config.params.release import CleanUpParams, PublishReportParams
-from jobs.context import RunContext
 from jobs.datasets.features import LEAK_AUDIT
 from jobs.datasets.releases import RELEASE
 from jobs.datasets.reports import REPORT
@@ -25,10 +23,9 @@ from jobs.releasing.ledger import Draft, Ledger
 from jobs.releasing.promotion import promote, reject
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import ReleaseReader
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.released import NOW, Registry, commit_release, night
 
-Contexts = Callable[..., RunContext]
 BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 STRICT = CleanUpParams(keep_nights=1, keep_days=0)
 

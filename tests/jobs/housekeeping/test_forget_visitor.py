@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +18,7 @@ from jobs.errors import NightlensError
 from jobs.housekeeping.forget_visitor import forget, forgotten
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
 
@@ -29,7 +29,7 @@ CONVERSIONS = pl.DataFrame({"visitor_id": [WHO, OTHER, WHO, None], "query": ["ca
 
 
 @pytest.fixture
-def ctx(make_context: Callable[..., RunContext]) -> RunContext:
+def ctx(make_context: Contexts) -> RunContext:
     return make_context()
 
 

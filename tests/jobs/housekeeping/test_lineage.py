@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -20,12 +19,12 @@ from jobs.housekeeping.lineage import of_release
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import make_model
 from tests.released import NOW, Registry, commit_release, night
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 
 

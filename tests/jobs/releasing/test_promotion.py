@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -25,6 +24,7 @@ from jobs.releasing import promotion
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.releasing.rollback import rollback
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
@@ -38,7 +38,7 @@ def champion(context: RunContext) -> int | None:
     return None if version is None else version.number
 
 
-def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context: Callable[..., RunContext]) -> None:
+def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context: Contexts) -> None:
     settings = tracked.settings
     with raises(BadInput, "no_such_model", model="nightlens-test"):
         promote(settings, "test", 1, **BY)

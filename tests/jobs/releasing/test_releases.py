@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import random
 import threading
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from jobs.adapters import mlflow_registry
 from jobs.commands import main
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
-from jobs.context import RunContext
 from jobs.datasets.indexes import PHOTO_INDEX, PhotoIndexFacts
 from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
@@ -34,7 +32,7 @@ from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.release_retention import collect
 from jobs.releasing.rollback import rollback
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.registered import commit_log, make_model
 from tests.release_readers import read_until
@@ -49,7 +47,6 @@ from tests.released import (
     unit_vectors,
 )
 
-Contexts = Callable[..., RunContext]
 BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 
 

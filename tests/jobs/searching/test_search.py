@@ -39,12 +39,12 @@ from jobs.stages import make_release
 from models import ann
 from models.images import decode_image
 from models.serving import Embedder
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_registration, night
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 WORDS = (
     "a cat on a mat",

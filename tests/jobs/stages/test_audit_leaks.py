@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +19,7 @@ from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import audit_leaks
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.validated_lake import commit_tables, commit_validated
 
@@ -259,7 +258,7 @@ def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: p
     assert failed["corpus"] == "photo with a wrong is_in_train | late | 2025-12-29 00:00:00"
 
 
-def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:
+def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     first = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     commit_tables(ctx, SPLITS, stale_tables(), label="stale", params=PARAMS, inputs={"validated": first})

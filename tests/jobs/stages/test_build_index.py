@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from models.indexing.building import build_index as build_plainly
 from models.indexing.files import IndexDescription
 from models.indexing.ids import stable_ids
 from models.indexing.shards import plan_shards
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.index_lake import (
     commit_inputs,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-Contexts = Callable[..., RunContext]
 ONE_SHARD = BuildIndexParams()
 SHARDS = BuildIndexParams(shard_size=100)
 

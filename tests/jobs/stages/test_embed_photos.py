@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -43,7 +43,7 @@ from jobs.nights.stage_runner import run_stage
 from jobs.stages.embed_photos import check_share
 from models.images import decode_image
 from models.search.model import SearchModel
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.jobs.embedding_fixtures import (
     KEYWORDS,
@@ -240,7 +240,7 @@ def test_too_many_failures_stop_the_night() -> None:
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_kill_9_and_run_again(make_context: Callable[..., RunContext], tmp_path: Path) -> None:
+def test_kill_9_and_run_again(make_context: Contexts, tmp_path: Path) -> None:
     script = """
 import sys
 from jobs.context import RunContext
@@ -273,7 +273,7 @@ print(run_stage(ctx, "embed_photos", EmbedPhotosParams(part_size=8, batch_size=3
 
 
 @pytest.fixture
-def job(make_context: Callable[..., RunContext]) -> Iterator[EncodeJob]:
+def job(make_context: Contexts) -> Iterator[EncodeJob]:
     """An embedding pass of the arm with keywords; the models of this process are forgotten afterwards."""
     ctx = make_context()
     commit_models(ctx, MODELS)

@@ -27,6 +27,7 @@ from jobs.evaluation.ranking_task import of_some_visitors
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models.evaluation.ranking import tie_order
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 
@@ -176,7 +177,7 @@ class Night:
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext]) -> Night:
+def night(make_context: Contexts) -> Night:
     return Night(make_context())
 
 
@@ -499,9 +500,7 @@ def test_the_contact_sheet_shows_the_challenger_beside_the_strongest_other(night
     assert best["photo_id"].to_list() == best["converted_photo_id"].to_list()  # the keyword is the query here
 
 
-def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(
-    night: Night, make_context: Callable[..., RunContext]
-) -> None:
+def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(night: Night, make_context: Contexts) -> None:
     manifest, _ = run(night)
     assert run_stage(night.context, "evaluate", PARAMS) == manifest
     other, _ = run(Night(make_context(catalogue="other")))

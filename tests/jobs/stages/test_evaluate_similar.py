@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from models.evaluation.ranking import tie_order
 from models.images import DECODER_VERSION
 from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
@@ -163,7 +163,7 @@ class Night:
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext], tmp_path: Path) -> Night:
+def night(make_context: Contexts, tmp_path: Path) -> Night:
     return Night(make_context(), tmp_path / "photos")
 
 
@@ -378,7 +378,7 @@ def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
 
 
 def test_pictures_hashed_on_an_earlier_night_are_not_decoded_again(
-    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    night: Night, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run_stage(night.commit(), "evaluate_similar", PARAMS)
     night.context = make_context(run_date=date(2025, 12, 29))

@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from jobs.ingest.image_sources import FetchedImages, list_images
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.runtime.progress import Progress
+from tests.conftest import Contexts
 from tests.errors import raises
 
 MAX_BYTES = 50_000
@@ -242,7 +243,7 @@ def statuses(ctx: RunContext, manifest: Manifest) -> dict[str, tuple[str, str | 
 
 
 @pytest.fixture
-def open_context(make_context: Callable[..., RunContext]) -> Callable[..., RunContext]:
+def open_context(make_context: Contexts) -> Contexts:
     """Contexts whose settings allow private addresses, as the server is on one."""
 
     def make(**changes: Any) -> RunContext:
@@ -275,7 +276,7 @@ EXPECTED = {
 }
 
 
-def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_context: Callable[..., RunContext]) -> None:
+def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_context: Contexts) -> None:
     ctx = open_context()
     urls: dict[str, str | None] = {name: server.url(name) for name in EXPECTED} | {"none": None, "empty": ""}
     commit_photos(ctx, urls)
@@ -352,7 +353,7 @@ def test_retry_after_forms(headers: dict[str, str], seconds: float | None) -> No
     assert retry_after_seconds(headers) == seconds
 
 
-def test_no_more_requests_at_a_time_than_allowed(server: FaultyServer, open_context: Callable[..., RunContext]) -> None:
+def test_no_more_requests_at_a_time_than_allowed(server: FaultyServer, open_context: Contexts) -> None:
     ctx = open_context()
     commit_photos(ctx, {f"p{number}": server.url(f"ok/{number}") for number in range(40)})
     manifest = run_stage(ctx, "fetch_images", PARAMS)
@@ -413,7 +414,7 @@ def test_private_addresses_are_refused_however_they_are_spelled(server: FaultySe
 
 
 def test_the_stage_refuses_private_addresses_unless_a_setting_allows_them(
-    server: FaultyServer, make_context: Callable[..., RunContext], open_context: Callable[..., RunContext]
+    server: FaultyServer, make_context: Contexts, open_context: Contexts
 ) -> None:
     for ctx, expected in ((make_context(), ("refused", "private_address")), (open_context(), ("fetched", None))):
         commit_photos(ctx, {"a": server.url("ok/1")})
@@ -501,7 +502,7 @@ def test_the_size_is_asked_for_and_other_parameters_are_kept(url: str, sized: st
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
-    server: FaultyServer, open_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, open_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx = open_context()
     commit_photos(ctx, {f"p{number}": server.url(f"ok/{number}") for number in range(20)})
@@ -530,7 +531,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
 
 def test_too_many_photos_without_an_image_stop_the_night_and_say_what_to_do(
-    server: FaultyServer, open_context: Callable[..., RunContext]
+    server: FaultyServer, open_context: Contexts
 ) -> None:
     ctx = open_context()
     urls: dict[str, str | None] = {"a": server.url("ok/1"), "b": server.url("500/b"), "c": server.url("404"), "d": None}
@@ -553,7 +554,7 @@ def write(folder: Path, name: str, data: bytes | None = None) -> Path:
 
 
 @pytest.mark.parametrize("folder", ["photos", "images", ""])
-def test_images_of_the_data_set_are_found_and_not_touched(make_context: Callable[..., RunContext], folder: str) -> None:
+def test_images_of_the_data_set_are_found_and_not_touched(make_context: Contexts, folder: str) -> None:
     ctx = make_context()
     root = Path(ctx.dataset_uri)
     paths = [write(root / folder, "a.jpg"), write(root / folder, "b.PNG", picture(kind="PNG"))]
@@ -577,7 +578,7 @@ def test_one_file_of_several_is_chosen_by_a_fixed_order(tmp_path: Path) -> None:
     assert list_images(str(tmp_path))["a"].uri == str(chosen)
 
 
-def test_hostile_photo_ids_open_nothing(make_context: Callable[..., RunContext], tmp_path: Path) -> None:
+def test_hostile_photo_ids_open_nothing(make_context: Contexts, tmp_path: Path) -> None:
     ctx = make_context()
     write(tmp_path, "secret.jpg")
     write(Path(ctx.dataset_uri) / "photos", "fine.jpg")
@@ -588,7 +589,7 @@ def test_hostile_photo_ids_open_nothing(make_context: Callable[..., RunContext],
     assert set(found.values()) == {("missing", "no_url")}
 
 
-def test_unreadable_and_oversized_files_have_a_reason(make_context: Callable[..., RunContext]) -> None:
+def test_unreadable_and_oversized_files_have_a_reason(make_context: Contexts) -> None:
     ctx = make_context()
     folder = Path(ctx.dataset_uri) / "photos"
     write(folder, "large.jpg", bytes(MAX_BYTES + 1))
@@ -602,7 +603,7 @@ def test_unreadable_and_oversized_files_have_a_reason(make_context: Callable[...
     }
 
 
-def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Callable[..., RunContext]) -> None:
+def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Contexts) -> None:
     first, second = make_context(), make_context(run_date=date(2025, 12, 29))
     folder = Path(first.dataset_uri) / "photos"
     for name in ("a.jpg", "b.jpg"):
@@ -620,7 +621,7 @@ def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Call
     assert None not in hashes
 
 
-def test_a_data_set_in_an_object_store(make_context: Callable[..., RunContext]) -> None:
+def test_a_data_set_in_an_object_store(make_context: Contexts) -> None:
     with fsspec.open("memory://catalogue/photos/a.jpg", "wb") as file:
         file.write(picture())
     ctx = make_context(dataset_uri="memory://catalogue")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -26,6 +25,7 @@ from jobs.releasing.promotion import open_review, promote
 from jobs.releasing.published_pointer import name_of
 from models.gates import Difference, Distance
 from tests.command_line import parse
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
@@ -33,7 +33,6 @@ from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
 
-Contexts = Callable[..., RunContext]
 PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10)
 
 

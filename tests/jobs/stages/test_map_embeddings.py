@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -20,11 +20,11 @@ from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import map_embeddings
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 LAST = date(2025, 12, 28)
 DIM = 8
 PARAMS = MapEmbeddingsParams(min_samples=(2,), min_cluster_sizes=(5,), radius_quantiles=(0.5,), perplexity=8)

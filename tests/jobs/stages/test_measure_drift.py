@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -29,11 +28,11 @@ from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import measure_drift
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 PARAMS = MeasureDriftParams(sample_count=200, resample_count=100)
 LAST = date(2025, 12, 28)
 DIM = 6

@@ -7,7 +7,6 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,12 @@ from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.nights.stage_runner import run_stage
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 
 pytestmark = pytest.mark.integration
 
-Contexts = Callable[..., RunContext]
 PARAMS = RegisterModelParams()
 NEXT_DAY = date(2025, 12, 29)
 

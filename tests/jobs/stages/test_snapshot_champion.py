@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -23,13 +22,13 @@ from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.stages import snapshot_champion
 from models.search.model import SearchModel
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
 pytestmark = pytest.mark.integration
 
-Contexts = Callable[..., RunContext]
 NEXT_DAY = date(2025, 12, 29)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
@@ -22,7 +21,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import split_temporal
 from models.windows import instant
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.validated_lake import commit_validated
 
@@ -138,7 +137,7 @@ def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[obj
 def test_the_split_is_the_plain_one_and_loses_nothing(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
-    make_context: Callable[..., RunContext],
+    make_context: Contexts,
     cases: list[Log],
 ) -> None:
     ctx = make_context(settings=make_settings(tmp_path_factory.mktemp("state")))
@@ -173,7 +172,7 @@ def test_the_split_is_the_plain_one_and_loses_nothing(
 
 
 def test_a_small_log_is_split_once_with_its_facts(
-    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
@@ -211,7 +210,7 @@ def test_a_small_log_is_split_once_with_its_facts(
 
 
 def test_the_same_rows_in_another_order_give_the_same_bytes(
-    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(split_temporal, "ROWS_PER_FILE", 3)
     digests = []
@@ -228,7 +227,7 @@ def test_the_same_rows_in_another_order_give_the_same_bytes(
     ("run_date", "empty"), [(date(2026, 3, 1), ["train", "validation", "test"]), (date(2025, 12, 24), ["test"])]
 )
 def test_an_empty_window_says_what_the_log_has_and_what_to_do(
-    spark: SparkSession, make_context: Callable[..., RunContext], run_date: date, empty: list[str]
+    spark: SparkSession, make_context: Contexts, run_date: date, empty: list[str]
 ) -> None:
     ctx = make_context(run_date=run_date)
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
@@ -245,9 +244,7 @@ def test_an_empty_window_says_what_the_log_has_and_what_to_do(
 # -- 80/20: cut by number, all photos ----------------------------------------------------------------------
 
 
-def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
-    spark: SparkSession, make_context: Callable[..., RunContext]
-) -> None:
+def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     manifest = run_stage(ctx, "split_temporal", SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.25))
@@ -291,7 +288,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
 
 @pytest.mark.integration
 def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
-    spark: SparkSession, make_context: Callable[..., RunContext]
+    spark: SparkSession, make_context: Contexts
 ) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +23,7 @@ from jobs.reranking.reranked_arm import Reranked
 from jobs.stages import train_reranker
 from jobs.stages.registry import STAGES
 from models.rerank.learning import Reranker
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.stages.test_evaluate import (
     COUNTRIES,
@@ -42,7 +42,7 @@ PARAMS = TrainRerankerParams(
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext]) -> Night:
+def night(make_context: Contexts) -> Night:
     """A night in which the challenger is unsure, so that there is something to learn, and some visitors surprise."""
     made = Night(make_context())
     random = np.random.default_rng(7)
@@ -86,7 +86,7 @@ def test_it_learns_an_order_and_says_how(night: Night) -> None:
 
 
 def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
-    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    night: Night, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = night.commit()
     manifest = run_stage(context, "train_reranker", PARAMS)
@@ -97,7 +97,7 @@ def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
-    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    night: Night, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = night.commit()
 

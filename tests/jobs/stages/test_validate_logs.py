@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -26,7 +25,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import validate_logs
 from models.text import normalise_query
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.jobs.layout_files import COLUMNS, LayoutFiles, add_conversion_faults, add_other_faults, visitor
 
@@ -315,9 +314,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
 
 @pytest.mark.integration
 @pytest.mark.spark
-def test_a_first_version_data_set_with_a_days_drop(
-    spark: SparkSession, tmp_path: Path, make_context: Callable[..., RunContext]
-) -> None:
+def test_a_first_version_data_set_with_a_days_drop(spark: SparkSession, tmp_path: Path, make_context: Contexts) -> None:
     """Version 1.0 has fewer columns and tables; conversions of one day lie in a folder of their own, in two parts."""
     old = {
         "photos": ("photo_id", "photo_url", "photo_image_url", "photo_submitted_at", "photo_featured"),
@@ -361,7 +358,7 @@ def test_a_first_version_data_set_with_a_days_drop(
 
 
 def test_a_missing_column_is_named_before_anything_starts(
-    tmp_path: Path, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validate_logs, "spark_session", no_spark)
     files = LayoutFiles(days=1, conversions_per_day=1)
