@@ -22,7 +22,6 @@ import mlflow
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from jobs.adapters import local_services, mlflow_connection, mlflow_models, mlflow_registry
 from jobs.commands import main
@@ -294,15 +293,6 @@ def test_another_password_of_the_registry_is_the_same_registration(make_context:
     assert names == {"http://host:5000"}
 
 
-def test_the_pseudonym_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    first = Settings.from_environment({"NIGHTLENS_STATE_DIR": str(tmp_path)}).pseudonym_key.get_secret_value()
-    assert len(first) == 64
-    assert Settings.from_environment({"NIGHTLENS_STATE_DIR": str(tmp_path)}).pseudonym_key.get_secret_value() == first
-    key = tmp_path / "secrets" / "pseudonym.key"
-    assert key.stat().st_mode & 0o077 == 0
-    assert key.parent.stat().st_mode & 0o077 == 0
-
-
 def test_no_service_is_told_a_password_in_an_argument(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = settings.model_copy(update={"tracking_uri": "postgresql://user:s3cret@host/mlflow"})
     started: dict[str, tuple[list[str], dict[str, str]]] = {}
@@ -331,14 +321,6 @@ def test_airflow_and_mlflow_listen_on_loopback_by_default(settings: Settings) ->
     assert command[command.index("--host") + 1] == "127.0.0.1"
     addresses = re.findall(r"\d+\.\d+\.\d+\.\d+", json.dumps(environment | {"mlflow": command}))
     assert "0.0.0.0" not in addresses
-
-
-def test_docker_publishes_on_loopback_only() -> None:
-    compose = yaml.safe_load((PROJECT_ROOT / "docker" / "compose.yaml").read_text())
-    for name, service in compose["services"].items():
-        assert service.get("network_mode") != "host", name
-        for port in service.get("ports", []):
-            assert str(port).startswith("127.0.0.1:"), (name, port)
 
 
 def test_spark_of_this_machine_listens_on_loopback() -> None:

@@ -18,6 +18,10 @@ from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
 from tests.made_up_facts import made_up
 
+SEARCH_COLUMNS = ["device_type", "orientation_filter", "position"]
+LOG_COLUMNS = ["visitor_id", "query", "country", "photo_id", "converted_at", *SEARCH_COLUMNS]
+"""What tests give of a conversion."""
+
 
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
     """Return the frame with every declared column, in order; those it lacks are null."""
@@ -75,7 +79,7 @@ def _digest(tables: dict[str, pl.DataFrame], others: object) -> str:
 
 
 def commit_validated(
-    ctx: RunContext, photos: pl.DataFrame, conversions: pl.DataFrame, keywords: pl.DataFrame, label: str = "validated"
+    ctx: RunContext, photos: pl.DataFrame, conversions: pl.DataFrame, keywords: pl.DataFrame, label: str = ""
 ) -> Manifest:
     """Commit a run of the validated tables, as `validate_logs` would."""
     tables = {"photos": photos, "conversions": conversions, "keywords": keywords}

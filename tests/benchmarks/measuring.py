@@ -6,7 +6,6 @@ import json
 import subprocess
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import psutil
 
 from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
-from tests.conftest import make_settings
+from tests.conftest import context_in, make_settings
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,7 @@ class Measured:
 
 
 def context(state_dir: Path) -> RunContext:
-    return RunContext(
-        settings=make_settings(state_dir, spark_driver_memory="3g"),
-        catalogue="benchmark",
-        dataset_uri="generated",
-        run_date=date(2025, 12, 28),
-        run_id="benchmark",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="benchmark",
-    )
+    return context_in(state_dir, settings=make_settings(state_dir, spark_driver_memory="3g"))
 
 
 def run_measured(command: list[str]) -> Measured:

@@ -20,8 +20,7 @@ from jobs.releasing.release_retention import collect
 from jobs.releasing.rollback import rollback
 from jobs.sample import TINY, make_sample
 from tests.conftest import Contexts, make_settings
-from tests.drills.conftest import commit_candidate
-from tests.released import NOW, Registry, commit_release, see_night
+from tests.released import NOW, Registry, commit_candidate, commit_release, see_night
 
 READS_THE_CLOCK = {"jobs/commands/options.py", "jobs/nights/dag_runner.py"}
 CLOCKS = {

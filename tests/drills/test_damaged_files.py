@@ -28,11 +28,11 @@ from jobs.runtime.error_translation import explain
 from models.search.checkpoint import pack, unpack
 from models.search.errors import ModelError
 from tests.conftest import Contexts
-from tests.drills.conftest import Call, commit_candidate, flip
+from tests.drills.conftest import Call, flip
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, photos_of
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
+from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
 from jobs.sample import TINY, make_sample
 from tests.conftest import Contexts, make_settings
-from tests.drills.conftest import Call, commit_candidate, fill
+from tests.drills.conftest import Call, fill
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
+from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
 
 

@@ -12,9 +12,9 @@ import pytest
 from jobs.context import RunContext
 from jobs.datasets.releases import RELEASE
 from tests.conftest import Contexts
-from tests.drills.conftest import Call, commit_candidate
+from tests.drills.conftest import Call
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
+from tests.released import Registry, commit_candidate, commit_release
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])

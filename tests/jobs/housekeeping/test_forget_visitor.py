@@ -42,11 +42,11 @@ def fill(ctx: RunContext) -> dict[str, Manifest]:
         "impressions": IMPRESSIONS,
         "quarantine": pl.DataFrame({"table": "conversions", "record": record}),
     }
-    found = {"validated": commit_tables(ctx, VALIDATED, validated, label="validated")}
+    found = {"validated": commit_tables(ctx, VALIDATED, validated)}
     inputs = {"validated": found["validated"]}
     splits = {"photos": PHOTOS} | {name: CONVERSIONS.head(3) for name in ("train", "validation", "test")}
     splits["photo_keywords"] = PHOTOS.with_columns(keyword=pl.lit("cat"))
-    found["splits"] = commit_tables(ctx, SPLITS, splits, label="splits", inputs=inputs)
+    found["splits"] = commit_tables(ctx, SPLITS, splits, inputs=inputs)
     staged = ctx.begin(REPORT, Params(), inputs)
     staged.write_file("report.html", f"<p>{OTHER}</p><p>{WHO}</p>".encode())
     found["report"] = staged.commit()

@@ -41,7 +41,7 @@ def night(make_context: Contexts) -> Night:
     made.names[0] = pseudonym(RAW, key)
     hidden = pl.DataFrame({"photo_id": [IDS[2], IDS[4]], "country": [None, "JP"]})
     tables = {"photos": pl.DataFrame({"photo_id": IDS}), "conversions": pl.DataFrame({"photo_id": IDS})}
-    commit_tables(made.context, VALIDATED, tables | {"hidden": hidden}, label="hidden")
+    commit_tables(made.context, VALIDATED, tables | {"hidden": hidden})
     return made
 
 

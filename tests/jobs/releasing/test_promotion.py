@@ -28,9 +28,7 @@ from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
-from tests.released import NOW, commit_index
-
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
+from tests.released import BY, commit_index
 
 
 def champion(context: RunContext) -> int | None:

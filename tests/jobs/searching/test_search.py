@@ -42,10 +42,9 @@ from models.serving import Embedder
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
-from tests.released import NOW, Registry, commit_index, commit_registration, night
+from tests.released import BY, Registry, commit_index, commit_registration, night
 from tests.validated_lake import commit_tables
 
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 WORDS = (
     "a cat on a mat",
     "黒い猫が眠っている",
@@ -94,14 +93,14 @@ def _commit_words_and_images(context: RunContext, numbers: range) -> None:
         },
     )
     tables["photos"] = photos.with_columns(submitted_at=tables["photos"]["submitted_at"][0], is_in_train=True)
-    commit_tables(context, SPLITS, tables, label="photos", facts=splits.facts)
+    commit_tables(context, SPLITS, tables, facts=splits.facts)
     uris = [None if n == numbers[-1] else str(Path(context.dataset_uri) / f"p{n}.png") for n in numbers]
     images = photos.select("photo_id").with_columns(status=pl.lit("present"), uri=pl.Series(uris))
     images = images.with_columns(
         status=pl.when(pl.col("uri").is_null()).then(pl.lit("missing")).otherwise("status"),
         reason=pl.when(pl.col("uri").is_null()).then(pl.lit("not_found")),
     )
-    commit_tables(context, IMAGES, {"images": images}, label="images")
+    commit_tables(context, IMAGES, {"images": images})
 
 
 @pytest.fixture

@@ -139,17 +139,9 @@ def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = 
         pl.DataFrame({"query_id": range(len(found)), "rank": found}).with_columns(arm=pl.lit(arm)).reverse()
         for arm, found in ranks.items()
     ]
-    filled = {table.name: pl.DataFrame({table.schema.names[0]: [None]}) for table in EVALUATION.tables}
     facts = {"verdict": {"challenger": FULL}, "reranker_note": note}
     inputs = {"splits": ctx.read(SPLITS)}
-    return commit_tables(
-        ctx,
-        EVALUATION,
-        filled | {"ranks": pl.concat(frames)},
-        label=str((ranks, note)),
-        inputs=inputs,
-        facts=facts,
-    )
+    return commit_tables(ctx, EVALUATION, {"ranks": pl.concat(frames)}, inputs=inputs, facts=facts)
 
 
 @pytest.mark.quick

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ from jobs.nights.stage_runner import run_stage
 from jobs.stages.embed_photos import check_share
 from models.images import decode_image
 from models.search.model import SearchModel
-from tests.conftest import Contexts, make_settings
+from tests.conftest import Contexts, context_in
 from tests.errors import raises
 from tests.jobs.embedding_fixtures import (
     KEYWORDS,
@@ -82,22 +82,10 @@ def prepare(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, ...] = 
     commit_models(ctx, MODELS)
 
 
-def context(state: Path, day: int = 28) -> RunContext:
-    return RunContext(
-        settings=make_settings(state),
-        catalogue="test",
-        dataset_uri=str(state / "dataset"),
-        run_date=date(2025, 12, day),
-        run_id="test-night",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="test-code",
-    )
-
-
 @pytest.fixture(scope="module")
 def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
     folder = tmp_path_factory.mktemp("night")
-    ctx = context(folder / "state")
+    ctx = context_in(folder)
     paths = write_pictures(folder / "photos", len(GOOD), **BAD)
     prepare(ctx, paths, missing=("nowhere",))
     paths["gone"].unlink()
@@ -108,7 +96,7 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
 def copy_of(night: Night, folder: Path, day: int = 28) -> RunContext:
     """A context on a copy of the night's lake; its images stay where they are."""
     shutil.copytree(night.ctx.settings.state_dir, folder / "state")
-    return context(folder / "state", day)
+    return context_in(folder, run_date=date(2025, 12, day))
 
 
 def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarray[Any, Any]:
@@ -213,7 +201,7 @@ def parts_of(ctx: RunContext) -> dict[str, bytes]:
 @pytest.mark.spark
 def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(spark: SparkSession, tmp_path: Path) -> None:
     """What a killed run leaves is any of its parts, each whole: here every second one."""
-    ctx = context(tmp_path / "state")
+    ctx = context_in(tmp_path)
     prepare(ctx, write_pictures(tmp_path / "photos", 18, cut=BAD["cut"]))
     whole = run_stage(ctx, "embed_photos", PARAMS)
     parts = parts_of(ctx)

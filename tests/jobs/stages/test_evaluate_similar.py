@@ -21,7 +21,7 @@ from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.evaluation import SimilarFacts
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT, VariantFacts
+from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT
 from jobs.datasets.schema import Dataset
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
@@ -35,7 +35,6 @@ from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
@@ -134,13 +133,8 @@ class Night:
         return pl.DataFrame({"photo_id": IDS}).with_columns(column, arm=pl.lit(arm))
 
     def commit_variant(self, name: str, splits: Manifest) -> None:
-        context = self.context
-        part = {"variant": name, "repeat": "0"}
-        staged = context.begin(VARIANT, PARAMS, {"splits": splits}, {"made_up": name}, **part)
-        staged.write_table("ranks", pl.DataFrame({"query_id": [0], "rank": [1]}, schema_overrides={"rank": pl.Int32}))
-        staged.write_table("curves", pl.DataFrame(VARIANT.table("curves").schema.empty_table()))
-        staged.write_table("embeddings", self.vectors(name, 0.5).select("arm", "photo_id", "vector"))
-        staged.commit(made_up(VariantFacts))
+        tables = {"embeddings": self.vectors(name, 0.5)}
+        commit_tables(self.context, VARIANT, tables, inputs={"splits": splits}, variant=name, repeat="0")
 
     def _images(self) -> pl.DataFrame:
         self.folder.mkdir(exist_ok=True)
@@ -158,8 +152,7 @@ class Night:
     def _commit(
         self, dataset: Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any], **files: bytes
     ) -> Manifest:
-        label = repr((tables, facts, self.keywords))
-        return commit_tables(self.context, dataset, tables, label=label, facts=facts, files=files)
+        return commit_tables(self.context, dataset, tables, facts=facts, files=files)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import io
-import json
 import logging
 import os
 import socket
@@ -14,7 +13,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ from jobs.nights.stage_runner import run_stage
 from jobs.runtime.progress import Progress
 from tests.conftest import Contexts
 from tests.errors import raises
+from tests.validated_lake import commit_tables
 
 MAX_BYTES = 50_000
 PARAMS = FetchImagesParams(
@@ -68,6 +68,19 @@ def bomb() -> bytes:
     body = b"IDAT" + zlib.compress(bytes(100))
     chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, body))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+ANSWERS: dict[str, tuple[int, bytes, dict[str, str]]] = {
+    "404": (404, b"", {}),
+    "403": (403, b"", {}),
+    "tomorrow": (429, b"", {"retry_after": "86400"}),
+    "huge": (200, picture() + bytes(MAX_BYTES), {}),
+    "html": (200, b"<html>sign in first</html>", {"content_type": "image/jpeg"}),
+    "half": (200, picture()[:-200], {}),
+    "bomb": (200, bomb(), {}),
+    "gzip": (200, zlib.compress(picture()), {"content_encoding": "gzip"}),
+}
+"""Status, body and headers of what is answered alike every time."""
 
 
 class FaultyServer(http.server.ThreadingHTTPServer):
@@ -114,7 +127,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             time.sleep(0.005)
             kind = path.split("/")[0]
-            getattr(self, f"answer_{kind.replace('-', '_')}")(path)
+            if kind in ANSWERS:
+                status, body, headers = ANSWERS[kind]
+                self.reply(status, body, **headers)
+            else:
+                getattr(self, f"answer_{kind}")(path)
         finally:
             with self.server.lock:
                 self.server.under_way -= 1
@@ -133,12 +150,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         number = int(path.split("/")[1])
         self.reply(200, picture((number % 256, 50, 50)))
 
-    def answer_404(self, path: str) -> None:
-        self.reply(404)
-
-    def answer_403(self, path: str) -> None:
-        self.reply(403)
-
     def answer_500(self, path: str) -> None:
         self.reply(200, picture()) if self.server.is_healed else self.reply(500)
 
@@ -147,9 +158,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer_overloaded(self, path: str) -> None:
         self.reply(503) if self.is_first(path, 2) else self.reply(200, picture())
-
-    def answer_tomorrow(self, path: str) -> None:
-        self.reply(429, retry_after="86400")
 
     def answer_slow(self, path: str) -> None:
         time.sleep(1.5)
@@ -174,27 +182,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(200, picture())
 
-    def answer_huge(self, path: str) -> None:
-        self.reply(200, picture() + bytes(MAX_BYTES))
-
     def answer_endless(self, path: str) -> None:
         self.send_response(200)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for _ in range(1000):
             self.wfile.write(b"1000\r\n" + bytes(4096) + b"\r\n")
-
-    def answer_html(self, path: str) -> None:
-        self.reply(200, b"<html>sign in first</html>", content_type="image/jpeg")
-
-    def answer_half(self, path: str) -> None:
-        self.reply(200, picture()[:-200])
-
-    def answer_bomb(self, path: str) -> None:
-        self.reply(200, bomb())
-
-    def answer_gzip(self, path: str) -> None:
-        self.reply(200, zlib.compress(picture()), content_encoding="gzip")
 
     def answer_to(self, path: str) -> None:
         targets = {
@@ -217,24 +210,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
         faulty.shutdown()
 
 
-def table(name: str, **columns: Any) -> pl.DataFrame:
-    """A table of VALIDATED with the given columns and nulls in the others."""
-    schema = pl.DataFrame(VALIDATED.table(name).schema.empty_table()).schema
-    count = len(next(iter(columns.values()), []))
-    return pl.DataFrame({column: columns.get(column, [None] * count) for column in schema}, schema=schema)
-
-
 def commit_photos(ctx: RunContext, urls: dict[str, str | None]) -> None:
-    staged = ctx.begin(VALIDATED, FetchImagesParams(), {}, {"photos": json.dumps(urls)})
-    if staged.manifest is not None:
-        return
-    staged.write_table("photos", table("photos", photo_id=list(urls), image_url=list(urls.values())))
-    staged.write_table(
-        "conversions", table("conversions", photo_id=["a"], converted_at=[datetime(2025, 12, 1, tzinfo=UTC)])
-    )
-    for name in ("keywords", "collections", "colors", "hidden", "impressions", "quarantine", "repairs"):
-        staged.write_table(name, table(name))
-    staged.commit()
+    rows = pl.DataFrame([*urls.items()], schema={"photo_id": pl.String, "image_url": pl.String}, orient="row")
+    commit_tables(ctx, VALIDATED, {"photos": rows})
 
 
 def statuses(ctx: RunContext, manifest: Manifest) -> dict[str, tuple[str, str | None]]:

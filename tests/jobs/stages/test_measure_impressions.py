@@ -41,13 +41,9 @@ def row(who: str, photo: str, place: int, done: str, day: int = 0, **changes: An
 
 def measured(ctx: RunContext, rows: list[dict[str, Any]], params: MeasureImpressionsParams = PARAMS) -> Manifest:
     log = pl.DataFrame(rows, schema_overrides={"position": pl.Int32, "dwell_seconds": pl.Float64})
-    photos = pl.DataFrame({"photo_id": ["a"]})
-    conversions = pl.DataFrame({"photo_id": ["a"]})
-    tables = {"photos": photos, "conversions": conversions, "impressions": log}
-    validated = commit_tables(ctx, VALIDATED, tables, label="validated")
+    validated = commit_tables(ctx, VALIDATED, {"impressions": log})
     facts = {"train_start": START.isoformat(), "train_end": TRAIN_END.isoformat()}
-    split = {"photos": photos, "train": conversions, "test": conversions}
-    commit_tables(ctx, SPLITS, split, label="splits", inputs={"validated": validated}, facts=facts)
+    commit_tables(ctx, SPLITS, inputs={"validated": validated}, facts=facts)
     return run_stage(ctx, "measure_impressions", params)
 
 

@@ -7,7 +7,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.nights.stage_runner import run_stage
-from tests.conftest import Contexts, make_settings
+from tests.conftest import Contexts, context_in, make_settings
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 
@@ -54,17 +54,9 @@ def logged_runs(context: RunContext) -> list[Any]:
 @pytest.fixture(scope="module")
 def night(new_mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> RunContext:
     """A night that was registered; its tests only look."""
-    settings = make_settings(tmp_path_factory.mktemp("night"))
-    shutil.copy(new_mlflow_database, settings.state_dir / "mlflow.db")
-    context = RunContext(
-        settings=settings,
-        catalogue="test",
-        dataset_uri="nowhere",
-        run_date=date(2025, 12, 28),
-        run_id="test-night",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="test-code",
-    )
+    context = context_in(tmp_path_factory.mktemp("night"))
+    context.settings.state_dir.mkdir()
+    shutil.copy(new_mlflow_database, context.settings.state_dir / "mlflow.db")
     register(context)
     return context
 

@@ -23,7 +23,7 @@ from jobs.stages import split_temporal
 from models.windows import instant
 from tests.conftest import Contexts, make_settings
 from tests.errors import raises
-from tests.validated_lake import commit_validated
+from tests.validated_lake import LOG_COLUMNS, commit_validated
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -74,16 +74,7 @@ CONVERSIONS = pl.DataFrame(
         ("v1", "cat", "GB", "old", AS_OF, *NOT_SAID),
         ("v1", "cat", "GB", "late", AS_OF + timedelta(days=1), *NOT_SAID),
     ],
-    schema=[
-        "visitor_id",
-        "query",
-        "country",
-        "photo_id",
-        "converted_at",
-        "device_type",
-        "orientation_filter",
-        "position",
-    ],
+    schema=LOG_COLUMNS,
     orient="row",
 )
 

@@ -156,9 +156,9 @@ def test_a_source_that_is_not_there_is_named(make_night: Contexts, source: str) 
 @pytest.mark.quick
 def test_nothing_to_train_on_is_said(make_night: Contexts) -> None:
     ctx = make_night()
-    commit_splits(ctx, "no descriptions", photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
+    commit_splits(ctx, photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
-    commit_splits(ctx, "no images", photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
+    commit_splits(ctx, photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
     with raises(MissingInput, "no_photo_with_image", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)

@@ -160,10 +160,10 @@ def test_a_broken_picture_is_left_out(make_night: Contexts, caplog: pytest.LogCa
 def test_pairs_of_photos_without_an_image_are_counted(make_night: Contexts) -> None:
     ctx = make_night()
     rows = pl.concat([conversions((0, 1), 2), pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3})])
-    commit_splits(ctx, "more", train=rows)
+    commit_splits(ctx, train=rows)
     facts = run_stage(ctx, "train_search", SEARCH_PARAMS).facts
     assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
-    commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
+    commit_splits(ctx, train=rows.filter(pl.col("query") == "x"))
     with raises(MissingInput, "no_conversion_with_image", table="train"):
         run_stage(ctx, "train_search", SEARCH_PARAMS)
 
@@ -171,7 +171,7 @@ def test_pairs_of_photos_without_an_image_are_counted(make_night: Contexts) -> N
 def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are_kept(make_night: Contexts) -> None:
     ctx = make_night()
     nothing = conversions((0,), 1).clear()
-    commit_splits(ctx, "published", validation=nothing)
+    commit_splits(ctx, validation=nothing)
     one_pass = SEARCH_PARAMS.model_copy(update={"epochs": 1})
     manifest = run_stage(ctx, "train_search", one_pass)
     counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
@@ -189,7 +189,7 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     in_two = run_stage(ctx, "train_search", SEARCH_PARAMS)  # nothing stops it early
     assert arms_of(in_two)[FULL].training.steps == 2 * arms[FULL].training.steps
     without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
-    commit_splits(ctx, "lost", validation=without_image)
+    commit_splits(ctx, validation=without_image)
     with raises(MissingInput, "no_conversion_with_image", table="validation"):
         run_stage(ctx, "train_search", SEARCH_PARAMS)
 
@@ -201,9 +201,9 @@ def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night:
     )
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
     later = conversions((0, 1), 1)
-    commit_splits(ctx, "later", photos=corpus, validation=later)
+    commit_splits(ctx, photos=corpus, validation=later)
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 23
-    commit_splits(ctx, "all photos", facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
+    commit_splits(ctx, facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
 
 
@@ -349,7 +349,7 @@ def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, 
     names = IMPRESSIONS.table("pairs").schema.names
     pairs = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("position").cast(pl.Int32))
     tables = {"examination": examination, "pairs": pairs}
-    commit_tables(ctx, IMPRESSIONS, tables, label=repr((told, rows)), facts={"note": "nothing moved"})
+    commit_tables(ctx, IMPRESSIONS, tables, facts={"note": "nothing moved"})
 
 
 def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: Contexts) -> None:
@@ -382,10 +382,10 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
 @pytest.mark.parametrize("pair_weighting", ["log_count", "each"])
 def test_places_count_by_how_often_they_are_looked_at(make_night: Contexts, pair_weighting: str) -> None:
     ctx = make_night()
-    commit_splits(ctx, "unplaced", train=placed(None))
+    commit_splits(ctx, train=placed(None))
     params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "pair_weighting": pair_weighting})
     unplaced = run_stage(ctx, "train_search", params)
-    commit_splits(ctx, "placed", train=placed(1, 2, None))
+    commit_splits(ctx, train=placed(1, 2, None))
     estimated = params.model_copy(update={"position_weights": "estimated"})
     plain = run_stage(ctx, "train_search", params)
     assert digests(plain) == digests(unplaced)  # positions count only where that is wanted

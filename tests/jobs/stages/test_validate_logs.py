@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -25,13 +25,14 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import validate_logs
 from models.text import normalise_query
-from tests.conftest import Contexts, make_settings
+from tests.conftest import Contexts, context_in
 from tests.errors import raises
 from tests.jobs.layout_files import COLUMNS, LayoutFiles, add_conversion_faults, add_other_faults, visitor
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+DAY = date(2025, 12, 3)
 PARAMS = ValidateLogsParams(max_bad_share=0.9, max_critical_share=0.5)
 
 
@@ -45,19 +46,6 @@ class Night:
         return self.ctx.lake.read_table(self.manifest, name)
 
 
-def context(state: Path, folder: Path, **changes: Any) -> RunContext:
-    values: dict[str, Any] = {
-        "settings": make_settings(state),
-        "catalogue": "test",
-        "dataset_uri": str(folder),
-        "run_date": date(2025, 12, 3),
-        "run_id": "test-night",
-        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "code_version": "test-code",
-    }
-    return RunContext(**(values | changes))
-
-
 @pytest.fixture(scope="module")
 def files() -> LayoutFiles:
     made = LayoutFiles()
@@ -69,7 +57,7 @@ def files() -> LayoutFiles:
 @pytest.fixture(scope="module")
 def night(spark: SparkSession, files: LayoutFiles, tmp_path_factory: pytest.TempPathFactory) -> Night:
     home = tmp_path_factory.mktemp("validate")
-    ctx = context(home / "state", files.write(home / "data"))
+    ctx = context_in(home, dataset_uri=str(files.write(home / "data")), run_date=DAY)
     return Night(files, ctx, run_stage(ctx, "validate_logs", PARAMS))
 
 
@@ -249,7 +237,7 @@ def test_the_same_rows_cut_otherwise_are_the_same_run(
 ) -> None:
     monkeypatch.setattr(validate_logs, "find_source", partial(find_source, unit_bytes=8000))
     assert len(validate_logs.find_source(night.ctx.dataset_uri).units("conversions")) > 3
-    again = run_stage(context(tmp_path / "state", Path(night.ctx.dataset_uri)), "validate_logs", PARAMS)
+    again = run_stage(context_in(tmp_path, dataset_uri=night.ctx.dataset_uri, run_date=DAY), "validate_logs", PARAMS)
     for name, table in night.manifest.tables.items():
         assert [f.sha256 for f in again.tables[name].files] == [f.sha256 for f in table.files], name
     assert again.digest == night.manifest.digest
@@ -296,7 +284,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
     files = LayoutFiles(days=1, conversions_per_day=5)
     for number in range(15):
         files.add("photos", "malformed_photo_id", photo_id=f"../{number}")
-    ctx = context(tmp_path / "state", files.write(tmp_path / "data"))
+    ctx = context_in(tmp_path, dataset_uri=str(files.write(tmp_path / "data")), run_date=DAY)
     with raises(GateFailed, "too_many_bad_rows", tables=["photos"]) as failure:
         run_stage(ctx, "validate_logs", ValidateLogsParams(**limits))
     assert all(figure in str(failure.value) for figure in figures)
