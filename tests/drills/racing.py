@@ -10,15 +10,14 @@ from typing import Any
 def commit_each(barrier: Any, results: Any, lake_uri: str, rounds: int, first: int) -> None:
     """Commit `rounds` runs, each at the same moment as the others; report their manifests as JSON."""
     from tests.conftest import context_in, make_settings
-    from tests.jobs.lake.test_lake import EXTRAS, PARAMS, ROWS, THINGS
+    from tests.jobs.lake.test_lake import PARAMS, THINGS, fill
 
     made = []
     for number in range(rounds):
         state = Path(lake_uri).parent
         context = context_in(state, settings=make_settings(state, lake_uri=lake_uri))
         staged = context.begin(THINGS, PARAMS.model_copy(update={"test_days": first + number}), {})
-        staged.write_table("rows", ROWS)
-        staged.write_table("extras", EXTRAS)
+        fill(staged)
         barrier.wait(120)
         made.append(staged.commit().model_dump_json())
         barrier.wait(120)

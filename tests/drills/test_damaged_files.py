@@ -128,23 +128,15 @@ def test_damaged_weights_are_not_registered(tracked: RunContext, call: Call, pla
     assert tracked.lake.history(REGISTRATION) == []
 
 
-def test_a_damaged_release_is_not_opened(make_context: Contexts, registry: Registry, call: Call) -> None:
-    from jobs.releasing.reader import ReleaseReader
-
-    context = make_context()
-    release = commit_release(context)
-    assert call("promote", "--version", "1", "--reason", "better").status == 0
-    path = Path(context.lake.file_path(release, "model/model.safetensors"))
-    flip(path, 5000)
-    with raises(BadInput, "unusable_release"):
-        ReleaseReader(context.lake, with_model=True)
+def a_part() -> tuple[str, bytes]:
+    """Name and bytes of a part of 500 vectors."""
+    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
+    return part_name(keys), part_bytes(keys, features.astype(np.float32), [None] * 500)
 
 
 def test_a_damaged_part_of_the_store_is_named_by_every_reader(make_context: Contexts) -> None:
     store = make_context().lake.store("vectors", "m")
-    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
-    name = part_name(keys)
-    whole = part_bytes(keys, features.astype(np.float32), [None] * 500)
+    name, whole = a_part()
     store.put(name, whole)
     assert read_part(store, name, ["key"]).num_rows == 500
     path, found, named = Path(store.folder) / name, 0, set()
@@ -167,9 +159,7 @@ def test_a_damaged_part_of_the_store_is_named_by_every_reader(make_context: Cont
 def test_a_damaged_part_of_the_store_is_named_by_spark(make_context: Contexts, spark: SparkSession) -> None:
     context = make_context()
     store = context.lake.store("vectors", "m")
-    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
-    name = part_name(keys)
-    whole = part_bytes(keys, features.astype(np.float32), [None] * 500)
+    name, whole = a_part()
     path = Path(store.folder) / name
     for damaged in (whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:], whole[: len(whole) // 2]):
         store.put(name, damaged)

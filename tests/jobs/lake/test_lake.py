@@ -16,6 +16,7 @@ from jobs.context import RunContext
 from jobs.datasets.schema import Dataset, Facts, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
+from jobs.lake.staged_run import StagedRun
 from tests.conftest import Contexts
 from tests.errors import raises
 
@@ -39,11 +40,15 @@ class Found(Facts):
     fact: int
 
 
+def fill(staged: StagedRun, rows: pl.DataFrame = ROWS) -> None:
+    staged.write_table("rows", rows)
+    staged.write_table("extras", EXTRAS)
+
+
 def commit(context: RunContext, rows: pl.DataFrame = ROWS, **params: int) -> str:
     staged = context.begin(THINGS, PARAMS.model_copy(update=params), {})
     if staged.manifest is None:
-        staged.write_table("rows", rows)
-        staged.write_table("extras", EXTRAS)
+        fill(staged, rows)
         staged.write_file("notes/a.txt", b"hello")
         staged.commit(Found(fact=1))
     return staged.run_id
@@ -112,8 +117,7 @@ def test_two_writers_of_one_run_do_not_mix(make_context: Contexts) -> None:
     context = make_context()
     first, second = context.begin(THINGS, PARAMS, {}), context.begin(THINGS, PARAMS, {})
     for staged, value in ((first, 1), (second, 2)):
-        staged.write_table("rows", pl.DataFrame({"n": [value]}))
-        staged.write_table("extras", EXTRAS)
+        fill(staged, pl.DataFrame({"n": [value]}))
     winner = first.commit()
     assert second.commit() == winner
     assert context.lake.read_table(context.read(THINGS), "rows")["n"].to_list() == [1]
@@ -192,8 +196,7 @@ def test_an_object_store_works_like_a_folder(make_context: Contexts, settings: o
     with context.lake.local_folder(manifest, "notes") as folder:
         assert (folder / "a.txt").read_bytes() == b"hello"
     staged = context.begin(THINGS, PARAMS, {"older": manifest})
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     with staged.local_folder("made") as folder:
         (folder / "b.txt").write_bytes(b"made")
     assert context.lake.read_file(staged.commit(), "made/b.txt") == b"made"
@@ -237,8 +240,7 @@ def test_files_of_several_runs_are_one_folder_of_links(make_context: Contexts) -
     commit(context)
     first = context.read(THINGS)
     staged = context.begin(THINGS, PARAMS.model_copy(update={"test_days": 9}), {})
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     staged.write_file("notes/b.txt", b"new")
     staged.link_file(first, "notes/a.txt")
     second = staged.commit()
@@ -261,7 +263,6 @@ def test_what_a_worker_puts_is_whole_or_not_there(make_context: Contexts) -> Non
         with place.folder("parts") as folder:
             (folder / "a").write_bytes(content)
     assert place.read(place.path("parts/a")) == b"second try"
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     manifest = staged.commit()
     assert list(manifest.files) == ["parts/a"]

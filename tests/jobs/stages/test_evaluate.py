@@ -581,92 +581,61 @@ def test_a_few_photos_without_a_vector_rank_last_and_are_counted(night: Night) -
 
 FINETUNED = pl.col("arm") == "finetuned"
 COUNTRY_ARM = pl.col("arm") == "finetuned_country_keywords"
-NAN_VECTOR = [float("nan")] * DIM
+
+
+PHOTOS, QUERIES = ({"dataset": f"{what}_embeddings", "arm": "finetuned"} for what in ("photo", "query"))
+OTHER_MODEL = {"photo_embeddings": "yesterday", "query_embeddings": "finetuned", "search_models": "finetuned"}
+PHOTO_5, QUERY_1 = FINETUNED & (pl.col("photo_id") == "photo-05"), FINETUNED & (pl.col("query") == "q1")
+
+
+def forget_photos(night: Night) -> None:
+    """Leave the facts of an arm without its vectors."""
+    night.drop("photo_vectors", FINETUNED)
+    night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}})
+
+
+def repeat_photos(night: Night) -> None:
+    night.photo_vectors = pl.concat([night.photo_vectors, night.photo_vectors[40:42]])
 
 
 @pytest.mark.parametrize(
     ("damage", "error", "code", "named"),
     [
-        (
-            lambda night: night.drop("query_vectors", FINETUNED),
-            MissingInput,
-            "arm_not_embedded",
-            {"dataset": "query_embeddings", "arm": "finetuned"},
-        ),
-        (
-            lambda night: night.drop("photo_vectors", FINETUNED),
-            MissingInput,
-            "arm_not_embedded",
-            {"dataset": "photo_embeddings", "arm": "finetuned"},
-        ),
-        (
-            lambda night: (
-                night.drop("photo_vectors", FINETUNED),
-                night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}}),
-            ),
-            MissingInput,
-            "arm_not_embedded",
-            {"dataset": "photo_embeddings", "arm": "finetuned"},
-        ),
+        (lambda night: night.drop("query_vectors", FINETUNED), MissingInput, "arm_not_embedded", QUERIES),
+        (lambda night: night.drop("photo_vectors", FINETUNED), MissingInput, "arm_not_embedded", PHOTOS),
+        (forget_photos, MissingInput, "arm_not_embedded", PHOTOS),
         (
             lambda night: night.other_facts.update(photo={"finetuned": {"model_digest": "yesterday"}}),
-            BadInput,
-            "vectors_of_other_model",
-            {
-                "models": {
-                    "photo_embeddings": "yesterday",
-                    "query_embeddings": "finetuned",
-                    "search_models": "finetuned",
-                }
-            },
+            *(BadInput, "vectors_of_other_model", {"models": OTHER_MODEL}),
         ),
         (
             lambda night: night.drop("query_vectors", COUNTRY_ARM & (pl.col("country") == "JP")),
-            BadInput,
-            "vectors_missing",
-            {"dataset": "query_embeddings", "arm": "finetuned_country_keywords"},
+            *(BadInput, "vectors_missing", QUERIES | {"arm": "finetuned_country_keywords"}),
         ),
         (
             lambda night: night.drop("photo_vectors", FINETUNED & (pl.col("photo_id") < "photo-05")),
-            BadInput,
-            "vectors_missing",
-            {"dataset": "photo_embeddings", "arm": "finetuned", "missing_count": 5},
+            *(BadInput, "vectors_missing", PHOTOS | {"missing_count": 5}),
         ),
         (
-            lambda night: night.spoil("photo_vectors", FINETUNED & (pl.col("photo_id") == "photo-05"), NAN_VECTOR),
-            BadInput,
-            "vectors_not_finite",
-            {"dataset": "photo_embeddings", "arm": "finetuned", "bad_count": 1},
+            lambda night: night.spoil("photo_vectors", PHOTO_5, [float("nan")] * DIM),
+            *(BadInput, "vectors_not_finite", PHOTOS | {"bad_count": 1}),
         ),
         (
-            lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [0.5] * DIM),
-            BadInput,
-            "vectors_not_of_length_one",
-            {"dataset": "query_embeddings", "arm": "finetuned"},
+            lambda night: night.spoil("query_vectors", QUERY_1, [0.5] * DIM),
+            *(BadInput, "vectors_not_of_length_one", QUERIES),
         ),
         (
-            lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [1.0]),
-            BadInput,
-            "vectors_differ_in_length",
-            {"dataset": "query_embeddings", "arm": "finetuned", "lengths": [1, 8]},
+            lambda night: night.spoil("query_vectors", QUERY_1, [1.0]),
+            *(BadInput, "vectors_differ_in_length", QUERIES | {"lengths": [1, 8]}),
         ),
         (
             lambda night: night.spoil("query_vectors", FINETUNED, [1.0, 0.0]),
-            BadInput,
-            "vectors_of_other_model",
-            {"arm": "finetuned", "dimensions": {"queries": 2, "photos": 8}},
+            *(BadInput, "vectors_of_other_model", {"arm": "finetuned", "dimensions": {"queries": 2, "photos": 8}}),
         ),
-        (
-            lambda night: setattr(night, "photo_vectors", pl.concat([night.photo_vectors, night.photo_vectors[40:42]])),
-            BadInput,
-            "vectors_repeated",
-            {"dataset": "photo_embeddings", "arm": "finetuned", "repeated_count": 2},
-        ),
+        (repeat_photos, BadInput, "vectors_repeated", PHOTOS | {"repeated_count": 2}),
         (
             lambda night: night.drop("photos", pl.col("photo_id") == "photo-00"),
-            BadInput,
-            "photos_outside_corpus",
-            {"photo_id": "photo-00"},
+            *(BadInput, "photos_outside_corpus", {"photo_id": "photo-00"}),
         ),
     ],
 )

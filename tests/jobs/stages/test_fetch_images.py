@@ -433,14 +433,21 @@ def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPa
     assert fetch_reason("http://two.example/a", allow_private_addresses=False) == ("refused", "private_address")
 
 
-def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def fail_to_look_up(monkeypatch: pytest.MonkeyPatch, code: int) -> list[str]:
+    """Let no name be found; return the names that are asked for."""
+    asked: list[str] = []
 
-    def unknown(host: str, *_: Any, **__: Any) -> Any:
+    def getaddrinfo(host: str, *_: Any, **__: Any) -> Any:
         asked.append(host)
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        raise socket.gaierror(code, "not found")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(safe_download, "BACKOFF_SECONDS", 0.01)
+    return asked
+
+
+def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fail_to_look_up(monkeypatch, socket.EAI_NONAME)
     with Fetcher(limits()) as fetcher:
         for url in ["http://gone.example/a", "http://gone.example/b", "https://photos.invalid/c"] * 2:
             with pytest.raises(FetchError, match="failed: host_not_found"):
@@ -449,14 +456,7 @@ def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch: pytest.Monkey
 
 
 def test_a_resolver_that_is_down_is_asked_again_but_not_for_every_photo(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def down(host: str, *_: Any, **__: Any) -> Any:
-        asked.append(host)
-        raise socket.gaierror(socket.EAI_AGAIN, "try again")
-
-    monkeypatch.setattr(socket, "getaddrinfo", down)
-    monkeypatch.setattr(safe_download, "BACKOFF_SECONDS", 0.01)
+    asked = fail_to_look_up(monkeypatch, socket.EAI_AGAIN)
     with Fetcher(limits(retry_count=2)) as fetcher:
         for _ in range(5):
             with pytest.raises(FetchError, match="failed: host_not_found"):

@@ -32,6 +32,8 @@ from tests.jobs.layout_files import COLUMNS, LayoutFiles, add_conversion_faults,
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.spark
+
 DAY = date(2025, 12, 3)
 PARAMS = ValidateLogsParams(max_bad_share=0.9, max_critical_share=0.5)
 
@@ -65,7 +67,6 @@ def no_spark(*_: object) -> None:
     raise AssertionError("Spark was started")
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize("table", COLUMNS)
 def test_every_bad_row_is_quarantined_with_exactly_its_reasons(night: Night, table: str) -> None:
     rows = night.table("quarantine").filter(pl.col("table") == table)
@@ -74,7 +75,6 @@ def test_every_bad_row_is_quarantined_with_exactly_its_reasons(night: Night, tab
     assert set(rows["source_file"]) == {f"{table}.tsv000"}
 
 
-@pytest.mark.spark
 def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
     for (table,), repairs in night.table("repairs").partition_by("table", as_dict=True).items():
         assert dict(repairs.select("source_line", "repair").iter_rows()) == night.files.repairs[str(table)]
@@ -87,7 +87,6 @@ def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
     assert clean[mended["carriage_return"]]["position"] is not None
 
 
-@pytest.mark.spark
 def test_no_good_row_is_touched(night: Night) -> None:
     clean = night.table("conversions")
     assert clean["source_line"].to_list() == night.files.good["conversions"]
@@ -116,7 +115,6 @@ def test_no_good_row_is_touched(night: Night) -> None:
         }
 
 
-@pytest.mark.spark
 def test_the_other_tables_keep_their_good_rows_in_their_order(night: Night) -> None:
     for table in ("photos", "keywords", "collections", "colors", "hidden"):
         lines = night.files.data(table).split(b"\n")
@@ -133,7 +131,6 @@ def test_the_other_tables_keep_their_good_rows_in_their_order(night: Night) -> N
     assert night.table("keywords").row(0) == ("photo000000", "word 0", 0.975, False)
 
 
-@pytest.mark.spark
 def test_impressions_keep_what_was_shown_to_whom_and_what_they_did(night: Night) -> None:
     clean = night.table("impressions")
     assert len(clean) == len(night.files.good["impressions"])
@@ -157,7 +154,6 @@ def test_impressions_keep_what_was_shown_to_whom_and_what_they_did(night: Night)
     assert clean["query_photo_id"].drop_nulls().to_list() == ["photo000002"]
 
 
-@pytest.mark.spark
 def test_counts_add_up_to_the_input(night: Night) -> None:
     quarantined = dict(night.table("quarantine")["table"].value_counts().iter_rows())
     for table in COLUMNS:
@@ -169,7 +165,6 @@ def test_counts_add_up_to_the_input(night: Night) -> None:
         assert counts["repaired"] == len(night.files.repairs[table])
 
 
-@pytest.mark.spark
 def test_every_expectation_fails_for_some_row_and_its_reason_is_tested(night: Night) -> None:
     report = json.loads(night.ctx.lake.read_file(night.manifest, "validation.json"))["tables"]
     for table in COLUMNS:
@@ -181,7 +176,6 @@ def test_every_expectation_fails_for_some_row_and_its_reason_is_tested(night: Ni
         assert {r["reason"] for r in rules if r["severity"] != "warn"} <= named
 
 
-@pytest.mark.spark
 def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
     warnings = night.manifest.facts["warnings"]["photos"]
     assert warnings["null_image_url"] == 3
@@ -191,7 +185,6 @@ def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
     assert night.table("conversions")["position"].null_count() == 5
 
 
-@pytest.mark.spark
 def test_no_byte_of_what_is_written_holds_a_visitor_id(night: Night) -> None:
     ids = {line.split(b"\t")[4] for line in night.files.data("conversions").split(b"\n") if line.count(b"\t") == 9}
     needles = {one for one in ids if len(one) == 36}
@@ -208,7 +201,6 @@ def test_no_byte_of_what_is_written_holds_a_visitor_id(night: Night) -> None:
     assert pseudonym(visitor(992), b"test-key") in hidden[1]
 
 
-@pytest.mark.spark
 def test_the_quarantine_keeps_the_record_where_its_columns_are_known(night: Night) -> None:
     rows = night.table("quarantine").filter(pl.col("table") == "conversions")
     unreadable = {"blank_line", "embedded_tab", "embedded_newline", "too_few_columns", "too_many_columns"}
@@ -221,7 +213,6 @@ def test_the_quarantine_keeps_the_record_where_its_columns_are_known(night: Nigh
     assert fridge["record"] == line.replace(values[4], pseudonym(values[4], b"test-key"))
 
 
-@pytest.mark.spark
 def test_the_data_docs_say_what_was_found(night: Night) -> None:
     index = night.ctx.lake.read_file(night.manifest, "data_docs/index.html").decode()
     page = night.ctx.lake.read_file(night.manifest, "data_docs/conversions.html").decode()
@@ -231,7 +222,6 @@ def test_the_data_docs_say_what_was_found(night: Night) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.spark
 def test_the_same_rows_cut_otherwise_are_the_same_run(
     spark: SparkSession, night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,13 +233,11 @@ def test_the_same_rows_cut_otherwise_are_the_same_run(
     assert again.digest == night.manifest.digest
 
 
-@pytest.mark.spark
 def test_a_rerun_starts_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate_logs, "spark_session", no_spark)
     assert run_stage(night.ctx, "validate_logs", PARAMS) == night.manifest
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize("what", ["key", "row"])
 def test_another_key_or_another_row_is_another_run(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
@@ -270,7 +258,6 @@ def test_another_key_or_another_row_is_another_run(
 
 
 @pytest.mark.integration
-@pytest.mark.spark
 @pytest.mark.parametrize(
     ("limits", "figures"),
     [
@@ -301,7 +288,6 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
 
 
 @pytest.mark.integration
-@pytest.mark.spark
 def test_a_first_version_data_set_with_a_days_drop(spark: SparkSession, tmp_path: Path, make_context: Contexts) -> None:
     """Version 1.0 has fewer columns and tables; conversions of one day lie in a folder of their own, in two parts."""
     old = {
