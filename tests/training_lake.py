@@ -69,11 +69,7 @@ def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
 
 
 def commit_splits(
-    ctx: RunContext,
-    label: str = "",
-    shard_count: int = 1,
-    facts: dict[str, Any] | None = None,
-    **tables: pl.DataFrame,
+    ctx: RunContext, label: str = "", shard_count: int = 1, facts: dict[str, Any] | None = None, **tables: pl.DataFrame
 ) -> Manifest:
     """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
     corpus = photos(ctx)

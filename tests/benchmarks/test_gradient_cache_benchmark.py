@@ -23,11 +23,7 @@ from tests.benchmarks.measuring import READS_PEAKS, alone, forget_peak, memory_m
 PAIRS, CHUNK = 4096, 128
 Result = tuple[float, dict[str, torch.Tensor], float, float]
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.timeout(1200),
-    READS_PEAKS,
-]
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1200), READS_PEAKS]
 
 
 def step(chunk_size: int | None) -> Result:

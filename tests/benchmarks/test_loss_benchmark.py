@@ -152,10 +152,7 @@ def compare(title: str, losses: dict[str, Callable[[Inputs], torch.Tensor]]) -> 
     return costs
 
 
-pytestmark = [
-    pytest.mark.benchmark,
-    READS_PEAKS,
-]
+pytestmark = [pytest.mark.benchmark, READS_PEAKS]
 
 
 def test_blocks_keep_the_gradients_of_the_features_and_take_no_longer() -> None:

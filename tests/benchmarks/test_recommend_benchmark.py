@@ -42,11 +42,7 @@ FEATURES, KEYWORDS, FACTORS, K = 128, 2000, 64, 100
 TOWER_EXAMPLES, GRAPH_EXAMPLES = 200_000, 40_000  # of a pass, which has 1,000,000
 Cost = dict[str, float]
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.timeout(3600),
-    READS_PEAKS,
-]
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600), READS_PEAKS]
 
 
 def log() -> Interactions:

@@ -65,7 +65,7 @@ def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[
         "unused_columns": ["Lager"],
     }
     assert tables["Schuhhaus"]["conversions"]["dropped"] == {
-        **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1},
+        **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1}
     }
     assert tables["Schuhhaus"]["conversions"]["guessed"] == {"country": 40}
     assert tables["Schuhhaus"]["impressions"] == {

@@ -170,10 +170,7 @@ def test_all_of_it_works_on_an_object_store(tmp_path: Path, make_context: Contex
 
 
 def test_the_command_says_what_it_removed_and_how_much(
-    make_context: Contexts,
-    removed_runs: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_context: Contexts, removed_runs: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit_releases(make_context, range(1, 3))
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(make_context().settings.state_dir))

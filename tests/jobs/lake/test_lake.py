@@ -66,9 +66,7 @@ def test_a_committed_run_reads_back(make_context: Contexts) -> None:
         assert (folder / "a.txt").read_bytes() == b"hello"
 
 
-def test_the_same_work_is_done_once_and_other_params_are_another_run(
-    make_context: Contexts,
-) -> None:
+def test_the_same_work_is_done_once_and_other_params_are_another_run(make_context: Contexts) -> None:
     context = make_context()
     first = commit(context)
     assert context.begin(THINGS, PARAMS, {}).manifest is not None

@@ -119,11 +119,7 @@ def test_an_ablation_runs_its_dag_and_prints_its_table(
     text = dag_runner.run_ablation(night.settings, PLAN, (FULL, RERANKED), 2)
     ((dag_id, conf),) = runs
     assert dag_id == "nightlens_ablation"
-    assert conf == PLAN.model_dump(mode="json") | {
-        "variants": [FULL, RERANKED],
-        "repeats": 2,
-        "epochs": None,
-    }
+    assert conf == PLAN.model_dump(mode="json") | {"variants": [FULL, RERANKED], "repeats": 2, "epochs": None}
     assert "| finetuned country keywords |" in text
     assert f"Report  {night.settings.report_dir / 'test' / '2025-12-28.html'}" in text
     assert f"{FULL}, reranked; 2 repetitions" in capsys.readouterr().out

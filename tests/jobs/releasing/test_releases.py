@@ -68,7 +68,7 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["config"]["sha256"] == release.files["model/config.json"].sha256
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
     assert set(described["runs"]) == {
-        *("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index"),
+        *("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index")
     }
     assert release.facts == {
         "model_name": "nightlens-test",
@@ -135,9 +135,7 @@ def test_what_the_site_hides_is_not_found_in_the_release_of_that_night(make_cont
     ],
 )
 def test_a_release_of_which_a_byte_was_changed_is_refused(
-    make_context: Contexts,
-    registry: Registry,
-    part: str,
+    make_context: Contexts, registry: Registry, part: str
 ) -> None:
     context = make_context(run_date=night(1))
     release = commit_release(context)
@@ -252,9 +250,7 @@ def test_a_rollback_goes_back_and_further_back(make_context: Contexts, registry:
 
 
 def test_a_promotion_that_was_killed_is_finished_by_the_next_to_come(
-    make_context: Contexts,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
+    make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
     commit_releases(make_context, range(1, 3))
@@ -273,8 +269,7 @@ def test_a_promotion_that_was_killed_is_finished_by_the_next_to_come(
 
 
 def test_an_alias_moved_in_mlflow_is_noted_and_followed_but_publishes_nothing(
-    make_context: Contexts,
-    registry: Registry,
+    make_context: Contexts, registry: Registry
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
     commit_releases(make_context, range(1, 3))
@@ -295,10 +290,7 @@ def test_an_alias_moved_in_mlflow_is_noted_and_followed_but_publishes_nothing(
 
 
 def test_the_command_line_says_who_and_why_and_what_happened(
-    make_context: Contexts,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
     commit_releases(make_context, range(1, 4))
@@ -469,9 +461,7 @@ def test_an_index_that_another_run_links_to_is_kept_until_that_goes(make_context
 
 
 def test_a_release_that_is_being_published_is_not_collected_and_the_other_way_round(
-    make_context: Contexts,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
+    make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
     first, _ = commit_releases(make_context, range(1, 3))

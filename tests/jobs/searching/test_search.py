@@ -90,7 +90,7 @@ def _commit_words_and_images(context: RunContext, numbers: range) -> None:
             "photo_id": [f"p{n}" for n in numbers],
             "description": [WORDS[n % len(WORDS)] for n in numbers],
             "photographer": "Ada",
-        },
+        }
     )
     tables["photos"] = photos.with_columns(submitted_at=tables["photos"]["submitted_at"][0], is_in_train=True)
     commit_tables(context, SPLITS, tables, facts=splits.facts)
@@ -370,11 +370,7 @@ def test_an_image_that_is_gone_since_is_said_to_be(both: RunContext) -> None:
     results = search(both.settings, "test", make_query("cat"), 10)
     photos = [hit.photo for side in results.sides for hit in side.hits]
     missing = {photo.photo_id: photo.missing for photo in photos if photo.src is None}
-    assert missing == {
-        "p5": "image gone",
-        "p9": "not_found",
-        "p13": "not_found",
-    }
+    assert missing == {"p5": "image gone", "p9": "not_found", "p13": "not_found"}
 
 
 HOSTILE = (

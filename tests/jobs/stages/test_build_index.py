@@ -28,13 +28,7 @@ from models.indexing.ids import stable_ids
 from models.indexing.shards import plan_shards
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.index_lake import (
-    commit_inputs,
-    commit_photos,
-    commit_queries,
-    photos_of,
-    unit_vectors,
-)
+from tests.jobs.index_lake import commit_inputs, commit_photos, commit_queries, photos_of, unit_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,9 +229,7 @@ def test_photos_keep_their_ids_the_next_night(context: RunContext, make_context:
     assert both["faiss_id"].equals(both["faiss_id_tomorrow"])
 
 
-def test_less_memory_makes_more_shards(
-    context: RunContext,
-) -> None:
+def test_less_memory_makes_more_shards(context: RunContext) -> None:
     with raises(BadInput, "too_little_memory", allowed_mb=100):
         run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 100}))
     roomy = run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 4096}))

@@ -126,10 +126,7 @@ def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[obj
 )
 @given(cases=st.lists(logs, min_size=15, max_size=30))
 def test_the_split_is_the_plain_one_and_loses_nothing(
-    spark: SparkSession,
-    tmp_path_factory: pytest.TempPathFactory,
-    make_context: Contexts,
-    cases: list[Log],
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, make_context: Contexts, cases: list[Log]
 ) -> None:
     ctx = make_context(settings=make_settings(tmp_path_factory.mktemp("state")))
     photos, log = frames_of(cases)
