@@ -14,15 +14,12 @@ import torch
 
 from jobs.adapters.spark_tables import read_parts
 from jobs.config.params.arms import FULL
-from jobs.config.params.index import BuildIndexParams
 from jobs.context import RunContext
-from jobs.datasets.indexes import INDEX_CHECK
 from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
-from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.runtime.error_translation import explain
 from models.search.checkpoint import pack, unpack
@@ -30,7 +27,6 @@ from models.search.errors import ModelError
 from tests.conftest import Contexts
 from tests.drills.conftest import Call, flip
 from tests.errors import raises
-from tests.jobs.index_lake import commit_inputs, photos_of
 from tests.registered import commit_night
 from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
@@ -101,20 +97,6 @@ def test_a_stage_on_a_damaged_table_commits_nothing_until_its_run_is_made_again(
         file.unlink() if file.is_file() else file.rmdir()
     again = commit_splits(make_context())
     assert (again.run_id, again.digest) == (splits.run_id, splits.digest)
-
-
-def test_a_damaged_shard_is_not_searched(make_context: Contexts, call: Call) -> None:
-    context = make_context()
-    commit_inputs(context, photos_of(250))
-    index = run_stage(context, "build_index", BuildIndexParams())
-    [name] = [name for name in index.files if name.endswith(".faiss")]
-    path = Path(context.lake.file_path(index, name))
-    flip(path, path.stat().st_size - 100)
-    ended = call("verify_index")
-    assert ended.status == 2
-    assert "is not the file that was built (its SHA-256 differs)" in ended.said
-    assert path.name in ended.said
-    assert context.lake.history(INDEX_CHECK) == []
 
 
 @pytest.mark.parametrize("place", [20, 2000, -5])

@@ -140,3 +140,5 @@ def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
     context.lake.put(path, bytes(data))
     with raises(ann.UnusableIndex, "index_file_changed"):
         run_stage(context, "verify_index", PARAMS)
+    with pytest.raises(MissingInput):
+        context.read(INDEX_CHECK)
