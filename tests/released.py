@@ -92,7 +92,8 @@ def _commit_embeddings(
         facts = earlier.facts
     of_model = facts["arms"].get(FULL, {}) | {"model_digest": model_digest}
     tables |= {} if exemplars is None else {EXEMPLARS: exemplars}
-    commit_tables(context, PHOTO_EMBEDDINGS, tables, facts=facts | {"arms": facts["arms"] | {FULL: of_model}})
+    facts = facts | {"arms": facts["arms"] | {FULL: of_model}}
+    commit_tables(context, PHOTO_EMBEDDINGS, tables, label=f"{model_digest} {exemplars is None}", facts=facts)
 
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:
