@@ -31,6 +31,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # side by side, each process has a core of its own
 hypothesis.settings.register_profile("nightlens", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("nightlens")
+Contexts = Callable[..., RunContext]
+"""What the fixture `make_context` is: a factory of contexts, every field of which can be overridden."""
 # The processes of pytest-xdist have a main module without a file, which PySpark takes for a run of its own doctests.
 sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
 
@@ -69,7 +71,7 @@ def context_in(folder: Path, **changes: Any) -> RunContext:
 
 
 @pytest.fixture
-def make_context(settings: Settings, tmp_path: Path) -> Callable[..., RunContext]:
+def make_context(settings: Settings, tmp_path: Path) -> Contexts:
     """Return a factory of contexts; every field can be overridden."""
     return partial(context_in, tmp_path, settings=settings)
 

@@ -14,14 +14,14 @@ from jobs.config.params.ingest import SplitTemporalParams
 from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import SPLITS, SplitsFacts
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, BaseModelFacts, SearchModelsFacts
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, SearchModelsFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
 from tests.made_up_facts import made_up
-from tests.validated_lake import commit_tables, complete
+from tests.validated_lake import commit_tables
 
 SIZES: dict[str, Any] = {
     "image_size": 32,
@@ -55,11 +55,17 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
     except MissingInput:
         commit_log(context)
     splits = _commit_splits(context, is_validated)
-    base = context.begin(BASE_MODEL, TrainBaseParams(), {"splits": splits}, {"seed": str(seed)})
-    with base.local_folder(ZERO_SHOT) as folder:
-        make_model(ZERO_SHOT, seed).save(folder)
-    base.write_table("curves", _curves(ZERO_SHOT, {"loss": [3.0, 2.0]}))
-    base_model = base.commit(made_up(BaseModelFacts, trained_until=splits.facts["train_end"]))
+    until = splits.facts["train_end"]
+    base_model = commit_tables(
+        context,
+        BASE_MODEL,
+        {"curves": _curves(ZERO_SHOT, {"loss": [3.0, 2.0]})},
+        params=TrainBaseParams(),
+        inputs={"splits": splits},
+        label=f"seed {seed}",
+        facts={"trained_until": until},
+        folders={ZERO_SHOT: make_model(ZERO_SHOT, seed).save},
+    )
     staged = context.begin(SEARCH_MODELS, TrainSearchParams(), {"base_model": base_model})
     staged.link_files(base_model, ZERO_SHOT)
     with staged.local_folder(FULL) as folder:
@@ -75,7 +81,6 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
             "training": {"steps": 120},
         },
     }
-    until = splits.facts["train_end"]
     return staged.commit(made_up(SearchModelsFacts, arms=arms, challenger=FULL, trained_until=until))
 
 
@@ -83,25 +88,21 @@ def commit_log(context: RunContext, hidden: Sequence[tuple[str, str | None]] = (
     """Commit a log of one photo and one conversion, and which photos are hidden (photo_id, country)."""
     one = pl.DataFrame({"photo_id": ["p0"]})
     rules = pl.DataFrame(hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
-    tables = {"photos": one, "conversions": one, "hidden": rules}
-    return commit_tables(context, VALIDATED, tables, label=repr(list(hidden)))
+    return commit_tables(context, VALIDATED, {"photos": one, "conversions": one, "hidden": rules})
 
 
 def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
     params = SplitTemporalParams() if is_validated else SplitTemporalParams(protocol="80/20", validation_share=0)
-    staged = context.begin(SPLITS, params, {})
-    if staged.manifest is not None:
-        return staged.manifest
+    tables = {}
     for window, query, country in (("train", "cat", "GB"), ("validation", "sea", "DE"), ("test", "dog", None)):
         row = {"visitor_id": "v", "query": query, "country": country, "photo_id": "p0", "conversion_count": 1}
         rows = pl.DataFrame([row], schema_overrides={"country": pl.String})
-        rows = rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC))
-        rows = complete(rows, SPLITS.table(window).schema)
-        staged.write_table(window, rows if is_validated or window != "validation" else rows.clear())
+        tables[window] = rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC))
+    if not is_validated:
+        tables["validation"] = tables["validation"].clear()
     photo = {"photo_id": "p0", "description": "a cat", "photographer": "n", "is_in_train": True}
-    photos = pl.DataFrame([photo]).with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))
-    staged.write_table("photos", photos)
-    staged.write_table("photo_keywords", pl.DataFrame({"photo_id": ["p0"], "keyword": ["cat"], "confidence": [0.7]}))
+    tables["photos"] = pl.DataFrame([photo]).with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))
+    tables["photo_keywords"] = pl.DataFrame({"photo_id": ["p0"], "keyword": ["cat"], "confidence": [0.7]})
     bounds = {
         "train_start": "2024-12-19T00:00:00+00:00",
         "train_end": "2025-12-19T00:00:00+00:00",
@@ -110,7 +111,8 @@ def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
     }
     if not is_validated:
         bounds |= dict.fromkeys(("train_end", "validation_end"), "2025-12-19T10:20:30.400000+00:00")
-    return staged.commit(made_up(SplitsFacts, protocol=params.protocol, **bounds))
+    facts = bounds | {"protocol": params.protocol}
+    return commit_tables(context, SPLITS, tables, params=params, facts=facts)
 
 
 def _curves(arm: str, series: dict[str, list[float]]) -> pl.DataFrame:

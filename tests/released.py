@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,23 +17,29 @@ from jobs.adapters import mlflow_registry
 from jobs.config.params.arms import FULL
 from jobs.config.params.index import BuildIndexParams
 from jobs.config.params.release import MakeReleaseParams
-from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
-from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX, PhotoIndexFacts
-from jobs.datasets.models import CHAMPION, REGISTRATION, ChampionFacts, RegistrationFacts
+from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
+from jobs.datasets.models import CHAMPION, REGISTRATION, RegistrationFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models import ann
 from models.indexing.building import build_index
 from models.indexing.ids import stable_ids
-from tests.made_up_facts import made_up
+from tests.conftest import Contexts
 from tests.registered import commit_night, make_model
 from tests.validated_lake import commit_tables
 
 DIM = 24
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
+"""Who promotes, why and when."""
+
+
+def night(number: int) -> date:
+    """Return the run date of the n-th made-up night."""
+    return date(2025, 12, number)
 
 
 def unit_vectors(count: int, seed: int) -> ann.Floats:
@@ -50,14 +58,11 @@ def commit_index(
 ) -> Manifest:
     """Commit an index of these photos, of made-up vectors unless some are given, and what it was embedded with."""
     _commit_embeddings(context, model_digest, photo_ids, exemplars)
-    staged = context.begin(PHOTO_INDEX, BuildIndexParams(), {}, {"made_up": repr((model_digest, photo_ids, seed))})
-    if staged.manifest is not None:
-        return staged.manifest
     vectors = unit_vectors(len(photo_ids), seed) if vectors is None else vectors
-    with staged.local_folder("index") as folder:
-        built = build_index(folder, vectors, photo_ids, "flat", model_digest=model_digest, shard_size=4)
-    ids = pl.DataFrame({"shard": 0, "faiss_id": stable_ids(photo_ids), "photo_id": photo_ids})
-    staged.write_table("ids", ids.with_columns(pl.col("shard").cast(pl.Int64)).sort("faiss_id"))
+    with tempfile.TemporaryDirectory() as folder:
+        built = build_index(Path(folder), vectors, photo_ids, "flat", model_digest=model_digest, shard_size=4)
+        files = {f"index/{path.name}": path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    ids = pl.DataFrame({"shard": 0, "faiss_id": stable_ids(photo_ids), "photo_id": photo_ids}).sort("faiss_id")
     found = {
         "model_digest": model_digest,
         "kind": "flat",
@@ -65,7 +70,7 @@ def commit_index(
         "photo_count": len(photo_ids),
         "bytes": sum(file.byte_count for file in built.files),
     }
-    index = staged.commit(made_up(PhotoIndexFacts, **found))
+    index = commit_tables(context, PHOTO_INDEX, {"ids": ids}, params=BuildIndexParams(), facts=found, files=files)
     recalls = pl.DataFrame({"k": 10, "recall": 1.0})
     measured = {"model_digest": model_digest, "recall_at_10": 1.0}
     commit_tables(context, INDEX_CHECK, {"recalls": recalls}, label=index.run_id, facts=measured)
@@ -86,13 +91,9 @@ def _commit_embeddings(
         tables = {table.name: context.lake.read_table(earlier, table.name) for table in PHOTO_EMBEDDINGS.tables}
         facts = earlier.facts
     of_model = facts["arms"].get(FULL, {}) | {"model_digest": model_digest}
-    commit_tables(
-        context,
-        PHOTO_EMBEDDINGS,
-        tables if exemplars is None else tables | {EXEMPLARS: exemplars},
-        label=f"{model_digest} {exemplars is None}",
-        facts=facts | {"arms": facts["arms"] | {FULL: of_model}},
-    )
+    tables |= {} if exemplars is None else {EXEMPLARS: exemplars}
+    facts = facts | {"arms": facts["arms"] | {FULL: of_model}}
+    commit_tables(context, PHOTO_EMBEDDINGS, tables, label=f"{model_digest} {exemplars is None}", facts=facts)
 
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:
@@ -107,26 +108,32 @@ def commit_registration(context: RunContext, version: int, seed: int) -> Manifes
         run_page="/#/run",
         max_difference=0.0,
     )
-    staged = context.begin(REGISTRATION, RegisterModelParams(), {}, {"made_up": repr(facts)})
-    staged.write_file("registration.json", repr(facts).encode())
-    return staged.commit(facts) if staged.manifest is None else staged.manifest
+    return commit_tables(context, REGISTRATION, facts=facts, files={"registration.json": repr(facts).encode()})
 
 
-def commit_release(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> Manifest:
-    """Commit a night up to its release; its photos are named after the night and the version."""
+def commit_candidate(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> None:
+    """Commit all that `make_release` needs; the photos are named after the night and the version."""
     commit_night(context, seed)
     commit_registration(context, version, seed)
     names = [f"{context.run_date}-{version}-{number}" for number in range(photos)]
     commit_index(context, make_model(FULL, seed).digest, names, seed=version)
+
+
+def commit_release(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> Manifest:
+    """Commit a night up to its release."""
+    commit_candidate(context, version, seed, photos)
     return run_stage(context, "make_release", MakeReleaseParams())
+
+
+def commit_releases(make_context: Contexts, days: Iterable[int]) -> list[Manifest]:
+    """Commit the releases of nights of one month, with versions 1, 2, ... of models that differ."""
+    nights = [make_context(run_date=night(day)) for day in days]
+    return [commit_release(context, version=n, seed=n - 1) for n, context in enumerate(nights, start=1)]
 
 
 def see_night(context: RunContext) -> None:
     """Commit that a night asked for the champion."""
-    staged = context.begin(CHAMPION, SnapshotChampionParams(), {})
-    if staged.manifest is None:
-        staged.write_file("champion.json", b"{}")
-        staged.commit(ChampionFacts(live=None))
+    commit_tables(context, CHAMPION, files={"champion.json": b"{}"})
 
 
 @dataclass
@@ -163,8 +170,3 @@ class Registry:
         monkeypatch.setattr(
             mlflow_registry, "versions", lambda settings, catalogue: [self.version(n) for n in self.tags]
         )
-
-
-def night(number: int) -> date:
-    """Return the run date of the n-th made-up night."""
-    return date(2025, 12, number)

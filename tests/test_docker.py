@@ -85,6 +85,7 @@ def test_nothing_listens_outside_this_machine() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
+    assert not any("network_mode" in service for service in SERVICES.values())
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
-from tests.conftest import make_settings
+from tests.conftest import Contexts, context_in
 from tests.errors import raises
 
 if TYPE_CHECKING:
@@ -74,20 +73,8 @@ class Nights:
 def nights(sample: tuple[Path, Any], spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """The last two nights of the sample, the first run twice; the second, told so, takes over its models."""
     folder, info = sample
-    settings = make_settings(tmp_path_factory.mktemp("nights"))
-    started = datetime(2026, 1, 1, tzinfo=UTC)
-    first, second = (
-        RunContext(
-            settings=settings,
-            catalogue="test",
-            dataset_uri=str(folder),
-            run_date=info.last_complete_day - timedelta(days=days),
-            run_id="test-night",
-            started_at=started,
-            code_version="test-code",
-        )
-        for days in (1, 0)
-    )
+    home, last = tmp_path_factory.mktemp("nights"), info.last_complete_day
+    first, second = (context_in(home, dataset_uri=str(folder), run_date=last - timedelta(days=days)) for days in (1, 0))
     manifests = [run_night(ctx) for ctx in (first, first.model_copy(update={"run_id": "again"}))]
     return Nights(folder, (first, second), *manifests, run_night(second, train_search={"retrain": "never"}))
 
@@ -224,7 +211,7 @@ def _check_lineage(ctx: RunContext, folder: Path, hit_rate: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("validation_share", [0.0, 0.1])
 def test_a_night_by_the_published_protocol(
-    sample: tuple[Path, Any], make_context: Callable[..., RunContext], spark: SparkSession, validation_share: float
+    sample: tuple[Path, Any], make_context: Contexts, spark: SparkSession, validation_share: float
 ) -> None:
     folder, info = sample
     context = make_context(dataset_uri=str(folder), run_date=info.last_complete_day - timedelta(days=7))

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,23 +22,21 @@ import mlflow
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from jobs.adapters import local_services, mlflow_connection, mlflow_models, mlflow_registry
 from jobs.commands import main
 from jobs.config.settings import PROJECT_ROOT, Settings
-from jobs.context import RunContext
 from jobs.errors import BadInput
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from models.search.checkpoint import unpack
 from models.search.errors import ModelError
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.models.search.test_sources import write_folder
 from tests.registered import commit_night
 from tests.training_lake import commit_images, commit_splits
 
-Contexts = Callable[..., RunContext]
 SOURCES = [path for folder in ("jobs", "models", "dags") for path in sorted((PROJECT_ROOT / folder).rglob("*.py"))]
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 
@@ -295,15 +293,6 @@ def test_another_password_of_the_registry_is_the_same_registration(make_context:
     assert names == {"http://host:5000"}
 
 
-def test_the_pseudonym_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    first = Settings.from_environment({"NIGHTLENS_STATE_DIR": str(tmp_path)}).pseudonym_key.get_secret_value()
-    assert len(first) == 64
-    assert Settings.from_environment({"NIGHTLENS_STATE_DIR": str(tmp_path)}).pseudonym_key.get_secret_value() == first
-    key = tmp_path / "secrets" / "pseudonym.key"
-    assert key.stat().st_mode & 0o077 == 0
-    assert key.parent.stat().st_mode & 0o077 == 0
-
-
 def test_no_service_is_told_a_password_in_an_argument(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = settings.model_copy(update={"tracking_uri": "postgresql://user:s3cret@host/mlflow"})
     started: dict[str, tuple[list[str], dict[str, str]]] = {}
@@ -332,14 +321,6 @@ def test_airflow_and_mlflow_listen_on_loopback_by_default(settings: Settings) ->
     assert command[command.index("--host") + 1] == "127.0.0.1"
     addresses = re.findall(r"\d+\.\d+\.\d+\.\d+", json.dumps(environment | {"mlflow": command}))
     assert "0.0.0.0" not in addresses
-
-
-def test_docker_publishes_on_loopback_only() -> None:
-    compose = yaml.safe_load((PROJECT_ROOT / "docker" / "compose.yaml").read_text())
-    for name, service in compose["services"].items():
-        assert service.get("network_mode") != "host", name
-        for port in service.get("ports", []):
-            assert str(port).startswith("127.0.0.1:"), (name, port)
 
 
 def test_spark_of_this_machine_listens_on_loopback() -> None:

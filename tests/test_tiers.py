@@ -31,24 +31,29 @@ class Item:
 
 
 @pytest.mark.parametrize("place", FOLDERS)
-def test_every_test_of_a_folder_is_in_its_tier(place: str) -> None:
+def test_what_has_a_tier_of_its_own_is_there(place: str) -> None:
     assert (TESTS / place).exists()
-    path = TESTS / place / "test_new.py" if (TESTS / place).is_dir() else TESTS / place
-    item: Any = Item(path)
+
+
+NEW = Path("models", "test_new.py")
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "fixtures", "found"),
+    [
+        *((Path(place, "test_new.py") if "." not in place else place, (), (), [FOLDERS[place]]) for place in FOLDERS),
+        (NEW, (), (), ["quick"]),
+        (NEW, ("spark",), (), ["spark", "quick"]),
+        (NEW, ("integration",), (), ["integration"]),
+        (NEW, (), ("tmp_path", "tracked"), ["integration"]),
+    ],
+)
+def test_a_test_is_in_the_tier_of_its_folder_marks_and_fixtures_or_quick(
+    path: Path, names: tuple[str, ...], fixtures: tuple[str, ...], found: list[str]
+) -> None:
+    item: Any = Item(TESTS / path, *names, fixtures=fixtures)
     add_markers([item])
-    assert item.names == [FOLDERS[place]]
-
-
-def test_a_test_is_quick_if_it_is_in_no_other_tier() -> None:
-    items: list[Any] = [Item(TESTS / "models" / "test_new.py", *names) for names in ((), ("spark",), ("integration",))]
-    add_markers(items)
-    assert [item.names for item in items] == [["quick"], ["spark", "quick"], ["integration"]]
-
-
-def test_a_test_with_an_mlflow_database_is_in_the_second_tier() -> None:
-    item: Any = Item(TESTS / "jobs" / "test_new.py", fixtures=("tmp_path", "tracked"))
-    add_markers([item])
-    assert item.names == ["integration"]
+    assert item.names == found
 
 
 def test_every_tier_is_declared_and_left_out_by_name() -> None:

@@ -69,11 +69,7 @@ def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
 
 
 def commit_splits(
-    ctx: RunContext,
-    label: str = "splits",
-    shard_count: int = 1,
-    facts: dict[str, Any] | None = None,
-    **tables: pl.DataFrame,
+    ctx: RunContext, label: str = "", shard_count: int = 1, facts: dict[str, Any] | None = None, **tables: pl.DataFrame
 ) -> Manifest:
     """Commit splits of this night: a day of test, a day of validation; `tables` replace the toy ones."""
     corpus = photos(ctx)
@@ -108,10 +104,10 @@ def commit_champion(ctx: RunContext, models: Manifest | None = None) -> Manifest
         live = made_up(
             LiveModel, version=1, arm=FULL, model_digest=SearchModelsFacts.of(models).arms[FULL].model_digest
         )
-    return commit_tables(ctx, CHAMPION, {}, label=str(live), facts={"live": live})
+    return commit_tables(ctx, CHAMPION, facts={"live": live})
 
 
-def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "images") -> Manifest:
+def commit_images(ctx: RunContext, folder: Path, *broken: str) -> Manifest:
     """Draw the photos and commit where they are; `broken` ones are cut short."""
     folder.mkdir(exist_ok=True)
     rows = []
@@ -124,4 +120,4 @@ def commit_images(ctx: RunContext, folder: Path, *broken: str, label: str = "ima
             path.write_bytes(path.read_bytes()[:45])
         rows.append((photo_id, "present", str(path)))
     images = pl.DataFrame(rows, schema=["photo_id", "status", "uri"], orient="row")
-    return commit_tables(ctx, IMAGES, {"images": images}, label=label + " ".join(broken))
+    return commit_tables(ctx, IMAGES, {"images": images}, label=f"broken: {broken}")

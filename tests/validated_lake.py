@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +18,10 @@ from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest
 from tests.made_up_facts import made_up
 
+SEARCH_COLUMNS = ["device_type", "orientation_filter", "position"]
+LOG_COLUMNS = ["visitor_id", "query", "country", "photo_id", "converted_at", *SEARCH_COLUMNS]
+"""What tests give of a conversion."""
+
 
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
     """Return the frame with every declared column, in order; those it lacks are null."""
@@ -25,41 +32,54 @@ def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
 def commit_tables(
     ctx: RunContext,
     dataset: Dataset,
-    tables: dict[str, pl.DataFrame],
+    tables: dict[str, pl.DataFrame] | None = None,
     *,
-    label: str,
+    label: str = "",
     params: Params | None = None,
     inputs: dict[str, Manifest] | None = None,
     facts: Facts | dict[str, Any] | None = None,
     shard_count: int = 1,
     files: dict[str, bytes] | None = None,
+    folders: dict[str, Callable[[Path], object]] | None = None,
+    **partition: str,
 ) -> Manifest:
-    """Commit a fabricated run and make it current; tables not given are empty. `label` tells runs apart.
+    """Commit a fabricated run and make it current. `label` tells runs apart; without one their contents do.
 
-    `facts` are those that matter; the others are made up.
-
-    Tables that have photo ids are cut into `shard_count` files by them.
+    Tables not given are empty, or have one row of nulls if they must not be. `facts` are those that matter; the others
+    are made up. `folders` says how files below a name are written into a local folder. Tables that have photo ids are
+    cut into `shard_count` files by them.
     """
-    staged = ctx.begin(dataset, params or Params(), inputs or {}, {"fabricated": label})
+    tables, files = tables or {}, files or {}
+    source = label or _digest(tables, (facts, files))
+    staged = ctx.begin(dataset, params or Params(), inputs or {}, {"fabricated": source}, **partition)
     if staged.manifest is not None:
         return staged.manifest
-    for name, data in (files or {}).items():
+    for name, data in files.items():
         staged.write_file(name, data)
+    for name, write in (folders or {}).items():
+        with staged.local_folder(name) as folder:
+            write(folder)
     for table in dataset.tables:
-        whole = complete(tables.get(table.name, pl.DataFrame()), table.schema)
+        nothing = pl.DataFrame() if table.may_be_empty else pl.DataFrame({table.schema.names[0]: [None]})
+        whole = complete(tables.get(table.name, nothing), table.schema)
         if shard_count == 1 or "photo_id" not in whole.columns:
             staged.write_table(table.name, whole)
             continue
         shard_of = [zlib.crc32(photo_id.encode()) % shard_count for photo_id in whole["photo_id"]]
         for shard in range(shard_count):
             staged.write_table(table.name, whole.filter(pl.Series(shard_of, dtype=pl.Int64) == shard), shard)
-    if isinstance(facts, Facts):
-        return staged.commit(facts)
-    return staged.commit(made_up(dataset.facts, **(facts or {})))
+    return staged.commit(facts if isinstance(facts, Facts) else made_up(dataset.facts, **(facts or {})))
+
+
+def _digest(tables: dict[str, pl.DataFrame], others: object) -> str:
+    digest = hashlib.sha256(repr(others).encode())
+    for name, frame in tables.items():
+        digest.update(name.encode() + frame.write_ipc(None).getvalue())
+    return digest.hexdigest()
 
 
 def commit_validated(
-    ctx: RunContext, photos: pl.DataFrame, conversions: pl.DataFrame, keywords: pl.DataFrame, label: str = "validated"
+    ctx: RunContext, photos: pl.DataFrame, conversions: pl.DataFrame, keywords: pl.DataFrame, label: str = ""
 ) -> Manifest:
     """Commit a run of the validated tables, as `validate_logs` would."""
     tables = {"photos": photos, "conversions": conversions, "keywords": keywords}

@@ -130,10 +130,7 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
         Work("split_temporal", u.starting + u.split_conversions * millions, 0, "Spark"),
         Work("audit_leaks", u.starting + u.audit_conversions * millions, 0, "Spark"),
         Work(
-            "train_search",
-            pairs * u.picture_read,
-            3 * pairs * (u.picture_gflop + u.text_gflop) * gflop_seconds,
-            "GPU",
+            "train_search", pairs * u.picture_read, 3 * pairs * (u.picture_gflop + u.text_gflop) * gflop_seconds, "GPU"
         ),
         Work("embed_photos", embedded * u.picture_read, embedded * u.picture_gflop * gflop_seconds, "GPU"),
         Work("embed_queries", u.starting, texts * u.text_gflop * gflop_seconds, "GPU"),
@@ -170,11 +167,7 @@ def ranking_bytes(site: Site) -> float:
 def work_table(site: Site) -> str:
     """Return the stages of the first night and of a later one."""
     lines = ["| stage | runs in | first night | a later night | image tower frozen |", "|---|---|---|---|---|"]
-    nights = [
-        night(site, is_first=True),
-        night(site, is_first=False),
-        night(site, is_first=False, moves_images=False),
-    ]
+    nights = [night(site, is_first=True), night(site, is_first=False), night(site, is_first=False, moves_images=False)]
     for row in zip(*nights, strict=True):
         cells = [f"{_work(work)}: {_hours(work.hours(site))}" for work in row]
         lines.append(f"| `{row[0].stage}` | {row[0].where} | {' | '.join(cells)} |")

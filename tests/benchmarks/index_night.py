@@ -22,6 +22,7 @@ from jobs.nights.stage_runner import run_stage
 from models.indexing.filling import Floats
 from tests.benchmarks.measuring import context, run_measured
 from tests.made_up_facts import made_up
+from tests.validated_lake import complete
 
 MODEL_DIGEST = "made-up"
 _ROWS_PER_FILE = 65_536  # as embed_photos writes them
@@ -54,34 +55,20 @@ def commit_night(ctx: RunContext, count: int, dim: int) -> None:
             "embeddings", frame.with_columns(pl.col("vector").arr.to_list()), shard=first // _ROWS_PER_FILE
         )
     for table in ("quarantine", "exemplars"):
-        staged.write_table(table, _empty(PHOTO_EMBEDDINGS, table))
+        staged.write_table(table, complete(pl.DataFrame(), PHOTO_EMBEDDINGS.table(table).schema))
     staged.commit(made_up(PhotoEmbeddingsFacts, arms={FULL: {"model_digest": MODEL_DIGEST, "dim": dim}}))
 
     staged = ctx.begin(SPLITS, Params(), {})
     for table in ("train", "validation", "test", "photo_keywords"):
-        frame = _empty(SPLITS, table)
-        staged.write_table(table, frame if table in ("validation", "photo_keywords") else _one_row(frame))
+        rows = pl.DataFrame({"photo_id": [None] if table in ("train", "test") else []}, schema={"photo_id": pl.String})
+        staged.write_table(table, complete(rows, SPLITS.table(table).schema))
     for first in range(0, count, 1_000_000):
         row = pl.int_range(first, min(count, first + 1_000_000), eager=True)
         photos = pl.DataFrame({"photo_id": pl.select(pl.format("p{}", row)).to_series(), "row": row})
         submitted = pl.lit(datetime(2010, 1, 1, tzinfo=UTC)) + pl.duration(days=pl.col("row") // _PHOTOS_PER_DAY)
-        photos = photos.select(
-            "photo_id",
-            submitted_at=submitted.dt.cast_time_unit("us"),
-            description=pl.lit(None, pl.String),
-            photographer=pl.lit(None, pl.String),
-            is_in_train=pl.lit(True),
-        )
-        staged.write_table("photos", photos, shard=first // 1_000_000)
+        photos = photos.select("photo_id", submitted_at=submitted.dt.cast_time_unit("us"), is_in_train=pl.lit(True))
+        staged.write_table("photos", complete(photos, SPLITS.table("photos").schema), shard=first // 1_000_000)
     staged.commit()
-
-
-def _empty(dataset: Any, table: str) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(dataset.table(table).schema.empty_table()))
-
-
-def _one_row(frame: pl.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame({name: [None] for name in frame.columns}, schema=frame.schema)
 
 
 def build(state_dir: Path, **params: Any) -> tuple[dict[str, Any], float]:

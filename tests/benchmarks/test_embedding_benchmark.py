@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,12 +21,12 @@ import torch
 
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.config.params.embedding import EmbedPhotosParams
-from jobs.context import RunContext
 from jobs.datasets.models import SEARCH_MODELS
 from jobs.embedding import workers
 from jobs.embedding.encode_job import EncodeJob, ModelSource
 from models.images import decode_image
 from models.search.model import build_tiny_model
+from tests.conftest import Contexts
 from tests.jobs.embedding_fixtures import commit_models, write_pictures
 
 IMAGE_COUNT, ROUNDS = 4_000, 3
@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.benchmark
-def test_the_worker_against_the_bare_forward_pass(make_context: Callable[..., RunContext], tmp_path: Path) -> None:
+def test_the_worker_against_the_bare_forward_pass(make_context: Contexts, tmp_path: Path) -> None:
     ctx, params = make_context(), EmbedPhotosParams()
     model = build_tiny_model()
     commit_models(ctx, {ZERO_SHOT: model})

@@ -8,10 +8,8 @@ Run with `pytest -n 0 -m benchmark -s tests/benchmarks/test_gradient_cache_bench
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,19 +18,12 @@ from models.search.gradient_cache import backward_in_chunks
 from models.search.losses import LOSSES
 from models.search.losses.pairs import Pairs
 from models.search.model import build_tiny_model
+from tests.benchmarks.measuring import READS_PEAKS, alone, forget_peak, memory_mib
 
 PAIRS, CHUNK = 4096, 128
 Result = tuple[float, dict[str, torch.Tensor], float, float]
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"),
-]
-
-
-def memory_mib(field: str) -> float:
-    return int(Path("/proc/self/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1200), READS_PEAKS]
 
 
 def step(chunk_size: int | None) -> Result:
@@ -55,8 +46,7 @@ def step(chunk_size: int | None) -> Result:
     model.train()
     loss(photos(0, 8), texts(0, 8), pairs=Pairs(index[:8], index[:8], 8, 8)).backward()  # threads and libraries
     model.zero_grad(set_to_none=True)
-    before = memory_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = forget_peak()
     begun = time.perf_counter()
     if chunk_size is None:
         value = loss(photos(0, PAIRS), texts(0, PAIRS))
@@ -70,10 +60,7 @@ def step(chunk_size: int | None) -> Result:
 
 
 def test_a_large_batch_takes_the_memory_of_a_small_one() -> None:
-    found: list[Result] = []
-    for chunk_size in (None, CHUNK):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found.append(pool.apply(step, (chunk_size,)))
+    found: list[Result] = [alone(step, chunk_size) for chunk_size in (None, CHUNK)]
     (value, gradients, peak, seconds), (own_value, own_gradients, own_peak, own_seconds) = found
     print(f"\n{PAIRS:,} pairs, {torch.get_num_threads()} threads, gradients equal")
     print(f"{'':<16}{'peak MiB':>10}{'seconds':>10}")

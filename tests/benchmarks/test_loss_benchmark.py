@@ -16,15 +16,11 @@ Run with `pytest -m benchmark tests/benchmarks/test_loss_benchmark.py -s`.
 
 from __future__ import annotations
 
-import ctypes
 import inspect
-import multiprocessing
 import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +31,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.search.losses import LOSSES
 from models.search.losses.pairs import Pairs
+from tests.benchmarks.measuring import READS_PEAKS, alone, forget_peak, memory_mib
 
 PAIRS, FEATURES, CHUNK, ROUNDS = 8192, 256, 512, 3
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -96,13 +93,6 @@ def make_inputs(count: int) -> Inputs:
     return photo, text, scale, bias
 
 
-def _memory_mib(field: str) -> float:
-    """Resident memory of this process now (VmRSS) or at its peak (VmHWM), free memory given back first."""
-    ctypes.CDLL(None).malloc_trim(0)
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{field}:")[1].split()[0]) / 1024
-
-
 def kept_mib(loss: Callable[[Inputs], torch.Tensor], inputs: Inputs) -> float:
     held: list[weakref.ref[torch.Tensor]] = []
 
@@ -124,12 +114,11 @@ def measure_memory(loss: Callable[[Inputs], torch.Tensor]) -> tuple[list[np.ndar
     """Return value and gradients by photo and text, and the memory that they took."""
     loss(make_inputs(64)).backward()  # threads and libraries are there
     inputs = make_inputs(PAIRS)
-    before = _memory_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = forget_peak()
     value = loss(inputs)
-    resident = _memory_mib("VmRSS") - before
+    resident = memory_mib("VmRSS") - before
     gradients = torch.autograd.grad(value, inputs[:2])
-    peak = _memory_mib("VmHWM") - before
+    peak = memory_mib("VmHWM") - before
     result = [tensor.numpy() for tensor in (value.detach(), *gradients)]
     del value
     return result, {"kept": kept_mib(loss, inputs), "resident": resident, "peak": peak}
@@ -148,10 +137,6 @@ def measure_time(losses: dict[str, Callable[[Inputs], torch.Tensor]]) -> dict[st
 
 
 def compare(title: str, losses: dict[str, Callable[[Inputs], torch.Tensor]]) -> dict[str, Cost]:
-    def alone(job: Callable[..., Any], argument: Any) -> Any:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own, so that memory is its own
-            return pool.apply(job, (argument,))
-
     measured = {name: alone(measure_memory, loss) for name, loss in losses.items()}
     expected, _ = measured["plain"]
     for name, (result, _) in measured.items():
@@ -167,10 +152,7 @@ def compare(title: str, losses: dict[str, Callable[[Inputs], torch.Tensor]]) -> 
     return costs
 
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"),
-]
+pytestmark = [pytest.mark.benchmark, READS_PEAKS]
 
 
 def test_blocks_keep_the_gradients_of_the_features_and_take_no_longer() -> None:

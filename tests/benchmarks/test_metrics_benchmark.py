@@ -5,10 +5,8 @@ Run with `pytest -m benchmark tests/benchmarks/test_metrics_benchmark.py -s`.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ir_measures as ir
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 
 from models.evaluation import metrics as m
+from tests.benchmarks.measuring import READS_PEAKS, alone, forget_peak, memory_mib
 
 QUERY_COUNT, DEPTH, K = 100_000, 50, 10
 Values = dict[str, np.ndarray]
@@ -71,30 +70,18 @@ def with_oracle(relevance_QK: np.ndarray) -> tuple[Values, Cost]:
     return values, {"prepare": prepared - begun, "evaluate": done - prepared}
 
 
-def _memory_mib(field: str) -> float:
-    """Resident memory of this process now (VmRSS) or at its peak (VmHWM)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{field}:")[1].split()[0]) / 1024
-
-
 def _measure(job: Callable[[np.ndarray], tuple[Values, Cost]], data: Callable[[], np.ndarray]) -> tuple[Values, Cost]:
     relevance_QK = data()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before = _memory_mib("VmRSS")
+    before = forget_peak()
     values, cost = job(relevance_QK)
-    return values, cost | {"mib": _memory_mib("VmHWM") - before}
+    return values, cost | {"mib": memory_mib("VmHWM") - before}
 
 
 @pytest.mark.benchmark
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+@READS_PEAKS
 @pytest.mark.parametrize(("job", "data"), [(with_arrays, several_relevant), (with_ranks, one_relevant)])
 def test_metrics_equal_the_oracle_at_a_fraction_of_its_cost(job: Callable[..., Any], data: Callable[..., Any]) -> None:
-    context = multiprocessing.get_context("spawn")
-    results = []
-    for one in (job, with_oracle):
-        with context.Pool(1) as pool:  # a process of its own, so that peak memory is its own
-            results.append(pool.apply(_measure, (one, data)))
-    (values, cost), (expected, oracle_cost) = results
+    (values, cost), (expected, oracle_cost) = (alone(_measure, one, data) for one in (job, with_oracle))
     for measure in expected:
         np.testing.assert_allclose(values[measure], expected[measure], err_msg=measure)
     print(f"\n{data.__name__}: {QUERY_COUNT:,} queries x {DEPTH}; Success, AP, RR, nDCG, P and R @{K}, values equal")

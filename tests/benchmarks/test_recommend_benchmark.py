@@ -14,12 +14,9 @@ Run with `pytest -m benchmark tests/benchmarks/test_recommend_benchmark.py -s`.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import multiprocessing
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +34,7 @@ from models.recommend.topk import CELLS_PER_BLOCK, top_k
 from models.recommend.training import Training, sampled_cross_entropy, seeded, train
 from models.recommend.two_tower import TwoTower
 from models.search.keywords import RaggedKeywords
+from tests.benchmarks.measuring import READS_PEAKS, alone, forget_peak, memory_mib
 
 INTERACTIONS, VISITORS, ITEMS = 1_000_000, 100_000, 50_000
 SCORED = 100_000  # visitors, and as many photos
@@ -44,11 +42,7 @@ FEATURES, KEYWORDS, FACTORS, K = 128, 2000, 64, 100
 TOWER_EXAMPLES, GRAPH_EXAMPLES = 200_000, 40_000  # of a pass, which has 1,000,000
 Cost = dict[str, float]
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"),
-]
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600), READS_PEAKS]
 
 
 def log() -> Interactions:
@@ -73,21 +67,14 @@ def items() -> ItemFeatures:
     return ItemFeatures(image, None, keywords, KEYWORDS)
 
 
-def _memory_mib(field: str) -> float:
-    """Resident memory of this process now (VmRSS) or at its peak (VmHWM), free memory given back first."""
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
-
-
 def measured(prepare: Callable[[], Callable[[], Any]]) -> tuple[Any, Cost]:
     """Return what the prepared job returns, and what it took."""
     job = prepare()
     warm_up()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before, wall, cpu = _memory_mib("VmRSS"), time.perf_counter(), time.process_time()
+    before, wall, cpu = forget_peak(), time.perf_counter(), time.process_time()
     result = job()
     cost = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    return result, cost | {"mib": _memory_mib("VmHWM") - before}
+    return result, cost | {"mib": memory_mib("VmHWM") - before}
 
 
 def warm_up() -> None:
@@ -100,10 +87,7 @@ def warm_up() -> None:
 
 
 def compare(title: str, jobs: dict[str, Callable[[], Callable[[], Any]]], count: int) -> dict[str, tuple[Any, Cost]]:
-    found = {}
-    for name, prepare in jobs.items():
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own, so that memory is its own
-            found[name] = pool.apply(measured, (prepare,))
+    found = {name: alone(measured, prepare) for name, prepare in jobs.items()}
     print(f"\n{title}, {torch.get_num_threads()} threads")
     print(f"{'':<24}{'seconds':>9}{'CPU s':>9}{'per CPU s':>12}{'peak MiB':>10}")
     for name, (_, c) in found.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +12,10 @@ import pytest
 from jobs.adapters.spark_session import spark_session
 from jobs.config.params.arms import FULL
 from jobs.config.settings import Settings
-from jobs.context import RunContext
 from jobs.errors import LostWork
 from jobs.nights.stage_runner import run_stage
 from tests.cluster.compose import Deployment
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits
 
@@ -73,7 +72,7 @@ def test_tasks_side_by_side_have_gpus_of_their_own(master: str, tmp_path: Path) 
 
 
 def test_a_cluster_with_too_few_slots_for_a_training_is_told(
-    master: str, tmp_path: Path, make_context: Callable[..., RunContext]
+    master: str, tmp_path: Path, make_context: Contexts
 ) -> None:
     ctx = make_context()
     commit_splits(ctx, shard_count=3)

@@ -38,6 +38,17 @@ def dags() -> dict[str, Any]:
     return dict(bag.dags)
 
 
+@pytest.fixture(scope="module")
+def dag(dags: dict[str, Any], request: pytest.FixtureRequest) -> Any:
+    """The DAG that a file of tests is about, by the name `DAG` there."""
+    return dags[request.module.DAG]
+
+
+def calls(folder: Path) -> list[str]:
+    """Return the commands that were started in place of a stage's own."""
+    return (folder / "calls").read_text().splitlines()
+
+
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag: Any) -> Path:
     """Replace the interpreter the operator starts by a script that notes its arguments.

@@ -5,15 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from jobs.config.params.arms import COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
 from tests.command_line import parse
+from tests.dags.conftest import calls
 
-
-@pytest.fixture(scope="session")
-def dag(dags: dict[str, Any]) -> Any:
-    return dags["nightlens_ablation"]
+DAG = "nightlens_ablation"
 
 
 def test_it_is_started_by_hand_and_shares_the_gpu(dag: Any) -> None:
@@ -31,17 +27,17 @@ def test_every_variant_is_trained_as_often_as_asked_then_compared_and_reported(d
     conf = {"variants": [ZERO_SHOT, FULL, "softmax", RERANKED], "repeats": 2, "epochs": 4, "dataset": "/data/x"}
     run = dag.test(run_conf=conf)
     assert run.state == "success"
-    calls = (stand_in / "calls").read_text().splitlines()
-    trained = [call for call in calls if call.startswith("train_variant")]
+    made = calls(stand_in)
+    trained = [call for call in made if call.startswith("train_variant")]
     found = [(call.split("--variant ")[1].split()[0], call.rsplit(" ", 1)[1]) for call in trained]
     assert sorted(found) == sorted([(ZERO_SHOT, "0"), (FULL, "0"), (FULL, "1"), ("softmax", "0"), ("softmax", "1")])
     assert all(" --epochs 4 --variant " in call for call in trained)
-    assert calls[0].startswith("plan_night")
-    assert calls[-2].endswith(f"--variants {ZERO_SHOT},{FULL},softmax,{RERANKED} --repeats 2")
-    assert calls[-1].startswith(
+    assert made[0].startswith("plan_night")
+    assert made[-2].endswith(f"--variants {ZERO_SHOT},{FULL},softmax,{RERANKED} --repeats 2")
+    assert made[-1].startswith(
         "publish_report --dataset /data/with space; rm -rf x --catalogue c --run-date 2025-12-28"
     )
-    for call in (trained[0], *calls[-2:]):
+    for call in (trained[0], *made[-2:]):
         words = call.replace("/data/with space; rm -rf x", "/data").split()
         assert parse(words)[0] == words[0]
 
@@ -49,4 +45,4 @@ def test_every_variant_is_trained_as_often_as_asked_then_compared_and_reported(d
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(dag: Any, stand_in: Path) -> None:
     run = dag.test(run_conf={"variants": ["softmax"], "repeats": 1})
     assert run.state == "failed"
-    assert [call.split()[0] for call in (stand_in / "calls").read_text().splitlines()] == ["plan_night"]
+    assert [call.split()[0] for call in calls(stand_in)] == ["plan_night"]

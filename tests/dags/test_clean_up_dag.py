@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.command_line import parse
+from tests.dags.conftest import calls
 
-
-@pytest.fixture(scope="session")
-def dag(dags: dict[str, Any]) -> Any:
-    return dags["nightlens_clean_up"]
+DAG = "nightlens_clean_up"
 
 
 def test_it_is_one_command_on_a_schedule(dag: Any, stand_in: Path) -> None:
@@ -21,7 +17,7 @@ def test_it_is_one_command_on_a_schedule(dag: Any, stand_in: Path) -> None:
     assert all(dag.params.get_param(name).description for name in dag.params)
     (stand_in / "clean_up.out").write_text("removed 0 things, 0 bytes in all\n")
     assert dag.test(run_conf={"catalogue": "c", "keep_nights": 3}).state == "success"
-    (call,) = (stand_in / "calls").read_text().splitlines()
+    (call,) = calls(stand_in)
     command, values = parse(call.split())
     assert command == "clean_up"
     given = {"catalogue": "c", "dataset": "sample", "keep_nights": "3", "keep_days": "30", "dry_run": False}

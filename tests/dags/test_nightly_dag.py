@@ -17,12 +17,9 @@ from jobs.config.params.night import NightParams
 from jobs.config.params.presets import PRESETS
 from jobs.stages.registry import STAGES, command, edges, stage_params
 from tests.command_line import parse, parse_stage
-from tests.dags.conftest import DAGS, PLAN
+from tests.dags.conftest import DAGS, PLAN, calls
 
-
-@pytest.fixture(scope="session")
-def dag(dags: dict[str, Any]) -> Any:
-    return dags["nightlens_nightly"]
+DAG = "nightlens_nightly"
 
 
 def test_there_is_one_task_per_stage_in_the_order_of_the_specs(dag: Any) -> None:
@@ -111,10 +108,6 @@ def test_parsing_the_dag_loads_nothing_heavy() -> None:
 
 
 # -- runs in process --------------------------------------------------------------------------------------
-
-
-def calls(folder: Path) -> list[str]:
-    return (folder / "calls").read_text().splitlines()
 
 
 def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_in: Path) -> None:

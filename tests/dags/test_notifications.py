@@ -11,14 +11,13 @@ from urllib.parse import unquote
 import pytest
 
 from tests.command_line import parse
+from tests.dags.conftest import calls
 from tests.listeners import webhook
 
 VERDICT = {"run": "r", "rows": {}, "outcome": "inconclusive", "sentence": "The gate is inconclusive. Too few searches."}
 
 
-@pytest.fixture(scope="session")
-def dag(dags: dict[str, Any]) -> Any:
-    return dags["nightlens_nightly"]
+DAG = "nightlens_nightly"
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def test_the_report_is_looked_for_when_it_is_due_and_a_late_one_is_told(
     assert (message["type"], message["title"]) == ("failure", "Nightlens: The night's report is late")
     assert message["message"].startswith("nightlens check_report: it went wrong\n")
     assert run.run_id in unquote(message["message"])
-    (call, again) = (stand_in / "calls").read_text().splitlines()
+    (call, again) = calls(stand_in)
     assert call.split()[:3] == again.split()[:3] == ["check_report", "--dataset", "sample"]
     words = call.split("--scheduled-for")[0].replace("--catalogue  ", "").replace("--run-date ", "").split()
     assert parse(words)[1]["dataset"] == "sample"

@@ -13,6 +13,7 @@ import pytest
 
 from jobs.stages.registry import STAGES
 from tests.command_line import parse
+from tests.dags.conftest import calls
 from tests.listeners import webhook
 
 SHOWN = {
@@ -25,9 +26,7 @@ SHOWN = {
 HITL = "/api/v2/dags/~/dagRuns/~/hitlDetails?response_received=false"
 
 
-@pytest.fixture(scope="session")
-def dag(dags: dict[str, Any]) -> Any:
-    return dags["nightlens_promote"]
+DAG = "nightlens_promote"
 
 
 Answer = Callable[[Any], None]
@@ -73,10 +72,6 @@ def answering(client: Any, option: str, reason: str, seen: list[dict[str, Any]])
 
 def states(run: Any) -> dict[str, str]:
     return {task.task_id: str(task.state) for task in run.get_task_instances()}
-
-
-def calls(folder: Path) -> list[str]:
-    return (folder / "calls").read_text().splitlines()
 
 
 def test_a_review_comes_before_what_it_decides_and_no_night_waits_for_one(dags: dict[str, Any], dag: Any) -> None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.command_line import parse
+from tests.dags.conftest import calls
 
-
-@pytest.fixture(scope="session")
-def dag(dags: dict[str, Any]) -> Any:
-    return dags["nightlens_rollback"]
+DAG = "nightlens_rollback"
 
 
 def test_a_rollback_is_one_command(dag: Any, stand_in: Path) -> None:
     assert dag.test(run_conf={"catalogue": "c", "reason": "dark"}).state == "success"
-    (call,) = (stand_in / "calls").read_text().splitlines()
+    (call,) = calls(stand_in)
     command, values = parse(call.split())
     assert (command, values["catalogue"], values["reason"]) == ("rollback", "c", "dark")
     assert values["by"]
@@ -26,4 +22,4 @@ def test_a_rollback_is_one_command(dag: Any, stand_in: Path) -> None:
 def test_one_that_fails_is_not_tried_again(dag: Any, stand_in: Path) -> None:
     (stand_in / "rollback.status").write_text("1")
     assert dag.test(run_conf={"catalogue": "c", "reason": "dark"}).state == "failed"
-    assert len((stand_in / "calls").read_text().splitlines()) == 1
+    assert len(calls(stand_in)) == 1

@@ -13,10 +13,7 @@ import pytest
 
 from jobs.commands import main
 from jobs.config.settings import Settings
-from jobs.context import RunContext
 from tests.jobs.conftest import new_mlflow_database, registry, tracked  # noqa: F401
-from tests.registered import commit_night, make_model
-from tests.released import commit_index, commit_registration
 
 
 @dataclass(frozen=True)
@@ -57,14 +54,6 @@ def call(
         return Ended(status, said.strip())
 
     return run
-
-
-def commit_candidate(context: RunContext, version: int = 1, seed: int = 0) -> None:
-    """Commit all that `make_release` needs."""
-    commit_night(context, seed)
-    commit_registration(context, version, seed)
-    names = [f"{context.run_date}-{version}-{number}" for number in range(9)]
-    commit_index(context, make_model("finetuned_country_keywords", seed).digest, names, seed=version)
 
 
 def flip(path: Path, place: int) -> None:

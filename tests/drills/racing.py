@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 
 def commit_each(barrier: Any, results: Any, lake_uri: str, rounds: int, first: int) -> None:
     """Commit `rounds` runs, each at the same moment as the others; report their manifests as JSON."""
-    from jobs.context import RunContext
-    from tests.conftest import make_settings
-    from tests.jobs.lake.test_lake import EXTRAS, PARAMS, ROWS, THINGS
+    from tests.conftest import context_in, make_settings
+    from tests.jobs.lake.test_lake import PARAMS, THINGS, fill
 
     made = []
     for number in range(rounds):
-        context = RunContext(
-            settings=make_settings(Path(lake_uri).parent, lake_uri=lake_uri),
-            catalogue="test",
-            dataset_uri="nowhere",
-            run_date=date(2025, 12, 28),
-            run_id="night",
-            started_at=datetime(2026, 1, 1, tzinfo=UTC),
-            code_version="test-code",
-        )
+        state = Path(lake_uri).parent
+        context = context_in(state, settings=make_settings(state, lake_uri=lake_uri))
         staged = context.begin(THINGS, PARAMS.model_copy(update={"test_days": first + number}), {})
-        staged.write_table("rows", ROWS)
-        staged.write_table("extras", EXTRAS)
+        fill(staged)
         barrier.wait(120)
         made.append(staged.commit().model_dump_json())
         barrier.wait(120)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
 from jobs.config.settings import PROJECT_ROOT
-from jobs.context import RunContext
 from jobs.datasets.releases import RELEASE
 from jobs.nights.night_plan import plan_night
 from jobs.nights.stage_runner import run_stage
@@ -21,11 +19,9 @@ from jobs.releasing.reader import ReleaseReader
 from jobs.releasing.release_retention import collect
 from jobs.releasing.rollback import rollback
 from jobs.sample import TINY, make_sample
-from tests.conftest import make_settings
-from tests.drills.conftest import commit_candidate
-from tests.released import NOW, Registry, commit_release, see_night
+from tests.conftest import Contexts, make_settings
+from tests.released import NOW, Registry, commit_candidate, commit_release, see_night
 
-Contexts = Callable[..., RunContext]
 READS_THE_CLOCK = {"jobs/commands/options.py", "jobs/nights/dag_runner.py"}
 CLOCKS = {
     "datetime.now",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,30 +14,26 @@ import torch
 
 from jobs.adapters.spark_tables import read_parts
 from jobs.config.params.arms import FULL
-from jobs.config.params.index import BuildIndexParams
 from jobs.context import RunContext
-from jobs.datasets.indexes import INDEX_CHECK
 from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
-from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.runtime.error_translation import explain
 from models.search.checkpoint import pack, unpack
 from models.search.errors import ModelError
-from tests.drills.conftest import Call, commit_candidate, flip
+from tests.conftest import Contexts
+from tests.drills.conftest import Call, flip
 from tests.errors import raises
-from tests.jobs.index_lake import commit_inputs, photos_of
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
+from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Contexts = Callable[..., RunContext]
 CHANCE = random.Random(20251006)
 
 
@@ -104,20 +99,6 @@ def test_a_stage_on_a_damaged_table_commits_nothing_until_its_run_is_made_again(
     assert (again.run_id, again.digest) == (splits.run_id, splits.digest)
 
 
-def test_a_damaged_shard_is_not_searched(make_context: Contexts, call: Call) -> None:
-    context = make_context()
-    commit_inputs(context, photos_of(250))
-    index = run_stage(context, "build_index", BuildIndexParams())
-    [name] = [name for name in index.files if name.endswith(".faiss")]
-    path = Path(context.lake.file_path(index, name))
-    flip(path, path.stat().st_size - 100)
-    ended = call("verify_index")
-    assert ended.status == 2
-    assert "is not the file that was built (its SHA-256 differs)" in ended.said
-    assert path.name in ended.said
-    assert context.lake.history(INDEX_CHECK) == []
-
-
 @pytest.mark.parametrize("place", [20, 2000, -5])
 def test_damaged_weights_are_not_registered(tracked: RunContext, call: Call, place: int) -> None:
     models = commit_night(tracked)
@@ -129,23 +110,15 @@ def test_damaged_weights_are_not_registered(tracked: RunContext, call: Call, pla
     assert tracked.lake.history(REGISTRATION) == []
 
 
-def test_a_damaged_release_is_not_opened(make_context: Contexts, registry: Registry, call: Call) -> None:
-    from jobs.releasing.reader import ReleaseReader
-
-    context = make_context()
-    release = commit_release(context)
-    assert call("promote", "--version", "1", "--reason", "better").status == 0
-    path = Path(context.lake.file_path(release, "model/model.safetensors"))
-    flip(path, 5000)
-    with raises(BadInput, "unusable_release"):
-        ReleaseReader(context.lake, with_model=True)
+def a_part() -> tuple[str, bytes]:
+    """Name and bytes of a part of 500 vectors."""
+    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
+    return part_name(keys), part_bytes(keys, features.astype(np.float32), [None] * 500)
 
 
 def test_a_damaged_part_of_the_store_is_named_by_every_reader(make_context: Contexts) -> None:
     store = make_context().lake.store("vectors", "m")
-    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
-    name = part_name(keys)
-    whole = part_bytes(keys, features.astype(np.float32), [None] * 500)
+    name, whole = a_part()
     store.put(name, whole)
     assert read_part(store, name, ["key"]).num_rows == 500
     path, found, named = Path(store.folder) / name, 0, set()
@@ -168,9 +141,7 @@ def test_a_damaged_part_of_the_store_is_named_by_every_reader(make_context: Cont
 def test_a_damaged_part_of_the_store_is_named_by_spark(make_context: Contexts, spark: SparkSession) -> None:
     context = make_context()
     store = context.lake.store("vectors", "m")
-    keys, features = [f"k{number}" for number in range(500)], np.random.default_rng(1).normal(size=(500, 16))
-    name = part_name(keys)
-    whole = part_bytes(keys, features.astype(np.float32), [None] * 500)
+    name, whole = a_part()
     path = Path(store.folder) / name
     for damaged in (whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:], whole[: len(whole) // 2]):
         store.put(name, damaged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from jobs.datasets.clean import VALIDATED
 from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
 from jobs.sample import TINY, make_sample
-from tests.conftest import make_settings
-from tests.drills.conftest import Call, commit_candidate, fill
+from tests.conftest import Contexts, make_settings
+from tests.drills.conftest import Call, fill
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
+from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
-
-Contexts = Callable[..., RunContext]
 
 
 def leftovers(context: RunContext) -> list[str]:

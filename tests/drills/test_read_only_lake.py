@@ -11,11 +11,10 @@ import pytest
 
 from jobs.context import RunContext
 from jobs.datasets.releases import RELEASE
-from tests.drills.conftest import Call, commit_candidate
+from tests.conftest import Contexts
+from tests.drills.conftest import Call
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
-
-Contexts = Callable[..., RunContext]
+from tests.released import Registry, commit_candidate, commit_release
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])

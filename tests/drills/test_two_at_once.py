@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
@@ -22,12 +21,12 @@ from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.releasing.reader import ReleaseReader
+from tests.conftest import Contexts
 from tests.drills.racing import commit_each, promote_one
-from tests.jobs.lake.test_lake import EXTRAS, PARAMS, ROWS, THINGS
+from tests.jobs.lake.test_lake import PARAMS, ROWS, THINGS, fill
 from tests.registered import make_model
 from tests.released import NOW, commit_release
 
-Contexts = Callable[..., RunContext]
 SPAWN = multiprocessing.get_context("spawn")
 ROUNDS = 25
 
@@ -62,8 +61,7 @@ def test_two_processes_that_commit_the_same_run_get_the_same_manifest(make_conte
 def test_different_runs_of_one_partition_are_both_kept_and_the_pointer_is_always_whole(make_context: Contexts) -> None:
     context = make_context()
     staged = context.begin(THINGS, PARAMS, {})
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     staged.commit()
     stop, seen = threading.Event(), set()
 
@@ -93,17 +91,6 @@ def test_different_runs_of_one_partition_are_both_kept_and_the_pointer_is_always
     assert {manifest.run_id for manifest in context.lake.manifests(THINGS)} >= {manifest.run_id for manifest in made}
     assert context.read(THINGS).run_id in {manifest.run_id for manifest in made}
     assert len(seen) > 1
-
-
-def commit(context: RunContext, dataset: Any, params: Any, content: int, inputs: dict[str, Manifest]) -> Manifest:
-    """Commit a run of empty tables and one file."""
-    staged = context.begin(dataset, params, inputs)
-    for table in dataset.tables:
-        empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
-        row = empty.clear(0 if table.may_be_empty else 1)
-        staged.write_table(table.name, row)
-    staged.write_file("made", str(content).encode())
-    return staged.commit()
 
 
 @pytest.mark.timeout(600)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import date
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,11 @@ from jobs.datasets.models import REGISTRATION
 from jobs.errors import LostWork
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.published_pointer import read_pointer
+from tests.conftest import Contexts
 from tests.drills.conftest import Call
 from tests.registered import commit_night
-from tests.released import Registry, commit_release
+from tests.released import Registry, commit_releases
 
-Contexts = Callable[..., RunContext]
 COMMANDS = {
     "snapshot_champion": (),
     "register_model": (),
@@ -53,21 +51,20 @@ def hanging() -> Iterator[str]:
 
 
 @contextmanager
-def failing() -> Iterator[str]:
-    """A server that answers the first question and then has nothing behind it any more."""
+def answering(answer: Callable[[str], tuple[int, bytes]]) -> Iterator[str]:
+    """A server that answers with the status and the body that are given for a path."""
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
+        def reply(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            found = self.path.endswith("experiments/search")
-            body = json.dumps({"experiments": []}).encode() if found else b"<html>bad gateway</html>"
-            self.send_response(200 if found else 502)
-            self.send_header("Content-Type", "application/json" if found else "text/html")
+            status, body = answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json" if status == 200 else "text/html")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = reply
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -77,6 +74,14 @@ def failing() -> Iterator[str]:
     yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
+
+
+def failing() -> AbstractContextManager[str]:
+    """A server that answers the first question and then has nothing behind it any more."""
+    first = "experiments/search"
+    return answering(
+        lambda path: (200, b'{"experiments": []}') if path.endswith(first) else (502, b"<html>bad gateway</html>")
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -109,24 +114,9 @@ def test_patience_with_a_server_is_minutes_not_hours() -> None:
 
 
 def test_a_password_that_is_refused_is_not_tried_again(make_context: Contexts, call: Call, monkeypatch: Any) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(401)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_GET = do_POST = answer
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"http://ops:planted-password@127.0.0.1:{server.server_address[1]}")
-    ended = call("snapshot_champion")
-    server.shutdown()
-    server.server_close()
+    with answering(lambda path: (401, b"")) as address:
+        monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"http://ops:planted-password@{address}")
+        ended = call("snapshot_champion")
     assert (ended.status, ended.code) == (2, "mlflow_refused"), ended.said
     assert "planted-password" not in ended.said
 
@@ -135,8 +125,7 @@ def test_a_promotion_that_lost_mlflow_half_way_is_finished_by_the_next(
     make_context: Contexts, registry: Registry, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = make_context()
-    for version, day in ((1, 28), (2, 29)):
-        commit_release(make_context(run_date=date(2025, 12, day)), version=version, seed=version - 1)
+    commit_releases(make_context, (28, 29))
     assert call("promote", "--version", "1", "--reason", "better").status == 0
 
     def lose(*_: Any) -> None:
@@ -166,8 +155,8 @@ def test_a_rollback_that_was_cut_off_says_how_to_finish_it_and_not_to_go_back_tw
     make_context: Contexts, registry: Registry, call: Call, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     context = make_context()
-    for version, day in ((1, 27), (2, 28), (3, 29)):
-        commit_release(make_context(run_date=date(2025, 12, day)), version=version, seed=version - 1)
+    commit_releases(make_context, (27, 28, 29))
+    for version in (1, 2, 3):
         assert call("promote", "--version", str(version), "--reason", "better").status == 0
 
     def lose(*_: Any) -> None:

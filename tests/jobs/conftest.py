@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,7 +12,7 @@ import pytest
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.runtime import resource_meter
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.released import Registry
 
 
@@ -39,7 +39,7 @@ def new_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tracked(new_mlflow_database: Path, settings: Settings, make_context: Callable[..., RunContext]) -> RunContext:
+def tracked(new_mlflow_database: Path, settings: Settings, make_context: Contexts) -> RunContext:
     """A context whose MLflow database is there and empty; `make_context` gives others of the same."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     shutil.copy(new_mlflow_database, settings.state_dir / "mlflow.db")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,14 @@ import polars as pl
 from PIL import Image
 
 from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
-from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets.clean import IMAGES, ImagesFacts
-from jobs.datasets.features import SPLITS, SplitsFacts
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS, ChampionFacts, SearchModelsFacts
-from jobs.datasets.schema import Dataset
+from jobs.datasets.clean import IMAGES
+from jobs.datasets.features import SPLITS
+from jobs.datasets.models import CHAMPION, SEARCH_MODELS
 from jobs.lake.manifest import Manifest
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
-from tests.made_up_facts import made_up
+from tests.validated_lake import commit_tables
 
 SIZES = {
     "image_size": 32,
@@ -34,13 +31,6 @@ SIZES = {
     "embed_dim": 32,
 }
 KEYWORDS = {"p000": [("sea", 0.9), ("blue", 0.4)], "p001": [("dog", 1.0)]}
-
-
-def table(dataset: Dataset, table_name: str, /, **columns: Any) -> pl.DataFrame:
-    """A table of a dataset with the given columns and nulls in the others."""
-    schema = pl.DataFrame(dataset.table(table_name).schema.empty_table()).schema
-    count = len(next(iter(columns.values()), []))
-    return pl.DataFrame({column: columns.get(column, [None] * count) for column in schema}, schema=schema)
 
 
 def picture(number: int, side: int = 24) -> bytes:
@@ -62,45 +52,25 @@ def write_pictures(folder: Path, count: int, side: int = 24, **others: bytes) ->
 
 
 def commit_images(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, ...] = ()) -> Manifest:
-    staged = ctx.begin(IMAGES, Params(), {}, {"images": repr((sorted(paths), missing))})
-    count = len(paths)
-    staged.write_table(
-        "images",
-        table(
-            IMAGES,
-            "images",
-            photo_id=[*paths, *missing],
-            status=["present"] * count + ["missing"] * len(missing),
-            reason=[None] * count + ["http_404"] * len(missing),
-            uri=[str(path) for path in paths.values()] + [None] * len(missing),
-            sha256=[hashlib.sha256(path.read_bytes()).hexdigest() for path in paths.values()] + [None] * len(missing),
-        ),
-    )
-    return staged.commit(made_up(ImagesFacts))
+    there = [(name, "present", None, str(path), sha256(path.read_bytes()).hexdigest()) for name, path in paths.items()]
+    rows = [*there, *((photo_id, "missing", "http_404", None, None) for photo_id in missing)]
+    schema = dict.fromkeys(("photo_id", "status", "reason", "uri", "sha256"), pl.String)
+    return commit_tables(ctx, IMAGES, {"images": pl.DataFrame(rows, schema=schema, orient="row")})
 
 
 def commit_splits(
     ctx: RunContext, photo_ids: list[str], queries: tuple[tuple[str, str | None], ...] = (("cat", "GB"),)
 ) -> Manifest:
-    staged = ctx.begin(SPLITS, Params(), {}, {"splits": repr((photo_ids, queries))})
-    moment = datetime(2025, 12, 1, tzinfo=UTC)
     half = len(queries) // 2
-    for name, rows in (("train", (("never", "XX"),)), ("validation", queries[: half + 1]), ("test", queries[half:])):
-        staged.write_table(
-            name,
-            table(
-                SPLITS,
-                name,
-                query=[query for query, _ in rows],
-                country=[country for _, country in rows],
-                converted_at=[moment] * len(rows),
-            ),
-        )
-    staged.write_table("photos", table(SPLITS, "photos", photo_id=photo_ids))
-    pairs = [(photo, *keyword) for photo, words in KEYWORDS.items() if photo in photo_ids for keyword in words]
-    columns = dict(zip(("photo_id", "keyword", "confidence"), zip(*pairs, strict=True), strict=True)) if pairs else {}
-    staged.write_table("photo_keywords", table(SPLITS, "photo_keywords", **columns))
-    return staged.commit(made_up(SplitsFacts))
+    windows = {"train": (("never", "XX"),), "validation": queries[: half + 1], "test": queries[half:]}
+    keywords = [(photo, *keyword) for photo, words in KEYWORDS.items() if photo in photo_ids for keyword in words]
+    schema = {"photo_id": pl.String, "keyword": pl.String, "confidence": pl.Float64}
+    tables = {
+        **{name: pl.DataFrame(rows, schema=["query", "country"], orient="row") for name, rows in windows.items()},
+        "photos": pl.DataFrame({"photo_id": photo_ids}),
+        "photo_keywords": pl.DataFrame(keywords, schema=schema, orient="row"),
+    }
+    return commit_tables(ctx, SPLITS, tables)
 
 
 def make_models() -> dict[str, SearchModel]:
@@ -122,22 +92,12 @@ def torch_noise(shape: Any) -> Any:
 
 def commit_models(ctx: RunContext, models: dict[str, SearchModel]) -> None:
     """Commit SEARCH_MODELS and CHAMPION."""
-    arms = {arm: model for arm, model in models.items() if arm != CHAMPION_ARM}
-    digests = {arm: model.digest for arm, model in models.items()}
-    staged = ctx.begin(SEARCH_MODELS, Params(), {}, digests)
-    for arm, model in arms.items():
-        with staged.local_folder(arm) as folder:
-            model.save(folder)
-    curves = table(SEARCH_MODELS, "curves", arm=["x"], step=[1], name=["loss"], value=[0.0])
-    staged.write_table("curves", curves)
-    facts = {arm: {"model_digest": digests[arm], "uses_keywords": model.uses_keywords} for arm, model in arms.items()}
-    staged.commit(made_up(SearchModelsFacts, arms=facts))
-    staged = ctx.begin(CHAMPION, Params(), {}, digests)
-    staged.write_file("champion.json", b"{}")
-    if CHAMPION_ARM in models:
-        with staged.local_folder(CHAMPION_ARM) as folder:
-            models[CHAMPION_ARM].save(folder)
-    staged.commit(made_up(ChampionFacts, live={"version": 1} if CHAMPION_ARM in models else None))
+    folders = {arm: model.save for arm, model in models.items()}
+    champion = {CHAMPION_ARM: folders.pop(CHAMPION_ARM)} if CHAMPION_ARM in models else {}
+    arms = {arm: {"model_digest": models[arm].digest, "uses_keywords": models[arm].uses_keywords} for arm in folders}
+    commit_tables(ctx, SEARCH_MODELS, facts={"arms": arms}, folders=folders)
+    live = {"version": 1, "model_digest": models[CHAMPION_ARM].digest} if champion else None
+    commit_tables(ctx, CHAMPION, facts={"live": live}, files={"champion.json": b"{}"}, folders=champion)
 
 
 def vectors(ctx: RunContext, manifest: Manifest, arm: str, *keys: str) -> dict[Any, np.ndarray[Any, Any]]:

@@ -9,20 +9,11 @@ import numpy as np
 import polars as pl
 
 from jobs.config.params.arms import FINETUNED, FULL
-from jobs.config.params.base import Params
 from jobs.context import RunContext
-from jobs.datasets.embeddings import (
-    PHOTO_EMBEDDINGS,
-    QUERY_EMBEDDINGS,
-    PhotoEmbeddingsFacts,
-    QueryEmbeddingsFacts,
-)
-from jobs.datasets.features import SPLITS, SplitsFacts
-from jobs.datasets.schema import Dataset, Facts
-from jobs.lake.manifest import Manifest
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
+from jobs.datasets.features import SPLITS
 from models import ann
-from tests.made_up_facts import made_up
-from tests.validated_lake import complete
+from tests.validated_lake import commit_tables
 
 DIM = 8
 QUERIES = [("cat", "GB"), ("cat", "DE"), ("dog", "GB"), ("dog", "")]
@@ -38,19 +29,6 @@ def photos_of(count: int) -> dict[str, ann.Floats]:
     return {FULL: unit_vectors(count, 1), FINETUNED: unit_vectors(count, 2)}
 
 
-def commit(context: RunContext, dataset: Dataset, facts: Facts, **tables: pl.DataFrame) -> Manifest:
-    made = [frame.hash_rows().sum() for frame in tables.values()]
-    staged = context.begin(dataset, Params(), {}, {"made": str([*made, facts])})
-    if staged.manifest is not None:
-        return staged.manifest
-    for table in dataset.tables:
-        empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
-        frame = tables.get(table.name, empty)
-        for shard, start in enumerate(range(0, max(1, len(frame)), 100)):
-            staged.write_table(table.name, frame.slice(start, 100), shard)
-    return staged.commit(facts)
-
-
 def commit_photos(
     context: RunContext, photos: dict[str, ann.Floats], *, digest: str = "m1", seed: int = 0, first: int = 0
 ) -> None:
@@ -64,7 +42,7 @@ def commit_photos(
     ]
     arms = {arm: {"model_digest": digest if arm == FULL else "m0", "dim": DIM} for arm in photos}
     vectors = pl.concat(frames).with_columns(pl.col("vector").arr.to_list())
-    commit(context, PHOTO_EMBEDDINGS, made_up(PhotoEmbeddingsFacts, arms=arms), embeddings=vectors)
+    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": vectors}, facts={"arms": arms}, shard_count=3)
 
 
 def commit_queries(
@@ -76,28 +54,14 @@ def commit_queries(
         pl.lit(FULL).alias("arm"), pl.Series("vector", unit_vectors(len(asked), 99)).arr.to_list()
     )
     arms = {FULL: {"model_digest": "m1", "uses_country": uses_country}}
-    commit(context, QUERY_EMBEDDINGS, made_up(QueryEmbeddingsFacts, arms=arms), embeddings=queries)
-    validation = pl.DataFrame(QUERIES * 2, schema=["query", "country"], orient="row").with_columns(
-        pl.lit("v").alias("visitor_id"),
-        pl.lit("p0").alias("photo_id"),
-        pl.lit(datetime(2025, 12, 20, tzinfo=UTC)).alias("converted_at"),
-        pl.lit(1, dtype=pl.Int64).alias("conversion_count"),
-    )
-    validation = complete(validation, SPLITS.table("validation").schema)
-    photos = pl.DataFrame(
-        {
-            "photo_id": [f"p{number}" for number in range(photo_count)],
-            "submitted_at": [FIRST_DAY + timedelta(days=number // 4) for number in range(photo_count)],
-        }
-    ).with_columns(
-        pl.lit(None, dtype=pl.String).alias("description"),
-        pl.lit(None, dtype=pl.String).alias("photographer"),
-        pl.lit(True).alias("is_in_train"),
-    )
-    windows = {"train": validation, "validation": validation, "test": validation, "photos": photos}
+    commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": queries}, facts={"arms": arms})
+    validation = pl.DataFrame(QUERIES * 2, schema=["query", "country"], orient="row")
+    days = [FIRST_DAY + timedelta(days=number // 4) for number in range(photo_count)]
+    photos = pl.DataFrame({"photo_id": [f"p{number}" for number in range(photo_count)], "submitted_at": days})
+    windows = {"validation": validation, "test": validation, "photos": photos}
     if not is_validated:
         windows |= {"validation": validation.clear(), "test": validation.head(3)}
-    commit(context, SPLITS, made_up(SplitsFacts), **windows)
+    commit_tables(context, SPLITS, windows)
 
 
 def commit_inputs(context: RunContext, photos: dict[str, ann.Floats], *, digest: str = "m1", **queries: Any) -> None:

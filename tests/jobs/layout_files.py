@@ -7,65 +7,34 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
-COLUMNS = {
-    "photos": (
-        "photo_id",
-        "photo_url",
-        "photo_image_url",
-        "photo_submitted_at",
-        "photo_featured",
-        "photo_width",
-        "photo_height",
-        "photo_aspect_ratio",
-        "photo_description",
-        "photographer_username",
-        "photographer_first_name",
-        "photographer_last_name",
-        "photo_location_country",
-        "stats_views",
-        "stats_downloads",
-        "ai_description",
-        "blur_hash",
-    ),
-    "keywords": (
-        "photo_id",
-        "keyword",
-        "ai_service_1_confidence",
-        "ai_service_2_confidence",
-        "suggested_by_user",
-        "user_suggestion_source",
-        "suggested_by_ai_service_3",
-        "confirmed_by_ai_service_3",
-    ),
-    "conversions": (
-        "converted_at",
-        "conversion_type",
-        "keyword",
-        "photo_id",
-        "anonymous_user_id",
-        "conversion_country",
-        "device_type",
-        "search_orientation_filter",
-        "search_ordering",
-        "position",
-    ),
-    "collections": ("photo_id", "collection_id", "collection_title", "photo_collected_at", "collection_type"),
-    "colors": ("photo_id", "hex", "red", "green", "blue", "keyword", "coverage", "score"),
-    "hidden": ("photo_id", "country", "reason"),
-    "impressions": (
-        "shown_at",
-        "user_id",
-        "query_id",
-        "query_photo_id",
-        "photo_id",
-        "position",
-        "interaction",
-        "country",
-        "dwell_seconds",
-        "arm",
-        "keyword",
-    ),
+_HEADERS = {
+    "photos": """
+        photo_id photo_url photo_image_url photo_submitted_at photo_featured photo_width photo_height
+        photo_aspect_ratio photo_description photographer_username photographer_first_name
+        photographer_last_name photo_location_country stats_views stats_downloads ai_description blur_hash
+    """,
+    "keywords": """
+        photo_id keyword ai_service_1_confidence ai_service_2_confidence suggested_by_user
+        user_suggestion_source suggested_by_ai_service_3 confirmed_by_ai_service_3
+    """,
+    "conversions": """
+        converted_at conversion_type keyword photo_id anonymous_user_id conversion_country device_type
+        search_orientation_filter search_ordering position
+    """,
+    "collections": """
+        photo_id collection_id collection_title photo_collected_at collection_type
+    """,
+    "colors": """
+        photo_id hex red green blue keyword coverage score
+    """,
+    "hidden": """
+        photo_id country reason
+    """,
+    "impressions": """
+        shown_at user_id query_id query_photo_id photo_id position interaction country dwell_seconds arm keyword
+    """,
 }
+COLUMNS = {table: tuple(names.split()) for table, names in _HEADERS.items()}
 FIRST_DAY = datetime(2025, 12, 1)
 
 

@@ -8,15 +8,13 @@ import numpy as np
 import polars as pl
 
 from jobs.config.params.arms import FULL
-from jobs.config.params.base import Params
 from jobs.context import RunContext
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import SEARCH_MODELS, SearchModelsFacts
+from jobs.datasets.models import SEARCH_MODELS
 from models.search.keywords import KeywordVocabulary
 from models.search.model import build_tiny_model
 from tests.jobs.embedding_fixtures import SIZES
-from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (1, 22, 29))
@@ -68,14 +66,10 @@ class Night:
         }
         windows = {"train_start": BEFORE, "train_end": TEST_START, "validation_end": TEST_START, "test_end": TEST_END}
         facts = windows | {"protocol": "windows"}
-        commit_tables(self.context, SPLITS, tables, label=repr(self.past), facts=facts)
-        staged = self.context.begin(SEARCH_MODELS, Params(), {}, {"model": model.digest})
-        if staged.manifest is None:
-            with staged.local_folder(FULL) as folder:
-                model.save(folder)
-            curves = pl.DataFrame({"arm": [FULL], "step": [0], "name": ["loss"], "value": [1.0]})
-            staged.write_table("curves", curves)
-            staged.commit(made_up(SearchModelsFacts, arms={FULL: {"model_digest": model.digest}}, challenger=FULL))
+        commit_tables(self.context, SPLITS, tables, facts=facts)
+        arms = {FULL: {"model_digest": model.digest}}
+        folders = {FULL: model.save}
+        commit_tables(self.context, SEARCH_MODELS, facts={"arms": arms, "challenger": FULL}, folders=folders)
         random = np.random.default_rng(0)
         axis = np.eye(32)[np.arange(PHOTOS) % 2] + 0.05 * random.normal(size=(PHOTOS, 32))
         axis /= np.linalg.norm(axis, axis=1, keepdims=True)
@@ -84,6 +78,5 @@ class Night:
         )
         is_there = pl.Series([i not in self.missing for i in range(PHOTOS)])
         embedded = {"embeddings": vectors.filter(is_there)}
-        facts = {"arms": {FULL: {"model_digest": model.digest}}}
-        commit_tables(self.context, PHOTO_EMBEDDINGS, embedded, label=repr(sorted(self.missing)), facts=facts)
+        commit_tables(self.context, PHOTO_EMBEDDINGS, embedded, facts={"arms": arms})
         return self.context

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,10 @@ from jobs.catalogues.mapping import read_mapping
 from jobs.catalogues.rows import own_id
 from jobs.commands import main
 from jobs.config.params.ingest import ValidateLogsParams
-from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest import find_source, last_complete_day
 from jobs.nights.stage_runner import run_stage
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.other_catalogues import write_catalogues
 
@@ -66,7 +65,7 @@ def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[
         "unused_columns": ["Lager"],
     }
     assert tables["Schuhhaus"]["conversions"]["dropped"] == {
-        **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1},
+        **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1}
     }
     assert tables["Schuhhaus"]["conversions"]["guessed"] == {"country": 40}
     assert tables["Schuhhaus"]["impressions"] == {
@@ -243,7 +242,7 @@ def test_the_command_prints_the_table_and_refuses_a_full_folder(
 @pytest.mark.slow
 @pytest.mark.spark
 def test_validation_accepts_what_was_converted(
-    spark: SparkSession, converted: tuple[Path, dict[str, Any]], make_context: Callable[..., RunContext]
+    spark: SparkSession, converted: tuple[Path, dict[str, Any]], make_context: Contexts
 ) -> None:
 
     ctx = make_context(dataset_uri=str(converted[0]))

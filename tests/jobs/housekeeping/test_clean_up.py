@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,19 @@ import pytest
 from jobs.adapters import mlflow_registry, mlflow_runs
 from jobs.commands import main
 from jobs.config.params.release import CleanUpParams, PublishReportParams
-from jobs.context import RunContext
 from jobs.datasets.features import LEAK_AUDIT
 from jobs.datasets.releases import RELEASE
 from jobs.datasets.reports import REPORT
 from jobs.errors import MissingInput
 from jobs.housekeeping.clean_up import LEAST_STALE, Removal, clean_up
 from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import Draft, Ledger
 from jobs.releasing.promotion import promote, reject
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import ReleaseReader
-from tests.conftest import make_settings
-from tests.released import NOW, Registry, commit_release, night
+from tests.conftest import Contexts, make_settings
+from tests.released import BY, NOW, Registry, commit_release, commit_releases, night
 
-Contexts = Callable[..., RunContext]
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 STRICT = CleanUpParams(keep_nights=1, keep_days=0)
 
 
@@ -54,10 +49,6 @@ def removed_runs(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> list[st
     return gone
 
 
-def make_nights(make_context: Contexts, count: int) -> list[Manifest]:
-    return [commit_release(make_context(run_date=night(n)), version=n, seed=n - 1) for n in range(1, count + 1)]
-
-
 def nights_left(lake: Lake) -> set[str]:
     return {manifest.partition["run_date"] for manifest in lake.manifests()}
 
@@ -70,7 +61,7 @@ def test_gone_are_nights_that_nothing_needs_and_what_mlflow_has_of_them(
     make_context: Contexts, removed_runs: list[str]
 ) -> None:
     lake = make_context().lake
-    releases = make_nights(make_context, 4)
+    releases = commit_releases(make_context, range(1, 5))
     promote(make_context().settings, "test", 1, **BY)
     promote(make_context().settings, "test", 2, **BY)
     assert clean(lake, make_context, CleanUpParams(keep_nights=1, keep_days=1000)) == []
@@ -97,7 +88,7 @@ def test_a_release_under_review_keeps_all_it_was_made_from_until_it_is_decided(
     make_context: Contexts, removed_runs: list[str]
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
-    first, _ = make_nights(make_context, 2)
+    first, _ = commit_releases(make_context, range(1, 3))
     name = name_of(first)
     told: dict[str, Any] = {"at": NOW, "by": "a", "reason": "", "version": 1, "after_night": None}
     Ledger(lake).append(lambda state: Draft(kind="review_opened", release=name, **told))
@@ -179,12 +170,9 @@ def test_all_of_it_works_on_an_object_store(tmp_path: Path, make_context: Contex
 
 
 def test_the_command_says_what_it_removed_and_how_much(
-    make_context: Contexts,
-    removed_runs: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_context: Contexts, removed_runs: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_nights(make_context, 2)
+    commit_releases(make_context, range(1, 3))
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(make_context().settings.state_dir))
     asked = ["clean_up", "--dataset", "/data/Test", "--keep-nights", "1", "--keep-days", "0"]
     assert main.main([*asked, "--dry-run"]) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +18,7 @@ from jobs.errors import NightlensError
 from jobs.housekeeping.forget_visitor import forget, forgotten
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
 
@@ -29,7 +29,7 @@ CONVERSIONS = pl.DataFrame({"visitor_id": [WHO, OTHER, WHO, None], "query": ["ca
 
 
 @pytest.fixture
-def ctx(make_context: Callable[..., RunContext]) -> RunContext:
+def ctx(make_context: Contexts) -> RunContext:
     return make_context()
 
 
@@ -42,11 +42,11 @@ def fill(ctx: RunContext) -> dict[str, Manifest]:
         "impressions": IMPRESSIONS,
         "quarantine": pl.DataFrame({"table": "conversions", "record": record}),
     }
-    found = {"validated": commit_tables(ctx, VALIDATED, validated, label="validated")}
+    found = {"validated": commit_tables(ctx, VALIDATED, validated)}
     inputs = {"validated": found["validated"]}
     splits = {"photos": PHOTOS} | {name: CONVERSIONS.head(3) for name in ("train", "validation", "test")}
     splits["photo_keywords"] = PHOTOS.with_columns(keyword=pl.lit("cat"))
-    found["splits"] = commit_tables(ctx, SPLITS, splits, label="splits", inputs=inputs)
+    found["splits"] = commit_tables(ctx, SPLITS, splits, inputs=inputs)
     staged = ctx.begin(REPORT, Params(), inputs)
     staged.write_file("report.html", f"<p>{OTHER}</p><p>{WHO}</p>".encode())
     found["report"] = staged.commit()

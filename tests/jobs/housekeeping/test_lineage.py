@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import polars as pl
 import pytest
 
@@ -13,20 +10,18 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.features import SPLITS
 from jobs.datasets.models import REGISTRATION
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.lineage import of_release
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import make_model
-from tests.released import NOW, Registry, commit_release, night
+from tests.released import BY, Registry, commit_release, commit_releases, night
 from tests.validated_lake import commit_tables
-
-Contexts = Callable[..., RunContext]
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 
 
 def with_log(context: RunContext) -> None:
@@ -35,11 +30,9 @@ def with_log(context: RunContext) -> None:
     tables = {"photos": photos, "conversions": conversions}
     validated = commit_tables(context, VALIDATED, tables, label="log")
     splits = context.read(SPLITS)
-    staged = context.begin(SPLITS, MakeReleaseParams(), {"validated": validated})
-    for table in splits.tables:
-        frame = context.lake.read_table(splits, table)
-        staged.write_table(table, pl.concat([frame, frame]))  # other content, so the release is another one
-    staged.commit(SplitsFacts.of(splits))
+    # other content, so the release is another one
+    doubled = {name: pl.concat([context.lake.read_table(splits, name)] * 2) for name in splits.tables}
+    commit_tables(context, SPLITS, doubled, inputs={"validated": validated}, facts=splits.facts)
 
 
 def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, registry: Registry) -> None:
@@ -69,8 +62,7 @@ def test_what_became_of_it_is_told(make_context: Contexts, registry: Registry) -
     settings, lake = make_context().settings, make_context().lake
     with raises(MissingInput, "nothing_published", lake=str(lake.root)):
         of_release(lake, "published")
-    for n in (1, 2, 3):
-        commit_release(make_context(run_date=night(n)), version=n, seed=n - 1)
+    commit_releases(make_context, (1, 2, 3))
     promote(settings, "test", 1, **BY)
     promote(settings, "test", 2, **BY)
     assert of_release(lake, "published") == of_release(lake, "2025-12-02")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from jobs.config.params.release import CleanUpParams
-from jobs.context import RunContext
 from jobs.errors import LostWork
 from jobs.housekeeping import orphaned_files
 from jobs.housekeeping.clean_up import LEAST_STALE, clean_up
@@ -18,11 +16,10 @@ from jobs.housekeeping.orphaned_files import remove_from_stores, remove_pages
 from jobs.lake.catalogue import Lake
 from jobs.lake.inventory import stored
 from jobs.lake.vector_store import read_part
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.registered import commit_night, make_model
 from tests.released import NOW, night
 
-Contexts = Callable[..., RunContext]
 SINCE = NOW - LEAST_STALE
 OLD = SINCE - timedelta(hours=1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 
 import pytest
@@ -13,10 +12,9 @@ from jobs.errors import BadInput, MissingInput
 from jobs.indexing.compare_kinds import compare_kinds
 from jobs.nights.stage_runner import run_stage
 from models.indexing.kinds import KINDS
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, photos_of
-
-Contexts = Callable[..., RunContext]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +16,8 @@ from jobs.context import RunContext
 from jobs.datasets.schema import Dataset, Facts, Table
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
+from jobs.lake.staged_run import StagedRun
+from tests.conftest import Contexts
 from tests.errors import raises
 
 THINGS = Dataset(
@@ -27,6 +28,7 @@ THINGS = Dataset(
         Table("extras", pa.schema([("tags", pa.list_(pa.string()))]), may_be_empty=True),
     ),
 )
+
 PARAMS = SplitTemporalParams()
 ROWS = pl.DataFrame({"n": [3, 1, 2]})
 EXTRAS = pl.DataFrame({"tags": [["a", "b"]]})
@@ -38,17 +40,21 @@ class Found(Facts):
     fact: int
 
 
+def fill(staged: StagedRun, rows: pl.DataFrame = ROWS) -> None:
+    staged.write_table("rows", rows)
+    staged.write_table("extras", EXTRAS)
+
+
 def commit(context: RunContext, rows: pl.DataFrame = ROWS, **params: int) -> str:
     staged = context.begin(THINGS, PARAMS.model_copy(update=params), {})
     if staged.manifest is None:
-        staged.write_table("rows", rows)
-        staged.write_table("extras", EXTRAS)
+        fill(staged, rows)
         staged.write_file("notes/a.txt", b"hello")
         staged.commit(Found(fact=1))
     return staged.run_id
 
 
-def test_a_committed_run_reads_back(make_context: Callable[..., RunContext]) -> None:
+def test_a_committed_run_reads_back(make_context: Contexts) -> None:
     context = make_context()
     commit(context)
     manifest = context.read(THINGS)
@@ -60,9 +66,7 @@ def test_a_committed_run_reads_back(make_context: Callable[..., RunContext]) -> 
         assert (folder / "a.txt").read_bytes() == b"hello"
 
 
-def test_the_same_work_is_done_once_and_other_params_are_another_run(
-    make_context: Callable[..., RunContext],
-) -> None:
+def test_the_same_work_is_done_once_and_other_params_are_another_run(make_context: Contexts) -> None:
     context = make_context()
     first = commit(context)
     assert context.begin(THINGS, PARAMS, {}).manifest is not None
@@ -74,12 +78,12 @@ def test_the_same_work_is_done_once_and_other_params_are_another_run(
 
 
 @pytest.mark.parametrize("change", [{"code_version": "other"}, {"seed": 1}])
-def test_other_code_or_seed_is_another_run(make_context: Callable[..., RunContext], change: dict[str, object]) -> None:
+def test_other_code_or_seed_is_another_run(make_context: Contexts, change: dict[str, object]) -> None:
     commit(make_context())
     assert make_context(**change).begin(THINGS, PARAMS, {}).manifest is None
 
 
-def test_nothing_exists_before_the_commit(make_context: Callable[..., RunContext]) -> None:
+def test_nothing_exists_before_the_commit(make_context: Contexts) -> None:
     context = make_context()
     staged = context.begin(THINGS, PARAMS, {})
     staged.write_table("rows", ROWS)
@@ -91,7 +95,7 @@ def test_nothing_exists_before_the_commit(make_context: Callable[..., RunContext
         context.read(THINGS)
 
 
-def test_an_empty_table_is_refused_unless_declared(make_context: Callable[..., RunContext]) -> None:
+def test_an_empty_table_is_refused_unless_declared(make_context: Contexts) -> None:
     staged = make_context().begin(THINGS, PARAMS, {})
     staged.write_table("rows", ROWS.clear())
     staged.write_table("extras", EXTRAS.clear())
@@ -99,7 +103,7 @@ def test_an_empty_table_is_refused_unless_declared(make_context: Callable[..., R
         staged.commit()
 
 
-def test_another_schema_is_refused(make_context: Callable[..., RunContext]) -> None:
+def test_another_schema_is_refused(make_context: Contexts) -> None:
     staged = make_context().begin(THINGS, PARAMS, {})
     with raises(NightlensError, "undeclared_schema", table="things.rows"):
         staged.write_table("rows", ROWS.rename({"n": "m"}))
@@ -107,18 +111,17 @@ def test_another_schema_is_refused(make_context: Callable[..., RunContext]) -> N
         staged.write_table("rows", pl.DataFrame({"n": ["x"]}))
 
 
-def test_two_writers_of_one_run_do_not_mix(make_context: Callable[..., RunContext]) -> None:
+def test_two_writers_of_one_run_do_not_mix(make_context: Contexts) -> None:
     context = make_context()
     first, second = context.begin(THINGS, PARAMS, {}), context.begin(THINGS, PARAMS, {})
     for staged, value in ((first, 1), (second, 2)):
-        staged.write_table("rows", pl.DataFrame({"n": [value]}))
-        staged.write_table("extras", EXTRAS)
+        fill(staged, pl.DataFrame({"n": [value]}))
     winner = first.commit()
     assert second.commit() == winner
     assert context.lake.read_table(context.read(THINGS), "rows")["n"].to_list() == [1]
 
 
-def test_a_damaged_manifest_is_named(make_context: Callable[..., RunContext]) -> None:
+def test_a_damaged_manifest_is_named(make_context: Contexts) -> None:
     context = make_context()
     run_id = commit(context)
     path = f"{context.lake.root}/clean/things/run_date=2025-12-28/run_id={run_id}/manifest.json"
@@ -127,7 +130,7 @@ def test_a_damaged_manifest_is_named(make_context: Callable[..., RunContext]) ->
         context.read(THINGS)
 
 
-def test_linked_files_and_tables_are_not_copied(make_context: Callable[..., RunContext]) -> None:
+def test_linked_files_and_tables_are_not_copied(make_context: Contexts) -> None:
     context = make_context()
     commit(context)
     older = context.read(THINGS)
@@ -143,7 +146,7 @@ def test_linked_files_and_tables_are_not_copied(make_context: Callable[..., RunC
     assert context.lake.read_table(newer, "rows")["n"].to_list() == [3, 1, 2]
 
 
-def test_the_digest_is_of_content_not_of_names(make_context: Callable[..., RunContext]) -> None:
+def test_the_digest_is_of_content_not_of_names(make_context: Contexts) -> None:
     first, second = make_context(), make_context(catalogue="other", run_id="later")
     commit(first)
     commit(second)
@@ -152,7 +155,7 @@ def test_the_digest_is_of_content_not_of_names(make_context: Callable[..., RunCo
     assert first.read(THINGS).digest != second.read(THINGS).digest
 
 
-def test_the_digest_is_not_of_what_a_process_writes_into_the_footer(make_context: Callable[..., RunContext]) -> None:
+def test_the_digest_is_not_of_what_a_process_writes_into_the_footer(make_context: Contexts) -> None:
     """Java's order of a column's encodings differs from process to process; a rerun has to be the same run."""
     manifests = []
     for writer in ("one", "two"):
@@ -170,7 +173,7 @@ def test_the_digest_is_not_of_what_a_process_writes_into_the_footer(make_context
     assert manifests[0].digest == manifests[1].digest
 
 
-def test_a_store_lists_only_committed_parts(make_context: Callable[..., RunContext]) -> None:
+def test_a_store_lists_only_committed_parts(make_context: Contexts) -> None:
     store = make_context().lake.store("vectors", "model-a")
     assert store.names() == []
     assert store.get("a.bin") is None
@@ -182,7 +185,7 @@ def test_a_store_lists_only_committed_parts(make_context: Callable[..., RunConte
     assert store.names() == []
 
 
-def test_an_object_store_works_like_a_folder(make_context: Callable[..., RunContext], settings: object) -> None:
+def test_an_object_store_works_like_a_folder(make_context: Contexts, settings: object) -> None:
     memory = make_context().settings.model_copy(update={"lake_uri": "memory://lake-test"})
     context = make_context(settings=memory)
     commit(context)
@@ -191,8 +194,7 @@ def test_an_object_store_works_like_a_folder(make_context: Callable[..., RunCont
     with context.lake.local_folder(manifest, "notes") as folder:
         assert (folder / "a.txt").read_bytes() == b"hello"
     staged = context.begin(THINGS, PARAMS, {"older": manifest})
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     with staged.local_folder("made") as folder:
         (folder / "b.txt").write_bytes(b"made")
     assert context.lake.read_file(staged.commit(), "made/b.txt") == b"made"
@@ -204,7 +206,7 @@ class Crash(Exception):
 
 @pytest.mark.parametrize("puts_before_crash", range(6))
 def test_a_crash_at_any_write_leaves_the_old_run_or_the_new_one(
-    make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, puts_before_crash: int
+    make_context: Contexts, monkeypatch: pytest.MonkeyPatch, puts_before_crash: int
 ) -> None:
     context = make_context()
     commit(context)
@@ -231,13 +233,12 @@ def test_a_crash_at_any_write_leaves_the_old_run_or_the_new_one(
     assert context.lake.find(THINGS, context.partition, old.run_id) == old
 
 
-def test_files_of_several_runs_are_one_folder_of_links(make_context: Callable[..., RunContext]) -> None:
+def test_files_of_several_runs_are_one_folder_of_links(make_context: Contexts) -> None:
     context = make_context()
     commit(context)
     first = context.read(THINGS)
     staged = context.begin(THINGS, PARAMS.model_copy(update={"test_days": 9}), {})
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     staged.write_file("notes/b.txt", b"new")
     staged.link_file(first, "notes/a.txt")
     second = staged.commit()
@@ -249,7 +250,7 @@ def test_files_of_several_runs_are_one_folder_of_links(make_context: Callable[..
         staged.link_file(first, "notes/c.txt")
 
 
-def test_what_a_worker_puts_is_whole_or_not_there(make_context: Callable[..., RunContext]) -> None:
+def test_what_a_worker_puts_is_whole_or_not_there(make_context: Contexts) -> None:
     staged = make_context().begin(THINGS, PARAMS, {})
     place = pickle.loads(pickle.dumps(staged.worker_output))
     with contextlib.suppress(ZeroDivisionError), place.folder("parts") as folder:
@@ -260,7 +261,6 @@ def test_what_a_worker_puts_is_whole_or_not_there(make_context: Callable[..., Ru
         with place.folder("parts") as folder:
             (folder / "a").write_bytes(content)
     assert place.read(place.path("parts/a")) == b"second try"
-    staged.write_table("rows", ROWS)
-    staged.write_table("extras", EXTRAS)
+    fill(staged)
     manifest = staged.commit()
     assert list(manifest.files) == ["parts/a"]

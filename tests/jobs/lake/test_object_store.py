@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import fsspec
@@ -20,6 +20,7 @@ from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.schema import Dataset, Table
 from jobs.nights.stage_runner import run_stage
+from tests.conftest import Contexts
 from tests.validated_lake import commit_validated
 
 pytestmark = [pytest.mark.spark, pytest.mark.service]
@@ -32,6 +33,7 @@ ROWS = pa.schema(
         ("count", pa.int64()),
     ]
 )
+
 NUMBERS = Dataset("numbers", "clean", (Table("rows", ROWS, may_be_empty=True),))
 MOMENT = datetime(2025, 6, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
@@ -57,7 +59,7 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture
-def remote(bucket: str, make_context: Callable[..., RunContext]) -> RunContext:
+def remote(bucket: str, make_context: Contexts) -> RunContext:
     ctx = make_context()
     return ctx.model_copy(update={"settings": ctx.settings.model_copy(update={"lake_uri": bucket})})
 
@@ -114,7 +116,7 @@ def test_a_task_that_fails_leaves_no_object(spark: SparkSession, remote: RunCont
 
 @pytest.mark.slow
 def test_the_splits_of_a_night_are_those_of_a_local_lake(
-    spark: SparkSession, remote: RunContext, make_context: Callable[..., RunContext]
+    spark: SparkSession, remote: RunContext, make_context: Contexts
 ) -> None:
     found: dict[str, dict[str, pl.DataFrame]] = {}
     for name, ctx in (("local", make_context()), ("remote", remote)):

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import stat
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from jobs.datasets.reports import REPORT, ReportFacts
 from jobs.errors import MissingInput, NightlensError
 from jobs.nights import dag_runner
 from jobs.nights.night_plan import NightPlan
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.report_fixtures import commit_ablation, commit_night
 from tests.made_up_facts import made_up
@@ -95,7 +95,7 @@ PLAN = NightPlan(dataset="d", catalogue="test", preset="tiny", run_date=date(202
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch) -> RunContext:
+def night(make_context: Contexts, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     """A night whose report was committed, and no Airflow that is up."""
     context = make_context()
     commit_night(context)
@@ -119,11 +119,7 @@ def test_an_ablation_runs_its_dag_and_prints_its_table(
     text = dag_runner.run_ablation(night.settings, PLAN, (FULL, RERANKED), 2)
     ((dag_id, conf),) = runs
     assert dag_id == "nightlens_ablation"
-    assert conf == PLAN.model_dump(mode="json") | {
-        "variants": [FULL, RERANKED],
-        "repeats": 2,
-        "epochs": None,
-    }
+    assert conf == PLAN.model_dump(mode="json") | {"variants": [FULL, RERANKED], "repeats": 2, "epochs": None}
     assert "| finetuned country keywords |" in text
     assert f"Report  {night.settings.report_dir / 'test' / '2025-12-28.html'}" in text
     assert f"{FULL}, reranked; 2 repetitions" in capsys.readouterr().out

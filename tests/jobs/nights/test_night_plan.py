@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 
 from jobs.config.params.release import PublishReportParams
 from jobs.config.settings import Settings
-from jobs.context import RunContext
 from jobs.datasets.reports import REPORT
 from jobs.errors import BadInput, MissingInput
 from jobs.nights import night_plan
 from jobs.nights.night_plan import check_report, describe, plan_night
 from jobs.sample import TINY, make_sample
+from tests.conftest import Contexts
 from tests.errors import raises
 
 
@@ -78,7 +77,7 @@ def test_what_is_wrong_is_named(
 
 
 def test_a_report_is_published_if_the_lake_has_it_and_its_page_is_there(
-    settings: Settings, dataset: Path, make_context: Callable[..., RunContext]
+    settings: Settings, dataset: Path, make_context: Contexts
 ) -> None:
     plan = plan_night(settings, dataset=str(dataset))
     with raises(MissingInput, "night_not_published", run_date=str(plan.run_date), catalogue=plan.catalogue):

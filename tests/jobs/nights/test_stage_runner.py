@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +18,8 @@ from jobs.lake.manifest import Manifest
 from jobs.nights import stage_runner
 from jobs.nights.stage_runner import run_stage
 from jobs.stages.registry import ABLATION, ALL, MAKERS, STAGES, StageSpec, edges
+from tests.conftest import Contexts
 from tests.errors import raises
-
-Contexts = Callable[..., RunContext]
 
 
 class Found(Facts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ from models.recommend.als import Als, FittedAls, Objective
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.interface import TooLittleToLearn
 from models.recommend.topk import top_k
+from tests.conftest import Contexts
 from tests.errors import raises
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ITEMS, TASTES = 200, 4
 FEATURES = ItemFeatures(np.zeros((ITEMS, 2), np.float32))
-Contexts = Callable[..., RunContext]
 
 
 def log_of(rows: list[tuple[int, int, float]]) -> Interactions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from jobs.commands import main
 from jobs.config.params.evaluation import EvaluateRecommendersParams
-from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import RecommendationFacts
 from jobs.errors import BadInput, MissingInput
@@ -23,6 +21,7 @@ from jobs.recommending.recommend_for import recommend
 from jobs.recommending.terminal_table import RecommendationRequest, Recommended
 from models.recommend.protocols import TEMPORAL
 from models.recommend.saving import ARRAYS, DESCRIPTION
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.night_of_tastes import IDS, Night
 from tests.validated_lake import commit_tables
@@ -30,18 +29,19 @@ from tests.validated_lake import commit_tables
 PARAMS = EvaluateRecommendersParams(
     methods=("popularity", "item_knn", "mean_embedding", "sasrec"), protocols=(), sasrec_passes=1, resample_count=100
 )
+
 RAW = "visitor of the log"
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext]) -> Night:
+def night(make_context: Contexts) -> Night:
     """A night in which visitor 0 is called `RAW` in the log; photo 2 is hidden everywhere, photo 4 in Japan."""
     made = Night(make_context())
     key = made.context.settings.pseudonym_key.get_secret_value().encode()
     made.names[0] = pseudonym(RAW, key)
     hidden = pl.DataFrame({"photo_id": [IDS[2], IDS[4]], "country": [None, "JP"]})
     tables = {"photos": pl.DataFrame({"photo_id": IDS}), "conversions": pl.DataFrame({"photo_id": IDS})}
-    commit_tables(made.context, VALIDATED, tables | {"hidden": hidden}, label="hidden")
+    commit_tables(made.context, VALIDATED, tables | {"hidden": hidden})
     return made
 
 

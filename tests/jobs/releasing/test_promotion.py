@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -25,12 +24,11 @@ from jobs.releasing import promotion
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.releasing.rollback import rollback
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
-from tests.released import NOW, commit_index
-
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
+from tests.released import BY, commit_index
 
 
 def champion(context: RunContext) -> int | None:
@@ -38,7 +36,7 @@ def champion(context: RunContext) -> int | None:
     return None if version is None else version.number
 
 
-def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context: Callable[..., RunContext]) -> None:
+def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context: Contexts) -> None:
     settings = tracked.settings
     with raises(BadInput, "no_such_model", model="nightlens-test"):
         promote(settings, "test", 1, **BY)

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import random
 import threading
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,10 @@ from jobs.adapters import mlflow_registry
 from jobs.commands import main
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
-from jobs.context import RunContext
 from jobs.datasets.indexes import PHOTO_INDEX, PhotoIndexFacts
 from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import published_pointer
 from jobs.releasing.ledger import Draft, Entry, Ledger, State, as_of
@@ -34,28 +31,22 @@ from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.release_retention import collect
 from jobs.releasing.rollback import rollback
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.registered import commit_log, make_model
 from tests.release_readers import read_until
 from tests.released import (
+    BY,
     NOW,
     Registry,
     commit_index,
     commit_registration,
     commit_release,
+    commit_releases,
     night,
     see_night,
     unit_vectors,
 )
-
-Contexts = Callable[..., RunContext]
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
-
-
-def make_releases(make_context: Contexts, count: int) -> list[Manifest]:
-    """Commit the releases of so many nights, from the first of the month on, with versions 1, 2, ..."""
-    return [commit_release(make_context(run_date=night(n)), version=n, seed=n - 1) for n in range(1, count + 1)]
 
 
 def found_photos(reader: ReleaseReader) -> set[str]:
@@ -77,7 +68,7 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["config"]["sha256"] == release.files["model/config.json"].sha256
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
     assert set(described["runs"]) == {
-        *("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index"),
+        *("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index")
     }
     assert release.facts == {
         "model_name": "nightlens-test",
@@ -144,9 +135,7 @@ def test_what_the_site_hides_is_not_found_in_the_release_of_that_night(make_cont
     ],
 )
 def test_a_release_of_which_a_byte_was_changed_is_refused(
-    make_context: Contexts,
-    registry: Registry,
-    part: str,
+    make_context: Contexts, registry: Registry, part: str
 ) -> None:
     context = make_context(run_date=night(1))
     release = commit_release(context)
@@ -179,7 +168,7 @@ def test_another_release_under_the_published_name_is_refused(make_context: Conte
 
 
 def test_a_promotion_moves_alias_and_pointer_and_is_noted(make_context: Contexts, registry: Registry) -> None:
-    first, second = make_releases(make_context, 2)
+    first, second = commit_releases(make_context, range(1, 3))
     settings, lake = make_context().settings, make_context().lake
     with raises(MissingInput, "nothing_published", lake=str(lake.root)):
         ReleaseReader(lake)
@@ -238,7 +227,7 @@ def test_the_same_model_with_a_newer_index_is_published_anew(make_context: Conte
 
 def test_a_rollback_goes_back_and_further_back(make_context: Contexts, registry: Registry) -> None:
     settings, lake = make_context().settings, make_context().lake
-    make_releases(make_context, 3)
+    commit_releases(make_context, range(1, 4))
     with raises(BadInput, "nothing_to_go_back_to", catalogue="test"):
         rollback(settings, "test", **BY)
     for version in (1, 2, 3):
@@ -261,12 +250,10 @@ def test_a_rollback_goes_back_and_further_back(make_context: Contexts, registry:
 
 
 def test_a_promotion_that_was_killed_is_finished_by_the_next_to_come(
-    make_context: Contexts,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
+    make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
-    make_releases(make_context, 2)
+    commit_releases(make_context, range(1, 3))
     promote(settings, "test", 1, **BY)
     reader = ReleaseReader(lake)
     for where, name in ((mlflow_registry, "move_champion"), (published_pointer, "_write_pointer")):
@@ -282,11 +269,10 @@ def test_a_promotion_that_was_killed_is_finished_by_the_next_to_come(
 
 
 def test_an_alias_moved_in_mlflow_is_noted_and_followed_but_publishes_nothing(
-    make_context: Contexts,
-    registry: Registry,
+    make_context: Contexts, registry: Registry
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
-    make_releases(make_context, 2)
+    commit_releases(make_context, range(1, 3))
     promote(settings, "test", 2, **BY)
     registry.champion = 1
     state = published_pointer.reconcile(settings, lake, NOW)
@@ -304,13 +290,10 @@ def test_an_alias_moved_in_mlflow_is_noted_and_followed_but_publishes_nothing(
 
 
 def test_the_command_line_says_who_and_why_and_what_happened(
-    make_context: Contexts,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
-    make_releases(make_context, 3)
+    commit_releases(make_context, range(1, 4))
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(settings.state_dir))
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
 
@@ -424,7 +407,7 @@ def left(lake: Lake) -> list[int]:
 
 def test_collected_is_what_no_rule_keeps(make_context: Contexts, registry: Registry) -> None:
     settings, lake = make_context().settings, make_context().lake
-    releases = make_releases(make_context, 4)
+    releases = commit_releases(make_context, range(1, 5))
     for version in (1, 2):
         promote(settings, "test", version, **BY)
     assert collect(lake, RetentionParams(keep_count=1, keep_days=10_000), NOW) == []
@@ -446,7 +429,7 @@ def test_collected_is_what_no_rule_keeps(make_context: Contexts, registry: Regis
 
 def test_what_awaits_a_review_is_kept_until_it_is_decided(make_context: Contexts, registry: Registry) -> None:
     settings, lake = make_context().settings, make_context().lake
-    first, _ = make_releases(make_context, 2)
+    first, _ = commit_releases(make_context, range(1, 3))
     name = published_pointer.name_of(first)
     Ledger(lake).append(
         lambda state: Draft(
@@ -478,12 +461,10 @@ def test_an_index_that_another_run_links_to_is_kept_until_that_goes(make_context
 
 
 def test_a_release_that_is_being_published_is_not_collected_and_the_other_way_round(
-    make_context: Contexts,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
+    make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
-    first, _ = make_releases(make_context, 2)
+    first, _ = commit_releases(make_context, range(1, 3))
     with published_pointer.claimed(lake, published_pointer.name_of(first)):
         assert collect(lake, STRICT, NOW) == []
     monkeypatch.setattr(published_pointer, "_TRIES", 2)
@@ -536,7 +517,7 @@ def test_no_read_fails_or_mixes_while_releases_are_swapped_and_collected(
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
     readers: list[Any]
-    releases = make_releases(make_context, 4)
+    releases = commit_releases(make_context, range(1, 5))
     promote(settings, "test", 1, **BY)
     spawn = multiprocessing.get_context("spawn")
     stop, results, ready = spawn.Event(), spawn.Queue(), spawn.Semaphore(0)

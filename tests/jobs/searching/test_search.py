@@ -39,13 +39,12 @@ from jobs.stages import make_release
 from models import ann
 from models.images import decode_image
 from models.serving import Embedder
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
-from tests.released import NOW, Registry, commit_index, commit_registration, night
+from tests.released import BY, Registry, commit_index, commit_registration, night
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
-BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 WORDS = (
     "a cat on a mat",
     "黒い猫が眠っている",
@@ -91,17 +90,17 @@ def _commit_words_and_images(context: RunContext, numbers: range) -> None:
             "photo_id": [f"p{n}" for n in numbers],
             "description": [WORDS[n % len(WORDS)] for n in numbers],
             "photographer": "Ada",
-        },
+        }
     )
     tables["photos"] = photos.with_columns(submitted_at=tables["photos"]["submitted_at"][0], is_in_train=True)
-    commit_tables(context, SPLITS, tables, label="photos", facts=splits.facts)
+    commit_tables(context, SPLITS, tables, facts=splits.facts)
     uris = [None if n == numbers[-1] else str(Path(context.dataset_uri) / f"p{n}.png") for n in numbers]
     images = photos.select("photo_id").with_columns(status=pl.lit("present"), uri=pl.Series(uris))
     images = images.with_columns(
         status=pl.when(pl.col("uri").is_null()).then(pl.lit("missing")).otherwise("status"),
         reason=pl.when(pl.col("uri").is_null()).then(pl.lit("not_found")),
     )
-    commit_tables(context, IMAGES, {"images": images}, label="images")
+    commit_tables(context, IMAGES, {"images": images})
 
 
 @pytest.fixture
@@ -371,11 +370,7 @@ def test_an_image_that_is_gone_since_is_said_to_be(both: RunContext) -> None:
     results = search(both.settings, "test", make_query("cat"), 10)
     photos = [hit.photo for side in results.sides for hit in side.hits]
     missing = {photo.photo_id: photo.missing for photo in photos if photo.src is None}
-    assert missing == {
-        "p5": "image gone",
-        "p9": "not_found",
-        "p13": "not_found",
-    }
+    assert missing == {"p5": "image gone", "p9": "not_found", "p13": "not_found"}
 
 
 HOSTILE = (

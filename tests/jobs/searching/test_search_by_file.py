@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +22,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.similar.by_file import Matrix, picture_vectors
 from models import serving
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs import embedding_fixtures as fixtures
 
@@ -55,7 +55,7 @@ def commit(ctx: RunContext, *queries: tuple[str, str]) -> dict[Any, np.ndarray[A
 @pytest.mark.slow
 @pytest.mark.spark
 def test_a_picture_is_what_a_release_serves_of_it_and_its_own_keywords_are_not_known(
-    make_context: Callable[..., RunContext], spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_context: Contexts, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx, models = make_context(), fixtures.make_models()
     paths = fixtures.write_pictures(tmp_path / "photos", 4, torn=b"<html>")

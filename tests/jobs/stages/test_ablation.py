@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, commit_images, commit_splits, conversions
 from tests.validated_lake import commit_tables
@@ -28,7 +28,7 @@ TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext], tmp_path: Path) -> RunContext:
+def night(make_context: Contexts, tmp_path: Path) -> RunContext:
     ctx = make_context()
     moment = ctx.as_of - timedelta(hours=1)
     test = conversions((0, 1, 2), repeats=1).with_row_index("visitor_id")
@@ -139,17 +139,9 @@ def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = 
         pl.DataFrame({"query_id": range(len(found)), "rank": found}).with_columns(arm=pl.lit(arm)).reverse()
         for arm, found in ranks.items()
     ]
-    filled = {table.name: pl.DataFrame({table.schema.names[0]: [None]}) for table in EVALUATION.tables}
     facts = {"verdict": {"challenger": FULL}, "reranker_note": note}
     inputs = {"splits": ctx.read(SPLITS)}
-    return commit_tables(
-        ctx,
-        EVALUATION,
-        filled | {"ranks": pl.concat(frames)},
-        label=str((ranks, note)),
-        inputs=inputs,
-        facts=facts,
-    )
+    return commit_tables(ctx, EVALUATION, {"ranks": pl.concat(frames)}, inputs=inputs, facts=facts)
 
 
 @pytest.mark.quick

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,9 +19,9 @@ from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import audit_leaks
-from tests.conftest import make_settings
+from tests.conftest import Contexts, context_in
 from tests.errors import raises
-from tests.validated_lake import commit_tables, commit_validated
+from tests.validated_lake import LOG_COLUMNS, commit_tables, commit_validated
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,16 +53,7 @@ CONVERSIONS = pl.DataFrame(
         ("v1", "cat", "GB", "old", TEST_DAY, "mobile", "all", 2),
         ("v3", "comet", "GB", "late", AS_OF, "mobile", "all", 2),
     ],
-    schema=[
-        "visitor_id",
-        "query",
-        "country",
-        "photo_id",
-        "converted_at",
-        "device_type",
-        "orientation_filter",
-        "position",
-    ],
+    schema=LOG_COLUMNS,
     orient="row",
 )
 Tables = dict[str, pl.DataFrame]
@@ -95,25 +85,16 @@ def night_by_number(spark: SparkSession, tmp_path_factory: pytest.TempPathFactor
 
 
 def make_night(folder: Path, params: SplitTemporalParams) -> Night:
-    ctx = RunContext(
-        settings=make_settings(folder),
-        catalogue="test",
-        dataset_uri="none",
-        run_date=date(2025, 12, 28),
-        run_id="test-night",
-        started_at=AS_OF,
-        code_version="test-code",
-    )
+    ctx = context_in(folder)
     validated = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     return Night(ctx, validated, run_stage(ctx, "split_temporal", params), params)
 
 
-def plant(night: Night, label: str, tables: Tables, dataset: Dataset = SPLITS, **facts: Any) -> None:
+def plant(night: Night, tables: Tables, dataset: Dataset = SPLITS, **facts: Any) -> None:
     """Commit fabricated splits and make them current."""
     inputs = {"validated": night.validated}
-    commit_tables(
-        night.ctx, dataset, tables, label=label, params=night.params, inputs=inputs, facts=night.splits.facts | facts
-    )
+    facts = night.splits.facts | facts
+    commit_tables(night.ctx, dataset, tables, params=night.params, inputs=inputs, facts=facts)
 
 
 def failed_checks(night: Night, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
@@ -151,9 +132,7 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.quick
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
-    plant(
-        night, "time", with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2)
-    )
+    plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2))
     failed = failed_checks(night, caplog)
     assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
     assert failed["histories"] == (
@@ -166,7 +145,7 @@ def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog:
 def test_a_keyword_of_the_future_is_a_leak_of_vocabulary(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     tables = night.tables()
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))
-    plant(night, "vocabulary", tables | {"photos": photos})
+    plant(night, tables | {"photos": photos})
     failed = failed_checks(night, caplog)
     assert set(failed) == {"vocabularies", "corpus"}
     assert failed["vocabularies"] == (
@@ -188,9 +167,7 @@ def test_counts_over_the_whole_log_and_totals_of_the_dump_are_leaks_of_statistic
         for table in SPLITS.tables
     )
     photos = tables["photos"].with_columns(stats_downloads=pl.lit(20))
-    plant(
-        night, "dump", tables | {"train": train, "photos": photos}, Dataset("splits", "features", widened, SplitsFacts)
-    )
+    plant(night, tables | {"train": train, "photos": photos}, Dataset("splits", "features", widened, SplitsFacts))
     assert failed_checks(night, caplog) == {
         "statistics": "photos.stats_downloads is not a declared column; train row with conversion_count 3 | "
         "the log has 2 | v1 | cat | GB | old"
@@ -203,7 +180,7 @@ def test_the_position_of_a_later_conversion_is_a_leak_of_history(
     tables = night.tables()
     first = (pl.col("visitor_id") == "v1") & (pl.col("position") == 9)
     train = tables["train"].with_columns(position=pl.when(first).then(1).otherwise("position").cast(pl.Int32))
-    plant(night, "position", tables | {"train": train})
+    plant(night, tables | {"train": train})
     assert failed_checks(night, caplog) == {
         "histories": "train row with the device, filter or position of another conversion | v1 | cat | GB | old | "
         "2025-12-09 00:00:00"
@@ -217,7 +194,7 @@ def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptu
     forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, None, None, None)
     late = pl.DataFrame([("late", AS_OF, "a comet", None, False)], schema=tables["photos"].schema, orient="row")
     photos = pl.concat([tables["photos"], late])
-    plant(night, "several", forged | {"photos": photos}, train_end=AS_OF.isoformat())
+    plant(night, forged | {"photos": photos}, train_end=AS_OF.isoformat())
     assert failed_checks(night, caplog) == {
         "windows": "train_end is declared as 2025-12-29T00:00:00+00:00, should be 2025-12-19T00:00:00+00:00",
         "corpus": "photo submitted after the test window | late | 2025-12-29 00:00:00",
@@ -243,7 +220,7 @@ def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: p
     night = night_by_number
     tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2)
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))  # a candidate, but unknown to training
-    plant(night, "by number", tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
+    plant(night, tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
     failed = failed_checks(night, caplog)
     assert set(failed) == set(CHECKS) - {"statistics", "completeness"}
     assert failed["windows"] == (
@@ -259,10 +236,10 @@ def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: p
     assert failed["corpus"] == "photo with a wrong is_in_train | late | 2025-12-29 00:00:00"
 
 
-def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:
+def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     first = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    commit_tables(ctx, SPLITS, stale_tables(), label="stale", params=PARAMS, inputs={"validated": first})
+    commit_tables(ctx, SPLITS, stale_tables(), params=PARAMS, inputs={"validated": first})
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS, label="newer")
     with raises(BadInput, "inputs_outdated", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "audit_leaks", AUDIT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +26,15 @@ from models.indexing.building import build_index as build_plainly
 from models.indexing.files import IndexDescription
 from models.indexing.ids import stable_ids
 from models.indexing.shards import plan_shards
+from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.index_lake import (
-    commit_inputs,
-    commit_photos,
-    commit_queries,
-    photos_of,
-    unit_vectors,
-)
+from tests.jobs.index_lake import commit_inputs, commit_photos, commit_queries, photos_of, unit_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import SparkSession
 
-Contexts = Callable[..., RunContext]
 ONE_SHARD = BuildIndexParams()
 SHARDS = BuildIndexParams(shard_size=100)
 
@@ -236,9 +229,7 @@ def test_photos_keep_their_ids_the_next_night(context: RunContext, make_context:
     assert both["faiss_id"].equals(both["faiss_id_tomorrow"])
 
 
-def test_less_memory_makes_more_shards(
-    context: RunContext,
-) -> None:
+def test_less_memory_makes_more_shards(context: RunContext) -> None:
     with raises(BadInput, "too_little_memory", allowed_mb=100):
         run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 100}))
     roomy = run_stage(context, "build_index", ONE_SHARD.model_copy(update={"max_memory_mb": 4096}))

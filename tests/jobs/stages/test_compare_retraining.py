@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,17 +15,17 @@ from jobs.datasets.features import SPLITS
 from jobs.datasets.models import SEARCH_MODELS, VARIANT, SearchModelsFacts, VariantFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.stage_runner import run_stage
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_champion, commit_images, commit_splits, conversions
 
-MakeContext = Callable[..., RunContext]
 TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
 PARAMS = CompareRetrainingParams(nights=2, resample_count=200)
 INCREMENTAL = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "retrain": "incremental"})
 
 
 @pytest.fixture
-def run_night(make_context: MakeContext, tmp_path: Path) -> Callable[..., RunContext]:
+def run_night(make_context: Contexts, tmp_path: Path) -> Contexts:
     last = make_context()
 
     def run(days_before: int, retrain: str = "incremental", label: str = "splits") -> RunContext:
@@ -46,7 +45,7 @@ def run_night(make_context: MakeContext, tmp_path: Path) -> Callable[..., RunCon
     return run
 
 
-def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., RunContext]) -> None:
+def test_nights_are_compared_one_by_one_and_together(run_night: Contexts) -> None:
     nights = [run_night(days_before) for days_before in (2, 1, 0)][1:]
     ctx = nights[-1]
     manifest = run_stage(ctx, "compare_retraining", PARAMS)
@@ -72,7 +71,7 @@ def test_nights_are_compared_one_by_one_and_together(run_night: Callable[..., Ru
     assert f"| {ctx.run_date} | 48 |" in text
 
 
-def test_a_chain_that_is_none_is_refused(run_night: Callable[..., RunContext]) -> None:
+def test_a_chain_that_is_none_is_refused(run_night: Contexts) -> None:
     with raises(MissingInput, "stage_not_run", dataset="variant"):
         run_stage(run_night(0), "compare_retraining", PARAMS)
     run_night(1, retrain="always")
@@ -84,7 +83,7 @@ def test_a_chain_that_is_none_is_refused(run_night: Callable[..., RunContext]) -
         run_stage(ctx, "compare_retraining", PARAMS)
 
 
-def test_the_nights_own_arm_needs_to_be_there(run_night: Callable[..., RunContext]) -> None:
+def test_the_nights_own_arm_needs_to_be_there(run_night: Contexts) -> None:
     ctx = run_night(0)
     run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"arms": ("finetuned",)}))
     with raises(MissingInput, "arm_not_trained", arm=FULL):

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ from jobs.nights.stage_runner import run_stage
 from jobs.stages.embed_photos import check_share
 from models.images import decode_image
 from models.search.model import SearchModel
-from tests.conftest import make_settings
+from tests.conftest import Contexts, context_in
 from tests.errors import raises
 from tests.jobs.embedding_fixtures import (
     KEYWORDS,
@@ -67,6 +67,11 @@ BAD = {"empty": b"", "html": b"<html>", "cut": picture(50)[:300], "gone": pictur
 GOOD = [f"p{number:03}" for number in range(16)]
 
 
+def in_spark(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test whose workers are Spark's."""
+    return pytest.mark.integration(pytest.mark.spark(test))
+
+
 @dataclass(frozen=True)
 class Night:
     """A night with bad images, run once for several tests; treat it as read-only."""
@@ -82,22 +87,10 @@ def prepare(ctx: RunContext, paths: dict[str, Path], missing: tuple[str, ...] = 
     commit_models(ctx, MODELS)
 
 
-def context(state: Path, day: int = 28) -> RunContext:
-    return RunContext(
-        settings=make_settings(state),
-        catalogue="test",
-        dataset_uri=str(state / "dataset"),
-        run_date=date(2025, 12, day),
-        run_id="test-night",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="test-code",
-    )
-
-
 @pytest.fixture(scope="module")
 def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
     folder = tmp_path_factory.mktemp("night")
-    ctx = context(folder / "state")
+    ctx = context_in(folder)
     paths = write_pictures(folder / "photos", len(GOOD), **BAD)
     prepare(ctx, paths, missing=("nowhere",))
     paths["gone"].unlink()
@@ -108,7 +101,7 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
 def copy_of(night: Night, folder: Path, day: int = 28) -> RunContext:
     """A context on a copy of the night's lake; its images stay where they are."""
     shutil.copytree(night.ctx.settings.state_dir, folder / "state")
-    return context(folder / "state", day)
+    return context_in(folder, run_date=date(2025, 12, day))
 
 
 def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarray[Any, Any]:
@@ -118,8 +111,7 @@ def expected_vector(model: SearchModel, photo_id: str, data: bytes) -> np.ndarra
         return model.compose_photos(features_BD, [KEYWORDS.get(photo_id, [])])[0].numpy()
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 @pytest.mark.parametrize("arm", MODELS)
 def test_vectors_are_those_of_the_model_alone(night: Night, arm: str) -> None:
     found = vectors(night.ctx, night.manifest, arm, "photo_id")
@@ -129,8 +121,7 @@ def test_vectors_are_those_of_the_model_alone(night: Night, arm: str) -> None:
         np.testing.assert_allclose(vector, expected, atol=2e-6)
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_exemplars_are_photos_with_keywords_in_the_two_parts_they_are_composed_of(night: Night) -> None:
     rows = night.ctx.lake.read_table(night.manifest, "exemplars")
     assert rows.select("arm", "photo_id").rows() == [(FULL, "p000"), (FULL, "p001")]  # of 16, those with keywords
@@ -143,8 +134,7 @@ def test_exemplars_are_photos_with_keywords_in_the_two_parts_they_are_composed_o
         np.testing.assert_allclose(whole_D / np.linalg.norm(whole_D), found[photo_id], atol=2e-6)
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_the_table_is_sorted_and_the_facts_say_what_was_done(night: Night) -> None:
     order = night.ctx.lake.read_table(night.manifest, "embeddings", ["arm", "photo_id"])
     assert order.equals(order.sort("arm", "photo_id"))
@@ -159,8 +149,7 @@ def test_the_table_is_sorted_and_the_facts_say_what_was_done(night: Night) -> No
     assert facts[ZERO_SHOT]["images_per_second"] is None
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_bad_images_are_quarantined_with_their_reason(night: Night) -> None:
     assert dict(night.ctx.lake.read_table(night.manifest, "quarantine").iter_rows()) == {
         "empty": "empty",
@@ -172,8 +161,7 @@ def test_bad_images_are_quarantined_with_their_reason(night: Night) -> None:
     }
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "jobs.stages.embed_photos.embedding_session", lambda *_: pytest.fail("a rerun should do nothing")
@@ -181,8 +169,7 @@ def test_a_rerun_does_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> 
     assert run_stage(night.ctx, "embed_photos", PARAMS) == night.manifest
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_the_next_night_embeds_what_is_new_or_changed_or_was_not_readable(night: Night, tmp_path: Path) -> None:
     ctx = copy_of(night, tmp_path, day=29)
     paths = night.paths | write_pictures(tmp_path, 0, p003=picture(900), new=picture(901), twin=picture(901))
@@ -209,11 +196,10 @@ def parts_of(ctx: RunContext) -> dict[str, bytes]:
     return {str(path.relative_to(store)): path.read_bytes() for path in store.glob("*/*.parquet")}
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(spark: SparkSession, tmp_path: Path) -> None:
     """What a killed run leaves is any of its parts, each whole: here every second one."""
-    ctx = context(tmp_path / "state")
+    ctx = context_in(tmp_path)
     prepare(ctx, write_pictures(tmp_path / "photos", 18, cut=BAD["cut"]))
     whole = run_stage(ctx, "embed_photos", PARAMS)
     parts = parts_of(ctx)
@@ -240,7 +226,7 @@ def test_too_many_failures_stop_the_night() -> None:
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_kill_9_and_run_again(make_context: Callable[..., RunContext], tmp_path: Path) -> None:
+def test_kill_9_and_run_again(make_context: Contexts, tmp_path: Path) -> None:
     script = """
 import sys
 from jobs.context import RunContext
@@ -273,7 +259,7 @@ print(run_stage(ctx, "embed_photos", EmbedPhotosParams(part_size=8, batch_size=3
 
 
 @pytest.fixture
-def job(make_context: Callable[..., RunContext]) -> Iterator[EncodeJob]:
+def job(make_context: Contexts) -> Iterator[EncodeJob]:
     """An embedding pass of the arm with keywords; the models of this process are forgotten afterwards."""
     ctx = make_context()
     commit_models(ctx, MODELS)
@@ -384,8 +370,7 @@ def test_a_model_is_loaded_once_per_process(job: EncodeJob, tmp_path: Path, monk
     assert len(workers._models) <= workers.MODELS_KEPT
 
 
-@pytest.mark.integration
-@pytest.mark.spark
+@in_spark
 def test_spark_workers_keep_the_model_from_task_to_task(spark: SparkSession, job: EncodeJob, tmp_path: Path) -> None:
     rows = rows_for(list(write_pictures(tmp_path, 16).values()), part_size=2)
     frame = spark.createDataFrame(pa.Table.from_batches([rows])).repartition(8)

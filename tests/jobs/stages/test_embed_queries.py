@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.stage_runner import run_stage
 from models.search.model import SearchModel
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.embedding_fixtures import commit_models, commit_splits, make_models, vectors
 
@@ -51,9 +51,7 @@ def plain_vector(model: SearchModel, query: str, country: str) -> np.ndarray[Any
 
 @pytest.mark.integration
 @pytest.mark.spark
-def test_a_night_and_the_next(
-    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_and_the_next(spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = make_context()
     prepare(ctx)
     manifest = run_stage(ctx, "embed_queries", PARAMS)
@@ -97,9 +95,7 @@ def test_a_night_and_the_next(
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(
-    spark: SparkSession, make_context: Callable[..., RunContext]
-) -> None:
+def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     prepare(ctx, tuple((f"query {number}", "GB") for number in range(21)))
     whole = run_stage(ctx, "embed_queries", PARAMS)
@@ -114,7 +110,7 @@ def test_a_run_resumed_from_some_parts_ends_with_the_same_digest(
 
 @pytest.mark.integration
 @pytest.mark.spark
-def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: Callable[..., RunContext]) -> None:
+def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     commit_splits(ctx, ["p000"], QUERIES)
     broken = make_models()
@@ -125,7 +121,7 @@ def test_a_text_tower_that_diverged_is_named(spark: SparkSession, make_context: 
             run_stage(ctx, "embed_queries", PARAMS)
 
 
-def test_missing_models_say_which_stage_to_run(make_context: Callable[..., RunContext]) -> None:
+def test_missing_models_say_which_stage_to_run(make_context: Contexts) -> None:
     ctx = make_context()
     commit_splits(ctx, ["p000"], QUERIES)
     with raises(MissingInput, "stage_not_run", dataset="search_models"):

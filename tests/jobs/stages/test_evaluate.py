@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,21 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.config.params.evaluation import EvaluateParams
-from jobs.config.params.ingest import AuditLeaksParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts, TrendingFacts
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import CHAMPION, RERANKER, SEARCH_MODELS
-from jobs.datasets.schema import Dataset
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.ranking_task import of_some_visitors
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models.evaluation.ranking import tie_order
+from tests.conftest import Contexts
 from tests.errors import raises
-from tests.made_up_facts import made_up
+from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
@@ -38,15 +36,10 @@ PHOTO_COUNT, DIM = 40, 8
 COUNTRIES = ("US", "JP", "")
 WITH_COUNTRY = ("finetuned_country_keywords", "champion")
 BASELINES = {"popularity", "most_converted_for_query", "keyword_bm25"}
-_number = itertools.count()
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def empty_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
-    return {table.name: pl.DataFrame(table.schema.empty_table()) for table in dataset.tables}
 
 
 class Night:
@@ -126,41 +119,27 @@ class Night:
             "test_end": TEST_END,
         }
         splits = {name: getattr(self, name) for name in ("train", "validation", "test", "photos")}
-        self._write(
-            SPLITS,
-            splits | {"photo_keywords": self.keywords},
-            windows | self.split_facts,
-        )
         arms = ("finetuned", "finetuned_country_keywords", "zero_shot")
-        curves = pl.DataFrame({"arm": ["zero_shot"], "step": [0], "name": ["loss"], "value": [1.0]})
         trained = {"arms": {arm: {"model_digest": arm} for arm in arms}, "challenger": "finetuned_country_keywords"}
-        self._write(SEARCH_MODELS, {"curves": curves}, trained)
-        self._write(CHAMPION, {}, {"live": self.champion})
-        self._write(VALIDATED, self.validated(), {})
-        self._write(IMAGES, {"images": self.images()}, {})
-        self._write(RERANKER, empty_tables(RERANKER), {"note": "too few searches"})
-        of_photos = empty_tables(PHOTO_EMBEDDINGS) | {"embeddings": self.photo_vectors}
-        self._write(PHOTO_EMBEDDINGS, of_photos, self.embedded("photo"))
-        self._write(QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query"))
-        return self.context
-
-    def validated(self) -> dict[str, pl.DataFrame]:
-        """Tables as small as the lake takes them: only the photos' sizes and what is hidden are read."""
-        tables = empty_tables(VALIDATED)
         sizes = self.photos.select("photo_id", width=pl.lit(300), height=pl.lit(200))
-        conversion = pl.DataFrame({"photo_id": ["photo-00"]})
         hidden = pl.DataFrame(self.hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
-        for name, rows in {"photos": sizes, "conversions": conversion, "hidden": hidden}.items():
-            filled = pl.concat([tables[name], rows], how="diagonal_relaxed")
-            tables[name] = filled.select(tables[name].columns)
-        return tables
+        for dataset, tables, facts in (
+            (SPLITS, splits | {"photo_keywords": self.keywords}, windows | self.split_facts),
+            (SEARCH_MODELS, {}, trained),
+            (CHAMPION, {}, {"live": self.champion}),
+            (VALIDATED, {"photos": sizes, "hidden": hidden}, {}),
+            (IMAGES, {"images": self.images()}, {}),
+            (RERANKER, {}, {"note": "too few searches"}),
+            (PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors}, self.embedded("photo")),
+            (QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query")),
+        ):
+            commit_tables(self.context, dataset, tables, facts=facts)
+        return self.context
 
     def images(self) -> pl.DataFrame:
         """One image per photo, each another unless `self.equal_pictures` says so."""
-        table = empty_tables(IMAGES)["images"]
         digests = [self.equal_pictures.get(photo, photo) for photo in self.photos["photo_id"]]
-        rows = self.photos.select("photo_id", status=pl.lit("present"), sha256=pl.Series(digests))
-        return pl.concat([table, rows], how="diagonal_relaxed").select(table.columns)
+        return self.photos.select("photo_id", status=pl.lit("present"), sha256=pl.Series(digests))
 
     def embedded(self, kind: str) -> dict[str, Any]:
         arms = getattr(self, f"{kind}_vectors")["arm"].unique()
@@ -168,15 +147,9 @@ class Night:
         facts = {arm: {"model_digest": arm, **country[arm]} for arm in arms}
         return {"arms": facts | self.other_facts.get(kind, {})}
 
-    def _write(self, dataset: Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any]) -> None:
-        staged = self.context.begin(dataset, AuditLeaksParams(), {}, {"number": str(next(_number))})
-        for name, frame in tables.items():
-            staged.write_table(name, frame)
-        staged.commit(made_up(dataset.facts, **facts))
-
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext]) -> Night:
+def night(make_context: Contexts) -> Night:
     return Night(make_context())
 
 
@@ -499,9 +472,7 @@ def test_the_contact_sheet_shows_the_challenger_beside_the_strongest_other(night
     assert best["photo_id"].to_list() == best["converted_photo_id"].to_list()  # the keyword is the query here
 
 
-def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(
-    night: Night, make_context: Callable[..., RunContext]
-) -> None:
+def test_equal_inputs_give_equal_artifacts_and_a_rerun_does_nothing(night: Night, make_context: Contexts) -> None:
     manifest, _ = run(night)
     assert run_stage(night.context, "evaluate", PARAMS) == manifest
     other, _ = run(Night(make_context(catalogue="other")))
@@ -610,92 +581,61 @@ def test_a_few_photos_without_a_vector_rank_last_and_are_counted(night: Night) -
 
 FINETUNED = pl.col("arm") == "finetuned"
 COUNTRY_ARM = pl.col("arm") == "finetuned_country_keywords"
-NAN_VECTOR = [float("nan")] * DIM
+
+
+PHOTOS, QUERIES = ({"dataset": f"{what}_embeddings", "arm": "finetuned"} for what in ("photo", "query"))
+OTHER_MODEL = {"photo_embeddings": "yesterday", "query_embeddings": "finetuned", "search_models": "finetuned"}
+PHOTO_5, QUERY_1 = FINETUNED & (pl.col("photo_id") == "photo-05"), FINETUNED & (pl.col("query") == "q1")
+
+
+def forget_photos(night: Night) -> None:
+    """Leave the facts of an arm without its vectors."""
+    night.drop("photo_vectors", FINETUNED)
+    night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}})
+
+
+def repeat_photos(night: Night) -> None:
+    night.photo_vectors = pl.concat([night.photo_vectors, night.photo_vectors[40:42]])
 
 
 @pytest.mark.parametrize(
     ("damage", "error", "code", "named"),
     [
-        (
-            lambda night: night.drop("query_vectors", FINETUNED),
-            MissingInput,
-            "arm_not_embedded",
-            {"dataset": "query_embeddings", "arm": "finetuned"},
-        ),
-        (
-            lambda night: night.drop("photo_vectors", FINETUNED),
-            MissingInput,
-            "arm_not_embedded",
-            {"dataset": "photo_embeddings", "arm": "finetuned"},
-        ),
-        (
-            lambda night: (
-                night.drop("photo_vectors", FINETUNED),
-                night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}}),
-            ),
-            MissingInput,
-            "arm_not_embedded",
-            {"dataset": "photo_embeddings", "arm": "finetuned"},
-        ),
+        (lambda night: night.drop("query_vectors", FINETUNED), MissingInput, "arm_not_embedded", QUERIES),
+        (lambda night: night.drop("photo_vectors", FINETUNED), MissingInput, "arm_not_embedded", PHOTOS),
+        (forget_photos, MissingInput, "arm_not_embedded", PHOTOS),
         (
             lambda night: night.other_facts.update(photo={"finetuned": {"model_digest": "yesterday"}}),
-            BadInput,
-            "vectors_of_other_model",
-            {
-                "models": {
-                    "photo_embeddings": "yesterday",
-                    "query_embeddings": "finetuned",
-                    "search_models": "finetuned",
-                }
-            },
+            *(BadInput, "vectors_of_other_model", {"models": OTHER_MODEL}),
         ),
         (
             lambda night: night.drop("query_vectors", COUNTRY_ARM & (pl.col("country") == "JP")),
-            BadInput,
-            "vectors_missing",
-            {"dataset": "query_embeddings", "arm": "finetuned_country_keywords"},
+            *(BadInput, "vectors_missing", QUERIES | {"arm": "finetuned_country_keywords"}),
         ),
         (
             lambda night: night.drop("photo_vectors", FINETUNED & (pl.col("photo_id") < "photo-05")),
-            BadInput,
-            "vectors_missing",
-            {"dataset": "photo_embeddings", "arm": "finetuned", "missing_count": 5},
+            *(BadInput, "vectors_missing", PHOTOS | {"missing_count": 5}),
         ),
         (
-            lambda night: night.spoil("photo_vectors", FINETUNED & (pl.col("photo_id") == "photo-05"), NAN_VECTOR),
-            BadInput,
-            "vectors_not_finite",
-            {"dataset": "photo_embeddings", "arm": "finetuned", "bad_count": 1},
+            lambda night: night.spoil("photo_vectors", PHOTO_5, [float("nan")] * DIM),
+            *(BadInput, "vectors_not_finite", PHOTOS | {"bad_count": 1}),
         ),
         (
-            lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [0.5] * DIM),
-            BadInput,
-            "vectors_not_of_length_one",
-            {"dataset": "query_embeddings", "arm": "finetuned"},
+            lambda night: night.spoil("query_vectors", QUERY_1, [0.5] * DIM),
+            *(BadInput, "vectors_not_of_length_one", QUERIES),
         ),
         (
-            lambda night: night.spoil("query_vectors", FINETUNED & (pl.col("query") == "q1"), [1.0]),
-            BadInput,
-            "vectors_differ_in_length",
-            {"dataset": "query_embeddings", "arm": "finetuned", "lengths": [1, 8]},
+            lambda night: night.spoil("query_vectors", QUERY_1, [1.0]),
+            *(BadInput, "vectors_differ_in_length", QUERIES | {"lengths": [1, 8]}),
         ),
         (
             lambda night: night.spoil("query_vectors", FINETUNED, [1.0, 0.0]),
-            BadInput,
-            "vectors_of_other_model",
-            {"arm": "finetuned", "dimensions": {"queries": 2, "photos": 8}},
+            *(BadInput, "vectors_of_other_model", {"arm": "finetuned", "dimensions": {"queries": 2, "photos": 8}}),
         ),
-        (
-            lambda night: setattr(night, "photo_vectors", pl.concat([night.photo_vectors, night.photo_vectors[40:42]])),
-            BadInput,
-            "vectors_repeated",
-            {"dataset": "photo_embeddings", "arm": "finetuned", "repeated_count": 2},
-        ),
+        (repeat_photos, BadInput, "vectors_repeated", PHOTOS | {"repeated_count": 2}),
         (
             lambda night: night.drop("photos", pl.col("photo_id") == "photo-00"),
-            BadInput,
-            "photos_outside_corpus",
-            {"photo_id": "photo-00"},
+            *(BadInput, "photos_outside_corpus", {"photo_id": "photo-00"}),
         ),
     ],
 )

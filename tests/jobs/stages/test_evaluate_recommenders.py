@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from jobs.config.params.arms import FULL
 from jobs.config.params.evaluation import RECOMMENDERS, EvaluateRecommendersParams
 from jobs.config.settings import Settings
-from jobs.context import RunContext
 from jobs.datasets.evaluation import ProtocolFacts, RecommendationFacts
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
@@ -26,6 +25,7 @@ from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.methods import METHODS
 from models.recommend.random_order import FittedRandomOrder
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.night_of_tastes import IDS, PHOTOS, VISITORS, Night
 
@@ -40,7 +40,7 @@ PARAMS = EvaluateRecommendersParams(
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext]) -> Night:
+def night(make_context: Contexts) -> Night:
     return Night(make_context())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.evaluation import SimilarFacts
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT, VariantFacts
+from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT
 from jobs.datasets.schema import Dataset
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
@@ -34,8 +33,8 @@ from models.evaluation.ranking import tie_order
 from models.images import DECODER_VERSION
 from models.search.completion import Exemplars
 from models.search.identity import IDENTITY, ModelIdentity
+from tests.conftest import Contexts
 from tests.errors import raises
-from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
@@ -134,13 +133,8 @@ class Night:
         return pl.DataFrame({"photo_id": IDS}).with_columns(column, arm=pl.lit(arm))
 
     def commit_variant(self, name: str, splits: Manifest) -> None:
-        context = self.context
-        part = {"variant": name, "repeat": "0"}
-        staged = context.begin(VARIANT, PARAMS, {"splits": splits}, {"made_up": name}, **part)
-        staged.write_table("ranks", pl.DataFrame({"query_id": [0], "rank": [1]}, schema_overrides={"rank": pl.Int32}))
-        staged.write_table("curves", pl.DataFrame(VARIANT.table("curves").schema.empty_table()))
-        staged.write_table("embeddings", self.vectors(name, 0.5).select("arm", "photo_id", "vector"))
-        staged.commit(made_up(VariantFacts))
+        tables = {"embeddings": self.vectors(name, 0.5)}
+        commit_tables(self.context, VARIANT, tables, inputs={"splits": splits}, variant=name, repeat="0")
 
     def _images(self) -> pl.DataFrame:
         self.folder.mkdir(exist_ok=True)
@@ -158,13 +152,17 @@ class Night:
     def _commit(
         self, dataset: Dataset, tables: dict[str, pl.DataFrame], facts: dict[str, Any], **files: bytes
     ) -> Manifest:
-        label = repr((tables, facts, self.keywords))
-        return commit_tables(self.context, dataset, tables, label=label, facts=facts, files=files)
+        return commit_tables(self.context, dataset, tables, facts=facts, files=files)
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext], tmp_path: Path) -> Night:
+def night(make_context: Contexts, tmp_path: Path) -> Night:
     return Night(make_context(), tmp_path / "photos")
+
+
+def run(night: Night) -> tuple[RunContext, Manifest]:
+    context = night.commit()
+    return context, run_stage(context, "evaluate_similar", PARAMS)
 
 
 def figures(
@@ -180,8 +178,7 @@ def queries(context: RunContext, manifest: Manifest, truth: str) -> dict[str, in
 
 
 def test_every_arm_is_measured_by_every_truth_and_near_duplicates_count_once(night: Night) -> None:
-    context = night.commit()
-    manifest = run_stage(context, "evaluate_similar", PARAMS)
+    context, manifest = run(night)
     for truth in TRUTHS:
         found = figures(context, manifest, truth)
         arms = {"random", "co_conversion", "keyword_overlap", ZERO_SHOT, FULL, BY_FILE}
@@ -213,8 +210,7 @@ def lists(context: RunContext, manifest: Manifest, arm: str) -> list[tuple[Any, 
 
 
 def test_by_file_ranks_the_challengers_photos_by_their_cosine_to_the_picture_alone(night: Night) -> None:
-    context = night.commit()
-    manifest = run_stage(context, "evaluate_similar", PARAMS)
+    context, manifest = run(night)
     ours = lists(context, manifest, BY_FILE)
     picture_PD = PICTURES / np.linalg.norm(PICTURES, axis=1, keepdims=True)
     cosine_PP = picture_PD @ vectors(night.arms[FULL]).T
@@ -299,8 +295,7 @@ def test_what_one_visitor_took_is_noise_unless_one_is_asked_to_be_enough(night: 
 def test_no_answer_is_from_training_and_none_from_after_the_test_window(night: Night) -> None:
     night.train += [(f"t{n}", "theme 0", i) for i in range(COUNT) for n in range(5)]
     night.collections += [(i, "one of tomorrow", TEST_END) for i in range(9)]
-    context = night.commit()
-    manifest = run_stage(context, "evaluate_similar", PARAMS)
+    context, manifest = run(night)
     assert queries(context, manifest, "co_conversion") == {IDS[i]: 2 for i in range(0, COUNT, 2)}
     assert queries(context, manifest, "collections") == {IDS[i]: 1 for i in range(6)}
 
@@ -315,8 +310,7 @@ def test_conversions_of_the_test_window_do_not_tell_the_counting_arm(night: Nigh
 
 def test_photos_hidden_everywhere_are_neither_searched_with_nor_found(night: Night) -> None:
     night.hidden = [(IDS[2], None), (IDS[4], "GB")]
-    context = night.commit()
-    manifest = run_stage(context, "evaluate_similar", PARAMS)
+    context, manifest = run(night)
     assert SimilarFacts.of(manifest).hidden_count == 1
     found = queries(context, manifest, "co_conversion")
     assert IDS[2] not in found
@@ -328,8 +322,7 @@ def test_photos_hidden_everywhere_are_neither_searched_with_nor_found(night: Nig
 
 def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night: Night) -> None:
     night.collections = []
-    context = night.commit()
-    manifest = run_stage(context, "evaluate_similar", PARAMS)
+    context, manifest = run(night)
     assert SimilarFacts.of(manifest).truths["collections"].note.startswith("0 photos have an answer")
     assert set(context.lake.read_table(manifest, "metrics")["truth"]) == {"co_conversion", "keywords"}
     every_photo = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
@@ -343,8 +336,7 @@ def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night:
 def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
     night.champion = {"version": 7, "model_digest": f"model of {CHAMPION_ARM}", "trained_until": TEST_START}
     night.embedded[CHAMPION_ARM] = 0.3
-    context = night.commit()
-    manifest = run_stage(context, "evaluate_similar", PARAMS)
+    _, manifest = run(night)
     assert CHAMPION_ARM in SimilarFacts.of(manifest).arms
     night.champion["trained_until"] = TEST_END
     manifest = run_stage(night.commit(), "evaluate_similar", PARAMS)
@@ -378,7 +370,7 @@ def test_variants_of_the_ablation_are_further_arms(night: Night) -> None:
 
 
 def test_pictures_hashed_on_an_earlier_night_are_not_decoded_again(
-    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    night: Night, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run_stage(night.commit(), "evaluate_similar", PARAMS)
     night.context = make_context(run_date=date(2025, 12, 29))

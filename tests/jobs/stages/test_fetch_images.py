@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import io
-import json
 import logging
 import os
 import socket
@@ -13,8 +12,8 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,9 @@ from jobs.ingest.image_sources import FetchedImages, list_images
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.runtime.progress import Progress
+from tests.conftest import Contexts
 from tests.errors import raises
+from tests.validated_lake import commit_tables
 
 MAX_BYTES = 50_000
 PARAMS = FetchImagesParams(
@@ -67,6 +68,19 @@ def bomb() -> bytes:
     body = b"IDAT" + zlib.compress(bytes(100))
     chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, body))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+ANSWERS: dict[str, tuple[int, bytes, dict[str, str]]] = {
+    "404": (404, b"", {}),
+    "403": (403, b"", {}),
+    "tomorrow": (429, b"", {"retry_after": "86400"}),
+    "huge": (200, picture() + bytes(MAX_BYTES), {}),
+    "html": (200, b"<html>sign in first</html>", {"content_type": "image/jpeg"}),
+    "half": (200, picture()[:-200], {}),
+    "bomb": (200, bomb(), {}),
+    "gzip": (200, zlib.compress(picture()), {"content_encoding": "gzip"}),
+}
+"""Status, body and headers of what is answered alike every time."""
 
 
 class FaultyServer(http.server.ThreadingHTTPServer):
@@ -113,7 +127,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             time.sleep(0.005)
             kind = path.split("/")[0]
-            getattr(self, f"answer_{kind.replace('-', '_')}")(path)
+            if kind in ANSWERS:
+                status, body, headers = ANSWERS[kind]
+                self.reply(status, body, **headers)
+            else:
+                getattr(self, f"answer_{kind}")(path)
         finally:
             with self.server.lock:
                 self.server.under_way -= 1
@@ -132,12 +150,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         number = int(path.split("/")[1])
         self.reply(200, picture((number % 256, 50, 50)))
 
-    def answer_404(self, path: str) -> None:
-        self.reply(404)
-
-    def answer_403(self, path: str) -> None:
-        self.reply(403)
-
     def answer_500(self, path: str) -> None:
         self.reply(200, picture()) if self.server.is_healed else self.reply(500)
 
@@ -146,9 +158,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer_overloaded(self, path: str) -> None:
         self.reply(503) if self.is_first(path, 2) else self.reply(200, picture())
-
-    def answer_tomorrow(self, path: str) -> None:
-        self.reply(429, retry_after="86400")
 
     def answer_slow(self, path: str) -> None:
         time.sleep(1.5)
@@ -173,27 +182,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(200, picture())
 
-    def answer_huge(self, path: str) -> None:
-        self.reply(200, picture() + bytes(MAX_BYTES))
-
     def answer_endless(self, path: str) -> None:
         self.send_response(200)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for _ in range(1000):
             self.wfile.write(b"1000\r\n" + bytes(4096) + b"\r\n")
-
-    def answer_html(self, path: str) -> None:
-        self.reply(200, b"<html>sign in first</html>", content_type="image/jpeg")
-
-    def answer_half(self, path: str) -> None:
-        self.reply(200, picture()[:-200])
-
-    def answer_bomb(self, path: str) -> None:
-        self.reply(200, bomb())
-
-    def answer_gzip(self, path: str) -> None:
-        self.reply(200, zlib.compress(picture()), content_encoding="gzip")
 
     def answer_to(self, path: str) -> None:
         targets = {
@@ -216,24 +210,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
         faulty.shutdown()
 
 
-def table(name: str, **columns: Any) -> pl.DataFrame:
-    """A table of VALIDATED with the given columns and nulls in the others."""
-    schema = pl.DataFrame(VALIDATED.table(name).schema.empty_table()).schema
-    count = len(next(iter(columns.values()), []))
-    return pl.DataFrame({column: columns.get(column, [None] * count) for column in schema}, schema=schema)
-
-
 def commit_photos(ctx: RunContext, urls: dict[str, str | None]) -> None:
-    staged = ctx.begin(VALIDATED, FetchImagesParams(), {}, {"photos": json.dumps(urls)})
-    if staged.manifest is not None:
-        return
-    staged.write_table("photos", table("photos", photo_id=list(urls), image_url=list(urls.values())))
-    staged.write_table(
-        "conversions", table("conversions", photo_id=["a"], converted_at=[datetime(2025, 12, 1, tzinfo=UTC)])
-    )
-    for name in ("keywords", "collections", "colors", "hidden", "impressions", "quarantine", "repairs"):
-        staged.write_table(name, table(name))
-    staged.commit()
+    rows = pl.DataFrame([*urls.items()], schema={"photo_id": pl.String, "image_url": pl.String}, orient="row")
+    commit_tables(ctx, VALIDATED, {"photos": rows})
 
 
 def statuses(ctx: RunContext, manifest: Manifest) -> dict[str, tuple[str, str | None]]:
@@ -242,7 +221,7 @@ def statuses(ctx: RunContext, manifest: Manifest) -> dict[str, tuple[str, str | 
 
 
 @pytest.fixture
-def open_context(make_context: Callable[..., RunContext]) -> Callable[..., RunContext]:
+def open_context(make_context: Contexts) -> Contexts:
     """Contexts whose settings allow private addresses, as the server is on one."""
 
     def make(**changes: Any) -> RunContext:
@@ -275,7 +254,7 @@ EXPECTED = {
 }
 
 
-def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_context: Callable[..., RunContext]) -> None:
+def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_context: Contexts) -> None:
     ctx = open_context()
     urls: dict[str, str | None] = {name: server.url(name) for name in EXPECTED} | {"none": None, "empty": ""}
     commit_photos(ctx, urls)
@@ -352,7 +331,7 @@ def test_retry_after_forms(headers: dict[str, str], seconds: float | None) -> No
     assert retry_after_seconds(headers) == seconds
 
 
-def test_no_more_requests_at_a_time_than_allowed(server: FaultyServer, open_context: Callable[..., RunContext]) -> None:
+def test_no_more_requests_at_a_time_than_allowed(server: FaultyServer, open_context: Contexts) -> None:
     ctx = open_context()
     commit_photos(ctx, {f"p{number}": server.url(f"ok/{number}") for number in range(40)})
     manifest = run_stage(ctx, "fetch_images", PARAMS)
@@ -413,7 +392,7 @@ def test_private_addresses_are_refused_however_they_are_spelled(server: FaultySe
 
 
 def test_the_stage_refuses_private_addresses_unless_a_setting_allows_them(
-    server: FaultyServer, make_context: Callable[..., RunContext], open_context: Callable[..., RunContext]
+    server: FaultyServer, make_context: Contexts, open_context: Contexts
 ) -> None:
     for ctx, expected in ((make_context(), ("refused", "private_address")), (open_context(), ("fetched", None))):
         commit_photos(ctx, {"a": server.url("ok/1")})
@@ -454,14 +433,21 @@ def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPa
     assert fetch_reason("http://two.example/a", allow_private_addresses=False) == ("refused", "private_address")
 
 
-def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def fail_to_look_up(monkeypatch: pytest.MonkeyPatch, code: int) -> list[str]:
+    """Let no name be found; return the names that are asked for."""
+    asked: list[str] = []
 
-    def unknown(host: str, *_: Any, **__: Any) -> Any:
+    def getaddrinfo(host: str, *_: Any, **__: Any) -> Any:
         asked.append(host)
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        raise socket.gaierror(code, "not found")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(safe_download, "BACKOFF_SECONDS", 0.01)
+    return asked
+
+
+def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fail_to_look_up(monkeypatch, socket.EAI_NONAME)
     with Fetcher(limits()) as fetcher:
         for url in ["http://gone.example/a", "http://gone.example/b", "https://photos.invalid/c"] * 2:
             with pytest.raises(FetchError, match="failed: host_not_found"):
@@ -470,14 +456,7 @@ def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch: pytest.Monkey
 
 
 def test_a_resolver_that_is_down_is_asked_again_but_not_for_every_photo(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def down(host: str, *_: Any, **__: Any) -> Any:
-        asked.append(host)
-        raise socket.gaierror(socket.EAI_AGAIN, "try again")
-
-    monkeypatch.setattr(socket, "getaddrinfo", down)
-    monkeypatch.setattr(safe_download, "BACKOFF_SECONDS", 0.01)
+    asked = fail_to_look_up(monkeypatch, socket.EAI_AGAIN)
     with Fetcher(limits(retry_count=2)) as fetcher:
         for _ in range(5):
             with pytest.raises(FetchError, match="failed: host_not_found"):
@@ -501,7 +480,7 @@ def test_the_size_is_asked_for_and_other_parameters_are_kept(url: str, sized: st
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
-    server: FaultyServer, open_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, open_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx = open_context()
     commit_photos(ctx, {f"p{number}": server.url(f"ok/{number}") for number in range(20)})
@@ -530,7 +509,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
 
 def test_too_many_photos_without_an_image_stop_the_night_and_say_what_to_do(
-    server: FaultyServer, open_context: Callable[..., RunContext]
+    server: FaultyServer, open_context: Contexts
 ) -> None:
     ctx = open_context()
     urls: dict[str, str | None] = {"a": server.url("ok/1"), "b": server.url("500/b"), "c": server.url("404"), "d": None}
@@ -553,7 +532,7 @@ def write(folder: Path, name: str, data: bytes | None = None) -> Path:
 
 
 @pytest.mark.parametrize("folder", ["photos", "images", ""])
-def test_images_of_the_data_set_are_found_and_not_touched(make_context: Callable[..., RunContext], folder: str) -> None:
+def test_images_of_the_data_set_are_found_and_not_touched(make_context: Contexts, folder: str) -> None:
     ctx = make_context()
     root = Path(ctx.dataset_uri)
     paths = [write(root / folder, "a.jpg"), write(root / folder, "b.PNG", picture(kind="PNG"))]
@@ -577,7 +556,7 @@ def test_one_file_of_several_is_chosen_by_a_fixed_order(tmp_path: Path) -> None:
     assert list_images(str(tmp_path))["a"].uri == str(chosen)
 
 
-def test_hostile_photo_ids_open_nothing(make_context: Callable[..., RunContext], tmp_path: Path) -> None:
+def test_hostile_photo_ids_open_nothing(make_context: Contexts, tmp_path: Path) -> None:
     ctx = make_context()
     write(tmp_path, "secret.jpg")
     write(Path(ctx.dataset_uri) / "photos", "fine.jpg")
@@ -588,7 +567,7 @@ def test_hostile_photo_ids_open_nothing(make_context: Callable[..., RunContext],
     assert set(found.values()) == {("missing", "no_url")}
 
 
-def test_unreadable_and_oversized_files_have_a_reason(make_context: Callable[..., RunContext]) -> None:
+def test_unreadable_and_oversized_files_have_a_reason(make_context: Contexts) -> None:
     ctx = make_context()
     folder = Path(ctx.dataset_uri) / "photos"
     write(folder, "large.jpg", bytes(MAX_BYTES + 1))
@@ -602,7 +581,7 @@ def test_unreadable_and_oversized_files_have_a_reason(make_context: Callable[...
     }
 
 
-def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Callable[..., RunContext]) -> None:
+def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Contexts) -> None:
     first, second = make_context(), make_context(run_date=date(2025, 12, 29))
     folder = Path(first.dataset_uri) / "photos"
     for name in ("a.jpg", "b.jpg"):
@@ -620,7 +599,7 @@ def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Call
     assert None not in hashes
 
 
-def test_a_data_set_in_an_object_store(make_context: Callable[..., RunContext]) -> None:
+def test_a_data_set_in_an_object_store(make_context: Contexts) -> None:
     with fsspec.open("memory://catalogue/photos/a.jpg", "wb") as file:
         file.write(picture())
     ctx = make_context(dataset_uri="memory://catalogue")

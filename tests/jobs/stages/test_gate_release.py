@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -12,11 +11,10 @@ import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
 from jobs.config.params.arms import FULL
-from jobs.config.params.base import Params
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS, QueryEmbeddingsFacts
+from jobs.datasets.embeddings import QUERY_EMBEDDINGS
 from jobs.datasets.releases import GATE, GateFacts
 from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
@@ -26,23 +24,22 @@ from jobs.releasing.promotion import open_review, promote
 from jobs.releasing.published_pointer import name_of
 from models.gates import Difference, Distance
 from tests.command_line import parse
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
-from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
+from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10)
 
 
 def commit_queries(context: RunContext, model_digest: str) -> Manifest:
-    staged = context.begin(QUERY_EMBEDDINGS, Params(), {}, {"made_up": model_digest})
     frame = pl.DataFrame({"arm": FULL, "query": [f"q{i}" for i in range(12)], "country": "GB"})
     vectors = pl.Series("vector", unit_vectors(12, 3)).arr.to_list()
-    staged.write_table("embeddings", frame.with_columns(vectors))
-    return staged.commit(made_up(QueryEmbeddingsFacts, arms={FULL: {"model_digest": model_digest}}))
+    facts = {"arms": {FULL: {"model_digest": model_digest}}}
+    return commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": frame.with_columns(vectors)}, facts=facts)
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:

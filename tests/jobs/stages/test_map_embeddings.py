@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,19 +12,18 @@ import pytest
 from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.embedding import MapEmbeddingsParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.evaluation import PHOTO_MAP, ClusterFate, MapFacts, PhotoMapFacts
-from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.features import SPLITS
 from jobs.errors import MissingInput
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import map_embeddings
+from tests.conftest import Contexts
 from tests.errors import raises
-from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 LAST = date(2025, 12, 28)
 DIM = 8
 PARAMS = MapEmbeddingsParams(min_samples=(2,), min_cluster_sizes=(5,), radius_quantiles=(0.5,), perplexity=8)
@@ -41,30 +40,20 @@ def vector(number: int, moved: float = 0.0) -> list[float]:
 
 def commit_photos(
     context: RunContext, numbers: Sequence[int], model: str = "m", moved: dict[int, float] | None = None
-) -> dict[str, Manifest]:
+) -> None:
     """Commit what the stage reads: photos of these numbers by two arms, their keywords."""
     ids = [f"p{number:03}" for number in numbers]
     rows = pl.DataFrame({"photo_id": ids, "vector": [vector(n, (moved or {}).get(n, 0.0)) for n in numbers]})
     arms = {FULL: {"model_digest": model}, ZERO_SHOT: {"model_digest": "base"}}
     both = pl.concat([rows[::-1].with_columns(arm=pl.lit(FULL)), rows.head(3).with_columns(arm=pl.lit(ZERO_SHOT))])
-    label = f"{context.run_date} {numbers} {model} {moved}"
     in_groups = [n for n in numbers if n % 11 != 10]
     keywords = [(f"p{n:03}", *of) for n in in_groups for of in ((WORDS[n % 3], 0.9), ("picture", 0.5))]
     tables = {
         "photos": pl.DataFrame({"photo_id": ids}),
         "photo_keywords": pl.DataFrame(keywords, schema=["photo_id", "keyword", "confidence"], orient="row"),
-        **{name: pl.DataFrame({"photo_id": ids[:1]}) for name in ("train", "test")},
     }
-    return {
-        "splits": commit_tables(context, SPLITS, tables, label=label, facts=made_up(SplitsFacts)),
-        "photos": commit_tables(
-            context,
-            PHOTO_EMBEDDINGS,
-            {"embeddings": both},
-            label=label,
-            facts=made_up(PhotoEmbeddingsFacts, arms=arms),
-        ),
-    }
+    commit_tables(context, SPLITS, tables)
+    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": both}, facts={"arms": arms})
 
 
 def night(

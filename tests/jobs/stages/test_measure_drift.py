@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,25 +14,19 @@ from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
 from jobs.config.params.embedding import MeasureDriftParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.embeddings import (
-    PHOTO_EMBEDDINGS,
-    QUERY_EMBEDDINGS,
-    PhotoEmbeddingsFacts,
-    QueryEmbeddingsFacts,
-)
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS, QueryEmbeddingsFacts
 from jobs.datasets.evaluation import DRIFT
-from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.drift_inputs import Pair, same_model
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import measure_drift
+from tests.conftest import Contexts
 from tests.errors import raises
-from tests.made_up_facts import made_up
 from tests.validated_lake import commit_tables
 
-Contexts = Callable[..., RunContext]
 PARAMS = MeasureDriftParams(sample_count=200, resample_count=100)
 LAST = date(2025, 12, 28)
 DIM = 6
@@ -77,35 +70,26 @@ def conversions(queries: list[str], countries: list[str | None]) -> pl.DataFrame
 def commit_night(context: RunContext, night: Night | None = None, **splits: pl.DataFrame) -> dict[str, Manifest]:
     """Commit what the stage reads of one night."""
     night = night or Night()
-    label, models = f"{context.run_date} {night}", night.models or {ZERO_SHOT: "base", FULL: f"{context.run_date}"}
+    models = night.models or {ZERO_SHOT: "base", FULL: f"{context.run_date}"}
     queries = [f"{night.seed} query {i}" for i in range(night.search_count)]
     log = conversions(queries, ["GB"] * night.search_count)
-    tables = {"train": log, "test": log, "photos": pl.DataFrame({"photo_id": ["p0"]}), **splits}
-    windows = commit_tables(
-        context,
-        SPLITS,
-        tables,
-        label=label + str(sorted(splits)),
-        facts=made_up(SplitsFacts, protocol=night.protocol),
-    )
-    inputs = {"splits": windows}
+    tables = {"train": log, "test": log, **splits}
+    made = {"splits": commit_tables(context, SPLITS, tables, facts={"protocol": night.protocol})}
+    inputs = dict(made)
     asked = tables["test"].select("query", country=pl.col("country").fill_null("")).unique(maintain_order=True)
     if not night.uses_country:
         asked = asked.select("query", country=pl.lit("")).unique(maintain_order=True)
     query_vectors = asked.with_columns(vectors(len(asked), night.searches, 1 + night.seed))
     photos = pl.DataFrame({"photo_id": [f"p{i}" for i in range(400)]})
     photo_vectors = photos.with_columns(vectors(400, night.photos, 2 + night.seed))
-    made = {"splits": windows}
     arms = {arm: {"model_digest": digest} for arm, digest in models.items()}
     asked_arms = {arm: facts | {"uses_country": night.uses_country} for arm, facts in arms.items()}
     for dataset, frame, facts in (
-        (QUERY_EMBEDDINGS, query_vectors, made_up(QueryEmbeddingsFacts, arms=asked_arms)),
-        (PHOTO_EMBEDDINGS, photo_vectors, made_up(PhotoEmbeddingsFacts, arms=arms)),
+        (QUERY_EMBEDDINGS, query_vectors, asked_arms),
+        (PHOTO_EMBEDDINGS, photo_vectors, arms),
     ):
-        rows = pl.concat(frame.with_columns(arm=pl.lit(arm)) for arm in models)
-        made[dataset.name] = commit_tables(
-            context, dataset, {"embeddings": rows}, label=label, inputs=inputs, facts=facts
-        )
+        rows = {"embeddings": pl.concat(frame.with_columns(arm=pl.lit(arm)) for arm in models)}
+        made[dataset.name] = commit_tables(context, dataset, rows, inputs=inputs, facts={"arms": facts})
     made["validated"] = commit_log(context, [10] * 70)
     return made
 
@@ -117,8 +101,7 @@ def commit_log(context: RunContext, counts: list[int]) -> Manifest:
     days += [context.run_date + timedelta(days=1)] * 99
     at = [datetime(day.year, day.month, day.day, 23, 59, tzinfo=UTC) for day in days]
     log = pl.DataFrame({"converted_at": at}, schema={"converted_at": pl.Datetime("us", "UTC")})
-    tables = {"conversions": log, "photos": pl.DataFrame({"photo_id": ["p0"]})}
-    return commit_tables(context, VALIDATED, tables, label=str((context.run_date, counts)))
+    return commit_tables(context, VALIDATED, {"conversions": log})
 
 
 def two_nights(make_context: Contexts, earlier: Night | None = None, tonight: Night | None = None) -> RunContext:
@@ -186,10 +169,10 @@ def test_two_models_are_never_compared(make_context: Contexts) -> None:
 
 def test_an_arm_whose_photos_and_queries_are_of_two_models_is_not_compared(make_context: Contexts) -> None:
     context = two_nights(make_context)
-    facts = made_up(PhotoEmbeddingsFacts, arms={ZERO_SHOT: {"model_digest": "newer"}})
+    facts = {"arms": {ZERO_SHOT: {"model_digest": "newer"}}}
     frame = context.lake.read_table(context.read(PHOTO_EMBEDDINGS), "embeddings").filter(arm=ZERO_SHOT)
     inputs = {"splits": context.read(SPLITS)}
-    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": frame}, label="newer", inputs=inputs, facts=facts)
+    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": frame}, inputs=inputs, facts=facts)
     assert run_stage(context, "measure_drift", PARAMS).row_counts["shifts"] == 0
 
 
@@ -291,6 +274,6 @@ def test_what_is_missing_is_named(make_context: Contexts) -> None:
     context = two_nights(make_context)
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
     facts, inputs = QueryEmbeddingsFacts.of(context.read(QUERY_EMBEDDINGS)), {"splits": context.read(SPLITS)}
-    commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, label="cut", inputs=inputs, facts=facts)
+    commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, inputs=inputs, facts=facts)
     with raises(BadInput, "vectors_missing", arm="zero_shot", run=context.read(QUERY_EMBEDDINGS).reference):
         run_stage(context, "measure_drift", PARAMS)

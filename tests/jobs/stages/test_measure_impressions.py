@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from tests.conftest import Contexts
 from tests.validated_lake import commit_tables
 
 START = datetime(2025, 12, 1, tzinfo=UTC)
@@ -41,17 +41,13 @@ def row(who: str, photo: str, place: int, done: str, day: int = 0, **changes: An
 
 def measured(ctx: RunContext, rows: list[dict[str, Any]], params: MeasureImpressionsParams = PARAMS) -> Manifest:
     log = pl.DataFrame(rows, schema_overrides={"position": pl.Int32, "dwell_seconds": pl.Float64})
-    photos = pl.DataFrame({"photo_id": ["a"]})
-    conversions = pl.DataFrame({"photo_id": ["a"]})
-    tables = {"photos": photos, "conversions": conversions, "impressions": log}
-    validated = commit_tables(ctx, VALIDATED, tables, label="validated")
+    validated = commit_tables(ctx, VALIDATED, {"impressions": log})
     facts = {"train_start": START.isoformat(), "train_end": TRAIN_END.isoformat()}
-    split = {"photos": photos, "train": conversions, "test": conversions}
-    commit_tables(ctx, SPLITS, split, label="splits", inputs={"validated": validated}, facts=facts)
+    commit_tables(ctx, SPLITS, inputs={"validated": validated}, facts=facts)
     return run_stage(ctx, "measure_impressions", params)
 
 
-def test_several_rows_of_one_impression_are_one(make_context: Callable[..., RunContext]) -> None:
+def test_several_rows_of_one_impression_are_one(make_context: Contexts) -> None:
     ctx = make_context()
     rows = [
         row("u", "a", 1, "shown"),
@@ -84,7 +80,7 @@ def test_several_rows_of_one_impression_are_one(make_context: Callable[..., RunC
     assert (manifest.facts["list_count"], manifest.facts["visitor_count"]) == (4, 2)
 
 
-def test_training_learns_nothing_of_what_came_after_its_window(make_context: Callable[..., RunContext]) -> None:
+def test_training_learns_nothing_of_what_came_after_its_window(make_context: Contexts) -> None:
     ctx = make_context()
     days = {"before": -1, "first": 0, "last": 18, "validation": 19, "test": 27, "after": 28}
     rows = [row(name, name, 1, "click", day) for name, day in days.items()]
@@ -96,7 +92,7 @@ def test_training_learns_nothing_of_what_came_after_its_window(make_context: Cal
     assert ctx.lake.read_table(manifest, "examination").is_empty()
 
 
-def test_where_people_look_is_found_again(make_context: Callable[..., RunContext]) -> None:
+def test_where_people_look_is_found_again(make_context: Contexts) -> None:
     ctx = make_context()
     random = np.random.default_rng(0)
     appeal = random.beta(2, 2, 40)
@@ -117,7 +113,7 @@ def test_where_people_look_is_found_again(make_context: Callable[..., RunContext
     assert run_stage(ctx, "measure_impressions", PARAMS) == manifest
 
 
-def test_a_night_without_such_a_log_goes_on_and_says_so(make_context: Callable[..., RunContext]) -> None:
+def test_a_night_without_such_a_log_goes_on_and_says_so(make_context: Contexts) -> None:
     ctx = make_context()
     manifest = measured(ctx, [])
     assert manifest.row_counts == {"rates": 0, "examination": 0, "pairs": 0}

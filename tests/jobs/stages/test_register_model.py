@@ -7,8 +7,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,12 @@ from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.nights.stage_runner import run_stage
-from tests.conftest import make_settings
+from tests.conftest import Contexts, context_in, make_settings
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 
 pytestmark = pytest.mark.integration
 
-Contexts = Callable[..., RunContext]
 PARAMS = RegisterModelParams()
 NEXT_DAY = date(2025, 12, 29)
 
@@ -48,6 +46,12 @@ def client(context: RunContext) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(context.settings.tracking_uri, context.settings.tracking_uri)
 
 
+def challenger_of(context: RunContext) -> mlflow_registry.Version:
+    version = mlflow_registry.resolve_alias(context.settings, "test", mlflow_registry.CHALLENGER)
+    assert version is not None
+    return version
+
+
 def logged_runs(context: RunContext) -> list[Any]:
     experiment = client(context).get_experiment_by_name("nightlens-test")
     return list(client(context).search_runs([experiment.experiment_id]))
@@ -56,17 +60,9 @@ def logged_runs(context: RunContext) -> list[Any]:
 @pytest.fixture(scope="module")
 def night(new_mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> RunContext:
     """A night that was registered; its tests only look."""
-    settings = make_settings(tmp_path_factory.mktemp("night"))
-    shutil.copy(new_mlflow_database, settings.state_dir / "mlflow.db")
-    context = RunContext(
-        settings=settings,
-        catalogue="test",
-        dataset_uri="nowhere",
-        run_date=date(2025, 12, 28),
-        run_id="test-night",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        code_version="test-code",
-    )
+    context = context_in(tmp_path_factory.mktemp("night"))
+    context.settings.state_dir.mkdir()
+    shutil.copy(new_mlflow_database, context.settings.state_dir / "mlflow.db")
     register(context)
     return context
 
@@ -79,8 +75,7 @@ def test_the_arm_becomes_a_version_that_embeds_as_the_model_in_the_lake(night: R
     assert facts["max_difference"] == 0.0
     assert json.loads(night.lake.read_file(manifest, "registration.json")) == facts
 
-    version = mlflow_registry.resolve_alias(night.settings, "test", mlflow_registry.CHALLENGER)
-    assert version is not None
+    version = challenger_of(night)
     assert version.number == 1
     assert mlflow_registry.resolve_alias(night.settings, "test", mlflow_registry.CHAMPION) is None
     assert version.tags == {
@@ -218,9 +213,7 @@ def test_a_rerun_after_a_crash_leaves_one_run_one_model_one_version(
     assert len(loss) == 3
     assert [version.number for version in mlflow_registry.versions(tracked.settings, "test")] == [1]
     assert len(client(tracked).search_logged_models([run.info.experiment_id])) == 1
-    challenger = mlflow_registry.resolve_alias(tracked.settings, "test", mlflow_registry.CHALLENGER)
-    assert challenger is not None
-    assert challenger.tags["load_check"] == "passed"
+    assert challenger_of(tracked).tags["load_check"] == "passed"
 
 
 def test_equal_weights_are_one_version_and_others_the_next(tracked: RunContext, make_context: Contexts) -> None:
@@ -230,9 +223,7 @@ def test_equal_weights_are_one_version_and_others_the_next(tracked: RunContext, 
     assert same.facts["mlflow_run_id"] != first.facts["mlflow_run_id"]  # each night has a run of its own
     other = register(make_context(run_date=date(2025, 12, 30)), seed=1)
     assert other.facts["version"] == 2
-    challenger = mlflow_registry.resolve_alias(tracked.settings, "test", mlflow_registry.CHALLENGER)
-    assert challenger is not None
-    assert challenger.number == 2
+    assert challenger_of(tracked).number == 2
 
 
 def test_a_past_night_that_is_recomputed_leaves_the_challenger_where_it_is(
@@ -240,8 +231,7 @@ def test_a_past_night_that_is_recomputed_leaves_the_challenger_where_it_is(
 ) -> None:
     register(make_context(run_date=NEXT_DAY), seed=1)
     register(tracked)
-    challenger = mlflow_registry.resolve_alias(tracked.settings, "test", mlflow_registry.CHALLENGER)
-    assert challenger is not None
+    challenger = challenger_of(tracked)
     assert (challenger.number, challenger.tags["run_date"]) == (1, "2025-12-29")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,20 +15,20 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
 from jobs.context import RunContext
 from jobs.datasets.models import CHAMPION, ChampionFacts, LiveModel
-from jobs.errors import BadInput, LostWork, MissingInput
+from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
 from jobs.stages import snapshot_champion
 from models.search.model import SearchModel
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index
 
 pytestmark = pytest.mark.integration
 
-Contexts = Callable[..., RunContext]
 NEXT_DAY = date(2025, 12, 29)
 
 
@@ -154,11 +153,3 @@ def test_a_champion_that_nightlens_did_not_register_is_refused(tracked: RunConte
     tags = ["model_digest", "arm", "trained_until", "run_date", "weights_sha256"]
     with raises(BadInput, "version_without_tags", version="models:/nightlens-test/1", tags=tags):
         snapshot(tracked)
-
-
-def test_mlflow_out_of_reach_stops_the_stage(make_context: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    context = make_context()
-    settings = context.settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
-    with raises(LostWork, "mlflow_out_of_reach", uri="http://127.0.0.1:9"):
-        snapshot(make_context(settings=settings))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
@@ -22,9 +21,9 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import split_temporal
 from models.windows import instant
-from tests.conftest import make_settings
+from tests.conftest import Contexts, make_settings
 from tests.errors import raises
-from tests.validated_lake import commit_validated
+from tests.validated_lake import LOG_COLUMNS, commit_validated
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -75,16 +74,7 @@ CONVERSIONS = pl.DataFrame(
         ("v1", "cat", "GB", "old", AS_OF, *NOT_SAID),
         ("v1", "cat", "GB", "late", AS_OF + timedelta(days=1), *NOT_SAID),
     ],
-    schema=[
-        "visitor_id",
-        "query",
-        "country",
-        "photo_id",
-        "converted_at",
-        "device_type",
-        "orientation_filter",
-        "position",
-    ],
+    schema=LOG_COLUMNS,
     orient="row",
 )
 
@@ -136,10 +126,7 @@ def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[obj
 )
 @given(cases=st.lists(logs, min_size=15, max_size=30))
 def test_the_split_is_the_plain_one_and_loses_nothing(
-    spark: SparkSession,
-    tmp_path_factory: pytest.TempPathFactory,
-    make_context: Callable[..., RunContext],
-    cases: list[Log],
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, make_context: Contexts, cases: list[Log]
 ) -> None:
     ctx = make_context(settings=make_settings(tmp_path_factory.mktemp("state")))
     photos, log = frames_of(cases)
@@ -173,7 +160,7 @@ def test_the_split_is_the_plain_one_and_loses_nothing(
 
 
 def test_a_small_log_is_split_once_with_its_facts(
-    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
@@ -211,7 +198,7 @@ def test_a_small_log_is_split_once_with_its_facts(
 
 
 def test_the_same_rows_in_another_order_give_the_same_bytes(
-    spark: SparkSession, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(split_temporal, "ROWS_PER_FILE", 3)
     digests = []
@@ -228,7 +215,7 @@ def test_the_same_rows_in_another_order_give_the_same_bytes(
     ("run_date", "empty"), [(date(2026, 3, 1), ["train", "validation", "test"]), (date(2025, 12, 24), ["test"])]
 )
 def test_an_empty_window_says_what_the_log_has_and_what_to_do(
-    spark: SparkSession, make_context: Callable[..., RunContext], run_date: date, empty: list[str]
+    spark: SparkSession, make_context: Contexts, run_date: date, empty: list[str]
 ) -> None:
     ctx = make_context(run_date=run_date)
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
@@ -245,9 +232,7 @@ def test_an_empty_window_says_what_the_log_has_and_what_to_do(
 # -- 80/20: cut by number, all photos ----------------------------------------------------------------------
 
 
-def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
-    spark: SparkSession, make_context: Callable[..., RunContext]
-) -> None:
+def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     manifest = run_stage(ctx, "split_temporal", SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.25))
@@ -291,7 +276,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(
 
 @pytest.mark.integration
 def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
-    spark: SparkSession, make_context: Callable[..., RunContext]
+    spark: SparkSession, make_context: Contexts
 ) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -19,17 +18,17 @@ from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models.search.model import SearchModel, build_tiny_model
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, conversions, photos
 
 pytestmark = pytest.mark.integration
 
-MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
 
 
 @pytest.fixture
-def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
+def make_night(make_context: Contexts, tmp_path: Path) -> Contexts:
     def make(**changes: object) -> RunContext:
         ctx = make_context(**({"run_date": FIRST} | changes))
         commit_splits(ctx)
@@ -45,7 +44,7 @@ def load(ctx: RunContext, manifest: Manifest) -> SearchModel:
 
 
 @pytest.mark.quick
-def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_night: MakeContext) -> None:
+def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_night: Contexts) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_base", BASE_PARAMS)
     model = load(ctx, manifest)
@@ -61,7 +60,7 @@ def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_nig
 
 
 def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_training_window(
-    make_context: MakeContext, tmp_path: Path
+    make_context: Contexts, tmp_path: Path
 ) -> None:
     ctx = make_context(run_date=FIRST)
     searches = {
@@ -76,7 +75,7 @@ def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_train
     assert lengths[3:].min() > 4
 
 
-def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
+def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: Contexts) -> None:
     ctx = make_night()
     first = run_stage(ctx, "train_base", BASE_PARAMS)
     assert run_stage(ctx, "train_base", BASE_PARAMS) == first
@@ -84,7 +83,7 @@ def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeCo
     assert run_stage(other, "train_base", BASE_PARAMS).digest == first.digest
 
 
-def test_the_next_night_takes_the_base_over(make_night: MakeContext) -> None:
+def test_the_next_night_takes_the_base_over(make_night: Contexts) -> None:
     first = run_stage(make_night(), "train_base", BASE_PARAMS)
     second = run_stage(make_night(run_date=SECOND), "train_base", BASE_PARAMS)
     assert second.files == first.files  # the very same files, not copies
@@ -98,7 +97,7 @@ def test_the_next_night_takes_the_base_over(make_night: MakeContext) -> None:
     ("night", "changes"), [({}, {"epochs": 1}), ({"seed": 1}, {}), ({"run_date": date(2025, 5, 31)}, {})]
 )
 def test_another_kind_or_the_future_is_not_taken_over(
-    make_night: MakeContext, night: dict[str, object], changes: dict[str, int]
+    make_night: Contexts, night: dict[str, object], changes: dict[str, int]
 ) -> None:
     first = run_stage(make_night(), "train_base", BASE_PARAMS)
     ctx = make_night(**({"run_date": SECOND} | night))
@@ -107,7 +106,7 @@ def test_another_kind_or_the_future_is_not_taken_over(
     assert second.files != first.files  # written anew
 
 
-def test_a_killed_training_goes_on_to_the_same_base(make_night: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_training_goes_on_to_the_same_base(make_night: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     unbroken = run_stage(make_night(catalogue="unbroken"), "train_base", BASE_PARAMS)
     ctx, params = make_night(), BASE_PARAMS.model_copy(update=EVERY_STEP)
     put, count = Lake.put, 0
@@ -128,7 +127,7 @@ def test_a_killed_training_goes_on_to_the_same_base(make_night: MakeContext, mon
     assert run_stage(ctx, "train_base", params).digest == unbroken.digest
 
 
-def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeContext, tmp_path: Path) -> None:
+def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: Contexts, tmp_path: Path) -> None:
     model = build_tiny_model(seed=9, image_size=16, patch_size=8, vision_layers=1, text_layers=1)
     model.save(tmp_path / "mine")
     params = TrainBaseParams(source=str(tmp_path / "mine"))
@@ -149,17 +148,17 @@ def test_a_model_on_disk_is_imported_and_never_out_of_date(make_night: MakeConte
 
 @pytest.mark.quick
 @pytest.mark.parametrize("source", ["./nowhere", "no-such/tag"])
-def test_a_source_that_is_not_there_is_named(make_night: MakeContext, source: str) -> None:
+def test_a_source_that_is_not_there_is_named(make_night: Contexts, source: str) -> None:
     with raises(BadInput, "model_source_unknown", source=source):
         run_stage(make_night(), "train_base", TrainBaseParams(source=source))
 
 
 @pytest.mark.quick
-def test_nothing_to_train_on_is_said(make_night: MakeContext) -> None:
+def test_nothing_to_train_on_is_said(make_night: Contexts) -> None:
     ctx = make_night()
-    commit_splits(ctx, "no descriptions", photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
+    commit_splits(ctx, photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
-    commit_splits(ctx, "no images", photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
+    commit_splits(ctx, photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
     with raises(MissingInput, "no_photo_with_image", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)

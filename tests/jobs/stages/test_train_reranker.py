@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from jobs.datasets.all import named
 from jobs.datasets.evaluation import EvaluationFacts
 from jobs.datasets.models import RERANKER, EventsCheck, RerankerFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
-from jobs.evaluation.ranking_task import read_task
+from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.reranking.inputs import MODEL_FILE, Arms, check_events, read_filters, read_second_stage
@@ -24,6 +23,7 @@ from jobs.reranking.reranked_arm import Reranked
 from jobs.stages import train_reranker
 from jobs.stages.registry import STAGES
 from models.rerank.learning import Reranker
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.stages.test_evaluate import (
     COUNTRIES,
@@ -42,7 +42,7 @@ PARAMS = TrainRerankerParams(
 
 
 @pytest.fixture
-def night(make_context: Callable[..., RunContext]) -> Night:
+def night(make_context: Contexts) -> Night:
     """A night in which the challenger is unsure, so that there is something to learn, and some visitors surprise."""
     made = Night(make_context())
     random = np.random.default_rng(7)
@@ -61,9 +61,18 @@ def inputs_of(context: RunContext) -> dict[str, Manifest]:
     return {name: context.read(named(name)) for name in STAGES["evaluate"].inputs}
 
 
-def test_it_learns_an_order_and_says_how(night: Night) -> None:
+def task_of(context: RunContext) -> tuple[dict[str, Manifest], Task]:
+    inputs = inputs_of(context)
+    return inputs, read_task(context.lake, inputs["splits"])
+
+
+def trained(night: Night) -> tuple[RunContext, Manifest]:
     context = night.commit()
-    manifest = run_stage(context, "train_reranker", PARAMS)
+    return context, run_stage(context, "train_reranker", PARAMS)
+
+
+def test_it_learns_an_order_and_says_how(night: Night) -> None:
+    context, manifest = trained(night)
     facts = RerankerFacts.of(manifest)
     assert facts.note == ""
     assert facts.base_arm == "finetuned_country_keywords"
@@ -86,10 +95,9 @@ def test_it_learns_an_order_and_says_how(night: Night) -> None:
 
 
 def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
-    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    night: Night, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = night.commit()
-    manifest = run_stage(context, "train_reranker", PARAMS)
+    context, manifest = trained(night)
     night.context = make_context(catalogue="other")
     assert run_stage(night.commit(), "train_reranker", PARAMS).digest == manifest.digest
     monkeypatch.setattr(train_reranker, "train", None)  # would fail if anything were trained again
@@ -97,7 +105,7 @@ def test_equal_inputs_give_an_equal_model_and_a_rerun_does_nothing(
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_ends_with_the_same_model(
-    night: Night, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    night: Night, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = night.commit()
 
@@ -156,8 +164,7 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
 def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
     night.train = night.train.with_columns(device_type=pl.lit("mobile"))
     context = night.commit()
-    inputs = inputs_of(context)
-    task = read_task(context.lake, inputs["splits"])
+    inputs, task = task_of(context)
     stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
     code = {"mobile": 0.0, "desktop": 2.0, "fridge": np.nan}
     match = {"landscape": 1.0, "portrait": 0.0, "all": np.nan}  # every photo is wider than high
@@ -175,10 +182,8 @@ def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
 
 
 def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:
-    context = night.commit()
-    run_stage(context, "train_reranker", PARAMS)
-    inputs = inputs_of(context)
-    task = read_task(context.lake, inputs["splits"])
+    context, _ = trained(night)
+    inputs, task = task_of(context)
     arm = Reranked.read(context.lake, inputs | {"reranker": context.read(RERANKER)}, task, 0.1)
     further = arm.with_searches(task.text_ids[:3], task.targets[:3], task.asked_at[:3]).stage.searches
     for name in ("device", "orientation"):
@@ -221,10 +226,8 @@ def test_the_check_fails_by_name_on_an_event_at_its_cutoff(night: Night) -> None
 
 def test_equal_pictures_are_shown_once(night: Night) -> None:
     night.equal_pictures = {f"photo-{i:02}": "same" for i in range(10)}
-    context = night.commit()
-    run_stage(context, "train_reranker", PARAMS)
-    inputs = inputs_of(context)
-    task = read_task(context.lake, inputs["splits"])
+    context, _ = trained(night)
+    inputs, task = task_of(context)
     filters, _ = read_filters(context.lake, inputs["validated"], inputs["images"], task)
     picture = dict(zip(task.photos["photo_id"], filters.picture.tolist(), strict=True))
     assert picture["photo-01"] == picture["photo-02"]
@@ -241,10 +244,8 @@ def test_equal_pictures_are_shown_once(night: Night) -> None:
 
 def test_a_conversion_of_a_hidden_photo_counts_as_not_found_where_it_is_hidden(night: Night) -> None:
     night.hidden = [("photo-03", None), ("photo-04", COUNTRIES[0]), ("never-there", COUNTRIES[1])]
-    context = night.commit()
-    run_stage(context, "train_reranker", PARAMS)
-    inputs = inputs_of(context)
-    task = read_task(context.lake, inputs["splits"])
+    context, _ = trained(night)
+    inputs, task = task_of(context)
     filters, group_Q = read_filters(context.lake, inputs["validated"], inputs["images"], task)
     hidden = [task.photos.filter(pl.Series(row))["photo_id"].to_list() for row in filters.is_hidden]
     assert sorted(hidden) == [["photo-03"], ["photo-03"], ["photo-03", "photo-04"]]
@@ -265,8 +266,7 @@ def test_a_conversion_of_a_hidden_photo_counts_as_not_found_where_it_is_hidden(n
 
 
 def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night) -> None:
-    context = night.commit()
-    manifest = run_stage(context, "train_reranker", PARAMS)
+    context, manifest = trained(night)
     text = context.lake.read_file(manifest, MODEL_FILE)
 
     def replace(trained_until: datetime, model: bytes) -> None:
@@ -292,8 +292,7 @@ def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
 
 def test_without_a_validation_window_the_arm_is_left_out_or_the_stage_fails(night: Night) -> None:
     make_published(night)
-    context = night.commit()
-    manifest = run_stage(context, "train_reranker", PARAMS)
+    context, manifest = trained(night)
     assert RerankerFacts.of(manifest).note.startswith("nothing was kept aside for validation (--validation-share 0")
     assert RerankerFacts.of(manifest).search_count == 0
     evaluation = run_stage(context, "evaluate", EVALUATE)
@@ -308,8 +307,7 @@ def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: 
     context = night.commit()
     assert RerankerFacts.of(run_stage(context, "train_reranker", PARAMS)).note == ""
     assert "reranked" in EvaluationFacts.of(run_stage(context, "evaluate", EVALUATE)).hit_rate_at_10
-    inputs = inputs_of(context)
-    task = read_task(context.lake, inputs["splits"])
+    inputs, task = task_of(context)
     stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
     age, observed = stage.names.index("photo_age_days"), stage.names.index("photo_observed_days")
     for block in stage.blocks(PHOTO_COUNT):

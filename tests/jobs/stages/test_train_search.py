@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from models.evaluation.impressions import examination_weights
 from models.search.model import SearchModel
 from models.search.sampling import merge_pairs
 from models.search.world import ALONE, World
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import (
     BASE_PARAMS,
@@ -42,12 +43,11 @@ from tests.validated_lake import commit_tables
 
 pytestmark = pytest.mark.integration
 
-MakeContext = Callable[..., RunContext]
 FIRST, SECOND = date(2025, 6, 1), date(2025, 6, 2)
 
 
 @pytest.fixture
-def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
+def make_night(make_context: Contexts, tmp_path: Path) -> Contexts:
     def make(*broken: str, **changes: object) -> RunContext:
         ctx = make_context(**({"run_date": FIRST} | changes))
         commit_splits(ctx)
@@ -69,7 +69,7 @@ def arms_of(models: Manifest) -> dict[str, ArmFacts]:
 
 
 @pytest.mark.quick
-def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: MakeContext) -> None:
+def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: Contexts) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
     arms = arms_of(manifest)
@@ -94,7 +94,7 @@ def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: 
     assert ctx.lake.store("checkpoints", "search_models", manifest.run_id).names() == []
 
 
-def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: MakeContext) -> None:
+def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: Contexts) -> None:
     ctx = make_night()
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
     base = ctx.read(BASE_MODEL)
@@ -105,14 +105,14 @@ def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: Ma
     assert starts["value"].to_list()[0] == starts["value"].to_list()[1]  # untrained, it is the base
 
 
-def test_the_vocabulary_is_of_photos_known_in_the_training_window(make_night: MakeContext) -> None:
+def test_the_vocabulary_is_of_photos_known_in_the_training_window(make_night: Contexts) -> None:
     ctx = make_night()
     vocabulary = load(ctx, run_stage(ctx, "train_search", SEARCH_PARAMS), FULL).vocabulary
     assert vocabulary is not None
     assert vocabulary.keywords == ("black", "blue", "green", "orange", "purple", "red", "white", "yellow")
 
 
-def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeContext) -> None:
+def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: Contexts) -> None:
     ctx = make_night()
     first = run_stage(ctx, "train_search", SEARCH_PARAMS)
     assert run_stage(ctx, "train_search", SEARCH_PARAMS) == first
@@ -121,7 +121,7 @@ def test_a_rerun_does_nothing_and_another_lake_gives_the_same(make_night: MakeCo
 
 @pytest.mark.parametrize("killed_in", [FINETUNED, FULL])
 def test_a_killed_night_goes_on_to_the_same_models(
-    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch, killed_in: str
+    make_night: Contexts, monkeypatch: pytest.MonkeyPatch, killed_in: str
 ) -> None:
     small_batches = SEARCH_PARAMS.model_copy(update={"batch_size": 4})
     unbroken = run_stage(make_night(catalogue="unbroken"), "train_search", small_batches)
@@ -150,28 +150,28 @@ def test_a_killed_night_goes_on_to_the_same_models(
     assert (FINETUNED in written[before:]) == (killed_in == FINETUNED)
 
 
-def test_a_broken_picture_is_left_out(make_night: MakeContext, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_picture_is_left_out(make_night: Contexts, caplog: pytest.LogCaptureFixture) -> None:
     ctx = make_night("red-0", "blue-2")
     manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
     assert arms_of(manifest)[FULL].training.pairs_seen == 2 * (32 - 2)
     assert "pictures left out: {'truncated': 2}" in caplog.text
 
 
-def test_pairs_of_photos_without_an_image_are_counted(make_night: MakeContext) -> None:
+def test_pairs_of_photos_without_an_image_are_counted(make_night: Contexts) -> None:
     ctx = make_night()
     rows = pl.concat([conversions((0, 1), 2), pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3})])
-    commit_splits(ctx, "more", train=rows)
+    commit_splits(ctx, train=rows)
     facts = run_stage(ctx, "train_search", SEARCH_PARAMS).facts
     assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
-    commit_splits(ctx, "none", train=rows.filter(pl.col("query") == "x"))
+    commit_splits(ctx, train=rows.filter(pl.col("query") == "x"))
     with raises(MissingInput, "no_conversion_with_image", table="train"):
         run_stage(ctx, "train_search", SEARCH_PARAMS)
 
 
-def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are_kept(make_night: MakeContext) -> None:
+def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are_kept(make_night: Contexts) -> None:
     ctx = make_night()
     nothing = conversions((0,), 1).clear()
-    commit_splits(ctx, "published", validation=nothing)
+    commit_splits(ctx, validation=nothing)
     one_pass = SEARCH_PARAMS.model_copy(update={"epochs": 1})
     manifest = run_stage(ctx, "train_search", one_pass)
     counts = ("train_pair_count", "validation_query_count", "validation_photo_count")
@@ -189,25 +189,25 @@ def test_without_a_validation_window_every_pass_is_made_and_the_last_weights_are
     in_two = run_stage(ctx, "train_search", SEARCH_PARAMS)  # nothing stops it early
     assert arms_of(in_two)[FULL].training.steps == 2 * arms[FULL].training.steps
     without_image = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"]})
-    commit_splits(ctx, "lost", validation=without_image)
+    commit_splits(ctx, validation=without_image)
     with raises(MissingInput, "no_conversion_with_image", table="validation"):
         run_stage(ctx, "train_search", SEARCH_PARAMS)
 
 
-def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night: MakeContext) -> None:
+def test_by_the_protocol_of_all_photos_validation_searches_among_all(make_night: Contexts) -> None:
     ctx = make_night()
     corpus = photos(ctx).with_columns(
         submitted_at=pl.when(pl.col("photo_id") == "red-2").then(ctx.as_of).otherwise("submitted_at")
     )
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
     later = conversions((0, 1), 1)
-    commit_splits(ctx, "later", photos=corpus, validation=later)
+    commit_splits(ctx, photos=corpus, validation=later)
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 23
-    commit_splits(ctx, "all photos", facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
+    commit_splits(ctx, facts={"protocol": "80/20"}, photos=corpus, validation=later[::-1])
     assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["validation_photo_count"] == 24
 
 
-def test_validation_can_be_a_sample(make_night: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_can_be_a_sample(make_night: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arm_inputs, "VALIDATION_QUERIES", 5)
     monkeypatch.setattr(arm_inputs, "VALIDATION_PHOTOS", 9)
     facts = run_stage(make_night(), "train_search", SEARCH_PARAMS).facts
@@ -217,7 +217,7 @@ def test_validation_can_be_a_sample(make_night: MakeContext, monkeypatch: pytest
 NEVER = SEARCH_PARAMS.model_copy(update={"retrain": "never"})
 
 
-def test_a_night_without_training_takes_over_the_latest_earlier_models(make_night: MakeContext) -> None:
+def test_a_night_without_training_takes_over_the_latest_earlier_models(make_night: Contexts) -> None:
     first = run_stage(make_night(), "train_search", SEARCH_PARAMS)
     run_stage(make_night(run_date=date(2025, 5, 30)), "train_search", SEARCH_PARAMS)
     second = run_stage(make_night(run_date=SECOND), "train_search", NEVER)
@@ -226,7 +226,7 @@ def test_a_night_without_training_takes_over_the_latest_earlier_models(make_nigh
     assert second.facts == first.facts | {"reused_from": first.reference}
 
 
-def test_without_earlier_models_it_says_so(make_night: MakeContext) -> None:
+def test_without_earlier_models_it_says_so(make_night: Contexts) -> None:
     ctx = make_night()
     with raises(MissingInput, "no_earlier_models", run_date=date(2025, 6, 1)):
         run_stage(ctx, "train_search", NEVER)
@@ -243,7 +243,7 @@ INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental"})
 
 
 def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
-    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+    make_night: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arm_inputs, "REPLAYED_PER_NEW", 0.5)  # the toy log is too short for more
     first = run_stage(make_night(), "train_search", INCREMENTAL)
@@ -262,7 +262,7 @@ def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
     assert in_full.digest != second.digest
 
 
-def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: MakeContext) -> None:
+def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pass(make_night: Contexts) -> None:
     run_stage(make_night(), "train_search", INCREMENTAL)
     ctx, found = make_night(run_date=SECOND), set()
     for rate in (0.5, 1.0):
@@ -275,7 +275,7 @@ def test_an_incremental_night_goes_on_at_lower_rates_and_is_validated_once_a_pas
 
 
 @pytest.mark.quick
-def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
+def test_every_night_replays_other_conversions(make_night: Contexts) -> None:
     rows = conversions((0, 1), repeats=8).with_columns(
         shard=pl.lit(0), converted_at=pl.lit(FIRST_DAY), position=pl.lit(None, dtype=pl.Int32)
     )
@@ -285,7 +285,7 @@ def test_every_night_replays_other_conversions(make_night: MakeContext) -> None:
     assert drawn[0] == drawn[2] != drawn[1]
 
 
-def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(make_night: MakeContext) -> None:
+def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(make_night: Contexts) -> None:
     first = run_stage(make_night(), "train_search", INCREMENTAL)
     newer = run_stage(make_night(run_date=SECOND), "train_search", INCREMENTAL)
     third = make_night(run_date=date(2025, 6, 3))
@@ -295,7 +295,7 @@ def test_an_incremental_night_goes_on_from_the_champion_before_what_is_newer(mak
     assert run_stage(third, "train_search", SEARCH_PARAMS).facts["warm_started_from"] is None
 
 
-def test_a_champion_of_the_future_or_of_another_base_is_not_gone_on_from(make_night: MakeContext) -> None:
+def test_a_champion_of_the_future_or_of_another_base_is_not_gone_on_from(make_night: Contexts) -> None:
     first = run_stage(make_night(), "train_search", INCREMENTAL)
     future = run_stage(make_night(run_date=date(2025, 6, 4)), "train_search", INCREMENTAL)
     ctx = make_night(run_date=SECOND)
@@ -349,10 +349,10 @@ def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, 
     names = IMPRESSIONS.table("pairs").schema.names
     pairs = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("position").cast(pl.Int32))
     tables = {"examination": examination, "pairs": pairs}
-    commit_tables(ctx, IMPRESSIONS, tables, label=repr((told, rows)), facts={"note": "nothing moved"})
+    commit_tables(ctx, IMPRESSIONS, tables, facts={"note": "nothing moved"})
 
 
-def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: MakeContext) -> None:
+def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: Contexts) -> None:
     ctx = make_night()
     params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
     params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
@@ -380,12 +380,12 @@ def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_ni
 
 
 @pytest.mark.parametrize("pair_weighting", ["log_count", "each"])
-def test_places_count_by_how_often_they_are_looked_at(make_night: MakeContext, pair_weighting: str) -> None:
+def test_places_count_by_how_often_they_are_looked_at(make_night: Contexts, pair_weighting: str) -> None:
     ctx = make_night()
-    commit_splits(ctx, "unplaced", train=placed(None))
+    commit_splits(ctx, train=placed(None))
     params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "pair_weighting": pair_weighting})
     unplaced = run_stage(ctx, "train_search", params)
-    commit_splits(ctx, "placed", train=placed(1, 2, None))
+    commit_splits(ctx, train=placed(1, 2, None))
     estimated = params.model_copy(update={"position_weights": "estimated"})
     plain = run_stage(ctx, "train_search", params)
     assert digests(plain) == digests(unplaced)  # positions count only where that is wanted

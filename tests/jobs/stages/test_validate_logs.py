@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -26,13 +25,16 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import validate_logs
 from models.text import normalise_query
-from tests.conftest import make_settings
+from tests.conftest import Contexts, context_in
 from tests.errors import raises
 from tests.jobs.layout_files import COLUMNS, LayoutFiles, add_conversion_faults, add_other_faults, visitor
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.spark
+
+DAY = date(2025, 12, 3)
 PARAMS = ValidateLogsParams(max_bad_share=0.9, max_critical_share=0.5)
 
 
@@ -46,19 +48,6 @@ class Night:
         return self.ctx.lake.read_table(self.manifest, name)
 
 
-def context(state: Path, folder: Path, **changes: Any) -> RunContext:
-    values: dict[str, Any] = {
-        "settings": make_settings(state),
-        "catalogue": "test",
-        "dataset_uri": str(folder),
-        "run_date": date(2025, 12, 3),
-        "run_id": "test-night",
-        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "code_version": "test-code",
-    }
-    return RunContext(**(values | changes))
-
-
 @pytest.fixture(scope="module")
 def files() -> LayoutFiles:
     made = LayoutFiles()
@@ -70,7 +59,7 @@ def files() -> LayoutFiles:
 @pytest.fixture(scope="module")
 def night(spark: SparkSession, files: LayoutFiles, tmp_path_factory: pytest.TempPathFactory) -> Night:
     home = tmp_path_factory.mktemp("validate")
-    ctx = context(home / "state", files.write(home / "data"))
+    ctx = context_in(home, dataset_uri=str(files.write(home / "data")), run_date=DAY)
     return Night(files, ctx, run_stage(ctx, "validate_logs", PARAMS))
 
 
@@ -78,7 +67,6 @@ def no_spark(*_: object) -> None:
     raise AssertionError("Spark was started")
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize("table", COLUMNS)
 def test_every_bad_row_is_quarantined_with_exactly_its_reasons(night: Night, table: str) -> None:
     rows = night.table("quarantine").filter(pl.col("table") == table)
@@ -87,7 +75,6 @@ def test_every_bad_row_is_quarantined_with_exactly_its_reasons(night: Night, tab
     assert set(rows["source_file"]) == {f"{table}.tsv000"}
 
 
-@pytest.mark.spark
 def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
     for (table,), repairs in night.table("repairs").partition_by("table", as_dict=True).items():
         assert dict(repairs.select("source_line", "repair").iter_rows()) == night.files.repairs[str(table)]
@@ -100,7 +87,6 @@ def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
     assert clean[mended["carriage_return"]]["position"] is not None
 
 
-@pytest.mark.spark
 def test_no_good_row_is_touched(night: Night) -> None:
     clean = night.table("conversions")
     assert clean["source_line"].to_list() == night.files.good["conversions"]
@@ -129,7 +115,6 @@ def test_no_good_row_is_touched(night: Night) -> None:
         }
 
 
-@pytest.mark.spark
 def test_the_other_tables_keep_their_good_rows_in_their_order(night: Night) -> None:
     for table in ("photos", "keywords", "collections", "colors", "hidden"):
         lines = night.files.data(table).split(b"\n")
@@ -146,7 +131,6 @@ def test_the_other_tables_keep_their_good_rows_in_their_order(night: Night) -> N
     assert night.table("keywords").row(0) == ("photo000000", "word 0", 0.975, False)
 
 
-@pytest.mark.spark
 def test_impressions_keep_what_was_shown_to_whom_and_what_they_did(night: Night) -> None:
     clean = night.table("impressions")
     assert len(clean) == len(night.files.good["impressions"])
@@ -170,7 +154,6 @@ def test_impressions_keep_what_was_shown_to_whom_and_what_they_did(night: Night)
     assert clean["query_photo_id"].drop_nulls().to_list() == ["photo000002"]
 
 
-@pytest.mark.spark
 def test_counts_add_up_to_the_input(night: Night) -> None:
     quarantined = dict(night.table("quarantine")["table"].value_counts().iter_rows())
     for table in COLUMNS:
@@ -182,7 +165,6 @@ def test_counts_add_up_to_the_input(night: Night) -> None:
         assert counts["repaired"] == len(night.files.repairs[table])
 
 
-@pytest.mark.spark
 def test_every_expectation_fails_for_some_row_and_its_reason_is_tested(night: Night) -> None:
     report = json.loads(night.ctx.lake.read_file(night.manifest, "validation.json"))["tables"]
     for table in COLUMNS:
@@ -194,7 +176,6 @@ def test_every_expectation_fails_for_some_row_and_its_reason_is_tested(night: Ni
         assert {r["reason"] for r in rules if r["severity"] != "warn"} <= named
 
 
-@pytest.mark.spark
 def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
     warnings = night.manifest.facts["warnings"]["photos"]
     assert warnings["null_image_url"] == 3
@@ -204,7 +185,6 @@ def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
     assert night.table("conversions")["position"].null_count() == 5
 
 
-@pytest.mark.spark
 def test_no_byte_of_what_is_written_holds_a_visitor_id(night: Night) -> None:
     ids = {line.split(b"\t")[4] for line in night.files.data("conversions").split(b"\n") if line.count(b"\t") == 9}
     needles = {one for one in ids if len(one) == 36}
@@ -221,7 +201,6 @@ def test_no_byte_of_what_is_written_holds_a_visitor_id(night: Night) -> None:
     assert pseudonym(visitor(992), b"test-key") in hidden[1]
 
 
-@pytest.mark.spark
 def test_the_quarantine_keeps_the_record_where_its_columns_are_known(night: Night) -> None:
     rows = night.table("quarantine").filter(pl.col("table") == "conversions")
     unreadable = {"blank_line", "embedded_tab", "embedded_newline", "too_few_columns", "too_many_columns"}
@@ -234,7 +213,6 @@ def test_the_quarantine_keeps_the_record_where_its_columns_are_known(night: Nigh
     assert fridge["record"] == line.replace(values[4], pseudonym(values[4], b"test-key"))
 
 
-@pytest.mark.spark
 def test_the_data_docs_say_what_was_found(night: Night) -> None:
     index = night.ctx.lake.read_file(night.manifest, "data_docs/index.html").decode()
     page = night.ctx.lake.read_file(night.manifest, "data_docs/conversions.html").decode()
@@ -244,25 +222,22 @@ def test_the_data_docs_say_what_was_found(night: Night) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.spark
 def test_the_same_rows_cut_otherwise_are_the_same_run(
     spark: SparkSession, night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validate_logs, "find_source", partial(find_source, unit_bytes=8000))
     assert len(validate_logs.find_source(night.ctx.dataset_uri).units("conversions")) > 3
-    again = run_stage(context(tmp_path / "state", Path(night.ctx.dataset_uri)), "validate_logs", PARAMS)
+    again = run_stage(context_in(tmp_path, dataset_uri=night.ctx.dataset_uri, run_date=DAY), "validate_logs", PARAMS)
     for name, table in night.manifest.tables.items():
         assert [f.sha256 for f in again.tables[name].files] == [f.sha256 for f in table.files], name
     assert again.digest == night.manifest.digest
 
 
-@pytest.mark.spark
 def test_a_rerun_starts_nothing(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate_logs, "spark_session", no_spark)
     assert run_stage(night.ctx, "validate_logs", PARAMS) == night.manifest
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize("what", ["key", "row"])
 def test_another_key_or_another_row_is_another_run(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
@@ -283,7 +258,6 @@ def test_another_key_or_another_row_is_another_run(
 
 
 @pytest.mark.integration
-@pytest.mark.spark
 @pytest.mark.parametrize(
     ("limits", "figures"),
     [
@@ -297,7 +271,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
     files = LayoutFiles(days=1, conversions_per_day=5)
     for number in range(15):
         files.add("photos", "malformed_photo_id", photo_id=f"../{number}")
-    ctx = context(tmp_path / "state", files.write(tmp_path / "data"))
+    ctx = context_in(tmp_path, dataset_uri=str(files.write(tmp_path / "data")), run_date=DAY)
     with raises(GateFailed, "too_many_bad_rows", tables=["photos"]) as failure:
         run_stage(ctx, "validate_logs", ValidateLogsParams(**limits))
     assert all(figure in str(failure.value) for figure in figures)
@@ -314,10 +288,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
 
 
 @pytest.mark.integration
-@pytest.mark.spark
-def test_a_first_version_data_set_with_a_days_drop(
-    spark: SparkSession, tmp_path: Path, make_context: Callable[..., RunContext]
-) -> None:
+def test_a_first_version_data_set_with_a_days_drop(spark: SparkSession, tmp_path: Path, make_context: Contexts) -> None:
     """Version 1.0 has fewer columns and tables; conversions of one day lie in a folder of their own, in two parts."""
     old = {
         "photos": ("photo_id", "photo_url", "photo_image_url", "photo_submitted_at", "photo_featured"),
@@ -361,7 +332,7 @@ def test_a_first_version_data_set_with_a_days_drop(
 
 
 def test_a_missing_column_is_named_before_anything_starts(
-    tmp_path: Path, make_context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validate_logs, "spark_session", no_spark)
     files = LayoutFiles(days=1, conversions_per_day=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import verify_index
 from models import ann
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, commit_photos, photos_of, unit_vectors
 from tests.made_up_facts import made_up
 
-Contexts = Callable[..., RunContext]
 PARAMS = VerifyIndexParams()
 POOR = BuildIndexParams(kind="ivf_flat", nprobe=1)
 BITS = BuildIndexParams(kind="lsh")
@@ -141,3 +140,5 @@ def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
     context.lake.put(path, bytes(data))
     with raises(ann.UnusableIndex, "index_file_changed"):
         run_stage(context, "verify_index", PARAMS)
+    with pytest.raises(MissingInput):
+        context.read(INDEX_CHECK)

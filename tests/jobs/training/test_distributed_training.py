@@ -9,7 +9,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -26,10 +25,10 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.training.distributed import Share
 from models.search.checkpoint import unpack
+from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
 
-MakeContext = Callable[..., RunContext]
 ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24})
 TOGETHER = ALONE.model_copy(update={"processes": 2})
 
@@ -37,7 +36,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 
 @pytest.fixture
-def make_night(make_context: MakeContext, tmp_path: Path) -> MakeContext:
+def make_night(make_context: Contexts, tmp_path: Path) -> Contexts:
     def make(*broken: str, shard_count: int = 3, **changes: object) -> RunContext:
         ctx = make_context(**changes)
         commit_splits(ctx, shard_count=shard_count)
@@ -52,7 +51,7 @@ def own_arm(manifest: Manifest) -> ArmFacts:
     return SearchModelsFacts.of(manifest).arms[FULL]
 
 
-def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) -> None:
+def test_two_processes_train_the_arm_that_one_trains(make_night: Contexts) -> None:
     ctx = make_night("red-0", "blue-2")
     together, alone = (run_stage(ctx, "train_search", params) for params in (TOGETHER, ALONE))
     names = ("train_pair_count", "log_pair_count", "validation_query_count", "train_pairs_without_image", "challenger")
@@ -70,7 +69,7 @@ def test_two_processes_train_the_arm_that_one_trains(make_night: MakeContext) ->
 
 
 @pytest.mark.slow
-def test_two_processes_train_without_a_validation_window(make_night: MakeContext) -> None:
+def test_two_processes_train_without_a_validation_window(make_night: Contexts) -> None:
     ctx = make_night()
     commit_splits(ctx, "published", shard_count=3, validation=conversions((0,), 1).clear())
     manifest = run_stage(ctx, "train_search", TOGETHER)
@@ -92,7 +91,7 @@ def training_processes() -> list[int]:
 
 
 @pytest.mark.slow
-def test_executors_of_a_cluster_train_the_arm_that_one_process_trains(make_night: MakeContext) -> None:
+def test_executors_of_a_cluster_train_the_arm_that_one_process_trains(make_night: Contexts) -> None:
     ctx = make_night()
     settings = ctx.settings.model_copy(update={"spark_master": "local-cluster[2,1,1024]"})
     together = run_stage(ctx.model_copy(update={"settings": settings}), "train_search", TOGETHER)
@@ -104,7 +103,7 @@ def test_executors_of_a_cluster_train_the_arm_that_one_process_trains(make_night
 
 @pytest.mark.slow
 def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
-    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+    make_night: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx = make_night()
     long = TOGETHER.model_copy(update={"epochs": 150, "patience": 10_000, "checkpoint_seconds": 0.0})
@@ -130,14 +129,14 @@ def test_a_lost_process_fails_the_stage_and_the_rerun_goes_on(
 
 
 @pytest.mark.slow
-def test_what_went_wrong_in_a_process_is_said(make_night: MakeContext) -> None:
+def test_what_went_wrong_in_a_process_is_said(make_night: Contexts) -> None:
     ctx = make_night()
     with raises(BadInput, "loss_not_finite", arm=FULL):
         run_stage(ctx, "train_search", TOGETHER.model_copy(update={"learning_rate": 1e30}))
 
 
 def test_the_reason_that_a_process_left_behind_is_said_and_forgotten(
-    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+    make_night: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyspark.ml.torch.distributor import TorchDistributor
 
@@ -158,7 +157,7 @@ def test_the_reason_that_a_process_left_behind_is_said_and_forgotten(
 
 
 def test_a_cluster_without_room_for_all_processes_is_told(
-    make_night: MakeContext, monkeypatch: pytest.MonkeyPatch
+    make_night: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyspark.ml.torch.distributor import TorchDistributor
 
@@ -172,7 +171,7 @@ def test_a_cluster_without_room_for_all_processes_is_told(
         run_stage(make_night(), "train_search", TOGETHER)
 
 
-def test_what_cannot_be_is_refused_before_anything_starts(make_night: MakeContext) -> None:
+def test_what_cannot_be_is_refused_before_anything_starts(make_night: Contexts) -> None:
     with raises(BadInput, "too_few_shards", processes=4, shards=3):
         run_stage(make_night(), "train_search", TOGETHER.model_copy(update={"processes": 4}))
     with pytest.raises(ValueError, match="hard_share"):
@@ -181,7 +180,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(make_night: MakeContex
         TrainVariantParams(processes=2)
 
 
-def test_shards_and_the_whole_are_the_same_log(make_night: MakeContext) -> None:
+def test_shards_and_the_whole_are_the_same_log(make_night: Contexts) -> None:
     whole, cut = make_night(shard_count=1, catalogue="whole"), make_night(catalogue="cut")
     manifests = [run_stage(ctx, "train_search", ALONE) for ctx in (whole, cut)]
     rows = [ctx.read(SPLITS).row_counts for ctx in (whole, cut)]
