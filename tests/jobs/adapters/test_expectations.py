@@ -55,6 +55,7 @@ def inspector() -> Inspector:
     return Inspector("a night", datetime(2025, 12, 29, tzinfo=UTC))
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_conditions_name_the_rows_that_fail_and_limits_are_kept(spark: SparkSession, write_suite: Any) -> None:
     write_suite(SUITE)
@@ -68,6 +69,7 @@ def test_conditions_name_the_rows_that_fail_and_limits_are_kept(spark: SparkSess
     assert [r.reason for r in verdict.broken] == ["odd_word"]
 
 
+@pytest.mark.integration
 @pytest.mark.spark
 def test_pages_are_whole_safe_and_the_same_every_time(spark: SparkSession, write_suite: Any) -> None:
     write_suite(SUITE)

@@ -48,6 +48,7 @@ def test_a_stage_without_its_input_says_which_stage_to_run(tmp_path: Path, capsy
     assert error.startswith("nightlens audit_leaks: MissingInput [stage_not_run]: ")
 
 
+@pytest.mark.integration
 def test_threads_that_wait_do_not_spin_for_long_and_torch_is_loaded_late_enough_to_hear_of_it(tmp_path: Path) -> None:
     stage = ["audit_leaks", "--dataset", str(tmp_path), "--catalogue", "c", "--run-date", "2025-12-28"]
     code = f"from jobs.commands.main import main; main({stage}); import torch"

@@ -130,7 +130,6 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
     assert run_stage(night.ctx, "audit_leaks", AUDIT) == manifest
 
 
-@pytest.mark.quick
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2))
     failed = failed_checks(night, caplog)

@@ -32,7 +32,7 @@ from tests.jobs.layout_files import COLUMNS, LayoutFiles, add_conversion_faults,
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 DAY = date(2025, 12, 3)
 PARAMS = ValidateLogsParams(max_bad_share=0.9, max_critical_share=0.5)
@@ -257,7 +257,6 @@ def test_another_key_or_another_row_is_another_run(
         )
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("limits", "figures"),
     [
@@ -287,7 +286,6 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
         ctx.read(VALIDATED)
 
 
-@pytest.mark.integration
 def test_a_first_version_data_set_with_a_days_drop(spark: SparkSession, tmp_path: Path, make_context: Contexts) -> None:
     """Version 1.0 has fewer columns and tables; conversions of one day lie in a folder of their own, in two parts."""
     old = {
