@@ -32,6 +32,5 @@ class Loss(Protocol):
 LOSSES: dict[str, Loss] = {"sigmoid": sigmoid.loss, "softmax": softmax.loss}
 DISTRIBUTED_LOSSES = {
     "sigmoid": distributed.sigmoid_by_gather,
-    "sigmoid_ring": distributed.sigmoid_by_ring,
     "softmax": distributed.softmax_by_gather,
 }
