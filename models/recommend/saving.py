@@ -21,18 +21,15 @@ from scipy.sparse import csr_array
 
 from models.indexing.files import sha256_of
 from models.recommend.als import FittedAls, Objective
-from models.recommend.content import Content
 from models.recommend.graphsage import FittedGraphSage, GraphNetwork, VisitorMeans
-from models.recommend.interests import Interests
 from models.recommend.interface import Fitted
 from models.recommend.item_knn import FittedItemKnn
-from models.recommend.mean_embedding import MeanEmbedding
+from models.recommend.methods import METHODS
 from models.recommend.popularity import FittedPopularity
 from models.recommend.random_order import FittedRandomOrder
-from models.recommend.sasrec import FittedSasRec, SasRec, SasRecNetwork
-from models.recommend.session_embedding import SessionEmbedding
+from models.recommend.sasrec import FittedSasRec, SasRecNetwork
 from models.recommend.training import Network, Training, seeded
-from models.recommend.two_tower import FittedTwoTower, Towers, TwoTower
+from models.recommend.two_tower import FittedTwoTower, Towers
 from models.recommend.untrained import FittedUntrained
 from models.search.errors import ModelError
 
@@ -48,21 +45,9 @@ _FITTED = (
     FittedTwoTower,
     FittedGraphSage,
 )
-_PARTS = (
-    MeanEmbedding,
-    SessionEmbedding,
-    Interests,
-    Content,
-    Objective,
-    SasRec,
-    SasRecNetwork,
-    TwoTower,
-    Towers,
-    GraphNetwork,
-    VisitorMeans,
-    Training,
-)
-_CLASSES: Mapping[str, type[Any]] = {one.__name__: one for one in (*_FITTED, *_PARTS)}
+_PARTS = (Objective, SasRecNetwork, Towers, GraphNetwork, VisitorMeans, Training)
+_NAMED: tuple[Any, ...] = (*_FITTED, *METHODS.values(), *_PARTS)
+_CLASSES: Mapping[str, Any] = {one.__name__: one for one in _NAMED}
 _PLAIN = (bool, int, float, str, type(None))
 _SPARSE = ("data", "indices", "indptr")
 Arrays = dict[str, npt.NDArray[Any]]

@@ -84,11 +84,8 @@ class Objective:
         config, chunk_size = self.config, self.config.loss_chunk
         value: torch.Tensor | float = 0.0
         if config.two_views_weight:
-            if rank_pairs is None:
-                views = images.two_views(vectors[1], vectors[2], chunk_size=chunk_size)
-            else:
-                photo_ids = rank_pairs.photo_id_U
-                views = images.two_views_by_gather(vectors[1], vectors[2], photo_ids, chunk_size=chunk_size)
+            photo_ids = None if rank_pairs is None else rank_pairs.photo_id_U
+            views = images.two_views(vectors[1], vectors[2], photo_ids, chunk_size=chunk_size)
             value += config.two_views_weight * views
         if batch.partners is not None:
             partner_2A = batch.partners.to(self.model.device)

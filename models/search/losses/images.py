@@ -23,32 +23,27 @@ TEMPERATURE = 0.1
 # -- two views of a photo --------------------------------------------------------------------------------
 
 
-def two_views(view_a_UD: torch.Tensor, view_b_UD: torch.Tensor, *, chunk_size: int | None = None) -> torch.Tensor:
-    """Return the NT-Xent loss of SimCLR (https://arxiv.org/abs/2002.05709) for two views of each of U photos.
-
-    Each of the 2U vectors is to choose the other view of its photo among all vectors but itself; the loss is their
-    mean. The photos are different ones. Raises ValueError if there are none.
-    """
-    view_VD = torch.cat((view_a_UD, view_b_UD))
-    pairs = _view_pairs(len(view_a_UD), view_VD.device)
-    return softmax.loss(view_VD, view_VD, *_scale_and_bias(view_VD), pairs, chunk_size=chunk_size)
-
-
-def two_views_by_gather(
+def two_views(
     view_a_UD: torch.Tensor,
     view_b_UD: torch.Tensor,
-    photo_id_U: torch.Tensor,
+    photo_id_U: torch.Tensor | None = None,
     *,
     chunk_size: int | None = None,
 ) -> torch.Tensor:
-    """Return this rank's part of `two_views` of all ranks' photos. `photo_id_U` is int64.
+    """Return the NT-Xent loss of SimCLR (https://arxiv.org/abs/2002.05709) for two views of each of U photos.
 
-    Views of a photo that several ranks hold are never negatives of one another. Raises ValueError, on every rank,
+    Each of the 2U vectors is to choose the other view of its photo among all vectors but itself; the loss is their
+    mean. The photos are different ones. With their ids, int64, it is this rank's part of the loss of all ranks' photos,
+    and views of a photo that several ranks hold are never negatives of one another. Raises ValueError, on every rank,
     if none has a photo.
     """
-    view_VD, id_V = torch.cat((view_a_UD, view_b_UD)), photo_id_U.repeat(2)
-    own = RankPairs(_view_pairs(len(photo_id_U), view_VD.device), id_V, id_V)
-    return softmax_by_gather(view_VD, view_VD, *_scale_and_bias(view_VD), own, chunk_size=chunk_size)
+    view_VD = torch.cat((view_a_UD, view_b_UD))
+    pairs = _view_pairs(len(view_a_UD), view_VD.device)
+    vectors = view_VD, view_VD, *_scale_and_bias(view_VD)
+    if photo_id_U is None:
+        return softmax.loss(*vectors, pairs, chunk_size=chunk_size)
+    id_V = photo_id_U.repeat(2)
+    return softmax_by_gather(*vectors, RankPairs(pairs, id_V, id_V), chunk_size=chunk_size)
 
 
 def _view_pairs(photo_count: int, device: torch.device) -> Pairs:

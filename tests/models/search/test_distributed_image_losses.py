@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from models.search.losses.distributed import RankPairs
-from models.search.losses.images import co_converted, co_converted_by_gather, two_views, two_views_by_gather
+from models.search.losses.images import co_converted, co_converted_by_gather, two_views
 from models.search.losses.pairs import Pairs
-from tests.models.search.batches import FEATURES, gradients
+from tests.models.search.batches import FEATURES, gradients, twos
 from tests.models.search.photo_losses import Two, co_converted_by_definition, two_views_by_definition
 from tests.models.search.ranks import in_ranks
 
@@ -72,10 +72,6 @@ def partners(kind: str, rank: int) -> list[Two]:
     return [] if is_without else [(0, last), (0, last), (last, 0), (0, 1)]
 
 
-def twos(pairs: list[Two]) -> torch.Tensor:
-    return torch.tensor(pairs, dtype=torch.int64).view(-1, 2).T
-
-
 def rank_pairs(kind: str, rank: int) -> RankPairs:
     """Return the rank's own view. What it knows it says half by position, half by id."""
     photo = torch.tensor(held(kind)[rank])
@@ -96,13 +92,13 @@ def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
         photo, tables = torch.tensor(held(kind)[rank]), features()
         if name == "views":
             views = tables[0][photo], tables[1][photo]
-            value = two_views_by_gather(*views, PHOTO_IDS[photo], chunk_size=chunk_size)
+            value = two_views(*views, PHOTO_IDS[photo], chunk_size=chunk_size)
         else:
             own, partner_2A = rank_pairs(kind, rank), twos(partners(kind, rank))
             value = co_converted_by_gather(tables[0][photo], own, partner_2A, chunk_size=chunk_size)
         found[name, kind, chunk_size] = value.detach(), gradients(value, tables)
     try:
-        two_views_by_gather(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+        two_views(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
     except ValueError as error:
         found["views", "no photos", None] = str(error)
     return found
