@@ -74,7 +74,8 @@ class _Found:
     def best(self, k: int) -> _Found:
         """Return the K best of each search, equal scores by id; fewer than K are filled up."""
         order = np.lexsort((self.ids, -self.scores, self.ids < 0), axis=1)[:, :k]
-        return self._taken(order)
+        taken: Any = (np.take_along_axis(part, order, axis=1) for part in (self.ids, self.scores, self.shard))
+        return _Found(*taken)
 
     def without(self, hidden: Ints) -> _Found:
         """Return the results that are not among `hidden`, in their order, the others as none."""
@@ -86,13 +87,6 @@ class _Found:
     def put(self, rows: Ints, found: _Found) -> None:
         """Set the results of some of the searches."""
         self.ids[rows], self.scores[rows], self.shard[rows] = found.ids, found.scores, found.shard
-
-    def _taken(self, order: Ints) -> _Found:
-        return _Found(
-            np.take_along_axis(self.ids, order, axis=1),
-            np.take_along_axis(self.scores, order, axis=1),
-            np.take_along_axis(self.shard, order, axis=1),
-        )
 
 
 class ShardedIndex:
@@ -223,16 +217,14 @@ def _nothing_found(query_count: int, k: int) -> _Found:
     )
 
 
+@dataclass(frozen=True, eq=False)
 class OpenShard:
     """One shard, its files mapped into memory."""
 
-    def __init__(
-        self, index: Any, ids_N: Ints, photos_N: npt.NDArray[np.bytes_], description: IndexDescription
-    ) -> None:
-        self._index = index
-        self._ids_N = ids_N
-        self._photos_N = photos_N
-        self._description = description
+    _index: Any
+    _ids_N: Ints
+    _photos_N: npt.NDArray[np.bytes_]
+    _description: IndexDescription
 
     @classmethod
     def open(cls, folder: Path, shard: Shard, description: IndexDescription) -> OpenShard:
@@ -281,9 +273,8 @@ class OpenShard:
         if kind == "lsh":
             bits = self._description.recipe.hash_bits
             assert bits is not None
-            scores = np.cos(
-                scores * (math.pi / bits), dtype=np.float32
-            )  # expected share of bits that differ: angle / pi
+            # expected share of bits that differ: angle / pi
+            scores = np.cos(scores * (math.pi / bits), dtype=np.float32)
         return ids, np.where(ids < 0, _LOWEST, scores).astype(np.float32)
 
     def _parameters(self, depth: int, effort: int | None) -> Any:
@@ -293,9 +284,8 @@ class OpenShard:
             assert nlist is not None
             nprobe = nlist if effort is None else min(nlist, description.nprobe * effort)
             lists = _faiss.SearchParametersIVF(nprobe=nprobe)
-            return (
-                _faiss.SearchParametersPreTransform(index_params=lists) if description.kind == "opq_ivf_pq" else lists
-            )
+            is_rotated = description.kind == "opq_ivf_pq"
+            return _faiss.SearchParametersPreTransform(index_params=lists) if is_rotated else lists
         if description.ef_search is not None:
             assert effort is not None
             return _faiss.SearchParametersHNSW(efSearch=max(depth, description.ef_search * effort))

@@ -7,7 +7,7 @@ in a log (`at`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 
@@ -76,12 +76,7 @@ class Windows:
     @property
     def boundaries(self) -> dict[str, datetime]:
         """The four boundaries by name, earliest first."""
-        return {
-            "train_start": self.train_start,
-            "train_end": self.train_end,
-            "validation_end": self.validation_end,
-            "test_end": self.test_end,
-        }
+        return {edge.name: getattr(self, edge.name) for edge in fields(self)}
 
     @property
     def spans(self) -> dict[str, tuple[datetime, datetime]]:

@@ -21,7 +21,7 @@ from jobs.adapters.spark_session import spark_session
 from jobs.config.settings import Settings
 from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Floats, Interactions, ItemFeatures
-from models.recommend.interface import Recommender, TooLittleToLearn, check_log
+from models.recommend.interface import Recommender, TooLittleToLearn
 
 _PAIRS_PER_BLOCK = 1_000_000
 _FEWEST_BLOCKS = 4
@@ -34,12 +34,11 @@ class SparkAls(Recommender):
     settings: Settings
     als: Als = field(default_factory=Als)
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedAls:
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedAls:
         """Factorise the log; the same arguments give the same factors but for the order in which Spark adds up.
 
         Visitors and items without a like have no part in it: their factors would be zero.
         """
-        check_log(log, items)
         weight_VI = self.als.objective.weights(log).tocoo()
         is_liked_N = weight_VI.data > 0
         if not is_liked_N.any():

@@ -15,7 +15,8 @@ from jobs.errors import BadInput, MissingInput
 from jobs.recommending.benchmark import Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
-from models.recommend.interactions import NONE, Interactions, ItemFeatures, unit_rows
+from models.ragged import unit_rows
+from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.protocols import TEMPORAL
 
 METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "graphsage")

@@ -28,9 +28,9 @@ from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.scorers import photo_matrix
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.ranking import Scorer
+from models.evaluation.ranking import Scorer, dense_scorer
 from models.similar import truths
-from models.similar.neighbours import co_conversion_scorer, keyword_scorer, random_scorer, vector_scorer
+from models.similar.neighbours import co_conversion_scorer, keyword_scorer, random_scorer
 
 RANDOM, CO_CONVERSION, KEYWORDS = "random", "co_conversion", "keyword_overlap"
 BASELINES = (RANDOM, CO_CONVERSION, KEYWORDS)
@@ -134,9 +134,10 @@ def scorer_of(
         rows = lake.read_table(inputs["splits"], "photo_keywords").join(task.photos, on="photo_id")
         weights = rows["confidence"].cast(pl.Float64).to_numpy()
         return keyword_scorer(integers(rows["place"]), _numbers(rows["keyword"]), weights, len(task.photos))
-    if arm == BY_FILE:
-        return vector_scorer(*vectors_of(lake, inputs, task, challenger, max_missing_share), picture_PD)
-    return vector_scorer(*vectors_of(lake, inputs, task, arm, max_missing_share))
+    of_arm = challenger if arm == BY_FILE else arm
+    photo_PD, has_vector_P = vectors_of(lake, inputs, task, of_arm, max_missing_share)
+    asked_PD = picture_PD if arm == BY_FILE and picture_PD is not None else photo_PD
+    return dense_scorer(asked_PD, photo_PD, has_vector_P)
 
 
 def hidden_photos(lake: Lake, validated: Manifest, task: Task) -> NDArray[np.bool_]:

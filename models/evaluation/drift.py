@@ -69,7 +69,7 @@ def mmd_squared(x_ND: ArrayLike, y_MD: ArrayLike, bandwidth: float | None = None
     The unbiased U-statistic of Gretton, Borgwardt, Rasch, Schoelkopf and Smola (2012), "A Kernel Two-Sample Test",
     Journal of Machine Learning Research 13, lemma 6: the mean kernel value of two different rows of X, plus that of Y,
     less twice that of a row of X and one of Y. Being unbiased it may be below 0. The kernel is Gaussian,
-    exp(-|x - y|^2 / (2 bandwidth^2)), its bandwidth by default that of `median_bandwidth`. For many dimensions, whose
+    exp(-|x - y|^2 / (2 bandwidth^2)), its bandwidth by default the median distance. For many dimensions, whose
     distances hardly differ, means that lie apart by a share f of the variance (|difference of the means|^2 over the
     trace of the covariance) give about 0.3 f.
 
@@ -83,17 +83,6 @@ def mmd_squared(x_ND: ArrayLike, y_MD: ArrayLike, bandwidth: float | None = None
     distance_PP = _squared_distances(np.concatenate([x_ND, y_MD]))
     kernel_PP = _gaussian(distance_PP, _median_bandwidth(distance_PP) if bandwidth is None else bandwidth)
     return float(_of_resamples(kernel_PP, np.ones((1, len(x_ND))), np.ones((1, len(y_MD))))[0])
-
-
-def median_bandwidth(rows_PD: ArrayLike) -> float:
-    """Return the median distance between two different rows (Gretton et al., 2012, section 8), of equal rows 1.
-
-    Where more than half of the pairs are of equal rows, it is the median of the other distances.
-
-    >>> median_bandwidth([[0.0], [1.0], [2.0], [3.0]])
-    1.5
-    """
-    return _median_bandwidth(_squared_distances(np.asarray(rows_PD, dtype=np.float64)))
 
 
 def mean_cosine(x_ND: ArrayLike, y_MD: ArrayLike) -> float:
@@ -176,6 +165,10 @@ def _squared_distances(rows_PD: Floats) -> Floats:
 
 
 def _median_bandwidth(distance_PP: Floats) -> float:
+    """Return the median distance between two different rows (Gretton et al., 2012, section 8), of equal rows 1.
+
+    Where more than half of the pairs are of equal rows, it is the median of the other distances. They come squared.
+    """
     distances = np.sqrt(distance_PP[np.triu_indices(len(distance_PP), k=1)])
     apart = distances[distances > 1e-7]
     if len(apart) == 0:

@@ -211,28 +211,13 @@ def _check_found(found_Q: ArrayLike, relevant_count_Q: ArrayLike) -> None:
 def dcg(gain_QK: ArrayLike, k: int) -> Floats:
     """Return the discounted cumulative gain: the sum over positions i = 1..k of gain_i / log2(i + 1).
 
-    The gain is the relevance itself (linear; Järvelin and Kekäläinen, 2002, with the discount of trec_eval). For the
-    other definition in use pass `exponential_gain` of the relevances, here and for what is judged.
+    The gain is the relevance itself (linear; Järvelin and Kekäläinen, 2002, with the discount of trec_eval).
 
     >>> dcg([[0, 5, 1, 4, 2]], 5).round(3).tolist()
     [6.151]
     """
     head_QK = np.maximum(np.asarray(gain_QK)[:, :k], 0)
     return np.asarray(head_QK @ (1.0 / np.log2(np.arange(2, head_QK.shape[1] + 2))), dtype=np.float64)
-
-
-def exponential_gain(relevance: ArrayLike) -> Floats:
-    """Return the gain 2^relevance - 1 (Burges et al., 2005), of the same shape; no relevance or less gains 0.
-
-    It suits grades of a fixed scale such as 0 to 4; counts outgrow it, and one above 1000 raises `ValueError`.
-
-    >>> exponential_gain([[0, 5, 1]]).tolist()
-    [[0.0, 31.0, 1.0]]
-    """
-    grade = np.maximum(np.asarray(relevance), 0)
-    if grade.size and grade.max() > 1000:
-        raise ValueError(f"a relevance of {grade.max()} has no exponential gain; grades are small numbers")
-    return np.asarray(np.exp2(grade) - 1.0, dtype=np.float64)
 
 
 def ndcg(gain_QK: ArrayLike, judged_QI: ArrayLike, k: int) -> Floats:

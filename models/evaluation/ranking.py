@@ -41,7 +41,10 @@ def tie_order(photo_ids: Sequence[str]) -> Ints:
 def dense_scorer(
     query_UD: NDArray[np.float32], photo_PD: NDArray[np.float32], has_vector_P: NDArray[np.bool_]
 ) -> Scorer:
-    """Return the scorer of an embedding model: dot products, and -inf for photos without a vector."""
+    """Return the scorer of an embedding model: dot products, and -inf for photos without a vector.
+
+    Where photos are searched with, queries are photos: `query_UD` are what these are searched with, by place.
+    """
 
     def scores(text_B: Ints) -> Floats:
         score_BP = query_UD[text_B] @ photo_PD.T

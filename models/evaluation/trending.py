@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.ranking import Floats, Ints, Scorer, ranks_in, score_blocks
+from models.ragged import ragged_rows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -78,8 +79,7 @@ class Conversions:
         parts = [sparse.csr_array((0, self._photo_count), dtype=np.float32)]
         for some in np.split(np.arange(len(key_S)), np.flatnonzero(np.diff(block_S)) + 1):
             row_R = np.repeat(np.arange(len(some)), length_S[some])
-            within_R = np.arange(len(row_R)) - np.repeat(np.cumsum(length_S[some]) - length_S[some], length_S[some])
-            event_R = start_S[some][row_R] + within_R
+            event_R, _ = ragged_rows(start_S[some], end_S[some])
             weight_R = np.exp2((self._time_N[event_R] - as_of_S[some][row_R]) / half_life).astype(np.float32)
             places = (weight_R, (row_R, self._event_N[event_R]))
             parts.append(sparse.csr_array(places, shape=(len(some), self._photo_count)))

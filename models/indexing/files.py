@@ -48,20 +48,19 @@ class FileEntry:
             raise UnusableIndex(
                 "index_file_missing", f"{path} is missing: copy the index again, or build it anew", path=path
             )
-        if path.stat().st_size != self.byte_count:
-            raise UnusableIndex(
-                "index_file_changed",
-                f"{path} is not the file that was built ({path.stat().st_size} bytes instead of {self.byte_count}): "
-                "copy or build it anew",
-                path=path,
-                byte_count=path.stat().st_size,
-            )
-        if not is_trusted and sha256_of(path) != self.sha256:
-            raise UnusableIndex(
-                "index_file_changed",
-                f"{path} is not the file that was built (its SHA-256 differs): copy or build it anew",
-                path=path,
-            )
+        byte_count = path.stat().st_size
+        if byte_count != self.byte_count:
+            how, named = f"{byte_count} bytes instead of {self.byte_count}", {"byte_count": byte_count}
+        elif not is_trusted and sha256_of(path) != self.sha256:
+            how, named = "its SHA-256 differs", {}
+        else:
+            return
+        raise UnusableIndex(
+            "index_file_changed",
+            f"{path} is not the file that was built ({how}): copy or build it anew",
+            path=path,
+            **named,
+        )
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,7 @@ from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits
 
 from models.recommend.interactions import Floats, Interactions, ItemFeatures, has_vector
-from models.recommend.interface import (
-    FittedVectors,
-    Recommender,
-    TooLittleToLearn,
-    check_grown,
-    check_log,
-    with_zero_rows,
-)
+from models.recommend.interface import FittedVectors, Recommender, TooLittleToLearn, with_zero_rows
 
 
 @dataclass(frozen=True)
@@ -59,9 +52,7 @@ class Als(Recommender):
     pass_count: int = 15
     objective: Objective = Objective()
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedAls:
-        """Factorise the log; what is known of the items is not looked at."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedAls:
         if not (log.weight_N > 0).any():
             raise TooLittleToLearn("nothing_to_learn_from", "the log has nothing to learn from: nothing in it is liked")
         confidence_VI = self.objective.confidences(log)
@@ -73,24 +64,18 @@ class Als(Recommender):
         return FittedAls(item_ID, self.objective)
 
 
+@dataclass(eq=False)
 class FittedAls(FittedVectors):
     """Factors of items, zero for those without interactions, and the objective that they are of."""
 
     covers_new_items = False
     covers_empty_histories = False
 
-    def __init__(self, item_ID: Floats, objective: Objective) -> None:
-        super().__init__(item_ID)
-        self._objective = objective
+    item_ID: Floats
+    objective: Objective
 
-    def with_items(self, items: ItemFeatures) -> FittedAls:
-        """Return the same with new items, which have no factors."""
-        check_grown(items, self.item_count)
-        return FittedAls(with_zero_rows(self.item_ID, items.item_count), self._objective)
-
-    def state(self) -> dict[str, Any]:
-        """Return the factors and the objective."""
-        return {"item_ID": self.item_ID, "objective": self._objective}
+    def _over(self, items: ItemFeatures) -> FittedAls:
+        return FittedAls(with_zero_rows(self.item_ID, items.item_count), self.objective)
 
     def represent(self, histories: Interactions) -> Floats:
         """Return the factors of the visitors, float32 [V, 1, D]: what makes the objective smallest for these items.
@@ -98,10 +83,10 @@ class FittedAls(FittedVectors):
         (sum over all items of y y' + sum over the history of (c - 1) y y' + regularization) x = sum of the liked c y.
         """
         known = histories.where(has_vector(self.item_ID)[histories.item_N])
-        model = _model(self.item_ID.shape[1], self._objective)
+        model = _model(self.item_ID.shape[1], self.objective)
         model.item_factors = self.item_ID
         with threadpool_limits(1, "blas"):
-            factor_VD = model.recalculate_user(np.arange(known.visitor_count), self._objective.confidences(known))
+            factor_VD = model.recalculate_user(np.arange(known.visitor_count), self.objective.confidences(known))
         return np.asarray(factor_VD, dtype=np.float32)[:, None]
 
 

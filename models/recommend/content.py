@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.recommend.interactions import Floats, Interactions, ItemFeatures, unit_rows
+from models.ragged import unit_rows
+from models.recommend.interactions import Floats, Interactions, ItemFeatures
 from models.recommend.mean_embedding import weighted_means
 from models.recommend.untrained import VectorRecommender
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.recommend.interactions import Bools, Interactions, Ints, ItemFeatures, ragged_rows
+from models.ragged import ragged_rows
+from models.recommend.interactions import Bools, Interactions, Ints, ItemFeatures
 
 Edges = tuple[Ints, Ints]
 """The neighbours, [E], and the place of the node that each is a neighbour of, [E]."""

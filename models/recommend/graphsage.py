@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from torch.nn.functional import normalize
 
 from models.recommend.graph import Edges, Graph, Neighbours, keyword_neighbours, sample_slices, without
 from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures
-from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
+from models.recommend.interface import FittedVectors, Recommender
 from models.recommend.training import (
     KnownPairs,
     LossCurve,
@@ -56,12 +55,10 @@ class GraphSage(Recommender):
     cold_count: int = 20
     training: Training = field(default_factory=Training)
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedGraphSage:
-        """Train the layers."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedGraphSage:
         liked = log.liked()
         with seeded(seed):
-            network = GraphNetwork.of(items, log, self.dim)
+            network = GraphNetwork.of(items, log, dim=self.dim)
             examples = Examples(self, network, liked, items)
             curve = train(network, examples.loss, len(examples.row_E), self.training, seed)
         means = VisitorMeans.of(network, examples.graph, liked.country_V, items)
@@ -89,16 +86,6 @@ class GraphNetwork(Network):
         )
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
-
-    @classmethod
-    def of(cls, items: ItemFeatures, log: Interactions, dim: int) -> GraphNetwork:
-        """Return a network for items with such features, and for the countries of a log."""
-        return cls(
-            feature_count=items.content_dim,
-            keyword_count=items.keyword_count,
-            country_count=log.country_count,
-            dim=dim,
-        )
 
     def countries(self, country_B: npt.NDArray[np.int32]) -> torch.Tensor:
         """Return what visitors are by themselves, [B, D]."""
@@ -252,61 +239,50 @@ def _means(node_XD: torch.Tensor, neighbours: Neighbours) -> Floats:
     return np.concatenate(blocks)
 
 
+@dataclass(eq=False)
 class FittedGraphSage(FittedVectors):
     """Trained layers over the graph of the training log; `loss_curve` tells how training went.
 
-    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours.
+    For scoring nothing is sampled: every layer is computed for all nodes from all their neighbours. `layers` are the
+    photos after each of them.
     """
 
     covers_new_items = True
     covers_empty_histories = True
 
-    def __init__(
-        self,
-        network: GraphNetwork,
-        visitor_means: VisitorMeans,
-        layers: list[Floats],
-        loss_curve: LossCurve,
-    ) -> None:
-        super().__init__(layers[DEPTH])
-        self._network, self._visitor_means = network, visitor_means
-        self._photo_layers, self.loss_curve = [torch.from_numpy(layer_ID) for layer_ID in layers], loss_curve
+    network: GraphNetwork
+    visitor_means: VisitorMeans
+    layers: list[Floats]
+    loss_curve: LossCurve
+
+    def __post_init__(self) -> None:
+        self.item_ID = self.layers[DEPTH]
 
     @classmethod
     def of(
-        cls,
-        network: GraphNetwork,
-        visitor_means: VisitorMeans,
-        items: ItemFeatures,
-        loss_curve: LossCurve,
+        cls, network: GraphNetwork, visitor_means: VisitorMeans, items: ItemFeatures, loss_curve: LossCurve
     ) -> FittedGraphSage:
         """Return the layers over items."""
         layers = [layer_ID.numpy() for layer_ID in photo_layers(network, visitor_means, items)]
         return cls(network, visitor_means, layers, loss_curve)
 
-    def with_items(self, items: ItemFeatures) -> FittedGraphSage:
-        """Return the same over other items; their keywords have to be of the same vocabulary."""
-        check_grown(items, self.item_count, self._network.keyword_count)
-        return FittedGraphSage.of(self._network, self._visitor_means.over(items.item_count), items, self.loss_curve)
+    @property
+    def keyword_count(self) -> int:
+        """K."""
+        return self.network.keyword_count
 
-    def state(self) -> dict[str, Any]:
-        """Return the network, what visitors bring to photos, and the photos after each layer."""
-        return {
-            "network": self._network,
-            "visitor_means": self._visitor_means,
-            "layers": [layer_ID.numpy() for layer_ID in self._photo_layers],
-            "loss_curve": self.loss_curve,
-        }
+    def _over(self, items: ItemFeatures) -> FittedGraphSage:
+        return FittedGraphSage.of(self.network, self.visitor_means.over(items.item_count), items, self.loss_curve)
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
         """Return the vectors of the visitors, float32 [V, 1, D], who need not be in the graph."""
         liked = histories.liked()
         edges = liked.item_N, liked.row_visitors()
-        visitor_VD = self._network.countries(liked.country_V)
+        visitor_VD = self.network.countries(liked.country_V)
         for depth in range(1, DEPTH + 1):
-            messages = {"photo": (self._photo_layers[depth - 1], edges)}
-            visitor_VD = self._network.step(depth, "visitor", visitor_VD, messages)
+            messages = {"photo": (torch.from_numpy(self.layers[depth - 1]), edges)}
+            visitor_VD = self.network.step(depth, "visitor", visitor_VD, messages)
         return visitor_VD.numpy()[:, None]
 
 

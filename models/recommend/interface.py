@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,17 +32,23 @@ class TooLittleToLearn(CodedError, ValueError):
 class Recommender(ABC):
     """A method with its parameters."""
 
-    @abstractmethod
     def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> Fitted:
         """Learn from a log and from what is known of its items; neither is changed.
 
         The same arguments give the same scores. Raises ValueError if log and items do not fit, `TooLittleToLearn` if
         there is nothing to learn from.
         """
+        if log.item_count != items.item_count:
+            raise ValueError(f"a log of {log.item_count} items, features of {items.item_count}")
+        return self._learned(log, items, seed)
+
+    @abstractmethod
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> Fitted:
+        """Do what `fit` says, log and items being of the same items."""
 
 
 class Fitted(ABC):
-    """What a method has learned, over a catalogue of items: all of it is what it was made from, see `state`."""
+    """What a method has learned, over a catalogue of items: a data class with fields that `saving` knows."""
 
     covers_new_items: ClassVar[bool]
     """Whether an item without any interaction in training is scored."""
@@ -54,16 +60,28 @@ class Fitted(ABC):
     def item_count(self) -> int:
         """The number of items that can be asked for."""
 
-    @abstractmethod
+    @property
+    def keyword_count(self) -> int | None:
+        """The size of the vocabulary that was learned, None if other keywords do no harm."""
+        return None
+
     def with_items(self, items: ItemFeatures) -> Fitted:
         """Return the same over a grown catalogue: the items of before under their numbers, new ones behind them.
 
-        Nothing is trained. Raises ValueError for a catalogue that has shrunk.
+        Nothing is trained. Raises ValueError for a catalogue that has shrunk, or whose keywords are of another
+        vocabulary than in training where they count.
         """
+        if items.item_count < self.item_count:
+            raise ValueError(
+                f"a catalogue of {items.item_count} items for a model of {self.item_count}: items keep their numbers"
+            )
+        if self.keyword_count not in (None, items.keyword_count):
+            raise ValueError(f"a vocabulary of {items.keyword_count} keywords, trained was one of {self.keyword_count}")
+        return self._over(items)
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """Return what the class makes the same again from, by name, of kinds that `models.recommend.saving` knows."""
+    def _over(self, items: ItemFeatures) -> Fitted:
+        """Do what `with_items` says, the catalogue having grown."""
 
     @abstractmethod
     def scorer(self, histories: Interactions) -> Scorer:
@@ -86,8 +104,7 @@ class FittedVectors(Fitted):
     An item, or an interest, whose vector is zero is one that nothing is known of.
     """
 
-    def __init__(self, item_ID: Floats) -> None:
-        self.item_ID = item_ID
+    item_ID: Floats
 
     @property
     def item_count(self) -> int:
@@ -135,22 +152,6 @@ def check_histories(histories: Interactions, item_count: int) -> None:
         raise ValueError(
             f"histories of {histories.item_count} items for a model of {item_count}: hand the new ones to `with_items`"
         )
-
-
-def check_log(log: Interactions, items: ItemFeatures) -> None:
-    """Raise ValueError if a log and the features of its items do not fit."""
-    if log.item_count != items.item_count:
-        raise ValueError(f"a log of {log.item_count} items, features of {items.item_count}")
-
-
-def check_grown(items: ItemFeatures, item_count: int, keyword_count: int | None = None) -> None:
-    """Raise ValueError if a catalogue has lost items or, where keywords count, has others than in training."""
-    if items.item_count < item_count:
-        raise ValueError(
-            f"a catalogue of {items.item_count} items for a model of {item_count}: items keep their numbers"
-        )
-    if keyword_count is not None and items.keyword_count != keyword_count:
-        raise ValueError(f"a vocabulary of {items.keyword_count} keywords, trained was one of {keyword_count}")
 
 
 def with_zero_rows(item_ID: Floats, item_count: int) -> Floats:

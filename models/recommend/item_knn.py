@@ -6,26 +6,24 @@ Shape letters: V visitors, C candidates, I items, B items of a block, K neighbou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csc_array, csr_array, vstack
 
 from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures
-from models.recommend.interface import Fitted, Recommender, Scorer, check_grown, check_log
+from models.recommend.interface import Fitted, Recommender, Scorer
 
 _ITEMS_PER_BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class ItemKnn(Recommender):
-    """Cosine of two items' visitors, the `neighbour_count` highest kept for each item."""
+    """Cosine of two items' visitors by what is liked, the `neighbour_count` highest kept for each item."""
 
     neighbour_count: int = 100
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedItemKnn:
-        """Find the neighbours by what is liked; what is disliked is left out."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedItemKnn:
         liked = log.liked()
         taken_VI = liked.matrix(np.ones(len(liked.item_N), np.float32))
         taken_VI.data[:] = 1
@@ -67,34 +65,29 @@ def _highest(cosine_BI: csr_array, start: int, count: int) -> csr_array:
     return csr_array((value_M[is_kept_M], (row_M[is_kept_M], column_M[is_kept_M])), shape=cosine_BI.shape)
 
 
+@dataclass(eq=False)
 class FittedItemKnn(Fitted):
     """Neighbours of items, and which items anybody liked."""
 
     covers_new_items = False
     covers_empty_histories = False
 
-    def __init__(self, cosine_II: csr_array, is_known_I: Bools) -> None:
-        self._cosine_II = cosine_II
-        self._by_candidate_II = cosine_II.tocsc()
-        self._is_known_I = is_known_I
+    cosine_II: csr_array
+    is_known_I: Bools
 
     @property
     def item_count(self) -> int:
         """I."""
-        return len(self._is_known_I)
+        return len(self.is_known_I)
 
-    def with_items(self, items: ItemFeatures) -> FittedItemKnn:
-        """Return the same with new items, which have no neighbours."""
-        check_grown(items, self.item_count)
-        grown_II = self._cosine_II.copy()
+    @cached_property
+    def _by_candidate(self) -> csc_array:
+        return self.cosine_II.tocsc()
+
+    def _over(self, items: ItemFeatures) -> FittedItemKnn:
+        grown_II = self.cosine_II.copy()
         grown_II.resize((items.item_count, items.item_count))
-        return FittedItemKnn(
-            grown_II, np.append(self._is_known_I, np.zeros(items.item_count - self.item_count, np.bool_))
-        )
-
-    def state(self) -> dict[str, Any]:
-        """Return the neighbours and which items are known."""
-        return {"cosine_II": self._cosine_II, "is_known_I": self._is_known_I}
+        return FittedItemKnn(grown_II, np.pad(self.is_known_I, (0, items.item_count - self.item_count)))
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer: the cosines of what a visitor took, by weight, disliked ones taken off.
@@ -103,12 +96,12 @@ class FittedItemKnn(Fitted):
         """
         weight_VI = histories.matrix(histories.weight_N)
         weight_VI.resize((histories.visitor_count, self.item_count))
-        knows_V = (abs(weight_VI) @ self._is_known_I.astype(np.float32)) > 0
+        knows_V = (abs(weight_VI) @ self.is_known_I.astype(np.float32)) > 0
 
         def scores(candidate_C: Ints) -> Floats:
-            score_VC: Floats = (weight_VI @ self._by_candidate_II[:, candidate_C]).toarray().astype(np.float32)
+            score_VC: Floats = (weight_VI @ self._by_candidate[:, candidate_C]).toarray().astype(np.float32)
             score_VC[~knows_V] = -np.inf
-            score_VC[:, ~self._is_known_I[candidate_C]] = -np.inf
+            score_VC[:, ~self.is_known_I[candidate_C]] = -np.inf
             return score_VC
 
         return scores

@@ -6,18 +6,17 @@ Shape letters: V visitors, C candidates, I items, Y countries.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures
-from models.recommend.interface import Fitted, Recommender, Scorer, check_grown, check_log, with_zero_rows
+from models.recommend.interface import Fitted, Recommender, Scorer, with_zero_rows
 
 
 @dataclass(frozen=True)
 class Popularity(Recommender):
-    """The likes of the last `window_days`, by country.
+    """The likes of the last `window_days`, by country. An item without any has the share 0: that is known of it.
 
     A country counts for as much as it has likes, and the world for `prior_count` likes, so that small countries are
     shown what the world likes and an unknown one nothing else.
@@ -26,9 +25,7 @@ class Popularity(Recommender):
     window_days: float = 28.0
     prior_count: float = 50.0
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedPopularity:
-        """Count; an item without likes has the share 0, which is known of it and no gap."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedPopularity:
         recent = log.where((log.weight_N > 0) & (log.at_N >= log.as_of - 86_400 * self.window_days))
         country_N = recent.country_V[recent.row_visitors()]
         return FittedPopularity(smoothed_shares(country_N, recent.item_N, log.item_count, self.prior_count))
@@ -57,32 +54,26 @@ def smoothed_shares(
     return np.column_stack([share_IY, world_I]).astype(np.float32)
 
 
+@dataclass(eq=False)
 class FittedPopularity(Fitted):
     """Shares by item and country."""
 
     covers_new_items = True
     covers_empty_histories = True
 
-    def __init__(self, share_IY: Floats) -> None:
-        self._share_IY = share_IY
+    share_IY: Floats
 
     @property
     def item_count(self) -> int:
         """I."""
-        return len(self._share_IY)
+        return len(self.share_IY)
 
-    def with_items(self, items: ItemFeatures) -> FittedPopularity:
-        """Return the same with new items, which nobody liked yet."""
-        check_grown(items, self.item_count)
-        return FittedPopularity(with_zero_rows(self._share_IY, items.item_count))
-
-    def state(self) -> dict[str, Any]:
-        """Return the shares."""
-        return {"share_IY": self._share_IY}
+    def _over(self, items: ItemFeatures) -> FittedPopularity:
+        return FittedPopularity(with_zero_rows(self.share_IY, items.item_count))
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer by the visitors' countries."""
-        world = self._share_IY.shape[1] - 1
+        world = self.share_IY.shape[1] - 1
         is_known_V = (histories.country_V >= 0) & (histories.country_V < world)
         column_V = np.where(is_known_V, histories.country_V, world)
-        return lambda candidate_C: self._share_IY[candidate_C].T[column_V]
+        return lambda candidate_C: self.share_IY[candidate_C].T[column_V]

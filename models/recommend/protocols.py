@@ -90,7 +90,7 @@ def folds(log: Interactions, seed: int, count: int = FOLD_COUNT, share: float = 
     early, late = log.where(~is_late_N), log.where(is_late_N).liked()
     for number in range(count):
         own_V = np.flatnonzero(fold_V == number)
-        yield Trial.of(_of_visitors(log, fold_V != number), early.take(own_V), late.take(own_V))
+        yield Trial.of(log.take(np.flatnonzero(fold_V != number)), early.take(own_V), late.take(own_V))
 
 
 def leave_cold(log: Interactions, seed: int, share: float = COLD_SHARE) -> Trial:
@@ -101,9 +101,9 @@ def leave_cold(log: Interactions, seed: int, share: float = COLD_SHARE) -> Trial
     random = np.random.default_rng(seed)
     is_cold_V, is_cold_I = (_drawn(count, share, random) for count in (log.visitor_count, log.item_count))
     is_cold_N = is_cold_I[log.item_N]
-    cold_V = np.flatnonzero(is_cold_V)
+    cold_V, warm_V = np.flatnonzero(is_cold_V), np.flatnonzero(~is_cold_V)
     known = log.where(~is_cold_N)
-    return Trial.of(_of_visitors(known, ~is_cold_V), known.take(cold_V), log.where(is_cold_N).liked().take(cold_V))
+    return Trial.of(known.take(warm_V), known.take(cold_V), log.where(is_cold_N).liked().take(cold_V))
 
 
 PROTOCOLS: Mapping[str, Callable[[Interactions, int], list[Trial]]] = {
@@ -128,11 +128,6 @@ def _is_late(log: Interactions, share: float) -> Bools:
     late_V = np.where(count_V > 1, np.clip(np.rint(share * count_V), 1, np.maximum(count_V - 1, 1)), 0)
     place_N = np.arange(len(log.item_N)) - np.repeat(log.start_V1[:-1], count_V)
     return np.asarray(place_N >= np.repeat(count_V - late_V, count_V))
-
-
-def _of_visitors(log: Interactions, is_kept_V: Bools) -> Interactions:
-    """Return the log of some visitors."""
-    return log.take(np.flatnonzero(is_kept_V))
 
 
 def _is_in(rows: Interactions, histories: Interactions) -> Bools:

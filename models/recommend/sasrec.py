@@ -10,8 +10,7 @@ attention; in a batch's loss A also all items of the batch, as often as they are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures, has_vector
-from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
+from models.recommend.interface import FittedVectors, Recommender
 from models.recommend.training import (
     KnownPairs,
     LossCurve,
@@ -46,9 +45,7 @@ class SasRec(Recommender):
     dropout: float = 0.2
     training: Training = field(default_factory=lambda: Training(pass_count=20, batch_size=128, negative_count=1))
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedSasRec:
-        """Train the network."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedSasRec:
         feature_IF = items.content()
         liked = log.where((log.weight_N > 0) & has_vector(feature_IF)[log.item_N])
         with seeded(seed):
@@ -136,38 +133,29 @@ class _Examples:
         return sampled_cross_entropy(logit_PM[:, 0], logit_PM[:, 1:], torch.from_numpy(is_negative_PN))
 
 
+@dataclass(eq=False)
 class FittedSasRec(FittedVectors):
     """A trained network over the items of a catalogue; `loss_curve` tells how training went."""
 
     covers_new_items = True
     covers_empty_histories = False
 
-    def __init__(self, method: SasRec, network: SasRecNetwork, item_ID: Floats, loss_curve: LossCurve) -> None:
-        super().__init__(item_ID)
-        self._method, self._network, self.loss_curve = method, network, loss_curve
+    method: SasRec
+    network: SasRecNetwork
+    item_ID: Floats
+    loss_curve: LossCurve
 
-    def with_items(self, items: ItemFeatures) -> FittedSasRec:
-        """Return the same over other items."""
-        check_grown(items, self.item_count)
-        return FittedSasRec(self._method, self._network, self._network.vectors(items), self.loss_curve)
-
-    def state(self) -> dict[str, Any]:
-        """Return the network and the items' vectors by it."""
-        return {
-            "method": self._method,
-            "network": self._network,
-            "item_ID": self.item_ID,
-            "loss_curve": self.loss_curve,
-        }
+    def _over(self, items: ItemFeatures) -> FittedSasRec:
+        return replace(self, item_ID=self.network.vectors(items))
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
         """Return what is expected after each visitor's last item, float32 [V, 1, D]."""
         known = histories.where((histories.weight_N > 0) & has_vector(self.item_ID)[histories.item_N])
-        item_VL = known.last(self._method.length)
+        item_VL = known.last(self.method.length)
         count_V = np.count_nonzero(item_VL != NONE, axis=1)
         item_VLD = torch.from_numpy(self.item_ID[item_VL[:, : max(1, count_V.max(initial=0))].clip(min=0)])
-        expected_VLD = self._network(item_VLD).numpy()
+        expected_VLD = self.network(item_VLD).numpy()
         last_VD: Floats = expected_VLD[np.arange(len(count_V)), np.maximum(count_V, 1) - 1]
         last_VD[count_V == 0] = 0
         return last_VD[:, None]

@@ -6,7 +6,6 @@ the arrays' file. Only classes that are named here are ever made from it. What i
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -20,19 +19,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 
+from models.indexing.files import sha256_of
 from models.recommend.als import FittedAls, Objective
-from models.recommend.content import Content
 from models.recommend.graphsage import FittedGraphSage, GraphNetwork, VisitorMeans
-from models.recommend.interests import Interests
 from models.recommend.interface import Fitted
 from models.recommend.item_knn import FittedItemKnn
-from models.recommend.mean_embedding import MeanEmbedding
+from models.recommend.methods import METHODS
 from models.recommend.popularity import FittedPopularity
 from models.recommend.random_order import FittedRandomOrder
-from models.recommend.sasrec import FittedSasRec, SasRec, SasRecNetwork
-from models.recommend.session_embedding import SessionEmbedding
+from models.recommend.sasrec import FittedSasRec, SasRecNetwork
 from models.recommend.training import Network, Training, seeded
-from models.recommend.two_tower import FittedTwoTower, Towers, TwoTower
+from models.recommend.two_tower import FittedTwoTower, Towers
 from models.recommend.untrained import FittedUntrained
 from models.search.errors import ModelError
 
@@ -48,21 +45,9 @@ _FITTED = (
     FittedTwoTower,
     FittedGraphSage,
 )
-_PARTS = (
-    MeanEmbedding,
-    SessionEmbedding,
-    Interests,
-    Content,
-    Objective,
-    SasRec,
-    SasRecNetwork,
-    TwoTower,
-    Towers,
-    GraphNetwork,
-    VisitorMeans,
-    Training,
-)
-_CLASSES: Mapping[str, type[Any]] = {one.__name__: one for one in (*_FITTED, *_PARTS)}
+_PARTS = (Objective, SasRecNetwork, Towers, GraphNetwork, VisitorMeans, Training)
+_NAMED: tuple[Any, ...] = (*_FITTED, *METHODS.values(), *_PARTS)
+_CLASSES: Mapping[str, Any] = {one.__name__: one for one in _NAMED}
 _PLAIN = (bool, int, float, str, type(None))
 _SPARSE = ("data", "indices", "indptr")
 Arrays = dict[str, npt.NDArray[Any]]
@@ -78,83 +63,53 @@ def save(fitted: Fitted, folder: Path) -> None:
     learned = _described(fitted, "", arrays)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(arrays, folder / ARRAYS)
-    description = {"format": FORMAT, "arrays_sha256": _digest(folder / ARRAYS), "learned": learned}
+    description = {"format": FORMAT, "arrays_sha256": sha256_of(folder / ARRAYS), "learned": learned}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1))
 
 
 def load(folder: Path) -> Fitted:
     """Return what `save` wrote. Raises `ModelError` if it is not there, damaged, or of a kind not known here."""
     arrays_path, description_path = folder / ARRAYS, folder / DESCRIPTION
+
+    def refused(code: str, path: Path, text: str, **named: object) -> ModelError:
+        return ModelError(
+            code, f"{path} {text}. Restore the folder from a copy, or learn and save again.", path=path, **named
+        )
+
     try:
         description = json.loads(description_path.read_bytes())
         version, digest, learned = (description[name] for name in ("format", "arrays_sha256", "learned"))
         name = learned["class"]
     except FileNotFoundError as error:
-        raise ModelError(
-            "recommender_not_saved",
-            f"{folder} holds no recommender: it has no {DESCRIPTION}. Save one there first.",
-            folder=folder,
-        ) from error
+        text = f"{folder} holds no recommender: it has no {DESCRIPTION}. Save one there first."
+        raise ModelError("recommender_not_saved", text, folder=folder) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            "recommender_damaged", f"{description_path} is damaged ({error!r}). {_MEND}", path=description_path
-        ) from error
+        raise refused("recommender_damaged", description_path, f"is damaged ({error!r})") from error
     if version != FORMAT:
-        raise ModelError(
-            "recommender_of_other_code",
-            f"{description_path} is of format {version!r}, this code reads {FORMAT}. {_MEND}",
-            path=description_path,
-            format=version,
-        )
+        text = f"is of format {version!r}, this code reads {FORMAT}"
+        raise refused("recommender_of_other_code", description_path, text, format=version)
     if name not in {one.__name__ for one in _FITTED}:
-        raise ModelError(
-            "recommender_of_other_code",
-            f"{description_path} is of a method {name!r} that is not known here. {_MEND}",
-            path=description_path,
-            method=name,
-        )
+        text = f"is of a method {name!r} that is not known here"
+        raise refused("recommender_of_other_code", description_path, text, method=name)
     if not arrays_path.is_file():
-        raise ModelError(
-            "recommender_incomplete",
-            f"{arrays_path} is not there, {DESCRIPTION} beside it is. {_MEND}",
-            path=arrays_path,
-        )
-    if _digest(arrays_path) != digest:
-        raise ModelError(
-            "recommender_damaged",
-            f"{arrays_path} is damaged: its SHA-256 is not the one in {DESCRIPTION}. {_MEND}",
-            path=arrays_path,
-        )
+        raise refused("recommender_incomplete", arrays_path, f"is not there, {DESCRIPTION} beside it is")
+    if sha256_of(arrays_path) != digest:
+        text = f"is damaged: its SHA-256 is not the one in {DESCRIPTION}"
+        raise refused("recommender_damaged", arrays_path, text)
     try:
         with seeded(0):  # networks are filled with what is saved, and nobody's random numbers go on from there
             fitted: Fitted = _made(learned, load_file(arrays_path))
     except _NoArrayError as error:
-        raise ModelError(
-            "recommender_incomplete",
-            f"{arrays_path} has no array {error.args[0]!r}, {DESCRIPTION} names it. {_MEND}",
-            path=arrays_path,
-            array=error.args[0],
-        ) from error
+        text = f"has no array {error.args[0]!r}, {DESCRIPTION} names it"
+        raise refused("recommender_incomplete", arrays_path, text, array=error.args[0]) from error
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            "recommender_damaged",
-            f"{description_path} does not describe a {name}: {error}. {_MEND}",
-            path=description_path,
-            method=name,
-        ) from error
+        text = f"does not describe a {name}: {error}"
+        raise refused("recommender_damaged", description_path, text, method=name) from error
     return fitted
-
-
-_MEND = "Restore the folder from a copy, or learn and save again."
 
 
 class _NoArrayError(Exception):
     """An array that is named and not there."""
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _described(value: Any, place: str, arrays: Arrays) -> Any:
@@ -189,8 +144,6 @@ def _join(place: str, name: str) -> str:
 
 def _parts(value: Any) -> dict[str, Any]:
     """Return what a value is made of, by the names that its class takes."""
-    if isinstance(value, Fitted):
-        return value.state()
     if isinstance(value, Network):
         return value.arguments
     assert is_dataclass(value)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy, softplus
 
-from models.recommend.interactions import Bools, Interactions, Ints
+from models.recommend.interactions import Bools, Interactions, Ints, ItemFeatures
 from models.recommend.interface import TooLittleToLearn
 
 LossCurve = npt.NDArray[np.float64]
@@ -41,6 +41,16 @@ class Network(torch.nn.Module):
     def __init__(self, **arguments: Any) -> None:
         super().__init__()
         self.arguments = arguments
+
+    @classmethod
+    def of(cls, items: ItemFeatures, log: Interactions, **sizes: int) -> Self:
+        """Return a network for items with such features, and for the countries of a log."""
+        return cls(
+            feature_count=items.content_dim,
+            keyword_count=items.keyword_count,
+            country_count=log.country_count,
+            **sizes,
+        )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ V visitors, F features of an item (image and text vector), H hidden width, D dim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.functional import embedding_bag, normalize
 
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures
-from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
+from models.recommend.interface import FittedVectors, Recommender
 from models.recommend.training import (
     KnownPairs,
     LossCurve,
@@ -49,12 +49,10 @@ class TwoTower(Recommender):
     loss: Literal["sampled", "in_batch"] = "sampled"
     training: Training = field(default_factory=Training)
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedTwoTower:
-        """Train both towers."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedTwoTower:
         liked = log.liked()
         with seeded(seed):
-            towers = Towers.of(items, log, self.hidden_dim, self.dim)
+            towers = Towers.of(items, log, hidden_dim=self.hidden_dim, dim=self.dim)
             examples = Examples(self, towers, liked, items)
             curve = train(towers, examples.loss, len(liked.item_N), self.training, seed)
         return FittedTwoTower.of(self, towers, items, curve)
@@ -66,13 +64,8 @@ class Towers(Network):
     def __init__(
         self, *, feature_count: int, keyword_count: int, country_count: int, hidden_dim: int, dim: int
     ) -> None:
-        super().__init__(
-            feature_count=feature_count,
-            keyword_count=keyword_count,
-            country_count=country_count,
-            hidden_dim=hidden_dim,
-            dim=dim,
-        )
+        arguments = {"feature_count": feature_count, "keyword_count": keyword_count, "country_count": country_count}
+        super().__init__(**arguments, hidden_dim=hidden_dim, dim=dim)
         self.keyword_count = keyword_count
         self.photo = nn.Linear(feature_count, hidden_dim)
         self.keywords = KeywordEncoder(max(1, keyword_count), hidden_dim)
@@ -82,17 +75,6 @@ class Towers(Network):
         self.user_top = nn.Linear(hidden_dim, dim)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
-
-    @classmethod
-    def of(cls, items: ItemFeatures, log: Interactions, hidden_dim: int, dim: int) -> Towers:
-        """Return towers for items with such features, and for the countries of a log."""
-        return cls(
-            feature_count=items.content_dim,
-            keyword_count=items.keyword_count,
-            country_count=log.country_count,
-            hidden_dim=hidden_dim,
-            dim=dim,
-        )
 
     @torch.inference_mode()
     def vectors(self, feature_IF: Floats, keywords: RaggedKeywords) -> Floats:
@@ -162,18 +144,18 @@ class Examples:
         return take_rows(item_UD, place.reshape(item.shape))
 
 
+@dataclass(eq=False)
 class FittedTwoTower(FittedVectors):
     """Trained towers over the items of a catalogue; `loss_curve` tells how training went."""
 
     covers_new_items = True
     covers_empty_histories = True
 
-    def __init__(
-        self, method: TwoTower, towers: Towers, feature_IF: Floats, item_ID: Floats, loss_curve: LossCurve
-    ) -> None:
-        super().__init__(item_ID)
-        self._method, self._towers, self.loss_curve = method, towers, loss_curve
-        self._feature_IF = torch.from_numpy(feature_IF)
+    method: TwoTower
+    towers: Towers
+    feature_IF: Floats
+    item_ID: Floats
+    loss_curve: LossCurve
 
     @classmethod
     def of(cls, method: TwoTower, towers: Towers, items: ItemFeatures, loss_curve: LossCurve) -> FittedTwoTower:
@@ -181,23 +163,17 @@ class FittedTwoTower(FittedVectors):
         feature_IF = items.content()
         return cls(method, towers, feature_IF, towers.vectors(feature_IF, items.keyword_rows()), loss_curve)
 
-    def with_items(self, items: ItemFeatures) -> FittedTwoTower:
-        """Return the same over other items; their keywords have to be of the same vocabulary."""
-        check_grown(items, self.item_count, self._towers.keyword_count)
-        return FittedTwoTower.of(self._method, self._towers, items, self.loss_curve)
+    @property
+    def keyword_count(self) -> int:
+        """K."""
+        return self.towers.keyword_count
 
-    def state(self) -> dict[str, Any]:
-        """Return the towers, what the visitors' looks at of items, and the items' vectors by the other."""
-        return {
-            "method": self._method,
-            "towers": self._towers,
-            "feature_IF": self._feature_IF.numpy(),
-            "item_ID": self.item_ID,
-            "loss_curve": self.loss_curve,
-        }
+    def _over(self, items: ItemFeatures) -> FittedTwoTower:
+        return FittedTwoTower.of(self.method, self.towers, items, self.loss_curve)
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
         """Return the vectors of the visitors, float32 [V, 1, D]."""
-        item_VL = histories.liked().last(self._method.length)
-        return self._towers.users(mean_features(item_VL, self._feature_IF), histories.country_V).numpy()[:, None]
+        item_VL = histories.liked().last(self.method.length)
+        mean_VF = mean_features(item_VL, torch.from_numpy(self.feature_IF))
+        return self.towers.users(mean_VF, histories.country_V).numpy()[:, None]

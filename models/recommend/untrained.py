@@ -6,10 +6,10 @@ Shape letters: V visitors, I items, R interests of a visitor, D dimensions.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from dataclasses import dataclass
 
 from models.recommend.interactions import Floats, Interactions, ItemFeatures
-from models.recommend.interface import FittedVectors, Recommender, check_grown, check_log
+from models.recommend.interface import FittedVectors, Recommender
 
 
 class VectorRecommender(Recommender):
@@ -23,31 +23,23 @@ class VectorRecommender(Recommender):
     def represent(self, histories: Interactions, item_ID: Floats) -> Floats:
         """Return the interests of the visitors, float32 [V, R, D]; zeros where there is none."""
 
-    def fit(self, log: Interactions, items: ItemFeatures, *, seed: int) -> FittedUntrained:
-        """Look at the items only."""
-        check_log(log, items)
+    def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedUntrained:
         return FittedUntrained(self, self.vectors(items))
 
 
+@dataclass(eq=False)
 class FittedUntrained(FittedVectors):
     """The method over the items of a catalogue."""
 
     covers_new_items = True
     covers_empty_histories = False
 
-    def __init__(self, method: VectorRecommender, item_ID: Floats) -> None:
-        super().__init__(item_ID)
-        self._method = method
+    method: VectorRecommender
+    item_ID: Floats
 
-    def with_items(self, items: ItemFeatures) -> FittedUntrained:
-        """Return the same over other items."""
-        check_grown(items, self.item_count)
-        return FittedUntrained(self._method, self._method.vectors(items))
-
-    def state(self) -> dict[str, Any]:
-        """Return the method with its parameters, and the vectors."""
-        return {"method": self._method, "item_ID": self.item_ID}
+    def _over(self, items: ItemFeatures) -> FittedUntrained:
+        return FittedUntrained(self.method, self.method.vectors(items))
 
     def represent(self, histories: Interactions) -> Floats:
         """Return what the method makes of the histories."""
-        return self._method.represent(histories, self.item_ID)
+        return self.method.represent(histories, self.item_ID)

@@ -41,7 +41,7 @@ def top_candidates(score_BP: Floats, k: int) -> Candidates:
     cost = cost_BP[row, place]
     order = np.lexsort((place, cost, row))
     row, place, cost = row[order], place[order], cost[order]
-    rank = _place_in_group(row, len(cost_BP))
+    rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
     kept = rank <= k  # photos tied with the k-th may be more than there is room for
     row = row[kept]
     return Candidates(
@@ -51,9 +51,3 @@ def top_candidates(score_BP: Floats, k: int) -> Candidates:
         rank=rank[kept],
         count=np.bincount(row, minlength=len(cost_BP)),
     )
-
-
-def _place_in_group(group_N: Ints, group_count: int) -> Ints:
-    """Return the place of each row in its group, from 1; groups are ascending."""
-    count = np.bincount(group_N, minlength=group_count)
-    return np.arange(len(group_N)) - (np.cumsum(count) - count)[group_N] + 1

@@ -9,7 +9,7 @@ Equal rows, options and seed give an equal text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -42,21 +42,13 @@ class Rows:
         """Return the rows of some of the searches."""
         is_kept_N = np.repeat(is_kept_S, self.count)
         return Rows(
-            self.matrix[is_kept_N],
-            self.is_converted[is_kept_N],
-            self.count[is_kept_S],
-            self.visitor[is_kept_S],
+            self.matrix[is_kept_N], self.is_converted[is_kept_N], self.count[is_kept_S], self.visitor[is_kept_S]
         )
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
         """Return several blocks of searches as one."""
-        return cls(
-            np.concatenate([part.matrix for part in parts]),
-            np.concatenate([part.is_converted for part in parts]),
-            np.concatenate([part.count for part in parts]),
-            np.concatenate([part.visitor for part in parts]),
-        )
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
     def ranks(self, score_N: NDArray[np.floating[Any]]) -> Ints:
         """Return the rank of each search's converted photo by a score, shape (S,), the worst place among equals.

@@ -73,8 +73,7 @@ def final_ranks(
     rank_B = base_rank_B - shown.hidden
     was_candidate = candidates.place == target_B[candidates.row]
     rank_B[candidates.row[was_candidate]] = available_B[candidates.row[was_candidate]]
-    count_B = np.bincount(shown.row, minlength=len(target_B))
-    rank_N = np.arange(len(shown.row)) - (np.cumsum(count_B) - count_B)[shown.row] + 1
+    rank_N = np.arange(len(shown.row)) - np.searchsorted(shown.row, shown.row) + 1
     found = shown.place == target_B[shown.row]
     rank_B[shown.row[found]] = rank_N[found]
     return rank_B.astype(np.int32)

@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ragged import unit_rows
+
 NEIGHBOURS = 5
 TEMPERATURE = 0.05
 _AT_ONCE = 512
@@ -65,10 +67,3 @@ class Exemplars:
         weight_BK = np.divide(weight_BK, total_B1, out=np.zeros_like(weight_BK), where=total_B1 > 0)
         expected_BD: Floats = np.einsum("bk,bkd->bd", weight_BK, self.keyword_ED[nearest_BK]).astype(np.float32)
         return expected_BD
-
-
-def unit_rows(row_BD: Floats) -> Floats:
-    """Return rows of length 1; zeros stay zeros."""
-    length_B1 = np.linalg.norm(row_BD, axis=1, keepdims=True)
-    unit_BD: Floats = (row_BD / np.maximum(length_B1, 1e-12)).astype(np.float32)
-    return unit_BD

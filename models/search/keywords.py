@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from models.ragged import ragged_rows
 from models.search.counter_random import uniforms
 from models.text import normalise_query
 
@@ -33,13 +34,8 @@ class KeywordVocabulary:
     hash_rows: int
 
     @classmethod
-    def build(cls, photos: Iterable[PhotoKeywords], min_count: int, hash_rows: int) -> KeywordVocabulary:
-        """Collect the keywords that at least `min_count` photos carry. Give it photos of the training window only."""
-        return cls.of_counts(cls.count(photos), min_count, hash_rows)
-
-    @classmethod
     def of_counts(cls, counts: Mapping[str, int], min_count: int, hash_rows: int) -> KeywordVocabulary:
-        """Return the keywords that are counted at least `min_count` times; see `count`."""
+        """Return the keywords that are counted at least `min_count` times; count the training window only."""
         return cls(tuple(sorted(word for word, count in counts.items() if count >= min_count)), hash_rows)
 
     @staticmethod
@@ -94,10 +90,7 @@ class RaggedKeywords:
 
     def take(self, photos: npt.NDArray[np.int64]) -> RaggedKeywords:
         """Return the keywords of some photos, in the order asked for."""
-        first, counts = self.starts[photos], self.starts[photos + 1] - self.starts[photos]
-        starts = np.zeros(len(photos) + 1, np.int64)
-        np.cumsum(counts, out=starts[1:])
-        position_K = np.arange(starts[-1]) + np.repeat(first - starts[:-1], counts)
+        position_K, starts = ragged_rows(self.starts[photos], self.starts[photos + 1])
         return RaggedKeywords(self.rows[position_K], self.weights[position_K], starts)
 
     def dropped(

@@ -40,10 +40,11 @@ class Objective:
         def loss(photo_UD: torch.Tensor, text_VD: torch.Tensor) -> torch.Tensor:
             vectors = photo_UD.split(self.model.dim, dim=1)  # the photo's and, with two views, the views'
             features = vectors[0], text_VD, network.logit_scale.exp(), network.logit_bias
+            name, chunk_size = self.config.loss, self.config.loss_chunk
             if rank_pairs is None:
-                value = LOSSES[self.config.loss](*features, pairs, chunk_size=self.config.loss_chunk)
+                value = LOSSES[name](*features, pairs, chunk_size=chunk_size)
             else:
-                value = DISTRIBUTED_LOSSES[self.config.loss](*features, rank_pairs, chunk_size=self.config.loss_chunk)
+                value = DISTRIBUTED_LOSSES[name](*features, rank_pairs, chunk_size=chunk_size)
             return value + self._among_photos(batch, vectors, pairs, rank_pairs)
 
         photos, texts = partial(self._photo_vectors, batch, step), partial(self._text_vectors, batch)
@@ -70,7 +71,7 @@ class Objective:
             photo_UD = self._photo_vectors(batch, 0, 0, batch.pairs.photo_count)
             cosine_UV = photo_UD @ self._text_vectors(batch, 0, batch.pairs.text_count).T
             positive_UV, negative_UV = batch.pairs.to(cosine_UV.device).dense()
-            scale, bias = calibrate(cosine_UV, positive_UV, network.logit_scale.exp().item(), negative_UV)
+            scale, bias = calibrate(cosine_UV, positive_UV, negative_UV, network.logit_scale.exp().item())
             network.logit_scale.fill_(math.log(scale))
             # negatives grow with the batch
             network.logit_bias.fill_(bias - math.log(self.config.batch_size / batch.pair_count))
@@ -83,11 +84,8 @@ class Objective:
         config, chunk_size = self.config, self.config.loss_chunk
         value: torch.Tensor | float = 0.0
         if config.two_views_weight:
-            if rank_pairs is None:
-                views = images.two_views(vectors[1], vectors[2], chunk_size=chunk_size)
-            else:
-                photo_ids = rank_pairs.photo_id_U
-                views = images.two_views_by_gather(vectors[1], vectors[2], photo_ids, chunk_size=chunk_size)
+            photo_ids = None if rank_pairs is None else rank_pairs.photo_id_U
+            views = images.two_views(vectors[1], vectors[2], photo_ids, chunk_size=chunk_size)
             value += config.two_views_weight * views
         if batch.partners is not None:
             partner_2A = batch.partners.to(self.model.device)

@@ -10,13 +10,15 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from models.search.model import SearchModel
+from models.search.options import Tower, TrainingConfig
 
-Tower = Literal["none", "image", "text"]
+WEIGHT_DECAY = 0.05  # of matrices
+SCALE_RATE_FACTOR = 20.0  # learning rate of the scale and bias, in learning rates
 _BLOCK = re.compile(r"\.(?:resblocks|blocks|layers)\.(\d+)\.")
 _BELOW_BLOCKS = re.compile(
     r"\.(?:conv1|patch_embed|token_embedding|positional_embedding|pos_embed|class_embedding|ln_pre)\b"
@@ -29,16 +31,7 @@ def freeze(model: SearchModel, tower: Tower) -> None:
         parameter.requires_grad_(not name.startswith({"none": " ", "image": "visual.", "text": "text."}[tower]))
 
 
-def parameter_groups(
-    model: SearchModel,
-    *,
-    learning_rate: float,
-    weight_decay: float,
-    scale_rate_factor: float,
-    keyword_rate_factor: float,
-    token_rate_factor: float = 1.0,
-    layer_decay: float = 1.0,
-) -> list[dict[str, Any]]:
+def parameter_groups(model: SearchModel, config: TrainingConfig) -> list[dict[str, Any]]:
     """Return the optimiser's groups of what is not frozen.
 
     Matrices of the towers decay, tables do not; scale, bias and keyword table learn faster. With a `layer_decay`
@@ -51,14 +44,14 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate, decay, is_table = learning_rate, 0.0, id(parameter) in tables
+        rate, decay, is_table = config.learning_rate, 0.0, id(parameter) in tables
         if name in ("network.logit_scale", "network.logit_bias"):
-            rate *= scale_rate_factor
+            rate *= SCALE_RATE_FACTOR
         elif name.startswith("keyword_encoder."):
-            rate *= keyword_rate_factor
+            rate *= config.keyword_rate_factor
         else:
-            rate *= layer_decay ** depths[name] * (token_rate_factor if is_table else 1.0)
-            decay = weight_decay if parameter.ndim >= 2 and not is_table else 0.0
+            rate *= config.layer_decay ** depths[name] * (config.token_rate_factor if is_table else 1.0)
+            decay = WEIGHT_DECAY if parameter.ndim >= 2 and not is_table else 0.0
         groups.setdefault((rate, decay, is_table), []).append(parameter)
     names = ("rate", "weight_decay", "is_table")
     return [{"params": members, **dict(zip(names, kind, strict=True))} for kind, members in groups.items()]

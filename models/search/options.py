@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from models.search.optimizer import Tower
+Tower = Literal["none", "image", "text"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.ragged import ragged_rows
+
 Indices = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 WeightedPairs = tuple[Indices, Indices, npt.NDArray[np.float32]]
@@ -131,19 +133,15 @@ class KnownPositives:
         """
         different, place_V = np.unique(text_V, return_inverse=True)
         photo_M, found_M = self._among(photo_U, different)
-        by_text, counts = np.argsort(place_V, kind="stable"), np.bincount(place_V, minlength=len(different))
-        first = np.cumsum(counts) - counts
-        repeats = counts[found_M]
-        offset = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        return np.stack([np.repeat(photo_M, repeats), by_text[np.repeat(first[found_M], repeats) + offset]])
+        edges = np.append(0, np.cumsum(np.bincount(place_V, minlength=len(different))))
+        row, starts = ragged_rows(edges[found_M], edges[found_M + 1])
+        return np.stack([np.repeat(photo_M, np.diff(starts)), np.argsort(place_V, kind="stable")[row]])
 
     def _among(self, photo_U: Indices, text_V: Indices) -> Indices:
         """Do the same for different texts in ascending order."""
-        counts = self.starts[photo_U + 1] - self.starts[photo_U]
-        ends = np.cumsum(counts)
-        position = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[photo_U] - ends + counts, counts)
+        position, starts = ragged_rows(self.starts[photo_U], self.starts[photo_U + 1])
         texts = self.texts[position]
         place = np.searchsorted(text_V, texts)
         place[place == len(text_V)] = 0
         is_there = text_V[place] == texts if len(text_V) else np.zeros(len(texts), np.bool_)
-        return np.stack([np.repeat(np.arange(len(photo_U)), counts)[is_there], place[is_there]])
+        return np.stack([np.repeat(np.arange(len(photo_U)), np.diff(starts))[is_there], place[is_there]])

@@ -45,8 +45,7 @@ from models.search.world import ALONE, World
 
 CALIBRATED_PAIRS = 1024
 HIT_RATE = "validation_hit_rate@10"
-WEIGHT_DECAY, WARMUP_SHARE = 0.05, 0.05  # of matrices, and of the steps
-SCALE_RATE_FACTOR = 20.0  # learning rate of the scale and bias, in learning rates
+WARMUP_SHARE = 0.05  # of the steps
 KEYWORD_DROPOUT = 0.15
 _TORCH, _HARD = 3, 4  # streams of random numbers
 
@@ -170,16 +169,7 @@ class _Trainer:
         freeze(model, config.frozen)
         if config.checkpoint_activations:
             model.network.set_grad_checkpointing(True)
-        groups = parameter_groups(
-            model,
-            learning_rate=config.learning_rate,
-            weight_decay=WEIGHT_DECAY,
-            scale_rate_factor=SCALE_RATE_FACTOR,
-            keyword_rate_factor=config.keyword_rate_factor,
-            token_rate_factor=config.token_rate_factor,
-            layer_decay=config.layer_decay,
-        )
-        self.optimizers = make_optimizers(groups)
+        self.optimizers = make_optimizers(parameter_groups(model, config))
         self.objective = Objective(model, data, config, world)
         self.average = AveragedWeights(model, config.average_decay) if config.average_decay else None
         self.result = TrainingResult()

@@ -23,23 +23,6 @@ from models.similar.truths import Truth
 _STREAM = 1 << 49  # of random numbers
 
 
-def vector_scorer(
-    photo_PD: NDArray[np.float32], has_vector_P: NDArray[np.bool_], query_PD: NDArray[np.float32] | None = None
-) -> Scorer:
-    """Return the scorer of unit vectors: cosines, -inf for photos without a vector.
-
-    A photo that is searched with is `query_PD[photo]`, by default what it is found by.
-    """
-    asked_PD = photo_PD if query_PD is None else query_PD
-
-    def scores(query_B: Ints) -> Floats:
-        score_BP = asked_PD[query_B] @ photo_PD.T
-        score_BP[:, ~has_vector_P] = -np.inf
-        return score_BP
-
-    return scores
-
-
 def random_scorer(photo_count: int, seed: int) -> Scorer:
     """Return the scorer of a random order, another one for each query: what nothing may fall below."""
 

@@ -24,11 +24,12 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from models.ragged import unit_rows
 from models.recommend import graphsage, two_tower
 from models.recommend.als import Als
 from models.recommend.graph import Graph, Neighbours
 from models.recommend.graphsage import DEPTH, SOURCES, GraphSage
-from models.recommend.interactions import Interactions, ItemFeatures, unit_rows
+from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.interface import FittedVectors
 from models.recommend.topk import CELLS_PER_BLOCK, top_k
 from models.recommend.training import Training, sampled_cross_entropy, seeded, train
@@ -235,14 +236,10 @@ class Given(FittedVectors):
     covers_empty_histories = True
 
     def __init__(self, visitor_VD: np.ndarray, item_ID: np.ndarray) -> None:
-        super().__init__(item_ID)
-        self._visitor_VD = visitor_VD
+        self._visitor_VD, self.item_ID = visitor_VD, item_ID
 
-    def with_items(self, items: ItemFeatures) -> Given:
+    def _over(self, items: ItemFeatures) -> Given:
         raise NotImplementedError  # what is measured here never grows
-
-    def state(self) -> dict[str, np.ndarray]:
-        return {"visitor_VD": self._visitor_VD, "item_ID": self.item_ID}
 
     def represent(self, histories: Interactions) -> np.ndarray:
         return self._visitor_VD[histories.visitor_V][:, None]

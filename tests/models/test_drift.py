@@ -158,10 +158,10 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_queries_asked_again_and_again_leave_a_bandwidth() -> None:
-    rows_PD = np.zeros((10, 2))
-    assert drift.median_bandwidth(rows_PD) == 1
-    rows_PD[0, 0] = 3.0
-    assert drift.median_bandwidth(rows_PD) == 3
+    rows_PD = np.ones((10, 2))
+    assert drift.embedding_shift(rows_PD, rows_PD, 1, 0).bandwidth == 1
+    rows_PD[0, 0] = 4.0
+    assert drift.embedding_shift(rows_PD, rows_PD[1:], 1, 0).bandwidth == 3
 
 
 @settings(deadline=None)

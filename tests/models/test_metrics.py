@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 
 import ir_measures as ir
@@ -43,33 +42,11 @@ def padded(judged: list[list[int]]) -> np.ndarray:
     return np.array([row + [0] * (width - len(row)) for row in judged])
 
 
-@pytest.mark.parametrize("k", CUTOFFS)
-def test_several_relevant_photos_equal_the_oracle(k: int) -> None:
-    relevance_QK, judged, count_Q = several_relevant(top_gain=1, seed=k)
-    np.testing.assert_allclose(m.hit_rate(relevance_QK, k), oracle(ir.Success @ k, relevance_QK, judged))
-    np.testing.assert_allclose(m.average_precision(relevance_QK, count_Q, k), oracle(ir.AP @ k, relevance_QK, judged))
-    np.testing.assert_allclose(m.reciprocal_rank(relevance_QK, k), oracle(ir.RR @ k, relevance_QK, judged))
-    ideal_QK = m.judged_of_counts(count_Q, k)
-    np.testing.assert_allclose(m.ndcg(relevance_QK, ideal_QK, k), oracle(ir.nDCG @ k, relevance_QK, judged))
-    np.testing.assert_allclose(m.precision(relevance_QK, k), oracle(ir.P @ k, relevance_QK, judged))
-    np.testing.assert_allclose(m.recall(relevance_QK, count_Q, k), oracle(ir.R @ k, relevance_QK, judged))
-    np.testing.assert_allclose(m.f1(relevance_QK, count_Q, k), oracle(ir.SetF, relevance_QK, judged, depth=k))
-
-
-@pytest.mark.parametrize("k", CUTOFFS)
-def test_graded_ndcg_equals_the_oracle(k: int) -> None:
-    gain_QK, judged, _ = several_relevant(top_gain=5, seed=100 + k)
-    np.testing.assert_allclose(m.ndcg(gain_QK, padded(judged), k), oracle(ir.nDCG @ k, gain_QK, judged))
-    exponential = [[2**gain - 1 for gain in row] for row in judged]
-    np.testing.assert_allclose(
-        m.ndcg(m.exponential_gain(gain_QK), m.exponential_gain(padded(judged)), k),
-        oracle(ir.nDCG @ k, gain_QK, exponential),
-    )
-
-
-def test_all_metrics_of_graded_lists_equal_the_oracle_and_one_another() -> None:
-    gain_QK, judged, count_Q = several_relevant(top_gain=5, seed=7)
-    value_QM = m.list_metrics(gain_QK, padded(judged), count_Q, CUTOFFS)
+@pytest.mark.parametrize("top_gain", [1, 5])
+def test_several_relevant_photos_equal_the_oracle(top_gain: int) -> None:
+    gain_QK, judged, count_Q = several_relevant(top_gain, seed=7)
+    judged_QI = padded(judged) if top_gain > 1 else m.judged_of_counts(count_Q, max(CUTOFFS))
+    value_QM = m.list_metrics(gain_QK, judged_QI, count_Q, CUTOFFS)
     for column, (metric, k) in enumerate(m.columns(CUTOFFS)):
         measure, depth = (ir.SetF, k) if metric == "f1" else (MEASURES[metric] @ k, None)
         np.testing.assert_allclose(
@@ -112,42 +89,24 @@ def test_one_judged_photo_a_query_is_the_same_by_either_form(ranks: list[int]) -
     np.testing.assert_allclose(m.list_metrics(gain_QK, one_Q[:, None], one_Q), m.rank_metrics(ranks))
 
 
-def test_one_relevant_photo_equals_the_oracle_and_the_list_form() -> None:
+def test_one_relevant_photo_equals_the_oracle() -> None:
     rank_Q = np.random.default_rng(0).integers(1, 41, 200)
     relevance_QK = (rank_Q[:, None] == np.arange(1, 31)).astype(int)
     judged = [[*row.tolist(), int(rank > 30)] for row, rank in zip(relevance_QK, rank_Q, strict=True)]
-    one_Q = np.ones(200, dtype=int)
     value_QM = m.rank_metrics(rank_Q, CUTOFFS)
-    listed = {
-        "precision": lambda k: m.precision(relevance_QK, k),
-        "recall": lambda k: m.recall(relevance_QK, one_Q, k),
-        "f1": lambda k: m.f1(relevance_QK, one_Q, k),
-        "hit_rate": lambda k: m.hit_rate(relevance_QK, k),
-        "map": lambda k: m.average_precision(relevance_QK, one_Q, k),
-        "mrr": lambda k: m.reciprocal_rank(relevance_QK, k),
-        "ndcg": lambda k: m.ndcg(relevance_QK, m.judged_of_counts(one_Q, k), k),
-    }
     for column, (metric, k) in enumerate(m.columns(CUTOFFS)):
         if metric != "f1":
             expected = oracle(MEASURES[metric] @ k, relevance_QK, judged)
             np.testing.assert_allclose(value_QM[:, column], expected, err_msg=f"{metric}@{k}")
-        np.testing.assert_allclose(value_QM[:, column], listed[metric](k), err_msg=f"{metric}@{k}")
-
-
-def test_the_worked_example_of_graded_ndcg() -> None:
-    gains = [[0, 5, 1, 4, 2]]
-    assert m.dcg(gains, 5)[0] == pytest.approx(6.151, abs=5e-4)
-    assert m.dcg([[5, 4, 2, 1, 0]], 5)[0] == pytest.approx(8.954, abs=5e-4)
-    assert m.ndcg(gains, gains, 5)[0] == pytest.approx(0.687, abs=5e-4)
 
 
 def test_the_worked_example_is_of_linear_gain_over_the_logarithm_of_the_place() -> None:
-    gains = np.array([0, 5, 1, 4, 2])
-    by_hand = sum(gain / math.log2(place + 1) for place, gain in enumerate(gains.tolist(), start=1))
+    gains = [[0, 5, 1, 4, 2]]
+    by_hand = sum(gain / math.log2(place + 1) for place, gain in enumerate(gains[0], start=1))
+    assert m.dcg(gains, 5)[0] == pytest.approx(by_hand)
     assert by_hand == pytest.approx(6.151, abs=5e-4)
-    exponential = m.exponential_gain(gains[None])
-    assert m.dcg(exponential, 5)[0] == pytest.approx(27.68, abs=5e-3)
-    assert m.ndcg(exponential, exponential, 5)[0] == pytest.approx(0.653, abs=5e-4)  # not the example's
+    assert m.dcg([[5, 4, 2, 1, 0]], 5)[0] == pytest.approx(8.954, abs=5e-4)
+    assert m.ndcg(gains, gains, 5)[0] == pytest.approx(0.687, abs=5e-4)
 
 
 def test_sums_and_means_can_be_taken_before_the_metrics() -> None:
@@ -164,7 +123,6 @@ def test_values_by_hand() -> None:
     assert m.ndcg([[0, 0]], [[0, 0]], 2)[0] == 0
     assert m.precision([[1, 1]], 5)[0] == pytest.approx(2 / 5)  # a short list is not excused
     assert m.recall([[0, 0]], [0], 2)[0] == m.f1([[0, 0]], [0], 2)[0] == 0
-    assert m.exponential_gain([[-2, 0, 3]]).tolist() == [[0, 0, 7]]
     assert m.ndcg([[-1, 2]], [[-1, 2]], 2)[0] == pytest.approx(1 / np.log2(3))  # a negative relevance gains nothing
 
 
@@ -180,8 +138,6 @@ def test_impossible_input_is_refused() -> None:
         m.gains_at_ranks([0], [0], [1], 1, 5)
     with pytest.raises(ValueError, match="rank"):
         m.gains_at_ranks([0, 0], [2, 2], [1, 1], 1, 5)
-    with pytest.raises(ValueError, match="relevance of 2000"):
-        m.exponential_gain([[2000]])
 
 
 def test_no_query_gives_no_row() -> None:
@@ -247,7 +203,3 @@ def test_the_order_of_the_queries_does_not_matter(rows: list[list[int]], random:
     np.testing.assert_array_equal(
         m.average_precision(gain_QK, count_Q, 5)[order], m.average_precision(gain_QK[order], count_Q[order], 5)
     )
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(m).failed == 0

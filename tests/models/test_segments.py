@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,7 +63,3 @@ def test_every_text_has_a_script(text: str) -> None:
     script = s.script_of(text)
     assert script
     assert script == script.lower()
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(s).failed == 0

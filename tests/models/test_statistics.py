@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 
 import numpy as np
@@ -184,7 +183,3 @@ def test_one_busy_visitor_makes_few_of_many() -> None:
 def test_nobody_to_resample_is_refused() -> None:
     with pytest.raises(ValueError, match="visitor"):
         s.bootstrap_means(np.zeros((0, 1)), np.zeros(0), 100, seed=0)
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(s).failed == 0

@@ -6,7 +6,7 @@ share. `DistributedDataParallel` takes the mean of the ranks instead; multiply t
 The gradient of a rank's features holds what the other ranks' parts owe to them. Ranks may hold the same photo or
 text: ids tell that a combination is a pair, or known to be one, wherever its photo and its text are.
 
-Each function is a collective call: every rank of the group makes it, in the same order, with the same
+Each function is a collective call: every rank makes it, in the same order, with the same
 `mask_known_positives`.
 
 Shapes: on this rank, P pairs, U photos, V texts, D features, N known pairs; E combinations excluded from the
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -26,10 +25,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from models.search.losses import sigmoid, softmax
-from models.search.losses.blocks import Gradients, compute_dtype, with_found_gradients
+from models.search.losses.blocks import compute_dtype
 from models.search.losses.pairs import Pairs
-
-Group = dist.ProcessGroup | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,33 +56,11 @@ def sigmoid_by_gather(
     rank_pairs: RankPairs,
     *,
     chunk_size: int | None = None,
-    group: Group = None,
 ) -> torch.Tensor:
     """Return this rank's part of `sigmoid.loss`: its photos with the texts of all ranks, which it gathers."""
-    batch = _Batch.gather(rank_pairs, group)
-    all_text = _gather_rows(text_VD, batch.text_ids, group)
+    batch = _Batch.gather(rank_pairs)
+    all_text = _gather_rows(text_VD, batch.text_ids)
     return sigmoid.total(photo_UD, all_text, scale, bias, batch.photos_to_all(), chunk_size=chunk_size) / batch.weight
-
-
-def sigmoid_by_ring(
-    photo_UD: torch.Tensor,
-    text_VD: torch.Tensor,
-    scale: torch.Tensor,
-    bias: torch.Tensor,
-    rank_pairs: RankPairs,
-    *,
-    chunk_size: int | None = None,
-    group: Group = None,
-) -> torch.Tensor:
-    """Return this rank's part of `sigmoid.loss`: its photos with one rank's texts after the other's.
-
-    Texts and their gradients go from rank to rank until they are home again, so that a rank never holds more than
-    two ranks' texts (SigLIP, section 3.3). They come home in the forward pass: the backward pass sends nothing, and
-    every rank has to start it with the same factor, as it does if all ranks treat their part alike.
-    """
-    batch = _Batch.gather(rank_pairs, group)
-    ring = partial(_ring, batch=batch, chunk_size=chunk_size or max(1, len(photo_UD)), group=group)
-    return with_found_gradients(ring, photo_UD, text_VD, scale, bias) / batch.weight
 
 
 def softmax_by_gather(
@@ -96,12 +71,11 @@ def softmax_by_gather(
     rank_pairs: RankPairs,
     *,
     chunk_size: int | None = None,
-    group: Group = None,
 ) -> torch.Tensor:
     """Return this rank's part of `softmax.loss`: its photos choose among all ranks' texts and the reverse."""
-    batch = _Batch.gather(rank_pairs, group)
-    all_photo = _gather_rows(photo_UD, batch.photo_ids, group)
-    all_text = _gather_rows(text_VD, batch.text_ids, group)
+    batch = _Batch.gather(rank_pairs)
+    all_photo = _gather_rows(photo_UD, batch.photo_ids)
+    all_text = _gather_rows(text_VD, batch.text_ids)
     photo_total = softmax.one_way_total(photo_UD, all_text, scale, batch.photos_to_all(), chunk_size=chunk_size)
     text_total = softmax.one_way_total(text_VD, all_photo, scale, batch.texts_to_all(), chunk_size=chunk_size)
     return (photo_total + text_total) / (2 * batch.weight)
@@ -124,7 +98,7 @@ class _Batch:
     weight: torch.Tensor  # of all pairs
 
     @classmethod
-    def gather(cls, own: RankPairs, group: Group) -> _Batch:
+    def gather(cls, own: RankPairs) -> _Batch:
         """Exchange ids and weights. Raises ValueError, on every rank, if none has a pair."""
         pairs = own.pairs
         pair_2P = torch.stack((own.photo_id_U[pairs.photo_P], own.text_id_V[pairs.text_P]))
@@ -132,14 +106,14 @@ class _Batch:
         if pairs.masked_2M is not None:
             masked = own.photo_id_U[pairs.masked_2M[0]], own.text_id_V[pairs.masked_2M[1]]
             known_2N = torch.cat((known_2N, torch.stack(masked)), dim=1)
-        ids = gather_lists([own.photo_id_U, own.text_id_V, *pair_2P, *known_2N], group)
-        weights = gather_lists([pairs.photo_weights, pairs.text_weights, pairs.weights], group)
+        ids = gather_lists([own.photo_id_U, own.text_id_V, *pair_2P, *known_2N])
+        weights = gather_lists([pairs.photo_weights, pairs.text_weights, pairs.weights])
         photo_ids, text_ids, *combinations = ids
         pair_2P, known_2N = (torch.stack([torch.cat(c) for c in two]) for two in (combinations[:2], combinations[2:]))
         if not pair_2P.shape[1]:
             raise ValueError("a batch without pairs has no loss")
         return cls(
-            rank=dist.get_rank(group),
+            rank=dist.get_rank(),
             pairs=pairs,
             photo_ids=photo_ids,
             text_ids=text_ids,
@@ -159,24 +133,6 @@ class _Batch:
         """Return what this rank's texts, here in the place of photos, are to the photos of all ranks."""
         pairs, excluded_2E = self.pairs.swapped(), self.excluded_2E.flip(0)
         return _to_all(pairs, self.text_ids[self.rank], self.photo_ids, self.photo_weights, excluded_2E, self.rank)
-
-    def photos_to_rank(self, other: int) -> Pairs:
-        """Return what this rank's photos are to the texts of one rank; only its own make pairs with them."""
-        is_own, pairs = other == self.rank, self.pairs
-        count = len(pairs.photo_P) if is_own else 0
-        return Pairs(
-            photo_P=pairs.photo_P[:count],
-            text_P=pairs.text_P[:count],
-            photo_count=pairs.photo_count,
-            text_count=len(self.text_ids[other]),
-            weight_P=pairs.weights[:count],
-            masked_2M=_positions(self.excluded_2E, self.photo_ids[self.rank], self.text_ids[other]),
-            extra_photo_U=pairs.extra_photo_U if is_own else self.photo_weights[self.rank],
-            extra_text_V=pairs.extra_text_V if is_own else self.text_weights[other],
-            photo_factor_U=pairs.photo_factor_U if is_own else None,
-            text_factor_V=pairs.text_factor_V if is_own else None,
-            mask_known_positives=pairs.mask_known_positives,
-        )
 
 
 def _to_all(
@@ -246,24 +202,24 @@ def find_all(wanted_E: torch.Tensor, id_V: torch.Tensor) -> tuple[torch.Tensor, 
 # -- exchanges -------------------------------------------------------------------------------------------
 
 
-def gather_lists(tensors: Sequence[torch.Tensor], group: Group = None) -> list[list[torch.Tensor]]:
+def gather_lists(tensors: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
     """Return, for each vector, that of every rank; their lengths may differ, their type is the same."""
     lengths = torch.tensor([len(tensor) for tensor in tensors], device=tensors[0].device)
-    every_length = [torch.empty_like(lengths) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(every_length, lengths, group=group)
+    every_length = [torch.empty_like(lengths) for _ in range(dist.get_world_size())]
+    dist.all_gather(every_length, lengths)
     length_lists = torch.stack(every_length).tolist()
     longest = max(sum(own) for own in length_lists)
     packed = torch.cat(list(tensors))
     received = [packed.new_empty(longest) for _ in length_lists]
-    dist.all_gather(received, pad(packed, (0, longest - len(packed))), group=group)
+    dist.all_gather(received, pad(packed, (0, longest - len(packed))))
     by_rank = [vector[: sum(own)].split(own) for vector, own in zip(received, length_lists, strict=True)]
     return [list(of_ranks) for of_ranks in zip(*by_rank, strict=True)]
 
 
-def _gather_rows(own: torch.Tensor, ids: list[torch.Tensor], group: Group) -> torch.Tensor:
+def _gather_rows(own: torch.Tensor, ids: list[torch.Tensor]) -> torch.Tensor:
     """Return the rows of all ranks, of which there are as many as ids, one rank after the other."""
     exact = own.to(compute_dtype(own))  # gradients of all ranks are summed up in it
-    rows: torch.Tensor = _GatherRows.apply(exact, [len(of_rank) for of_rank in ids], group)
+    rows: torch.Tensor = _GatherRows.apply(exact, [len(of_rank) for of_rank in ids])
     return rows
 
 
@@ -271,69 +227,17 @@ class _GatherRows(torch.autograd.Function):
     """All-gather whose backward pass brings every rank the sum of the gradients of its rows."""
 
     @staticmethod
-    def forward(ctx: Any, own: torch.Tensor, counts: list[int], group: Group) -> torch.Tensor:
-        ctx.counts, ctx.group = counts, group
+    def forward(ctx: Any, own: torch.Tensor, counts: list[int]) -> torch.Tensor:
+        ctx.counts = counts
         received = [own.new_empty(max(counts), own.shape[1]) for _ in counts]
-        dist.all_gather(received, pad(own, (0, 0, 0, max(counts) - len(own))), group=group)
+        dist.all_gather(received, pad(own, (0, 0, 0, max(counts) - len(own))))
         return torch.cat([rows[:count] for rows, count in zip(received, counts, strict=True)])
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        counts, rank = ctx.counts, dist.get_rank(ctx.group)
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        counts, rank = ctx.counts, dist.get_rank()
         parts = [pad(part, (0, 0, 0, max(counts) - len(part))) for part in gradient.split(counts)]
         own = torch.empty_like(parts[0])
-        dist.reduce_scatter(own, parts, group=ctx.group)
-        return own[: counts[rank]], None, None
-
-
-def _ring(
-    photo_UD: torch.Tensor,
-    text_VD: torch.Tensor,
-    scale: torch.Tensor,
-    bias: torch.Tensor,
-    with_gradients: bool,
-    *,
-    batch: _Batch,
-    chunk_size: int,
-    group: Group,
-) -> tuple[torch.Tensor, Gradients | None]:
-    dtype = compute_dtype(photo_UD, text_VD)
-    counts = [len(ids) for ids in batch.text_ids]
-    size, rank = len(counts), batch.rank
-    text = pad(text_VD.detach().to(dtype), (0, 0, 0, max(counts) - len(text_VD)))
-    travelling = torch.stack((text, torch.zeros_like(text))) if with_gradients else text[None]
-    value = text.new_zeros(())
-    sums: list[torch.Tensor] = [photo_UD.new_zeros(photo_UD.shape, dtype=dtype), value.clone(), value.clone()]
-    for step in range(size):
-        owner = (rank - step) % size
-        text_SD = travelling[0, : counts[owner]]
-        pairs = batch.photos_to_rank(owner)
-        part, gradients = sigmoid.total_and_gradients(
-            photo_UD, text_SD, scale, bias, with_gradients, pairs=pairs, chunk_size=chunk_size
-        )
-        value += part
-        if gradients is not None:
-            photo_gradient, text_gradient, *others = gradients
-            for total, gradient in zip(sums, (photo_gradient, *others), strict=True):
-                total += gradient
-            travelling[1, : counts[owner]] += text_gradient
-        if size > 1 and (with_gradients or step + 1 < size):
-            travelling = _pass_on(travelling, group)
-    if not with_gradients:
-        return value, None
-    return value, (sums[0], travelling[1, : counts[rank]], *sums[1:])
-
-
-def _pass_on(tensor: torch.Tensor, group: Group) -> torch.Tensor:
-    """Send to the next rank and return what the one before sends."""
-    rank, size = dist.get_rank(group), dist.get_world_size(group)
-    received = torch.empty_like(tensor)
-    after, before = ((rank + 1) % size, (rank - 1) % size)
-    if group is not None:
-        after, before = dist.get_global_rank(group, after), dist.get_global_rank(group, before)
-    send = dist.P2POp(dist.isend, tensor, after, group=group)
-    receive = dist.P2POp(dist.irecv, received, before, group=group)
-    for request in dist.batch_isend_irecv([send, receive]):
-        request.wait()
-    return received
+        dist.reduce_scatter(own, parts)
+        return own[: counts[rank]], None

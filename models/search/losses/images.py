@@ -15,7 +15,7 @@ import torch
 
 from models.search.losses import softmax
 from models.search.losses.blocks import compute_dtype
-from models.search.losses.distributed import Group, RankPairs, find_all, gather_lists, softmax_by_gather
+from models.search.losses.distributed import RankPairs, find_all, gather_lists, softmax_by_gather
 from models.search.losses.pairs import Pairs
 
 TEMPERATURE = 0.1
@@ -23,33 +23,27 @@ TEMPERATURE = 0.1
 # -- two views of a photo --------------------------------------------------------------------------------
 
 
-def two_views(view_a_UD: torch.Tensor, view_b_UD: torch.Tensor, *, chunk_size: int | None = None) -> torch.Tensor:
+def two_views(
+    view_a_UD: torch.Tensor,
+    view_b_UD: torch.Tensor,
+    photo_id_U: torch.Tensor | None = None,
+    *,
+    chunk_size: int | None = None,
+) -> torch.Tensor:
     """Return the NT-Xent loss of SimCLR (https://arxiv.org/abs/2002.05709) for two views of each of U photos.
 
     Each of the 2U vectors is to choose the other view of its photo among all vectors but itself; the loss is their
-    mean. The photos are different ones. Raises ValueError if there are none.
+    mean. The photos are different ones. With their ids, int64, it is this rank's part of the loss of all ranks' photos,
+    and views of a photo that several ranks hold are never negatives of one another. Raises ValueError, on every rank,
+    if none has a photo.
     """
     view_VD = torch.cat((view_a_UD, view_b_UD))
     pairs = _view_pairs(len(view_a_UD), view_VD.device)
-    return softmax.loss(view_VD, view_VD, *_scale_and_bias(view_VD), pairs, chunk_size=chunk_size)
-
-
-def two_views_by_gather(
-    view_a_UD: torch.Tensor,
-    view_b_UD: torch.Tensor,
-    photo_id_U: torch.Tensor,
-    *,
-    chunk_size: int | None = None,
-    group: Group = None,
-) -> torch.Tensor:
-    """Return this rank's part of `two_views` of all ranks' photos. `photo_id_U` is int64.
-
-    Views of a photo that several ranks hold are never negatives of one another. Raises ValueError, on every rank,
-    if none has a photo.
-    """
-    view_VD, id_V = torch.cat((view_a_UD, view_b_UD)), photo_id_U.repeat(2)
-    own = RankPairs(_view_pairs(len(photo_id_U), view_VD.device), id_V, id_V)
-    return softmax_by_gather(view_VD, view_VD, *_scale_and_bias(view_VD), own, chunk_size=chunk_size, group=group)
+    vectors = view_VD, view_VD, *_scale_and_bias(view_VD)
+    if photo_id_U is None:
+        return softmax.loss(*vectors, pairs, chunk_size=chunk_size)
+    id_V = photo_id_U.repeat(2)
+    return softmax_by_gather(*vectors, RankPairs(pairs, id_V, id_V), chunk_size=chunk_size)
 
 
 def _view_pairs(photo_count: int, device: torch.device) -> Pairs:
@@ -87,18 +81,17 @@ def co_converted_by_gather(
     partner_2A: torch.Tensor,
     *,
     chunk_size: int | None = None,
-    group: Group = None,
 ) -> torch.Tensor:
     """Return this rank's part of `co_converted`: partners are photos of its own, candidates those of all ranks.
 
     Photos are co-positives, by id, whichever ranks hold them and know of it. Some ranks or all may have no partner
     pair; then theirs is 0, and their photos are candidates of the others.
     """
-    text_ids, anchors = gather_lists([rank_pairs.text_id_V, partner_2A[0]], group)
+    text_ids, anchors = gather_lists([rank_pairs.text_id_V, partner_2A[0]])
     if not sum(len(anchor_A) for anchor_A in anchors):
         return _nothing(photo_UD)
     photo_id_U, taken_2P = rank_pairs.photo_id_U, _taken_ids(rank_pairs, torch.cat(text_ids))
-    every_photo, every_text = (torch.cat(of_ranks) for of_ranks in gather_lists(list(taken_2P), group))
+    every_photo, every_text = (torch.cat(of_ranks) for of_ranks in gather_lists(list(taken_2P)))
     own_M, other_M = find_all(taken_2P[1], every_text)
     known = (
         photo_id_U.repeat(2, 1),
@@ -107,7 +100,7 @@ def co_converted_by_gather(
     )
     among_photos = _all_once(partner_2A, len(photo_id_U), None)
     own = RankPairs(among_photos, photo_id_U, photo_id_U, torch.cat(known, dim=1))
-    return softmax_by_gather(photo_UD, photo_UD, *_scale_and_bias(photo_UD), own, chunk_size=chunk_size, group=group)
+    return softmax_by_gather(photo_UD, photo_UD, *_scale_and_bias(photo_UD), own, chunk_size=chunk_size)
 
 
 def partner_pairs(pairs: Pairs, partner_2A: torch.Tensor) -> Pairs:

@@ -109,29 +109,12 @@ def total_and_gradients(
     )
 
 
-def sigmoid_loss(
-    logits_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Return the loss per weight of the positives, of logits and the weights of `Pairs.dense`.
-
-    Without `negative_UV` the weights of the negatives are those of `Pairs` without masked combinations and extra
-    weights. Without repetitions this is open_clip's SigLipLoss. The value is finite for any finite logits.
-
-    >>> one_pair = sigmoid_loss(torch.zeros(1, 1), torch.ones(1, 1))
-    >>> round(one_pair.item(), 4)  # log 2
-    0.6931
-    """
-    negative_UV = _negatives(positive_UV) if negative_UV is None else negative_UV
-    return _total_of_logits(logits_UV, positive_UV, negative_UV) / positive_UV.sum()
-
-
-def best_bias(scaled_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor | None = None) -> float:
-    """Return the bias that makes `sigmoid_loss(scaled_UV + bias, ...)` smallest, within -200..200.
+def best_bias(scaled_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor) -> float:
+    """Return the bias that makes the loss of the logits `scaled_UV + bias` smallest, within -200..200.
 
     The loss is convex in the bias, so its slope is searched for its zero. For unrelated vectors and P different
     pairs this is about -log(P - 1) minus the common value of `scaled_UV`.
     """
-    negative_UV = _negatives(positive_UV) if negative_UV is None else negative_UV
     scaled, positive, negative = scaled_UV.double(), positive_UV.double(), negative_UV.double()
     low, high = -200.0, 200.0
     for _ in range(60):
@@ -143,9 +126,9 @@ def best_bias(scaled_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: t
 
 
 def calibrate(
-    cosine_UV: torch.Tensor, positive_UV: torch.Tensor, scale: float, negative_UV: torch.Tensor | None = None
+    cosine_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor, scale: float
 ) -> tuple[float, float]:
-    """Return the scale, between 10 and the given one, and the bias with the smallest loss on a batch.
+    """Return the scale, between 10 and the given one, and the bias with the smallest loss by weights as of `dense`.
 
     Towers sure of one task are at first surely wrong on another. A loss far above that of chance then drives
     them together before it teaches them anything; at the calibrated scale it starts below. 10 is where the
@@ -154,7 +137,11 @@ def calibrate(
     scales = torch.logspace(0, 1, 24).sub(1).div(9)  # 0 to 1, dense near 0
     candidates = [scale] if scale <= 10 else [10 + (scale - 10) * share for share in scales.tolist()]
     fits = [(value, best_bias(value * cosine_UV, positive_UV, negative_UV)) for value in candidates]
-    return min(fits, key=lambda fit: sigmoid_loss(fit[0] * cosine_UV + fit[1], positive_UV, negative_UV).item())
+    weight = positive_UV.sum()
+    return min(
+        fits,
+        key=lambda fit: (_total_of_logits(fit[0] * cosine_UV + fit[1], positive_UV, negative_UV) / weight).item(),
+    )
 
 
 def _total_of_logits(logits_UV: torch.Tensor, positive_UV: torch.Tensor, negative_UV: torch.Tensor) -> torch.Tensor:
@@ -164,7 +151,3 @@ def _total_of_logits(logits_UV: torch.Tensor, positive_UV: torch.Tensor, negativ
 def _cost(logits: torch.Tensor) -> torch.Tensor:
     """Return -log(1 - logistic), to double precision and, unlike logsigmoid on a CPU, without a buffer kept."""
     return softplus(logits, threshold=40)
-
-
-def _negatives(positive_UV: torch.Tensor) -> torch.Tensor:
-    return positive_UV.sum(dim=1, keepdim=True) * positive_UV.sum(dim=0, keepdim=True) * (positive_UV == 0)

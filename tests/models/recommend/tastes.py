@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from models.recommend.interactions import Interactions, ItemFeatures, unit_rows
+from models.ragged import unit_rows
+from models.recommend.interactions import Interactions, ItemFeatures
 from models.search.keywords import RaggedKeywords
 
 ITEMS, VISITORS, NEW, DIM = 12, 24, 4, 6
@@ -43,18 +45,27 @@ def features(count: int, seed: int = 0) -> ItemFeatures:
     return ItemFeatures(image, text, keywords, keyword_count=3)
 
 
+def log_of(
+    visitor: ArrayLike,
+    item: ArrayLike,
+    at: ArrayLike,
+    weight: ArrayLike,
+    country: ArrayLike,
+    item_count: int,
+    as_of: float = AS_OF,
+) -> Interactions:
+    """A log of columns, each of any type."""
+    columns = zip(
+        (visitor, item, at, weight, country), (np.int64, np.int64, np.float64, np.float32, np.int32), strict=True
+    )
+    return Interactions.of(*(np.asarray(c, dtype) for c, dtype in columns), item_count=item_count, as_of=as_of)
+
+
 def histories(rows: list[tuple[int, int, float]], visitors: int, item_count: int = ITEMS) -> Interactions:
     """Histories of (visitor, item, weight), each a minute after the one before."""
-    visitor, item, weight = (np.array(column) for column in zip(*rows, strict=True)) if rows else (np.zeros(0),) * 3
-    return Interactions.of(
-        visitor.astype(np.int64),
-        item.astype(np.int64),
-        AS_OF - DAY + 60.0 * np.arange(len(item)),
-        weight.astype(np.float32),
-        (np.arange(visitors) % 3).astype(np.int32),
-        item_count=item_count,
-        as_of=AS_OF,
-    )
+    visitor, item, weight = ([row[column] for row in rows] for column in range(3))
+    at = AS_OF - DAY + 60.0 * np.arange(len(rows))
+    return log_of(visitor, item, at, weight, np.arange(visitors) % 3, item_count)
 
 
 def world(seed: int = 0) -> Tastes:

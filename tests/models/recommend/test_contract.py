@@ -34,26 +34,18 @@ TASTELESS = {"random", "popularity"}
 DRAWN = {"random", "als", "sasrec", "two_tower", "two_tower in batch", "graphsage"}
 """Methods that draw random numbers, so that the numbers of items are more than names to them."""
 ALL = np.arange(ITEMS)
+TRAINED = ["sasrec", "two_tower", "two_tower in batch", "graphsage"]
 
-every_method = pytest.mark.parametrize("name", SMALL)
-every_method_with_taste = pytest.mark.parametrize("name", [name for name in SMALL if name not in TASTELESS])
+
+@pytest.fixture(scope="module", params=SMALL)
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of every method in turn, or, parametrized indirectly, of some."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def tastes() -> Tastes:
-    return world()
-
-
-@pytest.fixture(scope="module")
-def fitted(tastes: Tastes) -> Callable[[str], Fitted]:
-    made: dict[str, Fitted] = {}
-
-    def fit(name: str) -> Fitted:
-        if name not in made:
-            made[name] = SMALL[name]().fit(tastes.log, tastes.items, seed=0)
-        return made[name]
-
-    return fit
+def fitted(name: str, tastes: Tastes) -> Fitted:
+    return SMALL[name]().fit(tastes.log, tastes.items, seed=0)
 
 
 def assert_own_taste_first(tastes: Tastes, score_VC: np.ndarray, item_C: np.ndarray) -> None:
@@ -64,24 +56,20 @@ def assert_own_taste_first(tastes: Tastes, score_VC: np.ndarray, item_C: np.ndar
         assert score_C[is_own_C & ~np.isin(item_C, seen)].min() > score_C[~is_own_C].max(), visitor
 
 
-@every_method_with_taste
-def test_what_resembles_the_history_comes_first(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
-    assert_own_taste_first(tastes, fitted(name).scores(tastes.probes, ALL), ALL)
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in TASTELESS], indirect=True)
+def test_what_resembles_the_history_comes_first(tastes: Tastes, fitted: Fitted) -> None:
+    assert_own_taste_first(tastes, fitted.scores(tastes.probes, ALL), ALL)
 
 
-@every_method
-def test_scores_are_float32_by_visitor_and_candidate_and_finite(
-    name: str, tastes: Tastes, fitted: Callable[[str], Fitted]
-) -> None:
-    score_VC = fitted(name).scores(tastes.probes, ALL[:5])
+def test_scores_are_float32_by_visitor_and_candidate_and_finite(tastes: Tastes, fitted: Fitted) -> None:
+    score_VC = fitted.scores(tastes.probes, ALL[:5])
     assert score_VC.shape == (6, 5)
     assert score_VC.dtype == np.float32
     assert np.isfinite(score_VC).all()
 
 
-@every_method
-def test_new_items_are_scored_or_declared_not_to_be(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
-    grown = fitted(name).with_items(tastes.grown)
+def test_new_items_are_scored_or_declared_not_to_be(name: str, tastes: Tastes, fitted: Fitted) -> None:
+    grown = fitted.with_items(tastes.grown)
     score_VC = grown.scores(tastes.probes, np.arange(ITEMS + NEW))
     assert np.isfinite(score_VC[:, :ITEMS]).all()
     if grown.covers_new_items:
@@ -90,10 +78,9 @@ def test_new_items_are_scored_or_declared_not_to_be(name: str, tastes: Tastes, f
             assert_own_taste_first(tastes, score_VC, np.arange(ITEMS + NEW))
     else:
         assert (score_VC[:, ITEMS:] == -np.inf).all()
-        np.testing.assert_allclose(score_VC[:, :ITEMS], fitted(name).scores(tastes.probes, ALL), atol=1e-6)
+        np.testing.assert_allclose(score_VC[:, :ITEMS], fitted.scores(tastes.probes, ALL), atol=1e-6)
 
 
-@every_method
 def test_an_item_that_nobody_took_in_training_is_as_a_new_one(name: str, tastes: Tastes) -> None:
     untaken = tastes.log.where(tastes.log.item_N != 5)
     model = SMALL[name]().fit(untaken, tastes.items, seed=0)
@@ -102,11 +89,8 @@ def test_an_item_that_nobody_took_in_training_is_as_a_new_one(name: str, tastes:
     assert np.isfinite(model.scores(tastes.probes, np.array([5]))).all() == model.covers_new_items
 
 
-@every_method
-def test_a_history_of_new_items_is_served_by_what_covers_them(
-    name: str, tastes: Tastes, fitted: Callable[[str], Fitted]
-) -> None:
-    grown = fitted(name).with_items(tastes.grown)
+def test_a_history_of_new_items_is_served_by_what_covers_them(name: str, tastes: Tastes, fitted: Fitted) -> None:
+    grown = fitted.with_items(tastes.grown)
     probe = histories([(0, ITEMS, 1.0), (1, ITEMS + 1, 1.0)], 2, ITEMS + NEW)
     score_VC = grown.scores(probe, ALL)
     assert np.isfinite(score_VC).all() == grown.covers_new_items
@@ -115,72 +99,60 @@ def test_a_history_of_new_items_is_served_by_what_covers_them(
         assert score_VC[1, 1::2].mean() > score_VC[1, ::2].mean()
 
 
-@every_method
-def test_an_empty_history_is_served_or_declared_not_to_be(
-    name: str, tastes: Tastes, fitted: Callable[[str], Fitted]
-) -> None:
+def test_an_empty_history_is_served_or_declared_not_to_be(tastes: Tastes, fitted: Fitted) -> None:
     probe = histories([(1, 3, 1.0)], 3)
-    score_VC = fitted(name).scores(probe, ALL)
+    score_VC = fitted.scores(probe, ALL)
     assert np.isfinite(score_VC[1]).all()
     for visitor in (0, 2):
-        assert np.isfinite(score_VC[visitor]).all() == fitted(name).covers_empty_histories
-        assert np.isfinite(score_VC[visitor]).any() == fitted(name).covers_empty_histories
+        assert np.isfinite(score_VC[visitor]).all() == fitted.covers_empty_histories
+        assert np.isfinite(score_VC[visitor]).any() == fitted.covers_empty_histories
 
 
-@every_method
-def test_no_visitors_have_no_scores(name: str, fitted: Callable[[str], Fitted]) -> None:
-    assert fitted(name).scores(histories([], 0), ALL).shape == (0, ITEMS)
+def test_no_visitors_have_no_scores(fitted: Fitted) -> None:
+    assert fitted.scores(histories([], 0), ALL).shape == (0, ITEMS)
 
 
-@every_method
-def test_a_country_never_seen_is_as_an_unknown_one(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
+def test_a_country_never_seen_is_as_an_unknown_one(tastes: Tastes, fitted: Fitted) -> None:
     nowhere, elsewhere = (dataclasses.replace(tastes.probes, country_V=np.full(6, code, np.int32)) for code in (-1, 99))
-    score_VC = fitted(name).scores(nowhere, ALL)
+    score_VC = fitted.scores(nowhere, ALL)
     assert np.isfinite(score_VC).all()
-    np.testing.assert_array_equal(score_VC, fitted(name).scores(elsewhere, ALL))
+    np.testing.assert_array_equal(score_VC, fitted.scores(elsewhere, ALL))
 
 
-@every_method
-def test_what_was_seen_is_left_out(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
-    best = top_k(fitted(name), tastes.probes, ITEMS)
+def test_what_was_seen_is_left_out(tastes: Tastes, fitted: Fitted) -> None:
+    best = top_k(fitted, tastes.probes, ITEMS)
     for visitor, item_K in enumerate(best.item_VK):
         seen = tastes.probes.item_N[tastes.probes.history(visitor)]
         assert sorted(item_K[item_K >= 0]) == np.setdiff1d(ALL, seen).tolist()
     assert (best.scored_V == ITEMS - 3).all()
 
 
-@every_method
-def test_the_seed_decides(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
-    score_VC = fitted(name).scores(tastes.probes, ALL)
+def test_the_seed_decides(name: str, tastes: Tastes, fitted: Fitted) -> None:
+    score_VC = fitted.scores(tastes.probes, ALL)
     again, other = (SMALL[name]().fit(tastes.log, tastes.items, seed=seed) for seed in (0, 1))
     np.testing.assert_array_equal(again.scores(tastes.probes, ALL), score_VC)
     assert np.array_equal(other.scores(tastes.probes, ALL), score_VC) == (name not in DRAWN)
 
 
-@every_method
-def test_the_numbers_of_items_are_names(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
+def test_the_numbers_of_items_are_names(name: str, tastes: Tastes, fitted: Fitted) -> None:
     number_I = np.random.default_rng(3).permutation(ITEMS)
     log, items = permuted(tastes.log, tastes.items, number_I)
     probes, _ = permuted(tastes.probes, tastes.items, number_I)
     score_VC = SMALL[name]().fit(log, items, seed=0).scores(probes, number_I)
     if name not in DRAWN:
-        np.testing.assert_allclose(score_VC, fitted(name).scores(tastes.probes, ALL), atol=1e-6)
+        np.testing.assert_allclose(score_VC, fitted.scores(tastes.probes, ALL), atol=1e-6)
     elif name not in TASTELESS:
         assert_own_taste_first(tastes, score_VC, ALL)
 
 
-@every_method
-def test_blocks_score_as_all_at_once(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
-    whole_VC = fitted(name).scores(tastes.probes, ALL)
+def test_blocks_score_as_all_at_once(tastes: Tastes, fitted: Fitted) -> None:
+    whole_VC = fitted.scores(tastes.probes, ALL)
     for visitors in (np.array([4, 1]), np.array([0]), np.array([5, 3, 2])):
         block = tastes.probes.take(visitors)
         for candidate_C in (ALL[:1], ALL[7:3:-1]):
-            np.testing.assert_allclose(
-                fitted(name).scores(block, candidate_C), whole_VC[visitors][:, candidate_C], atol=1e-5
-            )
+            np.testing.assert_allclose(fitted.scores(block, candidate_C), whole_VC[visitors][:, candidate_C], atol=1e-5)
 
 
-@every_method
 def test_nothing_handed_over_is_changed(name: str, tastes: Tastes) -> None:
     before = world()
     SMALL[name]().fit(tastes.log, tastes.items, seed=0).with_items(tastes.grown).scores(tastes.probes, ALL)
@@ -194,44 +166,40 @@ def test_nothing_handed_over_is_changed(name: str, tastes: Tastes) -> None:
         np.testing.assert_array_equal(mine.keyword_rows().weights, yours.keyword_rows().weights)
 
 
-@every_method
-def test_what_does_not_fit_is_refused(name: str, tastes: Tastes, fitted: Callable[[str], Fitted]) -> None:
+def test_what_does_not_fit_is_refused(name: str, tastes: Tastes, fitted: Fitted) -> None:
     with pytest.raises(ValueError, match=r"log .*12 .*features .*16"):
         SMALL[name]().fit(tastes.log, tastes.grown, seed=0)
     with pytest.raises(ValueError, match=r"histories .*16 .*12"):
-        fitted(name).scores(histories([(0, ITEMS, 1.0)], 1, ITEMS + NEW), ALL)
+        fitted.scores(histories([(0, ITEMS, 1.0)], 1, ITEMS + NEW), ALL)
     with pytest.raises(ValueError, match="candidates 3 to 12"):
-        fitted(name).scores(tastes.probes, np.array([3, 12]))
+        fitted.scores(tastes.probes, np.array([3, 12]))
     with pytest.raises(ValueError, match=r"catalogue .*11 .*12"):
-        fitted(name).with_items(ItemFeatures(tastes.items.image_ID[:11]))
+        fitted.with_items(ItemFeatures(tastes.items.image_ID[:11]))
 
 
-@every_method
-def test_what_is_saved_scores_the_same_to_the_bit(
-    name: str, tastes: Tastes, fitted: Callable[[str], Fitted], tmp_path: Path
-) -> None:
+def test_what_is_saved_scores_the_same_to_the_bit(tastes: Tastes, fitted: Fitted, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    save(fitted(name), tmp_path / "learned")
+    save(fitted, tmp_path / "learned")
     opened = load(tmp_path / "learned")
     assert {path.suffix for path in (tmp_path / "learned").iterdir()} == {".json", ".safetensors"}
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert type(opened) is type(fitted(name))
+    assert type(opened) is type(fitted)
     empty = histories([(1, 3, 1.0)], 3)
     for probes in (tastes.probes, empty):
-        np.testing.assert_array_equal(opened.scores(probes, ALL), fitted(name).scores(probes, ALL))
-    grown, expected = (one.with_items(tastes.grown) for one in (opened, fitted(name)))
+        np.testing.assert_array_equal(opened.scores(probes, ALL), fitted.scores(probes, ALL))
+    grown, expected = (one.with_items(tastes.grown) for one in (opened, fitted))
     every = np.arange(ITEMS + NEW)
     np.testing.assert_array_equal(grown.scores(tastes.probes, every), expected.scores(tastes.probes, every))
 
 
-@pytest.mark.parametrize("name", ["sasrec", "two_tower", "two_tower in batch", "graphsage"])
-def test_training_gets_better_and_says_how(name: str, fitted: Callable[[str], Fitted]) -> None:
-    curve = fitted(name).loss_curve  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", TRAINED, indirect=True)
+def test_training_gets_better_and_says_how(name: str, fitted: Fitted) -> None:
+    curve = fitted.loss_curve  # type: ignore[attr-defined]
     assert curve.shape == (SMALL[name]().training.pass_count,)  # type: ignore[attr-defined]
     assert curve[-1] < 0.7 * curve[0]
 
 
-@pytest.mark.parametrize("name", ["als", "sasrec", "two_tower", "graphsage"])
+@pytest.mark.parametrize("name", ["als", *TRAINED], indirect=True)
 def test_a_log_without_likes_teaches_nothing(name: str, tastes: Tastes) -> None:
     with raises(TooLittleToLearn, "nothing_to_learn_from"):
         SMALL[name]().fit(tastes.log.where(tastes.log.weight_N < 0), tastes.items, seed=0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.popularity import Popularity
 from models.recommend.random_order import RandomOrder
-from tests.models.recommend.tastes import AS_OF, DAY, histories
+from tests.models.recommend.tastes import AS_OF, DAY, histories, log_of
 
 ITEMS = ItemFeatures(np.zeros((3, 1), np.float32))
 
@@ -15,28 +16,12 @@ ITEMS = ItemFeatures(np.zeros((3, 1), np.float32))
 def at_days(rows: list[tuple[int, int, float, float]], country_V: list[int]) -> Interactions:
     """A log of (visitor, item, days before the end, weight)."""
     visitor, item, days, weight = (np.array(column) for column in zip(*rows, strict=True))
-    return Interactions.of(
-        visitor.astype(np.int64),
-        item.astype(np.int64),
-        AS_OF - days * DAY,
-        weight.astype(np.float32),
-        np.array(country_V, np.int32),
-        item_count=3,
-        as_of=AS_OF,
-    )
+    return log_of(visitor, item, AS_OF - days * DAY, weight, country_V, 3)
 
 
 def scores(log: Interactions, country: int, prior_count: float) -> list[float]:
     model = Popularity(window_days=7.0, prior_count=prior_count).fit(log, ITEMS, seed=0)
-    probe = Interactions.of(
-        np.zeros(0, np.int64),
-        np.zeros(0, np.int64),
-        np.zeros(0),
-        np.zeros(0, np.float32),
-        np.array([country], np.int32),
-        item_count=3,
-        as_of=AS_OF,
-    )
+    probe = log_of([], [], [], [], [country], 3)
     return model.scores(probe, np.arange(3))[0].round(4).tolist()
 
 
@@ -54,11 +39,7 @@ def test_likes_of_the_window_are_counted_by_country() -> None:
     )
     assert scores(log, country=-1, prior_count=2.0) == [0.75, 0.25, 0.0]
     assert scores(log, country=1, prior_count=2.0) == [(1 + 1.5) / 4, (1 + 0.5) / 4, 0.0]
-    assert scores(log, country=0, prior_count=0.5) == [
-        np.float32(1.375 / 1.5).round(4),
-        np.float32(0.125 / 1.5).round(4),
-        0,
-    ]
+    assert scores(log, country=0, prior_count=0.5) == pytest.approx([1.375 / 1.5, 0.125 / 1.5, 0], abs=1e-4)
     assert scores(log, country=2, prior_count=2.0) == [0.75, 0.25, 0.0]
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.ragged import unit_rows
 from models.recommend.diversity import diversified, maximal_marginal_relevance
-from models.recommend.interactions import NONE, unit_rows
+from models.recommend.interactions import NONE
 
 
 def plain(relevance: list[float], vectors: np.ndarray, k: int, trade_off: float) -> list[int]:

@@ -16,7 +16,7 @@ from models.recommend.graphsage import DEPTH, Examples, GraphNetwork, GraphSage,
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.saving import ARRAYS, save
 from models.recommend.training import Training, seeded
-from tests.models.recommend.tastes import ITEMS, world
+from tests.models.recommend.tastes import ITEMS, Tastes
 
 EVERYBODY = (1000, 1000)
 """Fanouts beyond every degree: nothing is left out."""
@@ -37,8 +37,7 @@ def layers_of(network: GraphNetwork, liked: Interactions, items: ItemFeatures) -
     return photo_layers(network, VisitorMeans.of(network, graph, liked.country_V, items), items)
 
 
-def test_the_graph_is_the_log_and_the_keywords_from_both_ends() -> None:
-    tastes = world()
+def test_the_graph_is_the_log_and_the_keywords_from_both_ends(tastes: Tastes) -> None:
     liked = tastes.log.liked()
     graph = Graph.of(Neighbours.of_visitors(liked), tastes.grown)
     pairs = {(int(v), int(i)) for v, i in zip(liked.row_visitors(), liked.item_N, strict=True)}
@@ -64,8 +63,7 @@ def test_a_slice_is_taken_whole_or_sampled_evenly() -> None:
     assert abs(counts[:10] / 2000 - 0.4).max() < 0.05  # 4 of 10
 
 
-def test_a_layer_is_the_mean_of_the_neighbours_written_out() -> None:
-    tastes = world()
+def test_a_layer_is_the_mean_of_the_neighbours_written_out(tastes: Tastes) -> None:
     network, _ = made(tastes.log, tastes.items)
     random = np.random.default_rng(0)
     own_BD, visitor_XD, keyword_XD = (random.normal(size=(n, 8)).astype(np.float32) for n in (3, 5, 2))
@@ -92,8 +90,7 @@ def test_a_layer_is_the_mean_of_the_neighbours_written_out() -> None:
     np.testing.assert_allclose(found_BD, np.maximum(expected_BD, 0), atol=1e-5)
 
 
-def test_a_sample_of_all_neighbours_equals_the_whole_graph_in_layers() -> None:
-    tastes = world()
+def test_a_sample_of_all_neighbours_equals_the_whole_graph_in_layers(tastes: Tastes) -> None:
     network, examples = made(tastes.log, tastes.items)
     liked = tastes.log.liked()
     whole = layers_of(network, liked, tastes.items)
@@ -102,8 +99,7 @@ def test_a_sample_of_all_neighbours_equals_the_whole_graph_in_layers() -> None:
         np.testing.assert_allclose(sampled.detach().numpy(), whole[depth].numpy(), atol=1e-5)
 
 
-def test_a_pair_that_is_to_be_told_is_as_if_it_had_not_been() -> None:
-    tastes = world()
+def test_a_pair_that_is_to_be_told_is_as_if_it_had_not_been(tastes: Tastes) -> None:
     network, examples = made(tastes.log, tastes.items)
     liked = tastes.log.liked()
     visitor, item = int(liked.row_visitors()[0]), int(liked.item_N[0])
@@ -117,8 +113,9 @@ def test_a_pair_that_is_to_be_told_is_as_if_it_had_not_been() -> None:
     assert not np.allclose(shown.detach().numpy(), expected.numpy(), atol=1e-4)
 
 
-def test_a_loss_hides_what_it_asks_for_and_takes_each_visitor_as_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    tastes = world()
+def test_a_loss_hides_what_it_asks_for_and_takes_each_visitor_as_of_then(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, examples = made(tastes.log, tastes.items)
     asked: list[tuple[list[int], list[int], list[int]]] = []
 
@@ -136,8 +133,7 @@ def test_a_loss_hides_what_it_asks_for_and_takes_each_visitor_as_of_then(monkeyp
     assert asked == [(liked.start_V1[visitor_B].tolist(), row_B.tolist(), pairs)]
 
 
-def test_a_visitor_as_of_then_is_one_who_did_nothing_since() -> None:
-    tastes = world()
+def test_a_visitor_as_of_then_is_one_who_did_nothing_since(tastes: Tastes) -> None:
     liked, row = tastes.log.liked(), 3
     visitor = liked.row_visitors()[row]
     cut = liked.where((liked.row_visitors() != visitor) | (np.arange(len(liked.item_N)) < row))
@@ -146,17 +142,15 @@ def test_a_visitor_as_of_then_is_one_who_did_nothing_since() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_photos_added_later_are_as_if_they_had_been_there() -> None:
-    tastes = world()
+def test_photos_added_later_are_as_if_they_had_been_there(tastes: Tastes) -> None:
     model = GraphSage(dim=8, training=Training(1, 64)).fit(tastes.log, tastes.items, seed=0)
-    expected = layers_of(model.state()["network"], tastes.log.liked(), tastes.grown)
-    found = model.with_items(tastes.grown).state()["layers"]
+    expected = layers_of(model.network, tastes.log.liked(), tastes.grown)
+    found = model.with_items(tastes.grown).layers
     for depth in range(DEPTH + 1):
         np.testing.assert_allclose(found[depth], expected[depth].numpy(), atol=1e-6)
 
 
-def test_nothing_that_is_kept_has_a_row_for_a_visitor_or_a_like(tmp_path: Path) -> None:
-    tastes = world()
+def test_nothing_that_is_kept_has_a_row_for_a_visitor_or_a_like(tastes: Tastes, tmp_path: Path) -> None:
     liked = tastes.log.liked()
     save(GraphSage(dim=8, training=Training(1, 64)).fit(tastes.log, tastes.items, seed=0), tmp_path)
     lengths = {name: array.shape[0] for name, array in load_file(tmp_path / ARRAYS).items() if array.ndim}
@@ -164,8 +158,7 @@ def test_nothing_that_is_kept_has_a_row_for_a_visitor_or_a_like(tmp_path: Path) 
     assert ITEMS in lengths.values()
 
 
-def test_only_the_first_likes_of_a_visitor_are_examples() -> None:
-    tastes = world()
+def test_only_the_first_likes_of_a_visitor_are_examples(tastes: Tastes) -> None:
     liked = tastes.log.liked()
     network, _ = made(tastes.log, tastes.items)
     rows = Examples(GraphSage(cold_count=2), network, liked, tastes.items).row_E
@@ -174,8 +167,7 @@ def test_only_the_first_likes_of_a_visitor_are_examples() -> None:
     ]
 
 
-def test_a_photo_of_which_nothing_is_known_is_not_scored() -> None:
-    tastes = world()
+def test_a_photo_of_which_nothing_is_known_is_not_scored(tastes: Tastes) -> None:
     model = GraphSage(dim=8, training=Training(1, 64)).fit(tastes.log, tastes.items, seed=0)
     image_ID = np.vstack([tastes.items.image_ID, np.zeros((1, 6), np.float32)])
     text_IE = np.vstack([tastes.items.text_IE, np.zeros((1, 6), np.float32)])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.search.keywords import RaggedKeywords
+from tests.models.recommend.tastes import log_of
 
 VISITORS, ITEMS, AS_OF = 5, 7, 1000.0
 Row = tuple[int, int, float, float]
@@ -24,16 +25,8 @@ rows = st.lists(
 
 
 def of(log: list[Row], as_of: float = AS_OF) -> Interactions:
-    visitor, item, at, weight = (np.array([row[column] for row in log]) for column in range(4))
-    return Interactions.of(
-        visitor.astype(np.int64),
-        item.astype(np.int64),
-        at.astype(np.float64),
-        weight.astype(np.float32),
-        np.arange(VISITORS, dtype=np.int32) - 1,
-        item_count=ITEMS,
-        as_of=as_of,
-    )
+    columns = ([row[column] for row in log] for column in range(4))
+    return log_of(*columns, np.arange(VISITORS) - 1, ITEMS, as_of)
 
 
 def plain(log: Interactions) -> list[list[tuple[int, float, float]]]:

@@ -18,23 +18,16 @@ from models.recommend.judging import (
     relevance,
     visitor_metrics,
 )
+from tests.models.recommend.tastes import log_of
 
 
-def log_of(rows: list[tuple[int, int]], visitors: int, items: int, countries: list[int] | None = None) -> Interactions:
-    visitor, item = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    return Interactions.of(
-        visitor,
-        item,
-        np.arange(len(rows), dtype=np.float64),
-        np.ones(len(rows), np.float32),
-        np.array(countries or [0] * visitors, np.int32),
-        item_count=items,
-        as_of=1e6,
-    )
+def taken(rows: list[tuple[int, int]], visitors: int, items: int, countries: list[int] | None = None) -> Interactions:
+    visitor, item = zip(*rows, strict=True)
+    return log_of(visitor, item, np.arange(len(rows)), np.ones(len(rows)), countries or [0] * visitors, items)
 
 
 def test_a_list_by_hand() -> None:
-    truth = log_of([(0, 3), (0, 3), (0, 1), (1, 0)], visitors=2, items=5)
+    truth = taken([(0, 3), (0, 3), (0, 1), (1, 0)], visitors=2, items=5)
     item_VK = np.array([[3, 0, 1, NONE], [4, NONE, NONE, NONE]])
     assert relevance(item_VK, truth).tolist() == [[1, 0, 1, 0], [0, 0, 0, 0]]
     found = dict(zip(COLUMNS, visitor_metrics(item_VK, truth).T.tolist(), strict=True))
@@ -48,9 +41,7 @@ def test_a_list_by_hand() -> None:
 def test_metrics_equal_those_of_ir_measures() -> None:
     random = np.random.default_rng(0)
     visitors, items = 40, 150
-    truth = log_of(
-        [(v, int(i)) for v in range(visitors) for i in random.integers(0, items, 1 + v % 7)], visitors, items
-    )
+    truth = taken([(v, int(i)) for v in range(visitors) for i in random.integers(0, items, 1 + v % 7)], visitors, items)
     item_VK = np.array([random.permutation(items)[:DEPTH] for _ in range(visitors)])
     item_VK[3, 5:] = NONE
     names = {"hit_rate": "Success", "map": "AP", "mrr": "RR", "precision": "P", "recall": "R"}
@@ -74,14 +65,14 @@ def test_metrics_equal_those_of_ir_measures() -> None:
 
 def test_groups_by_history_and_country() -> None:
     rows = [(0, 0), (1, 0), (1, 1), *((2, i) for i in range(5)), *((3, 0) for _ in range(3))]
-    log = log_of(rows, visitors=5, items=7, countries=[0, 1, 0, NONE, 2])
+    log = taken(rows, visitors=5, items=7, countries=[0, 1, 0, NONE, 2])
     assert history_group(log) == ["1", "2-4", "5+", "2-4", "0"]
     assert is_elsewhere(log, log.country_V).tolist() == [False, True, False, False, True]
     assert is_new_item(log).tolist() == [False] * 5 + [True] * 2
 
 
 def test_beyond_accuracy_of_lists_and_of_none() -> None:
-    log = log_of([(0, 0), (1, 0), (1, 1)], visitors=3, items=3)
+    log = taken([(0, 0), (1, 0), (1, 1)], visitors=3, items=3)
     vectors = np.eye(3, dtype=np.float32)
     found = beyond_accuracy(np.array([[0, 1], [2, NONE], [NONE, NONE]]), vectors, log, candidate_count=3)
     assert found["coverage"] == 1.0

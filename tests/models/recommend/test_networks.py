@@ -14,7 +14,7 @@ from models.recommend.interface import Recommender
 from models.recommend.sasrec import FittedSasRec, SasRec, SasRecNetwork
 from models.recommend.training import Training
 from models.recommend.two_tower import TwoTower, mean_features
-from tests.models.recommend.tastes import ITEMS, histories, world
+from tests.models.recommend.tastes import ITEMS, Tastes, histories
 
 ONE_PASS = Training(1, 64)
 
@@ -31,8 +31,7 @@ def test_a_place_sees_what_came_before_and_nothing_later() -> None:
     assert not torch.isclose(after[:, 3:], before[:, 3:]).all(dim=2).any()
 
 
-def test_the_order_of_a_history_matters_to_the_sequence_model() -> None:
-    tastes = world()
+def test_the_order_of_a_history_matters_to_the_sequence_model(tastes: Tastes) -> None:
     model = SasRec(dim=8, training=ONE_PASS).fit(tastes.log, tastes.items, seed=0)
     there = histories([(0, 0, 1.0), (0, 3, 1.0), (0, 4, 1.0)], 1)
     back = histories([(0, 4, 1.0), (0, 3, 1.0), (0, 0, 1.0)], 1)
@@ -56,9 +55,8 @@ def test_the_mean_of_features_leaves_out_what_is_filled_up() -> None:
     torch.testing.assert_close(found, torch.tensor([[2.0, 1.0], [0.0, 0.0], [7 / 3, 4 / 3]]))
 
 
-def test_the_country_alone_serves_a_visitor_without_history() -> None:
+def test_the_country_alone_serves_a_visitor_without_history(tastes: Tastes) -> None:
     # two countries of one taste each
-    tastes = world()
     log = replace(tastes.log, country_V=(np.arange(tastes.log.visitor_count) % 2).astype(np.int32))
     model = TwoTower(dim=16, hidden_dim=16, training=Training(40, 32, 0.01)).fit(log, tastes.items, seed=0)
     newcomers = replace(histories([], 2), country_V=np.array([0, 1], np.int32))
@@ -67,8 +65,7 @@ def test_the_country_alone_serves_a_visitor_without_history() -> None:
     assert score_VC[1, 1::2].min() > score_VC[1, ::2].max()
 
 
-def test_keywords_alone_place_a_photo_without_vectors() -> None:
-    tastes = world()
+def test_keywords_alone_place_a_photo_without_vectors(tastes: Tastes) -> None:
     assert tastes.grown.text_IE is not None
     image_ID, text_IE = tastes.grown.image_ID.copy(), tastes.grown.text_IE.copy()
     image_ID[ITEMS:], text_IE[ITEMS:] = 0, 0
@@ -81,15 +78,13 @@ def test_keywords_alone_place_a_photo_without_vectors() -> None:
 
 
 @pytest.mark.parametrize("method", [TwoTower(training=ONE_PASS), GraphSage(training=ONE_PASS)])
-def test_another_vocabulary_is_refused(method: Recommender) -> None:
-    tastes = world()
+def test_another_vocabulary_is_refused(tastes: Tastes, method: Recommender) -> None:
     model = method.fit(tastes.log, tastes.items, seed=0)
     with pytest.raises(ValueError, match=r"vocabulary .*4 .*3"):
         model.with_items(replace(tastes.items, keyword_count=4))
 
 
-def test_a_photo_of_which_nothing_is_known_is_not_scored() -> None:
-    tastes = world()
+def test_a_photo_of_which_nothing_is_known_is_not_scored(tastes: Tastes) -> None:
     assert tastes.items.text_IE is not None
     image_ID, text_IE = tastes.items.image_ID.copy(), tastes.items.text_IE.copy()
     image_ID[5], text_IE[5] = 0, 0
@@ -100,8 +95,7 @@ def test_a_photo_of_which_nothing_is_known_is_not_scored() -> None:
         assert np.isfinite(np.delete(score_VC, 5, axis=1)).all()
 
 
-def test_longer_histories_than_the_model_has_places_for_are_cut() -> None:
-    tastes = world()
+def test_longer_histories_than_the_model_has_places_for_are_cut(tastes: Tastes) -> None:
     model = SasRec(dim=8, length=3, training=ONE_PASS).fit(tastes.log, tastes.items, seed=0)
     assert isinstance(model, FittedSasRec)
     long = histories([(0, item, 1.0) for item in (7, 1, 3, 5)], 1)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.recommend.interactions import Interactions
 from models.recommend.protocols import PROTOCOLS, Trial, folds, held_out, leave_cold, no_split, temporal
+from tests.models.recommend.tastes import log_of
 
 ITEMS = 8
 
@@ -23,16 +24,8 @@ def logs(draw: st.DrawFn) -> Interactions:
             max_size=40,
         )
     )
-    visitor, item, at, likes = (np.array(column) for column in zip(*rows, strict=True))
-    return Interactions.of(
-        visitor.astype(np.int64),
-        item.astype(np.int64),
-        at.astype(np.float64),
-        np.where(likes, 1, -1).astype(np.float32),
-        np.zeros(visitors, np.int32),
-        item_count=ITEMS,
-        as_of=100.0,
-    )
+    visitor, item, at, likes = zip(*rows, strict=True)
+    return log_of(visitor, item, at, np.where(likes, 1, -1), np.zeros(visitors), ITEMS, 100.0)
 
 
 def pairs(log: Interactions) -> set[tuple[int, int]]:
@@ -125,7 +118,4 @@ def _line() -> Interactions:
     """Twelve visitors with six interactions each."""
     visitor = np.repeat(np.arange(12), 6)
     item = (visitor + np.tile(np.arange(6), 12)) % ITEMS
-    at = np.arange(72, dtype=np.float64)
-    return Interactions.of(
-        visitor, item, at, np.ones(72, np.float32), np.zeros(12, np.int32), item_count=ITEMS, as_of=100.0
-    )
+    return log_of(visitor, item, np.arange(72), np.ones(72), np.zeros(12), ITEMS, 100.0)

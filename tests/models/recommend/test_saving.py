@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from models.indexing.files import sha256_of
 from models.recommend.als import FittedAls, Objective
 from models.recommend.item_knn import ItemKnn
-from models.recommend.saving import ARRAYS, DESCRIPTION, _digest, load, save
+from models.recommend.saving import ARRAYS, DESCRIPTION, load, save
 from models.search.errors import ModelError
 from tests.errors import raises
 from tests.models.recommend.tastes import histories, world
@@ -78,11 +79,11 @@ def test_arrays_that_are_not_those_that_were_saved_are_refused(folder: Path) -> 
     with raises(ModelError, "recommender_damaged", path=path):
         load(folder)
     path.write_bytes(data[:20])
-    change(folder, lambda one: one.update(arrays_sha256=_digest(path)))
+    change(folder, lambda one: one.update(arrays_sha256=sha256_of(path)))
     with raises(ModelError, "recommender_damaged", path=folder / DESCRIPTION, method="FittedAls"):
         load(folder)
     save_file({"else": np.zeros(2, np.float32)}, path)
-    change(folder, lambda one: one.update(arrays_sha256=_digest(path)))
+    change(folder, lambda one: one.update(arrays_sha256=sha256_of(path)))
     with raises(ModelError, "recommender_incomplete", path=path, array="item_ID"):
         load(folder)
     path.unlink()

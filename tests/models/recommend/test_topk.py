@@ -25,11 +25,8 @@ class Table(Fitted):
     def item_count(self) -> int:
         return self.score_VI.shape[1]
 
-    def with_items(self, items: ItemFeatures) -> Fitted:
+    def _over(self, items: ItemFeatures) -> Fitted:
         raise NotImplementedError
-
-    def state(self) -> dict[str, np.ndarray]:
-        return {"score_VI": self.score_VI}
 
     def scorer(self, histories: Interactions) -> Scorer:
         return lambda candidate_C: self.score_VI[histories.visitor_V][:, candidate_C]

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from models.ragged import unit_rows
 from models.recommend.content import Content
-from models.recommend.interactions import NONE, Interactions, ItemFeatures, unit_rows
+from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.interests import Interests, medoids
 from models.recommend.item_knn import ItemKnn, cosines
 from models.recommend.mean_embedding import MeanEmbedding
 from models.recommend.session_embedding import SessionEmbedding, follow
-from tests.models.recommend.tastes import AS_OF, DAY, histories
+from tests.models.recommend.tastes import AS_OF, DAY, histories, log_of
 
 ITEMS, DIM = 10, 4
 
@@ -26,15 +27,7 @@ def vectors(seed: int = 0, count: int = ITEMS) -> np.ndarray:
 def one_visitor(rows: list[tuple[int, float, float]]) -> Interactions:
     """A history of (item, days before the end, weight)."""
     item, days, weight = (np.array(column) for column in zip(*rows, strict=True))
-    return Interactions.of(
-        np.zeros(len(rows), np.int64),
-        item.astype(np.int64),
-        AS_OF - days * DAY,
-        weight.astype(np.float32),
-        np.zeros(1, np.int32),
-        item_count=ITEMS,
-        as_of=AS_OF,
-    )
+    return log_of(np.zeros(len(rows)), item, AS_OF - days * DAY, weight, [0], ITEMS)
 
 
 def test_the_mean_embedding_written_out() -> None:

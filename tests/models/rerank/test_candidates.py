@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +24,3 @@ def test_candidates_equal_a_plain_sort(seed: int, k: int) -> None:
         assert found.rank[own].tolist() == list(range(1, len(expected) + 1))
         assert found.score[own].tolist() == score_P[expected].tolist()
         assert found.count[row] == len(expected)
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(c).failed == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +66,3 @@ def test_of_equal_pictures_the_better_is_shown_and_the_other_is_not_found() -> N
         for t, b in ((0, 3), (1, 2), (2, 1), (3, 4))
     ]
     assert rank == [1, 4, 2, 3]
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(o).failed == 0

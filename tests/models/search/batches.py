@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch.nn.functional import normalize
 
@@ -78,3 +80,14 @@ def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Ten
     """Return the gradients, zeros for an input that does not matter."""
     found = torch.autograd.grad(value, inputs, allow_unused=True)
     return [torch.zeros_like(leaf) if one is None else one for leaf, one in zip(inputs, found, strict=True)]
+
+
+def assert_same(ours: torch.Tensor, expected: torch.Tensor, values: list[torch.Tensor]) -> None:
+    """Compare value and gradients."""
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(gradients(ours, values), gradients(expected, values))
+
+
+def twos(pairs: Iterable[tuple[int, int]]) -> torch.Tensor:
+    """Return pairs as int64 [2, N]."""
+    return torch.tensor(list(pairs), dtype=torch.int64).view(-1, 2).T

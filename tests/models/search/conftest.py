@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from models.search.data import PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, build_tiny_model, extend_model
+from models.search.training import Hooks
 from models.search.validation import ValidationSet
 
 COLOURS = {
@@ -62,6 +65,22 @@ def _model(seed: int) -> SearchModel:
         text_layers=1,
         embed_dim=16,
     )
+
+
+class Interrupted(Exception):
+    """A training that was broken off."""
+
+
+def dying_hooks(store: dict[str, bytes], after: int = 1, **others: Any) -> Hooks:
+    """Return hooks that keep the last checkpoint in `store` and die with the one of this number."""
+    saved = itertools.count(1)
+
+    def save(blob: bytes) -> None:
+        store["last"] = blob
+        if next(saved) == after:
+            raise Interrupted
+
+    return Hooks(load_checkpoint=lambda: store.get("last"), save_checkpoint=save, **others)
 
 
 URIS = [f"{colour}/{number}" for colour in WORDS for number in range(PHOTOS_PER_COLOUR)]

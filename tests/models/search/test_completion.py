@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.search.completion import NEIGHBOURS, TEMPERATURE, Exemplars, unit_rows
+from models.ragged import unit_rows
+from models.search.completion import NEIGHBOURS, TEMPERATURE, Exemplars
 
 RANDOM = np.random.default_rng(0)
 

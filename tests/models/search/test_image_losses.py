@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from models.search.losses.images import co_converted, partner_pairs, two_views
 from models.search.losses.pairs import Pairs
-from tests.models.search.batches import gradients
+from tests.models.search.batches import assert_same, gradients, twos
 from tests.models.search.photo_losses import co_converted_by_definition, two_views_by_definition
 
 PHOTOS, TEXTS, FEATURES = 7, 4, 5
@@ -28,17 +28,8 @@ def vectors(count: int, seed: int = 0) -> torch.Tensor:
     return normalize(vector_UD, dim=-1).requires_grad_()
 
 
-def twos(pairs: Iterable[tuple[int, int]]) -> torch.Tensor:
-    return torch.tensor(list(pairs), dtype=torch.int64).view(-1, 2).T
-
-
 def batch(taken: Iterable[tuple[int, int]], known: Iterable[tuple[int, int]] = ()) -> Pairs:
     return Pairs(*twos(taken), PHOTOS, TEXTS, masked_2M=twos(known))
-
-
-def assert_same(ours: torch.Tensor, expected: torch.Tensor, values: list[torch.Tensor]) -> None:
-    torch.testing.assert_close(ours, expected)
-    torch.testing.assert_close(gradients(ours, values), gradients(expected, values))
 
 
 # -- two views -------------------------------------------------------------------------------------------

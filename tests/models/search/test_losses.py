@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from models.search.losses import LOSSES
 from models.search.losses.pairs import Pairs
-from tests.models.search.batches import KINDS, combinations, factors, gradients, leaves, random_pairs
+from tests.models.search.batches import KINDS, assert_same, combinations, factors, gradients, leaves, random_pairs
 
 
 def sigmoid_by_definition(values: list[torch.Tensor], pairs: Pairs) -> torch.Tensor:
@@ -49,11 +49,6 @@ def softmax_by_definition(values: list[torch.Tensor], pairs: Pairs) -> torch.Ten
 
 BY_DEFINITION = {"sigmoid": sigmoid_by_definition, "softmax": softmax_by_definition}
 PEERS = {"sigmoid": SigLipLoss, "softmax": ClipLoss}
-
-
-def assert_same(ours: torch.Tensor, expected: torch.Tensor, values: list[torch.Tensor]) -> None:
-    torch.testing.assert_close(ours, expected)
-    torch.testing.assert_close(gradients(ours, values), gradients(expected, values))
 
 
 @pytest.mark.parametrize("seed", range(3))

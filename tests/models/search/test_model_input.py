@@ -1,9 +1,8 @@
-"""From a picture file to a model's input: in whatever colour mode and way up it is stored, the input is the same."""
+"""From a picture file to a model's input; that a picture decodes to the same however it is stored: `test_images`."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,12 +15,10 @@ from models.search.config import ImageConfig
 from models.search.images import Preprocess, normalise_pixels
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-EXIF_TURNED = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-"""How a picture lies in the file whose EXIF has this orientation."""
 
 
 def drawing(grey: bool = False) -> Image.Image:
-    """Even fields of few colours, so that a palette holds them all, brighter in one corner than in any other."""
+    """Even fields of few colours, so that a palette holds them all."""
     colours = [(240, 240, 240), (200, 60, 60), (60, 60, 200), (30, 120, 30)]
     image = Image.new("RGB", (48, 32))
     for number, colour in enumerate(colours):
@@ -30,11 +27,9 @@ def drawing(grey: bool = False) -> Image.Image:
     return image
 
 
-def stored(image: Image.Image, kind: str = "PNG", orientation: int = 1) -> bytes:
-    exif, buffer = Image.Exif(), io.BytesIO()
-    exif[0x0112] = orientation
-    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" and image.mode == "RGB" else {}
-    image.save(buffer, kind, exif=exif, **options)
+def stored(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -43,24 +38,6 @@ def with_alpha(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
     rgba.paste((255, 0, 255, 0), (0, 0, 24, 16))
     return rgba
-
-
-STORED: dict[str, Callable[[], bytes]] = {
-    "palette": lambda: stored(drawing().quantize(8, dither=Image.Dither.NONE)),
-    "CMYK": lambda: stored(drawing().convert("CMYK"), "TIFF"),
-    "opaque alpha": lambda: stored(drawing().convert("RGBA")),
-    **{
-        f"EXIF orientation {number}": lambda number=number, turn=turn: stored(drawing().transpose(turn), "JPEG", number)
-        for number, turn in EXIF_TURNED.items()
-    },
-}
-
-
-@pytest.mark.parametrize("how", STORED)
-def test_the_model_is_given_the_same_however_a_picture_is_stored(how: str) -> None:
-    preprocess = Preprocess(ImageConfig(size=16))
-    found, expected = (preprocess(decode_image(data)).int() for data in (STORED[how](), stored(drawing())))
-    assert (found - expected).abs().max() <= 3
 
 
 def test_grey_is_three_equal_channels_and_clear_is_white() -> None:
@@ -90,11 +67,12 @@ def test_values_are_scaled_to_one_and_normalised_by_the_model_s_own_figures() ->
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("resize_mode", ["squash", "shortest", "longest"])
-def test_each_way_to_resize_equals_open_clip_s(interpolation: str, resize_mode: str) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (31, 50, 3), np.uint8)
-    image = Image.fromarray(noise)
+@pytest.mark.parametrize("size", [(50, 31), (9, 40), (16, 16)])
+def test_each_way_to_resize_equals_open_clip_s(interpolation: str, resize_mode: str, size: tuple[int, int]) -> None:
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), np.uint8))
     figures = {"mean": OPENAI_MEAN, "std": OPENAI_STD, "interpolation": interpolation, "resize_mode": resize_mode}
     config = ImageConfig.model_validate({"size": 16, **figures})
     theirs = image_transform_v2(PreprocessCfg(16, **figures), is_train=False)(image)
-    ours = normalise_pixels(Preprocess(config)(image)[None], config)[0]
-    assert torch.allclose(ours, theirs, atol=1e-6)
+    ours = Preprocess(config)(image)
+    assert ours.dtype == torch.uint8
+    torch.testing.assert_close(normalise_pixels(ours[None], config)[0], theirs)

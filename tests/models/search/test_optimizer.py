@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, build_tiny_model
-from models.search.optimizer import AveragedWeights, Tower, freeze, make_optimizers, moved_by_rows, parameter_groups
+from models.search.optimizer import AveragedWeights, freeze, make_optimizers, moved_by_rows, parameter_groups
+from models.search.options import Tower, TrainingConfig
 from tests.models.search.conftest import small_model
 
 VOCABULARY = KeywordVocabulary(("red", "green", "blue"), hash_rows=4)
-RATES = {"learning_rate": 1.0, "weight_decay": 0.1, "scale_rate_factor": 20.0, "keyword_rate_factor": 30.0}
+CONFIG = TrainingConfig(
+    epochs=1, batch_size=1, learning_rate=1.0, seed=0, keyword_rate_factor=30.0, token_rate_factor=1.0
+)
 
 
 def by_name(model: SearchModel, layer_decay: float = 1.0) -> dict[str, tuple[float, float]]:
     """Return rate and decay of every parameter that is in a group; each may be in one only."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = parameter_groups(model, **RATES, layer_decay=layer_decay)
+    groups = parameter_groups(model, replace(CONFIG, layer_decay=layer_decay))
     found = [(names[id(p)], group["rate"], group["weight_decay"]) for group in groups for p in group["params"]]
     assert len({name for name, _, _ in found}) == len(found)
     return {name: (rate, decay) for name, rate, decay in found}
@@ -29,7 +34,7 @@ def test_every_parameter_is_trained_once_at_its_rate() -> None:
     assert found.keys() == dict(model.named_parameters()).keys()
     assert found["keyword_encoder.bag.weight"] == (30.0, 0.0)
     assert found["network.logit_scale"] == found["network.logit_bias"] == (20.0, 0.0)
-    assert found["network.visual.conv1.weight"] == (1.0, 0.1)
+    assert found["network.visual.conv1.weight"] == (1.0, 0.05)
     assert found["network.text.token_embedding.weight"] == (1.0, 0.0)
     assert found["network.visual.ln_post.weight"] == (1.0, 0.0)
 
@@ -77,7 +82,7 @@ def test_a_step_moves_only_the_rows_of_a_table_that_the_batch_has() -> None:
     assert model.keyword_encoder is not None
     tables = {"tokens": model.network.text.token_embedding.weight, "keywords": model.keyword_encoder.bag.weight}
     before = {name: table.detach().clone() for name, table in tables.items()}
-    optimizers = make_optimizers(parameter_groups(model, **RATES))
+    optimizers = make_optimizers(parameter_groups(model, CONFIG))
     keywords = RaggedKeywords.encode(VOCABULARY, [[("red", 0.5)], [("blue", 1.0)]])
     tokens = torch.tensor([[3, 7, 0]])
     with moved_by_rows(model):
@@ -100,4 +105,4 @@ def test_a_step_moves_only_the_rows_of_a_table_that_the_batch_has() -> None:
 def test_a_frozen_table_has_no_optimizer() -> None:
     model = small_model()
     freeze(model, "text")
-    assert [type(optimizer) for optimizer in make_optimizers(parameter_groups(model, **RATES))] == [torch.optim.AdamW]
+    assert [type(optimizer) for optimizer in make_optimizers(parameter_groups(model, CONFIG))] == [torch.optim.AdamW]

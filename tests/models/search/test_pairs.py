@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.search.losses import pairs as pairs_module
 from models.search.losses.pairs import Pairs
 from tests.models.search.batches import KINDS, combinations, count_pairs, random_pairs
 
@@ -132,7 +130,3 @@ def test_what_cannot_be_is_refused() -> None:
     for change, message in wrong:
         with pytest.raises(ValueError, match=message):
             replace(good, **change)
-
-
-def test_examples_in_the_documentation() -> None:
-    assert doctest.testmod(pairs_module) == (0, 2)

@@ -14,14 +14,15 @@ PHOTOS = [
     [],
     [("sofa", 0.5)],
 ]
-VOCABULARY = KeywordVocabulary.build(PHOTOS, min_count=2, hash_rows=3)
+COUNTS = KeywordVocabulary.count(PHOTOS)
+VOCABULARY = KeywordVocabulary.of_counts(COUNTS, min_count=2, hash_rows=3)
 
 
 def test_a_keyword_needs_enough_photos_for_a_row_of_its_own() -> None:
     assert VOCABULARY.keywords == ("cat", "sofa")
     assert VOCABULARY.row_count == 5
     assert VOCABULARY.row("cat") == VOCABULARY.row("  CAT") == 0
-    assert KeywordVocabulary.build(PHOTOS, min_count=3, hash_rows=3).keywords == ()  # "cat" twice on one photo is once
+    assert KeywordVocabulary.of_counts(COUNTS, min_count=3, hash_rows=3).keywords == ()  # "cat" twice on one is once
 
 
 def test_rare_and_unknown_keywords_share_hashed_rows_the_same_everywhere() -> None:

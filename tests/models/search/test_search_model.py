@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
-from models.search.config import ImageConfig
 from models.search.errors import ModelError
 from models.search.identity import ModelIdentity
-from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_network, build_tiny_model, extend_model, renew_vocabulary
 from tests.errors import raises
@@ -209,18 +206,6 @@ def test_equal_seeds_give_equal_models_and_leave_the_global_generator_alone(base
 
 
 # -- pixels --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("resize_mode", ["squash", "shortest", "longest"])
-@pytest.mark.parametrize("size", [(50, 31), (9, 40), (16, 16)])
-def test_preprocessing_equals_open_clips(resize_mode: str, size: tuple[int, int]) -> None:
-    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
-    image = Image.effect_noise(size, 90).convert("RGB")
-    config = ImageConfig(size=16, mean=mean, std=std, resize_mode=resize_mode)  # type: ignore[arg-type]
-    theirs = image_transform_v2(PreprocessCfg(16, mean=mean, std=std, resize_mode=resize_mode), is_train=False)(image)
-    ours = Preprocess(config)(image)
-    assert ours.dtype == torch.uint8
-    torch.testing.assert_close(normalise_pixels(ours[None], config)[0], theirs)
 
 
 def test_preprocessing_can_be_sent_to_another_process(base: SearchModel) -> None:

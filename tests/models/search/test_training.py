@@ -20,15 +20,19 @@ from models.search.options import TrainingConfig
 from models.search.training import HIT_RATE, Hooks, TrainingResult, finished_training, train
 from models.search.validation import ValidationSet, hit_rate
 from tests.errors import raises
-from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, colour_png, small_model
+from tests.models.search.conftest import (
+    PHOTOS_PER_COLOUR,
+    URIS,
+    WORDS,
+    Interrupted,
+    colour_png,
+    dying_hooks,
+    small_model,
+)
 
 CONFIG = TrainingConfig(epochs=2, batch_size=16, learning_rate=2e-3, seed=5, evaluations_per_epoch=2)
 VOCABULARY = KeywordVocabulary(("red", "green", "blue"), hash_rows=4)
 MakeData = Callable[..., TrainingData]
-
-
-class Interrupted(Exception):
-    pass
 
 
 def keep_last(store: dict[str, bytes]) -> Hooks:
@@ -75,16 +79,8 @@ def test_an_interrupted_training_goes_on_to_the_very_same_model(
 
     unbroken, expected = run(Hooks())
     store: dict[str, bytes] = {}
-    saved = 0
-
-    def save_and_die(blob: bytes) -> None:
-        nonlocal saved
-        store["last"], saved = blob, saved + 1
-        if saved == interrupted_after:
-            raise Interrupted
-
     with pytest.raises(Interrupted):
-        run(Hooks(save_checkpoint=save_and_die))
+        run(dying_hooks(store, interrupted_after))
     resumed, result = run(keep_last(store))
     assert resumed.digest == unbroken.digest
     assert facts(result) == facts(expected)
@@ -125,14 +121,9 @@ def test_what_a_training_came_to_is_in_its_last_checkpoint(make_data: MakeData, 
 
 def test_a_training_that_is_not_over_has_no_result(make_data: MakeData) -> None:
     store: dict[str, bytes] = {}
-
-    def save_and_die(blob: bytes) -> None:
-        store["last"] = blob
-        raise Interrupted
-
     model = small_model()
     with pytest.raises(Interrupted):
-        train(model, make_data(model), replace(CONFIG, checkpoint_seconds=0.0), Hooks(save_checkpoint=save_and_die))
+        train(model, make_data(model), replace(CONFIG, checkpoint_seconds=0.0), dying_hooks(store))
     with raises(ModelError, "training_not_over", steps=1):
         finished_training(model, store["last"])
 

@@ -18,7 +18,7 @@ from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives
 from models.search.training import Hooks, train
 from tests.errors import raises
-from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, small_model
+from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, Interrupted, dying_hooks, small_model
 
 CONFIG = TrainingConfig(epochs=1, batch_size=16, learning_rate=2e-3, seed=5, evaluations_per_epoch=2)
 MakeData = Callable[..., TrainingData]
@@ -105,18 +105,9 @@ def test_hard_negatives_need_a_share_and_a_share_needs_them(make_data: MakeData)
 
 def test_averaged_weights_survive_an_interruption(make_data: MakeData) -> None:
     store: dict[str, bytes] = {}
-    saves: list[int] = []
     config = replace(CONFIG, average_decay=0.95, checkpoint_seconds=0.0)
-
-    def save(blob: bytes) -> None:
-        store["last"] = blob
-        saves.append(len(blob))
-        if len(saves) == 3:
-            raise KeyboardInterrupt
-
-    hooks = Hooks(load_checkpoint=lambda: store.get("last"), save_checkpoint=save)
-    model = small_model()
-    with pytest.raises(KeyboardInterrupt):
+    hooks, model = dying_hooks(store, after=3), small_model()
+    with pytest.raises(Interrupted):
         train(model, make_data(model), config, hooks)
     again = small_model()
     train(again, make_data(again), config, hooks)

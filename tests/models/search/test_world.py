@@ -28,7 +28,15 @@ from models.search.training import Hooks, TrainingResult, train
 from models.search.validation import photo_vectors, text_vectors
 from models.search.world import World
 from tests.errors import raises
-from tests.models.search.conftest import PHOTOS_PER_COLOUR, URIS, WORDS, colour_png, small_model
+from tests.models.search.conftest import (
+    PHOTOS_PER_COLOUR,
+    URIS,
+    WORDS,
+    Interrupted,
+    colour_png,
+    dying_hooks,
+    small_model,
+)
 from tests.models.search.ranks import in_ranks
 
 pytestmark = pytest.mark.integration
@@ -116,16 +124,11 @@ def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     except ModelError as error:
         found["hard"] = error.code
     store: dict[str, bytes] = {}
-
-    def save_and_die(blob: bytes) -> None:
-        store["last"] = blob
-        raise KeyboardInterrupt
-
     # only the first saves, then everybody dies; all go on from what it saved
-    dying = Hooks(validate=lambda _: 0.5, save_checkpoint=save_and_die)
+    dying = dying_hooks(store, validate=lambda _: 0.5)
     config = replace(CONFIG, checkpoint_seconds=0.0)
     data = data_of(shards, model, folder)
-    with suppress(KeyboardInterrupt):
+    with suppress(Interrupted):
         train(small_model(SEED, VOCABULARY), data, config, dying, world=Dying(rank, RANKS))
     blobs: list[Any] = [store.get("last")]
     dist.broadcast_object_list(blobs, src=0)
@@ -150,7 +153,7 @@ class Dying(World):
     def sum_gradients(self, parameters: Any) -> None:
         super().sum_gradients(parameters)
         if not self.is_first:
-            raise KeyboardInterrupt
+            raise Interrupted
 
 
 @pytest.fixture(scope="module")

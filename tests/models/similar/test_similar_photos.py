@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.evaluation.metrics import columns, list_metrics
+from models.evaluation.ranking import dense_scorer
 from models.images import decode_image
 from models.similar.duplicates import Units, arrange, near_duplicates
-from models.similar.neighbours import best_units, gains_of_lists, judge, random_scorer, vector_scorer
+from models.similar.neighbours import best_units, gains_of_lists, judge, random_scorer
 from models.similar.picture_hash import BITS, different_bits, picture_hash
 from models.similar.truths import sharing, taken_for_same_query
 
@@ -146,7 +147,7 @@ def random_case(seed: int) -> tuple[np.ndarray, Units, object]:
 def test_lists_and_their_metrics_equal_plain_loops_and_ir_measures(seed: int) -> None:
     vector_PD, units, truth = random_case(seed)
     judged = judge(truth, units, np.arange(40), count=40, depth=25)
-    lists = best_units(vector_scorer(vector_PD, np.ones(40, bool)), units, judged.query_Q, 25)
+    lists = best_units(dense_scorer(vector_PD, vector_PD, np.ones(40, bool)), units, judged.query_Q, 25)
     gain_QK = gains_of_lists(truth, units, judged.query_Q, lists)
     values = list_metrics(gain_QK, judged.ideal_QK, judged.relevant_Q)
     heads = np.unique(units.group)
@@ -179,7 +180,7 @@ def test_the_sample_ends_where_enough_have_answers_and_keeps_its_order() -> None
 
 def test_blocks_change_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
     vector_PD, units, truth = random_case(1)
-    scorer, queries = vector_scorer(vector_PD, np.ones(40, bool)), np.arange(40)
+    scorer, queries = dense_scorer(vector_PD, vector_PD, np.ones(40, bool)), np.arange(40)
     whole = best_units(scorer, units, queries, 10), judge(truth, units, queries, 40, 25).ideal_QK
     monkeypatch.setattr("models.similar.neighbours.CELLS_PER_BLOCK", 90)
     np.testing.assert_array_equal(best_units(scorer, units, queries, 10), whole[0])
