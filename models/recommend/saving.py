@@ -71,10 +71,8 @@ def load(folder: Path) -> Fitted:
     """Return what `save` wrote. Raises `ModelError` if it is not there, damaged, or of a kind not known here."""
     arrays_path, description_path = folder / ARRAYS, folder / DESCRIPTION
 
-    def refused(code: str, path: Path, text: str, **named: object) -> ModelError:
-        return ModelError(
-            code, f"{path} {text}. Restore the folder from a copy, or learn and save again.", path=path, **named
-        )
+    def said(path: Path, text: str) -> str:
+        return f"{path} {text}. Restore the folder from a copy, or learn and save again."
 
     try:
         description = json.loads(description_path.read_bytes())
@@ -84,27 +82,37 @@ def load(folder: Path) -> Fitted:
         text = f"{folder} holds no recommender: it has no {DESCRIPTION}. Save one there first."
         raise ModelError("recommender_not_saved", text, folder=folder) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise refused("recommender_damaged", description_path, f"is damaged ({error!r})") from error
+        raise ModelError(
+            "recommender_damaged", said(description_path, f"is damaged ({error!r})"), path=description_path
+        ) from error
     if version != FORMAT:
         text = f"is of format {version!r}, this code reads {FORMAT}"
-        raise refused("recommender_of_other_code", description_path, text, format=version)
+        raise ModelError(
+            "recommender_of_other_code", said(description_path, text), path=description_path, format=version
+        )
     if name not in {one.__name__ for one in _FITTED}:
         text = f"is of a method {name!r} that is not known here"
-        raise refused("recommender_of_other_code", description_path, text, method=name)
+        raise ModelError("recommender_of_other_code", said(description_path, text), path=description_path, method=name)
     if not arrays_path.is_file():
-        raise refused("recommender_incomplete", arrays_path, f"is not there, {DESCRIPTION} beside it is")
+        raise ModelError(
+            "recommender_incomplete", said(arrays_path, f"is not there, {DESCRIPTION} beside it is"), path=arrays_path
+        )
     if sha256_of(arrays_path) != digest:
         text = f"is damaged: its SHA-256 is not the one in {DESCRIPTION}"
-        raise refused("recommender_damaged", arrays_path, text)
+        raise ModelError("recommender_damaged", said(arrays_path, text), path=arrays_path)
     try:
         with seeded(0):  # networks are filled with what is saved, and nobody's random numbers go on from there
             fitted: Fitted = _made(learned, load_file(arrays_path))
     except _NoArrayError as error:
         text = f"has no array {error.args[0]!r}, {DESCRIPTION} names it"
-        raise refused("recommender_incomplete", arrays_path, text, array=error.args[0]) from error
+        raise ModelError(
+            "recommender_incomplete", said(arrays_path, text), path=arrays_path, array=error.args[0]
+        ) from error
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         text = f"does not describe a {name}: {error}"
-        raise refused("recommender_damaged", description_path, text, method=name) from error
+        raise ModelError(
+            "recommender_damaged", said(description_path, text), path=description_path, method=name
+        ) from error
     return fitted
 
 

@@ -207,27 +207,25 @@ class SearchModel(nn.Module):
                     "no_search_model", f"{folder} is no search model: it has no {name}", folder=folder, file=name
                 )
 
-        def refused(code: str, name: str, text: str) -> ModelError:
-            return ModelError(code, f"{folder / name} {text}", path=folder / name)
-
         try:
             config = SearchModelConfig.model_validate_json((folder / CONFIG).read_text())
         except (ValidationError, UnicodeDecodeError) as error:
-            text = f"is not the config of a search model: {error}"
-            raise refused("model_file_unreadable", CONFIG, text) from error
+            text = f"{folder / CONFIG} is not the config of a search model: {error}"
+            raise ModelError("model_file_unreadable", text, path=folder / CONFIG) from error
         vocabulary = None
         if config.uses_keywords:
             try:
                 vocabulary = KeywordVocabulary.from_json((folder / KEYWORDS).read_text(encoding="utf-8"))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                text = f"is not the keywords of a search model: {error}"
-                raise refused("model_file_unreadable", KEYWORDS, text) from error
+                text = f"{folder / KEYWORDS} is not the keywords of a search model: {error}"
+                raise ModelError("model_file_unreadable", text, path=folder / KEYWORDS) from error
         source = folder / TOKENIZER_FOLDER if needs_files(config.text_cfg) else None
         model = cls(config, build_network(config.architecture), make_tokenizer(config.text_cfg, source), vocabulary)
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
-            raise refused("model_files_disagree", WEIGHTS, f"does not fit {CONFIG} beside it: {error}") from error
+            text = f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {error}"
+            raise ModelError("model_files_disagree", text, path=folder / WEIGHTS) from error
         if model.identity != ModelIdentity.read(folder):
             raise ModelError(
                 "model_files_disagree",
