@@ -45,6 +45,8 @@ from tests.registered import commit_night, make_model
 from tests.released import BY, Registry, commit_index, commit_registration, night
 from tests.validated_lake import commit_tables
 
+pytestmark = pytest.mark.integration
+
 WORDS = (
     "a cat on a mat",
     "黒い猫が眠っている",
@@ -120,6 +122,7 @@ def found(results: Results) -> list[list[str]]:
 # -- what is found -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_champion_and_candidate_stand_side_by_side_as_their_own_indexes_find(both: RunContext) -> None:
     results = search(both.settings, "test", make_query("  Cat ", "gb"), 10)
     assert [(side.role, side.label) for side in results.sides] == [
@@ -385,6 +388,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.quick
 def test_no_query_leaves_the_folder_and_no_two_share_a_page(both: RunContext) -> None:
     folder = both.settings.report_dir / "test" / "searches"
     results = search(both.settings, "test", make_query("cat"), 1)
@@ -409,6 +413,7 @@ def test_no_query_leaves_the_folder_and_no_two_share_a_page(both: RunContext) ->
 # -- what is refused ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("given", "kind", "code", "named"),
     [
@@ -432,6 +437,7 @@ def test_a_query_that_cannot_be_searched_is_refused(
         make_query(**given)
 
 
+@pytest.mark.quick
 def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "note.jpg"
     for data, reason in ((b"", "empty"), (b"hello", "not_an_image"), (draw(1)[:-40], "(truncated|corrupt)")):
@@ -441,6 +447,7 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
         assert re.search(reason, str(caught.value.__cause__))
 
 
+@pytest.mark.quick
 def test_what_is_not_there_is_named(make_context: Contexts) -> None:
     context = make_context(run_date=night(1))
     with raises(MissingInput, "no_such_catalogue", catalogue="test", catalogues=[]):
@@ -490,6 +497,7 @@ def call(both: RunContext, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return run
 
 
+@pytest.mark.quick
 def test_the_command_prints_the_table_and_where_the_page_is(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,6 +517,7 @@ def test_the_command_prints_the_table_and_where_the_page_is(
     assert (status, error.splitlines()[-1].startswith("nightlens search: BadInput [one_query_needed]: ")) == (2, True)
 
 
+@pytest.mark.quick
 def test_catalogues_are_the_folders_of_a_lake(tmp_path: Path) -> None:
     assert catalogues(str(tmp_path / "nowhere")) == []
     for name in ("b", "a"):

@@ -28,6 +28,8 @@ from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
 
+pytestmark = pytest.mark.integration
+
 PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
 TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
@@ -180,6 +182,7 @@ def plain_ranks(night: Night, arm: str, uses_country: bool) -> list[int]:
     return ranks
 
 
+@pytest.mark.quick
 def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
     manifest, tables = run(night)
     models = {"zero_shot", "finetuned", "finetuned_country_keywords"}
@@ -490,6 +493,7 @@ def test_a_comparable_champion_is_what_the_challenger_is_compared_with(night: Ni
     assert "champion" in set(tables["contact_sheet"]["arm"])
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("spoilt_arm", "spoilt", "sign", "finding"),
     [
@@ -553,6 +557,7 @@ def test_of_a_window_with_more_searches_than_are_ranked_all_those_of_some_visito
 
 
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=20), limit=st.integers(1, 60))
+@pytest.mark.quick
 def test_a_sample_of_visitors_is_within_its_limit_and_never_empty(counts: list[int], limit: int) -> None:
     visitors = [f"{number:02}" for number, count in enumerate(counts) for _ in range(count)]
     queries = pl.DataFrame({"visitor_id": visitors, "query": [str(number) for number in range(len(visitors))]})
@@ -598,6 +603,7 @@ def repeat_photos(night: Night) -> None:
     night.photo_vectors = pl.concat([night.photo_vectors, night.photo_vectors[40:42]])
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("damage", "error", "code", "named"),
     [
@@ -665,6 +671,7 @@ def make_published(night: Night) -> None:
         setattr(night, name, getattr(night, name).filter(~late))
 
 
+@pytest.mark.quick
 def test_by_the_published_protocol_every_photo_is_a_candidate_of_every_query(night: Night) -> None:
     make_published(night)
     manifest, tables = run(night)
