@@ -50,10 +50,11 @@ class Row:
         position = COLUMNS.index(column)
         return replace(self, fields=(*self.fields[:position], value, *self.fields[position + 1 :]))
 
-    def around_keyword(self, keyword: bytes) -> bytes:
-        """Return the record, without its line end, with other bytes for the query, as they are."""
-        before, after = self.fields[:_KEYWORD], self.fields[_KEYWORD + 1 :]
-        return b"\t".join([*(field.encode() for field in before), keyword, *(field.encode() for field in after)])
+    def with_query(self, template: str) -> bytes:
+        """Return the record, without its line end or quotes; `{}` in the template stands for the query as it is."""
+        query = template.replace("{}", self.fields[_KEYWORD].strip().replace('"', ""))
+        fields = [*self.fields[:_KEYWORD], query, *self.fields[_KEYWORD + 1 :]]
+        return "\t".join(fields).encode(errors="surrogateescape")
 
 
 def encode(fields: Sequence[str]) -> bytes:
@@ -95,28 +96,20 @@ _VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
 _BYTES: dict[str, Callable[[Row], bytes]] = {
     "blank_line": lambda row: b"",
     "carriage_return": lambda row: encode(row.fields)[:-1] + b"\r",
-    "embedded_newline": lambda row: row.around_keyword(_twice(row, b"\n")),
-    "embedded_nul": lambda row: row.around_keyword(_twice(row, b"\0")),
-    "embedded_tab": lambda row: row.around_keyword(_twice(row, b"\t")),
-    "invalid_utf8": lambda row: row.around_keyword(b"caf\xe9 \xff"),
-    "overlong_keyword": lambda row: row.around_keyword(b" ".join([_plain(row)] * 300)),
-    "quoted_newline": lambda row: row.around_keyword(b'"' + _twice(row, b"\n") + b'"'),
+    "embedded_newline": lambda row: row.with_query("{}\n{}"),
+    "embedded_nul": lambda row: row.with_query("{}\0{}"),
+    "embedded_tab": lambda row: row.with_query("{}\t{}"),
+    "invalid_utf8": lambda row: row.with_query("caf\udce9 \udcff"),
+    "overlong_keyword": lambda row: row.with_query(" ".join(["{}"] * 300)),
+    "quoted_newline": lambda row: row.with_query('"{}\n{}"'),
     "too_few_columns": lambda row: encode(row.fields[: 2 + len(row.fields[3]) % 5])[:-1],
     "too_many_columns": lambda row: encode((*row.fields, "extra", "extra"))[:-1],
-    "unbalanced_quote": lambda row: row.around_keyword(b'"' + _plain(row)),
+    "unbalanced_quote": lambda row: row.with_query('"{}'),
 }
 """Faults in how a row is written."""
 
 _OTHERS = ("before_photo_was_submitted", "control_characters", "duplicate_row", "lowercase_country")
 KINDS_OF_FAULT = tuple(sorted((*_VALUES, *_BYTES, *_OTHERS, "bot_burst")))
-
-
-def _plain(row: Row) -> bytes:
-    return row.fields[_KEYWORD].strip().replace('"', "").encode()
-
-
-def _twice(row: Row, between: bytes) -> bytes:
-    return _plain(row) + between + _plain(row)
 
 
 def spoil(rows: Sequence[Row], submissions: Sequence[tuple[datetime, str]], seed: int) -> list[Row]:
@@ -155,8 +148,7 @@ def _spoilt(row: Row, kind: str, submissions: Sequence[tuple[datetime, str]], rn
         later = bisect(submissions, (at + timedelta(minutes=1), ""))
         if later < len(submissions):
             return row.having("photo_id", submissions[int(rng.integers(later, len(submissions)))][1])
-        first = submissions[0][0] - timedelta(days=1)
-        return row.having("converted_at", timestamp(first))
+        return row.having("converted_at", timestamp(submissions[0][0] - timedelta(days=1)))
     return row
 
 

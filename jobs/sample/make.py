@@ -7,11 +7,9 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date, timedelta
 from pathlib import Path
-
-from PIL import Image
 
 from jobs.errors import BadInput
 from jobs.sample import tables
@@ -26,7 +24,6 @@ from jobs.sample.world import LOG_END, Photo, make_photos
 LAST_COMPLETE_DAY: date = (LOG_END - timedelta(days=1)).date()
 DEFAULT_SEED = 20260426
 _FIRST_PART = 0.6  # of the conversions; the others go into a second part file
-_FACTS = "sample.json"
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def simulate(size: SampleSize, seed: int) -> tuple[Market, list[Conversion]]:
 def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
     market, log = simulate(size, seed)
     photos = market.photos
-    suffixes = [_suffix(photo) for photo in photos]
+    suffixes = [".png" if photo.look.variation % 4 == 0 else ".jpg" for photo in photos]
     blurhashes, colours = _write_pictures(folder / "photos", photos, suffixes)
     per_photo = Counter(conversion.photo for conversion in log)
     downloads = [per_photo[number] for number in range(len(photos))]
@@ -115,14 +112,18 @@ def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
     faults: list[Fault] = []
     for name, part in (("conversions.tsv000", records[:cut]), ("conversions.tsv001", records[cut:])):
         faults += _write_conversions(folder / name, part)
-    info = SampleInfo(LAST_COMPLETE_DAY, counts | {"conversions": len(records)}, tuple(faults))
-    (folder / _FACTS).write_text(json.dumps(_facts(info, size, seed), indent=1) + "\n", encoding="utf-8")
-    return info
-
-
-def _suffix(photo: Photo) -> str:
-    """Return the ending of a picture's name: a quarter of the pictures are PNG files, the others JPEG."""
-    return ".png" if photo.look.variation % 4 == 0 else ".jpg"
+    counts["conversions"] = len(records)
+    facts = {
+        "seed": seed,
+        **asdict(size),
+        "last_complete_day": LAST_COMPLETE_DAY.isoformat(),
+        "rows": counts,
+        "examination_exponent": PLACE_EXPONENT,
+        "fault_counts": dict(sorted(Counter(fault.fault for fault in faults).items())),
+        "faults": [astuple(fault) for fault in faults],
+    }
+    (folder / "sample.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return SampleInfo(LAST_COMPLETE_DAY, counts, tuple(faults))
 
 
 def _write_pictures(
@@ -133,17 +134,10 @@ def _write_pictures(
     blurhashes, colours = [], []
     for photo, suffix in zip(photos, suffixes, strict=True):
         image = render(photo.look)
-        _save(image, folder / f"{photo.photo_id}{suffix}")
+        image.save(folder / f"{photo.photo_id}{suffix}", quality=90)  # PNG has no quality and ignores it
         blurhashes.append(blurhash(image))
         colours.append(main_colours(image))
     return blurhashes, colours
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    if path.suffix == ".png":
-        image.save(path, optimize=False)
-    else:
-        image.save(path, quality=90)
 
 
 def _write_conversions(path: Path, records: Sequence[Row]) -> list[Fault]:
@@ -158,16 +152,3 @@ def _write_conversions(path: Path, records: Sequence[Row]) -> list[Fault]:
         chunks.append(chunk)
     path.write_bytes(b"".join(chunks))
     return faults
-
-
-def _facts(info: SampleInfo, size: SampleSize, seed: int) -> dict[str, object]:
-    return {
-        "seed": seed,
-        "photo_count": size.photo_count,
-        "conversion_count": size.conversion_count,
-        "last_complete_day": info.last_complete_day.isoformat(),
-        "rows": info.counts,
-        "examination_exponent": PLACE_EXPONENT,
-        "fault_counts": dict(sorted(Counter(fault.fault for fault in info.faults).items())),
-        "faults": [[fault.file, fault.line, fault.line_count, fault.fault] for fault in info.faults],
-    }

@@ -37,6 +37,8 @@ IMPRESSIONS = """
 """.split()  # noqa: SIM905
 
 _SECOND_SERVICE_SINCE = datetime.fromisoformat("2025-10-01T00:00:00+00:00")
+_EXIF = ("P1 P2 X", "100 400 800", "1.8 2.8 5.6", "24.0 50.0", "1/60 1/250")
+"""Models, ISO numbers, apertures, focal lengths and exposure times."""
 _TOPICS = {
     ("group", "animal"): "Animals",
     ("group", "food"): "Food & Drink",
@@ -97,17 +99,8 @@ def photo_rows(
 def _exif(rng: np.random.Generator) -> list[str]:
     if rng.random() < 0.6:
         return [""] * 6
-    model, iso, aperture, focal, exposure = (
-        str(rng.choice(choice))
-        for choice in (
-            ["P1", "P2", "X"],
-            ["100", "400", "800"],
-            ["1.8", "2.8", "5.6"],
-            ["24.0", "50.0"],
-            ["1/60", "1/250"],
-        )
-    )
-    return ["Pencam", f"Pencam {model}", iso, aperture, focal, exposure]
+    model, *settings = (str(rng.choice(choices.split())) for choices in _EXIF)
+    return ["Pencam", f"Pencam {model}", *settings]
 
 
 def _location(photo: Photo, rng: np.random.Generator) -> list[str]:

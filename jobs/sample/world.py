@@ -25,25 +25,23 @@ _FIRST_SUBMISSION = datetime(2025, 4, 28, tzinfo=UTC)
 
 _SIZES = ((96, 72, 0.62), (72, 96, 0.2), (96, 96, 0.18))
 _HIDDEN_SHARES = {"place": 0.7, "occasion": 0.35, "season": 0.3, "theme": 0.45, "brand": 0.18}
-_PHRASES = {
+_PHRASES = {name: f"in the {name}" for name in ("city", "forest", "desert", "snow", "mountains", "rain", "evening")} | {
     "beach": "on the beach",
     "sunset": "at sunset",
-    "city": "in the city",
     "city_night": "in the city at night",
-    "forest": "in the forest",
-    "desert": "in the desert",
-    "snow": "in the snow",
     "meadow": "in a meadow",
-    "mountains": "in the mountains",
     "room": "in a room",
-    "rain": "in the rain",
     "studio": "on a plain background",
-    "evening": "in the evening",
     "night": "at night",
     "sketch": "drawing",
     "vintage": "vintage photo",
     "mono": "black and white",
     "pastel": "pastel colors",
+}
+_NOT_IN_SEASON: dict[str | None, tuple[str, ...]] = {
+    "snow": ("summer", "spring"),
+    "beach": ("winter",),
+    "desert": ("winter",),
 }
 _TOLD: tuple[tuple[str, ...], ...] = ((), ("colour",), ("scene",), ("style",), ("colour", "scene", "hour", "style"))
 _TOLD_SHARES = (0.3, 0.15, 0.2, 0.05, 0.3)
@@ -142,12 +140,10 @@ def describe(look: Look, facets: Collection[str] = _TOLD[-1]) -> str:
     labels = dict(visible_labels(look))
     told = {facet: name for facet, name in labels.items() if facet in facets}
     parts = [lexicon()["colour", told["colour"]]["en"][0]] if "colour" in told else []
-    if "pattern" in labels:
-        parts.append(lexicon()["pattern", look.subject]["en"][0])
-    elif "kind" in labels:
+    if "kind" in labels:
         parts.append(_english_kind(KINDS[look.subject]))
     else:
-        parts.append(lexicon()["scene", look.subject]["en"][0])
+        parts.append(lexicon()["scene" if look.scene else "pattern", look.subject]["en"][0])
     if "kind" in labels and "scene" in told:
         parts.append(_PHRASES[told["scene"]])
     if "hour" in told:
@@ -241,10 +237,7 @@ def _hidden(look: Look, haunts: np.ndarray, rng: np.random.Generator) -> tuple[L
             continue
         choice = names(facet)
         if facet == "season":
-            against = {"snow": {"summer", "spring"}, "beach": {"winter"}, "desert": {"winter"}}.get(
-                look.scene or "", set()
-            )
-            choice = [name for name in choice if name not in against]
+            choice = [name for name in choice if name not in _NOT_IN_SEASON.get(look.scene, ())]
         place = list(PLACES)[int(rng.choice(haunts))]
         labels.append((facet, place if facet == "place" else str(rng.choice(choice))))
     return tuple(labels)

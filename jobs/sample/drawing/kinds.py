@@ -55,12 +55,13 @@ def kind(
     concept: str | None = None,
     homes: str = "",
     can_flip: bool = True,
+    name: str = "",
 ) -> Callable[[Callable[[Pen], None]], Callable[[Pen], None]]:
-    """Register a drawing function as a kind of its own name. `homes`: country codes, space-separated."""
+    """Register a drawing function as a kind, `name` or its own name. `homes`: country codes, space-separated."""
 
     def register(draw: Callable[[Pen], None]) -> Callable[[Pen], None]:
-        name = draw.__name__
-        KINDS[name] = Kind(name, group, draw, colours, stands, concept or name, frozenset(homes.split()), can_flip)
+        own = name or draw.__name__
+        KINDS[own] = Kind(own, group, draw, colours, stands, concept or own, frozenset(homes.split()), can_flip)
         return draw
 
     return register

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from random import Random
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 RGB = tuple[int, int, int]
@@ -190,21 +189,7 @@ def smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Poi
             t = step / steps
             p, q = 2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t
             r, s = 3 * t**2 - 2 * t**3, t**3 - t**2
-            path.append(
-                (
-                    p * bx + q * (cx - ax) / 2 + r * cx + s * (dx - bx) / 2,
-                    p * by + q * (cy - ay) / 2 + r * cy + s * (dy - by) / 2,
-                )
-            )
+            x = p * bx + q * (cx - ax) / 2 + r * cx + s * (dx - bx) / 2
+            y = p * by + q * (cy - ay) / 2 + r * cy + s * (dy - by) / 2
+            path.append((x, y))
     return path if is_closed else [*path, points[-1]]
-
-
-def fade(image: Image.Image, y0: float, y1: float, top: RGB, bottom: RGB) -> None:
-    """Paint a vertical gradient over the full width, from y0 to y1 in pixels."""
-    first, last = max(0, round(y0)), min(image.height, round(y1))
-    if last <= first:
-        return
-    share = np.linspace(0, 1, last - first)[:, None]
-    column = np.asarray(top) * (1 - share) + np.asarray(bottom) * share
-    strip = Image.fromarray(column.round().astype(np.uint8)[:, None, :])
-    image.paste(strip.resize((image.width, last - first)), (0, first))

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
 from PIL import Image
 
 from jobs.sample.drawing.patterns import scatter
-from jobs.sample.drawing.pen import PAPER, RGB, Pen, clear, dark, fade, light, mix
+from jobs.sample.drawing.pen import PAPER, RGB, Pen, clear, dark, light, mix
 
 DAY, EVENING, NIGHT = "day", "evening", "night"
 LAND, WATER, TABLE = "land", "water", "table"
@@ -50,11 +51,15 @@ class Scene:
         return r, g, b
 
     def fade(self, y0: float, y1: float, top: RGB, bottom: RGB) -> None:
-        """Paint a vertical gradient."""
+        """Paint a vertical gradient over the full width, from y0 to y1."""
         if self.is_ink:
             top, bottom = mix(PAPER, top, 0.22), mix(PAPER, bottom, 0.22)
-        height = self.image.height
-        fade(self.image, y0 * height, y1 * height, top, bottom)
+        first, last = max(0, round(y0 * self.image.height)), min(self.image.height, round(y1 * self.image.height))
+        if first < last:
+            share = np.linspace(0, 1, last - first)[:, None]
+            column = np.asarray(top) * (1 - share) + np.asarray(bottom) * share
+            strip = Image.fromarray(column.round().astype(np.uint8)[:, None, :])
+            self.image.paste(strip.resize((self.image.width, last - first)), (0, first))
 
     def sky(self, colours: tuple[RGB, RGB] | None = None) -> None:
         """Paint the sky down to the horizon, with stars at night."""

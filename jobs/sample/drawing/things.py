@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from jobs.sample.drawing.kinds import AIR, BRIGHT, ON_TABLE, PAINTED, kind
 from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Pen, Point, clear, dark, light, path
@@ -416,64 +418,48 @@ def _note(p: Pen, paper: RGB, sign: str) -> None:
         p.line([(0.4 + x * 0.3, 0.44 + y * 0.36) for x, y in path(stroke)], 0.09, dark(_GOLD, 0.6))
 
 
-@kind("thing", stands=ON_TABLE, concept="money", homes="US MX BR", can_flip=False)
-def dollars(p: Pen) -> None:
-    _note(p, (112, 160, 104), "0.6,-0.5 0.2,-0.7 -0.4,-0.6 -0.5,-0.2 0.4,0.15 0.5,0.5 0,0.72 -0.6,0.5; 0,-0.98 0,0.98")
-
-
-@kind("thing", stands=ON_TABLE, concept="money", homes="GB", can_flip=False)
-def pounds(p: Pen) -> None:
-    _note(p, (150, 112, 160), "0.6,-0.5 0.3,-0.8 -0.1,-0.7 -0.2,-0.2 -0.1,0.3 -0.5,0.75 0.6,0.75; -0.5,0.05 0.3,0.05")
-
-
-@kind("thing", stands=ON_TABLE, concept="money", homes="DE FR ES", can_flip=False)
-def euros(p: Pen) -> None:
-    _note(
-        p,
+for _name, _homes, _paper, _sign in (
+    (
+        "dollars",
+        "US MX BR",
+        (112, 160, 104),
+        "0.6,-0.5 0.2,-0.7 -0.4,-0.6 -0.5,-0.2 0.4,0.15 0.5,0.5 0,0.72 -0.6,0.5; 0,-0.98 0,0.98",
+    ),
+    (
+        "pounds",
+        "GB",
+        (150, 112, 160),
+        "0.6,-0.5 0.3,-0.8 -0.1,-0.7 -0.2,-0.2 -0.1,0.3 -0.5,0.75 0.6,0.75; -0.5,0.05 0.3,0.05",
+    ),
+    (
+        "euros",
+        "DE FR ES",
         (112, 150, 196),
         "0.6,-0.6 0.1,-0.8 -0.35,-0.4 -0.4,0.3 0.1,0.8 0.6,0.6; -0.75,-0.15 0.3,-0.15; -0.75,0.2 0.3,0.2",
+    ),
+    (
+        "yen",
+        "JP",
+        (186, 150, 112),
+        "-0.6,-0.8 0,-0.1 0.6,-0.8; 0,-0.1 0,0.85; -0.5,0.1 0.5,0.1; -0.5,0.4 0.5,0.4",
+    ),
+):
+    kind("thing", stands=ON_TABLE, concept="money", homes=_homes, can_flip=False, name=_name)(
+        partial(_note, paper=_paper, sign=_sign)
     )
-
-
-@kind("thing", stands=ON_TABLE, concept="money", homes="JP", can_flip=False)
-def yen(p: Pen) -> None:
-    _note(p, (186, 150, 112), "-0.6,-0.8 0,-0.1 0.6,-0.8; 0,-0.1 0,0.85; -0.5,0.1 0.5,0.1; -0.5,0.4 0.5,0.4")
 
 
 # Flag
 
 
-def _flag(p: Pen, bands: list[RGB], is_upright: bool) -> None:
-    """Draw a pole and the bands of a flag."""
-    p.line([(-0.88, -0.94), (-0.88, 1.0)], 0.08, (150, 130, 110))
-    p.dot(-0.88, -0.95, 0.07, _GOLD)
-    for step, colour in enumerate(bands):
-        low, high = step / len(bands), (step + 1) / len(bands)
-        if is_upright:
-            p.box(-0.84 + 1.8 * low, -0.86, -0.84 + 1.8 * high, 0.34, colour)
-        else:
-            p.box(-0.84, -0.86 + 1.2 * low, 0.96, -0.86 + 1.2 * high, colour)
-
-
-def _folds(p: Pen) -> None:
-    for x in (-0.3, 0.3, 0.86):
-        p.box(x, -0.86, x + 0.12, 0.34, clear((20, 20, 40), 0.1))
-
-
-@kind("thing", concept="flag", homes="US", can_flip=False)
-def flag_us(p: Pen) -> None:
-    red = (190, 40, 56)
-    _flag(p, [red, WHITE] * 3 + [red], False)
+def _stars(p: Pen) -> None:
     p.box(-0.84, -0.86, 0.0, -0.17, (48, 60, 120))
     for row in range(3):
         for column in range(4):
             p.dot(-0.72 + column * 0.2, -0.74 + row * 0.22, 0.045, WHITE)
-    _folds(p)
 
 
-@kind("thing", concept="flag", homes="GB", can_flip=False)
-def flag_gb(p: Pen) -> None:
-    _flag(p, [(24, 42, 110)], False)
+def _crosses(p: Pen) -> None:
     for width, colour in ((0.26, WHITE), (0.1, (200, 30, 50))):
         half = width * 0.5
         for a, b in (((-0.84, -0.86), (0.96, 0.34)), ((-0.84, 0.34), (0.96, -0.86))):
@@ -483,48 +469,49 @@ def flag_gb(p: Pen) -> None:
     for width, colour in ((0.36, WHITE), (0.2, (200, 30, 50))):
         p.box(0.06 - width / 2, -0.86, 0.06 + width / 2, 0.34, colour)
         p.box(-0.84, -0.26 - width / 2, 0.96, -0.26 + width / 2, colour)
-    _folds(p)
 
 
-@kind("thing", concept="flag", homes="DE", can_flip=False)
-def flag_de(p: Pen) -> None:
-    _flag(p, [(34, 34, 36), (206, 40, 44), (250, 204, 50)], False)
-    _folds(p)
-
-
-@kind("thing", concept="flag", homes="FR", can_flip=False)
-def flag_fr(p: Pen) -> None:
-    _flag(p, [(30, 60, 150), WHITE, (214, 46, 56)], True)
-    _folds(p)
-
-
-@kind("thing", concept="flag", homes="ES", can_flip=False)
-def flag_es(p: Pen) -> None:
-    red, yellow = (190, 36, 40), (248, 196, 40)
-    _flag(p, [red, yellow, yellow, red], False)
-    p.box(-0.5, -0.46, -0.24, -0.08, (170, 70, 50), 0.06)
-    _folds(p)
-
-
-@kind("thing", concept="flag", homes="MX", can_flip=False)
-def flag_mx(p: Pen) -> None:
-    _flag(p, [(20, 110, 74), WHITE, (200, 36, 50)], True)
+def _eagle(p: Pen) -> None:
     p.dot(0.06, -0.26, 0.16, (150, 100, 56))
     p.bow(0.06, -0.22, 0.2, 0.17, 0, 180, (90, 140, 70))
-    _folds(p)
 
 
-@kind("thing", concept="flag", homes="JP", can_flip=False)
-def flag_jp(p: Pen) -> None:
-    _flag(p, [WHITE], False)
-    p.dot(0.06, -0.26, 0.36, (196, 30, 58))
-    _folds(p)
-
-
-@kind("thing", concept="flag", homes="BR", can_flip=False)
-def flag_br(p: Pen) -> None:
-    _flag(p, [(30, 150, 74)], False)
+def _globe(p: Pen) -> None:
     p.poly([(-0.72, -0.26), (0.06, -0.76), (0.84, -0.26), (0.06, 0.24)], (252, 212, 40))
     p.dot(0.06, -0.26, 0.28, (36, 54, 130))
     p.curve([(-0.2, -0.3), (0.06, -0.32), (0.32, -0.2)], 0.05, WHITE)
-    _folds(p)
+
+
+def _flag(p: Pen, bands: Sequence[RGB], is_upright: bool = False, emblem: Callable[[Pen], None] | None = None) -> None:
+    """Draw a pole and a flag: bands, what is on them, folds."""
+    p.line([(-0.88, -0.94), (-0.88, 1.0)], 0.08, (150, 130, 110))
+    p.dot(-0.88, -0.95, 0.07, _GOLD)
+    for step, colour in enumerate(bands):
+        low, high = step / len(bands), (step + 1) / len(bands)
+        if is_upright:
+            p.box(-0.84 + 1.8 * low, -0.86, -0.84 + 1.8 * high, 0.34, colour)
+        else:
+            p.box(-0.84, -0.86 + 1.2 * low, 0.96, -0.86 + 1.2 * high, colour)
+    if emblem:
+        emblem(p)
+    for x in (-0.3, 0.3, 0.86):
+        p.box(x, -0.86, x + 0.12, 0.34, clear((20, 20, 40), 0.1))
+
+
+_RED, _ROJO, _GUALDA = (190, 40, 56), (190, 36, 40), (248, 196, 40)
+_FLAGS = {
+    "US": partial(_flag, bands=[_RED, WHITE] * 3 + [_RED], emblem=_stars),
+    "GB": partial(_flag, bands=[(24, 42, 110)], emblem=_crosses),
+    "DE": partial(_flag, bands=[(34, 34, 36), (206, 40, 44), (250, 204, 50)]),
+    "FR": partial(_flag, bands=[(30, 60, 150), WHITE, (214, 46, 56)], is_upright=True),
+    "ES": partial(
+        _flag,
+        bands=[_ROJO, _GUALDA, _GUALDA, _ROJO],
+        emblem=lambda p: p.box(-0.5, -0.46, -0.24, -0.08, (170, 70, 50), 0.06),
+    ),
+    "MX": partial(_flag, bands=[(20, 110, 74), WHITE, (200, 36, 50)], is_upright=True, emblem=_eagle),
+    "JP": partial(_flag, bands=[WHITE], emblem=lambda p: p.dot(0.06, -0.26, 0.36, (196, 30, 58))),
+    "BR": partial(_flag, bands=[(30, 150, 74)], emblem=_globe),
+}
+for _home, _draw in _FLAGS.items():
+    kind("thing", concept="flag", homes=_home, can_flip=False, name=f"flag_{_home.lower()}")(_draw)

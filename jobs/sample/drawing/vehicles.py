@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from jobs.sample.drawing.kinds import AFLOAT, AIR, BRIGHT, PAINTED, kind
 from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Pen, clear, dark, light, mix, path
 
@@ -45,29 +47,14 @@ def _taxi(p: Pen, body: RGB, band: RGB | None) -> None:
         p.box(-0.96, 0.34, 0.96, 0.5, band)
 
 
-@kind("vehicle", concept="taxi", homes="US BR")
-def yellow_taxi(p: Pen) -> None:
-    _taxi(p, (250, 202, 44), BLACK)
-
-
-@kind("vehicle", concept="taxi", homes="GB")
-def black_taxi(p: Pen) -> None:
-    _taxi(p, (46, 46, 54), None)
-
-
-@kind("vehicle", concept="taxi", homes="DE FR ES")
-def white_taxi(p: Pen) -> None:
-    _taxi(p, (246, 240, 220), None)
-
-
-@kind("vehicle", concept="taxi", homes="MX")
-def pink_taxi(p: Pen) -> None:
-    _taxi(p, (226, 60, 130), WHITE)
-
-
-@kind("vehicle", concept="taxi", homes="JP")
-def green_taxi(p: Pen) -> None:
-    _taxi(p, (44, 140, 92), (246, 204, 60))
+for _name, _homes, _body, _band in (
+    ("yellow_taxi", "US BR", (250, 202, 44), BLACK),
+    ("black_taxi", "GB", (46, 46, 54), None),
+    ("white_taxi", "DE FR ES", (246, 240, 220), None),
+    ("pink_taxi", "MX", (226, 60, 130), WHITE),
+    ("green_taxi", "JP", (44, 140, 92), (246, 204, 60)),
+):
+    kind("vehicle", concept="taxi", homes=_homes, name=_name)(partial(_taxi, body=_body, band=_band))
 
 
 @kind("vehicle", concept="bus", homes="US MX")
