@@ -157,7 +157,7 @@ def _english_kind(kind: Kind) -> str:
     if kind.concept == kind.name:
         return word
     shared = lexicon()["concept", kind.concept]["en"][0]
-    stands_alone = kind.concept in {"breakfast", "chips", "football", "money"} or kind.name in {"tram", "yellow_taxi"}
+    stands_alone = kind.concept in {"breakfast", "chips", "football", "money"} or kind.name == "yellow_taxi"
     return word if stands_alone or shared in word else f"{word} {shared}"
 
 
@@ -189,7 +189,7 @@ def _kinds(count: int, rng: np.random.Generator) -> list[str]:
     chosen: dict[str, float] = {}
     for concept in order:
         if len(chosen) + len(concepts[concept]) <= max(4, count / 8):
-            weight = (len(chosen) + 8) ** -0.6 if len(concepts[concept]) == 1 else 0.085
+            weight = (len(chosen) + 8) ** -0.6 if len(concepts[concept]) == 1 else 0.065
             chosen |= dict.fromkeys(concepts[concept], weight)
     share = np.array(list(chosen.values())) / sum(chosen.values())
     whole = np.maximum(1, np.floor(share * count).astype(int))
@@ -224,7 +224,7 @@ def _scenes(kind: Kind) -> list[str]:
         without = {"room"}
     elif kind.group == "building":
         without = {"room", "studio"}
-    elif kind.concept in {"mailbox", "flag", "snowman"}:
+    elif kind.concept in {"mailbox", "flag"}:
         without = {"room"}
     return [scene for scene in SCENES if scene not in without]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from random import Random
 
-from jobs.sample.drawing.pen import RGB, Pen, clear, dark, light, mix
+from jobs.sample.drawing.pen import Pen, clear, dark, light, mix
 
 Pattern = Callable[[Pen, float], None]
 PATTERNS: dict[str, Pattern] = {}
@@ -16,14 +15,6 @@ def pattern(draw: Pattern) -> Pattern:
     """Register a pattern under the function's name. It is given a pen in units of the height, and the width."""
     PATTERNS[draw.__name__] = draw
     return draw
-
-
-def scatter(pen: Pen, width: float, colour: RGB, rng: Random) -> None:
-    """Draw rows of dots, as on a studio backdrop."""
-    gap = rng.choice((0.14, 0.2))
-    for row in range(int(1 / gap) + 1):
-        for column in range(int(width / gap) + 2):
-            pen.dot((column + row % 2 / 2) * gap, row * gap, gap * 0.2, clear(colour, 0.8))
 
 
 @pattern
@@ -70,40 +61,6 @@ def bricks(p: Pen, width: float) -> None:
 
 
 @pattern
-def wood(p: Pen, width: float) -> None:
-    for board in range(4):
-        x, wide = board * width / 4, width / 4
-        p.box(x, 0, x + wide - 0.012, 1, mix(p.main, p.light, p.rng.random() * 0.5))
-        for _ in range(4):
-            u = x + p.rng.uniform(0.1, 0.9) * wide
-            p.curve([(u, -0.1), (u + p.rng.uniform(-0.03, 0.03), 0.5), (u, 1.1)], 0.012, clear(p.dark, 0.6))
-        y = p.rng.uniform(0.15, 0.85)
-        p.oval(x + wide / 2, y, wide * 0.17, 0.06, p.dark)
-        p.oval(x + wide / 2, y, wide * 0.09, 0.03, p.main)
-
-
-@pattern
-def marble(p: Pen, width: float) -> None:
-    for _ in range(9):
-        x = p.rng.uniform(-0.4, width)
-        path = [(x, -0.1)]
-        while path[-1][1] < 1.1:
-            path.append((path[-1][0] + p.rng.uniform(-0.05, 0.2), path[-1][1] + 0.15))
-        p.curve(path, p.rng.choice((0.015, 0.03, 0.05)), clear(p.accent, p.rng.uniform(0.35, 0.8)))
-
-
-@pattern
-def tiles(p: Pen, width: float) -> None:
-    size = 0.25
-    for row in range(4):
-        for column in range(int(width / size) + 1):
-            x, y = (column + 0.5) * size, (row + 0.5) * size
-            p.box(x - 0.115, y - 0.115, x + 0.115, y + 0.115, light(p.main, 0.75))
-            p.poly([(x, y - 0.1), (x + 0.1, y), (x, y + 0.1), (x - 0.1, y)], p.main)
-            p.dot(x, y, 0.045, p.accent)
-
-
-@pattern
 def leaves(p: Pen, width: float) -> None:
     for _ in range(46):
         x, y, turn = p.rng.uniform(0, width), p.rng.uniform(0, 1), p.rng.uniform(0, 180)
@@ -111,17 +68,6 @@ def leaves(p: Pen, width: float) -> None:
         p.oval(x, y, 0.12, 0.05, shade, turn)
         dx, dy = 0.1 * math.cos(math.radians(turn)), 0.1 * math.sin(math.radians(turn))
         p.line([(x - dx, y - dy), (x + dx, y + dy)], 0.01, clear(dark(shade), 0.7))
-
-
-@pattern
-def knit(p: Pen, width: float) -> None:
-    gap = 0.125
-    for column in range(int(width / gap) + 1):
-        shade = p.accent if column % 4 == 1 else p.main
-        for row in range(-1, 9):
-            x, y = (column + 0.5) * gap, row * gap
-            p.oval(x - gap * 0.22, y, gap * 0.5, gap * 0.24, light(shade, 0.15), 55)
-            p.oval(x + gap * 0.22, y, gap * 0.5, gap * 0.24, dark(shade, 0.12), -55)
 
 
 @pattern

@@ -1,14 +1,13 @@
 """The pen: filled shapes in an object's own units, drawn large so that edges are smooth once scaled down.
 
 Colours are tuples of 0..255: RGB, or RGBA to blend with what is below. Angles are in degrees, clockwise, since y
-points down.
+points down. Points are pairs, or text as in an SVG path: see `path`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from random import Random
 
 from PIL import Image, ImageDraw
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw
 RGB = tuple[int, int, int]
 Colour = tuple[int, int, int] | tuple[int, int, int, int]
 Point = tuple[float, float]
+Points = str | Sequence[Point]
 
 WHITE: RGB = (250, 250, 248)
 BLACK: RGB = (36, 36, 42)
@@ -72,20 +72,14 @@ class Pen:
         side = -1.0 if is_flipped else 1.0
         self._cos, self._sin, self._side = math.cos(angle), math.sin(angle), side
 
-    def place(self, points: Iterable[Point]) -> list[Point]:
+    def _place(self, points: Points) -> list[Point]:
         """Return the points in pixels."""
-        (cx, cy), r = self.centre, self.radius
-        return [
-            (
-                cx + self._side * r * (x * self._cos - y * self._sin),
-                cy + r * (x * self._sin + y * self._cos),
-            )
-            for x, y in points
-        ]
+        (cx, cy), r, cos, sin = self.centre, self.radius, self._cos, self._sin
+        return [(cx + self._side * r * (x * cos - y * sin), cy + r * (x * sin + y * cos)) for x, y in path(points)]
 
-    def poly(self, points: Iterable[Point], fill: Colour) -> None:
+    def poly(self, points: Points, fill: Colour) -> None:
         """Fill a polygon."""
-        placed = self.place(points)
+        placed = self._place(points)
         if not self.is_ink:
             self.draw.polygon(placed, fill=fill)
         elif len(fill) == 3:
@@ -100,10 +94,6 @@ class Pen:
         """Fill a circle."""
         self.oval(x, y, r, r, fill)
 
-    def pie(self, x: float, y: float, r: float, start: float, end: float, fill: Colour) -> None:
-        """Fill a slice of a circle from `start` to `end` degrees."""
-        self.poly([(x, y), *_ring(x, y, r, r, start, end)], fill)
-
     def bow(self, x: float, y: float, rx: float, ry: float, start: float, end: float, fill: Colour) -> None:
         """Fill what an arc of an ellipse and its chord enclose."""
         self.poly(_ring(x, y, rx, ry, start, end), fill)
@@ -117,13 +107,13 @@ class Pen:
         corners = ((x1 - r, y0 + r, -90), (x1 - r, y1 - r, 0), (x0 + r, y1 - r, 90), (x0 + r, y0 + r, 180))
         self.poly([point for x, y, a in corners for point in _ring(x, y, r, r, a, a + 90, count=6)], fill)
 
-    def blob(self, points: Sequence[Point], fill: Colour) -> None:
+    def blob(self, points: Points, fill: Colour) -> None:
         """Fill a smooth closed curve through the points."""
-        self.poly(smooth(points, is_closed=True), fill)
+        self.poly(_smooth(path(points), is_closed=True), fill)
 
-    def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
+    def line(self, points: Points, width: float, fill: Colour) -> None:
         """Draw a stroke with round ends; `width` in the pen's units."""
-        placed = self.place(points)
+        placed = self._place(points)
         pixels = max(1, round(width * self.radius))
         if not self.is_ink:
             self._stroke(placed, pixels, fill)
@@ -133,9 +123,9 @@ class Pen:
         if pixels > 3 * ink:
             self._stroke(placed, pixels - 2 * ink, self._wash(fill))
 
-    def curve(self, points: Sequence[Point], width: float, fill: Colour) -> None:
+    def curve(self, points: Points, width: float, fill: Colour) -> None:
         """Draw a smooth stroke through the points."""
-        self.line(smooth(points, is_closed=False), width, fill)
+        self.line(_smooth(path(points), is_closed=False), width, fill)
 
     def ring(self, x: float, y: float, r: float, width: float, fill: Colour) -> None:
         """Draw a circle's outline."""
@@ -169,18 +159,19 @@ def _ring(
     return points
 
 
-@cache
-def path(text: str) -> tuple[Point, ...]:
-    """Return the points written as in an SVG path.
+def path(points: Points) -> Sequence[Point]:
+    """Return the points, those of a text as numbers.
 
     >>> path("0,-.5 1,0")
-    ((0.0, -0.5), (1.0, 0.0))
+    [(0.0, -0.5), (1.0, 0.0)]
     """
-    pairs = (pair.split(",") for pair in text.split())
-    return tuple((float(x), float(y)) for x, y in pairs)
+    if not isinstance(points, str):
+        return points
+    pairs = (pair.split(",") for pair in points.split())
+    return [(float(x), float(y)) for x, y in pairs]
 
 
-def smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Point]:
+def _smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Point]:
     """Return points on a Catmull-Rom curve through `points`."""
     knots = [points[-1], *points, points[0], points[1]] if is_closed else [points[0], *points, points[-1]]
     path = []

@@ -9,16 +9,16 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from jobs.sample.drawing import animals, buildings, food, plants, things, vehicles
+from jobs.sample.drawing import buildings, food, nature, things, vehicles
 from jobs.sample.drawing.kinds import AFLOAT, AIR, COLOURS, KINDS, ON_TABLE, Kind
 from jobs.sample.drawing.patterns import PATTERNS
 from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Pen, clear, light, mix
 from jobs.sample.drawing.scenes import LAND, SCENES, TABLE, WATER, Scene, table_top
 
-_REGISTERED = (animals, buildings, food, plants, things, vehicles)  # importing them fills KINDS
+_REGISTERED = (buildings, food, nature, things, vehicles)  # importing them fills KINDS
 _LARGER = 3  # drawn this many times larger, then averaged
 PLAIN = "plain"
-_TURN = {"building": 0.0, "vehicle": 3.0, "animal": 5.0, "plant": 5.0, "food": 4.0, "thing": 5.0}  # degrees
+_MOST_TURN = {"building": 0.0, "vehicle": 3.0}  # degrees
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
         mix(main, scene.lit(main), 0.35),
         mix(accent, scene.lit(accent), 0.35),
         is_flipped=kind.can_flip and rng.random() < 0.5,
-        turn=rng.uniform(-1, 1) * _TURN[kind.group],
+        turn=rng.uniform(-1, 1) * _MOST_TURN.get(kind.group, 5.0),
         is_ink=scene.is_ink,
     )
     kind.draw(pen)
