@@ -23,7 +23,7 @@ What is simulated, module by module:
   shuffled, and what they clicked: looked at is place n of a list n ** -0.25 times as often as the first, clicked what
   is looked at and appeals.
 - `faults`: a few damaged rows of every kind among the conversions.
-- `pixels`, `tables`, `make`: colours and blurhash from the pixels; rows; files.
+- `pixels`, `tables`, `make`: colours from the pixels; rows; files.
 
 The numbers measured on it say something about this world only.
 """

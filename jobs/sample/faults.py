@@ -1,6 +1,7 @@
 """Faults put into the conversions: the kinds of damage that real logs show, and where each one is.
 
-A fault turns one good row into a bad one. Those in `REPAIRABLE` leave the row usable.
+A fault turns one good row into a bad one. A carriage return, a lower-case country and a quoted line break leave it
+usable.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-REPAIRABLE = frozenset({"carriage_return", "lowercase_country", "quoted_newline"})
 COLUMNS = (
     "converted_at",
     "conversion_type",

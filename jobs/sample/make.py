@@ -15,9 +15,9 @@ from jobs.errors import BadInput
 from jobs.sample import tables
 from jobs.sample.choices import PLACE_EXPONENT, Conversion, Market, make_conversions
 from jobs.sample.drawing import render
-from jobs.sample.faults import COLUMNS, REPAIRABLE, Row, encode, spoil
+from jobs.sample.faults import COLUMNS, Row, encode, spoil
 from jobs.sample.impressions import make_impressions
-from jobs.sample.pixels import Colour, blurhash, main_colours
+from jobs.sample.pixels import Colour, main_colours
 from jobs.sample.visitors import make_visits
 from jobs.sample.world import LOG_END, Photo, make_photos
 
@@ -55,11 +55,6 @@ class SampleInfo:
     counts: dict[str, int]
     faults: tuple[Fault, ...]
 
-    @property
-    def unusable_count(self) -> int:
-        """Number of conversions that cannot be used; the other faults can be repaired."""
-        return sum(fault.fault not in REPAIRABLE for fault in self.faults)
-
 
 def make_sample(folder: Path, size: SampleSize | None = None, seed: int = DEFAULT_SEED) -> SampleInfo:
     """Generate the sample catalogue into `folder`, which must not exist or be empty; whole or not at all.
@@ -95,11 +90,11 @@ def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
     market, log = simulate(size, seed)
     photos = market.photos
     suffixes = [".png" if photo.look.variation % 4 == 0 else ".jpg" for photo in photos]
-    blurhashes, colours = _write_pictures(folder / "photos", photos, suffixes)
+    colours = _write_pictures(folder / "photos", photos, suffixes)
     per_photo = Counter(conversion.photo for conversion in log)
     downloads = [per_photo[number] for number in range(len(photos))]
     rows = {
-        "photos": (tables.PHOTOS, tables.photo_rows(photos, suffixes, blurhashes, downloads, seed)),
+        "photos": (tables.PHOTOS, tables.photo_rows(photos, suffixes, downloads, seed)),
         "keywords": (tables.KEYWORDS, tables.keyword_rows(photos, seed)),
         "collections": (tables.COLLECTIONS, tables.collection_rows(photos, seed)),
         "colors": (tables.COLORS, tables.color_rows(photos, colours)),
@@ -126,18 +121,15 @@ def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
     return SampleInfo(LAST_COMPLETE_DAY, counts, tuple(faults))
 
 
-def _write_pictures(
-    folder: Path, photos: Sequence[Photo], suffixes: Sequence[str]
-) -> tuple[list[str], list[list[Colour]]]:
-    """Draw and write every picture; return their blurhashes and main colours."""
+def _write_pictures(folder: Path, photos: Sequence[Photo], suffixes: Sequence[str]) -> list[list[Colour]]:
+    """Draw and write every picture; return their main colours."""
     folder.mkdir()
-    blurhashes, colours = [], []
+    colours = []
     for photo, suffix in zip(photos, suffixes, strict=True):
         image = render(photo.look)
         image.save(folder / f"{photo.photo_id}{suffix}", quality=90)  # PNG has no quality and ignores it
-        blurhashes.append(blurhash(image))
         colours.append(main_colours(image))
-    return blurhashes, colours
+    return colours
 
 
 def _write_conversions(path: Path, records: Sequence[Row]) -> list[Fault]:

@@ -37,8 +37,6 @@ IMPRESSIONS = """
 """.split()  # noqa: SIM905
 
 _SECOND_SERVICE_SINCE = datetime.fromisoformat("2025-10-01T00:00:00+00:00")
-_EXIF = ("P1 P2 X", "100 400 800", "1.8 2.8 5.6", "24.0 50.0", "1/60 1/250")
-"""Models, ISO numbers, apertures, focal lengths and exposure times."""
 _TOPICS = {
     ("group", "animal"): "Animals",
     ("group", "food"): "Food & Drink",
@@ -60,54 +58,39 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def photo_rows(
-    photos: Sequence[Photo], suffixes: Sequence[str], blurhashes: Sequence[str], conversions: Sequence[int], seed: int
+    photos: Sequence[Photo], suffixes: Sequence[str], conversions: Sequence[int], seed: int
 ) -> list[list[str]]:
-    """Return the photos table. `conversions` counts those of each photo in the log: the totals include them."""
+    """Return the photos table; columns that no stage reads are empty.
+
+    `conversions` counts those of each photo in the log: the totals include them.
+    """
     rng = np.random.default_rng([seed, 6])
     rows = []
-    for photo, suffix, blurhash, count in zip(photos, suffixes, blurhashes, conversions, strict=True):
+    for photo, suffix, count in zip(photos, suffixes, conversions, strict=True):
         look, name = photo.look, f"{photo.photographer:03d}"
         age_days = (LOG_END - photo.submitted_at) / timedelta(days=1)
         downloads = count + int(rng.poisson(0.03 * age_days * np.exp(0.7 * photo.popularity)))
         title = f'"Untitled", {photo.description}' if rng.random() < 0.01 else photo.description
-        rows.append(
-            [
-                photo.photo_id,
-                f"https://photos.example.invalid/photos/{photo.photo_id}",
-                f"https://images.example.invalid/{photo.photo_id}{suffix}",
-                timestamp(photo.submitted_at),
-                _flag(rng.random() < 0.05 + 0.1 * (photo.popularity > 1)),
-                str(look.width),
-                str(look.height),
-                f"{look.width / look.height:.2f}",
-                "" if rng.random() < 0.1 else title,
-                f"photographer{name}",
-                "Photographer",
-                name,
-                *_exif(rng),
-                *_location(photo, rng),
-                str(downloads * 14 + int(rng.integers(40))),
-                str(downloads),
-                describe(look),
-                *[""] * 4,
-                blurhash,
-            ]
-        )
+        place = PLACES.get(dict(photo.hidden).get("place", ""))
+        row = {
+            "photo_id": photo.photo_id,
+            "photo_url": f"https://photos.example.invalid/photos/{photo.photo_id}",
+            "photo_image_url": f"https://images.example.invalid/{photo.photo_id}{suffix}",
+            "photo_submitted_at": timestamp(photo.submitted_at),
+            "photo_featured": _flag(rng.random() < 0.05 + 0.1 * (photo.popularity > 1)),
+            "photo_width": str(look.width),
+            "photo_height": str(look.height),
+            "photo_description": "" if rng.random() < 0.1 else title,
+            "photographer_username": f"photographer{name}",
+            "photographer_first_name": "Photographer",
+            "photographer_last_name": name,
+            "photo_location_country": "" if place is None or rng.random() < 0.4 else place.country,
+            "stats_views": str(downloads * 14 + int(rng.integers(40))),
+            "stats_downloads": str(downloads),
+            "ai_description": describe(look),
+        }
+        rows.append([row.get(column, "") for column in PHOTOS])
     return rows
-
-
-def _exif(rng: np.random.Generator) -> list[str]:
-    if rng.random() < 0.6:
-        return [""] * 6
-    model, *settings = (str(rng.choice(choices.split())) for choices in _EXIF)
-    return ["Pencam", f"Pencam {model}", *settings]
-
-
-def _location(photo: Photo, rng: np.random.Generator) -> list[str]:
-    place = PLACES.get(dict(photo.hidden).get("place", ""))
-    if place is None or rng.random() < 0.4:
-        return [""] * 5
-    return [f"{place.city}, {place.country}", str(place.latitude), str(place.longitude), place.country, place.city]
 
 
 def keyword_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:

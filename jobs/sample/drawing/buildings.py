@@ -37,10 +37,8 @@ def brick_house(p: Pen) -> None:
         p.box(left + 0.1, -0.94, left + 0.32, -0.5, dark(brick, 0.2))
         p.poly([(left, -0.42), (left + 0.14, -0.76), (left + 0.78, -0.76), (left + 0.92, -0.42)], (84, 86, 98))
         p.box(left, -0.42, left + 0.92, 1.0, brick)
-        for row in range(9):
-            for column in range(4):
-                x, y = left + 0.04 + column * 0.23 + (row % 2) * 0.1, -0.34 + row * 0.15
-                p.box(x, y, x + 0.1, y + 0.05, clear(light(brick, 0.5), 0.35))
+        for row in range(8):
+            p.line([(left, -0.3 + row * 0.16), (left + 0.92, -0.3 + row * 0.16)], 0.03, clear(light(brick, 0.5), 0.35))
         for x, y in ((0.28, -0.12), (0.68, -0.12), (0.3, 0.5)):
             _window(p, left + x, y, 0.14)
         p.box(left + 0.6, 0.38, left + 0.82, 1.0, door)

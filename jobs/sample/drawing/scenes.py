@@ -289,7 +289,6 @@ def room(s: Scene) -> None:
     for step in range(1, 5):
         y = s.horizon + (1 - s.horizon) * (step / 5) ** 1.3
         s.pen.line([(0, y), (s.width, y)], 0.008, clear((80, 50, 30), 0.5))
-    s.pen.box(0, s.horizon - 0.02, s.width, s.horizon + 0.005, s.lit(light(wall, 0.6)))
 
 
 def rain(s: Scene) -> None:

@@ -124,7 +124,7 @@ def blue_mailbox(p: Pen) -> None:
     p.poly("-0.3,0.34 0.34,0.16 0.1,0.5 -0.3,0.5", WHITE)
 
 
-@kind("thing", concept="mailbox", homes="GB", can_flip=False)
+@kind("thing", concept="mailbox", homes="GB")
 def pillar_box(p: Pen) -> None:
     red = (198, 36, 40)
     p.box(-0.5, 0.84, 0.5, 1.0, BLACK, 0.03)
