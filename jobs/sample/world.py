@@ -15,7 +15,7 @@ import numpy as np
 
 from jobs.sample.countries import COUNTRIES, PLACES
 from jobs.sample.drawing import COLOURS, HOURS, KINDS, PATTERNS, PLAIN, SCENES, STYLES, Kind, Look
-from jobs.sample.drawing.kinds import AFLOAT, AIR, ON_TABLE
+from jobs.sample.drawing.kinds import AIR, TABLE, WATER
 from jobs.sample.words import HIDDEN, Label, lexicon, names
 
 LOG_START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -218,9 +218,9 @@ def _look(subject: str, rng: np.random.Generator) -> Look:
 def _scenes(kind: Kind) -> list[str]:
     """Return the scenes a thing can be in: no ship in a room, no house in a studio."""
     without: set[str] = set()
-    if kind.stands == AFLOAT:
+    if kind.stands == WATER:
         without = {"room", "studio", "desert"}
-    elif kind.stands == AIR or (kind.group in {"plant", "vehicle"} and kind.stands != ON_TABLE):
+    elif kind.stands == AIR or (kind.group in {"plant", "vehicle"} and kind.stands != TABLE):
         without = {"room"}
     elif kind.group == "building":
         without = {"room", "studio"}

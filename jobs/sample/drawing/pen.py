@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from random import Random
+from copy import copy
 
 from PIL import Image, ImageDraw
 
@@ -56,7 +56,6 @@ class Pen:
         image: Image.Image,
         centre: Point,
         radius: float,
-        rng: Random,
         main: RGB = BLACK,
         accent: RGB = WHITE,
         *,
@@ -64,18 +63,33 @@ class Pen:
         turn: float = 0.0,
         is_ink: bool = False,
     ) -> None:
-        self.image, self.draw = image, ImageDraw.Draw(image, "RGBA")
-        self.centre, self.radius, self.rng = centre, radius, rng
+        self.image, self.draw, self.radius = image, ImageDraw.Draw(image, "RGBA"), radius
         self.main, self.accent, self.is_ink = main, accent, is_ink
-        self.dark, self.light = dark(main), light(main)
-        angle = math.radians(turn)
-        side = -1.0 if is_flipped else 1.0
-        self._cos, self._sin, self._side = math.cos(angle), math.sin(angle), side
+        side, cos, sin = -1.0 if is_flipped else 1.0, math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        self._matrix = (side * radius * cos, -side * radius * sin, centre[0], radius * sin, radius * cos, centre[1])
+
+    @property
+    def dark(self) -> RGB:
+        """A darker shade of the main colour."""
+        return dark(self.main)
+
+    @property
+    def light(self) -> RGB:
+        """A lighter tint of the main colour."""
+        return light(self.main)
+
+    def moved(self, x: float = 0.0, y: float = 0.0, scale: float = 1.0, *, is_mirrored: bool = False) -> Pen:
+        """Return a pen with the middle at x, y and a unit `scale` times as long; mirrored, right is left."""
+        moved, across = copy(self), -scale if is_mirrored else scale
+        a, b, c, d, e, f = self._matrix
+        moved._matrix = (a * across, b * scale, a * x + b * y + c, d * across, e * scale, d * x + e * y + f)
+        moved.radius = self.radius * scale
+        return moved
 
     def _place(self, points: Points) -> list[Point]:
         """Return the points in pixels."""
-        (cx, cy), r, cos, sin = self.centre, self.radius, self._cos, self._sin
-        return [(cx + self._side * r * (x * cos - y * sin), cy + r * (x * sin + y * cos)) for x, y in path(points)]
+        a, b, c, d, e, f = self._matrix
+        return [(a * x + b * y + c, d * x + e * y + f) for x, y in path(points)]
 
     def poly(self, points: Points, fill: Colour) -> None:
         """Fill a polygon."""

@@ -8,13 +8,11 @@ from random import Random
 
 from PIL import Image, ImageEnhance, ImageOps
 
-from jobs.sample.drawing import buildings, food, nature, things, vehicles
-from jobs.sample.drawing.kinds import AFLOAT, AIR, COLOURS, KINDS, ON_TABLE, Kind
+from jobs.sample.drawing.kinds import AIR, COLOURS, GROUND, KINDS, TABLE, WATER, Kind
 from jobs.sample.drawing.patterns import PATTERNS
 from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Pen, clear, light, mix
-from jobs.sample.drawing.scenes import LAND, SCENES, TABLE, WATER, Scene, table_top
+from jobs.sample.drawing.scenes import SCENES, Scene, table_top
 
-_REGISTERED = (buildings, food, nature, things, vehicles)  # importing them fills KINDS
 _LARGER = 3  # drawn this many times larger, then averaged
 PLAIN = "plain"
 _MOST_TURN = {"building": 0.0, "vehicle": 3.0}  # degrees
@@ -55,20 +53,19 @@ def _draw_pattern(image: Image.Image, look: Look, rng: Random) -> None:
     main = _shade(look.colour, rng)
     accent = rng.choice([light(main, 0.75), mix(main, BLACK, 0.6), (250, 244, 228), (246, 214, 120)])
     image.paste(main, (0, 0, *image.size))
-    pen = Pen(image, (0, 0), image.height, rng, main, accent, is_ink=look.style == "sketch")
-    PATTERNS[look.subject](pen, look.width / look.height)
+    pen = Pen(image, (0, 0), image.height, main, accent, is_ink=look.style == "sketch")
+    PATTERNS[look.subject](pen, look.width / look.height, rng)
 
 
 def _draw_scene(image: Image.Image, look: Look, rng: Random) -> None:
     kind = KINDS.get(look.subject)
-    ground = {AFLOAT: WATER, ON_TABLE: TABLE}.get(kind.stands, LAND) if kind else LAND
-    scene = Scene(image, rng, look.hour, ground, is_ink=look.style == "sketch")
+    stands = kind.stands if kind else GROUND
+    scene = Scene(image, rng, look.hour, stands, is_ink=look.style == "sketch")
     SCENES[look.scene or ""](scene)
-    if kind is None:
-        return
-    if ground == TABLE and look.scene != "studio":
+    if stands == TABLE and look.scene != "studio":
         table_top(scene)
-    _draw_object(scene, kind, look, rng)
+    if kind:
+        _draw_object(scene, kind, look, rng)
 
 
 def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
@@ -79,16 +76,14 @@ def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
         y = height * rng.uniform(0.4, 0.48)
     else:
         y = height * rng.uniform(0.86, 0.93) - radius
-        shadow = Pen(image, (x, y + radius), radius, rng)
-        if kind.stands != AFLOAT and not scene.is_ink:
-            shadow.oval(0.08, -0.02, 0.9, 0.14, clear((20, 14, 30), 0.3))
+        if kind.stands != WATER and not scene.is_ink:
+            Pen(image, (x, y), radius).oval(0.08, 0.98, 0.9, 0.14, clear((20, 14, 30), 0.3))
     main = _shade(look.colour, rng)
     accent = _accent(main, look.colour, rng)
     pen = Pen(
         image,
         (x, y),
         radius,
-        rng,
         mix(main, scene.lit(main), 0.35),
         mix(accent, scene.lit(accent), 0.35),
         is_flipped=kind.can_flip and rng.random() < 0.5,

@@ -12,10 +12,10 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from jobs.sample.drawing.kinds import WATER
 from jobs.sample.drawing.pen import PAPER, RGB, Pen, clear, dark, light, mix
 
 DAY, EVENING, NIGHT = "day", "evening", "night"
-LAND, WATER, TABLE = "land", "water", "table"
 
 _SKY: dict[str, tuple[RGB, RGB]] = {
     DAY: ((92, 170, 232), (206, 234, 246)),
@@ -41,7 +41,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.width = self.image.width / self.image.height
-        self.pen = Pen(self.image, (0, 0), self.image.height, self.rng, is_ink=self.is_ink)
+        self.pen = Pen(self.image, (0, 0), self.image.height, is_ink=self.is_ink)
         self.horizon = self.rng.uniform(0.52, 0.66) if self.ground != WATER else self.rng.uniform(0.42, 0.5)
 
     def lit(self, colour: RGB) -> RGB:
