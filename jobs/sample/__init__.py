@@ -6,7 +6,7 @@ nothing depends on the clock.
 
 What is simulated, module by module:
 
-- `drawing`: 75 kinds of things in 12 scenes, times of day and styles, and 8 patterns, all drawn here.
+- `drawing`: 75 kinds of things (`things.txt`) in 12 scenes, times of day and styles, and 8 patterns, all drawn here.
 - `words`: what people call them, in six languages.
 - `world`: the photos. They arrive over a year, ever faster, until the last day of the log. Besides what is visible,
   each has hidden labels (place, occasion, season, theme, brand) that its photographer knows and keywords tell, but

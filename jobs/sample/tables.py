@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from jobs.sample.faults import Row, encode, timestamp
 from jobs.sample.impressions import Impression
 from jobs.sample.pixels import Colour
 from jobs.sample.words import Label, lexicon
-from jobs.sample.world import LOG_END, Photo, describe
+from jobs.sample.world import LOG_END, Photo, describe, short_id
 
 PHOTOS = """
     photo_id photo_url photo_image_url photo_submitted_at photo_featured photo_width photo_height photo_aspect_ratio
@@ -125,7 +124,7 @@ def collection_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:
         for label in photo.labels:
             topic = _TOPICS.get(label)
             if topic and rng.random() < 0.7:
-                identity, title, kind = _code(topic), topic, "topic"
+                identity, title, kind = short_id(topic), topic, "topic"
             elif label[0] in {"place", "occasion", "theme"} and rng.random() < 0.3:
                 identity, title, kind = _collection(label, rng), lexicon()[label]["en"][0].title(), "collection"
             else:
@@ -139,10 +138,6 @@ def _collection(label: Label, rng: np.random.Generator) -> str:
     """Return the id of one of three people's collections about a label."""
     number = hashlib.blake2b(repr((label, int(rng.integers(3)))).encode(), digest_size=4).digest()
     return str(int.from_bytes(number) % 9_000_000 + 1_000_000)
-
-
-def _code(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=8).digest()).decode().rstrip("=")
 
 
 def color_rows(photos: Sequence[Photo], colours: Sequence[Sequence[Colour]]) -> list[list[str]]:

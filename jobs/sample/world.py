@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -93,7 +93,7 @@ def make_photos(count: int, seed: int) -> list[Photo]:
         visible = visible_labels(look)
         photos.append(
             Photo(
-                photo_id=_photo_id(look, hidden),
+                photo_id=short_id(repr((astuple(look), hidden))),
                 look=look,
                 visible=visible,
                 hidden=hidden,
@@ -161,10 +161,9 @@ def _english_kind(kind: Kind) -> str:
     return word if stands_alone or shared in word else f"{word} {shared}"
 
 
-def _photo_id(look: Look, hidden: Iterable[Label]) -> str:
+def short_id(content: str) -> str:
     """Return 11 characters of [A-Za-z0-9_-] that depend on nothing but the content."""
-    content = repr((astuple(look), tuple(hidden))).encode()
-    return base64.urlsafe_b64encode(hashlib.blake2b(content, digest_size=8).digest()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(hashlib.blake2b(content.encode(), digest_size=8).digest()).decode().rstrip("=")
 
 
 def _looks(count: int, rng: np.random.Generator) -> list[Look]:

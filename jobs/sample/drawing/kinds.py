@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import ImageColor
 
-from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Colour, Pen, Point, clear, path
+from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Colour, Pen, Point, clear
 
 COLOURS: dict[str, RGB] = {
     "red": (206, 56, 52),
@@ -107,7 +107,17 @@ def _shape(line: str) -> Shape:
     name, colour, *rest = line.split()
     numbers = tuple(float(word) for word in rest if word != "|" and "," not in word)
     strokes = " ".join(word for word in rest if word == "|" or "," in word).split("|")
-    return Shape(name.rstrip("="), name.endswith("="), colour, numbers, tuple(path(stroke) for stroke in strokes))
+    return Shape(name.rstrip("="), name.endswith("="), colour, numbers, tuple(_points(stroke) for stroke in strokes))
+
+
+def _points(text: str) -> tuple[Point, ...]:
+    """Return the points of a text.
+
+    >>> _points("0,-.5 1,0")
+    ((0.0, -0.5), (1.0, 0.0))
+    """
+    pairs = (pair.split(",") for pair in text.split())
+    return tuple((float(x), float(y)) for x, y in pairs)
 
 
 def _kind(name: str, details: Sequence[str], shapes: Sequence[Shape]) -> Kind:

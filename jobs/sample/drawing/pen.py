@@ -1,7 +1,7 @@
 """The pen: filled shapes in an object's own units, drawn large so that edges are smooth once scaled down.
 
 Colours are tuples of 0..255: RGB, or RGBA to blend with what is below. Angles are in degrees, clockwise, since y
-points down. Points are pairs, or text as in an SVG path: see `path`.
+points down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 RGB = tuple[int, int, int]
 Colour = tuple[int, int, int] | tuple[int, int, int, int]
 Point = tuple[float, float]
-Points = str | Sequence[Point]
 
 WHITE: RGB = (250, 250, 248)
 BLACK: RGB = (36, 36, 42)
@@ -86,12 +85,12 @@ class Pen:
         moved.radius = self.radius * scale
         return moved
 
-    def _place(self, points: Points) -> list[Point]:
+    def _place(self, points: Sequence[Point]) -> list[Point]:
         """Return the points in pixels."""
         a, b, c, d, e, f = self._matrix
-        return [(a * x + b * y + c, d * x + e * y + f) for x, y in path(points)]
+        return [(a * x + b * y + c, d * x + e * y + f) for x, y in points]
 
-    def poly(self, points: Points, fill: Colour) -> None:
+    def poly(self, points: Sequence[Point], fill: Colour) -> None:
         """Fill a polygon."""
         placed = self._place(points)
         if not self.is_ink:
@@ -121,11 +120,11 @@ class Pen:
         corners = ((x1 - r, y0 + r, -90), (x1 - r, y1 - r, 0), (x0 + r, y1 - r, 90), (x0 + r, y0 + r, 180))
         self.poly([point for x, y, a in corners for point in _ring(x, y, r, r, a, a + 90, count=6)], fill)
 
-    def blob(self, points: Points, fill: Colour) -> None:
+    def blob(self, points: Sequence[Point], fill: Colour) -> None:
         """Fill a smooth closed curve through the points."""
-        self.poly(_smooth(path(points), is_closed=True), fill)
+        self.poly(_smooth(points, is_closed=True), fill)
 
-    def line(self, points: Points, width: float, fill: Colour) -> None:
+    def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """Draw a stroke with round ends; `width` in the pen's units."""
         placed = self._place(points)
         pixels = max(1, round(width * self.radius))
@@ -137,9 +136,9 @@ class Pen:
         if pixels > 3 * ink:
             self._stroke(placed, pixels - 2 * ink, self._wash(fill))
 
-    def curve(self, points: Points, width: float, fill: Colour) -> None:
+    def curve(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """Draw a smooth stroke through the points."""
-        self.line(_smooth(path(points), is_closed=False), width, fill)
+        self.line(_smooth(points, is_closed=False), width, fill)
 
     def ring(self, x: float, y: float, r: float, width: float, fill: Colour) -> None:
         """Draw a circle's outline."""
@@ -173,22 +172,10 @@ def _ring(
     return points
 
 
-def path(points: Points) -> Sequence[Point]:
-    """Return the points, those of a text as numbers.
-
-    >>> path("0,-.5 1,0")
-    [(0.0, -0.5), (1.0, 0.0)]
-    """
-    if not isinstance(points, str):
-        return points
-    pairs = (pair.split(",") for pair in points.split())
-    return [(float(x), float(y)) for x, y in pairs]
-
-
 def _smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Point]:
     """Return points on a Catmull-Rom curve through `points`."""
     knots = [points[-1], *points, points[0], points[1]] if is_closed else [points[0], *points, points[-1]]
-    path = []
+    curve = []
     for (ax, ay), (bx, by), (cx, cy), (dx, dy) in zip(knots, knots[1:], knots[2:], knots[3:], strict=False):
         for step in range(steps):
             t = step / steps
@@ -196,5 +183,5 @@ def _smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Po
             r, s = 3 * t**2 - 2 * t**3, t**3 - t**2
             x = p * bx + q * (cx - ax) / 2 + r * cx + s * (dx - bx) / 2
             y = p * by + q * (cy - ay) / 2 + r * cy + s * (dy - by) / 2
-            path.append((x, y))
-    return path if is_closed else [*path, points[-1]]
+            curve.append((x, y))
+    return curve if is_closed else [*curve, points[-1]]

@@ -377,7 +377,7 @@ def test_a_look_in_no_scene_is_refused() -> None:
 
 
 def test_equal_photos_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.sample.world._photo_id", lambda *_: "same")
+    monkeypatch.setattr("jobs.sample.world.short_id", lambda *_: "same")
     with pytest.raises(ValueError, match="take another seed"):
         make_photos(3, SEED)
 
