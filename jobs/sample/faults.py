@@ -46,9 +46,10 @@ class Row:
         return encode(self.fields) if self.raw is None else self.raw + b"\n"
 
     def having(self, column: str, value: str) -> Row:
-        """Return the row with another value in a column."""
-        position = COLUMNS.index(column)
-        return replace(self, fields=(*self.fields[:position], value, *self.fields[position + 1 :]))
+        """Return the row with another value in a column; `{}` in it stands for the value that was there."""
+        at = COLUMNS.index(column)
+        value = value.replace("{}", self.fields[at])
+        return replace(self, fields=(*self.fields[:at], value, *self.fields[at + 1 :]))
 
     def with_query(self, template: str) -> bytes:
         """Return the record, without its line end or quotes; `{}` in the template stands for the query as it is."""
@@ -77,6 +78,7 @@ def timestamp(moment: datetime) -> str:
 _VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_country": ("conversion_country", ("GER", "1", "U$", "united states")),
     "blank_keyword": ("keyword", (" ", "\u00a0", "\u3000", "\u2003 ")),
+    "control_characters": ("keyword", ("{}\x07", "{}\x1b[31m", "{}\x08", "{}\u202e")),
     "future_timestamp": ("converted_at", ("2034-05-11 08:00:00.5", "2071-01-01 00:00:00")),
     "malformed_photo_id": ("photo_id", ("../../etc/passwd", "0123", "null", "0000000000 ", "a" * 200)),
     "malformed_timestamp": ("converted_at", ("yesterday", "2026-13-41 25:61:00", "0000-00-00 00:00:00", "2026-04-01T")),
@@ -108,7 +110,7 @@ _BYTES: dict[str, Callable[[Row], bytes]] = {
 }
 """Faults in how a row is written."""
 
-_OTHERS = ("before_photo_was_submitted", "control_characters", "duplicate_row", "lowercase_country")
+_OTHERS = ("before_photo_was_submitted", "duplicate_row", "lowercase_country")
 KINDS_OF_FAULT = tuple(sorted((*_VALUES, *_BYTES, *_OTHERS, "bot_burst")))
 
 
@@ -141,8 +143,6 @@ def _spoilt(row: Row, kind: str, submissions: Sequence[tuple[datetime, str]], rn
         return replace(row, raw=_BYTES[kind](row))
     if kind == "lowercase_country":
         return row.having("conversion_country", row.fields[COLUMNS.index("conversion_country")].lower())
-    if kind == "control_characters":
-        return row.having("keyword", row.fields[_KEYWORD] + ("\x07", "\x1b[31m", "\x08", "\u202e")[rng.integers(4)])
     if kind == "before_photo_was_submitted":
         at = datetime.fromisoformat(row.fields[0] + "+00:00")
         later = bisect(submissions, (at + timedelta(minutes=1), ""))
