@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from jobs.sample.countries import PLACES
 from jobs.sample.faults import Row, encode, timestamp
 from jobs.sample.impressions import Impression
 from jobs.sample.pixels import Colour
-from jobs.sample.words import Label, lexicon
+from jobs.sample.words import lexicon
 from jobs.sample.world import LOG_END, Photo, describe, short_id
 
 PHOTOS = """
@@ -36,6 +35,7 @@ IMPRESSIONS = """
 """.split()  # noqa: SIM905
 
 _SECOND_SERVICE_SINCE = datetime.fromisoformat("2025-10-01T00:00:00+00:00")
+_COLLECTED_SHARE = 0.7
 _TOPICS = {
     ("group", "animal"): "Animals",
     ("group", "food"): "Food & Drink",
@@ -122,22 +122,16 @@ def collection_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:
     rows = []
     for photo in photos:
         for label in photo.labels:
-            topic = _TOPICS.get(label)
-            if topic and rng.random() < 0.7:
-                identity, title, kind = short_id(topic), topic, "topic"
-            elif label[0] in {"place", "occasion", "theme"} and rng.random() < 0.3:
-                identity, title, kind = _collection(label, rng), lexicon()[label]["en"][0].title(), "collection"
+            if label in _TOPICS:
+                title, kind = _TOPICS[label], "topic"
+            elif label[0] in {"place", "occasion", "theme"}:
+                title, kind = lexicon()[label]["en"][0].title(), "collection"
             else:
                 continue
-            collected = photo.submitted_at + (LOG_END - photo.submitted_at) * float(rng.random())
-            rows.append([photo.photo_id, identity, title, timestamp(collected), kind])
+            if rng.random() < _COLLECTED_SHARE:
+                collected = photo.submitted_at + (LOG_END - photo.submitted_at) * float(rng.random())
+                rows.append([photo.photo_id, short_id(title), title, timestamp(collected), kind])
     return rows
-
-
-def _collection(label: Label, rng: np.random.Generator) -> str:
-    """Return the id of one of three people's collections about a label."""
-    number = hashlib.blake2b(repr((label, int(rng.integers(3)))).encode(), digest_size=4).digest()
-    return str(int.from_bytes(number) % 9_000_000 + 1_000_000)
 
 
 def color_rows(photos: Sequence[Photo], colours: Sequence[Sequence[Colour]]) -> list[list[str]]:
