@@ -6,7 +6,7 @@ nothing depends on the clock.
 
 What is simulated, module by module:
 
-- `drawing`: about 120 kinds of things in 12 scenes, times of day and styles, and 12 patterns, all drawn here.
+- `drawing`: 75 kinds of things (`things.txt`) in 12 scenes, times of day and styles, and 8 patterns, all drawn here.
 - `words`: what people call them, in six languages.
 - `world`: the photos. They arrive over a year, ever faster, until the last day of the log. Besides what is visible,
   each has hidden labels (place, occasion, season, theme, brand) that its photographer knows and keywords tell, but
@@ -23,7 +23,7 @@ What is simulated, module by module:
   shuffled, and what they clicked: looked at is place n of a list n ** -0.25 times as often as the first, clicked what
   is looked at and appeals.
 - `faults`: a few damaged rows of every kind among the conversions.
-- `pixels`, `tables`, `make`: colours and blurhash from the pixels; rows; files.
+- `pixels`, `tables`, `make`: colours from the pixels; rows; files.
 
 The numbers measured on it say something about this world only.
 """

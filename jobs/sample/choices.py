@@ -64,8 +64,7 @@ class Market:
         weights = np.zeros(len(self._column))
         for name in likes.keys() & self._column.keys():
             weights[self._column[name]] = likes[name]
-        liking: np.ndarray = self._shows[numbers] @ weights
-        return liking
+        return np.asarray(self._shows[numbers] @ weights)
 
     def present_count(self, at: datetime) -> int:
         """Return how many photos were submitted before `at`; they are the first ones."""
@@ -83,20 +82,19 @@ class Market:
         found = self.wishes.holders(wish, self.present_count(at))
         age_days = (at.timestamp() - self._submitted[found]) / 86_400
         newness = _NEW * (3.0 if ordering == "recent" else 1.0) * np.exp(-age_days / _NEW_DAYS)
-        worth = self._popularity[found] + self._taste[country][found] + newness
-        if any(facet == "concept" for facet, _ in wish):
-            worth = worth + self._at_home[country][found]
+        worth = self._lasting_worth(wish, country, found) + newness
         rank = np.empty(len(found))
         rank[np.argsort(-worth, kind="stable")] = np.arange(1, len(found) + 1)
         return found, worth, rank
 
+    def _lasting_worth(self, wish: Wish, country: str, found: np.ndarray) -> np.ndarray:
+        worth = self._popularity[found] + self._taste[country][found]
+        has_readings = any(facet == "concept" for facet, _ in wish)
+        return np.asarray(worth + self._at_home[country][found] if has_readings else worth)
+
     def appeal(self, wish: Wish, visitor: Visitor, found: np.ndarray) -> np.ndarray:
         """Return the worth of photos to a visitor, in logits, that no day and no place changes."""
-        worth = self._popularity[found] + self._taste[visitor.country][found] + self.personal(found, visitor)
-        if any(facet == "concept" for facet, _ in wish):
-            worth = worth + self._at_home[visitor.country][found]
-        appealing: np.ndarray = worth
-        return appealing
+        return np.asarray(self._lasting_worth(wish, visitor.country, found) + self.personal(found, visitor))
 
     def personal(self, found: np.ndarray, visitor: Visitor) -> np.ndarray:
         """Return what the visitor's own taste adds to the worth of the photos."""

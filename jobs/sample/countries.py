@@ -33,38 +33,26 @@ COUNTRIES: dict[str, Country] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a photo may have been taken: names for the tables, and the country that searches for it most."""
+    """Where a photo may have been taken: the country it lies in, and the one whose people search for it most."""
 
-    city: str
     country: str
-    latitude: float
-    longitude: float
     searched_from: str
 
 
 PLACES: dict[str, Place] = {
-    "lisbon": Place("Lisbon", "Portugal", 38.7223, -9.1393, "ES"),
-    "new_york": Place("New York", "United States", 40.7128, -74.006, "US"),
-    "california": Place("Los Angeles", "United States", 34.0522, -118.2437, "US"),
-    "hawaii": Place("Honolulu", "United States", 21.3069, -157.8583, "US"),
-    "london": Place("London", "United Kingdom", 51.5072, -0.1276, "GB"),
-    "scotland": Place("Edinburgh", "United Kingdom", 55.9533, -3.1883, "GB"),
-    "cornwall": Place("Truro", "United Kingdom", 50.2632, -5.051, "GB"),
-    "berlin": Place("Berlin", "Germany", 52.52, 13.405, "DE"),
-    "bavaria": Place("Munich", "Germany", 48.1351, 11.582, "DE"),
-    "hamburg": Place("Hamburg", "Germany", 53.5488, 9.9872, "DE"),
-    "paris": Place("Paris", "France", 48.8566, 2.3522, "FR"),
-    "provence": Place("Avignon", "France", 43.9493, 4.8055, "FR"),
-    "brittany": Place("Rennes", "France", 48.1173, -1.6778, "FR"),
-    "barcelona": Place("Barcelona", "Spain", 41.3874, 2.1686, "ES"),
-    "andalusia": Place("Seville", "Spain", 37.3891, -5.9845, "ES"),
-    "mallorca": Place("Palma", "Spain", 39.5696, 2.6502, "DE"),
-    "mexico_city": Place("Mexico City", "Mexico", 19.4326, -99.1332, "MX"),
-    "oaxaca": Place("Oaxaca", "Mexico", 17.0732, -96.7266, "MX"),
-    "rio": Place("Rio de Janeiro", "Brazil", -22.9068, -43.1729, "BR"),
-    "bahia": Place("Salvador", "Brazil", -12.9777, -38.5016, "BR"),
-    "tokyo": Place("Tokyo", "Japan", 35.6762, 139.6503, "JP"),
-    "kyoto": Place("Kyoto", "Japan", 35.0116, 135.7681, "JP"),
-    "hokkaido": Place("Sapporo", "Japan", 43.0618, 141.3545, "JP"),
-    "iceland": Place("Reykjavik", "Iceland", 64.1466, -21.9426, "GB"),
+    name: Place(country, searched_from)
+    for country, searched_from, names in (
+        ("Portugal", "ES", "lisbon"),
+        ("United States", "US", "new_york california hawaii"),
+        ("United Kingdom", "GB", "london scotland cornwall"),
+        ("Germany", "DE", "berlin bavaria hamburg"),
+        ("France", "FR", "paris provence brittany"),
+        ("Spain", "ES", "barcelona andalusia"),
+        ("Spain", "DE", "mallorca"),
+        ("Mexico", "MX", "mexico_city oaxaca"),
+        ("Brazil", "BR", "rio bahia"),
+        ("Japan", "JP", "tokyo kyoto hokkaido"),
+        ("Iceland", "GB", "iceland"),
+    )
+    for name in names.split()
 }

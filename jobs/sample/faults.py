@@ -1,6 +1,7 @@
 """Faults put into the conversions: the kinds of damage that real logs show, and where each one is.
 
-A fault turns one good row into a bad one. Those in `REPAIRABLE` leave the row usable.
+A fault turns one good row into a bad one. A carriage return, a lower-case country and a quoted line break leave it
+usable.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-REPAIRABLE = frozenset({"carriage_return", "lowercase_country", "quoted_newline"})
 COLUMNS = (
     "converted_at",
     "conversion_type",
@@ -46,14 +46,16 @@ class Row:
         return encode(self.fields) if self.raw is None else self.raw + b"\n"
 
     def having(self, column: str, value: str) -> Row:
-        """Return the row with another value in a column."""
-        position = COLUMNS.index(column)
-        return replace(self, fields=(*self.fields[:position], value, *self.fields[position + 1 :]))
+        """Return the row with another value in a column; `{}` in it stands for the value that was there."""
+        at = COLUMNS.index(column)
+        value = value.replace("{}", self.fields[at])
+        return replace(self, fields=(*self.fields[:at], value, *self.fields[at + 1 :]))
 
-    def around_keyword(self, keyword: bytes) -> bytes:
-        """Return the record, without its line end, with other bytes for the query, as they are."""
-        before, after = self.fields[:_KEYWORD], self.fields[_KEYWORD + 1 :]
-        return b"\t".join([*(field.encode() for field in before), keyword, *(field.encode() for field in after)])
+    def with_query(self, template: str) -> bytes:
+        """Return the record, without its line end or quotes; `{}` in the template stands for the query as it is."""
+        query = template.replace("{}", self.fields[_KEYWORD].strip().replace('"', ""))
+        fields = [*self.fields[:_KEYWORD], query, *self.fields[_KEYWORD + 1 :]]
+        return "\t".join(fields).encode(errors="surrogateescape")
 
 
 def encode(fields: Sequence[str]) -> bytes:
@@ -76,6 +78,7 @@ def timestamp(moment: datetime) -> str:
 _VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_country": ("conversion_country", ("GER", "1", "U$", "united states")),
     "blank_keyword": ("keyword", (" ", "\u00a0", "\u3000", "\u2003 ")),
+    "control_characters": ("keyword", ("{}\x07", "{}\x1b[31m", "{}\x08", "{}\u202e")),
     "future_timestamp": ("converted_at", ("2034-05-11 08:00:00.5", "2071-01-01 00:00:00")),
     "malformed_photo_id": ("photo_id", ("../../etc/passwd", "0123", "null", "0000000000 ", "a" * 200)),
     "malformed_timestamp": ("converted_at", ("yesterday", "2026-13-41 25:61:00", "0000-00-00 00:00:00", "2026-04-01T")),
@@ -95,28 +98,20 @@ _VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
 _BYTES: dict[str, Callable[[Row], bytes]] = {
     "blank_line": lambda row: b"",
     "carriage_return": lambda row: encode(row.fields)[:-1] + b"\r",
-    "embedded_newline": lambda row: row.around_keyword(_twice(row, b"\n")),
-    "embedded_nul": lambda row: row.around_keyword(_twice(row, b"\0")),
-    "embedded_tab": lambda row: row.around_keyword(_twice(row, b"\t")),
-    "invalid_utf8": lambda row: row.around_keyword(b"caf\xe9 \xff"),
-    "overlong_keyword": lambda row: row.around_keyword(b" ".join([_plain(row)] * 300)),
-    "quoted_newline": lambda row: row.around_keyword(b'"' + _twice(row, b"\n") + b'"'),
+    "embedded_newline": lambda row: row.with_query("{}\n{}"),
+    "embedded_nul": lambda row: row.with_query("{}\0{}"),
+    "embedded_tab": lambda row: row.with_query("{}\t{}"),
+    "invalid_utf8": lambda row: row.with_query("caf\udce9 \udcff"),
+    "overlong_keyword": lambda row: row.with_query(" ".join(["{}"] * 300)),
+    "quoted_newline": lambda row: row.with_query('"{}\n{}"'),
     "too_few_columns": lambda row: encode(row.fields[: 2 + len(row.fields[3]) % 5])[:-1],
     "too_many_columns": lambda row: encode((*row.fields, "extra", "extra"))[:-1],
-    "unbalanced_quote": lambda row: row.around_keyword(b'"' + _plain(row)),
+    "unbalanced_quote": lambda row: row.with_query('"{}'),
 }
 """Faults in how a row is written."""
 
-_OTHERS = ("before_photo_was_submitted", "control_characters", "duplicate_row", "lowercase_country")
+_OTHERS = ("before_photo_was_submitted", "duplicate_row", "lowercase_country")
 KINDS_OF_FAULT = tuple(sorted((*_VALUES, *_BYTES, *_OTHERS, "bot_burst")))
-
-
-def _plain(row: Row) -> bytes:
-    return row.fields[_KEYWORD].strip().replace('"', "").encode()
-
-
-def _twice(row: Row, between: bytes) -> bytes:
-    return _plain(row) + between + _plain(row)
 
 
 def spoil(rows: Sequence[Row], submissions: Sequence[tuple[datetime, str]], seed: int) -> list[Row]:
@@ -148,15 +143,12 @@ def _spoilt(row: Row, kind: str, submissions: Sequence[tuple[datetime, str]], rn
         return replace(row, raw=_BYTES[kind](row))
     if kind == "lowercase_country":
         return row.having("conversion_country", row.fields[COLUMNS.index("conversion_country")].lower())
-    if kind == "control_characters":
-        return row.having("keyword", row.fields[_KEYWORD] + ("\x07", "\x1b[31m", "\x08", "\u202e")[rng.integers(4)])
     if kind == "before_photo_was_submitted":
         at = datetime.fromisoformat(row.fields[0] + "+00:00")
         later = bisect(submissions, (at + timedelta(minutes=1), ""))
         if later < len(submissions):
             return row.having("photo_id", submissions[int(rng.integers(later, len(submissions)))][1])
-        first = submissions[0][0] - timedelta(days=1)
-        return row.having("converted_at", timestamp(first))
+        return row.having("converted_at", timestamp(submissions[0][0] - timedelta(days=1)))
     return row
 
 

@@ -7,26 +7,23 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date, timedelta
 from pathlib import Path
-
-from PIL import Image
 
 from jobs.errors import BadInput
 from jobs.sample import tables
 from jobs.sample.choices import PLACE_EXPONENT, Conversion, Market, make_conversions
 from jobs.sample.drawing import render
-from jobs.sample.faults import COLUMNS, REPAIRABLE, Row, encode, spoil
+from jobs.sample.faults import COLUMNS, Row, encode, spoil
 from jobs.sample.impressions import make_impressions
-from jobs.sample.pixels import Colour, blurhash, main_colours
+from jobs.sample.pixels import Colour, main_colours
 from jobs.sample.visitors import make_visits
 from jobs.sample.world import LOG_END, Photo, make_photos
 
 LAST_COMPLETE_DAY: date = (LOG_END - timedelta(days=1)).date()
 DEFAULT_SEED = 20260426
 _FIRST_PART = 0.6  # of the conversions; the others go into a second part file
-_FACTS = "sample.json"
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,6 @@ class SampleInfo:
     last_complete_day: date
     counts: dict[str, int]
     faults: tuple[Fault, ...]
-
-    @property
-    def unusable_count(self) -> int:
-        """Number of conversions that cannot be used; the other faults can be repaired."""
-        return sum(fault.fault not in REPAIRABLE for fault in self.faults)
 
 
 def make_sample(folder: Path, size: SampleSize | None = None, seed: int = DEFAULT_SEED) -> SampleInfo:
@@ -97,12 +89,12 @@ def simulate(size: SampleSize, seed: int) -> tuple[Market, list[Conversion]]:
 def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
     market, log = simulate(size, seed)
     photos = market.photos
-    suffixes = [_suffix(photo) for photo in photos]
-    blurhashes, colours = _write_pictures(folder / "photos", photos, suffixes)
+    suffixes = [".png" if photo.look.variation % 4 == 0 else ".jpg" for photo in photos]
+    colours = _write_pictures(folder / "photos", photos, suffixes)
     per_photo = Counter(conversion.photo for conversion in log)
     downloads = [per_photo[number] for number in range(len(photos))]
     rows = {
-        "photos": (tables.PHOTOS, tables.photo_rows(photos, suffixes, blurhashes, downloads, seed)),
+        "photos": (tables.PHOTOS, tables.photo_rows(photos, suffixes, downloads, seed)),
         "keywords": (tables.KEYWORDS, tables.keyword_rows(photos, seed)),
         "collections": (tables.COLLECTIONS, tables.collection_rows(photos, seed)),
         "colors": (tables.COLORS, tables.color_rows(photos, colours)),
@@ -115,35 +107,29 @@ def _write(folder: Path, size: SampleSize, seed: int) -> SampleInfo:
     faults: list[Fault] = []
     for name, part in (("conversions.tsv000", records[:cut]), ("conversions.tsv001", records[cut:])):
         faults += _write_conversions(folder / name, part)
-    info = SampleInfo(LAST_COMPLETE_DAY, counts | {"conversions": len(records)}, tuple(faults))
-    (folder / _FACTS).write_text(json.dumps(_facts(info, size, seed), indent=1) + "\n", encoding="utf-8")
-    return info
+    counts["conversions"] = len(records)
+    facts = {
+        "seed": seed,
+        **asdict(size),
+        "last_complete_day": LAST_COMPLETE_DAY.isoformat(),
+        "rows": counts,
+        "examination_exponent": PLACE_EXPONENT,
+        "fault_counts": dict(sorted(Counter(fault.fault for fault in faults).items())),
+        "faults": [astuple(fault) for fault in faults],
+    }
+    (folder / "sample.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return SampleInfo(LAST_COMPLETE_DAY, counts, tuple(faults))
 
 
-def _suffix(photo: Photo) -> str:
-    """Return the ending of a picture's name: a quarter of the pictures are PNG files, the others JPEG."""
-    return ".png" if photo.look.variation % 4 == 0 else ".jpg"
-
-
-def _write_pictures(
-    folder: Path, photos: Sequence[Photo], suffixes: Sequence[str]
-) -> tuple[list[str], list[list[Colour]]]:
-    """Draw and write every picture; return their blurhashes and main colours."""
+def _write_pictures(folder: Path, photos: Sequence[Photo], suffixes: Sequence[str]) -> list[list[Colour]]:
+    """Draw and write every picture; return their main colours."""
     folder.mkdir()
-    blurhashes, colours = [], []
+    colours = []
     for photo, suffix in zip(photos, suffixes, strict=True):
         image = render(photo.look)
-        _save(image, folder / f"{photo.photo_id}{suffix}")
-        blurhashes.append(blurhash(image))
+        image.save(folder / f"{photo.photo_id}{suffix}", quality=90)  # PNG has no quality and ignores it
         colours.append(main_colours(image))
-    return blurhashes, colours
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    if path.suffix == ".png":
-        image.save(path, optimize=False)
-    else:
-        image.save(path, quality=90)
+    return colours
 
 
 def _write_conversions(path: Path, records: Sequence[Row]) -> list[Fault]:
@@ -158,16 +144,3 @@ def _write_conversions(path: Path, records: Sequence[Row]) -> list[Fault]:
         chunks.append(chunk)
     path.write_bytes(b"".join(chunks))
     return faults
-
-
-def _facts(info: SampleInfo, size: SampleSize, seed: int) -> dict[str, object]:
-    return {
-        "seed": seed,
-        "photo_count": size.photo_count,
-        "conversion_count": size.conversion_count,
-        "last_complete_day": info.last_complete_day.isoformat(),
-        "rows": info.counts,
-        "examination_exponent": PLACE_EXPONENT,
-        "fault_counts": dict(sorted(Counter(fault.fault for fault in info.faults).items())),
-        "faults": [[fault.file, fault.line, fault.line_count, fault.fault] for fault in info.faults],
-    }

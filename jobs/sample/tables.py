@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +13,8 @@ from jobs.sample.countries import PLACES
 from jobs.sample.faults import Row, encode, timestamp
 from jobs.sample.impressions import Impression
 from jobs.sample.pixels import Colour
-from jobs.sample.words import Label, lexicon
-from jobs.sample.world import LOG_END, Photo, describe
+from jobs.sample.words import lexicon
+from jobs.sample.world import LOG_END, Photo, describe, short_id
 
 PHOTOS = """
     photo_id photo_url photo_image_url photo_submitted_at photo_featured photo_width photo_height photo_aspect_ratio
@@ -37,6 +35,7 @@ IMPRESSIONS = """
 """.split()  # noqa: SIM905
 
 _SECOND_SERVICE_SINCE = datetime.fromisoformat("2025-10-01T00:00:00+00:00")
+_COLLECTED_SHARE = 0.7
 _TOPICS = {
     ("group", "animal"): "Animals",
     ("group", "food"): "Food & Drink",
@@ -58,63 +57,39 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def photo_rows(
-    photos: Sequence[Photo], suffixes: Sequence[str], blurhashes: Sequence[str], conversions: Sequence[int], seed: int
+    photos: Sequence[Photo], suffixes: Sequence[str], conversions: Sequence[int], seed: int
 ) -> list[list[str]]:
-    """Return the photos table. `conversions` counts those of each photo in the log: the totals include them."""
+    """Return the photos table; columns that no stage reads are empty.
+
+    `conversions` counts those of each photo in the log: the totals include them.
+    """
     rng = np.random.default_rng([seed, 6])
     rows = []
-    for photo, suffix, blurhash, count in zip(photos, suffixes, blurhashes, conversions, strict=True):
+    for photo, suffix, count in zip(photos, suffixes, conversions, strict=True):
         look, name = photo.look, f"{photo.photographer:03d}"
         age_days = (LOG_END - photo.submitted_at) / timedelta(days=1)
         downloads = count + int(rng.poisson(0.03 * age_days * np.exp(0.7 * photo.popularity)))
         title = f'"Untitled", {photo.description}' if rng.random() < 0.01 else photo.description
-        rows.append(
-            [
-                photo.photo_id,
-                f"https://photos.example.invalid/photos/{photo.photo_id}",
-                f"https://images.example.invalid/{photo.photo_id}{suffix}",
-                timestamp(photo.submitted_at),
-                _flag(rng.random() < 0.05 + 0.1 * (photo.popularity > 1)),
-                str(look.width),
-                str(look.height),
-                f"{look.width / look.height:.2f}",
-                "" if rng.random() < 0.1 else title,
-                f"photographer{name}",
-                "Photographer",
-                name,
-                *_exif(rng),
-                *_location(photo, rng),
-                str(downloads * 14 + int(rng.integers(40))),
-                str(downloads),
-                describe(look),
-                *[""] * 4,
-                blurhash,
-            ]
-        )
+        place = PLACES.get(dict(photo.hidden).get("place", ""))
+        row = {
+            "photo_id": photo.photo_id,
+            "photo_url": f"https://photos.example.invalid/photos/{photo.photo_id}",
+            "photo_image_url": f"https://images.example.invalid/{photo.photo_id}{suffix}",
+            "photo_submitted_at": timestamp(photo.submitted_at),
+            "photo_featured": _flag(rng.random() < 0.05 + 0.1 * (photo.popularity > 1)),
+            "photo_width": str(look.width),
+            "photo_height": str(look.height),
+            "photo_description": "" if rng.random() < 0.1 else title,
+            "photographer_username": f"photographer{name}",
+            "photographer_first_name": "Photographer",
+            "photographer_last_name": name,
+            "photo_location_country": "" if place is None or rng.random() < 0.4 else place.country,
+            "stats_views": str(downloads * 14 + int(rng.integers(40))),
+            "stats_downloads": str(downloads),
+            "ai_description": describe(look),
+        }
+        rows.append([row.get(column, "") for column in PHOTOS])
     return rows
-
-
-def _exif(rng: np.random.Generator) -> list[str]:
-    if rng.random() < 0.6:
-        return [""] * 6
-    model, iso, aperture, focal, exposure = (
-        str(rng.choice(choice))
-        for choice in (
-            ["P1", "P2", "X"],
-            ["100", "400", "800"],
-            ["1.8", "2.8", "5.6"],
-            ["24.0", "50.0"],
-            ["1/60", "1/250"],
-        )
-    )
-    return ["Pencam", f"Pencam {model}", iso, aperture, focal, exposure]
-
-
-def _location(photo: Photo, rng: np.random.Generator) -> list[str]:
-    place = PLACES.get(dict(photo.hidden).get("place", ""))
-    if place is None or rng.random() < 0.4:
-        return [""] * 5
-    return [f"{place.city}, {place.country}", str(place.latitude), str(place.longitude), place.country, place.city]
 
 
 def keyword_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:
@@ -147,26 +122,16 @@ def collection_rows(photos: Sequence[Photo], seed: int) -> list[list[str]]:
     rows = []
     for photo in photos:
         for label in photo.labels:
-            topic = _TOPICS.get(label)
-            if topic and rng.random() < 0.7:
-                identity, title, kind = _code(topic), topic, "topic"
-            elif label[0] in {"place", "occasion", "theme"} and rng.random() < 0.3:
-                identity, title, kind = _collection(label, rng), lexicon()[label]["en"][0].title(), "collection"
+            if label in _TOPICS:
+                title, kind = _TOPICS[label], "topic"
+            elif label[0] in {"place", "occasion", "theme"}:
+                title, kind = lexicon()[label]["en"][0].title(), "collection"
             else:
                 continue
-            collected = photo.submitted_at + (LOG_END - photo.submitted_at) * float(rng.random())
-            rows.append([photo.photo_id, identity, title, timestamp(collected), kind])
+            if rng.random() < _COLLECTED_SHARE:
+                collected = photo.submitted_at + (LOG_END - photo.submitted_at) * float(rng.random())
+                rows.append([photo.photo_id, short_id(title), title, timestamp(collected), kind])
     return rows
-
-
-def _collection(label: Label, rng: np.random.Generator) -> str:
-    """Return the id of one of three people's collections about a label."""
-    number = hashlib.blake2b(repr((label, int(rng.integers(3)))).encode(), digest_size=4).digest()
-    return str(int.from_bytes(number) % 9_000_000 + 1_000_000)
-
-
-def _code(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=8).digest()).decode().rstrip("=")
 
 
 def color_rows(photos: Sequence[Photo], colours: Sequence[Sequence[Colour]]) -> list[list[str]]:

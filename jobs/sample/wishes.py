@@ -43,7 +43,6 @@ class Wishes:
 
     def __init__(self, photos: Sequence[Photo], seed: int) -> None:
         self._rng = np.random.default_rng([seed, 3])
-        self._holders: dict[Label, np.ndarray] = {}
         holders: dict[Label, list[int]] = {}
         for number, photo in enumerate(photos):
             for label in photo.labels:
@@ -55,9 +54,7 @@ class Wishes:
             for facet in ("thing", "scene", "pattern", "style", "hidden")
         }
         self._interest = {facet: self._interest_in(pool) for facet, pool in self._pools.items()}
-        self._is_rising = {
-            facet: np.array([label[1] in TREND for label in pool]) for facet, pool in self._pools.items()
-        }
+        self._is_rising = {facet: np.isin([name for _, name in pool], TREND) for facet, pool in self._pools.items()}
         self._weights: dict[tuple[str, str, tuple[str, ...]], np.ndarray] = {}
         self._found: dict[Wish, np.ndarray] = {}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from jobs.sample.countries import COUNTRIES, PLACES
 from jobs.sample.drawing import COLOURS, HOURS, KINDS, PATTERNS, PLAIN, SCENES, STYLES, Kind, Look
-from jobs.sample.drawing.kinds import AFLOAT, AIR, ON_TABLE
+from jobs.sample.drawing.kinds import AIR, TABLE, WATER
 from jobs.sample.words import HIDDEN, Label, lexicon, names
 
 LOG_START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -25,25 +25,23 @@ _FIRST_SUBMISSION = datetime(2025, 4, 28, tzinfo=UTC)
 
 _SIZES = ((96, 72, 0.62), (72, 96, 0.2), (96, 96, 0.18))
 _HIDDEN_SHARES = {"place": 0.7, "occasion": 0.35, "season": 0.3, "theme": 0.45, "brand": 0.18}
-_PHRASES = {
+_PHRASES = {name: f"in the {name}" for name in ("city", "forest", "desert", "snow", "mountains", "rain", "evening")} | {
     "beach": "on the beach",
     "sunset": "at sunset",
-    "city": "in the city",
     "city_night": "in the city at night",
-    "forest": "in the forest",
-    "desert": "in the desert",
-    "snow": "in the snow",
     "meadow": "in a meadow",
-    "mountains": "in the mountains",
     "room": "in a room",
-    "rain": "in the rain",
     "studio": "on a plain background",
-    "evening": "in the evening",
     "night": "at night",
     "sketch": "drawing",
     "vintage": "vintage photo",
     "mono": "black and white",
     "pastel": "pastel colors",
+}
+_NOT_IN_SEASON: dict[str | None, tuple[str, ...]] = {
+    "snow": ("summer", "spring"),
+    "beach": ("winter",),
+    "desert": ("winter",),
 }
 _TOLD: tuple[tuple[str, ...], ...] = ((), ("colour",), ("scene",), ("style",), ("colour", "scene", "hour", "style"))
 _TOLD_SHARES = (0.3, 0.15, 0.2, 0.05, 0.3)
@@ -95,7 +93,7 @@ def make_photos(count: int, seed: int) -> list[Photo]:
         visible = visible_labels(look)
         photos.append(
             Photo(
-                photo_id=_photo_id(look, hidden),
+                photo_id=short_id(repr((astuple(look), hidden))),
                 look=look,
                 visible=visible,
                 hidden=hidden,
@@ -142,12 +140,10 @@ def describe(look: Look, facets: Collection[str] = _TOLD[-1]) -> str:
     labels = dict(visible_labels(look))
     told = {facet: name for facet, name in labels.items() if facet in facets}
     parts = [lexicon()["colour", told["colour"]]["en"][0]] if "colour" in told else []
-    if "pattern" in labels:
-        parts.append(lexicon()["pattern", look.subject]["en"][0])
-    elif "kind" in labels:
+    if "kind" in labels:
         parts.append(_english_kind(KINDS[look.subject]))
     else:
-        parts.append(lexicon()["scene", look.subject]["en"][0])
+        parts.append(lexicon()["scene" if look.scene else "pattern", look.subject]["en"][0])
     if "kind" in labels and "scene" in told:
         parts.append(_PHRASES[told["scene"]])
     if "hour" in told:
@@ -161,14 +157,13 @@ def _english_kind(kind: Kind) -> str:
     if kind.concept == kind.name:
         return word
     shared = lexicon()["concept", kind.concept]["en"][0]
-    stands_alone = kind.concept in {"breakfast", "chips", "football", "money"} or kind.name in {"tram", "yellow_taxi"}
+    stands_alone = kind.concept in {"breakfast", "chips", "football", "money"} or kind.name == "yellow_taxi"
     return word if stands_alone or shared in word else f"{word} {shared}"
 
 
-def _photo_id(look: Look, hidden: Iterable[Label]) -> str:
+def short_id(content: str) -> str:
     """Return 11 characters of [A-Za-z0-9_-] that depend on nothing but the content."""
-    content = repr((astuple(look), tuple(hidden))).encode()
-    return base64.urlsafe_b64encode(hashlib.blake2b(content, digest_size=8).digest()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(hashlib.blake2b(content.encode(), digest_size=8).digest()).decode().rstrip("=")
 
 
 def _looks(count: int, rng: np.random.Generator) -> list[Look]:
@@ -193,7 +188,7 @@ def _kinds(count: int, rng: np.random.Generator) -> list[str]:
     chosen: dict[str, float] = {}
     for concept in order:
         if len(chosen) + len(concepts[concept]) <= max(4, count / 8):
-            weight = (len(chosen) + 8) ** -0.6 if len(concepts[concept]) == 1 else 0.085
+            weight = (len(chosen) + 8) ** -0.6 if len(concepts[concept]) == 1 else 0.065
             chosen |= dict.fromkeys(concepts[concept], weight)
     share = np.array(list(chosen.values())) / sum(chosen.values())
     whole = np.maximum(1, np.floor(share * count).astype(int))
@@ -222,13 +217,13 @@ def _look(subject: str, rng: np.random.Generator) -> Look:
 def _scenes(kind: Kind) -> list[str]:
     """Return the scenes a thing can be in: no ship in a room, no house in a studio."""
     without: set[str] = set()
-    if kind.stands == AFLOAT:
+    if kind.stands == WATER:
         without = {"room", "studio", "desert"}
-    elif kind.stands == AIR or (kind.group in {"plant", "vehicle"} and kind.stands != ON_TABLE):
+    elif kind.stands == AIR or (kind.group in {"plant", "vehicle"} and kind.stands != TABLE):
         without = {"room"}
     elif kind.group == "building":
         without = {"room", "studio"}
-    elif kind.concept in {"mailbox", "flag", "snowman"}:
+    elif kind.concept in {"mailbox", "flag"}:
         without = {"room"}
     return [scene for scene in SCENES if scene not in without]
 
@@ -241,10 +236,7 @@ def _hidden(look: Look, haunts: np.ndarray, rng: np.random.Generator) -> tuple[L
             continue
         choice = names(facet)
         if facet == "season":
-            against = {"snow": {"summer", "spring"}, "beach": {"winter"}, "desert": {"winter"}}.get(
-                look.scene or "", set()
-            )
-            choice = [name for name in choice if name not in against]
+            choice = [name for name in choice if name not in _NOT_IN_SEASON.get(look.scene, ())]
         place = list(PLACES)[int(rng.choice(haunts))]
         labels.append((facet, place if facet == "place" else str(rng.choice(choice))))
     return tuple(labels)

@@ -1,4 +1,4 @@
-"""Pictures drawn with Pillow: scenes, patterns, and about 120 kinds of things, each in many looks.
+"""Pictures drawn with Pillow: scenes, patterns, and 75 kinds of things, each in many looks.
 
 `render(look)` gives the picture of a `Look`; equal looks give equal pixels.
 """

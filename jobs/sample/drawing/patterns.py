@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from jobs.sample.drawing.pen import RGB, Pen, clear, dark, light, mix
+from jobs.sample.drawing.pen import Pen, clear, dark, light, mix
 
-Pattern = Callable[[Pen, float], None]
+Pattern = Callable[[Pen, float, Random], None]
 PATTERNS: dict[str, Pattern] = {}
 
 
@@ -18,33 +18,25 @@ def pattern(draw: Pattern) -> Pattern:
     return draw
 
 
-def scatter(pen: Pen, width: float, colour: RGB, rng: Random) -> None:
-    """Draw rows of dots, as on a studio backdrop."""
-    gap = rng.choice((0.14, 0.2))
-    for row in range(int(1 / gap) + 1):
-        for column in range(int(width / gap) + 2):
-            pen.dot((column + row % 2 / 2) * gap, row * gap, gap * 0.2, clear(colour, 0.8))
-
-
 @pattern
-def stripes(p: Pen, width: float) -> None:
-    gap, slant = p.rng.choice((0.12, 0.18)), p.rng.choice((0.0, 0.5, 1.0))
+def stripes(p: Pen, width: float, rng: Random) -> None:
+    gap, slant = rng.choice((0.12, 0.18)), rng.choice((0.0, 0.5, 1.0))
     for step in range(-12, int(width / gap / 2) + 2):
         x = step * gap * 2
         p.poly([(x, 0), (x + gap, 0), (x + gap + slant, 1), (x + slant, 1)], p.accent)
 
 
 @pattern
-def polka_dots(p: Pen, width: float) -> None:
-    gap = p.rng.choice((0.18, 0.26))
+def polka_dots(p: Pen, width: float, rng: Random) -> None:
+    gap = rng.choice((0.18, 0.26))
     for row in range(-1, int(1 / gap) + 2):
         for column in range(-1, int(width / gap) + 2):
             p.dot((column + row % 2 / 2) * gap, row * gap * 0.87, gap * 0.3, p.accent)
 
 
 @pattern
-def checks(p: Pen, width: float) -> None:
-    gap = p.rng.choice((0.14, 0.2))
+def checks(p: Pen, width: float, rng: Random) -> None:
+    gap = rng.choice((0.14, 0.2))
     for row in range(int(1 / gap) + 1):
         for column in range(int(width / gap) + 1):
             if (row + column) % 2:
@@ -52,91 +44,46 @@ def checks(p: Pen, width: float) -> None:
 
 
 @pattern
-def waves(p: Pen, width: float) -> None:
-    gap, phase = p.rng.choice((0.16, 0.22)), p.rng.uniform(0, 6)
+def waves(p: Pen, width: float, rng: Random) -> None:
+    gap, phase = rng.choice((0.16, 0.22)), rng.uniform(0, 6)
     for row in range(-1, int(1 / gap) + 2):
         path = [(x * width / 24, row * gap + 0.06 * math.sin(x * 0.9 + phase)) for x in range(-1, 27)]
         p.line(path, gap * 0.42, p.accent)
 
 
 @pattern
-def bricks(p: Pen, width: float) -> None:
+def bricks(p: Pen, width: float, rng: Random) -> None:
     p.box(0, 0, width, 1, light(p.main, 0.7))
     tall, wide = 0.13, 0.3
     for row in range(9):
         for column in range(-1, int(width / wide) + 2):
             x, y = (column + row % 2 / 2) * wide, row * tall
-            p.box(x, y, x + wide - 0.025, y + tall - 0.025, mix(p.main, p.dark, p.rng.random() * 0.6))
+            p.box(x, y, x + wide - 0.025, y + tall - 0.025, mix(p.main, p.dark, rng.random() * 0.6))
 
 
 @pattern
-def wood(p: Pen, width: float) -> None:
-    for board in range(4):
-        x, wide = board * width / 4, width / 4
-        p.box(x, 0, x + wide - 0.012, 1, mix(p.main, p.light, p.rng.random() * 0.5))
-        for _ in range(4):
-            u = x + p.rng.uniform(0.1, 0.9) * wide
-            p.curve([(u, -0.1), (u + p.rng.uniform(-0.03, 0.03), 0.5), (u, 1.1)], 0.012, clear(p.dark, 0.6))
-        y = p.rng.uniform(0.15, 0.85)
-        p.oval(x + wide / 2, y, wide * 0.17, 0.06, p.dark)
-        p.oval(x + wide / 2, y, wide * 0.09, 0.03, p.main)
-
-
-@pattern
-def marble(p: Pen, width: float) -> None:
-    for _ in range(9):
-        x = p.rng.uniform(-0.4, width)
-        path = [(x, -0.1)]
-        while path[-1][1] < 1.1:
-            path.append((path[-1][0] + p.rng.uniform(-0.05, 0.2), path[-1][1] + 0.15))
-        p.curve(path, p.rng.choice((0.015, 0.03, 0.05)), clear(p.accent, p.rng.uniform(0.35, 0.8)))
-
-
-@pattern
-def tiles(p: Pen, width: float) -> None:
-    size = 0.25
-    for row in range(4):
-        for column in range(int(width / size) + 1):
-            x, y = (column + 0.5) * size, (row + 0.5) * size
-            p.box(x - 0.115, y - 0.115, x + 0.115, y + 0.115, light(p.main, 0.75))
-            p.poly([(x, y - 0.1), (x + 0.1, y), (x, y + 0.1), (x - 0.1, y)], p.main)
-            p.dot(x, y, 0.045, p.accent)
-
-
-@pattern
-def leaves(p: Pen, width: float) -> None:
+def leaves(p: Pen, width: float, rng: Random) -> None:
     for _ in range(46):
-        x, y, turn = p.rng.uniform(0, width), p.rng.uniform(0, 1), p.rng.uniform(0, 180)
-        shade = mix(p.main, p.rng.choice([p.accent, p.dark, p.light]), p.rng.uniform(0, 0.7))
+        x, y, turn = rng.uniform(0, width), rng.uniform(0, 1), rng.uniform(0, 180)
+        shade = mix(p.main, rng.choice([p.accent, p.dark, p.light]), rng.uniform(0, 0.7))
         p.oval(x, y, 0.12, 0.05, shade, turn)
         dx, dy = 0.1 * math.cos(math.radians(turn)), 0.1 * math.sin(math.radians(turn))
         p.line([(x - dx, y - dy), (x + dx, y + dy)], 0.01, clear(dark(shade), 0.7))
 
 
 @pattern
-def knit(p: Pen, width: float) -> None:
-    gap = 0.125
-    for column in range(int(width / gap) + 1):
-        shade = p.accent if column % 4 == 1 else p.main
-        for row in range(-1, 9):
-            x, y = (column + 0.5) * gap, row * gap
-            p.oval(x - gap * 0.22, y, gap * 0.5, gap * 0.24, light(shade, 0.15), 55)
-            p.oval(x + gap * 0.22, y, gap * 0.5, gap * 0.24, dark(shade, 0.12), -55)
-
-
-@pattern
-def circles(p: Pen, width: float) -> None:
-    x, y = p.rng.uniform(0.3, width - 0.3), p.rng.uniform(0.3, 0.7)
+def circles(p: Pen, width: float, rng: Random) -> None:
+    x, y = rng.uniform(0.3, width - 0.3), rng.uniform(0.3, 0.7)
     for step in range(9, 0, -1):
         p.dot(x, y, step * 0.12, p.accent if step % 2 else p.main)
 
 
 @pattern
-def triangles(p: Pen, width: float) -> None:
+def triangles(p: Pen, width: float, rng: Random) -> None:
     size = 0.25
     for row in range(4):
         for column in range(-1, int(width / size) + 1):
             x, y = (column + row % 2 / 2) * size, row * size
-            shade = mix(p.main, p.accent, p.rng.random())
+            shade = mix(p.main, p.accent, rng.random())
             p.poly([(x, y + size), (x + size / 2, y), (x + size, y + size)], shade)
             p.poly([(x + size / 2, y), (x + size, y + size), (x + size * 1.5, y)], dark(shade, 0.15))

@@ -7,11 +7,9 @@ points down.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import cache
-from random import Random
+from collections.abc import Sequence
+from copy import copy
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 RGB = tuple[int, int, int]
@@ -57,7 +55,6 @@ class Pen:
         image: Image.Image,
         centre: Point,
         radius: float,
-        rng: Random,
         main: RGB = BLACK,
         accent: RGB = WHITE,
         *,
@@ -65,28 +62,37 @@ class Pen:
         turn: float = 0.0,
         is_ink: bool = False,
     ) -> None:
-        self.image, self.draw = image, ImageDraw.Draw(image, "RGBA")
-        self.centre, self.radius, self.rng = centre, radius, rng
+        self.image, self.draw, self.radius = image, ImageDraw.Draw(image, "RGBA"), radius
         self.main, self.accent, self.is_ink = main, accent, is_ink
-        self.dark, self.light = dark(main), light(main)
-        angle = math.radians(turn)
-        side = -1.0 if is_flipped else 1.0
-        self._cos, self._sin, self._side = math.cos(angle), math.sin(angle), side
+        side, cos, sin = -1.0 if is_flipped else 1.0, math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        self._matrix = (side * radius * cos, -side * radius * sin, centre[0], radius * sin, radius * cos, centre[1])
 
-    def place(self, points: Iterable[Point]) -> list[Point]:
+    @property
+    def dark(self) -> RGB:
+        """A darker shade of the main colour."""
+        return dark(self.main)
+
+    @property
+    def light(self) -> RGB:
+        """A lighter tint of the main colour."""
+        return light(self.main)
+
+    def moved(self, x: float = 0.0, y: float = 0.0, scale: float = 1.0, *, is_mirrored: bool = False) -> Pen:
+        """Return a pen with the middle at x, y and a unit `scale` times as long; mirrored, right is left."""
+        moved, across = copy(self), -scale if is_mirrored else scale
+        a, b, c, d, e, f = self._matrix
+        moved._matrix = (a * across, b * scale, a * x + b * y + c, d * across, e * scale, d * x + e * y + f)
+        moved.radius = self.radius * scale
+        return moved
+
+    def _place(self, points: Sequence[Point]) -> list[Point]:
         """Return the points in pixels."""
-        (cx, cy), r = self.centre, self.radius
-        return [
-            (
-                cx + self._side * r * (x * self._cos - y * self._sin),
-                cy + r * (x * self._sin + y * self._cos),
-            )
-            for x, y in points
-        ]
+        a, b, c, d, e, f = self._matrix
+        return [(a * x + b * y + c, d * x + e * y + f) for x, y in points]
 
-    def poly(self, points: Iterable[Point], fill: Colour) -> None:
+    def poly(self, points: Sequence[Point], fill: Colour) -> None:
         """Fill a polygon."""
-        placed = self.place(points)
+        placed = self._place(points)
         if not self.is_ink:
             self.draw.polygon(placed, fill=fill)
         elif len(fill) == 3:
@@ -100,10 +106,6 @@ class Pen:
     def dot(self, x: float, y: float, r: float, fill: Colour) -> None:
         """Fill a circle."""
         self.oval(x, y, r, r, fill)
-
-    def pie(self, x: float, y: float, r: float, start: float, end: float, fill: Colour) -> None:
-        """Fill a slice of a circle from `start` to `end` degrees."""
-        self.poly([(x, y), *_ring(x, y, r, r, start, end)], fill)
 
     def bow(self, x: float, y: float, rx: float, ry: float, start: float, end: float, fill: Colour) -> None:
         """Fill what an arc of an ellipse and its chord enclose."""
@@ -120,11 +122,11 @@ class Pen:
 
     def blob(self, points: Sequence[Point], fill: Colour) -> None:
         """Fill a smooth closed curve through the points."""
-        self.poly(smooth(points, is_closed=True), fill)
+        self.poly(_smooth(points, is_closed=True), fill)
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """Draw a stroke with round ends; `width` in the pen's units."""
-        placed = self.place(points)
+        placed = self._place(points)
         pixels = max(1, round(width * self.radius))
         if not self.is_ink:
             self._stroke(placed, pixels, fill)
@@ -136,7 +138,7 @@ class Pen:
 
     def curve(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """Draw a smooth stroke through the points."""
-        self.line(smooth(points, is_closed=False), width, fill)
+        self.line(_smooth(points, is_closed=False), width, fill)
 
     def ring(self, x: float, y: float, r: float, width: float, fill: Colour) -> None:
         """Draw a circle's outline."""
@@ -170,41 +172,16 @@ def _ring(
     return points
 
 
-@cache
-def path(text: str) -> tuple[Point, ...]:
-    """Return the points written as in an SVG path.
-
-    >>> path("0,-.5 1,0")
-    ((0.0, -0.5), (1.0, 0.0))
-    """
-    pairs = (pair.split(",") for pair in text.split())
-    return tuple((float(x), float(y)) for x, y in pairs)
-
-
-def smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Point]:
+def _smooth(points: Sequence[Point], is_closed: bool, steps: int = 6) -> list[Point]:
     """Return points on a Catmull-Rom curve through `points`."""
     knots = [points[-1], *points, points[0], points[1]] if is_closed else [points[0], *points, points[-1]]
-    path = []
+    curve = []
     for (ax, ay), (bx, by), (cx, cy), (dx, dy) in zip(knots, knots[1:], knots[2:], knots[3:], strict=False):
         for step in range(steps):
             t = step / steps
             p, q = 2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t
             r, s = 3 * t**2 - 2 * t**3, t**3 - t**2
-            path.append(
-                (
-                    p * bx + q * (cx - ax) / 2 + r * cx + s * (dx - bx) / 2,
-                    p * by + q * (cy - ay) / 2 + r * cy + s * (dy - by) / 2,
-                )
-            )
-    return path if is_closed else [*path, points[-1]]
-
-
-def fade(image: Image.Image, y0: float, y1: float, top: RGB, bottom: RGB) -> None:
-    """Paint a vertical gradient over the full width, from y0 to y1 in pixels."""
-    first, last = max(0, round(y0)), min(image.height, round(y1))
-    if last <= first:
-        return
-    share = np.linspace(0, 1, last - first)[:, None]
-    column = np.asarray(top) * (1 - share) + np.asarray(bottom) * share
-    strip = Image.fromarray(column.round().astype(np.uint8)[:, None, :])
-    image.paste(strip.resize((image.width, last - first)), (0, first))
+            x = p * bx + q * (cx - ax) / 2 + r * cx + s * (dx - bx) / 2
+            y = p * by + q * (cy - ay) / 2 + r * cy + s * (dy - by) / 2
+            curve.append((x, y))
+    return curve if is_closed else [*curve, points[-1]]

@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
-from jobs.sample.drawing import animals, buildings, food, plants, things, vehicles
-from jobs.sample.drawing.kinds import AFLOAT, AIR, COLOURS, KINDS, ON_TABLE, Kind
+from jobs.sample.drawing.kinds import AIR, COLOURS, GROUND, KINDS, TABLE, WATER, Kind
 from jobs.sample.drawing.patterns import PATTERNS
 from jobs.sample.drawing.pen import BLACK, RGB, WHITE, Pen, clear, light, mix
-from jobs.sample.drawing.scenes import LAND, SCENES, TABLE, WATER, Scene, table_top
+from jobs.sample.drawing.scenes import SCENES, Scene, table_top
 
-_REGISTERED = (animals, buildings, food, plants, things, vehicles)  # importing them fills KINDS
 _LARGER = 3  # drawn this many times larger, then averaged
 PLAIN = "plain"
-_TURN = {"building": 0.0, "vehicle": 3.0, "animal": 5.0, "plant": 5.0, "food": 4.0, "thing": 5.0}  # degrees
+_MOST_TURN = {"building": 0.0, "vehicle": 3.0}  # degrees
 
 
 @dataclass(frozen=True)
@@ -49,27 +46,26 @@ def render(look: Look) -> Image.Image:
     else:
         raise ValueError(f"{look.subject!r} is no pattern and stands in no scene")
     image = ImageEnhance.Brightness(image.reduce(_LARGER)).enhance(rng.uniform(0.93, 1.06))
-    return STYLES[look.style](image, rng)
+    return STYLES[look.style](image)
 
 
 def _draw_pattern(image: Image.Image, look: Look, rng: Random) -> None:
     main = _shade(look.colour, rng)
     accent = rng.choice([light(main, 0.75), mix(main, BLACK, 0.6), (250, 244, 228), (246, 214, 120)])
     image.paste(main, (0, 0, *image.size))
-    pen = Pen(image, (0, 0), image.height, rng, main, accent, is_ink=look.style == "sketch")
-    PATTERNS[look.subject](pen, look.width / look.height)
+    pen = Pen(image, (0, 0), image.height, main, accent, is_ink=look.style == "sketch")
+    PATTERNS[look.subject](pen, look.width / look.height, rng)
 
 
 def _draw_scene(image: Image.Image, look: Look, rng: Random) -> None:
     kind = KINDS.get(look.subject)
-    ground = {AFLOAT: WATER, ON_TABLE: TABLE}.get(kind.stands, LAND) if kind else LAND
-    scene = Scene(image, rng, look.hour, ground, is_ink=look.style == "sketch")
+    stands = kind.stands if kind else GROUND
+    scene = Scene(image, rng, look.hour, stands, is_ink=look.style == "sketch")
     SCENES[look.scene or ""](scene)
-    if kind is None:
-        return
-    if ground == TABLE and look.scene != "studio":
+    if stands == TABLE and look.scene != "studio":
         table_top(scene)
-    _draw_object(scene, kind, look, rng)
+    if kind:
+        _draw_object(scene, kind, look, rng)
 
 
 def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
@@ -80,20 +76,18 @@ def _draw_object(scene: Scene, kind: Kind, look: Look, rng: Random) -> None:
         y = height * rng.uniform(0.4, 0.48)
     else:
         y = height * rng.uniform(0.86, 0.93) - radius
-        shadow = Pen(image, (x, y + radius), radius, rng)
-        if kind.stands != AFLOAT and not scene.is_ink:
-            shadow.oval(0.08, -0.02, 0.9, 0.14, clear((20, 14, 30), 0.3))
+        if kind.stands != WATER and not scene.is_ink:
+            Pen(image, (x, y), radius).oval(0.08, 0.98, 0.9, 0.14, clear((20, 14, 30), 0.3))
     main = _shade(look.colour, rng)
     accent = _accent(main, look.colour, rng)
     pen = Pen(
         image,
         (x, y),
         radius,
-        rng,
         mix(main, scene.lit(main), 0.35),
         mix(accent, scene.lit(accent), 0.35),
         is_flipped=kind.can_flip and rng.random() < 0.5,
-        turn=rng.uniform(-1, 1) * _TURN[kind.group],
+        turn=rng.uniform(-1, 1) * _MOST_TURN.get(kind.group, 5.0),
         is_ink=scene.is_ink,
     )
     kind.draw(pen)
@@ -107,44 +101,28 @@ def _shade(colour: str | None, rng: Random) -> RGB:
 
 def _accent(main: RGB, colour: str | None, rng: Random) -> RGB:
     """Return a colour for details that stands out from the main one."""
-    names = {"white": ["blue", "red", "green"], "black": ["white", "red", "yellow"]}.get(
-        colour or "", ["white", "white", "yellow", "blue", "red"]
-    )
-    accent = COLOURS[rng.choice([name for name in names if name != colour])]
+    accent = COLOURS[rng.choice([name for name in ("white", "white", "yellow", "blue", "red") if name != colour])]
     return accent if sum(abs(a - b) for a, b in zip(accent, main, strict=True)) > 150 else light(main, 0.8)
 
 
-def _plain(image: Image.Image, rng: Random) -> Image.Image:
-    return image
+def _vintage(image: Image.Image) -> Image.Image:
+    """Brown, as an old print."""
+    return ImageOps.colorize(image.convert("L"), (36, 24, 16), (255, 240, 206))
 
 
-def _vintage(image: Image.Image, rng: Random) -> Image.Image:
-    """Brown as an old print, darker towards the corners, with grain."""
-    matrix = (0.45, 0.6, 0.15, 6.0, 0.36, 0.53, 0.13, 2.0, 0.26, 0.4, 0.12, 0.0)
-    y, x = np.mgrid[-1 : 1 : image.height * 1j, -1 : 1 : image.width * 1j]
-    shade = 1.06 - 0.28 * np.minimum(1.0, (x**2 + y**2) / 1.6) ** 1.5
-    return _grain(np.asarray(image.convert("RGB", matrix), dtype=np.float64) * shade[..., None], 5, rng)
+def _mono(image: Image.Image) -> Image.Image:
+    """Black and white, with contrast."""
+    return ImageOps.autocontrast(image.convert("L"), cutoff=1).convert("RGB")
 
 
-def _mono(image: Image.Image, rng: Random) -> Image.Image:
-    """Black and white, with contrast and grain."""
-    grey = np.asarray(image.convert("L"), dtype=np.float64)
-    return _grain(np.repeat(((grey - 128) * 1.12 + 120)[..., None], 3, axis=2), 4, rng)
-
-
-def _pastel(image: Image.Image, rng: Random) -> Image.Image:
+def _pastel(image: Image.Image) -> Image.Image:
     """Pale, soft colours."""
-    return Image.blend(ImageEnhance.Color(image).enhance(0.85), Image.new("RGB", image.size, (255, 246, 244)), 0.5)
+    return Image.blend(image, Image.new("RGB", image.size, (255, 246, 244)), 0.5)
 
 
-def _grain(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float64]], strength: float, rng: Random) -> Image.Image:
-    noise = np.random.default_rng(rng.getrandbits(32)).normal(0, strength, pixels.shape[:2])
-    return Image.fromarray((pixels + noise[..., None]).clip(0, 255).astype(np.uint8))
-
-
-STYLES: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
-    PLAIN: _plain,
-    "sketch": _plain,  # drawn so: see Pen.is_ink
+STYLES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    PLAIN: Image.Image.copy,
+    "sketch": Image.Image.copy,  # drawn so: see Pen.is_ink
     "vintage": _vintage,
     "mono": _mono,
     "pastel": _pastel,

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
 from PIL import Image
 
-from jobs.sample.drawing.patterns import scatter
-from jobs.sample.drawing.pen import PAPER, RGB, Pen, clear, dark, fade, light, mix
+from jobs.sample.drawing.kinds import WATER
+from jobs.sample.drawing.pen import PAPER, RGB, Pen, clear, dark, light, mix
 
 DAY, EVENING, NIGHT = "day", "evening", "night"
-LAND, WATER, TABLE = "land", "water", "table"
 
 _SKY: dict[str, tuple[RGB, RGB]] = {
     DAY: ((92, 170, 232), (206, 234, 246)),
@@ -41,7 +41,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.width = self.image.width / self.image.height
-        self.pen = Pen(self.image, (0, 0), self.image.height, self.rng, is_ink=self.is_ink)
+        self.pen = Pen(self.image, (0, 0), self.image.height, is_ink=self.is_ink)
         self.horizon = self.rng.uniform(0.52, 0.66) if self.ground != WATER else self.rng.uniform(0.42, 0.5)
 
     def lit(self, colour: RGB) -> RGB:
@@ -50,11 +50,15 @@ class Scene:
         return r, g, b
 
     def fade(self, y0: float, y1: float, top: RGB, bottom: RGB) -> None:
-        """Paint a vertical gradient."""
+        """Paint a vertical gradient over the full width, from y0 to y1."""
         if self.is_ink:
             top, bottom = mix(PAPER, top, 0.22), mix(PAPER, bottom, 0.22)
-        height = self.image.height
-        fade(self.image, y0 * height, y1 * height, top, bottom)
+        first, last = max(0, round(y0 * self.image.height)), min(self.image.height, round(y1 * self.image.height))
+        if first < last:
+            share = np.linspace(0, 1, last - first)[:, None]
+            column = np.asarray(top) * (1 - share) + np.asarray(bottom) * share
+            strip = Image.fromarray(column.round().astype(np.uint8)[:, None, :])
+            self.image.paste(strip.resize((self.image.width, last - first)), (0, first))
 
     def sky(self, colours: tuple[RGB, RGB] | None = None) -> None:
         """Paint the sky down to the horizon, with stars at night."""
@@ -85,31 +89,25 @@ class Scene:
         points = [(-0.6, 1.1), (-0.6, base), *top, (self.width + 0.6, base), (self.width + 0.6, 1.1)]
         self.pen.blob(points, self.lit(colour))
 
-    def peaks(self, base: float, height: float, colour: RGB, cap: RGB | None) -> None:
-        """Draw pointed mountains, with snow caps if a colour is given."""
+    def peaks(self, base: float, height: float, colour: RGB) -> None:
+        """Draw pointed mountains with snow caps."""
         x = -0.15
         while x < self.width + 0.1:
             half, tall = self.rng.uniform(0.2, 0.34), height * self.rng.uniform(0.6, 1.0)
             top = base - tall
             self.pen.poly([(x - half, base), (x, top), (x + half, base)], self.lit(colour))
             self.pen.poly([(x, top), (x + half, base), (x + half * 0.1, base)], self.lit(dark(colour, 0.2)))
-            if cap:
-                u, v = half * 0.34, tall * 0.34
-                zigzag = [(x - u, top + v), (x - u * 0.4, top + v * 0.8), (x, top + v * 1.2)]
-                self.pen.poly([(x, top), *zigzag, (x + u * 0.4, top + v * 0.8), (x + u, top + v)], self.lit(cap))
+            u, v = half * 0.34, tall * 0.34
+            self.pen.poly([(x - u, top + v), (x, top), (x + u, top + v), (x, top + v * 0.8)], self.lit((248, 250, 254)))
             x += self.rng.uniform(0.22, 0.36)
 
-    def pine(self, x: float, base: float, tall: float, colour: RGB, snow: bool = False) -> None:
+    def pine(self, x: float, base: float, tall: float, colour: RGB) -> None:
         """Draw a fir."""
         self.pen.box(x - tall * 0.04, base - tall * 0.15, x + tall * 0.04, base, self.lit((92, 64, 44)))
         for step in range(3):
             low = base - tall * (0.12 + 0.25 * step)
             half = tall * (0.3 - 0.07 * step)
             self.pen.poly([(x - half, low), (x, low - tall * 0.42), (x + half, low)], self.lit(colour))
-            if snow:
-                tip = low - tall * 0.42
-                self.pen.poly([(x - half * 0.4, tip + tall * 0.17), (x, tip), (x + half * 0.4, tip + tall * 0.17)],
-                              self.lit((250, 252, 255)))  # fmt: skip
 
     def floor(self, top: RGB, bottom: RGB) -> None:
         """Paint the ground below the horizon: that of the scene, or water where the object needs it."""
@@ -154,9 +152,7 @@ def sunset(s: Scene) -> None:
         s.pen.bow(x, s.horizon, r, r, 180, 360, clear((255, 226, 130), share))
     s.pen.bow(x, s.horizon, 0.2, 0.2, 180, 360, (255, 234, 150))
     for y in (0.12, 0.24, 0.34):
-        half = s.rng.uniform(0.2, 0.4)
-        middle = s.rng.uniform(0, s.width)
-        s.pen.oval(middle, y, half, 0.016, clear((255, 214, 190), 0.5))
+        s.pen.oval(s.rng.uniform(0, s.width), y, s.rng.uniform(0.2, 0.4), 0.016, clear((255, 214, 190), 0.5))
     if s.ground == WATER or s.rng.random() < 0.5:
         s.fade(s.horizon, 1.0, (236, 128, 92), (70, 44, 92))
         for step in range(7):
@@ -202,8 +198,6 @@ def _skyline(s: Scene, walls: list[RGB], window: RGB, share: float) -> None:
         wide, tall = s.rng.uniform(0.12, 0.22), s.rng.uniform(0.18, 0.5)
         top = s.horizon - tall
         s.pen.box(x, top, x + wide, s.horizon + 0.01, s.lit(s.rng.choice(walls)))
-        if s.rng.random() < 0.3:
-            s.pen.line([(x + wide / 2, top), (x + wide / 2, top - 0.08)], 0.012, s.lit(walls[0]))
         row = top + 0.035
         while row < s.horizon - 0.04 and not s.is_ink:
             for column in range(3):
@@ -223,19 +217,11 @@ def forest(s: Scene) -> None:
             tall = s.rng.uniform(0.4, 0.62) + depth * 2
             s.pine(s.rng.uniform(0, s.width), s.horizon + depth, tall, colour)
     s.floor((88, 128, 62), (52, 84, 44))
-    if s.ground != WATER:
-        for _ in range(14):
-            x, y = s.rng.uniform(0, s.width), s.rng.uniform(s.horizon + 0.05, 0.98)
-            s.pen.line([(x, y), (x + s.rng.uniform(-0.02, 0.02), y - 0.05)], 0.012, s.lit((116, 164, 76)))
 
 
 def desert(s: Scene) -> None:
     s.sky(((108, 184, 226), (252, 230, 186)) if s.hour == DAY else None)
     s.orb(0.08, 0.17)
-    if s.rng.random() < 0.5:
-        x = s.rng.uniform(0.15, s.width - 0.15)
-        mesa = [(x - 0.24, s.horizon), (x - 0.17, s.horizon - 0.2), (x + 0.15, s.horizon - 0.2), (x + 0.22, s.horizon)]
-        s.pen.poly(mesa, s.lit((190, 104, 74)))
     s.floor((238, 190, 116), (206, 138, 74))
     if s.ground == WATER:
         return
@@ -244,8 +230,8 @@ def desert(s: Scene) -> None:
     for x in s.rng.sample([0.08, 0.22, s.width - 0.2, s.width - 0.08], 2):
         y, green = s.horizon + s.rng.uniform(0.02, 0.14), s.lit((70, 128, 78))
         s.pen.line([(x, y), (x, y - 0.2)], 0.05, green)
-        s.pen.line([(x - 0.06, y - 0.15), (x - 0.06, y - 0.09), (x, y - 0.08)], 0.03, green)
-        s.pen.line([(x + 0.06, y - 0.17), (x + 0.06, y - 0.11), (x, y - 0.1)], 0.03, green)
+        for dx in (-0.06, 0.06):
+            s.pen.line([(x + dx, y - 0.16), (x + dx, y - 0.1), (x, y - 0.09)], 0.03, green)
 
 
 def snow(s: Scene) -> None:
@@ -253,14 +239,12 @@ def snow(s: Scene) -> None:
     s.hills(s.horizon + 0.02, 0.16, (214, 226, 240), 3)
     for _ in range(5):
         x, base = s.rng.uniform(0, s.width), s.horizon + s.rng.uniform(0.0, 0.05)
-        s.pine(x, base, s.rng.uniform(0.24, 0.4), (62, 108, 96), snow=True)
+        s.pine(x, base, s.rng.uniform(0.24, 0.4), (62, 108, 96))
     s.floor((244, 248, 252), (204, 218, 236))
     if s.ground != WATER:
         s.hills(s.horizon + 0.14, 0.08, (246, 249, 253), 3)
     for _ in range(34):
-        s.pen.dot(
-            s.rng.uniform(0, s.width), s.rng.uniform(0, 1), s.rng.uniform(0.007, 0.014), clear((255, 255, 255), 0.9)
-        )
+        s.pen.dot(s.rng.uniform(0, s.width), s.rng.uniform(0, 1), 0.01, clear((255, 255, 255), 0.9))
 
 
 def meadow(s: Scene) -> None:
@@ -282,13 +266,9 @@ def mountains(s: Scene) -> None:
     s.sky()
     if s.rng.random() < 0.6:
         s.orb(0.06, 0.13)
-    s.peaks(s.horizon, 0.46, (122, 136, 164), (248, 250, 254))
-    s.peaks(s.horizon + 0.03, 0.2, (84, 108, 112), None)
+    s.peaks(s.horizon, 0.46, (122, 136, 164))
+    s.hills(s.horizon + 0.03, 0.12, (84, 108, 112), 4)
     s.floor((120, 152, 96), (82, 112, 72))
-    if s.ground != WATER:
-        for _ in range(7):
-            x, y = s.rng.uniform(0, s.width), s.rng.uniform(s.horizon + 0.06, 0.98)
-            s.pen.oval(x, y, 0.05 * y, 0.024 * y, s.lit((150, 150, 148)))
 
 
 def room(s: Scene) -> None:
@@ -309,7 +289,6 @@ def room(s: Scene) -> None:
     for step in range(1, 5):
         y = s.horizon + (1 - s.horizon) * (step / 5) ** 1.3
         s.pen.line([(0, y), (s.width, y)], 0.008, clear((80, 50, 30), 0.5))
-    s.pen.box(0, s.horizon - 0.02, s.width, s.horizon + 0.005, s.lit(light(wall, 0.6)))
 
 
 def rain(s: Scene) -> None:
@@ -319,9 +298,6 @@ def rain(s: Scene) -> None:
     s.clouds(3, (142, 152, 168))
     s.hills(s.horizon + 0.02, 0.1, (112, 134, 122), 4)
     s.floor((122, 132, 138), (88, 98, 110))
-    for _ in range(5):
-        x, y = s.rng.uniform(0, s.width), s.rng.uniform(s.horizon + 0.1, 0.97)
-        s.pen.oval(x, y, 0.12, 0.022, clear((206, 222, 236), 0.6))
     for _ in range(30):
         x, y = s.rng.uniform(0, s.width), s.rng.uniform(0, 0.95)
         s.pen.line([(x, y), (x - 0.03, y + 0.09)], 0.011, clear((226, 238, 250), 0.7))
@@ -332,8 +308,6 @@ def studio(s: Scene) -> None:
     tone = s.rng.choice(_STUDIO)
     s.fade(0, 0.76, light(tone, 0.25), tone)
     s.fade(0.76, 1, dark(tone, 0.06), light(tone, 0.2))
-    if s.rng.random() < 0.35:
-        scatter(s.pen, s.width, light(tone, 0.45), s.rng)
 
 
 _DUSK: list[tuple[RGB, RGB]] = [
@@ -341,16 +315,7 @@ _DUSK: list[tuple[RGB, RGB]] = [
     ((180, 54, 88), (255, 200, 96)),
     ((60, 60, 140), (250, 130, 110)),
 ]
-_STUDIO: list[RGB] = [
-    (232, 226, 216),
-    (206, 222, 236),
-    (244, 206, 206),
-    (250, 224, 160),
-    (196, 226, 204),
-    (216, 204, 236),
-    (186, 190, 200),
-    (240, 190, 150),
-]
+_STUDIO: list[RGB] = [(232, 226, 216), (206, 222, 236), (250, 224, 160), (196, 226, 204), (240, 190, 150)]
 
 SCENES: dict[str, Callable[[Scene], None]] = {
     scene.__name__: scene

@@ -24,7 +24,7 @@ from jobs.runtime.code_version import RESOURCE_FOLDERS, stage_files, stage_versi
 from jobs.stages.registry import ALL, StageSpec
 from models.rerank import learning
 
-NO_STAGE_READS = {"jobs/sample/words.json"}
+NO_STAGE_READS = {"jobs/sample/drawing/things.txt", "jobs/sample/words.json"}
 """What only a tool reads."""
 _HEAVY = ("torch", "pyspark", "mlflow", "great_expectations", "faiss", "airflow", "polars")
 _PRINT_VERSIONS = f"""
