@@ -16,7 +16,7 @@ ELSEWHERE |= {"Lost executor", "Read-only file system", "dmesg | grep -i killed"
 
 def spoken() -> list[str]:
     """Return every text in the source, with … for what is filled in."""
-    found = []
+    found = [" ".join(path.read_text(encoding="utf-8").split()) for path in (PROJECT_ROOT / "jobs").rglob("*.j2")]
     for folder in ("jobs", "models", "dags"):
         for path in sorted((PROJECT_ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
