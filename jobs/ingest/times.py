@@ -47,11 +47,13 @@ def read_iso(text: str) -> datetime | None:
 def read_texts(texts: pl.Series) -> pl.Series:
     """Return what texts name as a struct: `utc` if that is known, else `local`, a time without a zone; or neither."""
     known = {text: read_iso(text) for text in texts.unique().drop_nulls().to_list()}
-    rows = []
+    rows: list[dict[str, datetime | None]] = []
     for text in texts.to_list():
         moment = known.get(text)
-        is_zoned = moment is not None and moment.tzinfo is not None
-        rows.append({"utc": moment.astimezone(UTC) if is_zoned else None, "local": None if is_zoned else moment})
+        if moment is not None and moment.tzinfo is not None:
+            rows.append({"utc": moment.astimezone(UTC), "local": None})
+        else:
+            rows.append({"utc": None, "local": moment})
     found = pl.Series(rows, dtype=_ISO).struct.unnest()
     numbers = pl.DataFrame({"text": texts}).select(since_1970(pl.col("text"))).to_series()
     return found.with_columns(
