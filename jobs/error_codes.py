@@ -125,7 +125,7 @@ CODES: dict[str, str] = {
     "no_such_run": "Check the reference: dataset, partition and run id, as a manifest names its inputs.",
     "no_such_table": "Put the table's file into the folder, under the name that the error gives.",
     "no_such_version": "Promote a version that is registered.",
-    "no_such_visitor": "Check the visitor's id, or name photos instead: `--photo`.",
+    "no_such_visitor": "Give the id exactly as it stands in the log; `recommend` takes photos instead: `--photo`.",
     "no_usable_photo": "Compare the mapping with the reasons that the error counts.",
     "no_validation_window": "Set aside validation days with --validation-days of split_temporal.",
     "not_a_date": "Write the date as YYYY-MM-DD.",

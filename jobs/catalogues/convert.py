@@ -85,12 +85,14 @@ class Tally:
     used: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     guessed: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)  # by reason: the first time that was dropped for it
     unused_columns: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the report holds it."""
         counts = {"dropped": dict(sorted(self.dropped.items())), "guessed": dict(sorted(self.guessed.items()))}
-        return {"read": self.read, "used": self.used, **counts, "unused_columns": self.unused_columns}
+        more = {"examples": self.examples, "unused_columns": self.unused_columns}
+        return {"read": self.read, "used": self.used, **counts, **more}
 
 
 def convert(mapping: Mapping, out: Path) -> dict[str, Any]:
@@ -128,7 +130,9 @@ def as_text(report: dict[str, Any]) -> str:
             counts = (t["read"], t["used"], sum(t["dropped"].values()), sum(t["guessed"].values()))
             lines.append((source, table, *(f"{count:,}" for count in counts)))
             for what in ("dropped", "guessed"):
-                notes += [f"{source} {table}: {what} {name} {count:,}" for name, count in t[what].items()]
+                for name, count in t[what].items():
+                    example = f", first {t['examples'][name]!r}" if name in t["examples"] else ""
+                    notes.append(f"{source} {table}: {what} {name} {count:,}{example}")
             if t["unused_columns"]:
                 notes.append(f"{source} {table}: columns not used: {', '.join(t['unused_columns'])}")
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -172,9 +176,11 @@ class _Source:
         with ExitStack() as stack:
             files = {name: stack.enter_context(self._table(name)) for name in _OF_PHOTOS}
             for batch in _batches(frame.select(**made)):
-                used = _sift(self._known_pictures(batch), rows.photo_reasons(mapping), tally)
+                used = _sift(
+                    self._known_pictures(batch).rename({"at": "submitted_at"}), rows.photo_reasons(mapping), tally
+                )
                 used = self._described(used, tally)
-                tally.guessed["submitted_at"] += int(used["is_time_guessed"].sum())
+                tally.guessed["submitted_at"] += int(used["is_guessed"].sum())
                 self._submitted |= dict(used.select("source_id", "submitted_at").iter_rows())
                 self._copy_pictures(used)
                 _write(files["photos"], used.select(_PHOTO_COLUMNS))
@@ -261,7 +267,8 @@ class _Source:
                 used = _sift(joined, rows.CONVERSION_REASONS, tally)
                 tally.guessed["country"] += int(used["is_country_guessed"].sum())
                 tally.guessed["device_type left empty"] += int(used["is_device_dropped"].sum())
-                _write(file, used.with_columns(conversion_type=pl.lit("download")).select(_CONVERSION_COLUMNS))
+                used = used.with_columns(conversion_type=pl.lit("download")).rename({"at": "converted_at"})
+                _write(file, used.select(_CONVERSION_COLUMNS))
         return _finish(tally, frame, columns)
 
     def _impressions(self) -> Tally:
@@ -277,7 +284,7 @@ class _Source:
                 joined = joined.join(asked, on="source_query_id", how="left", maintain_order="left")
                 used = _sift(joined, rows.IMPRESSION_REASONS, tally)
                 tally.guessed["country left empty"] += int(used["is_country_dropped"].sum())
-                _write(file, used.select(_IMPRESSION_COLUMNS))
+                _write(file, used.rename({"at": "shown_at"}).select(_IMPRESSION_COLUMNS))
         return _finish(tally, frame, columns)
 
     def _known(self) -> pl.DataFrame:
@@ -335,7 +342,8 @@ def _scan(paths: list[Path], file: _File) -> pl.LazyFrame:
 
 def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     try:
-        yield from frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            yield batch.unnest("time")
     except pl.exceptions.PolarsError as error:
         raise BadInput("unreadable_rows", f"a file does not hold what its first rows promised: {error}") from error
 
@@ -347,6 +355,9 @@ def _sift(batch: pl.DataFrame, reasons: list[tuple[str, pl.Expr]], tally: Tally)
     used = marked.filter(pl.col("dropped").is_null())
     tally.read, tally.used = tally.read + len(batch), tally.used + len(used)
     tally.dropped += Counter(marked["dropped"].drop_nulls().to_list())
+    unread = marked.filter(pl.col("dropped").is_in(rows.TIME_FAULTS) & pl.col("given").is_not_null())
+    for fault, given in unread.select("dropped", "given").unique("dropped", keep="first", maintain_order=True).rows():
+        tally.examples.setdefault(fault, given)
     return used
 
 

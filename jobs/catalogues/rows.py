@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from datetime import UTC
 from itertools import pairwise
 from typing import Any
 
@@ -27,10 +28,14 @@ from jobs.catalogues.mapping import (
     template_columns,
 )
 from jobs.errors import BadInput
+from jobs.ingest.times import read_iso, read_texts, since_1970
 
 ID_LENGTH = 11
 _UNREADABLE = r"[\p{Cc}\x{202A}-\x{202E}\x{2066}-\x{2069}]+"
-_TIME = "%Y-%m-%d %H:%M:%S%.6f"
+_TIME = "%Y-%m-%d %H:%M:%S.%f"
+_UTC = pl.Datetime("us", "UTC")
+_TIMES = pl.Struct({"at": pl.String, "fault": pl.String, "given": pl.String, "is_guessed": pl.Boolean})
+_NONE = pl.lit(None, pl.String)
 _DEVICES = ("desktop", "mobile", "tablet")
 
 
@@ -77,35 +82,19 @@ class Columns:
         return listed.list.eval(word.replace(mapping.names) if mapping.names else word).list.drop_nulls()
 
     def number(self, mapping: Number) -> pl.Expr:
-        """Return a column of numbers in the unit wanted; null where it is none."""
-        text = self.text(mapping.column).str.replace_all(r"[^\d.,+-]", "")
-        if mapping.decimal == ",":
-            text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-        else:
-            text = text.str.replace_all(",", "", literal=True)
-        return text.cast(pl.Float64, strict=False) * mapping.scale
+        """Return a column of numbers in the unit wanted; null where the text is not one number, with words around."""
+        found = self.text(mapping.column).str.to_uppercase().str.extract(_number_pattern(mapping.decimal))
+        text = found.str.replace_all(rf"[^\dE{mapping.decimal}+-]", "")
+        return text.str.replace(mapping.decimal, ".", literal=True).cast(pl.Float64, strict=False) * mapping.scale
 
-    def time(self, mapping: Time) -> pl.Expr:
-        """Return a column of times in UTC; null where it cannot be read."""
+    def time(self, mapping: Time, default: str | None = None) -> pl.Expr:
+        """Return a column of times as structs of text: `at` in UTC, or the `fault` for which there is none.
+
+        `given` is what stands there, and `is_guessed` tells where nothing does and `default` is taken.
+        """
         expression, kind = self.raw(mapping.column)
-        if isinstance(kind, (pl.Datetime, pl.Date)):
-            moment = expression.cast(pl.Datetime("us", getattr(kind, "time_zone", None)))
-            is_zoned = getattr(kind, "time_zone", None) is not None
-            return moment.dt.convert_time_zone("UTC") if is_zoned else _in_utc(moment, mapping.timezone)
-        if mapping.unit:
-            number = expression.cast(pl.String).cast(pl.Float64, strict=False)
-            micros = number * {"s": 1e6, "ms": 1e3, "us": 1.0}[mapping.unit]
-            return micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        text = self.text(mapping.column)
-        if mapping.format:
-            has_zone = "%z" in mapping.format
-            found = text.str.strptime(pl.Datetime("us"), mapping.format, strict=False)
-            return found.dt.convert_time_zone("UTC") if has_zone else _in_utc(found, mapping.timezone)
-        zoned = text.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00").str.replace(" ", "T", literal=True)
-        zoned = zoned.str.replace(r"Z$", "+00:00")
-        with_zone = zoned.str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.f%:z", strict=False)
-        without = zoned.str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.f", strict=False)
-        return pl.coalesce(with_zone.dt.convert_time_zone("UTC"), _in_utc(without, mapping.timezone))
+        texts = clean(expression) if kind == pl.String else expression
+        return texts.map_batches(lambda values: _read_times(values, mapping, default), _TIMES)
 
     def is_kept(self, mapping: Choice) -> pl.Expr:
         """Return whether a row has one of the values that are kept."""
@@ -117,9 +106,62 @@ class Columns:
         )
 
 
-def _in_utc(moment: pl.Expr, timezone: str) -> pl.Expr:
-    local = moment.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
-    return local.dt.convert_time_zone("UTC")
+def _read_times(values: pl.Series, mapping: Time, default: str | None) -> pl.Series:
+    """Return what `Columns.time` does, of values as they are in the file."""
+    frame = pl.DataFrame({"given": values}).with_columns(utc=pl.lit(None, _UTC), local=pl.lit(None, pl.Datetime("us")))
+    value, kind = pl.col("given"), values.dtype
+    if isinstance(kind, (pl.Datetime, pl.Date)):
+        zone = getattr(kind, "time_zone", None)
+        frame = frame.with_columns(value.cast(pl.Datetime("us", zone)).alias("utc" if zone else "local"))
+        frame = frame.with_columns(pl.col("utc").dt.convert_time_zone("UTC")) if zone else frame
+    elif mapping.unit:
+        micros = value.cast(pl.String).cast(pl.Float64, strict=False) * {"s": 1e6, "ms": 1e3, "us": 1.0}[mapping.unit]
+        frame = frame.with_columns(utc=micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us")).cast(_UTC))
+    elif mapping.format:
+        found = value.cast(pl.String).str.strptime(pl.Datetime("us"), mapping.format, strict=False)
+        has_zone = "%z" in mapping.format
+        frame = frame.with_columns(found.alias("utc" if has_zone else "local"))
+    elif kind == pl.String:
+        frame = frame.with_columns(read_texts(values).struct.unnest())
+    else:
+        frame = frame.with_columns(utc=since_1970(value))
+    here = pl.col("local").dt
+    once = here.replace_time_zone(mapping.timezone, ambiguous="null", non_existent="null")
+    ever = here.replace_time_zone(mapping.timezone, ambiguous="earliest", non_existent="null")
+    at = pl.coalesce("utc", once.dt.convert_time_zone("UTC"))
+    fault = (
+        pl.when(at.is_not_null() | (value.is_null() & pl.lit(default is not None)))
+        .then(_NONE)
+        .when(value.is_null())
+        .then(pl.lit("no_time"))
+        .when(pl.col("local").is_null())
+        .then(pl.lit("unreadable_time"))
+        .when(ever.is_null())
+        .then(pl.lit("local_time_never"))
+        .otherwise(pl.lit("local_time_twice"))
+    )
+    taken = as_time(at) if default is None else pl.coalesce(as_time(at), pl.when(value.is_null()).then(pl.lit(default)))
+    guessed = value.is_null() & pl.lit(default is not None)
+    return frame.select(
+        pl.struct(at=taken, fault=fault, given=value.cast(pl.String), is_guessed=guessed).alias(values.name)
+    ).to_series()
+
+
+TIME_FAULTS = ("no_time", "unreadable_time", "local_time_never", "local_time_twice")
+"""Why a row has no time. A local time is there never or twice in an hour in which the clocks change."""
+
+
+def _number_pattern(decimal: str) -> str:
+    r"""Return what finds one number in a text of capitals: thousands in threes, an exponent, words before and after.
+
+    >>> texts = pl.Series(["12.50 EUR", "RS. 1,299", "1E3", "-5", "3/10", "5 10", "1,5", "12 345", "1.2.3"])
+    >>> texts.str.extract(_number_pattern(".")).to_list()
+    ['12.50', '1,299', '1E3', '-5', None, None, None, '12 345', None]
+    """
+    thousands = "," if decimal == "." else "."
+    whole = rf"(?:\d{{1,3}}(?:[{thousands}' ]\d{{3}})+|\d+)"
+    number = rf"[+-]?(?:{whole}(?:[{decimal}]\d*)?(?:E[+-]?\d+)?|[{decimal}]\d+)"
+    return rf"^(?:\D*[^\d.,+-])?({number})\D*$"
 
 
 def clean(text: pl.Expr) -> pl.Expr:
@@ -145,35 +187,39 @@ def own_ids(prefix: str) -> Callable[[pl.Series], pl.Series]:
     )
 
 
+def time_reasons() -> list[tuple[str, pl.Expr]]:
+    """Return the reasons for which a row is dropped for its time."""
+    return [(fault, pl.col("fault") == fault) for fault in TIME_FAULTS]
+
+
 def as_time(moment: pl.Expr) -> pl.Expr:
     """Return a time as the tables hold it."""
-    return moment.dt.replace_time_zone(None).dt.strftime(_TIME)
+    return moment.dt.replace_time_zone(None).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
 
 
-def default_time(text: str, where: str) -> pl.Expr:
-    """Return a time that the mapping gives; `BadInput` if it is none."""
-    given = pl.DataFrame({"given": [text]})
-    moment = given.select(Columns(given.schema, where).time(Time(column="given"))).item()
+def default_time(text: str, where: str) -> str:
+    """Return a time that the mapping gives, as the tables hold it; `BadInput` if it is none."""
+    moment = read_iso(text)
     if moment is None:
         raise BadInput(
             "not_a_time", f"{where}: {text!r} is no time such as 2025-12-28 or 2025-12-28T10:00:00Z", value=text
         )
-    return pl.lit(moment)
+    return moment.astimezone(UTC).strftime(_TIME) if moment.tzinfo else moment.strftime(_TIME)
 
 
 def photo_columns(columns: Columns, source: SourceMapping) -> dict[str, pl.Expr]:
     """Return what is made of a row of photos; `is_...` say what is missing and what was guessed."""
     photos = source.photos
     where = f"source {source.name!r}"
-    at = pl.lit(None, pl.Datetime("us", "UTC")) if photos.submitted_at is None else columns.time(photos.submitted_at)
-    default = photos.submitted_at_default or (photos.submitted_at.default if photos.submitted_at else None)
+    given = photos.submitted_at_default or (photos.submitted_at.default if photos.submitted_at else None)
+    default = None if given is None else default_time(given, where)
+    no_column = pl.struct(at=pl.lit(default), fault=_NONE, given=_NONE, is_guessed=pl.lit(True))
     description = [columns.text(name) for name in _names(photos.description)]
     found = {
         "source_id": columns.text(photos.photo_id),
         "image_url": _text_or_none(columns, photos.image_url),
         "image_file": _image_file(columns, photos),  # beside the mapping file
-        "is_time_guessed": at.is_null() & pl.lit(default is not None),
-        "submitted_at": as_time(at if default is None else at.fill_null(default_time(default, where))),
+        "time": no_column if photos.submitted_at is None else columns.time(photos.submitted_at, default),
         "description": clean(pl.concat_str(description, separator=". ", ignore_nulls=True)) if description else _NONE,
         "keywords": _words(columns, photos.keywords),
         "categories": _words(columns, photos.category),
@@ -192,7 +238,7 @@ def photo_reasons(photos: Photos) -> list[tuple[str, pl.Expr]]:
     return [
         ("no_id", pl.col("source_id").is_null()),
         ("other_language", ~pl.col("is_kept")),
-        ("no_time", pl.col("submitted_at").is_null()),
+        *time_reasons(),
         ("no_image", ~pl.col("has_image") & pl.lit(photos.missing_image == "drop")),
         ("no_description", pl.col("description").is_null() & pl.lit(photos.missing_description == "drop")),
         ("repeated_id", pl.col("is_repeated")),
@@ -222,7 +268,7 @@ def conversion_columns(columns: Columns, conversions: Conversions, source: Sourc
     position = _whole(columns, conversions.position) + (1 - conversions.first_position)
     default = conversions.country_default
     return {
-        "converted_at": as_time(columns.time(conversions.converted_at)),
+        "time": columns.time(conversions.converted_at),
         "query": columns.text(conversions.query),
         "source_id": columns.text(conversions.photo_id),
         "user_id": _of_source(source, columns.text(conversions.user_id)),
@@ -242,7 +288,7 @@ def impression_columns(columns: Columns, shown: Impressions, source: SourceMappi
     names = {} if shown.interaction is None else shown.interaction.names
     dwell = pl.lit(None, pl.Float64) if shown.dwell is None else columns.number(shown.dwell)
     return {
-        "shown_at": as_time(columns.time(shown.shown_at)),
+        "time": columns.time(shown.shown_at),
         "user_id": _of_source(source, columns.text(shown.user_id)),
         "query_id": _of_source(source, _text_or_none(columns, shown.query_id)),
         "source_query_id": _text_or_none(columns, shown.query_photo_id),
@@ -258,30 +304,28 @@ def impression_columns(columns: Columns, shown: Impressions, source: SourceMappi
 
 
 IMPRESSION_REASONS: list[tuple[str, pl.Expr]] = [
-    ("no_time", pl.col("shown_at").is_null()),
+    *time_reasons(),
     ("no_user", pl.col("user_id").is_null()),
     ("no_query", pl.col("query_id").is_null() & pl.col("source_query_id").is_null()),
     ("no_position", (pl.col("position") >= 1).fill_null(False).not_()),
     ("unknown_interaction", pl.col("interaction").is_in(INTERACTIONS).not_()),
     ("unknown_photo", pl.col("photo_id").is_null()),
     ("unknown_query_photo", pl.col("source_query_id").is_not_null() & pl.col("query_photo_id").is_null()),
-    ("before_photo", pl.col("shown_at") < pl.col("submitted_at")),
+    ("before_photo", pl.col("at") < pl.col("submitted_at")),
 ]
 """Why rows of `impression_columns` are dropped, the first that holds counting."""
 
 
 CONVERSION_REASONS: list[tuple[str, pl.Expr]] = [
     ("other_type", ~pl.col("is_kept")),
-    ("no_time", pl.col("converted_at").is_null()),
+    *time_reasons(),
     ("no_query", pl.col("query").is_null()),
     ("no_user", pl.col("user_id").is_null()),
     ("no_country", pl.col("country").is_null()),
     ("unknown_photo", ~pl.col("is_known")),
-    ("before_photo", pl.col("converted_at") < pl.col("submitted_at")),
+    ("before_photo", pl.col("at") < pl.col("submitted_at")),
 ]
 """Why rows of `conversion_columns` are dropped, the first that holds counting."""
-
-_NONE = pl.lit(None, pl.String)
 
 
 def _of_source(source: SourceMapping, name: pl.Expr) -> pl.Expr:

@@ -63,7 +63,7 @@ def forget(
     from jobs.housekeeping import forget_visitor
 
     lake = Lake(environment.settings.lake_uri, catalogue)
-    print(forget_visitor.forget(lake, environment.pseudonym(visitor), visitor, now()).text())
+    print(forget_visitor.forget(lake, visitor, environment.pseudonym, now()).text())
 
 
 @command("Tidy", CleanUpParams)

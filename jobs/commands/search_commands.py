@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from jobs.commands.options import Catalogue, Environment, RunDate, command, parse_run_date
 from jobs.config.params.evaluation import EvaluateRecommendersParams
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import BadInput, MissingInput, NightlensError
 
 Count = Annotated[int, Option(help="how many photos")]
 ALS_LIBRARY = EvaluateRecommendersParams.model_fields["als_library"]
@@ -92,10 +92,10 @@ def recommend(
 @command("Run")
 def compare_recommenders(
     environment: Environment,
-    log: Annotated[Path, Option(help="CSV, TSV or Parquet file, a row per interaction")],
+    log: Annotated[Path, Option(help="CSV (also compressed), TSV or Parquet file, a row per interaction")],
     user_column: Annotated[str, Option(help="as in MovieLens")] = "userId",
     item_column: Annotated[str, Option(help="as in MovieLens")] = "movieId",
-    at_column: Annotated[str, Option(help="seconds since 1970 or ISO 8601")] = "timestamp",
+    at_column: Annotated[str, Option(help="ISO 8601, or a number since 1970 in s, ms, us or ns")] = "timestamp",
     rating_column: Annotated[str | None, Option(help="default: none, everything in the log was liked")] = None,
     liked_from: Annotated[float, Option(help="rating from which something was liked")] = 4.0,
     methods: Annotated[str, Option(help="comma-separated; default: all that need no pictures")] = "",
@@ -119,5 +119,10 @@ def compare_recommenders(
     given |= {"protocols": protocols.split(",")} if protocols else {}
     given |= {"protocol_methods": names} if methods else {}  # by default those that learn in seconds
     params = EvaluateRecommendersParams.checked("compare_recommenders", given)
+    if out is not None and not out.absolute().parent.is_dir():
+        raise MissingInput("no_such_folder", f"no folder {out.parent} for --out: make it first", folder=out.parent)
     world = read_log(log, Columns(user_column, item_column, at_column, rating_column, liked_from))
-    print(compare(world, params, seed, environment.settings, out))
+    table, figures = compare(world, params, seed, environment.settings)
+    print(table)
+    if out is not None:
+        out.write_text(figures, encoding="utf-8")

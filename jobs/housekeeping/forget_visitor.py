@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest, TableInfo
@@ -57,14 +57,17 @@ def forgotten(lake: Lake) -> list[str]:
     return [name.removesuffix(".json") for name in _list(lake).names(".json")]
 
 
-def forget(lake: Lake, pseudonym: str, raw_id: str, at: datetime) -> Receipt:
+def forget(lake: Lake, raw_id: str, hide: Callable[[str], str], at: datetime) -> Receipt:
     """Remove a visitor, as of the moment `at`; safe to run again, also after it was cut short.
 
-    Raises `NightlensError` if a trace is left. `BadInput` names a damaged manifest before any row goes, and a damaged
-    table when its turn comes: what was removed until then stays removed.
+    `hide` makes the pseudonym of an id. Raises `MissingInput` if the visitor is nowhere and was not forgotten before,
+    so that no receipt is written for a mistyped id. Raises `NightlensError` if a trace is left. `BadInput` names a
+    damaged manifest before any row goes, and a damaged table when its turn comes: what was removed until then stays
+    removed.
     """
-    store = _list(lake)
+    pseudonym, store = hide(raw_id), _list(lake)
     if store.get(f"{pseudonym}.json") is None:
+        _refuse_stranger(lake, raw_id, hide)
         store.put(f"{pseudonym}.json", b"{}")  # first of all: a night that begins now leaves the visitor out
     _manifests(lake)
     removed, changed = {}, []
@@ -79,6 +82,32 @@ def forget(lake: Lake, pseudonym: str, raw_id: str, at: datetime) -> Receipt:
     receipt = Receipt(pseudonym, at.isoformat(timespec="seconds"), removed, changed, searched)
     store.put(f"{pseudonym}.json", json.dumps(asdict(receipt), indent=1).encode())
     return receipt
+
+
+def _refuse_stranger(lake: Lake, raw_id: str, hide: Callable[[str], str]) -> None:
+    """Raise `MissingInput` if no file holds the visitor; name the ids that are there and differ in what is not seen."""
+    paths = _files(lake)
+    if any(_holds(lake, path, [hide(raw_id), raw_id]) for path in paths):
+        return
+    alike = [one for one in _alike(raw_id) if any(_holds(lake, path, [hide(one)]) for path in paths)]
+    hint = f" It holds {' and '.join(map(repr, alike))}: spaces and case count." if alike else ""
+    raise MissingInput(
+        "no_such_visitor",
+        f"no file of {lake.root} holds the visitor {raw_id!r}, so nothing was removed and nobody is on the list of the "
+        f"forgotten.{hint} Give the id exactly as it stands in the log.",
+        visitor=raw_id,
+        alike=alike,
+    )
+
+
+def _alike(raw_id: str) -> list[str]:
+    """Return the ids that a person may have meant: other case, no spaces, quotes or braces around.
+
+    >>> _alike("'0A1B '")
+    ['0a1b', '0A1B']
+    """
+    bare = "".join(raw_id.split()).strip("'\"{}<>")
+    return sorted({bare, bare.lower(), bare.upper()} - {raw_id}, reverse=True)
 
 
 def _manifests(lake: Lake) -> dict[str, Manifest]:

@@ -12,6 +12,7 @@ import polars as pl
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
+from jobs.ingest.times import read_texts, since_1970
 from jobs.recommending.benchmark import Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
@@ -23,6 +24,7 @@ METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "gr
 """Those that need to know nothing of an item but who took it; see `hashed_items`."""
 HASHED_DIM = 128
 FEWEST = 10
+_SEPARATORS = (",", ";", "\t", "|")
 METRICS = (("hit_rate", 10), ("recall", 10), ("precision", 10), ("ndcg", 10), ("map", 10), ("recall", 100))
 
 
@@ -38,10 +40,12 @@ class Columns:
 
 
 def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
-    """Read CSV, TSV or Parquet; the test window is the last `test_share` of the interactions, in time.
+    """Read a log; the test window is the last `test_share` of the interactions, in time.
 
-    Times are numbers (seconds since 1970 UTC) or ISO 8601. Raises `MissingInput` without the file, `BadInput` for a
-    column that is not there, values that are missing or cannot be read, and a log that is too small.
+    The file is CSV, also compressed, with commas, semicolons, tabs or bars, or Parquet. Ids are texts: 7 and 007 are
+    two users. Times are ISO 8601, in UTC where they name no zone, or numbers since 1970; see `jobs.ingest.times`.
+    Raises `MissingInput` without the file, `BadInput` for a column that is not there, values that are missing or
+    cannot be read, and a log that is too small.
     """
     if not path.is_file():
         raise MissingInput("no_such_file", f"no file {path}. Give --log a CSV, TSV or Parquet file.", path=path)
@@ -55,15 +59,19 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
             path=path,
             columns=lacking,
         )
-    rows = frame.select(pl.col(name).alias(key) for key, name in wanted.items())
-    rows = rows.with_columns(_seconds(rows["at"], path, columns.at))
-    if missing := {wanted[name]: count for name, count in rows.null_count().row(0, named=True).items() if count}:
-        told = ", ".join(f"{count} of {name}" for name, count in missing.items())
+    texts = frame.select(pl.col(name).alias(key) for key, name in wanted.items())
+    rows = texts.with_columns(_times(texts["at"], path, columns.at))
+    if columns.rating:
+        rows = rows.with_columns(pl.col("rating").cast(pl.Float64, strict=False).fill_nan(None))
+    if unread := {wanted[name]: count for name, count in rows.null_count().row(0, named=True).items() if count}:
+        examples = {name: _first_unread(texts, rows, key) for key, name in wanted.items() if name in unread}
+        told = ", ".join(f"{count:,} of {name} (first {examples[name]})" for name, count in unread.items())
         raise BadInput(
             "missing_values",
-            f"{path}: values are missing or cannot be read: {told}. Leave these rows out.",
+            f"{path}: values are missing or cannot be read: {told}. Times are ISO 8601 or numbers since 1970, numbers "
+            "have a decimal point. Correct these rows, or leave them out.",
             path=path,
-            counts=missing,
+            counts=unread,
         )
     if len(rows) < FEWEST:
         raise BadInput(
@@ -76,11 +84,7 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
     ids = {name: rows[name].cast(pl.String) for name in ("user", "item")}
     numbers = {name: values.rank("dense").cast(pl.Int64).to_numpy() - 1 for name, values in ids.items()}
     items = ids["item"].unique().sort()
-    is_liked = (
-        rows["rating"].cast(pl.Float64) >= columns.liked_from
-        if columns.rating
-        else pl.repeat(True, len(rows), eager=True)
-    )
+    is_liked = rows["rating"] >= columns.liked_from if columns.rating else pl.repeat(True, len(rows), eager=True)
     at = rows["at"].to_numpy()
     log = Interactions.of(
         numbers["user"],
@@ -109,41 +113,57 @@ def hashed_items(count: int) -> ItemFeatures:
     return ItemFeatures(unit_rows(np.random.default_rng(0).normal(size=(count, HASHED_DIM))))
 
 
-def compare(world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings, out: Path | None) -> str:
-    """Let all methods learn and recommend; return a table by protocol, and write all figures as JSON to `out`."""
+def compare(world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings) -> tuple[str, str]:
+    """Let all methods learn and recommend; return a table by protocol, and all figures as JSON."""
     found = find(world, params, seed, settings)
-    if out is not None:
-        names = ("metrics", "comparisons", "lists", "costs")
-        tables = {name: filled(name, found.frames[name]).fill_nan(None).to_dicts() for name in names}
-        protocols = {name: counts.as_json() for name, counts in found.protocols.items()}
-        out.write_text(json.dumps({"protocols": protocols, "notes": found.notes, **tables}, indent=1))
-    return "\n\n".join(_table(found, protocol) for protocol in found.protocols)
+    names = ("metrics", "comparisons", "lists", "costs")
+    tables = {name: filled(name, found.frames[name]).fill_nan(None).to_dicts() for name in names}
+    protocols = {name: counts.as_json() for name, counts in found.protocols.items()}
+    figures = json.dumps({"protocols": protocols, "notes": found.notes, **tables}, indent=1)
+    return "\n\n".join(_table(found, protocol) for protocol in found.protocols), figures
 
 
 def _frame(path: Path) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
-        separator = "," if path.suffix == ".csv" else "\t"
-        return pl.read_csv(path, separator=separator, infer_schema_length=10_000)
-    except pl.exceptions.PolarsError as error:
-        raise BadInput("unreadable_file", f"{path} cannot be read: {error}", path=path) from error
+        # a separator that no text has, so that the first line is one column
+        line = pl.read_csv(
+            path, has_header=False, n_rows=1, separator="\x01", quote_char=None, infer_schema=False
+        ).item()
+        return pl.read_csv(path, separator=max(_SEPARATORS, key=line.count), infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).partition("\n\n")[0]  # polars goes on with its own settings
+        raise BadInput("unreadable_file", f"{path} cannot be read: {reason}", path=path) from error
 
 
-def _seconds(values: pl.Series, path: Path, name: str) -> pl.Series:
-    """Return times as float64 seconds, null where one cannot be read."""
-    if values.dtype.is_numeric():
-        return values.cast(pl.Float64).alias("at")
+def _times(values: pl.Series, path: Path, name: str) -> pl.Series:
+    """Return times as float64 seconds since 1970, null where one cannot be read."""
     if values.dtype == pl.String:
-        values = values.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
-    if not values.dtype.is_temporal():
+        utc = read_texts(values).struct.unnest().select(pl.coalesce("utc", _in_utc("local"))).to_series()
+    elif values.dtype.is_numeric():
+        utc = pl.select(since_1970(pl.lit(values))).to_series()
+    elif values.dtype in (pl.Datetime, pl.Date):
+        utc = values.cast(pl.Datetime("us", getattr(values.dtype, "time_zone", None) or "UTC"))
+    else:
         raise BadInput(
             "not_a_time",
-            f"{path}: column {name} is {values.dtype}, needed are seconds or ISO 8601",
+            f"{path}: column {name} is {values.dtype}, needed are numbers since 1970 or ISO 8601",
             path=path,
             column=name,
         )
-    return (values.cast(pl.Datetime("us", "UTC")).cast(pl.Int64) / 1e6).alias("at")
+    return (utc.cast(pl.Int64) / 1e6).alias("at")
+
+
+def _in_utc(name: str) -> pl.Expr:
+    return pl.col(name).dt.replace_time_zone("UTC")
+
+
+def _first_unread(texts: pl.DataFrame, rows: pl.DataFrame, column: str) -> str:
+    """Return the first value of a column that was not read, and its row."""
+    row = rows[column].is_null().arg_true()[0]
+    value = texts[column][row]
+    return f"in row {row + 1:,}" + ("" if value is None else f": {value!r}")
 
 
 def _table(found: Findings, protocol: str) -> str:

@@ -62,11 +62,13 @@ def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[
         "used": 12,
         "dropped": {"no_id": 1, "no_image": 1, "other_language": 1, "repeated_id": 1},
         "guessed": {"description": 1, "submitted_at": 1},
+        "examples": {},
         "unused_columns": ["Lager"],
     }
     assert tables["Schuhhaus"]["conversions"]["dropped"] == {
-        **{"before_photo": 1, "no_query": 1, "no_time": 1, "other_type": 1, "unknown_photo": 1}
+        **{"before_photo": 1, "no_query": 1, "other_type": 1, "unknown_photo": 1, "unreadable_time": 1}
     }
+    assert tables["Schuhhaus"]["conversions"]["examples"] == {"unreadable_time": "gestern"}
     assert tables["Schuhhaus"]["conversions"]["guessed"] == {"country": 40}
     assert tables["Schuhhaus"]["impressions"] == {
         "read": 19,
@@ -76,6 +78,7 @@ def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[
             **{"unknown_photo": 1, "unknown_query_photo": 1},
         },
         "guessed": {"country left empty": 1},
+        "examples": {},
         "unused_columns": [],
     }
     assert tables["Archive"]["photos"]["dropped"] == {"no_image": 1}
@@ -88,6 +91,7 @@ def test_every_row_is_used_or_counted_by_its_reason(converted: tuple[Path, dict[
     text = as_text(report)
     assert "Schuhhaus  photos         16    12        4        2" in text
     assert "Archive photos: columns not used: licence" in text
+    assert "Schuhhaus conversions: dropped unreadable_time 1, first 'gestern'" in text
 
 
 def test_units_times_words_and_prices_become_those_of_the_layout(converted: tuple[Path, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jobs.datasets.all import named
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
 from jobs.datasets.reports import REPORT
-from jobs.errors import NightlensError
+from jobs.errors import MissingInput, NightlensError
 from jobs.housekeeping.forget_visitor import forget, forgotten
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -26,6 +27,10 @@ WHO, RAW, OTHER = "a" * 32, "0a1b2c3d-0000-4000-8000-000000000001", "b" * 32
 PHOTOS = pl.DataFrame({"photo_id": ["p"]})
 IMPRESSIONS = pl.DataFrame({"visitor_id": [OTHER, WHO], "photo_id": "p"})
 CONVERSIONS = pl.DataFrame({"visitor_id": [WHO, OTHER, WHO, None], "query": ["cat", "cat", "dog", "sky"]})
+
+
+def hide(visitor: str) -> str:
+    return WHO if visitor == RAW else hashlib.sha256(visitor.encode()).hexdigest()[:32]
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
     before = fill(ctx)
     assert len(traces(ctx.lake, WHO)) == 8
     vectors = ctx.lake.store("photo_vectors", "model").get("part.parquet")
-    receipt = forget(ctx.lake, WHO, RAW, ctx.started_at)
+    receipt = forget(ctx.lake, RAW, hide, ctx.started_at)
     assert traces(ctx.lake, WHO, RAW) == []
     assert sum(receipt.removed_rows.values()) == 2 + 1 + 1 + 3 * 2 + 2
     assert [name.rsplit("/", 1)[1] for name in receipt.changed_files] == ["report.html"]
@@ -94,7 +99,7 @@ def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
 
 def test_manifests_say_what_their_files_are_now(ctx: RunContext) -> None:
     fill(ctx)
-    forget(ctx.lake, WHO, RAW, ctx.started_at)
+    forget(ctx.lake, RAW, hide, ctx.started_at)
     for name in ("validated", "splits", "report"):
         manifest = ctx.read(named(name))
         for table in manifest.tables.values():
@@ -120,13 +125,13 @@ def test_one_that_was_cut_short_is_ended_by_running_it_again(ctx: RunContext, mo
     with monkeypatch.context() as patched:
         patched.setattr(Lake, "put", fail_later)
         with pytest.raises(OSError, match="no space"):
-            forget(ctx.lake, WHO, RAW, ctx.started_at)
+            forget(ctx.lake, RAW, hide, ctx.started_at)
     assert forgotten(ctx.lake) == [WHO]
-    forget(ctx.lake, WHO, RAW, ctx.started_at)
+    forget(ctx.lake, RAW, hide, ctx.started_at)
     assert traces(ctx.lake, WHO) == []
     splits = ctx.read(SPLITS)
     assert splits.row_counts["train"] == len(ctx.lake.read_table(splits, "train")) == 1
-    assert sum(forget(ctx.lake, WHO, RAW, ctx.started_at).removed_rows.values()) == 0
+    assert sum(forget(ctx.lake, RAW, hide, ctx.started_at).removed_rows.values()) == 0
 
 
 @pytest.mark.parametrize("key", [RAW, [[WHO]]])
@@ -135,4 +140,19 @@ def test_a_trace_that_cannot_be_removed_is_named(ctx: RunContext, key: object) -
     names = pl.DataFrame({"key": key, "vector": [[1.0]]})
     ctx.lake.store("photo_vectors", "model").put("named.parquet", parquet(names))
     with raises(NightlensError, "visitor_still_there", files=["store/photo_vectors/model/named.parquet"]):
-        forget(ctx.lake, WHO, RAW, ctx.started_at)
+        forget(ctx.lake, RAW, hide, ctx.started_at)
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "alike"),
+    [(f"{RAW} ", [RAW]), (RAW.upper(), [RAW]), (f" '{RAW.upper()}'\n", [RAW]), (RAW[:-1] + "2", [])],
+)
+def test_a_visitor_who_is_nowhere_is_not_proved_to_be_forgotten(
+    ctx: RunContext, mistyped: str, alike: list[str]
+) -> None:
+    fill(ctx)
+    before = traces(ctx.lake, WHO)
+    with raises(MissingInput, "no_such_visitor", visitor=mistyped, alike=alike):
+        forget(ctx.lake, mistyped, hide, ctx.started_at)
+    assert traces(ctx.lake, WHO) == before
+    assert forgotten(ctx.lake) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,24 @@ def test_without_ratings_everything_was_liked(tmp_path: Path) -> None:
         ),
         (ratings().with_columns(movieId=pl.lit(None)), Columns(), "missing_values", {"counts": {"movieId": 540}}),
         (ratings(), Columns(rating="rating", liked_from=6), "nothing_to_learn_from", {}),
-        (ratings().with_columns(timestamp=pl.lit(True)), Columns(), "not_a_time", {"column": "timestamp"}),
+        (
+            ratings().with_columns(timestamp=pl.int_range(pl.len())),  # no unit since 1970 makes a plausible year
+            Columns(),
+            "missing_values",
+            {"counts": {"timestamp": 540}},
+        ),
+        (
+            ratings().with_columns(timestamp=pl.lit(float("nan"))),
+            Columns(),
+            "missing_values",
+            {"counts": {"timestamp": 540}},
+        ),
+        (
+            ratings().with_columns(rating=pl.lit("5,0")),
+            Columns(rating="rating"),
+            "missing_values",
+            {"counts": {"rating": 540}},
+        ),
     ],
 )
 def test_what_is_wrong_with_a_log_is_said(
@@ -109,6 +127,43 @@ def test_what_is_wrong_with_a_log_is_said(
     path = write(tmp_path, frame)
     with raises(BadInput, code, path=path, **named):
         read_log(path, columns)
+
+
+def test_times_of_no_time_in_a_parquet_file_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, ratings().with_columns(timestamp=pl.lit(True)), "ratings.parquet")
+    with raises(BadInput, "not_a_time", path=path, column="timestamp"):
+        read_log(path, Columns())
+
+
+def test_users_7_and_07_and_007_are_three(tmp_path: Path) -> None:
+    names = pl.Series(["7", "07", "007"] * 180)
+    assert read_log(write(tmp_path, ratings().with_columns(userId=names)), Columns()).log.visitor_count == 3
+
+
+@pytest.mark.parametrize("unit", [10**3, 10**6, 10**9])
+def test_a_time_in_milliseconds_is_not_taken_for_seconds(tmp_path: Path, unit: int) -> None:
+    seconds = read_log(write(tmp_path, ratings()), Columns())
+    finer = write(tmp_path, ratings().with_columns(pl.col("timestamp") * unit), "finer.csv")
+    assert np.array_equal(read_log(finer, Columns()).log.at_N, seconds.log.at_N)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_compressed_log_with_any_separator_is_read(tmp_path: Path, separator: str) -> None:
+    plain = read_log(write(tmp_path, ratings()), Columns())
+    path = tmp_path / "ratings.csv.gz"
+    path.write_bytes(gzip.compress(ratings().write_csv(separator=separator).encode()))
+    assert np.array_equal(read_log(path, Columns()).log.item_N, plain.log.item_N)
+    path.write_bytes(path.read_bytes()[:-100])
+    with raises(BadInput, "unreadable_file", path=path):
+        read_log(path, Columns())
+
+
+def test_a_folder_that_is_not_there_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, ratings())
+    assert main(["compare_recommenders", "--log", str(path), "--out", str(tmp_path / "no" / "found.json")]) == 2
+    assert "MissingInput [no_such_folder]: " in capsys.readouterr().err
 
 
 def test_a_missing_log_and_a_method_that_needs_pictures_are_refused(

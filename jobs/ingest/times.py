@@ -1,0 +1,61 @@
+"""Times as sites write them, in UTC: ISO 8601 in every form, and numbers since 1970. No file is opened here."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import polars as pl
+
+_SPACED_ZONE = re.compile(r"\s+(?=[+-]\d\d:?(?:\d\d)?\Z)")
+_NAMED_UTC = re.compile(r"\s*(?:UTC|GMT)\Z")
+_EARLIEST, _LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1990, 2100))
+_IN_ONE_SECOND = (1, 10**3, 10**6, 10**9)
+_ISO = pl.Struct({"utc": pl.Datetime("us", "UTC"), "local": pl.Datetime("us")})
+
+
+def since_1970(numbers: pl.Expr) -> pl.Expr:
+    """Return numbers of seconds, milli-, micro- or nanoseconds since 1970 as times in UTC.
+
+    A number is of the unit by which it lies between 1990 and 2100: no two units share a number there. Null for others.
+
+    >>> pl.select(since_1970(pl.lit(pl.Series([1.738404e9, 1.738404e12, 12.5])))).to_series().dt.year().to_list()
+    [2025, 2025, None]
+    """
+    number = numbers.cast(pl.Float64, strict=False).fill_nan(None)
+    seconds = pl.coalesce(
+        pl.when((number / unit).is_between(_EARLIEST, _LATEST, closed="left")).then(number / unit)
+        for unit in _IN_ONE_SECOND
+    )
+    return (seconds * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def read_iso(text: str) -> datetime | None:
+    """Return the time that a text names by ISO 8601, with a zone if the text has one; None if it names no time.
+
+    "UTC", "GMT" and a space before the zone are read too, as databases write them.
+
+    >>> [str(read_iso(text)) for text in ("2025-02-01T10:00+0100", "2025-02-01 10:00:00 UTC", "20250201T10", "1 Feb")]
+    ['2025-02-01 10:00:00+01:00', '2025-02-01 10:00:00+00:00', '2025-02-01 10:00:00', 'None']
+    """
+    try:
+        return datetime.fromisoformat(_SPACED_ZONE.sub("", _NAMED_UTC.sub("+00:00", text.strip())))
+    except ValueError:
+        return None
+
+
+def read_texts(texts: pl.Series) -> pl.Series:
+    """Return what texts name as a struct: `utc` if that is known, else `local`, a time without a zone; or neither."""
+    known = {text: read_iso(text) for text in texts.unique().drop_nulls().to_list()}
+    rows: list[dict[str, datetime | None]] = []
+    for text in texts.to_list():
+        moment = known.get(text)
+        if moment is not None and moment.tzinfo is not None:
+            rows.append({"utc": moment.astimezone(UTC), "local": None})
+        else:
+            rows.append({"utc": None, "local": moment})
+    found = pl.Series(rows, dtype=_ISO).struct.unnest()
+    numbers = pl.DataFrame({"text": texts}).select(since_1970(pl.col("text"))).to_series()
+    return found.with_columns(
+        utc=pl.coalesce(numbers, "utc"), local=pl.when(numbers.is_null()).then("local")
+    ).to_struct(texts.name)
