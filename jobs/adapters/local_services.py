@@ -5,6 +5,7 @@ Everything lies below the state folder: databases (SQLite), logs, passwords. Bot
 
 from __future__ import annotations
 
+import contextlib
 import json
 import operator
 import os
@@ -309,6 +310,20 @@ def _stop_group(group: int, patience_seconds: float = 10) -> None:
     if alive:
         os.killpg(group, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=patience_seconds)
+
+
+def end_tree(pid: int, patience_seconds: float = 10) -> None:
+    """End a process and all that it started, in whatever group or session: gently first."""
+    try:
+        root = psutil.Process(pid)
+        members = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for send in (psutil.Process.terminate, psutil.Process.kill):
+        for process in members:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                send(process)
+        _, members = psutil.wait_procs(members, timeout=patience_seconds)
 
 
 def _group_of(process: psutil.Process) -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -138,6 +140,27 @@ class Screen:
         self._stream.flush()
 
 
+@contextmanager
+def _ended_with_this(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End a process with all that it started, stages too, if this one is stopped: by TERM, HUP, INT or a fault."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    # polars' own handler of INT lets Python wait on
+    handlers = {signal.SIGTERM: stop, signal.SIGHUP: stop, signal.SIGINT: signal.default_int_handler}
+    heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]  # as below nohup
+    before = {number: signal.signal(number, handlers[number]) for number in heard}
+    try:
+        yield
+    except BaseException:
+        local_services.end_tree(process.pid)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _run_in_process(settings: Settings, dag_id: str, conf: dict[str, Any]) -> None:
     environment = local_services.airflow_environment(settings)
     local_services.prepare_airflow(settings, environment)
@@ -157,21 +180,16 @@ def _run_in_process(settings: Settings, dag_id: str, conf: dict[str, Any]) -> No
     assert process.stdout is not None
     faults = []
     screen = Screen(sys.stdout)
-    try:
-        with log_path.open("w", buffering=1) as log:  # a person may follow it
-            for line in process.stdout:
-                log.write(line)
-                if found := _PROGRESS.search(line.rstrip()):
-                    screen.line(f"  {found[1]}")
-                elif found := _DETAIL.search(line.rstrip()):
-                    screen.status(f"    {found[1]}")
-                elif found := _FAULT.search(line.rstrip()):
-                    faults.append(found[1])
-            screen.line("")
-    except KeyboardInterrupt:
-        process.terminate()
-        raise
-    finally:
+    with _ended_with_this(process), log_path.open("w", buffering=1) as log:  # a person may follow it
+        for line in process.stdout:
+            log.write(line)
+            if found := _PROGRESS.search(line.rstrip()):
+                screen.line(f"  {found[1]}")
+            elif found := _DETAIL.search(line.rstrip()):
+                screen.status(f"    {found[1]}")
+            elif found := _FAULT.search(line.rstrip()):
+                faults.append(found[1])
+        screen.line("")
         process.wait()
     if process.returncode != 0:
         reason = faults[-1] if faults else "no stage gave a reason"

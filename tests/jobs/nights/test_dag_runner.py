@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import stat
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from jobs.adapters import local_services
@@ -59,6 +63,35 @@ def test_a_fault_is_shown_whole() -> None:
     found = dag_runner._FAULT.search(line)
     assert found
     assert found[1] == "nightlens audit_leaks: GateFailed [leak_found]: 2 rows [corpus] of the future"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_a_night_started_ends_with_it(number: signal.Signals) -> None:
+    night = """
+import subprocess
+from jobs.nights.dag_runner import _ended_with_this
+task = "setsid sleep 600 & echo $!; exec sleep 600"
+started = subprocess.Popen(["sh", "-c", task], stdout=subprocess.PIPE, text=True)
+with _ended_with_this(started):
+    print(started.pid, started.stdout.readline(), flush=True)
+    started.wait()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", night],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # whoever runs the tests may ignore it
+    )
+    try:
+        assert process.stdout is not None
+        started = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+        assert len(started) == 2
+        process.send_signal(number)
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in started)
 
 
 class Terminal(io.StringIO):
