@@ -18,6 +18,7 @@ from jobs.context import RunContext
 from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
+from jobs.ingest.rows import pseudonym
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import PART_SCHEMA, part_bytes, part_name, read_part
 from jobs.releasing.ledger import Ledger
@@ -242,7 +243,14 @@ def test_a_cut_entry_of_the_ledger_stops_every_decision(
 
 # -- forgetting in a damaged lake ---------------------------------------------------------------------------
 
-FORGET = ("forget", "--visitor", "0a1b2c3d-0000-4000-8000-000000000001")
+VISITOR = "0a1b2c3d-0000-4000-8000-000000000001"
+FORGET = ("forget", "--visitor", VISITOR)
+
+
+def leave_trace(context: RunContext) -> None:
+    """Let a file of the lake hold the visitor: who is nowhere is refused."""
+    key = context.settings.pseudonym_key.get_secret_value().encode()
+    (Path(context.lake.root) / "trace.txt").write_text(pseudonym(VISITOR, key))
 
 
 @pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
@@ -251,6 +259,7 @@ def test_forgetting_names_a_cut_manifest_and_removes_nothing_before_it_is_mended
 ) -> None:
     context = make_context()
     splits = commit_splits(context)
+    leave_trace(context)
     rows = table_file(context, splits, "train")
     path = Path(context.lake.root) / splits.reference / "manifest.json"
     manifest, table = path.read_bytes(), rows.read_bytes()
@@ -266,6 +275,7 @@ def test_forgetting_names_a_cut_manifest_and_removes_nothing_before_it_is_mended
 def test_forgetting_names_a_cut_table(make_context: Contexts, call: Call) -> None:
     context = make_context()
     rows = table_file(context, commit_splits(context), "train")
+    leave_trace(context)
     whole = rows.read_bytes()
     rows.write_bytes(whole[:100])
     ended = call(*FORGET)
