@@ -99,7 +99,7 @@ def now() -> datetime:
 
 
 def parse_run_date(text: str) -> date | None:
-    """Return the night that is asked for; None for the latest."""
+    """Return the night of the flag; None for the latest."""
     return parse_day(text) if text else None
 
 

@@ -39,9 +39,10 @@ def read_iso(text: str) -> datetime | None:
     ['2025-02-01 10:00:00+01:00', '2025-02-01 10:00:00+00:00', '2025-02-01 10:00:00', 'None']
     """
     try:
-        return datetime.fromisoformat(_SPACED_ZONE.sub("", _NAMED_UTC.sub("+00:00", text.strip())))
+        moment = datetime.fromisoformat(_SPACED_ZONE.sub("", _NAMED_UTC.sub("+00:00", text.strip())))
     except ValueError:
         return None
+    return moment if 1 < moment.year < 9999 else None  # in UTC it may be of no year that there is
 
 
 def read_texts(texts: pl.Series) -> pl.Series:

@@ -43,7 +43,8 @@ def test_a_time_is_read_in_every_form(text: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "2025-13-01", "12.5", "10:00", "2025-02-01T25:00", "99999999999999999999"]
+    "text",
+    ["yesterday", "2025-13-01", "12.5", "10:00", "2025-02-01T25:00", "99999999999999999999", "0001-01-01T00:00+05:00"],
 )
 def test_what_is_no_time_is_unreadable_and_not_missing(text: str) -> None:
     assert times([text, None, " "]) == [(None, "unreadable_time"), (None, "no_time"), (None, "no_time")]

@@ -26,7 +26,7 @@ class Table(Fitted):
         return self.score_VI.shape[1]
 
     def _over(self, items: ItemFeatures) -> Fitted:
-        raise NotImplementedError
+        raise NotImplementedError  # no test here asks for a catalogue that grows
 
     def scorer(self, histories: Interactions) -> Scorer:
         return lambda candidate_C: self.score_VI[histories.visitor_V][:, candidate_C]
