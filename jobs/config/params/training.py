@@ -60,8 +60,8 @@ class TrainSearchParams(Params):
     )
     position_weights: Literal["none", "estimated"] = Field(
         "none",
-        description="'estimated': a photo counts the more the less its place in the results is looked at, by the log "
-        "of what was shown",
+        description="'estimated': a photo counts more where visitors seldom look at its place in the results, by the "
+        "log of what was shown",
     )
     popularity_correction: float = Field(
         1.0, ge=0, le=1, description="0: a photo is a negative as often as it was taken; 1: all are equally often"
