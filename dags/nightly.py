@@ -9,10 +9,18 @@ from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
 from jobs.adapters.airflow_callbacks import gate_judged, task_failed
-from jobs.config.params.night import NIGHT_BEGINS
+from jobs.config.params.night import LIMITS, NIGHT_BEGINS, NightParams
 from jobs.stages.registry import GROUPS, STAGES, command, edges
 
+LIMIT_NAMES = [name for name in NightParams.model_fields if name.startswith("max_")]
 OVERRIDES = {
+    stage: {
+        name: f"{{{{ '' if params.{name} is none else params.{name} }}}}"
+        for name in LIMIT_NAMES
+        if name in params.model_fields
+    }
+    for stage, params in LIMITS.items()
+} | {
     "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
     "train_search": {"retrain": "{{ params.retrain }}"},
     "publish_report": PRICES,
@@ -38,6 +46,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
 | `retrain` | `incremental` goes on from the champion or the latest earlier night; `always`: in full, `never`: not |
 | `protocol` | `windows` by days; `80/20` tests on the log's last fifth, among all photos; empty: what the preset says |
+| `max_...` | limits of bad rows and missing pictures, as shares, at which the night stops; empty: as usual |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
 """
@@ -66,6 +75,18 @@ The champion is never changed here: `nightlens promote` is the explicit act.
         "protocol": night_param(
             "protocol", None, title="Protocol", type=["null", "string"], enum=[None, "windows", "80/20"]
         ),
+        **{
+            name: night_param(
+                name,
+                None,
+                title=name.replace("_", " ").capitalize(),
+                type=["null", "number"],
+                minimum=0,
+                maximum=1,
+                section="Limits",
+            )
+            for name in LIMIT_NAMES
+        },
     },
     tags=["nightlens"],
     doc_md=DOC,

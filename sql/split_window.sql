@@ -1,5 +1,5 @@
 -- The conversions of one window, [window_start, window_end). Repeated conversions of one photo by one visitor for
--- one query in one country are one row: the first of them, and how many there were. A conversion counts only if its
+-- one query in one country are one row: the first of them, how many there were, and what the one of most weight weighs. A conversion counts only if its
 -- photo had been submitted by then.
 -- Device, orientation filter and position are those of the first, all of one conversion; of several at its very
 -- instant, the one whose values come first in order.
@@ -11,6 +11,7 @@ SELECT
   photo_id,
   first_of_all.converted_at,
   conversion_count,
+  weight,
   first_of_all.device_type,
   first_of_all.orientation_filter,
   first_of_all.position
@@ -21,7 +22,8 @@ FROM (
     country,
     photo_id,
     MIN(STRUCT(converted_at, device_type, orientation_filter, position)) AS first_of_all,
-    COUNT(*) AS conversion_count
+    COUNT(*) AS conversion_count,
+    MAX(weight) AS weight
   FROM conversions
   WHERE
     converted_at >= :window_start

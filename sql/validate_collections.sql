@@ -1,14 +1,11 @@
 -- Memberships of photos in collections and topics as they were read.
 -- is_repeated_membership: an earlier row has the same photo_id and collection_id; the first stays.
 -- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
--- Views: records, photos (photo_id, submitted_at, is_clean).
+-- Views: records, photos (photo_id, submitted_at, is_clean). Marker: photo_id_pattern.
 WITH typed AS (
   SELECT
     records.*,
-    CASE
-      WHEN photo_collected_at RLIKE r'\A\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d(:\d\d)?)?\z'
-        THEN TRY_CAST(photo_collected_at AS TIMESTAMP)
-    END AS collected_at
+    photo_collected_at_read AS collected_at
   FROM records
 )
 SELECT
@@ -17,8 +14,9 @@ SELECT
   collection_title,
   collected_at,
   collection_type,
+  photo_collected_at AS collected_at_text,
   CASE WHEN photo_collected_at IS NOT NULL THEN collected_at IS NOT NULL END AS is_time_readable,
-  CASE WHEN typed.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
+  CASE WHEN typed.photo_id RLIKE :photo_id_pattern THEN photos.photo_id IS NOT NULL END AS photo_is_known,
   photos.is_clean AS photo_is_clean,
   collection_id IS NOT NULL
   AND ROW_NUMBER() OVER (

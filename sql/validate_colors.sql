@@ -1,7 +1,7 @@
 -- Main colors of photos as they were read.
 -- is_repeated_color: an earlier row has the same photo_id and hex; the first stays.
 -- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
--- Views: records, photos (photo_id, submitted_at, is_clean).
+-- Views: records, photos (photo_id, submitted_at, is_clean). Marker: photo_id_pattern.
 WITH typed AS (
   SELECT
     records.*,
@@ -28,7 +28,7 @@ SELECT
   AND (typed.score IS NULL OR score_value IS NOT NULL) AS are_numbers_readable,
   LEAST(red_value, green_value, blue_value) AS darkest_channel,
   GREATEST(red_value, green_value, blue_value) AS brightest_channel,
-  CASE WHEN typed.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
+  CASE WHEN typed.photo_id RLIKE :photo_id_pattern THEN photos.photo_id IS NOT NULL END AS photo_is_known,
   photos.is_clean AS photo_is_clean,
   hex IS NOT NULL
   AND ROW_NUMBER() OVER (

@@ -4,14 +4,12 @@
 -- position: the photo's place among the results, from 1. One that is no such number is null and the row goes on;
 -- is_position_readable tells that from no value. 3.0 is 3: so tables with gaps are often written.
 -- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
--- Views: records, photos (photo_id, submitted_at, is_clean). Marker: burst_limit.
+-- weight: what the conversion's type weighs in training, 1 for a type that is not named.
+-- Views: records, photos (photo_id, submitted_at, is_clean). Markers: burst_limit, photo_id_pattern, weights (a map).
 WITH typed AS (
   SELECT
     records.*,
-    CASE
-      WHEN converted_at RLIKE r'\A\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d(:\d\d)?)?\z'
-        THEN TRY_CAST(converted_at AS TIMESTAMP)
-    END AS instant,
+    converted_at_read AS instant,
     CASE WHEN instant IS NULL OR visitor_id IS NULL THEN record_sha256 ELSE visitor_id END AS burst_key,
     CASE
       WHEN position RLIKE r'\A0*[1-9]\d*(\.0*)?\z' THEN TRY_CAST(SUBSTRING_INDEX(position, '.', 1) AS INT)
@@ -30,6 +28,7 @@ spans AS (
 SELECT
   instant AS converted_at,
   conversion_type,
+  COALESCE(:weights[conversion_type], 1D) AS weight,
   query,
   keyword AS query_raw,
   spans.photo_id,
@@ -40,9 +39,10 @@ SELECT
   search_ordering AS ordering,
   place AS position,
   converted_at AS converted_at_text,
+  spans.position AS position_text,
   CASE WHEN spans.converted_at IS NOT NULL THEN instant IS NOT NULL END AS is_time_readable,
   CASE WHEN spans.position IS NOT NULL THEN place IS NOT NULL END AS is_position_readable,
-  CASE WHEN spans.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
+  CASE WHEN spans.photo_id RLIKE :photo_id_pattern THEN photos.photo_id IS NOT NULL END AS photo_is_known,
   photos.is_clean AS photo_is_clean,
   (UNIX_MICROS(instant) - UNIX_MICROS(photos.submitted_at)) / 1e6D AS seconds_since_submission,
   COALESCE(

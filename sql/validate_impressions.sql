@@ -5,14 +5,11 @@
 -- is_asked: the row says which list it is of, by the id of a search or by the photo that was asked with.
 -- is_repeated_impression: an earlier row says the same of the same photo in the same list; the first stays.
 -- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
--- Views: records, photos (photo_id, submitted_at, is_clean).
+-- Views: records, photos (photo_id, submitted_at, is_clean). Marker: photo_id_pattern.
 WITH typed AS (
   SELECT
     records.*,
-    CASE
-      WHEN shown_at RLIKE r'\A\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d(:\d\d)?)?\z'
-        THEN TRY_CAST(shown_at AS TIMESTAMP)
-    END AS instant,
+    shown_at_read AS instant,
     CASE
       WHEN position RLIKE r'\A0*[1-9]\d*(\.0*)?\z' THEN TRY_CAST(SUBSTRING_INDEX(position, '.', 1) AS INT)
     END AS place,
@@ -40,7 +37,7 @@ SELECT
   CASE WHEN typed.position IS NOT NULL THEN place IS NOT NULL END AS is_position_readable,
   CASE WHEN typed.dwell_seconds IS NOT NULL THEN dwell IS NOT NULL END AS is_dwell_readable,
   query_id IS NOT NULL OR query_photo_id IS NOT NULL AS is_asked,
-  CASE WHEN typed.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
+  CASE WHEN typed.photo_id RLIKE :photo_id_pattern THEN photos.photo_id IS NOT NULL END AS photo_is_known,
   photos.is_clean AS photo_is_clean,
   (UNIX_MICROS(instant) - UNIX_MICROS(photos.submitted_at)) / 1e6D AS seconds_since_submission,
   ROW_NUMBER() OVER (

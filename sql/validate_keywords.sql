@@ -2,7 +2,7 @@
 -- services / 100; 0.5 where neither gave a number (the third service gives none).
 -- is_repeated_keyword: the photo has this keyword, in its normal form, with a higher confidence or further up.
 -- photo_is_known and photo_is_clean are null where there is no proper photo_id, or no such photo, to ask for.
--- Views: records, photos (photo_id, submitted_at, is_clean).
+-- Views: records, photos (photo_id, submitted_at, is_clean). Marker: photo_id_pattern.
 WITH typed AS (
   SELECT
     records.*,
@@ -28,7 +28,7 @@ SELECT
   (suggested_by_user IS NULL OR is_suggested IS NOT NULL) AS are_flags_readable,
   (ai_service_1_confidence IS NULL OR confidence_1 IS NOT NULL)
   AND (ai_service_2_confidence IS NULL OR confidence_2 IS NOT NULL) AS are_numbers_readable,
-  CASE WHEN scored.photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' THEN photos.photo_id IS NOT NULL END AS photo_is_known,
+  CASE WHEN scored.photo_id RLIKE :photo_id_pattern THEN photos.photo_id IS NOT NULL END AS photo_is_known,
   photos.is_clean AS photo_is_clean,
   normal_keyword IS NOT NULL
   AND ROW_NUMBER() OVER (

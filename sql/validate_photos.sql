@@ -6,10 +6,7 @@ WITH typed AS (
   SELECT
     *,
     photo_submitted_at AS submitted_at_text,
-    CASE
-      WHEN photo_submitted_at RLIKE r'\A\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d(:\d\d)?)?\z'
-        THEN TRY_CAST(photo_submitted_at AS TIMESTAMP)
-    END AS submitted_at,
+    photo_submitted_at_read AS submitted_at,
     TRY_CAST(photo_featured AS BOOLEAN) AS is_featured,
     TRY_CAST(photo_width AS INT) AS width,
     TRY_CAST(photo_height AS INT) AS height,

@@ -7,6 +7,8 @@ name, and `severity`:
 - critical: they are bad, and the table is refused if more of them fail than `mostly` allows;
 - warn: it is reported and nothing follows.
 
+`shows` may name the column whose values are shown as examples where the rule's own column only says yes or no.
+
 Great Expectations counts the failing rows and gives each expectation's condition as Spark SQL. The rows are then
 told apart by these conditions where they lie, in one pass; none are collected here, so their number does not matter.
 """
@@ -56,6 +58,8 @@ class Rule:
     condition: str
     failed_count: int
     is_met: bool  # the share that fails is within the expectation's `mostly`
+    max_share: float  # that may fail, by `mostly`
+    shows: str  # the column whose values are examples
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,8 @@ def _rule(table: str, outcome: ExpectationValidationResult) -> Rule:
         condition=_condition(result["unexpected_index_query"]),
         failed_count=result["unexpected_count"] or 0,  # null where there is no row
         is_met=bool(outcome.success),
+        max_share=1 - float(config.kwargs.get("mostly", 1)),
+        shows=config.meta.get("shows", config.kwargs["column"]),
     )
 
 

@@ -33,7 +33,7 @@ def nightly(environment: Environment, **given: str) -> None:
         prepared = preparer.submit(prepare_airflow, settings, airflow_environment(settings))
         plan = _plan(settings, {name: given[name] for name in WhichNightParams.model_fields})
         prepared.result()
-    print(run_night(settings, plan, params.retrain, params.protocol or ""))
+    print(run_night(settings, plan, params))
 
 
 @command("Run", WhichNightParams)

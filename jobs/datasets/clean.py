@@ -20,14 +20,16 @@ HIDDEN_TABLE = Table(
 class RowCounts(Facts):
     """Rows of a table: `input` are `clean` or `quarantined`.
 
-    `unreadable` is the part of the quarantined whose columns cannot be told apart, `repaired` the part of the clean
-    that was repaired.
+    Of the quarantined, `unreadable` are those whose columns cannot be told apart, and `without_photo` those that are
+    bad only because the table of photos lacks their photo or holds it as bad. `repaired` is the part of the clean that
+    was repaired.
     """
 
     input: int
     clean: int
     quarantined: int
     unreadable: int
+    without_photo: int = 0
     repaired: int
 
 
@@ -83,6 +85,7 @@ VALIDATED = Dataset(
             schema(
                 converted_at=TIMESTAMP,
                 conversion_type=STR,
+                weight=F64,  # of the type, in training
                 query=STR,  # normalised: NFKC, casefolded, white space collapsed
                 query_raw=STR,
                 photo_id=STR,

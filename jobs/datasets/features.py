@@ -15,6 +15,7 @@ _SPLIT = schema(
     photo_id=STR,
     converted_at=TIMESTAMP,  # the first of the repeated conversions inside the window
     conversion_count=I64,
+    weight=F64,  # the largest of them
     device_type=STR,  # this and what follows: of that first conversion; null where the log does not say
     orientation_filter=STR,
     position=I32,

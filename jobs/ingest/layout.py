@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import fsspec
 
 from jobs.errors import BadInput, MissingInput
+from jobs.ingest.dataset_file import NAME, DatasetFile, read_dataset_file
 from jobs.ingest.records import is_whole
 
 UNIT_BYTES = 8 << 20
@@ -31,6 +32,7 @@ class Column:
     normal_form: str | None = None  # a further column with the text's normal form
     pseudonym: str | None = None  # the column that takes its place, holding a keyed pseudonym
     is_key: bool = False  # only tells rows apart: a keyed digest takes the value's place, as it may be a visitor's id
+    is_time: bool = False  # a further column <name>_read holds the time that the text names, in UTC
     shape: str | None = None  # what a value looks like, to tell where columns are shifted
 
     @property
@@ -53,6 +55,8 @@ class TableLayout:
         return next((column for column in self.columns if column.pseudonym), None)
 
 
+PHOTO_ID_PATTERN = r"\A(?!\s)[^\p{C}\p{Zl}\p{Zp}]{1,128}(?<!\s)\z"
+"""Java's pattern of a photo's id: a site's own text, of printable characters, without white space around it."""
 _PHOTO_ID = Column("photo_id", is_required=True, shape=r"[A-Za-z0-9_-]{11}")
 _TIME_SHAPE = r"\d{4}-\d\d-\d\d[ T].*"
 
@@ -69,7 +73,7 @@ LAYOUT: dict[str, TableLayout] = {
             (
                 _PHOTO_ID,
                 Column("photo_image_url", is_required=True),
-                Column("photo_submitted_at", is_required=True, shape=_TIME_SHAPE),
+                Column("photo_submitted_at", is_required=True, is_time=True, shape=_TIME_SHAPE),
                 *_columns(
                     "photo_featured",
                     "photo_width",
@@ -98,7 +102,7 @@ LAYOUT: dict[str, TableLayout] = {
         TableLayout(
             "conversions",
             (
-                Column("converted_at", is_required=True, shape=_TIME_SHAPE),
+                Column("converted_at", is_required=True, is_time=True, shape=_TIME_SHAPE),
                 Column("conversion_type", is_required=True),
                 Column("keyword", is_required=True, normal_form="query"),
                 _PHOTO_ID,
@@ -116,7 +120,7 @@ LAYOUT: dict[str, TableLayout] = {
                 _PHOTO_ID,
                 Column("collection_id", is_required=True),
                 Column("collection_title"),
-                Column("photo_collected_at", shape=_TIME_SHAPE),
+                Column("photo_collected_at", is_time=True, shape=_TIME_SHAPE),
                 Column("collection_type"),
             ),
         ),
@@ -136,7 +140,7 @@ LAYOUT: dict[str, TableLayout] = {
         TableLayout(
             "impressions",
             (
-                Column("shown_at", aliases=("timestamp",), is_required=True, shape=_TIME_SHAPE),
+                Column("shown_at", aliases=("timestamp",), is_required=True, is_time=True, shape=_TIME_SHAPE),
                 Column("user_id", aliases=("anonymous_user_id",), is_required=True, pseudonym="visitor_id"),
                 Column("query_id", is_key=True),
                 Column("query_photo_id"),
@@ -215,9 +219,10 @@ class Survey:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it was found: the surveyed parts of every table, in order."""
+    """A data set as it was found: the surveyed parts of every table, in order, and what `dataset.toml` says."""
 
     surveys: dict[str, tuple[Survey, ...]] = field(default_factory=dict)
+    names: DatasetFile = field(default_factory=DatasetFile)
 
     def parts(self, table: str) -> list[PartFile]:
         """Return the part files of a table, none if it is absent."""
@@ -233,8 +238,10 @@ class Source:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every part file by table and name."""
-        return {f"{s.part.table}/{s.part.name}": s.sha256 for table in self.surveys.values() for s in table}
+        """SHA-256 of every part file by table and name, and of what `dataset.toml` says."""
+        parts = {f"{s.part.table}/{s.part.name}": s.sha256 for table in self.surveys.values() for s in table}
+        said = self.names.model_dump_json(exclude_defaults=True)
+        return parts if said == "{}" else parts | {NAME: hashlib.sha256(said.encode()).hexdigest()}
 
     @property
     def version(self) -> str:
@@ -280,7 +287,7 @@ def find_source(folder: str, conversions_folder: str | None = None, unit_bytes: 
                 table=table.name,
             )
         _refuse_copies(surveys[table.name])
-    return Source(surveys)
+    return Source(surveys, read_dataset_file(folder))
 
 
 def find_parts(folder: str, table: TableLayout) -> list[PartFile]:

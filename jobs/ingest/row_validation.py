@@ -17,6 +17,7 @@ from jobs.adapters.sql_files import run_sql
 from jobs.datasets.clean import VALIDATED, RowCounts
 from jobs.errors import NightlensError
 from jobs.ingest import Source
+from jobs.ingest.layout import PHOTO_ID_PATTERN
 from jobs.ingest.rows import read_rows
 
 if TYPE_CHECKING:
@@ -36,6 +37,19 @@ _QUERIES = {
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A row that fails a rule: the value, if there is one, and where it stands."""
+
+    value: str | None
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        where = f"{self.file}, line {self.line:,}"
+        return where if self.value is None else f"{self.value!r} in {where}"
+
+
+@dataclass(frozen=True)
 class ValidatedTable:
     """One table, every row with its `reasons`, and how many rows there are; `reasons` and `repairs` count by name."""
 
@@ -45,12 +59,22 @@ class ValidatedTable:
     counts: RowCounts
     reasons: dict[str, int]
     repairs: dict[str, int]
-    samples: list[list[str]]  # for every rule of the verdict, a few values that fail it
+    samples: list[list[Sample]]  # for every rule of the verdict, a few rows that fail it
 
     @property
     def bad_share(self) -> float:
-        """Quarantined rows among all rows of the table."""
-        return self.counts.quarantined / max(1, self.counts.input)
+        """Quarantined rows among all rows, those left out that are bad only because their photo is not there."""
+        return (self.counts.quarantined - self.counts.without_photo) / max(1, self.counts.input)
+
+    @property
+    def values(self) -> list[list[str]]:
+        """For every rule of the verdict, a few values that fail it; nulls and repetitions left out."""
+        return [list(dict.fromkeys(s.value for s in found if s.value is not None)) for found in self.samples]
+
+    def first(self, reason: str) -> Sample | None:
+        """Return the first row that fails a rule of this reason; None if the reader found the fault."""
+        found = [s for rule, s in zip(self.verdict.rules, self.samples, strict=True) if rule.reason == reason and s]
+        return min((samples[0] for samples in found), key=lambda s: (s.file, s.line), default=None)
 
     @property
     def clean(self) -> DataFrame:
@@ -83,7 +107,7 @@ class ValidatedTable:
                 "is_met": rule.is_met,
                 "samples": values,
             }
-            for rule, values in zip(self.verdict.rules, self.samples, strict=True)
+            for rule, values in zip(self.verdict.rules, self.values, strict=True)
         ]
         found = {"bad_share": self.bad_share, "reasons": self.reasons, "repairs": self.repairs}
         return {"counts": self.counts.as_json(), **found, "expectations": rules}
@@ -98,7 +122,7 @@ class Judge:
     source: Source
     key: bytes
     bot_conversions_per_minute: int
-    min_shares: dict[str, float]  # the suites' parameters min_good_share and min_critical_share
+    min_shares: dict[str, float]  # the suites' parameters min_good_share, min_critical_share and min_photo_share
     forgotten: Sequence[str] = ()  # pseudonyms of visitors whose rows are left out
 
     def judge(self, table: str, data_end: date, photos: DataFrame | None = None) -> ValidatedTable:
@@ -109,13 +133,24 @@ class Judge:
         """
         rows = read_rows(self.spark, table, self.source.units(table), self.key, self.forgotten)
         views = {"records": rows} if photos is None else {"records": rows, "photos": photos}
-        markers = {"burst_limit": self.bot_conversions_per_minute} if table == "conversions" else {}
+        markers: dict[str, Any] = {} if photos is None else {"photo_id_pattern": PHOTO_ID_PATTERN}
+        if table == "conversions":
+            weights = [F.lit(one) for pair in self.source.names.conversions.types.items() for one in pair]
+            markers |= {"burst_limit": self.bot_conversions_per_minute, "weights": F.create_map(*weights)}
         queried = run_sql(self.spark, _QUERIES[table], views, **markers)
         # New names free the columns from the query's aliases, which Great Expectations would write into conditions.
         derived = queried.toDF(*queried.columns).persist()
         for view in views:
             self.spark.catalog.dropTempView(view)
-        parameters = {**self.min_shares, "data_end": data_end.isoformat()}
+        names = self.source.names.conversions
+        parameters = {
+            **self.min_shares,
+            "data_end": data_end.isoformat(),
+            "photo_id_pattern": PHOTO_ID_PATTERN,
+            "conversion_types": list(names.types),
+            "devices": list(names.devices),
+            "orderings": list(names.orderings),
+        }
         verdict = self.inspector.inspect(table, derived.where("SIZE(faults) = 0"), parameters)
         frame = derived.selectExpr("*", _failed_rules_sql(verdict)).selectExpr("*", _reasons_sql(verdict)).persist()
         judged = self._count(table, frame, verdict)
@@ -152,6 +187,10 @@ CONCAT(
   ARRAY(STRUCT('rows' AS kind, 'input' AS name)),
   ARRAY(STRUCT('rows' AS kind, IF(SIZE(reasons) = 0, 'clean', 'quarantined') AS name)),
   IF(SIZE(faults) > 0, ARRAY(STRUCT('rows' AS kind, 'unreadable' AS name)), ARRAY()),
+  IF(
+    SIZE(reasons) > 0 AND SIZE(ARRAY_EXCEPT(reasons, ARRAY('unknown_photo_id', 'quarantined_photo'))) = 0,
+    ARRAY(STRUCT('rows' AS kind, 'without_photo' AS name)), ARRAY()
+  ),
   IF(SIZE(reasons) = 0 AND SIZE(repairs) > 0, ARRAY(STRUCT('rows' AS kind, 'repaired' AS name)), ARRAY()),
   TRANSFORM(reasons, reason -> STRUCT('reason' AS kind, reason AS name)),
   IF(SIZE(reasons) = 0, TRANSFORM(repairs, done -> STRUCT('repair' AS kind, done.repair AS name)), ARRAY()),
@@ -174,26 +213,32 @@ def _reasons_sql(verdict: Verdict) -> str:
     return f"IF(SIZE(faults) > 0, faults, ARRAY_SORT(ARRAY_DISTINCT(ARRAY_COMPACT({failed})))) AS reasons"
 
 
-def _samples(frame: DataFrame, verdict: Verdict) -> list[list[str]]:
-    """Return the first values, in the order of the files, that fail each rule; nulls and repetitions left out."""
-    samples: list[list[str]] = [[] for _ in verdict.rules]
+def _samples(frame: DataFrame, verdict: Verdict) -> list[list[Sample]]:
+    """Return the first rows, in the order of the files, that fail each rule."""
+    samples: list[list[Sample]] = [[] for _ in verdict.rules]
     if any(rule.failed_count for rule in verdict.rules):
-        values = ", ".join(f"CAST({rule.column} AS STRING)" for rule in verdict.rules)
+        kinds = dict(frame.dtypes)  # yes or no explains nothing
+        shown = ["NULL" if kinds[rule.shows] == "boolean" else rule.shows for rule in verdict.rules]
+        values = ", ".join(f"CAST({column} AS STRING)" for column in shown)
         failing = frame.where("SIZE(failed_rules) > 0").selectExpr(
             "EXPLODE(failed_rules) AS number", f"ARRAY({values}) AS by_rule", "source_file", "source_line"
         )
         ranked = failing.selectExpr(
             "number",
             "by_rule[number] AS value",
+            "source_file",
+            "source_line",
             "ROW_NUMBER() OVER (PARTITION BY number ORDER BY source_file, source_line) AS position",
         )
-        for number, value, _ in sorted(ranked.where(f"position <= {SAMPLE_COUNT}").collect(), key=lambda row: row[2]):
-            if value is not None and value not in samples[number]:
-                samples[number].append(value[:SAMPLE_LENGTH])
+        for number, value, file, line, _ in sorted(
+            ranked.where(f"position <= {SAMPLE_COUNT}").collect(), key=lambda row: row["position"]
+        ):
+            samples[number].append(Sample(value and value[:SAMPLE_LENGTH], file, line))
     return samples
 
 
 def photo_lookup(photos: ValidatedTable) -> DataFrame:
     """Return one row per proper photo_id there is: when it was submitted, and whether its row is clean."""
-    named = photos.frame.where(r"photo_id RLIKE r'\A[A-Za-z0-9_-]{11}\z' AND NOT is_repeated_photo_id")
+    is_proper = F.col("photo_id").rlike(PHOTO_ID_PATTERN)
+    named = photos.frame.where(is_proper & ~F.col("is_repeated_photo_id"))
     return named.selectExpr("photo_id", "submitted_at", "SIZE(reasons) = 0 AS is_clean")

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from jobs.ingest.layout import LAYOUT, Unit
 from jobs.ingest.records import Form, Record, split_records
+from jobs.ingest.times import utc_time
 from models.text import normalise_query
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ _WHERE = pa.schema(
         ("record_sha256", pa.string()),
     ]
 )
+_INSTANT = pa.timestamp("us", "UTC")
 _SPARK_TYPES = {
+    _INSTANT: "timestamp",
     pa.int32(): "int",
     pa.int64(): "bigint",
     pa.string(): "string",
@@ -56,11 +59,12 @@ _SPARK_TYPES = {
 
 
 def rows_schema(table: str) -> pa.Schema:
-    """Return the columns of a table's rows: its text columns, their normal forms, then where each row stands."""
+    """Return the columns of a table's rows: its texts, their normal forms, their times, then where each row stands."""
     columns = LAYOUT[table].columns
     names = [column.pseudonym or column.name for column in columns]
     names += [column.normal_form for column in columns if column.normal_form]
-    return pa.schema([*((name, pa.string()) for name in names), *_WHERE])
+    times = [(f"{column.name}_read", _INSTANT) for column in columns if column.is_time]
+    return pa.schema([*((name, pa.string()) for name in names), *times, *_WHERE])
 
 
 def pseudonym(visitor_id: str, key: bytes) -> str:
@@ -125,12 +129,13 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
     part, layout = unit.part, LAYOUT[unit.part.table]
     positions = [part.position(column) for column in layout.columns]
     normal_positions = [part.position(column) for column in layout.columns if column.normal_form]
+    time_positions = [part.position(column) for column in layout.columns if column.is_time]
     visitor = part.position(layout.visitor) if layout.visitor else None
     keys = [index for column in layout.columns if column.is_key and (index := part.position(column)) is not None]
     delimiter = part.delimiter.decode()
     hide = lru_cache(100_000)(lambda text: pseudonym(text, key))
     normalise = lru_cache(100_000)(normalise_query)
-    column_count = len(positions) + len(normal_positions)
+    column_count = len(positions) + len(normal_positions) + len(time_positions)
 
     def make(record: Record, is_duplicate: bool) -> tuple[Any, ...]:
         where = (unit.number, part.name, record.line, record.line_count)
@@ -150,9 +155,10 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
             return (*(None,) * column_count, *where, ["forgotten"], True, False, False, False, [], None, None)
         texts = [(fields[i] or None) if i is not None else None for i in positions]
         normal = [normalise(fields[i]) if i is not None and fields[i] else None for i in normal_positions]
+        times = [utc_time(fields[i]) if i is not None else None for i in time_positions]
         repairs = [{"repair": what, "column": part.header[i] if i is not None else None} for what, i in record.repairs]
         text = delimiter.join(fields)[:MAX_RECORD_TEXT]
-        return (*texts, *normal, *where, [], is_utf8, has_nul, is_duplicate, is_stray, repairs, text, sha256)
+        return (*texts, *normal, *times, *where, [], is_utf8, has_nul, is_duplicate, is_stray, repairs, text, sha256)
 
     return make
 

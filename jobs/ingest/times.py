@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+_NUMBER = re.compile(r"\s*\d+(?:\.\d*)?(?:[eE]\+?\d+)?\s*", re.ASCII)
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _SPACED_ZONE = re.compile(r"\s+(?=[+-]\d\d:?(?:\d\d)?\Z)")
 _NAMED_UTC = re.compile(r"\s*(?:UTC|GMT)\Z")
 _EARLIEST, _LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1990, 2100))
@@ -45,18 +47,33 @@ def read_iso(text: str) -> datetime | None:
     return moment if 1 < moment.year < 9999 else None  # in UTC it may be of no year that there is
 
 
+def read_time(text: str) -> datetime | None:
+    """Return the time that a text names, by ISO 8601 or as a number since 1970; in UTC unless it names no zone.
+
+    >>> [str(read_time(text)) for text in ("1738404000123", "2025-02-01T10:00+01", "2025-02-01 10:00", "12.5")]
+    ['2025-02-01 10:00:00.123000+00:00', '2025-02-01 09:00:00+00:00', '2025-02-01 10:00:00', 'None']
+    """
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        seconds = next((number / unit for unit in _IN_ONE_SECOND if _EARLIEST <= number / unit < _LATEST), None)
+        if seconds is not None:
+            return _1970 + timedelta(microseconds=round(seconds * 1e6))
+    moment = read_iso(text)
+    return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else moment
+
+
+def utc_time(text: str) -> datetime | None:
+    """Return the time that a text names as `read_time` does, and in UTC if the text names no zone."""
+    moment = read_time(text)
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
 def read_texts(texts: pl.Series) -> pl.Series:
     """Return what texts name as a struct: `utc` if that is known, else `local`, a time without a zone; or neither."""
-    known = {text: read_iso(text) for text in texts.unique().drop_nulls().to_list()}
+    known = {text: read_time(text) for text in texts.unique().drop_nulls().to_list()}
     rows: list[dict[str, datetime | None]] = []
     for text in texts.to_list():
         moment = known.get(text)
-        if moment is not None and moment.tzinfo is not None:
-            rows.append({"utc": moment.astimezone(UTC), "local": None})
-        else:
-            rows.append({"utc": None, "local": moment})
-    found = pl.Series(rows, dtype=_ISO).struct.unnest()
-    numbers = pl.DataFrame({"text": texts}).select(since_1970(pl.col("text"))).to_series()
-    return found.with_columns(
-        utc=pl.coalesce(numbers, "utc"), local=pl.when(numbers.is_null()).then("local")
-    ).to_struct(texts.name)
+        has_zone = moment is not None and moment.tzinfo is not None
+        rows.append({"utc": moment if has_zone else None, "local": None if has_zone else moment})
+    return pl.Series(texts.name, rows, dtype=_ISO)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from jobs.adapters import local_services
-from jobs.config.params.training import Retrain
+from jobs.config.params.night import NightParams
 from jobs.config.settings import Settings
 from jobs.datasets.reports import ABLATION, REPORT
 from jobs.errors import MissingInput, NightlensError
@@ -38,12 +38,9 @@ _DETAIL = re.compile(r" INFO nightlens(?:\.\w+)?: (.*?)" + _ORIGIN)
 _FAULT = re.compile(r"(nightlens \w+: \w+(?: \[\w+\])?: .*?)" + _ORIGIN)
 
 
-def run_night(settings: Settings, plan: NightPlan, retrain: Retrain, protocol: str = "") -> str:
-    """Run the nightly DAG for `plan`; return the summary. `NightlensError` names the failed task and the log.
-
-    An empty `protocol` is what the preset says.
-    """
-    conf = {**plan.model_dump(mode="json"), "retrain": retrain, "protocol": protocol or None}
+def run_night(settings: Settings, plan: NightPlan, params: NightParams) -> str:
+    """Run the nightly DAG for `plan`; return the summary. `NightlensError` names the failed task and the log."""
+    conf = {**params.model_dump(mode="json"), **plan.model_dump(mode="json")}
     print(f"night of {_describe(plan)}")
     took = _run(settings, local_services.NIGHTLY, conf)
     return f"{summarise(settings, plan)}\nTook {took}."

@@ -22,6 +22,7 @@ from jobs.datasets.clean import VALIDATED, ValidatedFacts
 from jobs.errors import GateFailed, NightlensError
 from jobs.housekeeping.forget_visitor import forgotten
 from jobs.ingest import Source, find_source, last_plausible_day
+from jobs.ingest.dataset_file import NAME
 from jobs.ingest.layout import LAYOUT
 from jobs.ingest.log_end import count_days, log_end
 from jobs.ingest.rows import pseudonym
@@ -42,6 +43,8 @@ _TIMES = {
     "collections": "photo_collected_at",
     "impressions": "shown_at",
 }
+_NAMES_IT = f". If it is one of the site's own, name it in {NAME} beside the tables."
+_ADVICE = dict.fromkeys(("unknown_conversion_type", "unknown_device_type", "unknown_ordering"), _NAMES_IT)
 _LOGS = ("conversions", "impressions")
 
 
@@ -74,7 +77,11 @@ def run(
             source,
             _key(ctx),
             params.bot_conversions_per_minute,
-            {"min_good_share": 1 - params.max_bad_share, "min_critical_share": 1 - params.max_critical_share},
+            {
+                "min_good_share": 1 - params.max_bad_share,
+                "min_critical_share": 1 - params.max_critical_share,
+                "min_photo_share": 1 - params.max_without_photo_share,
+            },
             left_out,
         )
         try:
@@ -129,24 +136,58 @@ def _check_limits(ctx: RunContext, staged: StagedRun, params: ValidateLogsParams
         store.put(name, data)
     rows = ctx.lake.store("rejected", staged.run_id, "quarantine")
     write_parts(_union([judged.quarantine for judged in failed]).drop("unit"), ctx.lake, rows.folder)
+    advice = [_about_photos(ctx, judged) for judged in failed if _lacks_photos(judged)]
     raise GateFailed(
         "too_many_bad_rows",
-        f"{' '.join(_complaint(judged, params) for judged in failed)} Nothing was committed. The bad rows, "
-        f"validation.json and Data Docs are in {ctx.lake.uri(store.folder)}. Mend the data, or change the rules "
-        f"(great_expectations/{failed[0].table}.json) or the limits (--max-bad-share, --max-critical-share).",
+        f"{' '.join(_complaint(judged, params) for judged in failed)} Nothing was committed. {' '.join(advice[:1])}"
+        f"`nightlens quarantine` shows the bad rows; they, validation.json and Data Docs are in "
+        f'{ctx.lake.uri(store.folder)}. Mend the data, raise the limit (`make nightly LIMITS="--max-bad-share 0.1"`; '
+        f"also --max-critical-share, --max-without-photo-share), or change the rules "
+        f"(great_expectations/{failed[0].table}.json).",
         tables=[judged.table for judged in failed],
     )
 
 
 def _complaint(judged: ValidatedTable, params: ValidateLogsParams) -> str:
+    """Say which limit a table is over, by how much, with the first row of each of the five most frequent reasons."""
     top = sorted(judged.reasons.items(), key=lambda item: (-item[1], item[0]))[:5]
-    text = (
-        f"{judged.table}: {judged.counts.quarantined:,} of {judged.counts.input:,} rows are bad "
-        f"({judged.bad_share:.1%}, allowed are {params.max_bad_share:.1%}): "
-        f"{', '.join(f'{reason} {count:,}' for reason, count in top)}."
+    found = [
+        f"{reason} {count:,}" + (f" (first {first})" if (first := judged.first(reason)) else "")
+        for reason, count in top
+    ]
+    limits = [
+        f"{rule.reason} {rule.failed_count / max(1, judged.counts.input):.1%}, allowed are {rule.max_share:.1%}"
+        for rule in judged.verdict.broken
+    ]
+    if judged.bad_share > params.max_bad_share:
+        besides = ", those without a photo not counted" if judged.counts.without_photo else ""
+        limits.insert(0, f"{judged.bad_share:.1%} in all{besides}, allowed are {params.max_bad_share:.1%}")
+    return (
+        f"{judged.table}: {judged.counts.quarantined:,} of {judged.counts.input:,} rows are bad, over the limit with "
+        f"{'; '.join(limits)}. Reasons: {', '.join(found)}."
     )
-    broken = ", ".join(f"{rule.reason} ({rule.failed_count:,} rows)" for rule in judged.verdict.broken)
-    return f"{text} Critical, allowed are {params.max_critical_share:.1%}: {broken}." if broken else text
+
+
+def _lacks_photos(judged: ValidatedTable) -> bool:
+    return any(rule.reason == "unknown_photo_id" for rule in judged.verdict.broken)
+
+
+def _about_photos(ctx: RunContext, judged: ValidatedTable) -> str:
+    """Say whether the photos that a table names and the table of photos lacks were there on an earlier night."""
+    missing = {row[0] for row in judged.frame.where("NOT photo_is_known").select("photo_id").distinct().collect()}
+    history = ctx.lake.history(VALIDATED)
+    text = f"The rows of {judged.table} name {len(missing):,} photos that the table of photos lacks. "
+    if not history:
+        return (
+            f"{text}If the site removed them, raise --max-without-photo-share; else a part of that table is missing. "
+        )
+    earlier = ctx.lake.read_table(history[-1], "photos", ["photo_id"])["photo_id"]
+    gone = len(missing.intersection(earlier.to_list()))
+    return (
+        f"{text}{gone:,} of them were there on the night of {history[-1].partition['run_date']}: if the site removed "
+        f"them, raise --max-without-photo-share; else a part of the table of photos is missing. The others never "
+        f"were: their ids are wrong. "
+    )
 
 
 def _write(staged: StagedRun, tables: list[ValidatedTable]) -> None:
@@ -154,6 +195,10 @@ def _write(staged: StagedRun, tables: list[ValidatedTable]) -> None:
     for judged in tables:
         _write_table(staged, judged.table, judged.clean, judged.counts.clean, ["source_file", "source_line"])
         log.info("%s: %s", judged.table, ", ".join(f"{n:,} {kind}" for kind, n in judged.counts))
+        for rule, samples in zip(judged.verdict.rules, judged.samples, strict=True):
+            if rule.severity == "warn" and not rule.is_met:
+                row = f"{judged.table}: {rule.reason} in {rule.failed_count:,} rows, which are used; first {samples[0]}"
+                log.warning("%s%s", row, _ADVICE.get(rule.reason, ""))
     order = ["table", "source_file", "source_line"]
     bad = [judged.quarantine for judged in tables if judged.counts.quarantined] or [tables[0].quarantine]
     _write_table(staged, "quarantine", _union(bad), sum(t.counts.quarantined for t in tables), order)
@@ -195,9 +240,7 @@ def _documents(ctx: RunContext, tables: list[ValidatedTable]) -> dict[str, bytes
     title = f"Data quality of {ctx.catalogue}, {ctx.run_date}"
     counts = {judged.table: judged.counts.as_json() for judged in tables}
     index = render_index([judged.verdict for judged in tables], counts, title)
-    pages = {
-        f"data_docs/{judged.table}.html": render_page(judged.verdict, judged.samples).encode() for judged in tables
-    }
+    pages = {f"data_docs/{judged.table}.html": render_page(judged.verdict, judged.values).encode() for judged in tables}
     text = json.dumps({"tables": summary}, indent=1, sort_keys=True, ensure_ascii=False)
     return {"validation.json": text.encode(), "data_docs/index.html": index.encode(), **pages}
 

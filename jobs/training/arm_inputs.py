@@ -21,7 +21,7 @@ from models.search.data import Indices
 from models.search.keywords import KeywordVocabulary, PhotoKeywords
 from models.search.sampling import Float64s
 
-_COLUMNS = ["query", "country", "photo_id", "converted_at", "position"]
+_COLUMNS = ["query", "country", "photo_id", "converted_at", "position", "weight"]
 _ORDER = tuple(_COLUMNS)
 REPLAYED_PER_NEW = 3.0
 """Conversions from before, drawn at random, per new conversion of an incremental night."""

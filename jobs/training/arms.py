@@ -216,8 +216,8 @@ def _training_data(
     group_ids = query_ids if options["mask_by"] == "query" else ids
     shards = pairs.photos["shard"].to_numpy()
     log_photos, log_texts = numbered(pairs.log)
-    rarity_R = _rarity(pairs, options)
-    photos, pair_texts, weights = _weighted_pairs(*numbered(pairs.train), rarity_R, options, world)
+    weight_R = _row_weights(pairs, options)
+    photos, pair_texts, weights = _weighted_pairs(*numbered(pairs.train), weight_R, options, world)
     data = TrainingData(
         photos,
         pair_texts,
@@ -240,29 +240,28 @@ def _training_data(
     return replace(data, popularity_sums=(total, corrected))
 
 
-def _rarity(pairs: ArmInputs, options: dict[str, Any]) -> Float64s | None:
-    """Return what each conversion counts by the place it was taken from, shape (R,); None where that is not wanted."""
+def _row_weights(pairs: ArmInputs, options: dict[str, Any]) -> Float64s:
+    """Return what each conversion counts, shape (R,): by its type and, if wanted, by the place it was taken from."""
+    weights: Float64s = pairs.train["weight"].to_numpy()
     if options["position_weights"] == "none":
-        return None
+        return weights
     assert pairs.shown is not None
     places = pairs.train["position"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return examination_weights(places, pairs.shown.examination, MOST_BY_POSITION)
+    return weights * examination_weights(places, pairs.shown.examination, MOST_BY_POSITION)
 
 
 def _weighted_pairs(
-    photo_R: Indices, text_R: Indices, rarity_R: Float64s | None, options: dict[str, Any], world: World
+    photo_R: Indices, text_R: Indices, weight_R: Float64s, options: dict[str, Any], world: World
 ) -> WeightedPairs:
-    """Return the pairs of the rows of the log with their weights: by repetition and, if wanted, by position.
+    """Return the pairs of the rows of the log with their weights: by repetition and by the weights of the rows.
 
-    Positions shift weight between pairs; the sum over the pairs of all processes stays, and so does the loss's scale.
+    The latter shift weight between pairs; the sum over the pairs of all processes stays, and so does the loss's scale.
     """
     weigh = merge_pairs if options["pair_weighting"] == "log_count" else count_pairs
-    photos, texts, weights = weigh(photo_R, text_R)
-    if rarity_R is None:
-        return photos, texts, weights
-    photos, texts, weighted = weigh(photo_R, text_R, rarity_R)
+    *_, weights = weigh(photo_R, text_R)
+    photos, texts, weighted = weigh(photo_R, text_R, weight_R)
     total, found = world.total([float(values.sum(dtype=np.float64)) for values in (weights, weighted)])
-    return photos, texts, (weighted * (total / max(found, 1.0))).astype(np.float32)
+    return photos, texts, (weighted * (total / max(found, 1e-9))).astype(np.float32)
 
 
 @torch.inference_mode()

@@ -24,6 +24,13 @@ class ValidateLogsParams(Params):
     max_critical_share: float = Field(
         0.02, ge=0, le=1, description="stop if a larger share of a table's rows breaks one critical rule"
     )
+    max_without_photo_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="stop if a larger share of a table's rows names photos that the table of photos lacks, as removed "
+        "ones do, or whose row there is quarantined",
+    )
     bot_conversions_per_minute: int = Field(
         60, ge=2, description="more conversions of one visitor within a minute count as a bot's"
     )

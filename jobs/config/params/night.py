@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from datetime import time
+from typing import Any
 
 from pydantic import Field
 
 from jobs.config.params.base import Params
-from jobs.config.params.ingest import Protocol
+from jobs.config.params.ingest import FetchImagesParams, Protocol, ValidateLogsParams
 from jobs.config.params.training import Retrain
 
 NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
 """UTC: when the scheduled night starts, and by when its report is to be there."""
+
+
+LIMITS: dict[str, type[Params]] = {"validate_logs": ValidateLogsParams, "fetch_images": FetchImagesParams}
+"""The stages whose limits a night passes on, with their params: the fields of `NightParams` that begin with max_."""
+
+
+def _limit(name: str) -> Any:
+    about = next(params.model_fields[name] for params in LIMITS.values() if name in params.model_fields)
+    return Field(None, ge=0, le=1, description=f"{about.description}; empty: {about.default}")
 
 
 class WhichNightParams(Params):
@@ -46,3 +56,7 @@ class NightParams(WhichNightParams):
         description="'windows' cuts the log by days, '80/20' tests on its last fifth, among all photos; "
         "empty: what the preset says",
     )
+    max_bad_share: float | None = _limit("max_bad_share")
+    max_critical_share: float | None = _limit("max_critical_share")
+    max_without_photo_share: float | None = _limit("max_without_photo_share")
+    max_missing_share: float | None = _limit("max_missing_share")

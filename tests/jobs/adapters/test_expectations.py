@@ -111,4 +111,4 @@ def test_every_table_has_a_suite_and_its_folder_is_no_package() -> None:
         rules = load_suite(table)["expectations"]
         keys = [(rule["type"], rule["kwargs"]["column"], rule["meta"]["reason"]) for rule in rules]
         assert len(keys) == len(set(keys))
-        assert all("mostly" in rule["kwargs"] for rule in rules)
+        assert all("mostly" in rule["kwargs"] for rule in rules if rule["meta"]["severity"] != "warn")

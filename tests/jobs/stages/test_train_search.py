@@ -326,6 +326,8 @@ def test_processes_that_train_together_scale_weights_by_position_alike() -> None
     rarity_R = examination_weights(np.array([np.nan, *random.integers(1, 30, 59).tolist()]), examination_K, 4.0)
     options = {"pair_weighting": "log_count"}
     plain = merge_pairs(photo_R, text_R)[2]
+    *_, equal = _weighted_pairs(photo_R, text_R, np.full(60, 3.0), options, ALONE)
+    assert equal == pytest.approx(plain, rel=1e-6)
     *_, whole = _weighted_pairs(photo_R, text_R, rarity_R, options, ALONE)
     assert whole.sum() == pytest.approx(plain.sum(), rel=1e-5)
     assert whole.max() / whole.min() > plain.max() / plain.min()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +87,13 @@ def test_every_repair_is_recorded_and_the_row_goes_on(night: Night) -> None:
     assert clean[mended["carriage_return"]]["position"] is not None
 
 
+TIMES = {
+    "2025-12-02T10:11+0100": datetime(2025, 12, 2, 9, 11, tzinfo=UTC),
+    "1764670272123": datetime(2025, 12, 2, 10, 11, 12, 123_000, tzinfo=UTC),
+    "20251202T101112Z": datetime(2025, 12, 2, 10, 11, 12, tzinfo=UTC),
+}
+
+
 def test_no_good_row_is_touched(night: Night) -> None:
     clean = night.table("conversions")
     assert clean["source_line"].to_list() == night.files.good["conversions"]
@@ -99,8 +106,9 @@ def test_no_good_row_is_touched(night: Night) -> None:
             lines[row["source_line"] - 1].decode().split("\t")
         )
         assert row == {
-            "converted_at": datetime.fromisoformat(at).replace(tzinfo=UTC),
+            "converted_at": TIMES.get(at) or datetime.fromisoformat(at).replace(tzinfo=UTC),
             "conversion_type": kind,
+            "weight": 1.0,
             "query": normalise_query(words),
             "query_raw": words,
             "photo_id": photo,
@@ -181,7 +189,14 @@ def test_a_warning_is_reported_and_quarantines_nothing(night: Night) -> None:
     assert warnings["null_image_url"] == 3
     assert warnings["image_url_is_not_http"] == 3
     assert night.table("photos")["image_url"].null_count() == 3
-    assert night.manifest.facts["warnings"]["conversions"] == {"malformed_position": 4}
+    assert night.manifest.facts["warnings"]["conversions"] == {
+        "malformed_position": 4,
+        "unknown_conversion_type": 3,
+        "unknown_device_type": 1,
+        "unknown_ordering": 1,
+        "unknown_orientation": 1,
+    }
+    assert "it's" in night.table("conversions")["conversion_type"].to_list()
     assert night.table("conversions")["position"].null_count() == 5
 
 
@@ -207,10 +222,10 @@ def test_the_quarantine_keeps_the_record_where_its_columns_are_known(night: Nigh
     unreadable.add("unbalanced_quote")
     for row in rows.to_dicts():
         assert (row["record"] is None) == bool(unreadable & set(row["reasons"])), row["reasons"]
-    fridge = rows.filter(pl.col("reasons").list.contains("unknown_device_type")).row(0, named=True)
-    line = night.files.data("conversions").split(b"\n")[fridge["source_line"] - 1].decode()
+    foreign = rows.filter(pl.col("reasons").list.contains("bad_country")).row(0, named=True)
+    line = night.files.data("conversions").split(b"\n")[foreign["source_line"] - 1].decode()
     values = line.split("\t")
-    assert fridge["record"] == line.replace(values[4], pseudonym(values[4], b"test-key"))
+    assert foreign["record"] == line.replace(values[4], pseudonym(values[4], b"test-key"))
 
 
 def test_the_data_docs_say_what_was_found(night: Night) -> None:
@@ -260,8 +275,16 @@ def test_another_key_or_another_row_is_another_run(
 @pytest.mark.parametrize(
     ("limits", "figures"),
     [
-        ({"max_bad_share": 0.2}, ("15 of 45", "33.3%", "20.0%", "malformed_photo_id 15")),
-        ({"max_bad_share": 0.9, "max_critical_share": 0.1}, ("10.0%", "malformed_photo_id (15")),
+        (
+            {"max_bad_share": 0.2},
+            (
+                "15 of 45",
+                "33.3% in all",
+                "20.0%",
+                "malformed_photo_id 15 (first 'photo\u200b0' in photos.tsv000, line 32)",
+            ),
+        ),
+        ({"max_bad_share": 0.9, "max_critical_share": 0.1}, ("malformed_photo_id 33.3%, allowed are 10.0%",)),
     ],
 )
 def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
@@ -269,7 +292,7 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
 ) -> None:
     files = LayoutFiles(days=1, conversions_per_day=5)
     for number in range(15):
-        files.add("photos", "malformed_photo_id", photo_id=f"../{number}")
+        files.add("photos", "malformed_photo_id", photo_id=f"photo\u200b{number}")
     ctx = context_in(tmp_path, dataset_uri=str(files.write(tmp_path / "data")), run_date=DAY)
     with raises(GateFailed, "too_many_bad_rows", tables=["photos"]) as failure:
         run_stage(ctx, "validate_logs", ValidateLogsParams(**limits))
@@ -284,6 +307,81 @@ def test_too_many_bad_rows_stop_the_run_and_the_evidence_is_kept(
     )
     with pytest.raises(MissingInput):
         ctx.read(VALIDATED)
+
+
+def without_photos(files: LayoutFiles, count: int) -> LayoutFiles:
+    """Take the rows of the first photos away."""
+    del files.lines["photos"][1 : 1 + count]
+    return files
+
+
+def test_removed_photos_do_not_stop_a_night(spark: SparkSession, tmp_path: Path) -> None:
+    files = without_photos(LayoutFiles(days=2, conversions_per_day=60), 3)
+    ctx = context_in(tmp_path, dataset_uri=str(files.write(tmp_path / "data")), run_date=DAY)
+    manifest = run_stage(ctx, "validate_logs", ValidateLogsParams())
+    counts = manifest.facts["counts"]["conversions"]
+    assert (counts["input"], counts["quarantined"], counts["without_photo"]) == (120, 12, 12)
+    assert manifest.facts["bad_share"]["conversions"] == 0
+    assert manifest.facts["reasons"]["conversions"] == {"unknown_photo_id": 12}
+
+
+def test_a_table_of_photos_that_lost_its_half_stops_a_night_and_says_what_was_there(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    files = LayoutFiles(days=2, conversions_per_day=60)
+    first = context_in(tmp_path, dataset_uri=str(files.write(tmp_path / "data")), run_date=DAY - timedelta(days=1))
+    run_stage(first, "validate_logs", ValidateLogsParams())
+    without_photos(files, 15).write(tmp_path / "data")
+    second = first.model_copy(update={"run_date": DAY, "run_id": "second"})
+    with raises(GateFailed, "too_many_bad_rows") as failure:
+        run_stage(second, "validate_logs", ValidateLogsParams())
+    said = str(failure.value)
+    assert "unknown_photo_id 50.0%, allowed are 20.0%" in said
+    assert (
+        f"name 15 photos that the table of photos lacks. 15 of them were there on the night of {first.run_date}" in said
+    )
+    run_stage(second, "validate_logs", ValidateLogsParams(max_without_photo_share=0.6))
+
+
+IDS = (
+    "SKU 12/7",
+    "108775015",
+    "0108775015",
+    "8e4a6c1e-58a2-4c3d-9a55-0d0c2f6a7b11",
+    "\u00c4-1",
+    "../../etc",
+    "\U0001f680",
+)
+
+
+def test_a_sites_own_ids_stay_as_they_are(spark: SparkSession, tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=10)
+    for name in IDS:
+        files.add("photos", photo_id=name)
+        files.add("keywords", photo_id=name)
+        files.add("conversions", photo_id=name)
+    ctx = context_in(tmp_path, dataset_uri=str(files.write(tmp_path / "data")), run_date=DAY)
+    manifest = run_stage(ctx, "validate_logs", ValidateLogsParams())
+    for table in ("photos", "keywords", "conversions"):
+        assert tuple(ctx.lake.read_table(manifest, table)["photo_id"].tail(len(IDS))) == IDS
+        assert manifest.facts["counts"][table]["quarantined"] == 0
+
+
+def test_a_site_names_its_types_devices_and_orderings(spark: SparkSession, tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=10)
+    for kind in ("purchase", "add_to_cart", "wish"):
+        files.add("conversions", conversion_type=kind, device_type="app", search_ordering="price: low first")
+    folder = files.write(tmp_path / "data")
+    (folder / "dataset.toml").write_text(
+        "[conversions]\ntypes = { download = 1, purchase = 3, add_to_cart = 0.5 }\n"
+        'devices = ["app", "desktop", "mobile", "tablet"]\norderings = ["popular", "recent", "price: low first"]\n'
+    )
+    ctx = context_in(tmp_path, dataset_uri=str(folder), run_date=DAY)
+    manifest = run_stage(ctx, "validate_logs", ValidateLogsParams())
+    assert manifest.facts["warnings"]["conversions"] == {"unknown_conversion_type": 1}
+    found = ctx.lake.read_table(manifest, "conversions").tail(3)
+    assert found["conversion_type"].to_list() == ["purchase", "add_to_cart", "wish"]
+    assert found["weight"].to_list() == [3, 0.5, 1]
 
 
 def test_a_first_version_data_set_with_a_days_drop(spark: SparkSession, tmp_path: Path, make_context: Contexts) -> None:
