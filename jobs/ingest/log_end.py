@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
-import fsspec
-
 from jobs.errors import BadInput
 from jobs.ingest.layout import LAYOUT, PartFile, find_parts
+from jobs.ingest.text_files import open_text, skip
 
 MIN_DAY_SHARE = 0.1
 MAX_GAP_DAYS = 30
@@ -76,13 +75,12 @@ def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
         index = next((part.header.index(name) for name in names if name in part.header), None)
         if index is None:
             continue
-        fs, path = fsspec.url_to_fs(part.uri)
-        with fs.open(path, "rb") as file:
-            file.seek(part.header_bytes)
+        with open_text(part.uri) as file:
+            skip(file, part.header_bytes)
             if index == 0:
                 cells.update(line[:11].lstrip(b'"')[:10] for line in file)
             else:
-                cells.update(_cell(line, part.delimiter, index) for line in file)
+                cells.update(_cell(line, part.form.delimiter, index) for line in file)
     days: Counter[date] = Counter()
     for cell, count in cells.items():
         day = _date_of(cell)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobs.ingest.layout import LAYOUT, Unit
-from jobs.ingest.records import Form, Record, split_records
+from jobs.ingest.records import Record, split_records
 from models.text import normalise_query
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def unit_batches(unit: Unit, key: bytes, forgotten: frozenset[str] = frozenset()
     batch: list[tuple[Any, ...]] = []
     make_row = _row_maker(unit, key, forgotten)
     previous = unit.previous
-    for record in split_records(unit.read(), _form(unit), unit.first_line):
+    for record in split_records(unit.read(), unit.part.form, unit.first_line):
         batch.append(make_row(record, record.raw == previous))
         previous = record.raw
         if len(batch) == BATCH_ROWS:
@@ -112,14 +112,6 @@ def _to_arrow(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _form(unit: Unit) -> Form:
-    part = unit.part
-    shapes = [(part.position(column), column.shape) for column in LAYOUT[part.table].columns]
-    known = sorted((index, shape) for index, shape in shapes if index is not None and shape is not None)
-    compiled = tuple((index, re.compile(shape.encode())) for index, shape in known)
-    return Form(part.delimiter, len(part.header), compiled, part.is_crlf)
-
-
 def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[Record, bool], tuple[Any, ...]]:
     """Return the function that makes a row of a record of this unit."""
     part, layout = unit.part, LAYOUT[unit.part.table]
@@ -127,7 +119,7 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
     normal_positions = [part.position(column) for column in layout.columns if column.normal_form]
     visitor = part.position(layout.visitor) if layout.visitor else None
     keys = [index for column in layout.columns if column.is_key and (index := part.position(column)) is not None]
-    delimiter = part.delimiter.decode()
+    delimiter = part.form.delimiter.decode()
     hide = lru_cache(100_000)(lambda text: pseudonym(text, key))
     normalise = lru_cache(100_000)(normalise_query)
     column_count = len(positions) + len(normal_positions)
