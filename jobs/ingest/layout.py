@@ -1,8 +1,8 @@
 """The Unsplash layout: which tables and columns there are, where the part files lie, how they are cut for work.
 
-A table is one or more part files: photos.tsv000, photos.tsv001 ..., photos.tsv, or the same with csv. The header
-of each part names its columns and shows the delimiter; the extension is not trusted (one release holds tabs in
-files called csv). Nothing here looks at a row; that is `jobs.ingest.records`.
+A table is one or more part files: photos.tsv000, photos.tsv001 ..., photos.tsv, or the same with csv, in any case, and
+compressed or not (.gz, .zst). The header of each part names its columns and shows the delimiter; the extension is not
+trusted (one release holds tabs in files called csv). Nothing here looks at a row; that is `jobs.ingest.records`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ import fsspec
 
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest.dataset_file import NAME, DatasetFile, read_dataset_file
-from jobs.ingest.records import is_whole
+from jobs.ingest.photo_files import EXTENSIONS
+from jobs.ingest.records import Form
+from jobs.ingest.text_files import COMPRESSIONS, compression, line_count, open_text, read_head, skip, stretches
 
 UNIT_BYTES = 8 << 20
-_MAX_UNIT_BYTES = 1 << 30
+COMPRESSED_UNITS = 8  # a compressed file cannot be entered in the middle: fewer units, as each reads from the start
+_BESIDE = ("md5", "sha1", "sha256", "crc", "asc", "sig", "md", "toml", *EXTENSIONS)
+"""Endings of files that may lie beside the tables under a table's name: checksums, notes, pictures."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Column:
     normal_form: str | None = None  # a further column with the text's normal form
     pseudonym: str | None = None  # the column that takes its place, holding a keyed pseudonym
     is_key: bool = False  # only tells rows apart: a keyed digest takes the value's place, as it may be a visitor's id
+    is_photo: bool = False  # holds ids of photos
     is_time: bool = False  # a further column <name>_read holds the time that the text names, in UTC
-    shape: str | None = None  # what a value looks like, to tell where columns are shifted
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,8 +61,7 @@ class TableLayout:
 
 PHOTO_ID_PATTERN = r"\A(?!\s)[^\p{C}\p{Zl}\p{Zp}]{1,128}(?<!\s)\z"
 """Java's pattern of a photo's id: a site's own text, of printable characters, without white space around it."""
-_PHOTO_ID = Column("photo_id", is_required=True, shape=r"[A-Za-z0-9_-]{11}")
-_TIME_SHAPE = r"\d{4}-\d\d-\d\d[ T].*"
+_PHOTO_ID = Column("photo_id", is_required=True, is_photo=True)
 
 
 def _columns(*names: str) -> tuple[Column, ...]:
@@ -73,7 +76,7 @@ LAYOUT: dict[str, TableLayout] = {
             (
                 _PHOTO_ID,
                 Column("photo_image_url", is_required=True),
-                Column("photo_submitted_at", is_required=True, is_time=True, shape=_TIME_SHAPE),
+                Column("photo_submitted_at", is_required=True, is_time=True),
                 *_columns(
                     "photo_featured",
                     "photo_width",
@@ -102,12 +105,12 @@ LAYOUT: dict[str, TableLayout] = {
         TableLayout(
             "conversions",
             (
-                Column("converted_at", is_required=True, is_time=True, shape=_TIME_SHAPE),
+                Column("converted_at", is_required=True, is_time=True),
                 Column("conversion_type", is_required=True),
                 Column("keyword", is_required=True, normal_form="query"),
                 _PHOTO_ID,
                 Column("anonymous_user_id", is_required=True, pseudonym="visitor_id"),
-                Column("conversion_country", is_required=True, shape="[A-Za-z]{2}"),
+                Column("conversion_country", is_required=True),
                 *_columns("device_type", "search_orientation_filter", "search_ordering"),
                 # no release of the data set has it, a log of one's own may
                 Column("position", aliases=("search_position", "result_position")),
@@ -120,7 +123,7 @@ LAYOUT: dict[str, TableLayout] = {
                 _PHOTO_ID,
                 Column("collection_id", is_required=True),
                 Column("collection_title"),
-                Column("photo_collected_at", is_time=True, shape=_TIME_SHAPE),
+                Column("photo_collected_at", is_time=True),
                 Column("collection_type"),
             ),
         ),
@@ -128,7 +131,7 @@ LAYOUT: dict[str, TableLayout] = {
             "colors",
             (
                 _PHOTO_ID,
-                Column("hex", is_required=True, shape="[0-9A-Fa-f]{6}"),
+                Column("hex", is_required=True),
                 *_columns("red", "green", "blue", "keyword"),
                 Column("coverage", aliases=("ai_coverage",)),
                 Column("score", aliases=("ai_score",)),
@@ -140,10 +143,10 @@ LAYOUT: dict[str, TableLayout] = {
         TableLayout(
             "impressions",
             (
-                Column("shown_at", aliases=("timestamp",), is_required=True, is_time=True, shape=_TIME_SHAPE),
+                Column("shown_at", aliases=("timestamp",), is_required=True, is_time=True),
                 Column("user_id", aliases=("anonymous_user_id",), is_required=True, pseudonym="visitor_id"),
                 Column("query_id", is_key=True),
-                Column("query_photo_id"),
+                Column("query_photo_id", is_photo=True),
                 _PHOTO_ID,
                 Column("position", is_required=True),
                 Column("interaction", aliases=("interaction_type",)),
@@ -175,10 +178,9 @@ class PartFile:
     table: str
     uri: str
     name: str
-    delimiter: bytes
     header: tuple[str, ...]
     header_bytes: int
-    is_crlf: bool  # the header ends in CR LF, so the whole file is taken to
+    form: Form
 
     def position(self, column: Column) -> int | None:
         """Return the index of a column in this part, or None if the part has no such column."""
@@ -200,11 +202,10 @@ class Unit:
     previous: bytes
 
     def read(self) -> bytes:
-        """Return the unit's bytes."""
-        fs, path = fsspec.url_to_fs(self.part.uri)
-        with fs.open(path, "rb") as file:
-            file.seek(self.offset)
-            return bytes(file.read(self.byte_count))
+        """Return the unit's bytes, decompressed."""
+        with open_text(self.part.uri) as file:
+            skip(file, self.offset)
+            return file.read(self.byte_count)
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ class Source:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every part file by table and name, and of what `dataset.toml` says."""
+        """SHA-256 of the text of every part file, decompressed, by table and name, and of what `dataset.toml` says."""
         parts = {f"{s.part.table}/{s.part.name}": s.sha256 for table in self.surveys.values() for s in table}
         said = self.names.model_dump_json(exclude_defaults=True)
         return parts if said == "{}" else parts | {NAME: hashlib.sha256(said.encode()).hexdigest()}
@@ -291,7 +292,10 @@ def find_source(folder: str, conversions_folder: str | None = None, unit_bytes: 
 
 
 def find_parts(folder: str, table: TableLayout) -> list[PartFile]:
-    """Return the part files of a table in order of their names, each with its header checked."""
+    """Return the part files of a table in order of their names, each with its header checked.
+
+    Raises `BadInput` for a file that looks like one and would not be read, and for a part that is there twice.
+    """
     fs, path = fsspec.url_to_fs(folder)
     if not fs.isdir(path):
         raise MissingInput(
@@ -300,9 +304,10 @@ def find_parts(folder: str, table: TableLayout) -> list[PartFile]:
             folder=folder,
         )
     fs.invalidate_cache()
-    pattern = re.compile(rf"{table.name}\.(tsv|csv)\d*")
-    names = sorted(name for found in fs.ls(path, detail=False) if pattern.fullmatch(name := found.rsplit("/", 1)[-1]))
-    forms = {name.split(".")[1][:3]: name for name in names}
+    begin = re.compile(rf"{table.name}(?![A-Za-z])", re.IGNORECASE)
+    listed = [name for found in fs.ls(path, detail=False) if begin.match(name := found.rsplit("/", 1)[-1])]
+    names = _part_names(folder, table, [name for name in listed if not fs.isdir(f"{path.rstrip('/')}/{name}")])
+    forms = {name.split(".")[1][:3].lower(): name for name in names}
     if len(forms) > 1:
         raise BadInput(
             "table_in_two_forms",
@@ -322,32 +327,48 @@ def find_parts(folder: str, table: TableLayout) -> list[PartFile]:
     return [_read_header(fs.unstrip_protocol(f"{path.rstrip('/')}/{name}"), name, table) for name in names]
 
 
+def _part_names(folder: str, table: TableLayout, names: list[str]) -> list[str]:
+    """Return the parts of a table in order, of files that begin with its name; `BadInput` if one is not read."""
+    endings = "|".join(COMPRESSIONS)
+    pattern = re.compile(rf"({table.name}\.(?:tsv|csv)\d*)(?:\.(?:{endings}))?", re.IGNORECASE)
+    parts: dict[str, str] = {}
+    for name in sorted(names, key=str.lower):
+        found = pattern.fullmatch(name)
+        if found is None:
+            if name.rpartition(".")[2].lower() not in _BESIDE:
+                raise BadInput(
+                    "unread_file",
+                    f"{folder}/{name} looks like a part of {table.name} and is not read. Parts are called "
+                    f"{table.name}.tsv000, {table.name}.csv or {table.name}.tsv000.gz: rename it, or move it away.",
+                    path=f"{folder}/{name}",
+                    table=table.name,
+                )
+            continue
+        twin = parts.setdefault(found[1].lower(), name)
+        if twin != name:
+            raise BadInput(
+                "repeated_part",
+                f"{folder} holds the part {found[1].lower()} twice, as {twin} and as {name}: move one of them away",
+                folder=folder,
+                table=table.name,
+                files=[twin, name],
+            )
+    return list(parts.values())
+
+
 def _read_header(uri: str, name: str, table: TableLayout) -> PartFile:
-    fs, path = fsspec.url_to_fs(uri)
-    with fs.open(path, "rb") as file:
-        line = file.readline(1 << 20)
-    if not line.strip():
-        raise MissingInput("empty_file", f"{path} is empty: its first line must name the columns", path=path)
-    delimiter = b"\t" if b"\t" in line else b","
-    text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-    header = tuple(cell.strip().strip('"').lower() for cell in text.split(delimiter.decode()))
-    part = PartFile(table.name, uri, name, delimiter, header, len(line), line.endswith(b"\r\n"))
+    _, path = fsspec.url_to_fs(uri)
+    with open_text(uri) as file:
+        head = read_head(file, path, lambda line: b"\t" if b"\t" in line else b",", str.lower)
+    part = PartFile(table.name, uri, name, head.names, head.byte_count, head.form)
     missing = [column.name for column in table.columns if column.is_required and part.position(column) is None]
     if missing:
         raise BadInput(
             "missing_columns",
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. Its first line must name "
-            f"the columns in UTF-8, separated by tabs or commas; found were: {', '.join(header)[:300]}",
+            f"the columns in UTF-8, separated by tabs or commas; found were: {', '.join(head.names)[:300]}",
             path=path,
             columns=missing,
-        )
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise BadInput(
-            "repeated_column",
-            f"{path} names the column {repeated[0]} more than once: rename or remove one of them",
-            path=path,
-            column=repeated[0],
         )
     return part
 
@@ -360,42 +381,24 @@ def _survey_all(parts: list[PartFile], unit_bytes: int) -> Iterator[Survey]:
 
 
 def survey(part: PartFile, first_number: int = 0, unit_bytes: int = UNIT_BYTES) -> Survey:
-    """Read a part file once: digest, line count, and units of about `unit_bytes`.
+    """Read a part file once: digest, line count, and units of about `unit_bytes`, larger ones if it is compressed.
 
-    Units end where a record must end, after a line that is a record by itself (`records.is_whole`), so what is
-    read does not depend on where the cuts are. A file of any size is thus read by as many tasks as it has units;
-    only this pass, which runs as fast as the disk and SHA-256, is sequential.
+    A file of any size is read by as many tasks as it has units; only this pass, which runs as fast as the disk and
+    SHA-256, is sequential.
     """
-    fs, path = fsspec.url_to_fs(part.uri)
+    _, path = fsspec.url_to_fs(part.uri)
+    size = unit_bytes * (COMPRESSED_UNITS if compression(part.name) else 1)
     digest, previous = hashlib.sha256(), b""
     units: list[Unit] = []
-    line = 2
-    with fs.open(path, "rb") as file:
+    line, offset = 2, part.header_bytes
+    with open_text(part.uri) as file:
         digest.update(file.read(part.header_bytes))
-        offset = part.header_bytes
-        while block := file.read(unit_bytes):
-            last = block[block.rfind(b"\n") + 1 :]
-            pieces = [block]
-            while more := file.readline():
-                pieces.append(more)
-                last += more
-                if is_whole(last, part.delimiter, len(part.header)):
-                    break
-                last = b""
-                if sum(map(len, pieces)) > _MAX_UNIT_BYTES:
-                    raise BadInput(
-                        "endless_line",
-                        f"{path}: from line {line} on, a gigabyte has no line of {len(part.header)} columns, the "
-                        f"number its header names. Check the header and the delimiter.",
-                        path=path,
-                        line=line,
-                    )
-            stretch = b"".join(pieces)
+        for stretch in stretches(file, part.form, size, path):
             digest.update(stretch)
             units.append(Unit(part, first_number + len(units), offset, len(stretch), line, previous))
             offset += len(stretch)
-            line += stretch.count(b"\n") + (not stretch.endswith(b"\n"))
-            previous = last.removesuffix(b"\n")
+            line += line_count(stretch)
+            previous = stretch[stretch.rfind(b"\n", 0, -1) + 1 :].removesuffix(b"\n")
     return Survey(part, digest.hexdigest(), line - 2, tuple(units))
 
 

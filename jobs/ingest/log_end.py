@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
-import fsspec
-
 from jobs.errors import BadInput
 from jobs.ingest.layout import LAYOUT, PartFile, find_parts
+from jobs.ingest.text_files import open_text, skip
+from jobs.ingest.times import utc_time
 
 MIN_DAY_SHARE = 0.1
 MAX_GAP_DAYS = 30
-_DAY = re.compile(rb"\d{4}-\d\d-\d\d")
 
 
 def last_complete_day(folder: str, conversions_folder: str | None = None) -> date:
@@ -67,7 +65,7 @@ def log_end(days: Iterable[date]) -> date:
 
 
 def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
-    """Return rows per day by the first ten characters of a time column; what is no date is not counted.
+    """Return rows per day of a time column; what is no time is not counted.
 
     The column stands in a part under the first of the `names` that its header has.
     """
@@ -76,13 +74,16 @@ def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
         index = next((part.header.index(name) for name in names if name in part.header), None)
         if index is None:
             continue
-        fs, path = fsspec.url_to_fs(part.uri)
-        with fs.open(path, "rb") as file:
-            file.seek(part.header_bytes)
+        delimiter = part.form.delimiter
+        with open_text(part.uri) as file:
+            skip(file, part.header_bytes)
             if index == 0:
-                cells.update(line[:11].lstrip(b'"')[:10] for line in file)
+                cells.update(
+                    head if (head := line[:11].lstrip(b'"')[:10])[4:5] == b"-" else _cell(line, delimiter, 0)
+                    for line in file
+                )
             else:
-                cells.update(_cell(line, part.delimiter, index) for line in file)
+                cells.update(_cell(line, delimiter, index) for line in file)
     days: Counter[date] = Counter()
     for cell, count in cells.items():
         day = _date_of(cell)
@@ -92,14 +93,12 @@ def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
 
 
 def _cell(line: bytes, delimiter: bytes, index: int) -> bytes:
+    """Return the day of a cell such as 2025-12-28 23:59:11, the whole cell of another form."""
     fields = line.split(delimiter, index + 1)
-    return fields[index].lstrip(b'"')[:10] if len(fields) > index else b""
+    cell = fields[index].strip(b'"\r\n') if len(fields) > index else b""
+    return cell[:10] if cell[4:5] == b"-" else cell
 
 
 def _date_of(cell: bytes) -> date | None:
-    if not _DAY.fullmatch(cell):
-        return None
-    try:
-        return date.fromisoformat(cell.decode())
-    except ValueError:
-        return None
+    moment = utc_time(cell.decode(errors="replace"))
+    return None if moment is None else moment.date()

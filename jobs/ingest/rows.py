@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from jobs.ingest.layout import LAYOUT, Unit
-from jobs.ingest.records import Form, Record, split_records
+from jobs.ingest.records import Record, split_records
 from jobs.ingest.times import utc_time
 from models.text import normalise_query
 
@@ -101,7 +101,7 @@ def unit_batches(unit: Unit, key: bytes, forgotten: frozenset[str] = frozenset()
     batch: list[tuple[Any, ...]] = []
     make_row = _row_maker(unit, key, forgotten)
     previous = unit.previous
-    for record in split_records(unit.read(), _form(unit), unit.first_line):
+    for record in split_records(unit.read(), unit.part.form, unit.first_line):
         batch.append(make_row(record, record.raw == previous))
         previous = record.raw
         if len(batch) == BATCH_ROWS:
@@ -116,14 +116,6 @@ def _to_arrow(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _form(unit: Unit) -> Form:
-    part = unit.part
-    shapes = [(part.position(column), column.shape) for column in LAYOUT[part.table].columns]
-    known = sorted((index, shape) for index, shape in shapes if index is not None and shape is not None)
-    compiled = tuple((index, re.compile(shape.encode())) for index, shape in known)
-    return Form(part.delimiter, len(part.header), compiled, part.is_crlf)
-
-
 def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[Record, bool], tuple[Any, ...]]:
     """Return the function that makes a row of a record of this unit."""
     part, layout = unit.part, LAYOUT[unit.part.table]
@@ -131,8 +123,10 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
     normal_positions = [part.position(column) for column in layout.columns if column.normal_form]
     time_positions = [part.position(column) for column in layout.columns if column.is_time]
     visitor = part.position(layout.visitor) if layout.visitor else None
+    visitors = next((shape for index, shape in part.form.shapes or () if index == visitor), None)
+    photos = [index for column in layout.columns if column.is_photo and (index := part.position(column)) is not None]
     keys = [index for column in layout.columns if column.is_key and (index := part.position(column)) is not None]
-    delimiter = part.delimiter.decode()
+    delimiter = part.form.delimiter.decode()
     hide = lru_cache(100_000)(lambda text: pseudonym(text, key))
     normalise = lru_cache(100_000)(normalise_query)
     column_count = len(positions) + len(normal_positions) + len(time_positions)
@@ -149,7 +143,11 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
         fields = [field.decode(errors="replace") for field in record.fields]
         for index in keys:
             fields[index] = hide(f"{part.header[index]} {fields[index]}") if fields[index] else ""
-        is_stray = visitor is not None and _hide_visitors(fields, visitor, keys, hide)
+        is_stray = False
+        if visitor is not None:
+            # where the visitor's column holds something else, the id may have been shifted into the photo's
+            is_shifted = visitors is not None and not visitors.fullmatch(record.fields[visitor])
+            is_stray = _hide_visitors(fields, visitor, keys, () if is_shifted else photos, hide)
         strays = fields if is_stray else []
         if visitor is not None and (fields[visitor] in forgotten or any(one in t for t in strays for one in forgotten)):
             return (*(None,) * column_count, *where, ["forgotten"], True, False, False, False, [], None, None)
@@ -171,15 +169,18 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _hide_visitors(fields: list[str], visitor: int, keys: Sequence[int], hide: Callable[[str], str]) -> bool:
-    """Replace visitor ids by pseudonyms in place; return whether another column, of no digested `keys`, held one."""
+def _hide_visitors(
+    fields: list[str], visitor: int, own: Collection[int], photos: Collection[int], hide: Callable[[str], str]
+) -> bool:
+    """Replace visitor ids by pseudonyms in place; return whether another column held one.
+
+    Columns of the site's `own` keys are digested already. Ids of `photos` may look like visitors'.
+    """
     is_stray = False
     for index, text in enumerate(fields):
         if index == visitor:
             fields[index] = hide(text) if text else text
-        elif index in keys:
-            continue
-        elif len(text) >= 24 and _VISITOR_SHAPE.search(text):
+        elif index not in own and index not in photos and len(text) >= 24 and _VISITOR_SHAPE.search(text):
             fields[index] = _VISITOR_SHAPE.sub(lambda found: hide(found[0]), text)
             is_stray = True
     return is_stray

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import uuid
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pytest
@@ -14,9 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.errors import BadInput, MissingInput
-from jobs.ingest import find_source, last_complete_day, last_plausible_day
-from jobs.ingest.layout import LAYOUT, PartFile, Unit, survey
-from jobs.ingest.records import MAX_LINES, Form, Record, is_whole, split_records
+from jobs.ingest import (
+    find_source,
+    image_sources,
+    last_complete_day,
+    last_plausible_day,
+    photo_files,
+    records,
+    text_files,
+)
+from jobs.ingest.layout import LAYOUT, PartFile, Unit, find_parts, survey
+from jobs.ingest.records import MAX_LINES, Form, Record, is_whole, learn_form, split_records
 from jobs.ingest.rows import pseudonym, rows_schema, unit_batches
 from tests.errors import raises
 from tests.jobs.layout_files import COLUMNS, LayoutFiles, visitor
@@ -97,7 +108,7 @@ LINES = st.lists(
 def test_nothing_depends_on_where_a_file_is_cut(lines: list[bytes], unit_bytes: int) -> None:
     header = b"n\tword\tletter\n"
     with Temporary(header + b"\n".join(lines)) as path:
-        part = PartFile("photos", path.as_uri(), path.name, b"\t", ("n", "word", "letter"), len(header), False)
+        part = PartFile("photos", path.as_uri(), path.name, ("n", "word", "letter"), len(header), FORM)
         surveyed = survey(part, unit_bytes=unit_bytes)
         whole = survey(part, unit_bytes=1 << 20)
         records = [r for unit in surveyed.units for r in split_records(unit.read(), FORM, unit.first_line)]
@@ -130,7 +141,78 @@ def test_every_line_is_in_one_record_and_whole_lines_are_records(lines: list[byt
         assert record.fields is None or len(record.fields) == 3
     alone = {record.line for record in records if record.line_count == 1 and record.fields}
     for number, line in enumerate(expected, 2):
-        assert not is_whole(line, b"\t", 3) or number in alone
+        assert not is_whole(line, FORM) or number in alone
+
+
+@given(LINES, st.integers(1, 60))
+def test_a_cut_behind_many_lines_that_stand_alone_changes_nothing(lines: list[bytes], unit_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (records, text_files):
+            patch.setattr(module, "MAX_LINES", 3)
+        test_nothing_depends_on_where_a_file_is_cut.hypothesis.inner_test(lines, unit_bytes)  # type: ignore[attr-defined]
+
+
+def by_comma(rows: list[bytes], column_count: int) -> list[tuple[int, object]]:
+    """Return (line, fields or fault) of the records of a file that learned its form from itself."""
+    data = b"\n".join(rows) + b"\n"
+    return [(r.line, r.fault or r.fields) for r in split_records(data, learn_form(data, b",", column_count))]
+
+
+IDS = {
+    "number": lambda n: b"%d" % (10**8 + 37 * n),
+    "sku": lambda n: b"SKU-%d" % n,
+    "uuid": lambda n: str(uuid.UUID(int=n**9)).encode(),
+    "path": lambda n: b"%d/%d.x" % (n % 7, n),
+    "unsplash": lambda n: hashlib.sha256(b"%d" % n).hexdigest()[:11].translate(str.maketrans("012", "-_K")).encode(),
+    "words": lambda n: b"item no. %d" % n,
+}
+
+
+@pytest.mark.parametrize("make_id", IDS.values(), ids=IDS)
+def test_a_line_inside_a_quoted_text_is_no_record_though_it_has_as_many_columns(
+    make_id: Callable[[int], bytes],
+) -> None:
+    rows = [b'%s,"a shoe%s\nred, with laces\nand soft"' % (make_id(n), b" big" * (n % 3)) for n in range(40)]
+    expected = [
+        (2 + 3 * n, [make_id(n), b"a shoe" + b" big" * (n % 3) + b" red, with laces and soft"]) for n in range(40)
+    ]
+    assert by_comma(rows, 2) == expected
+
+
+@pytest.mark.parametrize("make_id", IDS.values(), ids=IDS)
+def test_a_quote_that_is_not_closed_takes_no_line_with_it(make_id: Callable[[int], bytes]) -> None:
+    rows = [b"%s,a shoe%s" % (make_id(n), b" big" * (n % 3)) for n in range(40)]
+    rows[3] = b'%s,"open' % make_id(3)
+    rows[4] = b'%s,10"' % make_id(4)
+    rows[20] = b'%s,"open' % make_id(20)
+    found = by_comma(rows, 2)
+    assert [line for line, _ in found] == list(range(2, 42))
+    assert [number for number, (_, fields) in enumerate(found) if fields == "unbalanced_quote"] == [3, 20]
+
+
+def test_a_record_with_an_odd_value_keeps_the_lines_of_its_text() -> None:
+    rows = [b'%d,"a shoe%s\nred, with laces"' % (n, b" big" * (n % 3)) for n in range(40)]
+    rows[5] = b'none,"a shoe\nred, with laces"'
+    assert by_comma(rows, 2)[5] == (12, [b"none", b"a shoe red, with laces"])
+
+
+def test_free_text_and_columns_of_single_words_have_no_shape() -> None:
+    rows = [
+        b"%d,shoe%s,%s%s,DE,,2025-12-%02d 10:00:00"
+        % (n, b" big" * (n % 3), (b"boots", b"heel")[n % 2], b" old" * (n % 40 == 7), n)
+        for n in range(10, 90)
+    ]
+    form = learn_form(b"\n".join(rows), b",", 6)
+    assert [index for index, _ in form.shapes or ()] == [0, 3, 5]
+
+
+def test_a_file_whose_ids_change_their_form_is_still_cut(tmp_path: Path) -> None:
+    early = [b"%d\tword" % number for number in range(5000)]
+    late = [b"X-%d-%d\tword" % (number, number) for number in range(5000)]
+    path = tmp_path / "keywords.tsv"
+    path.write_bytes(b"\n".join([b"photo_id\tkeyword", *early, *late]))
+    (part,) = find_parts(str(tmp_path), LAYOUT["keywords"])
+    assert len(survey(part, unit_bytes=4096).units) > 20
 
 
 class Temporary:
@@ -251,6 +333,116 @@ def test_a_required_table_must_be_there_and_hold_rows(folder: Path, table: str) 
     path.unlink()
     with raises(MissingInput, "no_such_table", table=table):
         find_source(str(folder))
+
+
+def compress(path: Path, kind: str, members: int = 1) -> Path:
+    """Put a compressed file in a file's place."""
+    data, codec = path.read_bytes(), pa.Codec({"gz": "gzip", "zst": "zstd"}[kind])
+    step = -(-len(data) // members)
+    pieces = [data[start : start + step] for start in range(0, len(data), step)]
+    made = path.with_name(f"{path.name}.{kind}")
+    made.write_bytes(b"".join(codec.compress(piece, asbytes=True) for piece in pieces))
+    path.unlink()
+    return made
+
+
+@pytest.mark.parametrize("kind", ["gz", "zst"])
+def test_compressed_parts_are_read_as_the_plain_ones(folder: Path, kind: str) -> None:
+    plain = find_source(str(folder), unit_bytes=64)
+    before = {table: rows_of(folder, table) for table in LAYOUT}
+    for table in LAYOUT:
+        compress(folder / f"{table}.tsv000", kind, members=3)
+    packed = find_source(str(folder), unit_bytes=8)
+    assert {f"{name}.{kind}": digest for name, digest in plain.digests.items()} == packed.digests
+    assert last_complete_day(str(folder)) == DAY
+    for table in LAYOUT:
+        after = [row for unit in packed.units(table) for b in unit_batches(unit, b"key") for row in b.to_pylist()]
+        hide = {"unit": 0, "source_file": ""}
+        assert [row | hide for row in after] == [row | hide for row in before[table]]
+        assert len(packed.units(table)) > 1
+
+
+@pytest.mark.parametrize("kind", ["gz", "zst"])
+@pytest.mark.parametrize("end", [-1, -9, 30])
+def test_a_cut_or_broken_compressed_part_is_refused_by_name(folder: Path, kind: str, end: int) -> None:
+    path = compress(folder / "keywords.tsv000", kind)
+    path.write_bytes(path.read_bytes()[:end])
+    with raises(BadInput, "unreadable_file", path=str(path)):
+        find_source(str(folder))
+    path.write_bytes(b"this is no compressed file")
+    with raises(BadInput, "unreadable_file", path=str(path)):
+        find_source(str(folder))
+
+
+def test_names_of_parts_may_be_spelled_in_any_case(folder: Path) -> None:
+    (folder / "keywords.tsv000").rename(folder / "Keywords.TSV000")
+    rows = rows_of(folder, "keywords")
+    assert len(rows) == 30
+    assert {row["source_file"] for row in rows} == {"Keywords.TSV000"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("conversions-000.tsv", "conversions_2.csv", "photos.parquet", "conversions.tsv000.bak", "keywords.tsv (1)"),
+        *("conversions.tsv001.bz2", "Photos.xlsx", "colors", "keywords.tsv000~"),
+    ],
+)
+def test_a_file_that_looks_like_a_part_and_is_not_read_is_refused(folder: Path, name: str) -> None:
+    (folder / "colors.tsv000").unlink()
+    (folder / name).write_text("photo_id\n")
+    with raises(BadInput, "unread_file", path=str(folder / name)):
+        find_source(str(folder))
+
+
+def test_what_may_lie_beside_the_parts_is_let_pass(folder: Path) -> None:
+    names = (
+        "photos-1.jpg",
+        "photos.md",
+        "keywords.tsv000.sha256",
+        "photos.toml",
+        "photographers.csv",
+        "colorsense.tsv",
+    )
+    for name in (*names, ".conversions.tsv001.swp", "conversions.tsv000.MD5"):
+        (folder / name).write_text("x")
+    (folder / "photos").mkdir()
+    (folder / "photos.old").mkdir()
+    assert set(find_source(str(folder)).digests) == {f"{table}/{table}.tsv000" for table in LAYOUT}
+
+
+@pytest.mark.parametrize("name", ["Keywords.tsv000", "keywords.tsv000.gz"])
+def test_one_part_in_two_files_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"photo_id\tkeyword\n")
+    with raises(BadInput, "repeated_part", table="keywords") as caught:
+        find_source(str(folder))
+    assert set(caught.value.named["files"]) == {name, "keywords.tsv000"}
+
+
+def test_pictures_are_told_by_the_same_extensions_everywhere() -> None:
+    assert photo_files.EXTENSIONS == image_sources.EXTENSIONS
+
+
+def test_a_file_of_another_encoding_is_read_as_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    text = "Schöne Grüße\n日本語" * 100_000
+    for encoding in ("utf-16", "utf-8-sig", "utf-32-le"):
+        path.write_bytes(text.encode(encoding))
+        with text_files.open_text(str(path), encoding) as file:
+            assert file.read().decode() == text
+    path.write_bytes(b"a\x81b\n")  # no character of cp1252
+    with text_files.open_text(str(path), "cp1252") as file:
+        assert file.readline().decode() == "a\ufffdb\n"
+
+
+@given(st.text(max_size=128))
+def test_a_picture_file_stays_in_its_folder_and_is_of_one_photo(photo_id: str) -> None:
+    stem = photo_files.file_stem(photo_id)
+    assert len(stem.encode()) <= photo_files.MAX_STEM_BYTES
+    assert not set(stem) & set("/\\\0")
+    assert stem == "" or not stem.startswith(".")
+    if len(stem) < 3 * len(photo_id) and "%" in stem:
+        assert unquote(stem) == photo_id
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_another_key_or_another_row_is_another_run(
                 "15 of 45",
                 "33.3% in all",
                 "20.0%",
-                "malformed_photo_id 15 (first 'photo\u200b0' in photos.tsv000, line 32)",
+                "malformed_photo_id 15 (first 'photo\\u200b0' in photos.tsv000, line 32)",
             ),
         ),
         ({"max_bad_share": 0.9, "max_critical_share": 0.1}, ("malformed_photo_id 33.3%, allowed are 10.0%",)),
