@@ -186,7 +186,7 @@ CODES: dict[str, str] = {
     "too_little_memory": "Raise max_memory_mb of build_index above what the text names.",
     "too_many_bad_rows": "Look at the quarantine. Mend the data, or change the rules or the limits.",
     "too_many_images_failed": "Replace or remove the images and run fetch_images again, or raise --max-failed-share.",
-    "too_many_images_missing": "Put pictures there that decode, let their addresses be reached, or raise `--max-missing-share`.",
+    "too_many_images_missing": "Put readable pictures there, let their addresses be reached, or raise `--max-missing-share`.",
     "training_left_no_checkpoint": "Look at the output of the training processes, and run the stage again.",
     "training_not_over": "Run the training to its end before its result is read.",
     "training_process_lost": "Run the stage again: it goes on from the last checkpoint.",
