@@ -9,17 +9,22 @@ import contextlib
 import io
 import math
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from models.image_metadata import pixel_bytes
+
 # Named, because Pillow also opens formats that start other programs (EPS) or read further files.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000")
-DECODER_VERSION = 1  # part of the key of everything computed from pixels: raise it when other pixels come out
+DECODER_VERSION = 2  # part of the key of everything computed from pixels: raise it when other pixels come out
 HUGE_PIXELS = 16_000_000
 MAX_ASPECT_RATIO = 1000  # resizing the shorter side of a longer strip to a model's input would fill the memory
 _HUGE_LOCK = threading.Lock()  # threads that decode side by side hold one huge picture at a time
 _ORIENTATION_TAG = 0x0112
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,8 +39,8 @@ _UPRIGHT = {
 class ImageError(ValueError):
     """A picture that cannot be used.
 
-    `reason` is a short code: empty, not_an_image, zero_size, too_many_pixels, extreme_shape, truncated, corrupt,
-    out_of_memory. Tables of pictures keep it in a column of
+    `reason` is a short code: empty, not_an_image, heic, damaged_or_unsupported, zero_size, too_many_pixels,
+    extreme_shape, truncated, corrupt, out_of_memory. Tables of pictures keep it in a column of
     that name. An error that reaches the user has a code of its own, and may name the reason.
     """
 
@@ -54,17 +59,32 @@ def decode_image(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
     that are no picture, are damaged, longer than `MAX_ASPECT_RATIO` times their width or the other way round, or
     declare more than `max_pixels`; the last two are refused by their header.
     """
+    with _opened(data, max_pixels) as image:
+        return _decode(image)
+
+
+def check_image(data: bytes, max_pixels: int = 100_000_000) -> None:
+    """Raise `ImageError` where `decode_image` would. Costs less for JPEGs, whose pixels are computed at an eighth."""
+    with _opened(data, max_pixels) as image, _huge_one_by_one(*image.size):
+        image.draft(None, (1, 1))
+        image.load()
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """Give a picture whose header is acceptable. Whatever a decoder raises in the block becomes an `ImageError`."""
     if not data:
         raise ImageError("empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image, max_pixels)
+        with Image.open(io.BytesIO(pixel_bytes(data)), formats=FORMATS) as image:
+            _check_size(*image.size, max_pixels)
+            yield image
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", str(error)) from error
     except UnidentifiedImageError as error:
-        raise ImageError("not_an_image", f"{len(data)} bytes") from error
+        raise ImageError(_unidentified(data), f"{len(data)} bytes") from error
     except MemoryError as error:
         raise ImageError("out_of_memory") from error
     except Exception as error:  # decoders fail on damaged bytes with almost any type
@@ -72,18 +92,39 @@ def decode_image(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
 
 
-def _decode(image: Image.Image, max_pixels: int) -> Image.Image:
-    width, height = image.size
+def _unidentified(data: bytes) -> str:
+    r"""Return the reason for bytes that no decoder takes.
+
+    >>> _unidentified(b"<html>"), _unidentified(b"\xff\xd8\xff\xe0")
+    ('not_an_image', 'damaged_or_unsupported')
+    >>> _unidentified(b"\0\0\0\x14ftypmif1\0\0\0\0heic")
+    'heic'
+    """
+    if data[4:8] == b"ftyp":
+        brands = data[8 : min(int.from_bytes(data[:4]), 256)]
+        return "heic" if _HEIC_BRANDS & {brands[at : at + 4] for at in range(0, len(brands), 4)} else "not_an_image"
+    is_picture = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP"
+    return "damaged_or_unsupported" if is_picture else "not_an_image"
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise ImageError("zero_size", f"{width} x {height}")
     if width * height > max_pixels:
         raise ImageError("too_many_pixels", f"{width} x {height}, limit {max_pixels}")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise ImageError("extreme_shape", f"{width} x {height}")
-    is_huge = width * height > HUGE_PIXELS
-    with _HUGE_LOCK if is_huge else contextlib.nullcontext():
-        if is_huge:
-            factor = _reduction(width, height)
+
+
+def _huge_one_by_one(width: int, height: int) -> contextlib.AbstractContextManager[object]:
+    return _HUGE_LOCK if width * height > HUGE_PIXELS else contextlib.nullcontext()
+
+
+def _decode(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    with _huge_one_by_one(width, height):
+        factor = _reduction(width, height)
+        if factor > 1:
             image.draft(None, (width // factor, height // factor))
         image.load()
         rgb = _to_rgb(image)

@@ -42,6 +42,11 @@ def airflow_environment(settings: Settings, port: int = 8080) -> dict[str, str]:
         "PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "NIGHTLENS_STATE_DIR": str(settings.state_dir),
         "AIRFLOW_HOME": str(home),
+        # said here, as Airflow does not fill in its defaults for a folder with % in its name
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",

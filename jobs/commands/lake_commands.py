@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from jobs.commands.options import Catalogue, Environment, command, given_values, now
+from jobs.commands.options import Catalogue, Environment, RunDate, command, given_values, now, parse_run_date
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import CleanUpParams
 from jobs.errors import BadInput
-from jobs.lake.catalogue import Lake
+from jobs.lake.catalogue import Lake, open_catalogue
 from jobs.nights.catalogue_name import catalogue_name
 
 
@@ -51,6 +53,27 @@ def lineage(
             )
         lines = lineage.of_metric(lake, run_date, metric, int(k), arm, rows)
     print("\n".join(lines))
+
+
+@command("Look up")
+def quarantine(
+    environment: Environment,
+    catalogue: Catalogue,
+    run_date: RunDate = "",
+    table: Annotated[str, Option(help="only rows of this table, such as photos")] = "",
+    reason: Annotated[str, Option(help="only rows with this reason, as the counts name it")] = "",
+    limit: Annotated[int, Option(min=0, help="rows that are shown, at most; all are counted")] = 20,
+) -> None:
+    """Show the rows that validation kept out of a night, also of one that it refused."""
+    from jobs.housekeeping.quarantine import read_quarantine, render_table, render_tsv
+
+    lake = open_catalogue(environment.settings.lake_uri, catalogue)
+    found = read_quarantine(lake, parse_run_date(run_date), table, reason, limit)
+    if sys.stdout.isatty():
+        print(render_table(found, shutil.get_terminal_size((120, 24)).columns))
+        return
+    print(found.heading, file=sys.stderr)
+    print(render_tsv(found))
 
 
 @command("Tidy")

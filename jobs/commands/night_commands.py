@@ -14,6 +14,7 @@ from jobs.config.params.ablation import CompareVariantsParams, TrainVariantParam
 from jobs.config.params.arms import COMPARED
 from jobs.config.params.night import NightParams, WhichNightParams
 from jobs.config.settings import Settings
+from jobs.lake.catalogue import catalogues
 from jobs.nights import night_plan
 from jobs.nights.night_plan import NightPlan
 
@@ -80,5 +81,6 @@ def check_report(environment: Environment, scheduled_for: ScheduledFor = None, *
 
 
 def _plan(settings: Settings, given: Mapping[str, str], scheduled_for: datetime | None = None) -> NightPlan:
+    catalogues(settings.lake_uri)  # a lake that cannot be read ends a night here, before any work
     asked = {name: value for name, value in given.items() if value}
     return night_plan.plan_night(settings, scheduled_for=scheduled_for, **asked)

@@ -8,12 +8,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from jobs.config.params.base import Params
+from jobs.config.places import expanded
 from jobs.config.settings import NotifySettings, Settings
+from jobs.errors import BadInput
 from jobs.nights.night_plan import parse_day
 
 Panel = Literal["Run", "Review", "Look up", "Tidy", "Stages"]
@@ -64,7 +67,7 @@ def command(panel: Panel, params: type[Params] = Params) -> Callable[[Callable[.
         options += [_field(name, about.description) for name, about in params.model_fields.items()]
 
         def call(context: typer.Context, **given: Any) -> None:
-            run(context.obj, **given)
+            run(context.obj, **{name: _expanded(name, value) for name, value in given.items()})
 
         everything = [_keyword("context", typer.Context), *options]
         call.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
@@ -72,6 +75,14 @@ def command(panel: Panel, params: type[Params] = Params) -> Callable[[Callable[.
         return run
 
     return add
+
+
+def _expanded(name: str, value: Any) -> Any:
+    """Return a path with `~` as the home folder, which a shell leaves in `--log=~/x`; anything else as it is."""
+    try:
+        return expanded(value) if isinstance(value, Path) else value
+    except ValueError as error:
+        raise BadInput("wrong_usage", f"--{name.replace('_', '-')}: {error}") from error
 
 
 def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

@@ -16,7 +16,7 @@ from jobs.config.params.presets import PRESETS
 from jobs.config.settings import PROJECT_ROOT, Settings
 from jobs.context import RunContext
 from jobs.nights.catalogue_name import catalogue_name
-from jobs.nights.night_plan import parse_day
+from jobs.nights.night_plan import dataset_place, parse_day
 from jobs.nights.stage_runner import run_stage
 from jobs.runtime.code_version import stage_version
 from jobs.stages.registry import ALL, StageSpec, stage_params
@@ -38,7 +38,7 @@ def make_context(
     settings: Settings, stage: StageSpec, *, dataset: str, catalogue: str, run_date: str, run_id: str, seed: int
 ) -> RunContext:
     """Return the context of a stage call."""
-    folder = dataset if "://" in dataset else str(Path(dataset).absolute())
+    folder = dataset_place(dataset)
     return RunContext(
         settings=settings,
         catalogue=catalogue or catalogue_name(folder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobs.config.places import absolute, place
 from jobs.errors import BadInput
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +46,15 @@ class _Settings(BaseSettings):
         given = source()
         try:
             return cls(**given)
+        except OSError as error:
+            raise BadInput(
+                "bad_setting",
+                f"{PREFIX}STATE_DIR: the state folder cannot be used: {error.filename}: {error.strerror}. Expected is "
+                f"a folder that this user may write.",
+                settings=[f"{PREFIX}STATE_DIR"],
+            ) from error
         except ValidationError as error:
-            faults = {str(fault["loc"][0]): fault["msg"] for fault in error.errors() if fault["loc"][0] in given}
+            faults = {str(fault["loc"][0]): _expected(fault) for fault in error.errors() if fault["loc"][0] in given}
             told = [
                 f"{PREFIX}{name.upper()}: {fault}{f', found {given[name]!r}' if cls.model_fields[name].repr else ''}"
                 for name, fault in faults.items()
@@ -55,33 +64,86 @@ class _Settings(BaseSettings):
             ) from None
 
 
+def _expected(fault: Mapping[str, Any]) -> str:
+    if fault["type"].startswith("bool"):
+        return "expected true or false"
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+_SPARK_CONF = 'expected a JSON object of texts, such as {"spark.executor.cores": "2"}'
+_MASTER = re.compile(r"local(-cluster)?(\[[\d*, ]+\])?|(spark|k8s)://\S+|yarn")
+_MEMORY = re.compile(r"[1-9]\d*[kmgt]b?", re.IGNORECASE)
+_STORES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")  # the databases also with +driver
+_ARTIFACTS = ("file", "s3", "gs", "wasbs", "abfss", "hdfs", "sftp", "mlflow-artifacts", "http", "https")
+_DATABASE_FILE = "sqlite:///"
+
+
 def _spark_conf(given: Any) -> Any:
-    return json.loads(given) if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    try:
+        conf = json.loads(given)
+    except ValueError:
+        raise ValueError(_SPARK_CONF) from None  # its text may hold a secret
+    if not isinstance(conf, dict) or not all(isinstance(value, str) for value in conf.values()):
+        raise ValueError(_SPARK_CONF)
+    return conf
+
+
+def _spark_master(text: str) -> str:
+    if not _MASTER.fullmatch(text):
+        raise ValueError("expected local[2], spark://host:7077, yarn or k8s://address")
+    return text
+
+
+def _spark_memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text):
+        raise ValueError("expected a number with its unit, such as 3g or 512m")
+    return text
+
+
+def _tracking_uri(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if not separator or scheme.partition("+")[0] not in _STORES:
+        raise ValueError("expected sqlite:///file, http(s)://server or a database such as postgresql://host/name")
+    if not text.startswith(_DATABASE_FILE):
+        return text
+    return _DATABASE_FILE + str(absolute(Path(text.removeprefix(_DATABASE_FILE))))
+
+
+def _artifact_uri(text: str) -> str:
+    scheme, separator, _ = text.partition(":/")
+    if not separator:
+        return absolute(Path(text)).as_uri()
+    if scheme not in _ARTIFACTS:
+        raise ValueError(f"expected a folder or an address that begins with one of {', '.join(_ARTIFACTS)}")
+    return text
 
 
 class Settings(_Settings):
     """Locations and credentials. What is not given lies under `state_dir`."""
 
-    state_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+    state_dir: Annotated[Path, AfterValidator(absolute)] = Field(
         PROJECT_ROOT / ".nightlens", description="folder of everything Nightlens writes"
     )
-    lake_uri: str = Field(
+    lake_uri: Annotated[str, AfterValidator(place)] = Field(
         default_factory=lambda given: str(given["state_dir"] / "lake"),
         description="root of the lake: a folder, or an object store such as s3://bucket/lake",
     )
-    tracking_uri: str = Field(
+    tracking_uri: Annotated[str, AfterValidator(_tracking_uri)] = Field(
         default_factory=lambda given: f"sqlite:///{given['state_dir'] / 'mlflow.db'}",
         description="MLflow tracking and registry: sqlite:///file or http(s)://server",
+        repr=False,  # may hold a password
     )
-    artifact_uri: str = Field(
+    artifact_uri: Annotated[str, AfterValidator(_artifact_uri)] = Field(
         default_factory=lambda given: (given["state_dir"] / "mlflow-artifacts").as_uri(),
         description="where MLflow keeps artifacts when the tracking URI is a database",
     )
-    report_dir: Path = Field(
+    report_dir: Annotated[Path, AfterValidator(absolute)] = Field(
         default_factory=lambda given: given["state_dir"] / "reports", description="folder where reports are published"
     )
-    spark_master: str = "local[2]"
-    spark_driver_memory: str = "3g"
+    spark_master: Annotated[str, AfterValidator(_spark_master)] = "local[2]"
+    spark_driver_memory: Annotated[str, AfterValidator(_spark_memory)] = "3g"
     spark_conf: Annotated[dict[str, str], NoDecode, BeforeValidator(_spark_conf)] = Field(
         default_factory=dict, description="further Spark settings, as JSON", repr=False
     )

@@ -169,7 +169,8 @@ VALIDATED = Dataset(
 class ImagesFacts(Facts):
     """How many photos have which status, and how many are without an image by `reasons`.
 
-    `downloaded_count` and `hashed_count` say what had to be done that was not known from before.
+    `downloaded_count` and `hashed_count` say what had to be done that was not known from before. `picture_rules` names
+    what the verdicts of table `files` depend on besides the bytes.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"downloaded_count", "hashed_count", "seconds"})
@@ -183,6 +184,7 @@ class ImagesFacts(Facts):
     downloaded_count: int
     hashed_count: int
     byte_count: int
+    picture_rules: str
     seconds: float
 
 
@@ -198,9 +200,20 @@ IMAGES = Dataset(
                 reason=STR,  # null when present or fetched
                 uri=STR,  # where the bytes are; null when there are none
                 byte_count=I64,
-                modified_ns=I64,  # file time, to skip hashing an unchanged file the next night
                 sha256=STR,
             ),
+        ),
+        Table(
+            "files",  # the photos' files in the data set, so that the next night need not read unchanged ones
+            schema(
+                photo_id=STR,
+                uri=STR,
+                byte_count=I64,
+                modified_ns=I64,  # null where the file system does not tell
+                sha256=STR,  # null where the bytes were not read
+                reason=STR,  # why the file is no picture; null when it is one
+            ),
+            may_be_empty=True,
         ),
     ),
     ImagesFacts,

@@ -25,7 +25,7 @@ from models import ann
 from models.evaluation.scorecard import Estimates
 from models.indexing.building import build_index
 from models.indexing.filling import Floats
-from models.indexing.kinds import KINDS, Kind
+from models.indexing.kinds import KINDS, Kind, fewest_photos
 
 Photos = Sequence[tuple[list[str], Floats]]
 _PLAIN: Any = {
@@ -41,8 +41,9 @@ def compare_kinds(settings: Settings, catalogue: str, run_date: date | None, kin
     """Return a table of kinds of index (default: all), measured as `verify_index` measures the night's own.
 
     Each is built as one shard and searched as thoroughly as is usual for it. This process holds all photo vectors and
-    searches with one thread from now on. Without a `run_date` it is the latest night with an index. Raises `BadInput`
-    for an unknown kind, `MissingInput` for a night without an index.
+    searches with one thread from now on. Without a `run_date` it is the latest night with an index. Of all kinds, those
+    that need more photos are left out by name. Raises `BadInput` for a kind in `kinds` that is unknown or needs more
+    photos, `MissingInput` for a night without an index.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise BadInput(
@@ -55,17 +56,30 @@ def compare_kinds(settings: Settings, catalogue: str, run_date: date | None, kin
     arm, seed = str(index.params["arm"]), int(index.identity["seed"])
     model_of(inputs, arm)
     queries = read_queries(lake, inputs, arm, params.query_count, seed)
-    photos = list(photo_blocks(lake, inputs["photo_embeddings"], arm, queries.vectors.shape[1]))
-    tried = {kind: _try(kind, photos, queries, params.batch_size, seed) for kind in KINDS if kind in (kinds or KINDS)}
+    dim = queries.vectors.shape[1]
+    photos = list(photo_blocks(lake, inputs["photo_embeddings"], arm, dim))
+    photo_count = sum(len(names) for names, _ in photos)
+    wanted = [kind for kind in KINDS if kind in (kinds or KINDS)]
+    left_out = {kind: fewest for kind in wanted if photo_count < (fewest := fewest_photos(kind, dim))}
+    notes = [f"{kind} is left out: it learns from {fewest:,} photos at least." for kind, fewest in left_out.items()]
+    if kinds and left_out:
+        raise BadInput(
+            "too_few_photos_for_kind",
+            f"the night of {index.partition['run_date']} has {photo_count:,} photos. {' '.join(notes)} Name other "
+            f"kinds by --kinds, or none to compare all that suit.",
+            photo_count=photo_count,
+            fewest=left_out,
+        )
+    tried = {kind: _try(kind, photos, queries, params.batch_size, seed) for kind in wanted if kind not in left_out}
     found = recalls([one for one, _ in tried.values()], photos, queries, params.resample_count, seed)
     title = (
-        f"{catalogue}, night of {index.partition['run_date']}: {sum(len(names) for names, _ in photos):,} photos, "
+        f"{catalogue}, night of {index.partition['run_date']}: {photo_count:,} photos, "
         f"{len(queries.vectors):,} {queries.window} queries, batches of {params.batch_size}. The night's index is "
         f"{PhotoIndexFacts.of(index).kind}."
     )
     rows = [_row(kind, *tried[kind], recall) for kind, recall in zip(tried, found, strict=True)]
     with pl.Config(**_PLAIN):
-        return f"{title}\n{pl.DataFrame(rows)}"
+        return "\n".join([title, str(pl.DataFrame(rows)), *notes])
 
 
 def _index(lake: Lake, run_date: date | None) -> Manifest:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from jobs.adapters.safe_download import Fetcher, FetchError, checked_url, sized_url
-from models.images import ImageError, decode_image
+from models.images import DECODER_VERSION, ImageError, check_image
 
 if TYPE_CHECKING:
     from jobs.config.params.ingest import FetchImagesParams
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 FOLDERS = ("photos", "images", "")  # below the data set; "" is next to the tables
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp", "avif", "jp2")
-Row = tuple[str, str, str | None, str | None, int | None, int | None, str | None]  # the columns of IMAGES.images
+UNREADABLE = "unreadable_"  # how reasons begin that say the system did not give the bytes
+HEIC_EXTENSIONS = ("heic", "heif")  # listed to say that they cannot be read
+Row = tuple[str, str, str | None, str | None, int | None, str | None]  # the columns of IMAGES.images
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,38 @@ class ImageFile:
     modified_ns: int | None
 
 
+class LocalFile(NamedTuple):
+    """What was found of a photo's file in the data set: a row of IMAGES.files. `reason` is None for a good picture."""
+
+    photo_id: str
+    uri: str
+    byte_count: int
+    modified_ns: int | None
+    sha256: str | None
+    reason: str | None
+
+    @property
+    def status(self) -> str:
+        """The status of a photo that has only this file, which is no picture."""
+        return "failed" if (self.reason or "").startswith(UNREADABLE) else "refused"
+
+
+Known = dict[tuple[str, int, int], tuple[str, str | None]]
+"""SHA-256 and reason of files by place, size and time."""
+
+
+def picture_rules(params: FetchImagesParams) -> str:
+    """Return what a verdict about a file depends on besides its bytes."""
+    return f"{DECODER_VERSION}:{params.max_pixels}"
+
+
 def list_images(dataset_uri: str) -> dict[str, ImageFile]:
     """Return the image files of a data set by the name before the extension, listing each folder once.
 
     Of several files for one photo the first folder of `FOLDERS` counts, then the first of `EXTENSIONS`.
     """
     fs, root = fsspec.url_to_fs(dataset_uri)
+    extensions = EXTENSIONS + HEIC_EXTENSIONS
     found: dict[str, ImageFile] = {}
     for folder in FOLDERS:
         path = f"{root.rstrip('/')}/{folder}".rstrip("/")
@@ -50,8 +78,8 @@ def list_images(dataset_uri: str) -> dict[str, ImageFile]:
         ranked = []
         for entry in fs.ls(path, detail=True, refresh=True):
             stem, _, extension = entry["name"].rsplit("/", 1)[-1].rpartition(".")
-            if stem and extension.lower() in EXTENSIONS and (entry["type"] == "file" or entry.get("islink")):
-                ranked.append((EXTENSIONS.index(extension.lower()), stem, entry))
+            if stem and extension.lower() in extensions and (entry["type"] == "file" or entry.get("islink")):
+                ranked.append((extensions.index(extension.lower()), stem, entry))
         for _, stem, entry in sorted(ranked, key=lambda item: (item[0], item[2]["name"])):
             uri = entry["name"] if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(entry["name"])
             found.setdefault(stem, ImageFile(uri, int(entry["size"] or 0), _modified_ns(entry)))
@@ -102,20 +130,24 @@ class FetchedImages:
 
 
 class ImageLocator:
-    """Finds the image of one photo: in the data set, among earlier downloads, or on the network. Thread-safe."""
+    """Finds the image of one photo: in the data set, among earlier downloads, or on the network. Thread-safe.
+
+    A file of the data set that is no picture counts for nothing where the photo's address gives one.
+    """
 
     def __init__(
         self,
         files: dict[str, ImageFile],
-        known_hashes: dict[tuple[str, int, int], str],
+        known: Known,
         fetched: FetchedImages,
         fetcher: Fetcher,
         params: FetchImagesParams,
     ) -> None:
-        self._files, self._known_hashes, self._fetched = files, known_hashes, fetched
+        self._files, self._known, self._fetched = files, known, fetched
         self._fetcher, self._params = fetcher, params
         self._downloads: list[str] = []  # appended to by several threads; list.append is atomic
         self._hashed: list[str] = []
+        self._local: list[LocalFile] = []
 
     @property
     def downloaded_count(self) -> int:
@@ -124,38 +156,54 @@ class ImageLocator:
 
     @property
     def hashed_count(self) -> int:
-        """How many files of the data set were read to hash them."""
+        """How many files of the data set were read to hash and to decode them."""
         return len(self._hashed)
+
+    @property
+    def local_files(self) -> list[LocalFile]:
+        """What was found of the data set's files, in the order of the photos."""
+        return sorted(self._local)
 
     def find(self, photo: tuple[str, str | None]) -> Row:
         """Return the row of one (photo_id, image_url)."""
         photo_id, url = photo
+        local = None if (file := self._files.get(photo_id)) is None else self._look(photo_id, file)
+        if local is not None and local.reason is None:
+            return photo_id, "present", None, local.uri, local.byte_count, local.sha256
         try:
-            if (file := self._files.get(photo_id)) is not None:
-                return self._present(photo_id, file)
             if not url:
                 raise FetchError("missing", "no_url")
             checked_url(url)
             uri, byte_count, sha256 = self._fetch(photo_id, sized_url(url, self._params.width))
-            return photo_id, "fetched", None, uri, byte_count, None, sha256
+            return photo_id, "fetched", None, uri, byte_count, sha256
         except FetchError as error:
-            return photo_id, error.status, error.reason, None, None, None, None
+            if local is None:
+                return photo_id, error.status, error.reason, None, None, None
+            return photo_id, local.status, local.reason, None, None, None
 
-    def _present(self, photo_id: str, file: ImageFile) -> Row:
-        if file.byte_count > self._params.max_bytes:
-            raise FetchError("refused", "too_large")
+    def _look(self, photo_id: str, file: ImageFile) -> LocalFile:
+        """Return what a file of the data set is: known from an earlier night if it did not change, or read now."""
+        found = LocalFile(photo_id, file.uri, file.byte_count, file.modified_ns, None, "too_large")
         modified = file.modified_ns
-        sha256 = None if modified is None else self._known_hashes.get((file.uri, file.byte_count, modified))
-        byte_count = file.byte_count
-        if sha256 is None:
-            self._hashed.append(photo_id)
-            try:
-                with fsspec.open(file.uri, "rb") as opened:
-                    body = opened.read(self._params.max_bytes + 1)
-            except OSError as error:
-                raise FetchError("failed", f"unreadable_{type(error).__name__}") from error
-            sha256, byte_count = hashlib.sha256(body).hexdigest(), len(body)
-        return photo_id, "present", None, file.uri, byte_count, modified, sha256
+        known = None if modified is None else self._known.get((file.uri, file.byte_count, modified))
+        if file.byte_count <= self._params.max_bytes:
+            found = self._read(found) if known is None else found._replace(sha256=known[0], reason=known[1])
+        self._local.append(found)
+        return found
+
+    def _read(self, file: LocalFile) -> LocalFile:
+        self._hashed.append(file.photo_id)
+        try:
+            with fsspec.open(file.uri, "rb") as opened:
+                body = opened.read(self._params.max_bytes + 1)
+        except OSError as error:
+            return file._replace(reason=f"{UNREADABLE}{type(error).__name__}")
+        file = file._replace(byte_count=len(body), sha256=hashlib.sha256(body).hexdigest(), reason=None)
+        try:
+            check_image(body, self._params.max_pixels)
+        except ImageError as error:
+            return file._replace(reason=error.reason)
+        return file
 
     def _fetch(self, photo_id: str, url: str) -> tuple[str, int, str]:
         key = hashlib.sha256(f"{photo_id}\0{url}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -164,7 +212,7 @@ class ImageLocator:
             return found
         body = self._fetcher.fetch(url)
         try:
-            decode_image(body, self._params.max_pixels)
+            check_image(body, self._params.max_pixels)
         except ImageError as error:
             raise FetchError("refused", error.reason) from error
         self._downloads.append(photo_id)

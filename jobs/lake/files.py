@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -105,6 +106,11 @@ class LakeFiles:
         folder = f"{self.root}/{partition_path(manifest.layer, manifest.dataset, manifest.partition)}"
         self.put(f"{folder}/{POINTER}", json.dumps({"run_id": manifest.run_id}).encode())
 
+    def made_current_at(self, manifest: Manifest) -> datetime:
+        """Return when the current run of a partition became that, by the clock of the file system."""
+        folder = f"{self.root}/{partition_path(manifest.layer, manifest.dataset, manifest.partition)}"
+        return _aware(self.fs.modified(f"{folder}/{POINTER}"))
+
     def put(self, path: str, data: bytes) -> None:
         """Write a file whole or not at all."""
         if not self.is_local:
@@ -187,6 +193,10 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def modified_at(self, name: str) -> datetime:
+        """Return when one part was written, by the clock of the file system."""
+        return _aware(self.lake.fs.modified(f"{self.folder}/{name}"))
+
     def remove(self, name: str) -> None:
         """Remove one part."""
         self.lake.fs.rm_file(f"{self.folder}/{name}")
@@ -211,6 +221,10 @@ class Store:
         """Remove every part, when they are no longer of use."""
         if self.lake.fs.exists(self.folder):
             self.lake.fs.rm(self.folder, recursive=True)
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _mend(path: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.config.params.base import Params
 from jobs.config.params.presets import PRESETS
+from jobs.config.places import place
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.catalogue_name import catalogue_name
@@ -42,7 +43,7 @@ def plan_night(
     from jobs.ingest import last_complete_day
 
     is_sample = dataset in ("", SAMPLE)
-    folder = str(ensure_sample(settings.state_dir)) if is_sample else _absolute(dataset)
+    folder = str(ensure_sample(settings.state_dir)) if is_sample else _existing(dataset)
     chosen = ("sample" if is_sample else "small") if preset == "auto" else preset
     if chosen not in PRESETS:
         raise BadInput("no_such_preset", f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}", preset=chosen)
@@ -99,18 +100,25 @@ def ensure_sample(state_dir: Path) -> Path:
     return folder
 
 
-def _absolute(dataset: str) -> str:
-    if "://" in dataset:
-        return dataset
-    folder = Path(dataset).expanduser().absolute()
-    if not folder.is_dir():
+def dataset_place(dataset: str) -> str:
+    """Return where a data set is, as `places.place` does; `BadInput` if nothing here opens it."""
+    try:
+        return place(dataset)
+    except ValueError as error:
+        raise BadInput("bad_dataset_address", f"data set {dataset}: {error}", dataset=dataset) from error
+
+
+def _existing(dataset: str) -> str:
+    if "://" in (folder := dataset_place(dataset)):
+        return folder
+    if not Path(folder).is_dir():
         raise MissingInput(
             "no_such_folder",
             f"no folder {folder}. Name a folder in the Unsplash layout: photos.tsv000, keywords.tsv000, "
             f"conversions.tsv000 and, for images, photos/<photo_id>.jpg",
-            folder=str(folder),
+            folder=folder,
         )
-    return str(folder)
+    return folder
 
 
 def describe(plan: NightPlan) -> str:

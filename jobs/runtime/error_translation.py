@@ -28,6 +28,7 @@ _DAMAGED = re.compile(
 )  # the last is what Spark says of whatever is wrong with a file that is there
 _PART = re.compile(r"(?:file:)?/[^\s'\",]*\.parquet")
 _DEPTH = 20
+_STORE_LIBRARIES = {"botocore", "aiobotocore", "gcsfs", "google", "adlfs", "azure", "aiohttp"}
 
 
 def explain(error: BaseException, settings: Settings) -> NightlensError | None:
@@ -35,7 +36,7 @@ def explain(error: BaseException, settings: Settings) -> NightlensError | None:
     for one in _chain(error):
         if isinstance(one, NightlensError):
             return one
-        known = _of_storage(one, settings) or _of_memory(one) or _of_content(one)
+        known = _of_object_store(one, settings) or _of_storage(one, settings) or _of_memory(one) or _of_content(one)
         if known is not None:
             return known
     return None
@@ -72,6 +73,21 @@ def _of_storage(error: BaseException, settings: Settings) -> NightlensError | No
             path=getattr(error, "filename", None),
         )
     return None
+
+
+def _of_object_store(error: BaseException, settings: Settings) -> NightlensError | None:
+    """Explain what the libraries of object stores raise in types of their own: no credentials, no answer, a refusal."""
+    if type(error).__module__.partition(".")[0] not in _STORE_LIBRARIES:
+        return None
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    text = (
+        f"an object store cannot be used: {reason}. Check that the environment has its credentials and address (for "
+        f"s3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL). Check NIGHTLENS_LAKE_URI "
+        f"({settings.lake_uri}), NIGHTLENS_ARTIFACT_URI and the data set's address. Then run the same command again."
+    )
+    if re.search("Connect|Timeout", type(error).__name__):
+        return LostWork("object_store_out_of_reach", text, lake_uri=settings.lake_uri)
+    return NightlensError("object_store_refused", text, lake_uri=settings.lake_uri)
 
 
 def _room(settings: Settings) -> str:

@@ -24,7 +24,7 @@ from jobs.lake.staged_run import StagedRun
 from jobs.runtime.peak_memory import PeakMemory
 from models.indexing.files import DESCRIPTION_FILE, FORMAT, FileEntry, describe
 from models.indexing.filling import TooLittleMemory, held_within, photos_within, sample_within, train
-from models.indexing.kinds import Choice, Recipe, choose_kind, recipe_for
+from models.indexing.kinds import Choice, Recipe, asked_kind, choose_kind, recipe_for
 from models.indexing.shards import plan_shards
 
 log = logging.getLogger("nightlens.build_index")
@@ -36,13 +36,13 @@ def run(ctx: RunContext, params: BuildIndexParams, inputs: Inputs, staged: Stage
     model = photo_arm(inputs["photo_embeddings"], params.arm)
     model_digest, dim = model.model_digest, model.dim
     photo_count = count_photos(ctx.lake, inputs["photo_embeddings"], params.arm)
-    choice = _choose(params, photo_count, dim)
+    sample_count = min(photo_count, sample_within(params.max_memory_mb, dim))
+    choice = _choose(params, photo_count, sample_count, dim)
     shard_size = _shard_size(params, choice, dim)
     is_held = photo_count <= min(shard_size, held_within(params.max_memory_mb, dim))
     with PeakMemory() as memory, open_corpus(ctx, inputs, params.arm, is_held) as corpus:
         keys = plan_shards(corpus.photos_per_day(), shard_size)
         contents = corpus.contents(keys)
-        sample_count = min(photo_count, sample_within(params.max_memory_mb, dim))
         recipe = recipe_for(choice.kind, dim, photo_count // len(keys), sample_count, code_bytes=params.code_bytes)
         base = _base(staged, corpus, recipe, Earlier.find(ctx, params.arm, model_digest), photo_count, ctx.seed)
         kept = {} if base.earlier is None else base.earlier.shards(keys, contents)
@@ -87,9 +87,12 @@ def run(ctx: RunContext, params: BuildIndexParams, inputs: Inputs, staged: Stage
     )
 
 
-def _choose(params: BuildIndexParams, photo_count: int, dim: int) -> Choice:
+def _choose(params: BuildIndexParams, photo_count: int, sample_count: int, dim: int) -> Choice:
     if params.kind != "auto":
-        return Choice(params.kind, "asked for by the parameter kind")
+        choice = asked_kind(params.kind, dim, sample_count)
+        if choice.kind != params.kind:
+            log.warning("the index is %s: %s", choice.kind, choice.reason)
+        return choice
     limit = None if params.max_index_mb is None else params.max_index_mb * 2**20
     return choose_kind(
         photo_count, dim, max_index_bytes=limit, min_recall=params.target_recall, code_bytes=params.code_bytes

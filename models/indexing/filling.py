@@ -16,7 +16,7 @@ import numpy.typing as npt
 from models.errors import CodedError
 from models.indexing.files import QUANTIZER_FILE, FileEntry, Shard
 from models.indexing.ids import Ints
-from models.indexing.kinds import POINTS_PER_LIST, Kind, Recipe, bytes_per_vector
+from models.indexing.kinds import POINTS_PER_LIST, Kind, Recipe, bytes_per_vector, fewest_photos
 
 Floats = npt.NDArray[np.float32]
 
@@ -83,9 +83,12 @@ def sample_within(max_memory_mb: int, dim: int) -> int:
 def train(recipe: Recipe, sample_ND: Floats, seed: int) -> bytes:
     """Return the trained quantizer of a recipe as FAISS writes it: an index without photos, which shards are copies of.
 
-    k-means is spherical, since the vectors are of unit length. One thread gives equal bytes for equal input.
+    k-means is spherical, since the vectors are of unit length. One thread gives equal bytes for equal input. Raises
+    `ValueError` for a sample of fewer than `fewest_photos`.
     """
     check_vectors(sample_ND)
+    if len(sample_ND) < (fewest := fewest_photos(recipe.kind, recipe.dim)):
+        raise ValueError(f"{recipe.kind} learns from {fewest} photos at least, not from {len(sample_ND)}")
     lists = _untrained_lists(recipe, seed)
     if recipe.kind != "opq_ivf_pq":
         lists.train(sample_ND)

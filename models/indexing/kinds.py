@@ -67,7 +67,17 @@ class Recipe:
     def training_count(self) -> int:
         """Photos that the quantizer is learned from, at most; 0 if there is none."""
         lists = (self.nlist or 0) * POINTS_PER_LIST[1]
-        return max(lists, 2**self.code_bits * POINTS_PER_LIST[1]) if self.code_bits else lists
+        codes = 2**self.code_bits * POINTS_PER_LIST[1] if self.code_bits else 0
+        return max(lists, codes, fewest_photos(self.kind, self.dim)) if self.is_trained else 0
+
+
+def fewest_photos(kind: Kind, dim: int) -> int:
+    """Return how many photos a kind learns from at least: FAISS fails on fewer, or ends the process.
+
+    >>> {kind: fewest_photos(kind, 64) for kind in KINDS}
+    {'flat': 1, 'ivf_flat': 1, 'ivf_pq': 2, 'opq_ivf_pq': 64, 'hnsw': 1, 'lsh': 1}
+    """
+    return {"ivf_pq": 2, "opq_ivf_pq": max(2, dim)}.get(kind, 1)
 
 
 def bytes_per_vector(kind: Kind, dim: int, code_bytes: int | None = None, links: int = HNSW_LINKS) -> int:
@@ -96,15 +106,16 @@ def choose_kind(
 
     `max_index_bytes` is what the shards together may take (no limit if None), `min_recall` the share of the ten
     best photos that is to be found. Where nothing does both, it is what finds most of those that fit; where nothing
-    fits, what takes least.
+    fits, what takes least. Kinds that need more photos to learn from are left out.
 
     >>> choose_kind(25_000, 256).kind, choose_kind(3_000_000, 256).kind
     ('flat', 'ivf_flat')
     >>> choose_kind(3_000_000, 256, max_index_bytes=2 * 10**9).kind
     'opq_ivf_pq'
     """
+    learnable = [kind for kind in KINDS if photo_count >= fewest_photos(kind, dim)]
     size = {kind: photo_count * bytes_per_vector(kind, dim, code_bytes) for kind in KINDS}
-    fits = [kind for kind in KINDS if max_index_bytes is None or size[kind] <= max_index_bytes]
+    fits = [kind for kind in learnable if max_index_bytes is None or size[kind] <= max_index_bytes]
     photos = f"{photo_count:,} photos"
     if "flat" in fits:
         if photo_count < FLAT_BELOW:
@@ -114,7 +125,7 @@ def choose_kind(
     too_large = [f"{kind} ({_gb(size[kind])})" for kind in ("ivf_flat", "hnsw") if kind not in fits]
     start = f"{photos}; {' and '.join(too_large)} do not fit into {_gb(max_index_bytes or 0)}" if too_large else photos
     if not fits:
-        least = min(_PREFERRED, key=lambda kind: size[kind])
+        least = min((kind for kind in _PREFERRED if kind in learnable), key=lambda kind: size[kind])
         return Choice(least, f"{start}, nor does any other; {least} takes least, {_gb(size[least])}")
     usable = [kind for kind in _PREFERRED if kind in fits]
     enough = [kind for kind in usable if _USUAL_RECALL[kind] >= min_recall]
@@ -126,6 +137,20 @@ def choose_kind(
     best = max(usable, key=lambda kind: _USUAL_RECALL[kind])
     return Choice(
         best, f"{start}; none that does usually finds {min_recall:.0%}; {best} most, {_USUAL_RECALL[best]:.0%}"
+    )
+
+
+def asked_kind(kind: Kind, dim: int, sample_count: int) -> Choice:
+    """Return the kind that was asked for, or flat where a sample of `sample_count` photos is too few for it.
+
+    >>> asked_kind("opq_ivf_pq", 64, 60)
+    Choice(kind='flat', reason='opq_ivf_pq was asked for, but it learns from 64 photos at least, and here from 60')
+    """
+    fewest = fewest_photos(kind, dim)
+    if sample_count >= fewest:
+        return Choice(kind, "asked for by the parameter kind")
+    return Choice(
+        "flat", f"{kind} was asked for, but it learns from {fewest:,} photos at least, and here from {sample_count:,}"
     )
 
 

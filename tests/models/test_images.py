@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from models import images
-from models.images import ImageError, decode_image
+from models.images import ImageError, check_image, decode_image
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -152,6 +153,98 @@ def test_damaged_exif_does_not_spoil_a_picture() -> None:
     assert_halves(decode_image(encoded(halves(), "JPEG", exif=b"Exif\0\0MM\0\x2b" + b"\xff" * 40)))
 
 
+HALVES = (b"\0" + bytes(RED) * 4 + bytes(BLUE) * 4) * 4
+"""The lines of a PNG of 8 x 4 pixels, not compressed."""
+
+
+def inflating(byte_count: int) -> bytes:
+    return zlib.compress(b"a" * byte_count)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"iCCP", b"profile\0\0" + zlib.compress(np.random.default_rng(0).bytes(2_000_000))),
+        (b"iCCP", b"profile\0\0" + inflating(50_000_000)),
+        (b"iCCP", b"cut"),
+        (b"tEXt", b"Comment\0" + b"a" * 3_000_000),
+        (b"zTXt", b"Comment\0\0" + inflating(3_000_000)),
+        (b"zTXt", b"Raw profile type exif\0\0" + inflating(3_000_000)),
+        (b"zTXt", b"Comment\0\7"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + inflating(3_000_000)),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"a" * 3_000_000),
+        (b"gAMA", b"\0"),
+        (b"pHYs", b"\0"),
+        (b"cHRM", b"\0"),
+        (b"sRGB", b""),
+        (b"acTL", b""),
+        (b"eXIf", b"\xff" * 40),
+    ],
+    ids=lambda chunk: f"{chunk[0].decode()}-{len(chunk[1])}",
+)
+def test_a_chunk_that_says_nothing_of_pixels_does_not_spoil_a_png(chunk: tuple[bytes, bytes]) -> None:
+    data = png(8, 4, 8, 2, HALVES, chunk)
+    check_image(data)
+    assert_halves(decode_image(data), tolerance=0)
+
+
+def test_texts_of_a_png_that_add_up_to_more_than_pillow_takes_do_not_spoil_it() -> None:
+    text = (b"iTXt", b"Comment\0\1\0\0\0" + inflating(1_000_000))
+    assert_halves(decode_image(png(8, 4, 8, 2, HALVES, *[text] * 70)), tolerance=0)
+
+
+def test_a_text_of_a_png_with_a_wrong_checksum_does_not_spoil_it() -> None:
+    data = png(8, 4, 8, 2, HALVES, (b"tEXt", b"XML:com.adobe.xmp\0hello"))
+    assert_halves(decode_image(data.replace(b"hello", b"jello")), tolerance=0)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"tEXt", b'XML:com.adobe.xmp\0<x tiff:Orientation="3"/>'),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b'<x tiff:Orientation="3"/>')),
+        (b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="3"/>'),
+        (b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\3\0\0\0\0\0\0"),
+    ],
+    ids=["text", "compressed", "international", "exif"],
+)
+def test_the_orientation_of_a_png_is_read_beside_a_large_profile(chunk: tuple[bytes, bytes]) -> None:
+    data = png(8, 4, 8, 2, HALVES, (b"iCCP", b"profile\0\0" + inflating(3_000_000)), chunk)
+    assert_halves(decode_image(data), BLUE, RED, tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("marker", "body"),
+    [
+        (0xE0, b"JFIF"),
+        (0xE1, b"Exif\0\0MM\0*\xff"),
+        (0xE1, b""),
+        (0xE2, b"ICC_PROFILE\0"),
+        (0xE2, b"ICC_PROFILE\0\1\3cut"),
+        (0xE2, b"MPF\0" + b"\xff" * 40),
+        (0xED, b"Photoshop 3.0\x008BIM\3"),
+        (0xEE, b"Adobe"),
+        (0xFE, b"\xff\xd8\xff\xda"),
+    ],
+)
+def test_a_broken_marker_that_says_nothing_of_pixels_does_not_spoil_a_jpeg(marker: int, body: bytes) -> None:
+    whole = encoded(halves(), "JPEG", quality=95)
+    data = whole[:2] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + whole[2:]
+    check_image(data)
+    assert_halves(decode_image(data))
+
+
+def test_a_jpeg_with_stray_bytes_and_hundreds_of_xmp_parts() -> None:
+    whole = encoded(halves(), "JPEG", quality=95)
+    xmp = b"\xff\xe1\xfd\xe8" + (b"http://ns.adobe.com/xap/1.0/\0" + b"x" * 65_000)[:64_998]
+    assert_halves(decode_image(whole[:2] + b"\0\xff\xff" + xmp * 300 + whole[2:]))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_a_broken_colour_profile_of_three_megabytes_does_not_spoil_a_picture(kind: str) -> None:
+    assert_halves(decode_image(encoded(halves(), kind, icc_profile=b"no profile" * 300_000)), tolerance=12)
+
+
 def reason_of(data: bytes, **options: Any) -> str:
     with pytest.raises(ImageError) as caught:
         decode_image(data, **options)
@@ -166,6 +259,20 @@ def test_what_is_no_picture(data: bytes) -> None:
     assert reason_of(data) == "not_an_image"
 
 
+@pytest.mark.parametrize(
+    "brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"hevc\0\0\0\0", b"msf1\0\0\0\0hevc"]
+)
+def test_heic_under_another_name_has_a_reason_of_its_own(brands: bytes) -> None:
+    data = struct.pack(">I", len(brands) + 8) + b"ftyp" + brands + bytes(400)
+    assert reason_of(data) == "heic"
+
+
+def test_a_picture_that_no_decoder_reads_is_not_called_no_picture() -> None:
+    twelve_bits = encoded(halves(), "JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c")
+    assert reason_of(twelve_bits) == "damaged_or_unsupported"
+    assert reason_of(b"RIFF\0\0\0\0WEBPVP8 cut") in {"damaged_or_unsupported", "corrupt", "truncated"}
+
+
 def test_empty() -> None:
     assert reason_of(b"") == "empty"
 
@@ -175,12 +282,25 @@ def test_empty() -> None:
 def test_a_truncated_picture_is_an_error_with_a_reason(kind: str, share: float) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     data = encoded(noise, kind)
-    assert reason_of(data[: int(len(data) * share)]) in {"truncated", "corrupt", "not_an_image"}
+    assert reason_of(data[: int(len(data) * share)]) in {
+        "truncated",
+        "corrupt",
+        "not_an_image",
+        "damaged_or_unsupported",
+    }
 
 
 def test_the_usual_truncation_is_named() -> None:
     data = encoded(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")
     assert reason_of(data[: len(data) // 2]) == "truncated"
+
+
+def outcome_of(look: Callable[..., object], data: bytes) -> str:
+    try:
+        look(data, max_pixels=1_000_000)
+    except ImageError as error:
+        return error.reason
+    return "RGB"
 
 
 def test_random_damage_never_raises_anything_else() -> None:
@@ -193,11 +313,11 @@ def test_random_damage_never_raises_anything_else() -> None:
         data = bytearray(originals[trial % len(originals)])
         for position in rng.integers(0, len(data), 12):
             data[position] = rng.integers(0, 256)
-        try:
-            outcomes.add(decode_image(bytes(data), max_pixels=1_000_000).mode)
-        except ImageError as error:
-            outcomes.add(error.reason)
-    assert outcomes <= {"RGB", "not_an_image", "zero_size", "too_many_pixels", "extreme_shape", "truncated", "corrupt"}
+        outcome = outcome_of(decode_image, bytes(data))
+        outcomes.add(outcome)
+        assert (outcome_of(check_image, bytes(data)) == "RGB") == (outcome == "RGB")
+    reasons = {"zero_size", "too_many_pixels", "extreme_shape", "truncated", "corrupt"}
+    assert outcomes <= {"RGB", "not_an_image", "damaged_or_unsupported"} | reasons
     assert {"RGB", "corrupt"} <= outcomes
 
 
@@ -215,7 +335,7 @@ def test_a_strip_of_pixels_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
 def test_zero_size(size: tuple[int, int]) -> None:
-    assert reason_of(png(*size, 8, 2, b"")) in {"zero_size", "not_an_image", "corrupt"}
+    assert reason_of(png(*size, 8, 2, b"")) in {"zero_size", "damaged_or_unsupported"}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

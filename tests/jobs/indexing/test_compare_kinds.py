@@ -14,7 +14,7 @@ from jobs.nights.stage_runner import run_stage
 from models.indexing.kinds import KINDS
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.index_lake import commit_inputs, photos_of
+from tests.jobs.index_lake import DIM, commit_inputs, photos_of
 
 
 @pytest.fixture
@@ -45,6 +45,17 @@ def test_kinds_are_built_from_the_nights_photos_and_measured_on_its_queries(nigh
 
 def test_all_kinds_of_the_latest_night_are_compared_unless_said_otherwise(night: RunContext) -> None:
     assert tuple(rows_of(compare_kinds(night.settings, night.catalogue, None))) == KINDS
+
+
+def test_a_kind_that_learns_from_more_photos_than_there_are_is_left_out_by_name(make_context: Contexts) -> None:
+    night = make_context()
+    commit_inputs(night, photos_of(DIM - 1))
+    run_stage(night, "build_index", BuildIndexParams())
+    text = compare_kinds(night.settings, night.catalogue, None)
+    assert list(rows_of(text)) == [kind for kind in KINDS if kind != "opq_ivf_pq"] + ["opq_ivf_pq"]
+    assert rows_of(text)["opq_ivf_pq"] == f"is left out: it learns from {DIM} photos at least.".split()
+    with raises(BadInput, "too_few_photos_for_kind", photo_count=DIM - 1, fewest={"opq_ivf_pq": DIM}):
+        compare_kinds(night.settings, night.catalogue, None, ["flat", "opq_ivf_pq"])
 
 
 def test_an_unknown_kind_and_a_night_without_an_index_are_refused(night: RunContext) -> None:

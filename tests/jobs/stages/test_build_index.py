@@ -28,7 +28,7 @@ from models.indexing.ids import stable_ids
 from models.indexing.shards import plan_shards
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.index_lake import commit_inputs, commit_photos, commit_queries, photos_of, unit_vectors
+from tests.jobs.index_lake import DIM, commit_inputs, commit_photos, commit_queries, photos_of, unit_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,18 @@ def test_one_shard_is_built_here_and_searched_as_an_exact_index(context: RunCont
         zip([f"p{n}" for n in range(250)], stable_ids([f"p{n}" for n in range(250)]).tolist(), strict=True)
     )
     assert_exact(context, manifest, photos_of(250)[FULL])
+
+
+def test_fewer_photos_than_the_vectors_have_numbers_take_another_kind_of_index(
+    make_context: Contexts, caplog: pytest.LogCaptureFixture
+) -> None:
+    context, photos = make_context(), photos_of(DIM - 1)
+    commit_inputs(context, photos)
+    manifest = run_stage(context, "build_index", BuildIndexParams(kind="opq_ivf_pq"))
+    reason = f"opq_ivf_pq was asked for, but it learns from {DIM} photos at least, and here from {DIM - 1}"
+    assert (manifest.facts["kind"], manifest.facts["reason"]) == ("flat", reason)
+    assert f"the index is flat: {reason}" in caplog.messages
+    assert_exact(context, manifest, photos[FULL])
 
 
 def test_the_same_night_is_done_once_and_made_anew_gives_the_same_bytes(

@@ -268,7 +268,7 @@ def test_every_fault_has_its_status_and_reason(server: FaultyServer, open_contex
     for row in ctx.lake.read_table(manifest, "images").filter(pl.col("status") == "fetched").iter_rows(named=True):
         body = Path(row["uri"]).read_bytes()
         assert Image.open(io.BytesIO(body)).size == (20, 10)
-        assert (len(body), row["modified_ns"]) == (row["byte_count"], None)
+        assert len(body) == row["byte_count"]
         assert ctx.lake.root in row["uri"]
     assert run_stage(ctx, "fetch_images", PARAMS) == manifest
     assert server.counts() == counts
@@ -597,6 +597,79 @@ def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Cont
     hashes = second.lake.read_table(manifest, "images")["sha256"].to_list()
     assert len(set(hashes)) == 2
     assert None not in hashes
+
+
+def test_a_file_that_is_no_picture_is_not_present(make_context: Contexts) -> None:
+    ctx = make_context()
+    folder = Path(ctx.dataset_uri) / "photos"
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+    bodies = {"page": b"<html>404</html>", "none": b"", "phone": heic, "half": picture()[:-200], "bomb": bomb()}
+    for name, body in bodies.items():
+        write(folder, f"{name}.jpg", body)
+    write(folder, "named.heic", heic)
+    write(folder, "fine.jpg")
+    commit_photos(ctx, dict.fromkeys([*bodies, "named", "fine"]))
+    manifest = run_stage(ctx, "fetch_images", PARAMS)
+    assert statuses(ctx, manifest) == {
+        "page": ("refused", "not_an_image"),
+        "none": ("refused", "empty"),
+        "phone": ("refused", "heic"),
+        "named": ("refused", "heic"),
+        "half": ("refused", "truncated"),
+        "bomb": ("refused", "too_many_pixels"),
+        "fine": ("present", None),
+    }
+    images = ctx.lake.read_table(manifest, "images")
+    assert images.drop_nulls("uri")["photo_id"].to_list() == ["fine"]
+    assert images.drop_nulls("sha256")["photo_id"].to_list() == [
+        "fine"
+    ]  # what trains and embeds reads one or the other
+    assert (manifest.facts["present_count"], manifest.facts["refused_count"]) == (1, 6)
+
+
+def test_a_file_that_is_no_picture_gives_way_to_the_photos_address(
+    server: FaultyServer, open_context: Contexts
+) -> None:
+    ctx = open_context()
+    for name in ("a", "b"):
+        write(Path(ctx.dataset_uri) / "photos", f"{name}.jpg", b"<html>404</html>")
+    commit_photos(ctx, {"a": server.url("ok/1"), "b": server.url("404")})
+    found = statuses(ctx, run_stage(ctx, "fetch_images", PARAMS))
+    assert found == {"a": ("fetched", None), "b": ("refused", "not_an_image")}
+
+
+def test_files_that_are_no_pictures_stop_the_night_before_it_trains(make_context: Contexts) -> None:
+    ctx = make_context()
+    folder = Path(ctx.dataset_uri) / "photos"
+    for number in range(6):
+        write(folder, f"p{number}.jpg", b"<html>404</html>" if number % 3 == 0 else None)
+    commit_photos(ctx, dict.fromkeys(f"p{number}" for number in range(6)))
+    with raises(GateFailed, "too_many_images_missing") as caught:
+        run_stage(ctx, "fetch_images", FetchImagesParams())
+    assert "refused (not_an_image): 2, such as p0.jpg, p3.jpg" in str(caught.value)
+
+
+def test_a_verdict_about_an_unchanged_file_is_reused_the_next_night(
+    make_context: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights = [make_context(run_date=date(2025, 12, day)) for day in (27, 28, 29)]
+    folder = Path(nights[0].dataset_uri) / "photos"
+    bad = write(folder, "bad.jpg", b"<html>404</html>")
+    write(folder, "fine.jpg")
+    ids: dict[str, str | None] = dict.fromkeys(["bad", "fine"])
+    for night in nights:
+        commit_photos(night, ids)
+    first = run_stage(nights[0], "fetch_images", PARAMS)
+    second = run_stage(nights[1], "fetch_images", PARAMS)
+    assert [manifest.facts["hashed_count"] for manifest in (first, second)] == [2, 0]
+    assert statuses(nights[1], second) == {"bad": ("refused", "not_an_image"), "fine": ("present", None)}
+    bad.write_bytes(picture())
+    third = run_stage(nights[2], "fetch_images", PARAMS)
+    assert statuses(nights[2], third)["bad"] == ("present", None)
+    assert third.facts["hashed_count"] == 1
+    stricter = run_stage(nights[2], "fetch_images", PARAMS.model_copy(update={"max_pixels": 100}))
+    assert stricter.facts["hashed_count"] == 2
+    assert statuses(nights[2], stricter)["fine"] == ("refused", "too_many_pixels")
 
 
 def test_a_data_set_in_an_object_store(make_context: Contexts) -> None:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.indexing.building import build_index
-from models.indexing.filling import BASE_MEMORY_MB, ShardFiller, TooLittleMemory, photos_within
+from models.indexing.filling import BASE_MEMORY_MB, ShardFiller, TooLittleMemory, photos_within, train
 from models.indexing.ids import hashed_ids, stable_ids
-from models.indexing.kinds import KINDS, Kind, bytes_per_vector, choose_kind, recipe_for
+from models.indexing.kinds import KINDS, Kind, bytes_per_vector, choose_kind, fewest_photos, recipe_for
 from models.indexing.shards import ShardKey, assign, plan_shards
 from tests.errors import raises
 from tests.models.indexing.vectors import build, names, unit_vectors
@@ -168,3 +168,25 @@ def test_less_memory_makes_smaller_shards_and_too_little_is_refused() -> None:
 def test_other_than_unit_float32_vectors_are_refused(tmp_path: Path, vectors: np.ndarray[Any, Any]) -> None:
     with pytest.raises(ValueError, match="vectors"):
         build(tmp_path, vectors)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_built_of_the_fewest_photos_it_learns_from(kind: Kind, tmp_path: Path) -> None:
+    fewest = fewest_photos(kind, 16)
+    assert build(tmp_path, unit_vectors(fewest, 1), kind).photo_count == fewest
+
+
+@pytest.mark.parametrize("kind", ["ivf_pq", "opq_ivf_pq"])
+def test_fewer_photos_than_a_kind_learns_from_are_an_error_and_not_the_end_of_the_process(kind: Kind) -> None:
+    fewest = fewest_photos(kind, 16)
+    with pytest.raises(ValueError, match=f"learns from {fewest} photos at least"):
+        train(recipe_for(kind, 16, fewest - 1, fewest - 1), unit_vectors(fewest - 1, 1), 0)
+
+
+def test_a_rotation_is_learned_from_as_many_photos_as_vectors_have_numbers() -> None:
+    assert recipe_for("opq_ivf_pq", 1152, 40, 1152).training_count == 1152
+
+
+def test_what_does_not_fit_is_of_a_kind_that_so_few_photos_can_teach() -> None:
+    chosen = choose_kind(1000, 1152, max_index_bytes=2**16)
+    assert fewest_photos(chosen.kind, 1152) <= 1000
