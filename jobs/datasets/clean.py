@@ -83,7 +83,7 @@ VALIDATED = Dataset(
             schema(
                 converted_at=TIMESTAMP,
                 conversion_type=STR,
-                query=STR,  # normalised: NFKC, casefolded, white space collapsed
+                query=STR,  # in the normal form of `models.text`
                 query_raw=STR,
                 photo_id=STR,
                 visitor_id=STR,  # keyed pseudonym, never the id of the log
