@@ -25,6 +25,7 @@ import numpy.typing as npt
 from models.indexing.files import IndexDescription, Shard, UnusableIndex
 from models.indexing.filling import Floats, check_vectors
 from models.indexing.ids import Ints, hashed_ids
+from models.text import normalise_country
 
 __all__ = ["Floats", "IndexDescription", "Ints", "ShardedIndex", "UnusableIndex", "Visibility"]
 
@@ -37,7 +38,7 @@ _DEEPER = 4
 
 @dataclass(frozen=True)
 class Visibility:
-    """Which photos must not be found: `hidden` ones anywhere, `hidden_in` ones by country. Ids ascend."""
+    """Which photos must not be found: `hidden` ones anywhere, `hidden_in` ones by country's code. Ids ascend."""
 
     hidden: Ints = field(default_factory=lambda: _NOTHING)
     hidden_in: Mapping[str, Ints] = field(default_factory=dict)
@@ -167,7 +168,7 @@ class ShardedIndex:
         check_vectors(query_QD)
         if query_QD.shape[1] != self.description.dim:
             raise ValueError(f"queries have {query_QD.shape[1]} dimensions, the index {self.description.dim}")
-        asked = np.array([""] * len(query_QD) if countries is None else list(countries))
+        asked = np.array([""] * len(query_QD) if countries is None else [*map(normalise_country, countries)])
         if len(asked) != len(query_QD):
             raise ValueError(f"{len(query_QD)} queries of {len(asked)} countries")
         k = min(k, self.description.photo_count)

@@ -16,6 +16,7 @@ import torch
 from models.images import ImageError, decode_image
 from models.search.completion import Exemplars
 from models.search.model import SearchModel
+from models.text import normalise_query
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,10 +39,11 @@ class Embedder:
 
         A row is either a query (`query`, text, and perhaps `country`, ISO 3166 code) or a photo (`image`, the
         bytes of a picture file, and perhaps `keywords`, a list of {"keyword": text, "confidence": 0..1}). Absent
-        columns and empty cells are the same. Raises `ValueError` naming the row that is neither, both, or
-        not a picture.
+        columns, empty cells and blank queries are the same. Raises `ValueError` naming the row that is neither, both,
+        or not a picture.
         """
         queries, countries, images, keywords = (_cells(frame, name) for name in (QUERY, COUNTRY, IMAGE, KEYWORDS))
+        queries = [normalise_query(query or "") or None for query in queries]
         for row, (query, image) in enumerate(zip(queries, images, strict=True)):
             if (query is None) == (image is None):
                 raise ValueError(f"row {row}: give either a query or an image")

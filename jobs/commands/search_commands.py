@@ -12,6 +12,7 @@ from typer import Argument, Option
 from jobs.commands.options import Catalogue, Environment, RunDate, command, parse_run_date
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.errors import BadInput, MissingInput, NightlensError
+from models.text import normalise_country
 
 Count = Annotated[int, Option(help="how many photos")]
 ALS_LIBRARY = EvaluateRecommendersParams.model_fields["als_library"]
@@ -83,7 +84,7 @@ def recommend(
     if (visitor is None) == (not photo):
         raise typer.BadParameter("give a visitor or photos, and not both", param_hint="--visitor or --photo")
     visitor_id = None if visitor is None else environment.pseudonym(visitor)
-    asked = RecommendationRequest(visitor or "", visitor_id, tuple(photo or ()), country.upper())
+    asked = RecommendationRequest(visitor or "", visitor_id, tuple(photo or ()), normalise_country(country))
     day = parse_run_date(run_date)
     found = recommend_for.recommend(environment.settings, catalogue, asked, method or None, count, day)
     print(render_table(found, shutil.get_terminal_size((120, 24)).columns))

@@ -99,11 +99,11 @@ def _countries(rows: pl.DataFrame, start: datetime) -> tuple[np.ndarray[Any, np.
 @torch.inference_mode()
 def _descriptions(model: SearchModel, description_P: pl.Series) -> Floats:
     """Return the text tower's vectors of the photos' descriptions, [P, D]; zero for a photo without one."""
-    has_text_P = description_P.fill_null("").str.strip_chars().str.len_chars().to_numpy() > 0
-    vector_PD = np.zeros((len(description_P), model.dim), np.float32)
+    texts = [model.query_text(text or "", "") for text in description_P]
+    has_text_P = np.array([text != "" for text in texts])
+    vector_PD = np.zeros((len(texts), model.dim), np.float32)
     if has_text_P.any():
-        texts = [model.query_text(text, "") for text in description_P.filter(pl.Series(has_text_P))]
-        vector_PD[has_text_P] = text_vectors(model, model.tokenize(texts)).cpu().numpy()
+        vector_PD[has_text_P] = text_vectors(model, model.tokenize([*filter(None, texts)])).cpu().numpy()
     return vector_PD
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from jobs.errors import BadInput, MissingInput
 from jobs.runtime.terminal import printable
 from models.images import FORMATS, ImageError, decode_image
-from models.text import normalise_query
+from models.text import normalise_country, normalise_query
 
 _SLUG_LENGTH = 40
 
@@ -63,20 +63,20 @@ def make_query(text: str | None, country: str = "", image: Path | None = None, p
             country=country,
         )
     if image is not None:
-        return Query(_shown(image.name), country.upper(), image=_read_picture(image))
+        return Query(_shown(image.name), normalise_country(country), image=_read_picture(image))
     if photo_id is not None:
-        return Query(_shown(photo_id), country.upper(), photo_id=photo_id)
+        return Query(_shown(photo_id), normalise_country(country), photo_id=photo_id)
     assert text is not None
-    words = normalise_query(text)
-    if words != _shown(words):
+    if text != _shown(text):
         raise BadInput("not_utf8", f"the query {text!r} is not valid text: type it in UTF-8", query=text)
+    words = normalise_query(text)
     if not printable(words):
         raise BadInput(
             "empty_query",
             f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"',
             query=text,
         )
-    return Query(words, country.upper())
+    return Query(words, normalise_country(country))
 
 
 def _shown(text: str) -> str:

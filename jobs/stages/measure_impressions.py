@@ -60,7 +60,8 @@ def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) 
     """
     at = pl.col("shown_at")
     rows = pl.scan_parquet(lake.table_uris(validated, "impressions")).filter(at >= start, at < end)
-    rows = rows.with_columns(pl.when(pl.col("query_id").is_null()).then(at).alias("listed_at"))
+    listed = pl.when(pl.col("query_id").is_null()).then(at).alias("listed_at")
+    rows = rows.with_columns(listed, pl.col("query").replace("", None))  # a blank query says nothing
     shown = rows.group_by(*_LIST, "photo_id", "position").agg(
         at.min(),
         pl.col("query", "country", "arm").drop_nulls().sort().first(),

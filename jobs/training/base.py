@@ -62,6 +62,8 @@ def train_tiny_base(
     """Train a tiny base on the photos of the training window, write it into a run; return the facts about it."""
     photos = read_photos(ctx.lake, splits, images)
     described = photos.filter("is_in_train").drop_nulls("description")
+    words = pl.Series("description", map(normalise_query, described["description"]), dtype=pl.String)
+    described = described.with_columns(words).filter(words != "")
     if described.is_empty():
         raise MissingInput(
             "no_described_photo",
@@ -70,7 +72,7 @@ def train_tiny_base(
             run=splits.reference,
         )
     sizes = params.model_dump(include=SIZES)
-    texts = [*map(normalise_query, described["description"]), *_searched(ctx, splits)]
+    texts = [*described["description"], *_searched(ctx, splits)]
     with model_errors_of("train_base"):
         model = build_tiny_model(seed=ctx.seed, texts=texts, **sizes).to(training_device())
         result = _train_on_descriptions(ctx, params, staged, model, photos, described)
@@ -104,7 +106,7 @@ def _train_on_descriptions(
     described: pl.DataFrame,
 ) -> TrainingResult:
     """Photos with the same description share a text, so that they are no negatives of each other."""
-    tokens, texts = index_texts(model, [normalise_query(text) for text in described["description"]])
+    tokens, texts = index_texts(model, described["description"].to_list())
     options = params.model_dump(include={"epochs", "batch_size", "learning_rate", "checkpoint_seconds"})
     config = TrainingConfig(seed=ctx.seed, **options)
     hooks = Hooks(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -21,6 +22,8 @@ from models.text import normalise_query
 
 _UNSPACED = ("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "BOPOMOFO ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
 """Beginnings of the Unicode names of characters in scripts that put no space between words."""
+_JOINER = re.compile("[\u180e\u200c\u200d]")
+"""What `normalise_query` leaves between the letters of a word."""
 
 
 def popularity_scorer(photo_N: Ints, photo_count: int) -> Scorer:
@@ -86,15 +89,15 @@ def keyword_scorer(texts: Sequence[str], documents: Sequence[Sequence[str]]) -> 
 def tokenise(text: str) -> tuple[str, ...]:
     """Return the tokens of a text in any script, after `normalise_query`.
 
-    A run of letters, marks and digits is a token. Where the script puts no space between words (Han, kana, Thai,
-    Lao, Khmer, Burmese), each character and each pair of neighbours in a run is a token. A symbol or emoji is a
-    token by itself. All else separates.
+    A run of letters, marks and digits is a token, without the joiners in it. Where the script puts no space between
+    words (Han, kana, Thai, Lao, Khmer, Burmese), each character and each pair of neighbours in a run is a token. A
+    symbol or emoji is a token by itself. All else separates.
 
     >>> tokenise("Black-Cat 黒猫 ❤")
     ('black', 'cat', '黒', '猫', '黒猫', '❤')
     """
     tokens: list[str] = []
-    for kind, run in itertools.groupby(normalise_query(text), key=_kind):
+    for kind, run in itertools.groupby(_JOINER.sub("", normalise_query(text)), key=_kind):
         characters = list(run)
         if kind == "word":
             tokens.append("".join(characters))
@@ -107,7 +110,6 @@ def tokenise(text: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=20_000)
 def _kind(character: str) -> str:
-    name = unicodedata.name(character, "")
-    if unicodedata.category(character)[0] in "LMN" and not name.startswith("VARIATION SELECTOR"):
-        return "unspaced" if name.startswith(_UNSPACED) else "word"
+    if unicodedata.category(character)[0] in "LMN":
+        return "unspaced" if unicodedata.name(character, "").startswith(_UNSPACED) else "word"
     return "symbol" if unicodedata.category(character) == "So" else "separator"

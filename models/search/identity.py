@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.search.errors import ModelError
+from models.text import normalise_country, normalise_query
 
 IDENTITY = "identity.json"
 
@@ -50,9 +51,10 @@ class ModelIdentity(BaseModel):
 
 
 def query_text(query: str, country: str) -> str:
-    """Return a query with its country, if that is known, before it.
+    """Return the normal form of a query with its country, if that is known, before it.
 
-    >>> query_text("cat", "GB"), query_text("cat", "")
+    >>> query_text("Cat", "gb"), query_text("cat", "")
     ('GB: cat', 'cat')
     """
-    return f"{country}: {query}" if country else query
+    words = normalise_query(query)
+    return f"{normalise_country(country)}: {words}" if country else words

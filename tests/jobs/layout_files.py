@@ -176,7 +176,7 @@ def add_conversion_faults(files: LayoutFiles) -> None:
         files.add("conversions", converted_at=text)
     for text in ("GER", "1", "ZZ", "??", "U$", "NULL"):
         bad("bad_country", conversion_country=text)
-    for text in (" ", "\u00a0", "\u3000", "\u200b"):
+    for text in (" ", "\u00a0", "\u3000\u3164", "\u200b"):
         bad("blank_keyword", keyword=text)
     for text in ("a\x07b", "a\x1b[31mb", "a\x08b", "r\u202eight", "a\rb"):
         bad("control_characters", keyword=text)

@@ -58,6 +58,12 @@ def test_absent_columns_are_empty_ones(model: SearchModel) -> None:
     assert Embedder(model).predict(pd.DataFrame({"query": []})).shape == (0, 16)
 
 
+def test_a_query_is_read_in_its_normal_form_whoever_sends_it(model: SearchModel) -> None:
+    sent = pd.DataFrame({"query": ["C\u200bat", "cat"], "country": ["gb", "GB"]})
+    found = Embedder(model).predict(sent)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
 def test_more_rows_than_a_batch_come_back_in_order(model: SearchModel, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = pd.DataFrame({"query": [f"word {number}" for number in range(7)]})
     whole = Embedder(model).predict(queries)
@@ -69,6 +75,7 @@ def test_more_rows_than_a_batch_come_back_in_order(model: SearchModel, monkeypat
     ("table", "message"),
     [
         ({"query": ["cat", None]}, "row 1"),
+        ({"query": ["cat", "\u200b"]}, "row 1"),
         ({"query": ["cat"], "image": [picture((0, 0, 0))]}, "row 0"),
         ({"image": [picture((0, 0, 0)), b"no picture"]}, r"row 1: .*not_an_image"),
     ],

@@ -527,7 +527,7 @@ def test_text_is_normalised_and_what_is_not_text_is_told(tmp_path: Path) -> None
         row = "\t".join(files.row("conversions", keyword="WORD")).encode()
         files.add_raw("conversions", row.replace(b"WORD", broken))
     rows = rows_of(files.write(tmp_path), "conversions")
-    assert [row["query"] for row in rows] == ["grün haus", "", "a\x00b", "fa\ufffdade"]
+    assert [row["query"] for row in rows] == ["grün haus", "", "ab", "fa\ufffdade"]
     assert [row["has_nul"] for row in rows] == [False, False, True, False]
     assert [row["is_utf8"] for row in rows] == [True, True, True, False]
 

@@ -80,6 +80,13 @@ def test_several_rows_of_one_impression_are_one(make_context: Contexts) -> None:
     assert (manifest.facts["list_count"], manifest.facts["visitor_count"]) == (4, 2)
 
 
+def test_a_query_of_nothing_visible_is_no_query(make_context: Contexts) -> None:
+    ctx = make_context()
+    rows = [row("u", "a", 1, "shown", query=""), row("u", "b", 2, "shown"), row("v", "a", 1, "shown", query="")]
+    manifest = measured(ctx, rows)
+    assert ctx.lake.read_table(manifest, "pairs").select("query", "photo_id").rows() == [("cat", "b")]
+
+
 def test_training_learns_nothing_of_what_came_after_its_window(make_context: Contexts) -> None:
     ctx = make_context()
     days = {"before": -1, "first": 0, "last": 18, "validation": 19, "test": 27, "after": 28}

@@ -159,6 +159,9 @@ def test_nothing_to_train_on_is_said(make_night: Contexts) -> None:
     commit_splits(ctx, photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
+    commit_splits(ctx, photos=photos(ctx).with_columns(pl.lit("\u200b").alias("description")))
+    with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
+        run_stage(ctx, "train_base", BASE_PARAMS)
     commit_splits(ctx, photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
     with raises(MissingInput, "no_photo_with_image", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
