@@ -65,7 +65,7 @@ def conversions(shades: tuple[int, ...], repeats: int) -> pl.DataFrame:
         for shade in shades
         for country in ("GB", "JP")
     ]
-    return pl.DataFrame(rows, schema=["query", "country", "photo_id"], orient="row")
+    return pl.DataFrame(rows, schema=["query", "country", "photo_id"], orient="row").with_columns(weight=1.0)
 
 
 def commit_splits(

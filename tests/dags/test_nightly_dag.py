@@ -111,7 +111,8 @@ def test_parsing_the_dag_loads_nothing_heavy() -> None:
 
 
 def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_in: Path) -> None:
-    run = dag.test(run_conf={"run_date": "2025-12-28", "dataset": "/data/x", "retrain": "never"})
+    limits = {"max_bad_share": 0, "max_without_photo_share": 0.4}
+    run = dag.test(run_conf={"run_date": "2025-12-28", "dataset": "/data/x", "retrain": "never"} | limits)
     assert run.state == "success"
     made = calls(stand_in)
     assert sorted(call.split()[0] for call in made) == sorted(["plan_night", *STAGES])
@@ -121,6 +122,9 @@ def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_
     assert train.endswith("--retrain never")
     split = next(call for call in made if call.startswith("split_temporal"))
     assert split.endswith("--protocol ")  # empty: what the preset says
+    validate = next(call for call in made if call.startswith("validate_logs"))
+    assert validate.endswith("--max-bad-share 0 --max-critical-share  --max-without-photo-share 0.4")
+    assert next(call for call in made if call.startswith("fetch_images")).endswith("--max-missing-share ")
 
 
 def test_the_protocol_of_the_form_is_that_of_the_split(dag: Any, stand_in: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: st
     assert parse_stage([*line, "--validation-share", "0"])[2].validation_share == 0
 
 
-def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_hands_its_protocol_and_limits_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     confs: list[dict[str, str | None]] = []
     monkeypatch.setattr(dag_runner, "_run_in_process", lambda settings, dag_id, conf: confs.append(conf))
     monkeypatch.setattr(dag_runner.local_services, "running_services", lambda settings: None)
@@ -99,10 +99,12 @@ def test_a_night_hands_its_protocol_to_airflow(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(local_services, "prepare_airflow", lambda settings, environment: None)
     plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
     monkeypatch.setattr(night_plan, "plan_night", lambda settings, **given: plan)
-    for more in ([], ["--protocol", "80/20", "--retrain", "never"]):
+    for more in ([], ["--protocol", "80/20", "--retrain", "never", "--max-bad-share", "0.1"]):
         assert main.main(["nightly", *more]) == 0
     assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("incremental", None), ("never", "80/20")]
+    assert [conf["max_bad_share"] for conf in confs] == [None, 0.1]
     assert main.main(["nightly", "--protocol", "70/30"]) == 2
+    assert main.main(["nightly", "--max-missing-share", "20"]) == 2
 
 
 def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ Search = tuple[str | None, str | None, int | None]
 Log = tuple[list[datetime], list[tuple[int, str, str, int, datetime, Search]]]
 
 NOT_SAID: Search = (None, None, None)
+WEIGHT = pl.col("position").fill_null(1).cast(pl.Float64).alias("weight")
 PHOTOS = pl.DataFrame(
     {
         "photo_id": ["old", "mid", "new", "late"],
@@ -76,20 +77,21 @@ CONVERSIONS = pl.DataFrame(
     ],
     schema=LOG_COLUMNS,
     orient="row",
-)
+).with_columns(WEIGHT)
 
 
 def split_plainly(log: list[tuple[Any, ...]], submitted: dict[str, datetime]) -> dict[str, set[tuple[object, ...]]]:
     """Split a log row by row: window, then one row per visitor, query, country and photo, the first of its repeats."""
     found: dict[str, dict[tuple[str, ...], list[tuple[Any, ...]]]] = {"train": {}, "validation": {}, "test": {}}
-    for *key, converted_at, device, orientation, position in log:
+    for *key, converted_at, device, orientation, position, weight in log:
         for name, start, end in zip(found, EDGES, EDGES[1:], strict=False):
             if start <= converted_at < end and submitted[key[-1]] <= converted_at:
-                found[name].setdefault(tuple(key), []).append((converted_at, device, orientation, position))
+                found[name].setdefault(tuple(key), []).append((converted_at, device, orientation, position, weight))
     plain: dict[str, set[tuple[object, ...]]] = {name: set() for name in found}
     for name, key, repeats in ((name, *item) for name, by_key in found.items() for item in by_key.items()):
-        converted_at, *search = min(repeats, key=nulls_first)
-        plain[name].add((*key, converted_at, len(repeats), *search))
+        converted_at, *search, _ = min(repeats, key=nulls_first)
+        heaviest = max(weight for *_, weight in repeats)
+        plain[name].add((*key, converted_at, len(repeats), heaviest, *search))
     return plain
 
 
@@ -109,7 +111,7 @@ def frames_of(cases: list[Log]) -> tuple[pl.DataFrame, pl.DataFrame]:
         ]
     return (
         pl.DataFrame(photos, schema=["photo_id", "submitted_at"], orient="row"),
-        pl.DataFrame(rows, schema=CONVERSIONS.schema, orient="row"),
+        pl.DataFrame(rows, schema=CONVERSIONS.drop("weight").schema, orient="row").with_columns(WEIGHT),
     )
 
 
@@ -184,8 +186,8 @@ def test_a_small_log_is_split_once_with_its_facts(
         "max_ranked_searches": 200_000,
     }
     assert read_rows(ctx, manifest, "train") == [
-        ("v1", "cat", "GB", "old", EDGES[0], 2, "mobile", "portrait", 3),
-        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, *NOT_SAID),
+        ("v1", "cat", "GB", "old", EDGES[0], 2, 3.0, "mobile", "portrait", 3),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, 1.0, *NOT_SAID),
     ]
     assert read_rows(ctx, manifest, "photos") == [
         ("mid", EDGES[1] - TICKS[2], "in between", None, True),
@@ -256,8 +258,8 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkS
         "max_ranked_searches": 200_000,
     }
     assert read_rows(ctx, manifest, "train") == [
-        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3, "tablet", "all", 4),
-        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, *NOT_SAID),
+        ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3, 4.0, "tablet", "all", 4),
+        ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, 1.0, *NOT_SAID),
     ]
     assert read_rows(ctx, manifest, "validation") == [("v1", "cat", "GB", "old", EDGES[1], 1, *NOT_SAID)]
     assert read_rows(ctx, manifest, "test") == [

@@ -159,7 +159,8 @@ def test_a_broken_picture_is_left_out(make_night: Contexts, caplog: pytest.LogCa
 
 def test_pairs_of_photos_without_an_image_are_counted(make_night: Contexts) -> None:
     ctx = make_night()
-    rows = pl.concat([conversions((0, 1), 2), pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3})])
+    gone = pl.DataFrame({"query": "x", "country": "GB", "photo_id": ["gone"] * 3, "weight": 1.0})
+    rows = pl.concat([conversions((0, 1), 2), gone])
     commit_splits(ctx, train=rows)
     facts = run_stage(ctx, "train_search", SEARCH_PARAMS).facts
     assert (facts["train_pair_count"], facts["train_pairs_without_image"]) == (64, 3)
