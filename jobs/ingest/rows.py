@@ -26,7 +26,7 @@ BATCH_ROWS = 4096
 MAX_RECORD_TEXT = 8192
 # Visitor ids are UUIDs in every version. One in any other column has been shifted there by a missing or surplus
 # delimiter; long hexadecimal runs are taken for one as well.
-_VISITOR_SHAPE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
+VISITOR_SHAPE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
 
 _REPAIR = pa.struct([("repair", pa.string()), ("column", pa.string())])
 _WHERE = pa.schema(
@@ -165,7 +165,7 @@ def _hide_visitors(fields: list[str], visitor: int, keys: Sequence[int], hide: C
             fields[index] = hide(text) if text else text
         elif index in keys:
             continue
-        elif len(text) >= 24 and _VISITOR_SHAPE.search(text):
-            fields[index] = _VISITOR_SHAPE.sub(lambda found: hide(found[0]), text)
+        elif len(text) >= 24 and VISITOR_SHAPE.search(text):
+            fields[index] = VISITOR_SHAPE.sub(lambda found: hide(found[0]), text)
             is_stray = True
     return is_stray
