@@ -195,6 +195,8 @@ class _Source:
             for batch in table.batches(rows.photo_columns(table.columns, self._source)):
                 tally.drop(batch.broken)
                 used = tally.sift(self._known_pictures(batch.rows), rows.photo_reasons(mapping))
+                used = tally.sift(used.with_columns(self._are_repeated(used)), rows.REPEATED)
+                tally.use(used)
                 used = self._described(used.rename({"at": "submitted_at"}), tally)
                 tally.guess("submitted_at", used, pl.col("is_guessed"))
                 self._submitted |= dict(used.select("source_id", "submitted_at").iter_rows())
@@ -205,22 +207,25 @@ class _Source:
         return self._finish(table, tally)
 
     def _known_pictures(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Add ids, whether one was there before, and where the picture is or was looked for."""
+        """Add ids, and where the picture is or was looked for."""
         there = batch["source_id"].to_list()
-        is_repeated = []
         for one in there:
-            is_repeated.append(one in self._here)
             if one is not None and one not in self._here:
                 self._here[one] = self._id_here(one)
         pictures = [self._picture(name) for name in batch["image_file"].to_list()]
         found = batch.with_columns(
             pl.Series("photo_id", [None if one is None else self._here[one] for one in there], pl.String),
-            pl.Series("is_repeated", is_repeated, pl.Boolean),
             pl.Series("image_wanted", [wanted for wanted, _, _ in pictures], pl.String),
             pl.Series("image_file", [file for _, file, _ in pictures], pl.String),
             pl.Series("is_other_format", [is_other for _, _, is_other in pictures], pl.Boolean),
         )
         return found.with_columns(pl.col("image_url").str.contains(r"^https?://").fill_null(False).alias("has_url"))
+
+    def _are_repeated(self, batch: pl.DataFrame) -> pl.Series:
+        """Return which rows are of a photo of which an earlier one is used."""
+        first = batch["source_id"].is_first_distinct().to_list()
+        known = [one in self._submitted for one in batch["source_id"].to_list()]
+        return pl.Series("is_repeated", [not new or old for new, old in zip(first, known, strict=True)], pl.Boolean)
 
     def _id_here(self, there: str) -> str:
         """Return the site's own id, behind the prefix if another site has the same."""
@@ -292,6 +297,7 @@ class _Source:
                 tally.drop(batch.broken)
                 joined = batch.rows.join(known, on="source_id", how="left", maintain_order="left")
                 used = tally.sift(joined, rows.CONVERSION_REASONS)
+                tally.use(used)
                 tally.guess("country", used, pl.col("is_country_guessed"))
                 self._corpus.types.update(used["conversion_type"].drop_nulls())
                 self._corpus.devices.update(used["device_type"].drop_nulls())
@@ -311,6 +317,7 @@ class _Source:
                 joined = batch.rows.join(known, on="source_id", how="left", maintain_order="left")
                 joined = joined.join(asked, on="source_query_id", how="left", maintain_order="left")
                 used = tally.sift(joined, rows.IMPRESSION_REASONS)
+                tally.use(used)
                 tally.guess("country left empty", used, pl.col("is_country_dropped"))
                 used = used.rename({"at": "shown_at"}).with_columns(
                     self._prefixed("user_id"), self._prefixed("query_id")

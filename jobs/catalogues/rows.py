@@ -253,8 +253,11 @@ def photo_reasons(photos: Photos) -> list[Reason]:
         Reason("unknown_image_format", is_needed & pl.col("is_other_format"), wanted),
         Reason("no_image", is_needed, wanted),
         Reason("no_description", pl.col("description").is_null() & pl.lit(photos.missing_description == "drop")),
-        Reason("repeated_id", pl.col("is_repeated"), pl.col("source_id")),
     ]
+
+
+REPEATED = [Reason("repeated_id", pl.col("is_repeated"), pl.col("source_id"))]
+"""Why a row of photos is dropped that could be used by itself."""
 
 
 def price_band(price: pl.Expr, mapping: Price) -> pl.Expr:

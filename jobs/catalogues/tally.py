@@ -27,7 +27,7 @@ class Reason(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the rows of one table of a source; read = used + the sum of `dropped`.
+    """What became of the rows of one table of a source; `read` is `used` and the sum of `dropped`.
 
     `examples` has the first row of every reason and guess: its file, its line (in JSON and Parquet: its row) and value.
     """
@@ -36,28 +36,30 @@ class Tally:
     table: str
     has_visitors: bool
     dropped_file: BinaryIO
-    read: int = 0
     used: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     guessed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
     unused_columns: list[str] = field(default_factory=list)
+    _pending: list[pl.DataFrame] = field(default_factory=list)  # what was dropped of the batch
+
+    @property
+    def read(self) -> int:
+        """How many rows were read."""
+        return self.used + self.dropped.total()
 
     def sift(self, batch: pl.DataFrame, reasons: Iterable[Reason]) -> pl.DataFrame:
-        """Return the rows that are used; note the others by the first reason that holds.
+        """Return the rows for which no reason holds; note the others by the first that does.
 
-        A batch says in `file` and `line` where its rows are, and in `is_replaced` which hold text that was not read.
+        A batch says in `file` and `line` where its rows are.
         """
         named = [(pl.lit(one.name), one.holds.fill_null(False), one.value.cast(pl.String)) for one in reasons]
         marked = batch.with_columns(
             reason=pl.coalesce(pl.when(holds).then(name) for name, holds, _ in named),
             value=pl.coalesce(*(pl.when(holds).then(pl.coalesce(value, pl.lit(""))) for _, holds, value in named)),
         )
-        used = marked.filter(pl.col("reason").is_null()).drop("reason", "value")
-        self.read, self.used = self.read + len(used), self.used + len(used)
         self.drop(marked.filter(pl.col("reason").is_not_null()))
-        self.guess("replaced_text", used, pl.col("is_replaced"))
-        return used
+        return marked.filter(pl.col("reason").is_null()).drop("reason", "value")
 
     def drop(self, rows: pl.DataFrame) -> None:
         """Note rows that are dropped: `file`, `line`, `reason` and `value`, and `user_id` if it is known.
@@ -71,12 +73,21 @@ class Tally:
             value = pl.when(~is_visitor.fill_null(False)).then(value)
         value = pl.when(value != "").then(value.str.slice(0, LONGEST_VALUE))
         where = {"source": pl.lit(self.source), "table": pl.lit(self.table)}
-        told = rows.with_columns(**where, value=value).select(DROPPED_COLUMNS)
+        self._pending.append(rows.with_columns(**where, value=value).select(DROPPED_COLUMNS))
+
+    def use(self, rows: pl.DataFrame) -> None:
+        """Note the rows of a batch that are used, and write those that were dropped, in the order of the file.
+
+        `is_replaced` says which hold text that was not read.
+        """
+        told = pl.concat(self._pending).sort("line", maintain_order=True)
+        self._pending.clear()
         told.write_csv(self.dropped_file, include_header=False, separator="\t")
-        self.read += len(told)
         self.dropped += Counter(told["reason"].to_list())
         for row in told.unique("reason", keep="first", maintain_order=True).to_dicts():
             self._example(row["reason"], row)
+        self.used += len(rows)
+        self.guess("replaced_text", rows, pl.col("is_replaced"))
 
     def guess(self, what: str, rows: pl.DataFrame, holds: pl.Expr) -> None:
         """Note the rows in which something was guessed."""

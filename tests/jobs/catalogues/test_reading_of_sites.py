@@ -289,3 +289,9 @@ def test_rows_of_json_and_parquet_are_named_by_their_number(shop: Shop) -> None:
         ("conversions", "bought.1.jsonl", "2", "unknown_photo", "7"),
         ("conversions", "bought.2.jsonl", "2", "unknown_photo", "8"),
     ]
+
+
+def test_a_photo_is_used_though_an_earlier_row_of_it_could_not_be(shop: Shop) -> None:
+    shop.write("photos.csv", [PHOTOS[0], "100,,lost", *PHOTOS[1:], "101,https://x.invalid/again.jpg,again"])
+    assert shop.convert()["photos"]["dropped"] == {"no_image": 1, "repeated_id": 1}
+    assert [row["photo_description"] for row in shop.rows("photos.tsv000")][:2] == ["red shoe 0", "red shoe 1"]
