@@ -1,7 +1,7 @@
 """`nightlens convert_catalogue`: other sites' catalogues as one folder in the Unsplash layout, with what was dropped.
 
-Files are read in batches, lazily; what is held of a source is the ids and times of its photos. A source is a part file
-of every table. The folder is there whole or not at all.
+Files are read in batches; what is held of a source is the ids and times of its photos. A source is a part file of every
+table. The folder is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
 
 from jobs.catalogues import rows
-from jobs.catalogues.mapping import Mapping, SourceMapping, _File
-from jobs.errors import BadInput, MissingInput
+from jobs.catalogues.files import SiteTable
+from jobs.catalogues.mapping import DataFile, Mapping, SourceMapping
+from jobs.catalogues.tally import DROPPED_COLUMNS, Tally, as_notes
+from jobs.errors import BadInput
+from jobs.ingest.photo_files import EXTENSIONS, file_stem
 
-BATCH_ROWS = 50_000
-REPORT = "conversion.json"
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+REPORT, DROPPED, SETTINGS = "conversion.json", "dropped.tsv", "dataset.toml"
+MAX_NAMED = 100
+_COMPARED_IDS = 2_000
 _PHOTO_COLUMNS = ("photo_id", "image_url", "submitted_at", "width", "height", "description", "photographer")
 _CONVERSION_COLUMNS = (
     "converted_at",
@@ -72,36 +77,30 @@ _HEADERS = {
         "position",
     ),
     "impressions": (*_IMPRESSION_COLUMNS[:-1], "keyword"),
-    "source_ids": ("photo_id", "source", "source_id"),
 }
-_OF_PHOTOS = ("photos", "keywords", "collections", "source_ids")
+_OF_PHOTOS = ("photos", "keywords", "collections")
 
 
 @dataclass
-class Tally:
-    """What became of the rows of one table of a source; read = used + the sum of `dropped`."""
+class _Corpus:
+    """What the sources have in common: where they are written, which ids they share, which values they log."""
 
-    read: int = 0
-    used: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    guessed: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)  # by reason: the first time that was dropped for it
-    unused_columns: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the report holds it."""
-        counts = {"dropped": dict(sorted(self.dropped.items())), "guessed": dict(sorted(self.guessed.items()))}
-        more = {"examples": self.examples, "unused_columns": self.unused_columns}
-        return {"read": self.read, "used": self.used, **counts, **more}
+    folder: Path
+    dropped_file: BinaryIO
+    has_several: bool
+    shared_ids: frozenset[str]
+    taken_ids: dict[str, str] = field(default_factory=dict)  # id here to the source it is of
+    types: Counter[str] = field(default_factory=Counter)
+    devices: Counter[str] = field(default_factory=Counter)
 
 
 def convert(mapping: Mapping, out: Path) -> dict[str, Any]:
     """Write the catalogues into `out`, which must not exist or be empty; return the report, also `conversion.json`.
 
-    Raises `BadInput` or `MissingInput` if a file or column is not as the mapping says, or nothing is left of a source.
+    Raises `BadInput` or `MissingInput` if a file or column is not as the mapping says, or nothing is left of a table.
     """
     out = out.absolute()
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(
             "folder_not_empty", f"{out} is not empty: name a new folder, or delete this one first", folder=out
         )
@@ -109,16 +108,47 @@ def convert(mapping: Mapping, out: Path) -> dict[str, Any]:
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "photos").mkdir(parents=True)
     try:
-        found = {
-            source.name: _Source(mapping.folder, source, unfinished, number).convert()
-            for number, source in enumerate(mapping.source)
-        }
-        report = {"sources": {name: {table: t.as_json() for table, t in one.items()} for name, one in found.items()}}
+        with (unfinished / DROPPED).open("wb") as dropped_file:
+            dropped_file.write("\t".join(DROPPED_COLUMNS).encode() + b"\n")
+            corpus = _Corpus(unfinished, dropped_file, len(mapping.source) > 1, _shared_ids(mapping))
+            tallies = [
+                tally
+                for number, source in enumerate(mapping.source)
+                for tally in _Source(mapping.folder, source, corpus, number).convert()
+            ]
+        report: dict[str, Any] = {"sources": {}}
+        for tally in tallies:
+            report["sources"].setdefault(tally.source, {})[tally.table] = tally.as_json()
         (unfinished / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (unfinished / SETTINGS).write_text(_settings(corpus), encoding="utf-8")
         unfinished.replace(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return report
+
+
+def _shared_ids(mapping: Mapping) -> frozenset[str]:
+    """Return the ids of photos that more than one source has."""
+    if len(mapping.source) == 1:
+        return frozenset()
+    counts: Counter[str] = Counter()
+    for source in mapping.source:
+        table = SiteTable(mapping.folder, source.photos, "photos", source.name)
+        made = {"photo_id": table.columns.identity(source.photos.photo_id)}
+        ids: set[str] = set()
+        for batch in table.batches(made):
+            ids.update(batch.rows["photo_id"].drop_nulls())
+        counts.update(ids)
+    return frozenset(one for one, count in counts.items() if count > 1)
+
+
+def _settings(corpus: _Corpus) -> str:
+    """Return what the night should know of the data set, as TOML: a list of strings is written as in JSON."""
+    lists = {"types": corpus.types, "devices": corpus.devices}
+    named = {name: sorted(value for value, _ in counts.most_common(MAX_NAMED)) for name, counts in lists.items()}
+    lines = [f"{name} = {json.dumps(values, ensure_ascii=False)}" for name, values in named.items()]
+    title = "# What the catalogues call the types of conversions and the devices."
+    return "\n".join([title, "[conversions]", *lines]) + "\n"
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -129,12 +159,7 @@ def as_text(report: dict[str, Any]) -> str:
         for table, t in tables.items():
             counts = (t["read"], t["used"], sum(t["dropped"].values()), sum(t["guessed"].values()))
             lines.append((source, table, *(f"{count:,}" for count in counts)))
-            for what in ("dropped", "guessed"):
-                for name, count in t[what].items():
-                    example = f", first {t['examples'][name]!r}" if name in t["examples"] else ""
-                    notes.append(f"{source} {table}: {what} {name} {count:,}{example}")
-            if t["unused_columns"]:
-                notes.append(f"{source} {table}: columns not used: {', '.join(t['unused_columns'])}")
+            notes += [f"{source} {table}: {note}" for note in as_notes(t)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     spelled = [
         "  ".join(
@@ -148,75 +173,89 @@ def as_text(report: dict[str, Any]) -> str:
 class _Source:
     """One source on its way into part files."""
 
-    def __init__(self, folder: Path, source: SourceMapping, out: Path, number: int) -> None:
-        self._folder, self._source, self._out, self._number = folder, source, out, number
+    def __init__(self, folder: Path, source: SourceMapping, corpus: _Corpus, number: int) -> None:
+        self._folder, self._source, self._corpus, self._number = folder, source, corpus, number
+        self._prefix = source.prefix if corpus.has_several else None
+        self._here: dict[str, str] = {}  # id there to the id here, of all photos seen
         self._submitted: dict[str, str] = {}  # of the photos that are used, by their id there
-        self._ids: dict[str, str] = {}  # id here to the id there that made it, of all photos seen
 
-    def convert(self) -> dict[str, Tally]:
-        tallies = {"photos": self._photos()}
-        if not self._submitted:
-            raise BadInput(
-                "no_usable_photo",
-                f"source {self._source.name!r}: none of {tallies['photos'].read:,} photos can be used: "
-                f"{dict(tallies['photos'].dropped)}. Look at the mapping.",
-                source=self._source.name,
-                dropped=dict(tallies["photos"].dropped),
-            )
+    def convert(self) -> Iterator[Tally]:
+        """Yield what became of each table as soon as it is written; `BadInput` if nothing can be used of one."""
+        yield self._photos()
         if self._source.conversions is not None:
-            tallies["conversions"] = self._conversions()
+            yield self._conversions()
         if self._source.impressions is not None:
-            tallies["impressions"] = self._impressions()
-        return tallies
+            yield self._impressions()
 
     def _photos(self) -> Tally:
         mapping = self._source.photos
-        frame, columns = self._open(mapping, "photos")
-        made, tally = rows.photo_columns(columns, self._source), Tally()
+        table, tally = self._open(mapping, "photos")
         with ExitStack() as stack:
-            files = {name: stack.enter_context(self._table(name)) for name in _OF_PHOTOS}
-            for batch in _batches(frame.select(**made)):
-                used = _sift(
-                    self._known_pictures(batch).rename({"at": "submitted_at"}), rows.photo_reasons(mapping), tally
-                )
-                used = self._described(used, tally)
-                tally.guessed["submitted_at"] += int(used["is_guessed"].sum())
+            files = {name: stack.enter_context(self._part(name)) for name in _OF_PHOTOS}
+            for batch in table.batches(rows.photo_columns(table.columns, self._source)):
+                tally.drop(batch.broken)
+                used = tally.sift(self._known_pictures(batch.rows), rows.photo_reasons(mapping))
+                used = tally.sift(used.with_columns(self._are_repeated(used)), rows.REPEATED)
+                tally.use(used)
+                used = self._described(used.rename({"at": "submitted_at"}), tally)
+                tally.guess("submitted_at", used, pl.col("is_guessed"))
                 self._submitted |= dict(used.select("source_id", "submitted_at").iter_rows())
                 self._copy_pictures(used)
                 _write(files["photos"], used.select(_PHOTO_COLUMNS))
                 _write(files["keywords"], self._keywords(used))
                 _write(files["collections"], self._topics(used))
-                named = pl.lit(self._source.name).alias("source")
-                _write(files["source_ids"], used.select("photo_id", named, "source_id"))
-        return _finish(tally, frame, columns)
+        return self._finish(table, tally)
 
     def _known_pictures(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Add ids, whether one was there before, and where the picture is."""
+        """Add ids, and where the picture is or was looked for."""
         there = batch["source_id"].to_list()
-        here = [None if one is None else rows.own_id(self._source.prefix, one) for one in there]
-        is_repeated = []
-        for mine, theirs in zip(here, there, strict=True):
-            is_repeated.append(mine is not None and mine in self._ids)
-            if mine is not None and self._ids.setdefault(mine, theirs) != theirs:
-                raise BadInput(
-                    "colliding_ids",
-                    f"ids {theirs!r} and {self._ids[mine]!r} of {self._source.name!r} give one id here: {mine}",
-                    source=self._source.name,
-                    ids=[theirs, self._ids[mine]],
-                )
-        files = [None if one is None else self._picture(one) for one in batch["image_file"].to_list()]
+        for one in there:
+            if one is not None and one not in self._here:
+                self._here[one] = self._id_here(one)
+        pictures = [self._picture(name) for name in batch["image_file"].to_list()]
         found = batch.with_columns(
-            pl.Series("photo_id", here, pl.String),
-            pl.Series("is_repeated", is_repeated, pl.Boolean),
-            pl.Series("image_file", files, pl.String),
+            pl.Series("photo_id", [None if one is None else self._here[one] for one in there], pl.String),
+            pl.Series("image_wanted", [wanted for wanted, _, _ in pictures], pl.String),
+            pl.Series("image_file", [file for _, file, _ in pictures], pl.String),
+            pl.Series("is_other_format", [is_other for _, _, is_other in pictures], pl.Boolean),
         )
-        is_url = pl.col("image_url").str.contains(r"^https?://").fill_null(False)
-        return found.with_columns((is_url | pl.col("image_file").is_not_null()).alias("has_image"))
+        return found.with_columns(pl.col("image_url").str.contains(r"^https?://").fill_null(False).alias("has_url"))
 
-    def _picture(self, name: str) -> str | None:
-        """Return where a picture is, if it is: what a site's column names is data and leads nowhere else."""
-        path = (self._folder / name).resolve()
-        return str(path) if path.is_relative_to(self._folder.resolve()) and path.is_file() else None
+    def _are_repeated(self, batch: pl.DataFrame) -> pl.Series:
+        """Return which rows are of a photo of which an earlier one is used."""
+        first = batch["source_id"].is_first_distinct().to_list()
+        known = [one in self._submitted for one in batch["source_id"].to_list()]
+        return pl.Series("is_repeated", [not new or old for new, old in zip(first, known, strict=True)], pl.Boolean)
+
+    def _id_here(self, there: str) -> str:
+        """Return the site's own id, behind the prefix if another site has the same."""
+        here = f"{self._prefix}:{there}" if there in self._corpus.shared_ids else there
+        owner = self._corpus.taken_ids.setdefault(here, self._source.name) if self._corpus.has_several else None
+        if owner not in (None, self._source.name):
+            raise BadInput(
+                "colliding_ids",
+                f"{here!r} is a photo of {owner!r} and, with its prefix, {there!r} of {self._source.name!r}: choose "
+                f"another prefix",
+                source=self._source.name,
+                ids=[there, here],
+            )
+        return here
+
+    def _picture(self, name: str | None) -> tuple[str | None, str | None, bool]:
+        """Return where a picture was looked for, where it is if it can be read, and whether it is of another format.
+
+        What a site's column names is data and leads to no file outside the mapping's folder.
+        """
+        if name is None:
+            return None, None, False
+        wanted = os.path.normpath(self._folder.absolute() / name)
+        try:
+            path = (self._folder / name).resolve()
+            is_there = path.is_relative_to(self._folder.resolve()) and path.is_file()
+        except (OSError, RuntimeError, ValueError):  # no name of a file, or links in a circle
+            is_there = False
+        is_read = is_there and path.suffix[1:].lower() in EXTENSIONS
+        return wanted, str(path) if is_read else None, is_there and not is_read
 
     def _described(self, used: pl.DataFrame, tally: Tally) -> pl.DataFrame:
         """Put together the words of every photo; they stand in for descriptions where the mapping says so."""
@@ -226,20 +265,14 @@ class _Source:
         if self._source.photos.missing_description != "words":
             return used
         is_guessed = pl.col("description").is_null() & (pl.col("words").list.len() > 0)
-        tally.guessed["description"] += int(used.select(is_guessed.sum()).item())
+        tally.guess("description", used, is_guessed)
         words = pl.when(is_guessed).then(pl.col("words").list.join(", ")).otherwise("description")
         return used.with_columns(words.alias("description"))
 
     def _copy_pictures(self, used: pl.DataFrame) -> None:
         for mine, file in used.select("photo_id", "image_file").drop_nulls().iter_rows():
-            suffix = Path(file).suffix.lower()
-            if suffix not in _PICTURES:
-                raise BadInput(
-                    "unknown_file_format",
-                    f"{file} is no picture that is read: its name must end in one of {', '.join(_PICTURES)}",
-                    path=file,
-                )
-            shutil.copyfile(file, self._out / "photos" / f"{mine}{suffix}")
+            name = file_stem(mine) + Path(file).suffix.lower()
+            shutil.copyfile(file, self._corpus.folder / "photos" / name)
 
     def _keywords(self, used: pl.DataFrame) -> pl.DataFrame:
         words = used.select("photo_id", keyword="words").explode("keyword").drop_nulls()
@@ -251,120 +284,94 @@ class _Source:
     def _topics(self, used: pl.DataFrame) -> pl.DataFrame:
         topics = used.select("photo_id", title="categories").explode("title").drop_nulls()
         topics = topics.unique(maintain_order=True)
-        identity = pl.format("{}:{}", pl.lit(self._source.prefix), "title").alias("collection_id")
+        identity = rows.prefixed(pl.col("title"), self._prefix).alias("collection_id")
         return topics.select("photo_id", identity, "title", pl.lit("topic").alias("collection_type"))
 
     def _conversions(self) -> Tally:
         mapping = self._source.conversions
         assert mapping is not None
-        frame, columns = self._open(mapping, "conversions")
-        made, tally = rows.conversion_columns(columns, mapping, self._source), Tally()
+        table, tally = self._open(mapping, "conversions")
         known = self._known()
-        with self._table("conversions") as file:
-            for batch in _batches(frame.select(**made)):
-                joined = batch.join(known, on="source_id", how="left", maintain_order="left")
-                joined = joined.with_columns(pl.col("photo_id").is_not_null().alias("is_known"))
-                used = _sift(joined, rows.CONVERSION_REASONS, tally)
-                tally.guessed["country"] += int(used["is_country_guessed"].sum())
-                tally.guessed["device_type left empty"] += int(used["is_device_dropped"].sum())
-                used = used.with_columns(conversion_type=pl.lit("download")).rename({"at": "converted_at"})
+        with self._part("conversions") as file:
+            for batch in table.batches(rows.conversion_columns(table.columns, mapping)):
+                tally.drop(batch.broken)
+                joined = batch.rows.join(known, on="source_id", how="left", maintain_order="left")
+                used = tally.sift(joined, rows.CONVERSION_REASONS)
+                tally.use(used)
+                tally.guess("country", used, pl.col("is_country_guessed"))
+                self._corpus.types.update(used["conversion_type"].drop_nulls())
+                self._corpus.devices.update(used["device_type"].drop_nulls())
+                used = used.rename({"at": "converted_at"}).with_columns(self._prefixed("user_id"))
                 _write(file, used.select(_CONVERSION_COLUMNS))
-        return _finish(tally, frame, columns)
+        return self._finish(table, tally)
 
     def _impressions(self) -> Tally:
         mapping = self._source.impressions
         assert mapping is not None
-        frame, columns = self._open(mapping, "impressions")
-        made, tally = rows.impression_columns(columns, mapping, self._source), Tally()
+        table, tally = self._open(mapping, "impressions")
         known = self._known()
         asked = known.select(source_query_id="source_id", query_photo_id="photo_id")
-        with self._table("impressions") as file:
-            for batch in _batches(frame.select(**made)):
-                joined = batch.join(known, on="source_id", how="left", maintain_order="left")
+        with self._part("impressions") as file:
+            for batch in table.batches(rows.impression_columns(table.columns, mapping)):
+                tally.drop(batch.broken)
+                joined = batch.rows.join(known, on="source_id", how="left", maintain_order="left")
                 joined = joined.join(asked, on="source_query_id", how="left", maintain_order="left")
-                used = _sift(joined, rows.IMPRESSION_REASONS, tally)
-                tally.guessed["country left empty"] += int(used["is_country_dropped"].sum())
-                _write(file, used.rename({"at": "shown_at"}).select(_IMPRESSION_COLUMNS))
-        return _finish(tally, frame, columns)
+                used = tally.sift(joined, rows.IMPRESSION_REASONS)
+                tally.use(used)
+                tally.guess("country left empty", used, pl.col("is_country_dropped"))
+                used = used.rename({"at": "shown_at"}).with_columns(
+                    self._prefixed("user_id"), self._prefixed("query_id")
+                )
+                _write(file, used.select(_IMPRESSION_COLUMNS))
+        return self._finish(table, tally)
+
+    def _prefixed(self, name: str) -> pl.Expr:
+        return rows.prefixed(pl.col(name), self._prefix).alias(name)
 
     def _known(self) -> pl.DataFrame:
         """Return the photos that are used: their ids there and here, and since when they are there."""
         return pl.DataFrame(
-            {"source_id": list(self._submitted), "submitted_at": list(self._submitted.values())},
-            schema={"source_id": pl.String, "submitted_at": pl.String},
-        ).with_columns(pl.col("source_id").map_batches(rows.own_ids(self._source.prefix), pl.String).alias("photo_id"))
+            {
+                "source_id": list(self._submitted),
+                "photo_id": [self._here[one] for one in self._submitted],
+                "submitted_at": list(self._submitted.values()),
+            },
+            dict.fromkeys(("source_id", "photo_id", "submitted_at"), pl.String),
+        )
 
-    def _open(self, file: _File, table: str) -> tuple[pl.LazyFrame, rows.Columns]:
-        where = f"{file.path} of source {self._source.name!r}"
-        paths = sorted(self._folder.glob(file.path))
-        if not paths:
-            raise MissingInput(
-                "no_such_file",
-                f"no file {self._folder / file.path}, which the mapping names for the {table} of {self._source.name!r}",
-                path=self._folder / file.path,
-                source=self._source.name,
-            )
-        try:
-            frame = _scan(paths, file)
-            schema = frame.collect_schema()
-        except pl.exceptions.PolarsError as error:
-            raise BadInput(
-                "unreadable_file", f"{where} cannot be read: {error}", path=file.path, source=self._source.name
-            ) from error
-        return frame, rows.Columns(schema, where)
+    def _open(self, file: DataFile, table: str) -> tuple[SiteTable, Tally]:
+        opened = SiteTable(self._folder, file, table, self._source.name)
+        tally = Tally(self._source.name, table, table != "photos", self._corpus.dropped_file)
+        return opened, tally
 
-    def _table(self, table: str) -> BinaryIO:
-        name = f"{table}.tsv{self._number:03d}" if table != "source_ids" else f"source_ids.{self._number:03d}"
-        file = (self._out / name).open("wb")
-        file.write("\t".join(_HEADERS[table]).encode() + b"\n")
-        return file
+    @contextmanager
+    def _part(self, table: str) -> Iterator[BinaryIO]:
+        with (self._corpus.folder / f"{table}.tsv{self._number:03d}").open("wb") as file:
+            file.write("\t".join(_HEADERS[table]).encode() + b"\n")
+            yield file
 
+    def _finish(self, table: SiteTable, tally: Tally) -> Tally:
+        tally.unused_columns = table.unused_columns
+        tally.guessed["separator"] += len(table.odd_separators)
+        tally.guessed = +tally.guessed  # without what never happened
+        if tally.used:
+            return tally
+        text = (
+            f"source {self._source.name!r}: none of {tally.read:,} {tally.table} can be used: "
+            f"{tally.told() or 'there are no rows'}.{self._likely_id(tally)} Look at the mapping."
+        )
+        named = {"source": self._source.name, "dropped": dict(tally.dropped)}
+        if tally.table == "photos":
+            raise BadInput("no_usable_photo", text, **named)
+        raise BadInput("no_usable_row", text, table=tally.table, **named)
 
-def _scan(paths: list[Path], file: _File) -> pl.LazyFrame:
-    kind = paths[0].suffix.lower()
-    if kind in (".csv", ".tsv", ".txt"):
-        separator = file.separator or ("\t" if kind == ".tsv" else ",")
-        return pl.scan_csv(paths, separator=separator, infer_schema=False, encoding=file.encoding)
-    if kind in (".jsonl", ".ndjson"):
-        return pl.scan_ndjson(paths, infer_schema_length=None)
-    if kind == ".json":  # one array: it can only be read whole
-        return pl.concat(
-            [pl.read_json(path, infer_schema_length=None) for path in paths], how="diagonal_relaxed"
-        ).lazy()
-    if kind in (".parquet", ".pq"):
-        return pl.scan_parquet(paths)
-    raise BadInput(
-        "unknown_file_format",
-        f"{paths[0]}: files are read that end in .csv, .tsv, .json (one array), .jsonl, .ndjson or .parquet",
-        path=paths[0],
-    )
-
-
-def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    try:
-        for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-            yield batch.unnest("time")
-    except pl.exceptions.PolarsError as error:
-        raise BadInput("unreadable_rows", f"a file does not hold what its first rows promised: {error}") from error
-
-
-def _sift(batch: pl.DataFrame, reasons: list[tuple[str, pl.Expr]], tally: Tally) -> pl.DataFrame:
-    """Return the rows that are used; count the others by the first reason that holds."""
-    first = pl.coalesce(*(pl.when(holds.fill_null(False)).then(pl.lit(name)) for name, holds in reasons))
-    marked = batch.with_columns(first.alias("dropped"))
-    used = marked.filter(pl.col("dropped").is_null())
-    tally.read, tally.used = tally.read + len(batch), tally.used + len(used)
-    tally.dropped += Counter(marked["dropped"].drop_nulls().to_list())
-    unread = marked.filter(pl.col("dropped").is_in(rows.TIME_FAULTS) & pl.col("given").is_not_null())
-    for fault, given in unread.select("dropped", "given").unique("dropped", keep="first", maintain_order=True).rows():
-        tally.examples.setdefault(fault, given)
-    return used
-
-
-def _finish(tally: Tally, frame: pl.LazyFrame, columns: rows.Columns) -> Tally:
-    tally.guessed = +tally.guessed  # without what never happened
-    tally.unused_columns = [name for name in frame.collect_schema() if name not in columns.used]
-    return tally
+    def _likely_id(self, tally: Tally) -> str:
+        """Return, where photos are unknown, an id that there is, as like as possible to one that was looked for."""
+        wanted = tally.examples.get("unknown_photo", {}).get("value")
+        if wanted is None:
+            return ""
+        ids = list(islice(self._submitted, _COMPARED_IDS))
+        return f" {wanted!r} is no id of a photo; {get_close_matches(wanted, ids, 1, 0.0)[0]!r} is one."
 
 
 def _write(file: BinaryIO, frame: pl.DataFrame) -> None:

@@ -5,10 +5,12 @@ A column is named as the site names it; `a.b` is the field b of the nested colum
 
 from __future__ import annotations
 
-import re
+import codecs
+import string
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -23,13 +25,25 @@ class _Part(BaseModel):
 
 
 class Time(_Part):
-    """A column of times. `unit` is that of numbers since 1970, `format` that of texts (strftime); else ISO 8601."""
+    """A column of times. `format` is that of texts (strftime); else ISO 8601, or numbers since 1970.
+
+    `unit` is needed for numbers that mean times before 1990: those of later ones tell their unit themselves.
+    """
 
     column: str
     unit: Literal["s", "ms", "us"] | None = None
     format: str | None = None
     timezone: str = "UTC"  # of texts that name none
     default: str | None = None  # taken where there is none, and counted as guessed
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, OSError, ValueError) as error:  # it may name a folder, or lead to another
+            raise ValueError(f"unknown time zone {timezone!r}: name one such as Europe/Berlin") from error
+        return timezone
 
 
 class Number(_Part):
@@ -87,20 +101,68 @@ class Interaction(_Part):
         return names
 
 
-class _File(_Part):
+class DataFile(_Part):
     """Where rows are: one path or pattern beside the mapping file, of CSV, TSV, JSON, JSON lines or Parquet."""
 
     path: str
-    separator: str | None = None  # of CSV; default: by the file's name
-    encoding: Literal["utf8", "utf8-lossy"] = "utf8"
+    separator: str | None = Field(None, pattern=r"\A[\x01-\x09\x20!#-~]\z")  # of CSV; default: by the file's name
+    encoding: str = "utf-8"  # of CSV; any that Python knows
+
+    @field_validator("path")
+    @classmethod
+    def _is_beside(cls, path: str) -> str:
+        if not path or Path(path).is_absolute():
+            raise ValueError("name a path from the folder of the mapping file")
+        return path
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        try:
+            b"text".decode(encoding, "replace")
+            codecs.getincrementaldecoder(encoding)
+        except (LookupError, UnicodeError) as error:
+            raise ValueError(
+                f"unknown encoding {encoding!r}: name one that Python knows, such as utf-8, cp1252, utf-16 or shift_jis"
+            ) from error
+        return encoding
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the file is UTF-8, which is read as it is."""
+        return codecs.lookup(self.encoding).name == "utf-8"
 
 
-class Photos(_File):
+class TemplatePart(NamedTuple):
+    """A stretch of a template: text, then a column's value in a format of Python's, if there is one."""
+
+    text: str
+    column: str | None
+    format: str
+
+
+def parse_template(template: str) -> list[TemplatePart]:
+    """Return the parts of a template of file names; `ValueError` if it is none.
+
+    >>> [tuple(part) for part in parse_template("pictures/{sku:.3}/{sku}.jpg")]
+    [('pictures/', 'sku', '.3'), ('/', 'sku', ''), ('.jpg', None, '')]
+    """
+    parts = []
+    for text, column, form, conversion in string.Formatter().parse(template):
+        if column == "" or conversion:
+            raise ValueError(f"{template!r}: a brace holds a column and, if need be, a format, as in {{sku:.3}}")
+        if form:
+            format("text", form)
+        parts.append(TemplatePart(text, column, form or ""))
+    return parts
+
+
+class Photos(DataFile):
     """What the site shows. Brand, price and category become keywords, and a category a topic besides."""
 
     photo_id: str
     image_url: str | None = None
-    image_file: str | None = None  # beside the mapping file; {column} stands for a value, as in pictures/{sku}.jpg
+    image_file: str | None = None  # beside the mapping file; {column} stands for a value, {column:.3} for its beginning
     missing_image: Literal["drop", "keep"] = "drop"
     submitted_at: Time | None = None
     submitted_at_default: str | None = None  # where there is no such column at all
@@ -115,6 +177,13 @@ class Photos(_File):
     language: Choice | None = None
     photographer: str | None = None
 
+    @field_validator("image_file")
+    @classmethod
+    def _is_template(cls, template: str | None) -> str | None:
+        if template is not None:
+            parse_template(template)
+        return template
+
     @model_validator(mode="after")
     def _fit_together(self) -> Photos:
         if not (self.image_url or self.image_file):
@@ -124,7 +193,7 @@ class Photos(_File):
         return self
 
 
-class Conversions(_File):
+class Conversions(DataFile):
     """Searches that ended with a photo taken."""
 
     photo_id: str
@@ -145,7 +214,7 @@ class Conversions(_File):
         return self
 
 
-class Impressions(_File):
+class Impressions(DataFile):
     """Photos that were shown, one in a list a row: a list is that of a search, or of a photo that was asked with."""
 
     photo_id: str
@@ -169,10 +238,10 @@ class Impressions(_File):
 
 
 class SourceMapping(_Part):
-    """One site. `prefix` begins all its ids, so that those of two sites never meet."""
+    """One site. With several, `prefix` begins ids that two of them would share, so that they never meet."""
 
     name: str = Field(pattern=r"\A[\w .-]{1,60}\z")
-    prefix: str = Field(pattern=r"\A[A-Za-z0-9]{1,3}\z")
+    prefix: str | None = Field(None, pattern=r"\A[A-Za-z0-9]{1,8}\z")
     photos: Photos
     conversions: Conversions | None = None
     impressions: Impressions | None = None
@@ -187,12 +256,11 @@ class Mapping(_Part):
     @model_validator(mode="after")
     def _are_told_apart(self) -> Mapping:
         for what in ("name", "prefix"):
-            values = [getattr(source, what) for source in self.source]
+            values = [str(getattr(source, what)) for source in self.source]
             if len(set(values)) < len(values):
-                raise ValueError(f"two sources have the same {what}: {', '.join(sorted(values))}")
-        lengths = {len(source.prefix) for source in self.source}
-        if len(lengths) > 1:
-            raise ValueError("prefixes must be equally long, or an id of one source could begin as another's")
+                raise ValueError(f"several sources need a {what} each, and no two the same: {', '.join(values)}")
+        if len(self.source) > 1 and not all(source.prefix for source in self.source):
+            raise ValueError("several sources need a prefix each")
         if not any(source.conversions for source in self.source):
             raise ValueError("no source has conversions, and without any there is nothing to learn from")
         return self
@@ -214,12 +282,3 @@ def read_mapping(path: Path) -> Mapping:
         faults = [(".".join(map(str, fault["loc"])) or "the file", fault["msg"]) for fault in error.errors()]
         text = "; ".join(f"{key}: {message}" for key, message in faults)
         raise BadInput("bad_mapping", f"{path}: {text}", path=path, keys=[key for key, _ in faults]) from error
-
-
-def template_columns(template: str) -> list[str]:
-    """Return the columns that a template of file names takes in.
-
-    >>> template_columns("pictures/{shop}/{sku}.jpg")
-    ['shop', 'sku']
-    """
-    return re.findall(r"\{([^{}]+)\}", template)

@@ -1,14 +1,12 @@
 """From a site's rows to the columns of the layout: one polars expression per column, no file is opened here.
 
-A row that cannot be used says why in `dropped` (null: it is used); what had to be guessed is listed in `guessed`.
+Beside the columns stand the reasons for which a row is dropped, each with the value that explains it.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable
 from datetime import UTC
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -25,31 +23,32 @@ from jobs.catalogues.mapping import (
     SourceMapping,
     Time,
     Words,
-    template_columns,
+    parse_template,
 )
+from jobs.catalogues.tally import Reason
 from jobs.errors import BadInput
 from jobs.ingest.times import read_iso, read_texts, since_1970
 
-ID_LENGTH = 11
+LONGEST_ID = 128
+_NOT_PRINTABLE = r"[\p{C}\p{Zl}\p{Zp}]"
 _UNREADABLE = r"[\p{Cc}\x{202A}-\x{202E}\x{2066}-\x{2069}]+"
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 _UTC = pl.Datetime("us", "UTC")
 _TIMES = pl.Struct({"at": pl.String, "fault": pl.String, "given": pl.String, "is_guessed": pl.Boolean})
 _NONE = pl.lit(None, pl.String)
-_DEVICES = ("desktop", "mobile", "tablet")
 
 
 class Columns:
     """The columns of one source's files, looked up by the names the mapping uses; `BadInput` names what is missing."""
 
     def __init__(self, schema: pl.Schema, where: str) -> None:
-        self._schema, self._where = schema, where
+        self.schema, self._where = schema, where
         self.used: set[str] = set()
 
     def raw(self, name: str) -> tuple[pl.Expr, pl.DataType]:
         """Return a column, or the field of a nested one, and its type."""
-        head, *fields = [name] if name in self._schema else name.split(".")
-        kind: Any = self._schema.get(head)
+        head, *fields = [name] if name in self.schema else name.split(".")
+        kind: Any = self.schema.get(head)
         expression = pl.col(head)
         for field in fields:
             kind = {inner.name: inner.dtype for inner in kind.fields}.get(field) if kind == pl.Struct else None
@@ -58,7 +57,7 @@ class Columns:
             raise BadInput(
                 "missing_columns",
                 f"{self._where} has no column {name!r}, which the mapping names. It has: "
-                f"{', '.join(self._schema)[:500]}",
+                f"{', '.join(self.schema)[:500]}",
                 columns=[name],
             )
         self.used.add(head)
@@ -69,6 +68,12 @@ class Columns:
         expression, kind = self.raw(name)
         joined = expression.cast(pl.List(pl.String)).list.join(" ") if isinstance(kind, pl.List) else expression
         return clean(joined.cast(pl.String))
+
+    def identity(self, name: str) -> pl.Expr:
+        """Return a column of ids as they are, without white space around; null where nothing is left."""
+        expression, _ = self.raw(name)
+        text = expression.cast(pl.String).str.strip_chars()
+        return pl.when(text != "").then(text)
 
     def words(self, mapping: Words) -> pl.Expr:
         """Return a column of words as lists of clean, renamed words."""
@@ -108,31 +113,45 @@ class Columns:
 
 def _read_times(values: pl.Series, mapping: Time, default: str | None) -> pl.Series:
     """Return what `Columns.time` does, of values as they are in the file."""
-    frame = pl.DataFrame({"given": values}).with_columns(utc=pl.lit(None, _UTC), local=pl.lit(None, pl.Datetime("us")))
+    value, local = pl.col("given"), pl.col("local").dt
+    frame = pl.DataFrame({"given": values}).hstack(_moments(values, mapping))
+    once = local.replace_time_zone(mapping.timezone, ambiguous="null", non_existent="null")
+    at = pl.coalesce("utc", once.dt.convert_time_zone("UTC"))
+    is_guessed = value.is_null() & pl.lit(default is not None)
+    taken = pl.coalesce(as_time(at), pl.when(is_guessed).then(pl.lit(default, pl.String)))
+    fault = pl.when(at.is_null() & ~is_guessed).then(_time_fault(mapping))
+    return frame.select(
+        pl.struct(at=taken, fault=fault, given=value.cast(pl.String), is_guessed=is_guessed).alias(values.name)
+    ).to_series()
+
+
+def _moments(values: pl.Series, mapping: Time) -> pl.DataFrame:
+    """Return what values name as two columns: `utc` if it is known, else `local`, a time without a zone; or neither."""
     value, kind = pl.col("given"), values.dtype
+    frame = pl.DataFrame({"given": values})
+    none = pl.DataFrame(schema={"utc": _UTC, "local": pl.Datetime("us")})
     if isinstance(kind, (pl.Datetime, pl.Date)):
         zone = getattr(kind, "time_zone", None)
-        frame = frame.with_columns(value.cast(pl.Datetime("us", zone)).alias("utc" if zone else "local"))
-        frame = frame.with_columns(pl.col("utc").dt.convert_time_zone("UTC")) if zone else frame
+        moment = value.cast(pl.Datetime("us", zone))
+        found = frame.select(utc=moment.dt.convert_time_zone("UTC")) if zone else frame.select(local=moment)
     elif mapping.unit:
         micros = value.cast(pl.String).cast(pl.Float64, strict=False) * {"s": 1e6, "ms": 1e3, "us": 1.0}[mapping.unit]
-        frame = frame.with_columns(utc=micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us")).cast(_UTC))
+        found = frame.select(utc=micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us")).cast(_UTC))
     elif mapping.format:
-        found = value.cast(pl.String).str.strptime(pl.Datetime("us"), mapping.format, strict=False)
-        has_zone = "%z" in mapping.format
-        frame = frame.with_columns(found.alias("utc" if has_zone else "local"))
+        moment = value.cast(pl.String).str.strptime(pl.Datetime("us"), mapping.format, strict=False)
+        found = frame.select(moment.alias("utc" if "%z" in mapping.format else "local"))
     elif kind == pl.String:
-        frame = frame.with_columns(read_texts(values).struct.unnest())
+        found = read_texts(values).struct.unnest()
     else:
-        frame = frame.with_columns(utc=since_1970(value))
-    here = pl.col("local").dt
-    once = here.replace_time_zone(mapping.timezone, ambiguous="null", non_existent="null")
-    ever = here.replace_time_zone(mapping.timezone, ambiguous="earliest", non_existent="null")
-    at = pl.coalesce("utc", once.dt.convert_time_zone("UTC"))
-    fault = (
-        pl.when(at.is_not_null() | (value.is_null() & pl.lit(default is not None)))
-        .then(_NONE)
-        .when(value.is_null())
+        found = frame.select(utc=since_1970(value))
+    return pl.concat([none, found], how="diagonal_relaxed")
+
+
+def _time_fault(mapping: Time) -> pl.Expr:
+    """Return why there is no time where there is none."""
+    ever = pl.col("local").dt.replace_time_zone(mapping.timezone, ambiguous="earliest", non_existent="null")
+    return (
+        pl.when(pl.col("given").is_null())
         .then(pl.lit("no_time"))
         .when(pl.col("local").is_null())
         .then(pl.lit("unreadable_time"))
@@ -140,11 +159,6 @@ def _read_times(values: pl.Series, mapping: Time, default: str | None) -> pl.Ser
         .then(pl.lit("local_time_never"))
         .otherwise(pl.lit("local_time_twice"))
     )
-    taken = as_time(at) if default is None else pl.coalesce(as_time(at), pl.when(value.is_null()).then(pl.lit(default)))
-    guessed = value.is_null() & pl.lit(default is not None)
-    return frame.select(
-        pl.struct(at=taken, fault=fault, given=value.cast(pl.String), is_guessed=guessed).alias(values.name)
-    ).to_series()
 
 
 TIME_FAULTS = ("no_time", "unreadable_time", "local_time_never", "local_time_twice")
@@ -170,26 +184,20 @@ def clean(text: pl.Expr) -> pl.Expr:
     return pl.when(one_line != "").then(one_line)
 
 
-def own_id(prefix: str, source_id: str) -> str:
-    """Return the id here of a photo there: the prefix and a digest, 11 characters in all.
-
-    >>> own_id("ab", "SKU 1"), own_id("ab", "SKU 1") == own_id("ab", "SKU 2")
-    ('ab59fOE8pvu', False)
-    """
-    digest = hashlib.blake2b(source_id.encode(), digest_size=12).digest()
-    return prefix + base64.urlsafe_b64encode(digest).decode()[: ID_LENGTH - len(prefix)]
+def is_bad_id(name: str) -> pl.Expr:
+    """Return whether an id is none that a data set can hold: empty, of more than 128 characters, or not printable."""
+    text = pl.col(name)
+    return text.is_null() | (text.str.len_chars() > LONGEST_ID) | text.str.contains(_NOT_PRINTABLE)
 
 
-def own_ids(prefix: str) -> Callable[[pl.Series], pl.Series]:
-    """Return what makes ids here of a column of ids there."""
-    return lambda ids: pl.Series(
-        [None if one is None else own_id(prefix, one) for one in ids.to_list()], dtype=pl.String
-    )
+def prefixed(name: pl.Expr, prefix: str | None) -> pl.Expr:
+    """Return names that those of another source never equal; null where there is none."""
+    return name if prefix is None else pl.format("{}:{}", pl.lit(prefix), name)
 
 
-def time_reasons() -> list[tuple[str, pl.Expr]]:
+def time_reasons() -> list[Reason]:
     """Return the reasons for which a row is dropped for its time."""
-    return [(fault, pl.col("fault") == fault) for fault in TIME_FAULTS]
+    return [Reason(fault, pl.col("fault") == fault, pl.col("given")) for fault in TIME_FAULTS]
 
 
 def as_time(moment: pl.Expr) -> pl.Expr:
@@ -216,7 +224,7 @@ def photo_columns(columns: Columns, source: SourceMapping) -> dict[str, pl.Expr]
     no_column = pl.struct(at=pl.lit(default), fault=_NONE, given=_NONE, is_guessed=pl.lit(True))
     description = [columns.text(name) for name in _names(photos.description)]
     found = {
-        "source_id": columns.text(photos.photo_id),
+        "source_id": columns.identity(photos.photo_id),
         "image_url": _text_or_none(columns, photos.image_url),
         "image_file": _image_file(columns, photos),  # beside the mapping file
         "time": no_column if photos.submitted_at is None else columns.time(photos.submitted_at, default),
@@ -228,21 +236,28 @@ def photo_columns(columns: Columns, source: SourceMapping) -> dict[str, pl.Expr]
         "width": _whole(columns, photos.width),
         "height": _whole(columns, photos.height),
         "photographer": _text_or_none(columns, photos.photographer),
+        "kept_by": _NONE if photos.language is None else columns.text(photos.language.column),
         "is_kept": pl.lit(True) if photos.language is None else columns.is_kept(photos.language),
     }
     return found
 
 
-def photo_reasons(photos: Photos) -> list[tuple[str, pl.Expr]]:
+def photo_reasons(photos: Photos) -> list[Reason]:
     """Return why rows of `photo_columns` are dropped, the first that holds counting."""
+    is_needed = pl.lit(photos.missing_image == "drop") & pl.col("image_file").is_null() & ~pl.col("has_url")
+    wanted = pl.coalesce("image_wanted", "image_url")
     return [
-        ("no_id", pl.col("source_id").is_null()),
-        ("other_language", ~pl.col("is_kept")),
+        Reason("bad_id", is_bad_id("source_id") | is_bad_id("photo_id"), pl.col("source_id")),
+        Reason("other_language", ~pl.col("is_kept"), pl.col("kept_by")),
         *time_reasons(),
-        ("no_image", ~pl.col("has_image") & pl.lit(photos.missing_image == "drop")),
-        ("no_description", pl.col("description").is_null() & pl.lit(photos.missing_description == "drop")),
-        ("repeated_id", pl.col("is_repeated")),
+        Reason("unknown_image_format", is_needed & pl.col("is_other_format"), wanted),
+        Reason("no_image", is_needed, wanted),
+        Reason("no_description", pl.col("description").is_null() & pl.lit(photos.missing_description == "drop")),
     ]
+
+
+REPEATED = [Reason("repeated_id", pl.col("is_repeated"), pl.col("source_id"))]
+"""Why a row of photos is dropped that could be used by itself."""
 
 
 def price_band(price: pl.Expr, mapping: Price) -> pl.Expr:
@@ -260,28 +275,31 @@ def price_band(price: pl.Expr, mapping: Price) -> pl.Expr:
     return price.cut(list(mapping.bands), labels=names, left_closed=True).cast(pl.String)
 
 
-def conversion_columns(columns: Columns, conversions: Conversions, source: SourceMapping) -> dict[str, pl.Expr]:
+def conversion_columns(columns: Columns, conversions: Conversions) -> dict[str, pl.Expr]:
     """Return what is made of a row of conversions."""
-    country = _text_or_none(columns, conversions.country).str.to_uppercase()
+    given_country = _text_or_none(columns, conversions.country)
+    country = given_country.str.to_uppercase()
     country = pl.when(country.str.contains(r"^[A-Z]{2}$")).then(country)
-    device = _text_or_none(columns, conversions.device_type).str.to_lowercase()
+    kind = pl.lit("download") if conversions.type is None else columns.text(conversions.type.column)
+    kind_default = None if conversions.type is None else conversions.type.default
     position = _whole(columns, conversions.position) + (1 - conversions.first_position)
     default = conversions.country_default
     return {
         "time": columns.time(conversions.converted_at),
         "query": columns.text(conversions.query),
-        "source_id": columns.text(conversions.photo_id),
-        "user_id": _of_source(source, columns.text(conversions.user_id)),
+        "source_id": columns.identity(conversions.photo_id),
+        "user_id": columns.text(conversions.user_id),
+        "given_country": given_country,
         "is_country_guessed": country.is_null() & pl.lit(default is not None),
         "country": country if default is None else country.fill_null(default),
-        "is_device_dropped": device.is_not_null() & ~device.is_in(_DEVICES).fill_null(True),
-        "device_type": pl.when(device.is_in(_DEVICES)).then(device),
+        "conversion_type": kind if kind_default is None else kind.fill_null(kind_default),
+        "device_type": _text_or_none(columns, conversions.device_type),
         "position": pl.when(position >= 1).then(position),
         "is_kept": pl.lit(True) if conversions.type is None else columns.is_kept(conversions.type),
     }
 
 
-def impression_columns(columns: Columns, shown: Impressions, source: SourceMapping) -> dict[str, pl.Expr]:
+def impression_columns(columns: Columns, shown: Impressions) -> dict[str, pl.Expr]:
     """Return what is made of a row of impressions."""
     country = _text_or_none(columns, shown.country).str.to_uppercase()
     interaction = _NONE if shown.interaction is None else columns.text(shown.interaction.column)
@@ -289,10 +307,11 @@ def impression_columns(columns: Columns, shown: Impressions, source: SourceMappi
     dwell = pl.lit(None, pl.Float64) if shown.dwell is None else columns.number(shown.dwell)
     return {
         "time": columns.time(shown.shown_at),
-        "user_id": _of_source(source, columns.text(shown.user_id)),
-        "query_id": _of_source(source, _text_or_none(columns, shown.query_id)),
-        "source_query_id": _text_or_none(columns, shown.query_photo_id),
-        "source_id": columns.text(shown.photo_id),
+        "user_id": columns.text(shown.user_id),
+        "query_id": _text_or_none(columns, shown.query_id),
+        "source_query_id": _NONE if shown.query_photo_id is None else columns.identity(shown.query_photo_id),
+        "source_id": columns.identity(shown.photo_id),
+        "given_position": columns.text(shown.position.column),
         "position": _whole(columns, shown.position) + (1 - shown.first_position),
         "interaction": interaction.replace(names) if names else interaction,
         "country": pl.when(country.str.contains(r"^[A-Z]{2}$")).then(country),
@@ -303,34 +322,35 @@ def impression_columns(columns: Columns, shown: Impressions, source: SourceMappi
     }
 
 
-IMPRESSION_REASONS: list[tuple[str, pl.Expr]] = [
+IMPRESSION_REASONS = [
     *time_reasons(),
-    ("no_user", pl.col("user_id").is_null()),
-    ("no_query", pl.col("query_id").is_null() & pl.col("source_query_id").is_null()),
-    ("no_position", (pl.col("position") >= 1).fill_null(False).not_()),
-    ("unknown_interaction", pl.col("interaction").is_in(INTERACTIONS).not_()),
-    ("unknown_photo", pl.col("photo_id").is_null()),
-    ("unknown_query_photo", pl.col("source_query_id").is_not_null() & pl.col("query_photo_id").is_null()),
-    ("before_photo", pl.col("at") < pl.col("submitted_at")),
+    Reason("no_user", pl.col("user_id").is_null()),
+    Reason("no_query", pl.col("query_id").is_null() & pl.col("source_query_id").is_null()),
+    Reason("no_position", (pl.col("position") >= 1).fill_null(False).not_(), pl.col("given_position")),
+    Reason("unknown_interaction", pl.col("interaction").is_in(INTERACTIONS).not_(), pl.col("interaction")),
+    Reason("bad_id", is_bad_id("source_id"), pl.col("source_id")),
+    Reason("unknown_photo", pl.col("photo_id").is_null(), pl.col("source_id")),
+    Reason(
+        "unknown_query_photo",
+        pl.col("source_query_id").is_not_null() & pl.col("query_photo_id").is_null(),
+        pl.col("source_query_id"),
+    ),
+    Reason("before_photo", pl.col("at") < pl.col("submitted_at"), pl.col("at")),
 ]
 """Why rows of `impression_columns` are dropped, the first that holds counting."""
 
 
-CONVERSION_REASONS: list[tuple[str, pl.Expr]] = [
-    ("other_type", ~pl.col("is_kept")),
+CONVERSION_REASONS = [
+    Reason("other_type", ~pl.col("is_kept"), pl.col("conversion_type")),
     *time_reasons(),
-    ("no_query", pl.col("query").is_null()),
-    ("no_user", pl.col("user_id").is_null()),
-    ("no_country", pl.col("country").is_null()),
-    ("unknown_photo", ~pl.col("is_known")),
-    ("before_photo", pl.col("at") < pl.col("submitted_at")),
+    Reason("no_query", pl.col("query").is_null()),
+    Reason("no_user", pl.col("user_id").is_null()),
+    Reason("no_country", pl.col("country").is_null(), pl.col("given_country")),
+    Reason("bad_id", is_bad_id("source_id"), pl.col("source_id")),
+    Reason("unknown_photo", pl.col("photo_id").is_null(), pl.col("source_id")),
+    Reason("before_photo", pl.col("at") < pl.col("submitted_at"), pl.col("at")),
 ]
 """Why rows of `conversion_columns` are dropped, the first that holds counting."""
-
-
-def _of_source(source: SourceMapping, name: pl.Expr) -> pl.Expr:
-    """Return names that those of another source never equal; null where there is none."""
-    return pl.format("{}:{}", pl.lit(source.prefix), name)
 
 
 def _names(columns: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -352,8 +372,14 @@ def _whole(columns: Columns, mapping: Number | None) -> pl.Expr:
 def _image_file(columns: Columns, photos: Photos) -> pl.Expr:
     if photos.image_file is None:
         return _NONE
-    names = template_columns(photos.image_file)
-    pattern = photos.image_file
-    for name in names:
-        pattern = pattern.replace(f"{{{name}}}", "{}")
-    return pl.format(pattern, *(columns.text(name) for name in names)) if names else pl.lit(pattern)
+    parts: list[pl.Expr] = []
+    for text, column, form in parse_template(photos.image_file):
+        parts.append(pl.lit(text))
+        if column is not None:
+            value = columns.text(column)
+            parts.append(value.map_elements(partial(_formatted, form), pl.String) if form else value)
+    return pl.concat_str(parts)
+
+
+def _formatted(form: str, value: str) -> str:
+    return format(value, form)

@@ -184,8 +184,9 @@ def _has_shapes(line: bytes, form: Form) -> bool:
 
 @lru_cache
 def _strict_line(delimiter: bytes) -> re.Pattern[bytes]:
-    field = _QUOTED.pattern + rb"|[^" + delimiter + rb'"]*+'
-    return re.compile(rb"(?:" + field + rb")(?:" + delimiter + rb"(?:" + field + rb"))*+")
+    escaped = re.escape(delimiter)
+    field = _QUOTED.pattern + rb"|[^" + escaped + rb'"]*+'
+    return re.compile(rb"(?:" + field + rb")(?:" + escaped + rb"(?:" + field + rb"))*+")
 
 
 def read_line(line: bytes, delimiter: bytes) -> list[bytes] | None:

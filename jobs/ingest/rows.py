@@ -27,7 +27,7 @@ BATCH_ROWS = 4096
 MAX_RECORD_TEXT = 8192
 # Visitor ids are UUIDs in every version. One in any other column has been shifted there by a missing or surplus
 # delimiter; long hexadecimal runs are taken for one as well.
-_VISITOR_SHAPE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
+VISITOR_SHAPE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
 
 _REPAIR = pa.struct([("repair", pa.string()), ("column", pa.string())])
 _WHERE = pa.schema(
@@ -180,7 +180,7 @@ def _hide_visitors(
     for index, text in enumerate(fields):
         if index == visitor:
             fields[index] = hide(text) if text else text
-        elif index not in own and index not in photos and len(text) >= 24 and _VISITOR_SHAPE.search(text):
-            fields[index] = _VISITOR_SHAPE.sub(lambda found: hide(found[0]), text)
+        elif index not in own and index not in photos and len(text) >= 24 and VISITOR_SHAPE.search(text):
+            fields[index] = VISITOR_SHAPE.sub(lambda found: hide(found[0]), text)
             is_stray = True
     return is_stray

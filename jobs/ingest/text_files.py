@@ -44,18 +44,22 @@ def open_text(uri: str, encoding: str = "utf-8") -> Iterator[BinaryIO]:
     """Open a file of text: what is read is decompressed, and UTF-8 if the file is of another `encoding`.
 
     Bytes that are no text in another encoding are read as U+FFFD; a file of UTF-8 is read as it is. Raises `BadInput`
-    as soon as a broken compressed file is read up to where it is broken, or to its end if that is missing.
+    when a broken compressed file is read up to where it is broken, or a file of UTF-16 has no byte order mark.
     """
     fs, path = fsspec.url_to_fs(uri)
+    kind = compression(path)
     with fs.open(path, "rb") as raw:
-        kind = compression(path)
-        if kind is None:
-            yield _in_utf8(raw, encoding)
-            return
         try:
+            if kind is None:
+                yield _in_utf8(raw, encoding)
+                return
             with pa.CompressedInputStream(raw, kind) as stream:
                 yield _in_utf8(cast(BinaryIO, io.BufferedReader(stream, _BLOCK_BYTES)), encoding)
+        except UnicodeError as error:
+            raise BadInput("unreadable_file", f"{path} is not in {encoding}: {error}", path=path) from error
         except OSError as error:
+            if kind is None:
+                raise
             raise BadInput(
                 "unreadable_file",
                 f"{path} cannot be decompressed with {kind}: {error}. It is cut or broken: copy it anew",

@@ -12,6 +12,7 @@ import polars as pl
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
+from jobs.ingest.text_files import find_separator
 from jobs.ingest.times import read_texts, since_1970
 from jobs.recommending.benchmark import Findings, find
 from jobs.recommending.inputs import World
@@ -24,7 +25,6 @@ METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "gr
 """Those that need to know nothing of an item but who took it; see `hashed_items`."""
 HASHED_DIM = 128
 FEWEST = 10
-_SEPARATORS = (",", ";", "\t", "|")
 METRICS = (("hit_rate", 10), ("recall", 10), ("precision", 10), ("ndcg", 10), ("map", 10), ("recall", 100))
 
 
@@ -131,7 +131,7 @@ def _frame(path: Path) -> pl.DataFrame:
         line = pl.read_csv(
             path, has_header=False, n_rows=1, separator="\x01", quote_char=None, infer_schema=False
         ).item()
-        return pl.read_csv(path, separator=max(_SEPARATORS, key=line.count), infer_schema=False)
+        return pl.read_csv(path, separator=find_separator(line), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n\n")[0]  # polars goes on with its own settings
         raise BadInput("unreadable_file", f"{path} cannot be read: {reason}", path=path) from error

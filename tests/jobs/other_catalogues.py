@@ -62,7 +62,7 @@ prefix = "ar"
 path = "archive/items.jsonl"
 photo_id = "id"
 image_url = "image.url"
-submitted_at = {column = "created", unit = "s"}
+submitted_at = {column = "created"}
 description = "title"
 missing_description = "words"
 keywords = {column = "tags", names = {Boot = "boots"}}

@@ -57,6 +57,11 @@ def test_an_hour_that_the_clocks_skip_or_repeat_has_its_own_reasons() -> None:
     assert times(local, timezone="Europe/Berlin", format="%Y-%m-%d %H:%M:%S") == expected
 
 
+def test_a_number_that_means_a_time_before_1990_needs_its_unit() -> None:
+    assert times([86_400]) == [(None, "unreadable_time")]
+    assert times([86_400], unit="s") == times(["86400000"], unit="ms") == [("1970-01-02 00:00:00.000000", None)]
+
+
 @pytest.mark.parametrize(
     ("text", "decimal", "number"),
     [
