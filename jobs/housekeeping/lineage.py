@@ -77,7 +77,10 @@ def of_metric(lake: Lake, run_date: str, metric: str, k: int, arm: str, rows_to:
 
 
 def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
-    """Return what a night knows of a photo: row, picture, windows, vectors, index. Raises `MissingInput` if nothing."""
+    """Return what a night knows of a photo: row, picture, windows, vectors, index.
+
+    Raises `MissingInput` if the night does not have it, saying why: it is in quarantine, gone, or not there yet.
+    """
     partition = {"run_date": run_date}
     validated, images, splits, embedded = (
         lake.current(dataset, partition) for dataset in (VALIDATED, IMAGES, SPLITS, PHOTO_EMBEDDINGS)
@@ -87,7 +90,7 @@ def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
     if photo.is_empty():
         raise MissingInput(
             "no_such_photo",
-            f"{validated.reference} has no photo {photo_id!r}; look in its quarantine",
+            f"the night of {run_date} has no photo {photo_id!r}: {_where_it_is(lake, validated, photo_id)}.",
             photo_ids=[photo_id],
         )
     lines = [f"photo {photo_id}, night of {run_date}"]
@@ -105,6 +108,26 @@ def of_photo(lake: Lake, run_date: str, photo_id: str) -> list[str]:
     for arm in vectors["arm"].sort():
         lines.append(f"vector: {arm}, model {PhotoEmbeddingsFacts.of(embedded).arms[arm].model_digest}")
     return [*lines, "", "made from", *_tree(lake, embedded, "", set())]
+
+
+def _where_it_is(lake: Lake, validated: Manifest, photo_id: str) -> str:
+    """Return in words why a night has no row of a photo."""
+    cell = rf"(^|[\t,]){re.escape(photo_id)}($|[\t,])"  # records stand there as their fields, joined again
+    bad = _rows(lake, validated, "quarantine", (pl.col("table") == "photos") & pl.col("record").str.contains(cell))
+    if not bad.is_empty():
+        row = bad.sort("source_file", "source_line").row(0, named=True)
+        return f"it is in quarantine for {', '.join(row['reasons'])}, {row['source_file']}:{row['source_line']}"
+    night = validated.partition["run_date"]
+    runs = {run.partition["run_date"]: run for run in lake.history(VALIDATED)}
+    has_it = [
+        day for day, run in runs.items() if not _rows(lake, run, "photos", pl.col("photo_id") == photo_id).is_empty()
+    ]
+    if before := [day for day in has_it if day < night]:
+        first_without = min(day for day in runs if day > before[-1])
+        return f"it is gone since the night of {first_without}. The night of {before[-1]} was the last that had it"
+    if has_it:
+        return f"the night of {has_it[0]} is the first that has it"
+    return f"no night of {lake.catalogue} has it, and the quarantine has no row of it"
 
 
 def of_release(lake: Lake, name: str) -> list[str]:

@@ -38,7 +38,8 @@ def plan_night(
 
     The data set defaults to the generated sample, made here if absent; the run date to the last complete day
     of the log, but not later than the day before `scheduled_for`. Raises `MissingInput` if the folder is not
-    there and `BadInput` for a date or preset that is none.
+    there and `BadInput` for a date or preset that is none, or for a preset that learns from descriptions where there
+    are none.
     """
     from jobs.ingest import last_complete_day
 
@@ -47,13 +48,38 @@ def plan_night(
     chosen = ("sample" if is_sample else "small") if preset == "auto" else preset
     if chosen not in PRESETS:
         raise BadInput("no_such_preset", f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}", preset=chosen)
+    name = catalogue or catalogue_name(folder)
+    if not is_sample:
+        _refuse_wordless(settings, folder, name, chosen)
     if run_date:
         day = parse_day(run_date)
     else:
         day = last_complete_day(folder)
         if scheduled_for is not None:
             day = min(day, (scheduled_for - timedelta(days=1)).date())
-    return NightPlan(dataset=folder, catalogue=catalogue or catalogue_name(folder), preset=chosen, run_date=day)
+    return NightPlan(dataset=folder, catalogue=name, preset=chosen, run_date=day)
+
+
+def _refuse_wordless(settings: Settings, folder: str, catalogue: str, preset: str) -> None:
+    """Raise `BadInput` if the night would train a base on descriptions and no photo has one.
+
+    A catalogue that has a base goes on from it.
+    """
+    from jobs.datasets.models import BASE_MODEL
+    from jobs.ingest.descriptions import DESCRIPTIONS, has_descriptions
+    from jobs.lake.catalogue import Lake
+
+    pretrained = [name for name, stages in PRESETS.items() if "source" in stages.get("train_base", {})]
+    if preset in pretrained or has_descriptions(folder) or Lake(settings.lake_uri, catalogue).history(BASE_MODEL):
+        return
+    raise BadInput(
+        "no_description_anywhere",
+        f"no photo in {folder} has a description, and preset {preset!r} trains its first model on these. Fill "
+        f"{' or '.join(DESCRIPTIONS)} of photos, or take a preset that begins with a pretrained model: make nightly "
+        f'DATASET="{folder}" PRESET={pretrained[0]} (others are {", ".join(pretrained[1:])}).',
+        folder=folder,
+        preset=preset,
+    )
 
 
 def check_report(settings: Settings, plan: NightPlan) -> Path:

@@ -68,7 +68,9 @@ def train_tiny_base(
         raise MissingInput(
             "no_described_photo",
             f"no photo of {splits.reference} that was there in the training window has an image and a description: "
-            f"a tiny base cannot be trained. Name a pretrained one with --source, or widen the window (--train-days).",
+            f"a tiny base cannot be trained. Take a preset that begins with a pretrained model (make nightly "
+            f"PRESET=vit-b-16-siglip), or run the stages by hand: split_temporal with more --train-days, or train_base "
+            f"with --source.",
             run=splits.reference,
         )
     sizes = params.model_dump(include=SIZES)

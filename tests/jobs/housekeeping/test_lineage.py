@@ -9,11 +9,12 @@ from jobs.commands import main
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
 from jobs.context import RunContext
-from jobs.datasets.clean import VALIDATED
+from jobs.datasets.clean import IMAGES, VALIDATED
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import REGISTRATION
 from jobs.errors import BadInput, MissingInput
-from jobs.housekeeping.lineage import of_release
+from jobs.housekeeping.lineage import of_photo, of_release
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
@@ -85,6 +86,32 @@ def test_what_is_none_is_named(
 ) -> None:
     with raises(error, code, **named):
         of_release(make_context().lake, name)
+
+
+def with_photos(context: RunContext, photo_ids: list[str], quarantine: pl.DataFrame | None = None) -> None:
+    photos = {"photos": pl.DataFrame({"photo_id": photo_ids})}
+    commit_tables(context, VALIDATED, photos if quarantine is None else photos | {"quarantine": quarantine})
+    for dataset in (IMAGES, SPLITS, PHOTO_EMBEDDINGS):
+        commit_tables(context, dataset)
+
+
+@pytest.mark.parametrize(
+    ("photo_id", "said"),
+    [
+        ("left", "it is gone since the night of 2025-12-02. The night of 2025-12-01 was the last that had it."),
+        ("later", "the night of 2025-12-04 is the first that has it."),
+        ("bad", "it is in quarantine for null_submitted_at, bad_url, photos.tsv000:7."),
+        ("bad.", "no night of test has it, and the quarantine has no row of it."),
+    ],
+)
+def test_a_photo_that_a_night_does_not_have_is_told_why(make_context: Contexts, photo_id: str, said: str) -> None:
+    record = {"table": "photos", "source_file": "photos.tsv000", "source_line": 7, "record": "bad\thttps://x"}
+    bad = pl.DataFrame([record | {"reasons": ["null_submitted_at", "bad_url"]}])
+    for number, photo_ids in enumerate((["stays", "left"], ["stays"], ["stays"], ["stays", "later"]), start=1):
+        with_photos(make_context(run_date=night(number)), photo_ids, bad)
+    with raises(MissingInput, "no_such_photo", photo_ids=[photo_id]) as caught:
+        of_photo(make_context().lake, "2025-12-03", photo_id)
+    assert str(caught.value) == f"the night of 2025-12-03 has no photo {photo_id!r}: {said}"
 
 
 def test_the_command_prints_it(

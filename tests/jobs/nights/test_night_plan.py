@@ -10,6 +10,7 @@ import pytest
 
 from jobs.config.params.release import PublishReportParams
 from jobs.config.settings import Settings
+from jobs.datasets.models import BASE_MODEL
 from jobs.datasets.reports import REPORT
 from jobs.errors import BadInput, MissingInput
 from jobs.nights import night_plan
@@ -17,6 +18,7 @@ from jobs.nights.night_plan import check_report, describe, plan_night
 from jobs.sample import TINY, make_sample
 from tests.conftest import Contexts
 from tests.errors import raises
+from tests.validated_lake import commit_tables
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,47 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with raises(error, code, **named):
         plan_night(settings, **({"dataset": str(dataset)} | change))
+
+
+PHOTOS = "photo_id\tphoto_image_url\tphoto_submitted_at\tphoto_description\n"
+LOG = "converted_at\tconversion_type\tkeyword\tphoto_id\tanonymous_user_id\tconversion_country\n"
+
+
+def data_set(folder: Path, rows: str, header: str = PHOTOS) -> Path:
+    folder.mkdir()
+    (folder / "photos.tsv000").write_text(header + rows)
+    (folder / "conversions.tsv000").write_text(LOG + "2025-12-28 10:00:00\tdownload\tcat\ta\tv\tGB\n" * 20)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [(PHOTOS, "a\tu\t2025-01-01\t\nb\tu\t2025-01-01\t \n"), (PHOTOS.replace("\tphoto_description", ""), "a\tu\td\n")],
+)
+def test_a_night_without_a_word_for_photos_is_refused_before_it_begins(
+    settings: Settings, tmp_path: Path, header: str, rows: str, make_context: Contexts
+) -> None:
+    folder = data_set(tmp_path / "wordless", rows, header)
+    with raises(BadInput, "no_description_anywhere", folder=str(folder), preset="small") as caught:
+        plan_night(settings, dataset=str(folder))
+    assert f'make nightly DATASET="{folder}" PRESET=vit-b-16-siglip' in str(caught.value)
+    assert plan_night(settings, dataset=str(folder), preset="vit-b-16-siglip").preset == "vit-b-16-siglip"
+    commit_tables(make_context(catalogue="wordless"), BASE_MODEL)
+    assert plan_night(settings, dataset=str(folder)).preset == "small"  # goes on from the base that is there
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "a\tu\t2025-01-01\t\nb\tu\t2025-01-01\ta cat\n",
+        'a\tu\t2025-01-01\t"a cat\nand a dog"\n',
+        "a\tu\t2025-01-01\t\n" * 200_001,  # beyond the rows that are looked at nobody knows
+        "a\tu\t2025-01-01\t" + "x" * 200_000,
+    ],
+    ids=["second row", "quoted", "long file", "long cell"],
+)
+def test_a_night_that_may_have_words_is_planned(settings: Settings, tmp_path: Path, rows: str) -> None:
+    assert plan_night(settings, dataset=str(data_set(tmp_path / "words", rows))).preset == "small"
 
 
 def test_a_report_is_published_if_the_lake_has_it_and_its_page_is_there(
