@@ -40,6 +40,7 @@ def plan_night(
     there and `BadInput` for a date or preset that is none.
     """
     from jobs.ingest import last_complete_day
+    from jobs.lake.catalogue import Lake
 
     is_sample = dataset in ("", SAMPLE)
     folder = str(ensure_sample(settings.state_dir)) if is_sample else _absolute(dataset)
@@ -52,7 +53,8 @@ def plan_night(
         day = last_complete_day(folder)
         if scheduled_for is not None:
             day = min(day, (scheduled_for - timedelta(days=1)).date())
-    return NightPlan(dataset=folder, catalogue=catalogue or catalogue_name(folder), preset=chosen, run_date=day)
+    lake = Lake(settings.lake_uri, catalogue or catalogue_name(folder))  # refuses a name that cannot be
+    return NightPlan(dataset=folder, catalogue=lake.catalogue, preset=chosen, run_date=day)
 
 
 def check_report(settings: Settings, plan: NightPlan) -> Path:
@@ -84,9 +86,12 @@ def check_report(settings: Settings, plan: NightPlan) -> Path:
 def parse_day(text: str) -> date:
     """Return an ISO date; `BadInput` says the form."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise BadInput("not_a_date", f"{text!r} is no date: write YYYY-MM-DD", value=text) from error
+    if not 1900 <= day.year < 2200:  # windows reach back and ahead from it
+        raise BadInput("not_a_date", f"{text} is no night's date: the year is from 1900 to 2199", value=text)
+    return day
 
 
 def ensure_sample(state_dir: Path) -> Path:
