@@ -41,7 +41,7 @@ class RunContext(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
     settings: Settings
-    catalogue: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="name of the data set, lower case")
+    catalogue: str = Field(description="name of the data set in the lake")
     dataset_uri: str = Field(description="folder in the Unsplash layout")
     run_date: date = Field(description="the last day whose log is used")
     run_id: str = Field(description="name of the night in Airflow or of the call on the command line")

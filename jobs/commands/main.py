@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prefix = " ".join(["nightlens", *arguments[:1]])
     environment = Environment(os.environ)
     try:
+        _check_utf8(arguments)
         status: int | None = app(arguments, prog_name="nightlens", standalone_mode=False, obj=environment)
     except typer.TyperException as wrong:
         text = f"{wrong.format_message().removesuffix('.')}. See `{prefix} --help`."
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NightlensError as error:
         return _print_error(prefix, error)
     except Exception as error:
-        explained = explain(error, environment.settings)
+        explained = explain(error, environment.places)
         if explained is None:
             raise
         log.debug("what was behind it", exc_info=True)
@@ -67,6 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if status == _INTERRUPTED:
         print(f"{prefix}: interrupted", file=sys.stderr)
     return status or 0
+
+
+def _check_utf8(arguments: Sequence[str]) -> None:
+    """Raise `BadInput` for an argument with bytes that are no text: no table, manifest or page could hold it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput(
+                "not_utf8", f"the argument {argument!r} is not valid text: type it in UTF-8", argument=argument
+            ) from error
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):

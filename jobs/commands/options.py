@@ -16,7 +16,7 @@ import typer
 from jobs.config.params.base import Params
 from jobs.config.places import expanded
 from jobs.config.settings import NotifySettings, Settings
-from jobs.errors import BadInput
+from jobs.errors import BadInput, NightlensError
 from jobs.nights.night_plan import parse_day
 
 Panel = Literal["Run", "Review", "Look up", "Tidy", "Stages"]
@@ -40,6 +40,14 @@ class Environment:
     def settings(self) -> Settings:
         """Where things are; `BadInput` if a setting is wrong."""
         return Settings.from_environment(self.variables)
+
+    @property
+    def places(self) -> list[str]:
+        """Where a command writes; nothing if the settings cannot be read."""
+        try:
+            return [self.settings.lake_uri, str(self.settings.state_dir)]
+        except (OSError, NightlensError):
+            return []
 
     @functools.cached_property
     def notify_settings(self) -> NotifySettings:

@@ -21,7 +21,7 @@ from jobs.commands.options import (
 )
 from jobs.config.params.release import RetentionParams
 from jobs.errors import Rejected
-from jobs.lake.catalogue import Lake
+from jobs.lake.catalogue import open_catalogue
 
 Version = Annotated[str, Option(help="model version of the candidate")]
 
@@ -82,7 +82,7 @@ def ledger(environment: Environment, catalogue: Catalogue) -> None:
     """Print the promotion ledger, after checking that it is whole."""
     from jobs.releasing.ledger import Ledger
 
-    for entry in Ledger(Lake(environment.settings.lake_uri, catalogue)).entries():
+    for entry in Ledger(open_catalogue(environment.settings.lake_uri, catalogue)).entries():
         print(entry.model_dump_json(exclude={"state"}))
 
 
@@ -92,5 +92,5 @@ def collect_releases(environment: Environment, catalogue: Catalogue, **given: st
     from jobs.releasing.release_retention import collect
 
     params = RetentionParams.checked("collect_releases", given_values(RetentionParams, given))
-    removed = collect(Lake(environment.settings.lake_uri, catalogue), params, now())
+    removed = collect(open_catalogue(environment.settings.lake_uri, catalogue), params, now())
     print("\n".join([*(f"removed {reference}" for reference in removed), f"{len(removed)} runs removed"]))

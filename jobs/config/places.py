@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fsspec.registry import known_implementations
 
@@ -45,6 +46,7 @@ def place(text: str) -> str:
         raise ValueError(
             f"{kind}:// needs the Python library {library}, which is not installed here; expected {_WRITTEN}"
         )
+    urlsplit(text)  # refuses a bracket that is not closed
     if not rest.strip("/"):
         raise ValueError(f"expected {_WRITTEN}; {text} names none")
     return text

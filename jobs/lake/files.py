@@ -22,10 +22,21 @@ from jobs.lake.manifest import FileInfo, Manifest, partition_path
 POINTER = "current.json"
 
 
+_CATALOGUE = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
+
+
 class LakeFiles:
     """The files of one catalogue under `root_uri` (a folder or any fsspec URL)."""
 
     def __init__(self, root_uri: str, catalogue: str) -> None:
+        """Open nothing yet; `BadInput` for a name that no catalogue can have, such as one that leads elsewhere."""
+        if not _CATALOGUE.fullmatch(catalogue):
+            raise BadInput(
+                "bad_catalogue_name",
+                f"{catalogue!r} is no name of a catalogue: it has 1 to 63 small letters, digits, - and _, of which the "
+                f"first is a letter or a digit",
+                catalogue=catalogue,
+            )
         self.root_uri, self.catalogue = root_uri, catalogue
         self.fs, root = fsspec.url_to_fs(root_uri, use_listings_cache=False)  # others write as well
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))

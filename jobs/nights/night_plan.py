@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.config.params.base import Params
 from jobs.config.params.presets import PRESETS
@@ -12,6 +13,9 @@ from jobs.config.places import place
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.catalogue_name import catalogue_name
+
+if TYPE_CHECKING:
+    from jobs.lake.catalogue import Lake
 
 SAMPLE = "sample"
 
@@ -38,45 +42,46 @@ def plan_night(
 
     The data set defaults to the generated sample, made here if absent; the run date to the last complete day
     of the log, but not later than the day before `scheduled_for`. Raises `MissingInput` if the folder is not
-    there and `BadInput` for a date or preset that is none, or for a preset that learns from descriptions where there
-    are none.
+    there and `BadInput` for a date or preset that is none, or for a preset that learns from words for photos
+    where there are none.
     """
     from jobs.ingest import last_complete_day
+    from jobs.lake.catalogue import Lake
 
     is_sample = dataset in ("", SAMPLE)
     folder = str(ensure_sample(settings.state_dir)) if is_sample else _existing(dataset)
     chosen = ("sample" if is_sample else "small") if preset == "auto" else preset
     if chosen not in PRESETS:
         raise BadInput("no_such_preset", f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}", preset=chosen)
-    name = catalogue or catalogue_name(folder)
+    lake = Lake(settings.lake_uri, catalogue or catalogue_name(folder))  # refuses a name that cannot be
     if not is_sample:
-        _refuse_wordless(settings, folder, name, chosen)
+        _refuse_wordless(lake, folder, chosen)
     if run_date:
         day = parse_day(run_date)
     else:
         day = last_complete_day(folder)
         if scheduled_for is not None:
             day = min(day, (scheduled_for - timedelta(days=1)).date())
-    return NightPlan(dataset=folder, catalogue=name, preset=chosen, run_date=day)
+    return NightPlan(dataset=folder, catalogue=lake.catalogue, preset=chosen, run_date=day)
 
 
-def _refuse_wordless(settings: Settings, folder: str, catalogue: str, preset: str) -> None:
-    """Raise `BadInput` if the night would train a base on descriptions and no photo has one.
+def _refuse_wordless(lake: Lake, folder: str, preset: str) -> None:
+    """Raise `BadInput` if the night would train a base on words for photos and there are none.
 
     A catalogue that has a base goes on from it.
     """
     from jobs.datasets.models import BASE_MODEL
-    from jobs.ingest.descriptions import DESCRIPTIONS, has_descriptions
-    from jobs.lake.catalogue import Lake
+    from jobs.ingest.words import has_words
 
     pretrained = [name for name, stages in PRESETS.items() if "source" in stages.get("train_base", {})]
-    if preset in pretrained or has_descriptions(folder) or Lake(settings.lake_uri, catalogue).history(BASE_MODEL):
+    if preset in pretrained or has_words(folder) or lake.history(BASE_MODEL):
         return
     raise BadInput(
-        "no_description_anywhere",
-        f"no photo in {folder} has a description, and preset {preset!r} trains its first model on these. Fill "
-        f"{' or '.join(DESCRIPTIONS)} of photos, or take a preset that begins with a pretrained model: make nightly "
-        f'DATASET="{folder}" PRESET={pretrained[0]} (others are {", ".join(pretrained[1:])}).',
+        "no_words_for_photos",
+        f"no photo in {folder} has a description or a keyword, and preset {preset!r} trains its first model on these. "
+        f"Fill photo_description or ai_description of photos, or keywords, or take a preset that begins with a "
+        f'pretrained model: make nightly DATASET="{folder}" PRESET={pretrained[0]} (others are '
+        f"{', '.join(pretrained[1:])}).",
         folder=folder,
         preset=preset,
     )
@@ -111,9 +116,12 @@ def check_report(settings: Settings, plan: NightPlan) -> Path:
 def parse_day(text: str) -> date:
     """Return an ISO date; `BadInput` says the form."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise BadInput("not_a_date", f"{text!r} is no date: write YYYY-MM-DD", value=text) from error
+    if not 1900 <= day.year < 2200:  # windows reach back and ahead from it
+        raise BadInput("not_a_date", f"{text} is no night's date: the year is from 1900 to 2199", value=text)
+    return day
 
 
 def ensure_sample(state_dir: Path) -> Path:

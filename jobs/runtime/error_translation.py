@@ -11,14 +11,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from jobs.config.settings import Settings
 from jobs.errors import BadInput, LostWork, NightlensError
 
 _IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 _IS_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_IS_NO_PLACE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 _FULL = re.compile("No space left on device|Disk quota exceeded|database or disk is full", re.IGNORECASE)
 _REFUSED = re.compile(
     "Read-only file system|attempt to write a readonly database|Permission denied|Input/output error", re.IGNORECASE
@@ -31,12 +31,16 @@ _DEPTH = 20
 _STORE_LIBRARIES = {"botocore", "aiobotocore", "gcsfs", "google", "adlfs", "azure", "aiohttp"}
 
 
-def explain(error: BaseException, settings: Settings) -> NightlensError | None:
-    """Return what to tell the user of an error that ended a command; None for one that nobody expected."""
+def explain(error: BaseException, places: Sequence[str]) -> NightlensError | None:
+    """Return what to tell the user of an error that ended a command; None for one that nobody expected.
+
+    `places` are the folders and addresses that the command writes to, none if the settings do not say.
+    """
     for one in _chain(error):
         if isinstance(one, NightlensError):
             return one
-        known = _of_object_store(one, settings) or _of_storage(one, settings) or _of_memory(one) or _of_content(one)
+        known = _of_object_store(one, places) or _of_storage(one, places)
+        known = known or _of_memory(one) or _of_content(one)
         if known is not None:
             return known
     return None
@@ -52,15 +56,21 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
 
 
-def _of_storage(error: BaseException, settings: Settings) -> NightlensError | None:
+def _of_storage(error: BaseException, places: Sequence[str]) -> NightlensError | None:
     number = error.errno if isinstance(error, OSError) else None
     text = "" if number is not None else str(error)
     named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
     if number in _IS_FULL or _FULL.search(text):
         return LostWork(
             "disk_full",
-            f"{named}no space left ({_room(settings)}). Free some and run the same command again; what was not "
+            f"{named}no space left ({_room(places)}). Free some and run the same command again; what was not "
             f"committed does not count.",
+            path=getattr(error, "filename", None),
+        )
+    if number in _IS_NO_PLACE and named:
+        return BadInput(
+            "unusable_path",
+            f"{named}{os.strerror(number or 0)}. Name another file or folder.",
             path=getattr(error, "filename", None),
         )
     refused = _REFUSED.search(text)
@@ -68,32 +78,33 @@ def _of_storage(error: BaseException, settings: Settings) -> NightlensError | No
         reason = refused.group() if refused else os.strerror(number or 0)
         return NightlensError(
             "storage_refused",
-            f"{named or f'{settings.lake_uri} or {settings.state_dir}: '}{reason}. Let the user who runs this read "
+            f"{named or ' or '.join(places) + ': '}{reason}. Let the user who runs this read "
             f"and write there (mount options, owner, disk), then run the same command again.",
             path=getattr(error, "filename", None),
         )
     return None
 
 
-def _of_object_store(error: BaseException, settings: Settings) -> NightlensError | None:
+def _of_object_store(error: BaseException, places: Sequence[str]) -> NightlensError | None:
     """Explain what the libraries of object stores raise in types of their own: no credentials, no answer, a refusal."""
     if type(error).__module__.partition(".")[0] not in _STORE_LIBRARIES:
         return None
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     text = (
         f"an object store cannot be used: {reason}. Check that the environment has its credentials and address (for "
-        f"s3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL). Check NIGHTLENS_LAKE_URI "
-        f"({settings.lake_uri}), NIGHTLENS_ARTIFACT_URI and the data set's address. Then run the same command again."
+        f"s3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL). Check the settings and "
+        f"addresses: NIGHTLENS_LAKE_URI, NIGHTLENS_ARTIFACT_URI and the data set's ({', '.join(places)}). Then run the "
+        f"same command again."
     )
     if re.search("Connect|Timeout", type(error).__name__):
-        return LostWork("object_store_out_of_reach", text, lake_uri=settings.lake_uri)
-    return NightlensError("object_store_refused", text, lake_uri=settings.lake_uri)
+        return LostWork("object_store_out_of_reach", text, places=list(places))
+    return NightlensError("object_store_refused", text, places=list(places))
 
 
-def _room(settings: Settings) -> str:
+def _room(places: Sequence[str]) -> str:
     """Return how much room there is where a command writes."""
     told = {}
-    for place in (settings.lake_uri, str(settings.state_dir), tempfile.gettempdir()):
+    for place in (*places, tempfile.gettempdir()):
         if Path(place).is_dir():
             told[place] = f"{place} has {shutil.disk_usage(place).free / 2**20:,.0f} MiB"
     return ", ".join(told.values())

@@ -63,12 +63,10 @@ def make_query(text: str | None, country: str = "", image: Path | None = None, p
             country=country,
         )
     if image is not None:
-        return Query(_shown(image.name), normalise_country(country), image=_read_picture(image))
+        return Query(image.name, normalise_country(country), image=_read_picture(image))
     if photo_id is not None:
-        return Query(_shown(photo_id), normalise_country(country), photo_id=photo_id)
+        return Query(photo_id, normalise_country(country), photo_id=photo_id)
     assert text is not None
-    if text != _shown(text):
-        raise BadInput("not_utf8", f"the query {text!r} is not valid text: type it in UTF-8", query=text)
     words = normalise_query(text)
     if not printable(words):
         raise BadInput(
@@ -77,11 +75,6 @@ def make_query(text: str | None, country: str = "", image: Path | None = None, p
             query=text,
         )
     return Query(words, normalise_country(country))
-
-
-def _shown(text: str) -> str:
-    """Return a text without the halves of characters that stand for bytes that are not UTF-8."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _read_picture(path: Path) -> bytes:

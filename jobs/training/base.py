@@ -35,6 +35,7 @@ from models.text import normalise_query
 log = logging.getLogger("nightlens")
 
 TEXT_COUNT, REPEATED = 500_000, 100  # texts that tokens are learned from, and how often one counts at most
+KEYWORD_COUNT = 16  # of a photo that has no description
 SIZES = {
     "image_size",
     "patch_size",
@@ -61,14 +62,17 @@ def train_tiny_base(
 ) -> dict[str, Any]:
     """Train a tiny base on the photos of the training window, write it into a run; return the facts about it."""
     photos = read_photos(ctx.lake, splits, images)
-    described = photos.filter("is_in_train").drop_nulls("description")
-    words = pl.Series("description", map(normalise_query, described["description"]), dtype=pl.String)
-    described = described.with_columns(words).filter(words != "")
+    words = pl.col("description").map_elements(normalise_query, pl.String)
+    keywords = pl.col("keywords").list.head(KEYWORD_COUNT).list.join(", ")
+    described = photos.filter("is_in_train").with_columns(
+        description=pl.coalesce(pl.when(words != "").then(words), keywords.map_elements(normalise_query, pl.String))
+    )
+    described = described.filter(pl.col("description") != "")
     if described.is_empty():
         raise MissingInput(
             "no_described_photo",
-            f"no photo of {splits.reference} that was there in the training window has an image and a description: "
-            f"a tiny base cannot be trained. Take a preset that begins with a pretrained model (make nightly "
+            f"no photo of {splits.reference} that was there in the training window has an image and a description or "
+            f"a keyword: no tiny base can be trained. Take a preset that begins with a pretrained model (make nightly "
             f"PRESET=vit-b-16-siglip), or run the stages by hand: split_temporal with more --train-days, or train_base "
             f"with --source.",
             run=splits.reference,

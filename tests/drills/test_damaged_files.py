@@ -148,7 +148,7 @@ def test_a_damaged_part_of_the_store_is_named_by_spark(make_context: Contexts, s
         store.put(name, damaged)
         with pytest.raises(Exception, match=r".") as caught:
             read_parts(spark, store, PART_SCHEMA).collect()
-        explained = explain(caught.value, context.settings)
+        explained = explain(caught.value, [context.settings.lake_uri])
         assert isinstance(explained, BadInput), str(caught.value)[:2000]
         assert explained.code == "stored_part_damaged"
         assert str(path) in str(explained)

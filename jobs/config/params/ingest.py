@@ -60,9 +60,9 @@ class SplitTemporalParams(Params):
         lt=0.8,
         description="80/20: share of all conversions, the last before the test, kept from training for validation",
     )
-    test_days: int = Field(7, ge=1, description="length of the test window, which ends with the run date")
-    validation_days: int = Field(3, ge=1, description="length of the window before it, for early stopping")
-    train_days: int = Field(365, ge=1, description="how far back training reaches")
+    test_days: int = Field(7, ge=1, le=36_500, description="length of the test window, which ends with the run date")
+    validation_days: int = Field(3, ge=1, le=36_500, description="length of the window before it, for early stopping")
+    train_days: int = Field(365, ge=1, le=36_500, description="how far back training reaches")
     max_ranked_searches: int = Field(
         200_000, ge=1, description="test searches that are ranked, at most: beyond, all those of a sample of visitors"
     )

@@ -56,12 +56,12 @@ class GateReleaseParams(Params):
 
 class RetentionParams(Params):
     keep_count: int = Field(5, ge=1, description="releases of the latest nights that are kept")
-    keep_days: int = Field(30, ge=0, description="releases made within so many days are kept")
+    keep_days: int = Field(30, ge=0, le=36_500, description="releases made within so many days are kept")
 
 
 class CleanUpParams(Params):
     keep_nights: int = Field(30, ge=1, description="latest nights whose current runs are kept")
-    keep_days: int = Field(30, ge=0, description="runs made within so many days are kept")
+    keep_days: int = Field(30, ge=0, le=36_500, description="runs made within so many days are kept")
 
 
 class PublishReportParams(Params):

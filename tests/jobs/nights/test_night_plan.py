@@ -97,10 +97,16 @@ def test_a_night_without_a_word_for_photos_is_refused_before_it_begins(
     settings: Settings, tmp_path: Path, header: str, rows: str, make_context: Contexts
 ) -> None:
     folder = data_set(tmp_path / "wordless", rows, header)
-    with raises(BadInput, "no_description_anywhere", folder=str(folder), preset="small") as caught:
+    with raises(BadInput, "no_words_for_photos", folder=str(folder), preset="small") as caught:
         plan_night(settings, dataset=str(folder))
     assert f'make nightly DATASET="{folder}" PRESET=vit-b-16-siglip' in str(caught.value)
     assert plan_night(settings, dataset=str(folder), preset="vit-b-16-siglip").preset == "vit-b-16-siglip"
+    (folder / "keywords.tsv000").write_text("photo_id\tkeyword\na\t \n")
+    with raises(BadInput, "no_words_for_photos"):
+        plan_night(settings, dataset=str(folder))
+    (folder / "keywords.tsv001").write_text("photo_id\tkeyword\na\tcat\n")
+    assert plan_night(settings, dataset=str(folder)).preset == "small"
+    (folder / "keywords.tsv001").unlink()
     commit_tables(make_context(catalogue="wordless"), BASE_MODEL)
     assert plan_night(settings, dataset=str(folder)).preset == "small"  # goes on from the base that is there
 

@@ -51,7 +51,9 @@ def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_nig
     assert manifest.facts["model_digest"] == model.digest
     assert manifest.facts["image_digest"] == model.image_digest
     assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
-    assert manifest.facts["photo_count"] == 15  # two shades of eight colours, one without a description
+    assert (
+        manifest.facts["photo_count"] == 16
+    )  # two shades of eight colours; keywords describe the one without a description
     assert (model.uses_country, model.uses_keywords) == (False, False)
     curves = ctx.lake.read_table(manifest, "curves")
     assert set(curves["arm"]) == {"zero_shot"}
@@ -154,12 +156,17 @@ def test_a_source_that_is_not_there_is_named(make_night: Contexts, source: str) 
 
 
 @pytest.mark.quick
-def test_nothing_to_train_on_is_said(make_night: Contexts) -> None:
+def test_nothing_to_train_on_is_said_and_keywords_are_enough(make_night: Contexts) -> None:
     ctx = make_night()
-    commit_splits(ctx, photos=photos(ctx).with_columns(pl.lit(None, pl.String).alias("description")))
+    silent = photos(ctx).with_columns(pl.lit(None, pl.String).alias("description"))
+    none = pl.DataFrame({"photo_id": ["gone"], "keyword": ["x"], "confidence": [0.5]})
+    commit_splits(ctx, photos=silent, photo_keywords=none)
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
-    commit_splits(ctx, photos=photos(ctx).with_columns(pl.lit("\u200b").alias("description")))
+    commit_splits(ctx, photos=silent)
+    facts = run_stage(ctx, "train_base", BASE_PARAMS).facts
+    assert facts["photo_count"] == silent["is_in_train"].sum()  # keywords stand in for descriptions
+    commit_splits(ctx, photos=silent.with_columns(pl.lit("\u200b").alias("description")), photo_keywords=none)
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
     commit_splits(ctx, photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
