@@ -48,6 +48,8 @@ def register_version(
 ) -> Version:
     """Register the model saved in `folder` with tags and card, or return the version of this digest there is.
 
+    A version that another run made stays as it is.
+
     Tags must hold `model_digest`. The version is made of the files of `folder` and the package `models`; nothing
     is pickled. `dim` is the length of the vectors it returns.
     """
@@ -72,7 +74,8 @@ def register_version(
             )
         made = client.create_model_version(name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id)
         number = int(made.version)
-    client.update_model_version(name, str(number), card)
+    if not known or known[0].run_id == run_id:
+        client.update_model_version(name, str(number), card)
     return version_of(client.get_model_version(name, str(number)))
 
 

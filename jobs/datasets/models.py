@@ -131,7 +131,9 @@ CHAMPION = Dataset("champion", "models", (), ChampionFacts)
 class RegistrationFacts(Facts):
     """The version that was registered, and the night's run in MLflow.
 
-    `run_page` is where people look at the run, `max_difference` how far the version's vectors are from the model's.
+    `run_page` is where people look at the run, `max_difference` how far the version's vectors are from the model's. A
+    model that equals an earlier night's has that night's version: `version_run_id` and `version_run_date` name the run
+    that made it. They are empty in runs that were committed before they were kept.
     """
 
     model_name: str
@@ -142,6 +144,17 @@ class RegistrationFacts(Facts):
     tracking_uri: str
     run_page: str
     max_difference: float
+    version_run_id: str = ""
+    version_run_date: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """The version and the night's run, and where the version is of another night, which run made it."""
+        version, run = f"model {self.model_name} version {self.version}", f"run {self.mlflow_run_id}"
+        if self.version_run_id in ("", self.mlflow_run_id):
+            return f"{version}, {run}"
+        made = f"made by run {self.version_run_id} of the night of {self.version_run_date}"
+        return f"{version}, {made}, whose model this night's equals; this night is {run}"
 
 
 REGISTRATION = Dataset("registration", "models", (), RegistrationFacts)

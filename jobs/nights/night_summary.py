@@ -28,8 +28,7 @@ def summarise(settings: Settings, plan: NightPlan) -> str:
     lines += [
         f"Gate    {GateFacts.of(lake.current(GATE, partition)).sentence}",
         f"Report  {report_path(settings, plan)}",
-        f"MLflow  model {registration.model_name} version {registration.version}, "
-        f"run {registration.mlflow_run_id} ({settings.public_tracking_uri}; `make up` shows it)",
+        f"MLflow  {registration.in_words} ({settings.public_tracking_uri}; `make up` shows it)",
     ]
     return "\n".join(lines)
 

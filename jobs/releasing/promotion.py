@@ -218,12 +218,12 @@ def _in_mlflow(settings: Settings, registration: RegistrationFacts) -> str:
     page = f"/#/models/{model}/versions/{version}"
     named = f"{model} version {version}"
     if store.startswith("http"):
-        return f"{named}: {store.rstrip('/')}{page}, its run: {registration.run_page}"
+        return f"{named}: {store.rstrip('/')}{page}, the night's run: {registration.run_page}"
     is_ours = store == settings.public_tracking_uri
     address = mlflow_address(settings) if is_ours else None
     if address is not None:
-        return f"{named}: {address}{page}, its run: {address}{registration.run_page}"
-    shown = f"{named}, run {registration.mlflow_run_id}, in the store `{store}`"
+        return f"{named}: {address}{page}, the night's run: {address}{registration.run_page}"
+    shown = f"{registration.in_words}, in the store `{store}`"
     if not is_ours:
         return f"{shown}, which is not the one of these settings: `{settings.public_tracking_uri}`"
     return f"{shown}. No server is known to show it: start one with `{mlflow_command(settings)}`"

@@ -1,7 +1,8 @@
 """Stage `gate_release`: the night's candidate, opened as a reader opens it, timed, and judged by `models.gates`.
 
-The verdict goes to the registered version in MLflow (tags gate, gate_night, gate_release, gate_reasons; the last
-section of the description) and to the report. It decides nothing: what goes live is decided by a person.
+The verdict goes to the report, and to the registered version in MLflow if this night made it (tags gate, gate_night,
+gate_release, gate_reasons; the last section of the description). It decides nothing: what goes live is decided by a
+person.
 """
 
 from __future__ import annotations
@@ -123,8 +124,8 @@ def _tell_mlflow(ctx: RunContext, release: ReleaseName, verdict: gates.Verdict) 
     from jobs.adapters import mlflow_registry
 
     version = mlflow_registry.find_version(ctx.settings, ctx.catalogue, release.version)
-    if version.tags.get("gate_night", "") > ctx.run_date.isoformat():
-        return  # a past night that is recomputed: the version has been judged by a later one
+    if version.tags.get("run_date") != ctx.run_date.isoformat():
+        return  # another night made the version, with an equal model: its verdict stays there
     tags = {
         "gate": verdict.outcome,
         "gate_night": ctx.run_date.isoformat(),

@@ -95,7 +95,7 @@ def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: Regist
             "version": registration.version,
             "arm": arm,
             "digest": registration.model_digest,
-            "mlflow_run_id": registration.mlflow_run_id,
+            "mlflow_run_id": registration.version_run_id or registration.mlflow_run_id,
             "trained_until": SearchModelsFacts.of(models).trained_until.isoformat(),
         },
         "index": index.model_dump(include={"model_digest", "kind", "shard_count", "photo_count", "bytes"}),

@@ -3,7 +3,7 @@
 A past night that is recomputed leaves the alias where it is.
 
 The version is loaded back through MLflow and must embed as the model in the lake does before the alias moves.
-The same model is registered once: a later night with equal weights gets the version there is.
+The same model is registered once: a later night with equal weights gets the version there is, which stays as it is.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def run(ctx: RunContext, params: RegisterModelParams, inputs: Inputs, staged: St
         tracking_uri=ctx.settings.public_tracking_uri,
         run_page=mlflow_runs.run_page(ctx.settings, run_id),
         max_difference=difference,
+        version_run_id=version.run_id,
+        version_run_date=version.tags["run_date"],
     )
     staged.write_file("registration.json", facts.model_dump_json(indent=1).encode())
     return facts

@@ -11,6 +11,7 @@ hold the same photos, so that training processes can share them out.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.adapters.spark_session import spark_session
@@ -120,8 +121,10 @@ _ADVICE_BY_NUMBER = "another --validation-share: the log has too few instants fo
 def _empty_windows_message(empty: list[str], windows: Windows, periods: list[Row], advice: str) -> str:
     first, last = min(row["first_at"] for row in periods), max(row["last_at"] for row in periods)
     wanted = "; ".join(f"{name} [{start:%Y-%m-%d}, {end:%Y-%m-%d})" for name, (start, end) in windows.spans.items())
+    run_date = f"{windows.spans['test'][1] - timedelta(microseconds=1):%Y-%m-%d}"
+    another = "" if last[:10] == run_date else f"another run date (DATE=..., --run-date), such as {last[:10]}, or "
     return (
         f"no usable conversion in the window of: {', '.join(empty)}. The log runs from {first} to {last} UTC "
-        f"({sum(row['conversion_count'] for row in periods)} rows); the windows wanted are {wanted}. Choose another "
-        f"run date (DATE=..., --run-date), such as {last[:10]}, or {advice}."
+        f"({sum(row['conversion_count'] for row in periods)} rows); the windows wanted are {wanted}. Choose "
+        f"{another}{advice}."
     )

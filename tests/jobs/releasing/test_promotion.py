@@ -110,7 +110,7 @@ def test_a_version_is_linked_to_where_make_up_shows_its_store(settings: Settings
     record_services(settings, settings.tracking_uri, psutil.Process().create_time())
     assert promotion._in_mlflow(settings, registration(settings)) == (
         "nightlens-test version 3: http://127.0.0.1:5017/#/models/nightlens-test/versions/3, "
-        "its run: http://127.0.0.1:5017/#/experiments/1/runs/abc"
+        "the night's run: http://127.0.0.1:5017/#/experiments/1/runs/abc"
     )
 
 
@@ -137,7 +137,8 @@ def test_without_a_server_of_the_store_the_command_that_opens_it_is_shown(
 def test_a_server_is_linked_to_by_itself_and_no_password_is_shown(settings: Settings) -> None:
     server = settings.model_copy(update={"tracking_uri": "http://ada:secret@mlflow:5000/"})
     text = promotion._in_mlflow(server, registration(server, "http://mlflow:5000/#/experiments/1/runs/abc"))
-    assert text.startswith("nightlens-test version 3: http://mlflow:5000/#/models/nightlens-test/versions/3, its run: ")
+    address = "http://mlflow:5000/#/models/nightlens-test/versions/3"
+    assert text.startswith(f"nightlens-test version 3: {address}, the night's run: ")
     database = settings.model_copy(update={"tracking_uri": "postgresql://ada:secret@db/mlflow"})
     text = promotion._in_mlflow(database, registration(database))
     assert "--backend-store-uri postgresql://db/mlflow" in text

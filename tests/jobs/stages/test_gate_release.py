@@ -122,12 +122,13 @@ def test_what_stands_in_the_way_is_said(
     assert (facts.reasons == ()) == (outcome == "pass")
 
 
-def test_a_past_night_leaves_the_verdict_of_a_later_one(
-    make_context: Contexts, told: dict[str, Any], registry: Registry
+@pytest.mark.parametrize("run_date", ["2025-12-27", "2025-12-29"])
+def test_the_verdict_of_a_version_that_another_night_made_stays(
+    make_context: Contexts, told: dict[str, Any], registry: Registry, run_date: str
 ) -> None:
     context = make_context()
     commit_candidate(context, Story(outcome="better"))
-    registry.tags[1]["gate_night"] = "2025-12-29"
+    registry.tags[1]["run_date"] = run_date
     assert GateFacts.of(run_stage(context, "gate_release", PARAMS)).outcome == "pass"
     assert told == {}
 

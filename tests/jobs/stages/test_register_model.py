@@ -217,10 +217,18 @@ def test_a_rerun_after_a_crash_leaves_one_run_one_model_one_version(
 
 
 def test_equal_weights_are_one_version_and_others_the_next(tracked: RunContext, make_context: Contexts) -> None:
+    def card() -> str:
+        return str(client(tracked).get_model_version("nightlens-test", "1").description)
+
     first = register(tracked)
+    first_card = card()
     same = register(make_context(run_date=NEXT_DAY))
     assert same.facts["version"] == 1
     assert same.facts["mlflow_run_id"] != first.facts["mlflow_run_id"]  # each night has a run of its own
+    made_by = (first.facts["mlflow_run_id"], tracked.run_date.isoformat())
+    assert (same.facts["version_run_id"], same.facts["version_run_date"]) == made_by
+    assert (first.facts["version_run_id"], first.facts["version_run_date"]) == made_by
+    assert card() == first_card
     other = register(make_context(run_date=date(2025, 12, 30)), seed=1)
     assert other.facts["version"] == 2
     assert challenger_of(tracked).number == 2

@@ -20,7 +20,7 @@ from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import split_temporal
-from models.windows import instant
+from models.windows import Windows, instant
 from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.validated_lake import LOG_COLUMNS, commit_validated
@@ -211,6 +211,16 @@ def test_the_same_rows_in_another_order_give_the_same_bytes(
         digests.append(manifest.digest)
     assert digests[0] == digests[1]
     assert len(manifest.tables["photos"].files) > 1
+
+
+@pytest.mark.parametrize(("run_day", "is_advised"), [(1, False), (2, True)])
+def test_the_run_date_that_was_chosen_is_not_advised_again(run_day: int, is_advised: bool) -> None:
+    as_of = datetime(2025, 3, run_day + 1, tzinfo=UTC)
+    windows = Windows.before(as_of, test_days=7, validation_days=3, train_days=365)
+    log: Any = [{"first_at": "2025-03-01 08:00:00", "last_at": "2025-03-01 09:00:00", "conversion_count": 5}]
+    text = split_temporal._empty_windows_message(["train"], windows, log, "shorter windows")
+    assert ("another run date (DATE=..., --run-date), such as 2025-03-01, or" in text) == is_advised
+    assert text.endswith("shorter windows.")
 
 
 @pytest.mark.parametrize(

@@ -163,12 +163,12 @@ def test_nothing_to_train_on_is_said_and_keywords_are_enough(make_night: Context
     commit_splits(ctx, photos=silent, photo_keywords=none)
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
-    commit_splits(ctx, photos=silent)
-    facts = run_stage(ctx, "train_base", BASE_PARAMS).facts
-    assert facts["photo_count"] == silent["is_in_train"].sum()  # keywords stand in for descriptions
     commit_splits(ctx, photos=silent.with_columns(pl.lit("\u200b").alias("description")), photo_keywords=none)
     with raises(MissingInput, "no_described_photo", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
     commit_splits(ctx, photos=photos(ctx).with_columns(pl.col("photo_id") + "?"))
     with raises(MissingInput, "no_photo_with_image", run=ctx.read(SPLITS).reference):
         run_stage(ctx, "train_base", BASE_PARAMS)
+    commit_splits(ctx, photos=silent)
+    facts = run_stage(ctx, "train_base", BASE_PARAMS).facts
+    assert facts["photo_count"] == silent["is_in_train"].sum()  # keywords stand in for descriptions
