@@ -16,6 +16,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from jobs.adapters.safe_download import Fetcher, FetchError, checked_url, sized_url
+from jobs.ingest.photo_files import EXTENSIONS, file_stem
 from models.images import DECODER_VERSION, ImageError, check_image
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from jobs.lake.catalogue import Lake
 
 FOLDERS = ("photos", "images", "")  # below the data set; "" is next to the tables
-EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp", "avif", "jp2")
 UNREADABLE = "unreadable_"  # how reasons begin that say the system did not give the bytes
 HEIC_EXTENSIONS = ("heic", "heif")  # listed to say that they cannot be read
 Row = tuple[str, str, str | None, str | None, int | None, str | None]  # the columns of IMAGES.images
@@ -164,10 +164,14 @@ class ImageLocator:
         """What was found of the data set's files, in the order of the photos."""
         return sorted(self._local)
 
+    def _file_of(self, photo_id: str) -> ImageFile | None:
+        """Return the photo's file, under its id as `file_stem` writes it or as it is; the latter is no other's stem."""
+        return self._files.get(file_stem(photo_id)) or (None if "%" in photo_id else self._files.get(photo_id))
+
     def find(self, photo: tuple[str, str | None]) -> Row:
         """Return the row of one (photo_id, image_url)."""
         photo_id, url = photo
-        local = None if (file := self._files.get(photo_id)) is None else self._look(photo_id, file)
+        local = None if (file := self._file_of(photo_id)) is None else self._look(photo_id, file)
         if local is not None and local.reason is None:
             return photo_id, "present", None, local.uri, local.byte_count, local.sha256
         try:

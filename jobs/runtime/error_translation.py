@@ -92,9 +92,8 @@ def _of_object_store(error: BaseException, places: Sequence[str]) -> NightlensEr
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     text = (
         f"an object store cannot be used: {reason}. Check that the environment has its credentials and address (for "
-        f"s3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL). Check the settings and "
-        f"addresses: NIGHTLENS_LAKE_URI, NIGHTLENS_ARTIFACT_URI and the data set's ({', '.join(places)}). Then run the "
-        f"same command again."
+        f"s3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL). Check NIGHTLENS_LAKE_URI, "
+        f"NIGHTLENS_ARTIFACT_URI and the data set's address ({', '.join(places)}). Then run the same command again."
     )
     if re.search("Connect|Timeout", type(error).__name__):
         return LostWork("object_store_out_of_reach", text, places=list(places))

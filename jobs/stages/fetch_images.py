@@ -15,7 +15,6 @@ from jobs.context import Chosen
 from jobs.datasets.clean import IMAGES, ImagesFacts
 from jobs.errors import GateFailed
 from jobs.ingest.image_sources import (
-    EXTENSIONS,
     FetchedImages,
     ImageFile,
     ImageLocator,
@@ -25,6 +24,7 @@ from jobs.ingest.image_sources import (
     listing_digest,
     picture_rules,
 )
+from jobs.ingest.photo_files import EXTENSIONS
 from jobs.runtime.progress import Progress
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest import (
     find_source,
-    image_sources,
     last_complete_day,
     last_plausible_day,
     photo_files,
@@ -419,10 +418,6 @@ def test_one_part_in_two_files_is_refused(folder: Path, name: str) -> None:
     assert set(caught.value.named["files"]) == {name, "keywords.tsv000"}
 
 
-def test_pictures_are_told_by_the_same_extensions_everywhere() -> None:
-    assert photo_files.EXTENSIONS == image_sources.EXTENSIONS
-
-
 def test_a_file_of_another_encoding_is_read_as_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "text"
     text = "Schöne Grüße\n日本語" * 100_000
@@ -496,6 +491,16 @@ def test_a_visitor_id_becomes_a_pseudonym_wherever_it_stands(tmp_path: Path) -> 
     assert not any(one in str(rows) for one in (stray, visitor(0), visitor(1)))
 
 
+def test_an_id_of_a_photo_may_look_like_a_visitors(tmp_path: Path) -> None:
+    files = LayoutFiles(days=1, conversions_per_day=30)
+    mine, stray = visitor(700), visitor(701)
+    files.add("conversions", photo_id=mine)
+    files.add("conversions", photo_id=stray, anonymous_user_id="JP")
+    *_, kept, shifted = rows_of(files.write(tmp_path), "conversions")
+    assert (kept["photo_id"], kept["has_stray_visitor_id"]) == (mine, False)
+    assert (shifted["photo_id"], shifted["has_stray_visitor_id"]) == (pseudonym(stray, b"key"), True)
+
+
 def test_of_a_forgotten_visitor_a_row_says_only_where_it_stands(tmp_path: Path) -> None:
     files = LayoutFiles(days=1, conversions_per_day=2)
     files.add("conversions", keyword=f"who is {visitor(0)}")
@@ -564,6 +569,16 @@ def test_the_last_complete_day_is_read_from_the_conversions(folder: Path, tmp_pa
     files.add("conversions", converted_at="yesterday")
     drop = files.write(tmp_path / "drop")
     assert last_complete_day(str(folder), str(drop)) == date(2026, 2, 28)
+
+
+@pytest.mark.parametrize(
+    "form", ["20260228T10:00:{:02}Z", "17722728{:02}", "1772272800{:03}", '"2026-02-28 10:00:{:02}"']
+)
+def test_the_last_complete_day_is_read_in_every_form(tmp_path: Path, form: str) -> None:
+    files = LayoutFiles(days=0)
+    for second in range(30):
+        files.add("conversions", converted_at=form.format(second))
+    assert last_complete_day(str(files.write(tmp_path))) == date(2026, 2, 28)
 
 
 def test_a_log_without_a_date_is_refused(tmp_path: Path) -> None:

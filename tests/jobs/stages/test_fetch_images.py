@@ -37,6 +37,7 @@ from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
 from jobs.errors import GateFailed
 from jobs.ingest.image_sources import FetchedImages, list_images
+from jobs.ingest.photo_files import file_stem
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.runtime.progress import Progress
@@ -599,6 +600,21 @@ def test_an_unchanged_file_is_not_hashed_again_the_next_night(make_context: Cont
     assert None not in hashes
 
 
+def test_a_picture_is_found_by_any_id_and_is_of_one_photo(make_context: Contexts) -> None:
+    ctx = make_context()
+    folder = Path(ctx.dataset_uri) / "photos"
+    ids = ("a/b", "a%2Fb", "../../x", "50%", "a:b", "SKU 1.5", "0108775015", "x" * 128)
+    for number, name in enumerate(ids):
+        stem = name if name == "a:b" else file_stem(name)  # as it is, where the system has such names
+        write(folder, f"{stem}.png", picture((30 * number, 0, 0), "PNG"))
+    commit_photos(ctx, dict.fromkeys([*ids, "108775015"]))
+    images = ctx.lake.read_table(run_stage(ctx, "fetch_images", PARAMS), "images")
+    found = dict(images.select("photo_id", "uri").iter_rows())
+    assert found.pop("108775015") is None
+    reds = {name: Image.open(uri).getpixel((0, 0)) for name, uri in found.items()}
+    assert reds == {name: (30 * number, 0, 0) for number, name in enumerate(ids)}
+
+
 def test_a_file_that_is_no_picture_is_not_present(make_context: Contexts) -> None:
     ctx = make_context()
     folder = Path(ctx.dataset_uri) / "photos"
@@ -621,9 +637,8 @@ def test_a_file_that_is_no_picture_is_not_present(make_context: Contexts) -> Non
     }
     images = ctx.lake.read_table(manifest, "images")
     assert images.drop_nulls("uri")["photo_id"].to_list() == ["fine"]
-    assert images.drop_nulls("sha256")["photo_id"].to_list() == [
-        "fine"
-    ]  # what trains and embeds reads one or the other
+    # what trains and embeds reads one or the other
+    assert images.drop_nulls("sha256")["photo_id"].to_list() == ["fine"]
     assert (manifest.facts["present_count"], manifest.facts["refused_count"]) == (1, 6)
 
 
