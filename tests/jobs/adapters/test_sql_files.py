@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyspark.sql import functions as F  # noqa: N812
 
 from jobs.adapters.sql_files import SQL_FOLDER, load_sql, run_sql
 from jobs.config.settings import PROJECT_ROOT
@@ -57,6 +58,7 @@ def read_markers(path: Path) -> dict[str, Any]:
         "string": str,
         "int": int,
         "double": float,
+        "map": lambda value: F.create_map(*(F.lit(one) for pair in value.items() for one in pair)),
     }
     markers = {}
     for typed_name, value in json.loads(path.read_text(encoding="utf-8"))["markers"].items():

@@ -271,10 +271,10 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkS
         ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3, 4.0, "tablet", "all", 4),
         ("v2", "cat", "GB", "old", EDGES[0] + timedelta(hours=2), 1, 1.0, *NOT_SAID),
     ]
-    assert read_rows(ctx, manifest, "validation") == [("v1", "cat", "GB", "old", EDGES[1], 1, *NOT_SAID)]
+    assert read_rows(ctx, manifest, "validation") == [("v1", "cat", "GB", "old", EDGES[1], 1, 1.0, *NOT_SAID)]
     assert read_rows(ctx, manifest, "test") == [
-        ("v1", "cat", "GB", "new", EDGES[2], 2, "desktop", "all", 5),
-        ("v1", "cat", "GB", "old", AS_OF - TICKS[2], 1, *NOT_SAID),
+        ("v1", "cat", "GB", "new", EDGES[2], 2, 5.0, "desktop", "all", 5),
+        ("v1", "cat", "GB", "old", AS_OF - TICKS[2], 1, 1.0, *NOT_SAID),
     ]
     corpus = ctx.lake.read_table(manifest, "photos").sort("photo_id")
     assert corpus.select("photo_id", "is_in_train").rows() == [
