@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 QUICK = settings(max_examples=40)
-LONG = settings(max_examples=1500)
+LONG = settings(max_examples=400)
 """For the second tier."""
 
 VISITOR = re.compile("5eaf00d5-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)

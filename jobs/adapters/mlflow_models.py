@@ -34,6 +34,7 @@ _REQUIREMENTS = (
     "pandas",
     "pillow",
     "pydantic",
+    "regex",
     "safetensors",
     "sentencepiece",
     "torch",

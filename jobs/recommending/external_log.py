@@ -17,6 +17,7 @@ from jobs.ingest.times import read_texts, since_1970
 from jobs.recommending.benchmark import Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
+from jobs.runtime.terminal import printable
 from models.ragged import unit_rows
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.protocols import TEMPORAL
@@ -25,6 +26,7 @@ METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "gr
 """Those that need to know nothing of an item but who took it; see `hashed_items`."""
 HASHED_DIM = 128
 FEWEST = 10
+_MOST_TOLD = 200
 METRICS = (("hit_rate", 10), ("recall", 10), ("precision", 10), ("ndcg", 10), ("map", 10), ("recall", 100))
 
 
@@ -45,24 +47,29 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
     The file is CSV, also compressed, with commas, semicolons, tabs or bars, or Parquet. Ids are texts: 7 and 007 are
     two users. Times are ISO 8601, in UTC where they name no zone, or numbers since 1970; see `jobs.ingest.times`.
     Raises `MissingInput` without the file, `BadInput` for a column that is not there, values that are missing or
-    cannot be read, and a log that is too small.
+    cannot be read, ids over several lines, and a log that is too small.
     """
     if not path.is_file():
         raise MissingInput("no_such_file", f"no file {path}. Give --log a CSV, TSV or Parquet file.", path=path)
     wanted = {name: getattr(columns, name) for name in ("user", "item", "at", "rating") if getattr(columns, name)}
     frame = _frame(path)
     if lacking := [name for name in wanted.values() if name not in frame.columns]:
+        there = printable(", ".join(frame.columns))
         flags = ", ".join(f"--{name}-column" for name in wanted)
         raise BadInput(
             "missing_columns",
-            f"{path} has no column {', '.join(lacking)}; it has {', '.join(frame.columns)}. Say which: {flags}",
+            f"{path} has no column {', '.join(lacking)}; it has {there}. Say which: {flags}",
             path=path,
             columns=lacking,
         )
     texts = frame.select(pl.col(name).alias(key) for key, name in wanted.items())
-    rows = texts.with_columns(_times(texts["at"], path, columns.at))
+    kinds = {"user": pl.String, "item": pl.String, "rating": pl.Float64}
+    rows = texts.with_columns(
+        _times(texts["at"], path, columns.at),
+        *(_cast(texts[key], kinds[key], path, wanted[key]) for key in kinds if key in wanted),
+    )
     if columns.rating:
-        rows = rows.with_columns(pl.col("rating").cast(pl.Float64, strict=False).fill_nan(None))
+        rows = rows.with_columns(pl.col("rating").fill_nan(None))
     if unread := {wanted[name]: count for name, count in rows.null_count().row(0, named=True).items() if count}:
         examples = {name: _first_unread(texts, rows, key) for key, name in wanted.items() if name in unread}
         told = ", ".join(f"{count:,} of {name} (first {examples[name]})" for name, count in unread.items())
@@ -81,7 +88,8 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
             rows=len(rows),
             fewest=FEWEST,
         )
-    ids = {name: rows[name].cast(pl.String) for name in ("user", "item")}
+    ids = {name: rows[name] for name in ("user", "item")}
+    _refuse_line_breaks(ids, path)
     numbers = {name: values.rank("dense").cast(pl.Int64).to_numpy() - 1 for name, values in ids.items()}
     items = ids["item"].unique().sort()
     is_liked = rows["rating"] >= columns.liked_from if columns.rating else pl.repeat(True, len(rows), eager=True)
@@ -127,13 +135,20 @@ def _frame(path: Path) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
-        # a separator that no text has, so that the first line is one column
-        line = pl.read_csv(
-            path, has_header=False, n_rows=1, separator="\x01", quote_char=None, infer_schema=False
-        ).item()
+        # a separator that hardly a text has, so that the first line is one column
+        first = pl.read_csv(
+            path,
+            has_header=False,
+            n_rows=1,
+            separator="\x01",
+            quote_char=None,
+            truncate_ragged_lines=True,
+            infer_schema=False,
+        )
+        line = first.item(0, 0) or ""
         return pl.read_csv(path, separator=find_separator(line), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n\n")[0]  # polars goes on with its own settings
+        reason = " ".join(str(error).partition("\n\n")[0].split())[:_MOST_TOLD]  # polars quotes whole files
         raise BadInput("unreadable_file", f"{path} cannot be read: {reason}", path=path) from error
 
 
@@ -153,6 +168,34 @@ def _times(values: pl.Series, path: Path, name: str) -> pl.Series:
             column=name,
         )
     return (utc.cast(pl.Int64) / 1e6).alias("at")
+
+
+def _cast(values: pl.Series, kind: type[pl.DataType], path: Path, name: str) -> pl.Series:
+    """Return ids as texts, or ratings as numbers, null where one cannot be read."""
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
+        raise BadInput(
+            "unreadable_column",
+            f"{path}: column {name} is {values.dtype}, needed are texts or numbers",
+            path=path,
+            column=name,
+        )
+    cast = values.cast(kind, strict=False)
+    return cast.replace("", None) if kind == pl.String else cast  # as a quoted empty id is read
+
+
+def _refuse_line_breaks(ids: dict[str, pl.Series], path: Path) -> None:
+    """Raise `BadInput` for an id over several lines: an open quote took in the rows after it, which nobody counts."""
+    for name, values in ids.items():
+        broken = values.str.contains(r"[\r\n]").arg_true()
+        if len(broken):
+            row = int(broken[0])
+            raise BadInput(
+                "line_break_in_id",
+                f"{path}: the {name} in row {row + 1:,} has a line break: {values[row][:40]!r}. A quote before it may "
+                f"not be closed. Correct that row.",
+                path=path,
+                row=row + 1,
+            )
 
 
 def _in_utc(name: str) -> pl.Expr:
