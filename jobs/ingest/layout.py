@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 import fsspec
 
@@ -181,6 +182,7 @@ class PartFile:
     header: tuple[str, ...]
     header_bytes: int
     form: Form
+    has_long_ids: bool = False  # ids in the table of photos may look like visitors' ids
 
     def position(self, column: Column) -> int | None:
         """Return the index of a column in this part, or None if the part has no such column."""
@@ -276,10 +278,13 @@ def find_source(folder: str, conversions_folder: str | None = None, unit_bytes: 
     Raises `MissingInput` if the folder, a required table or its rows are not there, `BadInput` if a file cannot be
     what its name says: required columns missing, a column named twice, two forms or two copies of one table.
     """
-    surveys = {}
+    surveys: dict[str, tuple[Survey, ...]] = {}
     for table in LAYOUT.values():
         where = conversions_folder if table.name == "conversions" and conversions_folder else folder
-        surveys[table.name] = tuple(_survey_all(find_parts(where, table), unit_bytes))
+        parts = find_parts(where, table)
+        if table.visitor and any(_has_long_ids(survey.part) for survey in surveys["photos"]):
+            parts = [replace(part, has_long_ids=True) for part in parts]
+        surveys[table.name] = tuple(_survey_all(parts, unit_bytes))
         if table.is_required and not any(survey.line_count for survey in surveys[table.name]):
             raise MissingInput(
                 "empty_table",
@@ -289,6 +294,13 @@ def find_source(folder: str, conversions_folder: str | None = None, unit_bytes: 
             )
         _refuse_copies(surveys[table.name])
     return Source(surveys, read_dataset_file(folder))
+
+
+def _has_long_ids(part: PartFile) -> bool:
+    """Tell whether ids of photos may be UUIDs or long hexadecimal numbers, as ids of visitors are."""
+    place = part.position(_PHOTO_ID)
+    shape = next((shape for index, shape in part.form.shapes or () if index == place), None)
+    return shape is None or any(shape.fullmatch(one) for one in (b"0" * 24, b"0" * 32, str(UUID(int=0)).encode()))
 
 
 def find_parts(folder: str, table: TableLayout) -> list[PartFile]:

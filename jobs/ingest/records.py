@@ -292,11 +292,25 @@ def _closing_quote(
         following = start + used
         if used >= MAX_LINES or following >= len(lines):
             return -1, text, used
-        if is_whole(lines[following], form):
+        line = lines[following]
+        if is_whole(line, form) and not (_closes(line, form) and not _is_record(lines[start], form)):
             return -1, text, used
         position = len(text)
-        text = text + b"\n" + lines[following]
+        text = text + b"\n" + line
         used += 1
+
+
+def _closes(line: bytes, form: Form) -> bool:
+    """Tell whether the first quote of a line stands where the quote of a text that began before it would."""
+    before, quote, rest = line.replace(b'""', b"").partition(_QUOTE)
+    return bool(before and quote) and (rest.startswith(form.delimiter) or not rest.strip(b"\r"))
+
+
+def _is_record(line: bytes, form: Form) -> bool:
+    """Tell whether a line would be a record if quotes meant nothing."""
+    fields = line.rstrip(b"\r").split(form.delimiter)
+    quoted = [index for index, field in enumerate(fields) if _QUOTE in field]
+    return len(fields) == form.column_count and form.has_shapes(fields, quoted)
 
 
 def _broken(lines: list[bytes], start: int, form: Form, first_line: int) -> Record:

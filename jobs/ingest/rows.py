@@ -147,18 +147,30 @@ def _row_maker(unit: Unit, key: bytes, forgotten: frozenset[str]) -> Callable[[R
         if visitor is not None:
             # where the visitor's column holds something else, the id may have been shifted into the photo's
             is_shifted = visitors is not None and not visitors.fullmatch(record.fields[visitor])
-            is_stray = _hide_visitors(fields, visitor, keys, () if is_shifted else photos, hide)
+            own = photos if part.has_long_ids and not is_shifted else ()
+            is_stray = _hide_visitors(fields, visitor, keys, own, hide)
         strays = fields if is_stray else []
         if visitor is not None and (fields[visitor] in forgotten or any(one in t for t in strays for one in forgotten)):
             return (*(None,) * column_count, *where, ["forgotten"], True, False, False, False, [], None, None)
         texts = [(fields[i] or None) if i is not None else None for i in positions]
         normal = [normalise(fields[i]) if i is not None and fields[i] else None for i in normal_positions]
+        if visitor is not None:
+            hidden = [
+                _hide_broken(one, fields[i], hide) if one is not None and i is not None else one
+                for one, i in zip(normal, normal_positions, strict=True)
+            ]
+            is_stray, normal = is_stray or hidden != normal, hidden
         times = [utc_time(fields[i]) if i is not None else None for i in time_positions]
         repairs = [{"repair": what, "column": part.header[i] if i is not None else None} for what, i in record.repairs]
         text = delimiter.join(fields)[:MAX_RECORD_TEXT]
         return (*texts, *normal, *times, *where, [], is_utf8, has_nul, is_duplicate, is_stray, repairs, text, sha256)
 
     return make
+
+
+def _hide_broken(normal: str, text: str, hide: Callable[[str], str]) -> str:
+    """Replace visitor ids in a normal form that its text does not show, as invisible characters are in them."""
+    return VISITOR_SHAPE.sub(lambda found: found[0] if found[0] in text else hide(found[0]), normal)
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -78,7 +78,7 @@ def check_any_rows(folder: Path, photos: Rows, taken: Rows) -> None:
     written = {path.name: path.read_text(encoding="utf-8") for path in (folder / "out").glob("*.*")}
     conversions = list(csv.DictReader(io.StringIO(written.pop("conversions.tsv000"), newline=""), delimiter="\t"))
     assert len(conversions) == report["sources"]["Shop"]["conversions"]["used"]
-    assert {row["anonymous_user_id"] for row in conversions} <= {f"sh:{row['user']}" for row in taken}
+    assert {row["anonymous_user_id"] for row in conversions} <= {row["user"] for row in taken}
     elsewhere = [value for row in conversions for name, value in row.items() if name != "anonymous_user_id"]
     assert not VISITOR.search(repr([*written.values(), *elsewhere]))
 

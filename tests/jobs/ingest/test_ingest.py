@@ -195,6 +195,18 @@ def test_a_record_with_an_odd_value_keeps_the_lines_of_its_text() -> None:
     assert by_comma(rows, 2)[5] == (12, [b"none", b"a shoe red, with laces"])
 
 
+def test_a_text_in_the_first_column_ends_where_its_quote_is_closed() -> None:
+    lines = [b'"Shoe%s\nwith laces",https://x.invalid/%d,2025-01-%02d' % (b" red" * n, n, n + 1) for n in range(20)]
+    lines[7] = b'"open,https://x.invalid/7,2025-01-08'
+    lines[8] = b'shoe 5",https://x.invalid/8,2025-01-09'
+    form = learn_form(b"\n".join(lines[:7]), b",", 3)
+    found = list(split_records(b"\n".join(lines), form))
+    assert [(r.line_count, r.fault) for r in found] == [(2, None)] * 7 + [(1, "unbalanced_quote"), (1, None)] + [
+        (2, None)
+    ] * 11
+    assert (found[8].fields or [])[0] == b'shoe 5"'
+
+
 def test_free_text_and_columns_of_single_words_have_no_shape() -> None:
     rows = [
         b"%d,shoe%s,%s%s,DE,,2025-12-%02d 10:00:00"
@@ -483,8 +495,9 @@ def test_a_visitor_id_becomes_a_pseudonym_wherever_it_stands(tmp_path: Path) -> 
     stray = visitor(77)
     files.add("conversions", keyword=f"who is {stray}")
     files.add_raw("conversions", b"2025-12-01 10:00:00\tdownload\t" + stray.encode())
+    files.add("conversions", keyword=f"{stray[:5]}\u200b{stray[5:]}")
     rows = rows_of(files.write(tmp_path), "conversions")
-    assert [row["has_stray_visitor_id"] for row in rows] == [False, True, False]
+    assert [row["has_stray_visitor_id"] for row in rows] == [False, True, False, True]
     assert rows[0]["visitor_id"] == pseudonym(visitor(0), b"key")
     assert rows[1]["query"] == f"who is {pseudonym(stray, b'key')}"
     assert (rows[2]["faults"], rows[2]["record"]) == (["too_few_columns"], None)
@@ -496,6 +509,10 @@ def test_an_id_of_a_photo_may_look_like_a_visitors(tmp_path: Path) -> None:
     mine, stray = visitor(700), visitor(701)
     files.add("conversions", photo_id=mine)
     files.add("conversions", photo_id=stray, anonymous_user_id="JP")
+    *_, other, _ = rows_of(files.write(tmp_path), "conversions")
+    assert (other["photo_id"], other["has_stray_visitor_id"]) == (pseudonym(mine, b"key"), True)
+    for number in range(30):
+        files.add("photos", photo_id=visitor(700 + number))
     *_, kept, shifted = rows_of(files.write(tmp_path), "conversions")
     assert (kept["photo_id"], kept["has_stray_visitor_id"]) == (mine, False)
     assert (shifted["photo_id"], shifted["has_stray_visitor_id"]) == (pseudonym(stray, b"key"), True)
