@@ -32,7 +32,6 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
             released=release.arm,
         )
     unusable = lake.read_table(inputs["photo_embeddings"], "quarantine", ["photo_id"])["photo_id"].n_unique()
-    counts = ValidatedFacts.of(inputs["validated"]).counts.items()
     return Evidence(
         champion=_champion(ChampionFacts.of(inputs["champion"]).live, release.model_digest, verdict.compared_with),
         champion_note=evaluation.champion_note,
@@ -41,7 +40,7 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
         index_recall=IndexCheckFacts.of(inputs["index_check"]).recall_at_10,
         latency_p99_milliseconds=latency_p99_milliseconds,
         index_bytes=PhotoIndexFacts.of(inputs["photo_index"]).bytes,
-        quarantined_shares={table: rows.quarantined / rows.input if rows.input else 0.0 for table, rows in counts},
+        quarantined_shares=ValidatedFacts.of(inputs["validated"]).bad_share,
         missing_image_share=unusable / evaluation.corpus_photo_count,
         drift=_drift(lake, inputs["drift"]),
     )

@@ -470,6 +470,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
         "validated": {
             "dataset_version": f"1.4.0{text}",
             "counts": {"photos": photos, "conversions": conversions},
+            "bad_share": {"photos": 0.0, "conversions": bad / 120_000},
             "reasons": {"photos": {}, "conversions": {f"null_country{text}": bad}},
             "repairs": {"conversions": {"country_upper_case": 8}},
             "warnings": {"photos": {"null_description": 104}},

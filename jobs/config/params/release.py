@@ -25,7 +25,12 @@ class GateReleaseParams(Params):
     min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
     max_latency_p99_milliseconds: float = Field(200.0, gt=0, description="99th percentile of single searches")
     max_index_bytes: int = Field(16_000_000_000, ge=1, description="size of all shards together")
-    max_quarantined_share: float = Field(0.03, ge=0, le=1, description="share of any table's rows in quarantine")
+    max_quarantined_share: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="share of any table's rows in quarantine, those of photos that are not there left out",
+    )
     max_missing_image_share: float = Field(0.05, ge=0, le=1, description="share of the photos without an image")
     max_unseen_query_share: float | None = Field(
         0.9,
