@@ -54,8 +54,9 @@ class Drift:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a candidate. `segments` are the slices by (kind, name), `quarantined_shares` by table: rows
-    that are bad only for want of their photo are left out.
+    """What is known of a candidate. `segments` are the slices by (kind, name), `quarantined_shares` by table.
+
+    In the latter, rows that are bad only for want of their photo are left out.
 
     `champion` is "compared", "same" (the candidate is the champion's model: only its index is new), "left_out" (there
     is one that could not be compared fairly, `champion_note` says why), or "none". Differences are to the champion if

@@ -26,6 +26,7 @@ from jobs.catalogues.mapping import DataFile, Mapping, SourceMapping
 from jobs.catalogues.tally import DROPPED_COLUMNS, Tally, as_notes
 from jobs.errors import BadInput
 from jobs.ingest.photo_files import EXTENSIONS, file_stem
+from models.text import normalise_query
 
 REPORT, DROPPED, SETTINGS = "conversion.json", "dropped.tsv", "dataset.toml"
 MAX_NAMED = 100
@@ -276,10 +277,10 @@ class _Source:
 
     def _keywords(self, used: pl.DataFrame) -> pl.DataFrame:
         words = used.select("photo_id", keyword="words").explode("keyword").drop_nulls()
-        # the table tells keywords apart without their case
-        return words.unique(
-            ["photo_id", pl.col("keyword").str.to_lowercase()], keep="first", maintain_order=True
-        ).select("photo_id", "keyword", pl.lit("t").alias("suggested_by_user"))
+        form = pl.col("keyword").map_elements(normalise_query, pl.String)  # by which the table tells keywords apart
+        return words.unique(["photo_id", form], keep="first", maintain_order=True).select(
+            "photo_id", "keyword", pl.lit("t").alias("suggested_by_user")
+        )
 
     def _topics(self, used: pl.DataFrame) -> pl.DataFrame:
         topics = used.select("photo_id", title="categories").explode("title").drop_nulls()

@@ -278,8 +278,7 @@ def price_band(price: pl.Expr, mapping: Price) -> pl.Expr:
 def conversion_columns(columns: Columns, conversions: Conversions) -> dict[str, pl.Expr]:
     """Return what is made of a row of conversions."""
     given_country = _text_or_none(columns, conversions.country)
-    country = given_country.str.to_uppercase()
-    country = pl.when(country.str.contains(r"^[A-Z]{2}$")).then(country)
+    country = _country(given_country)
     kind = pl.lit("download") if conversions.type is None else columns.text(conversions.type.column)
     kind_default = None if conversions.type is None else conversions.type.default
     position = _whole(columns, conversions.position) + (1 - conversions.first_position)
@@ -301,7 +300,7 @@ def conversion_columns(columns: Columns, conversions: Conversions) -> dict[str, 
 
 def impression_columns(columns: Columns, shown: Impressions) -> dict[str, pl.Expr]:
     """Return what is made of a row of impressions."""
-    country = _text_or_none(columns, shown.country).str.to_uppercase()
+    country = _text_or_none(columns, shown.country)
     interaction = _NONE if shown.interaction is None else columns.text(shown.interaction.column)
     names = {} if shown.interaction is None else shown.interaction.names
     dwell = pl.lit(None, pl.Float64) if shown.dwell is None else columns.number(shown.dwell)
@@ -314,8 +313,8 @@ def impression_columns(columns: Columns, shown: Impressions) -> dict[str, pl.Exp
         "given_position": columns.text(shown.position.column),
         "position": _whole(columns, shown.position) + (1 - shown.first_position),
         "interaction": interaction.replace(names) if names else interaction,
-        "country": pl.when(country.str.contains(r"^[A-Z]{2}$")).then(country),
-        "is_country_dropped": country.is_not_null() & ~country.str.contains(r"^[A-Z]{2}$").fill_null(False),
+        "country": _country(country),
+        "is_country_dropped": country.is_not_null() & _country(country).is_null(),
         "dwell_seconds": pl.when(dwell >= 0).then(dwell),
         "arm": _text_or_none(columns, shown.arm),
         "query": _text_or_none(columns, shown.query),
@@ -355,6 +354,11 @@ CONVERSION_REASONS = [
 
 def _names(columns: str | tuple[str, ...]) -> tuple[str, ...]:
     return (columns,) if isinstance(columns, str) else columns
+
+
+def _country(text: pl.Expr) -> pl.Expr:
+    """Return a code of two letters in capitals; null for other text."""
+    return pl.when(text.str.contains("^[A-Za-z]{2}$")).then(text.str.to_uppercase())
 
 
 def _text_or_none(columns: Columns, name: str | None) -> pl.Expr:

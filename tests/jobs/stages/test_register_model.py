@@ -309,6 +309,7 @@ def test_a_version_carries_its_code(night: RunContext, tmp_path: Path) -> None:
     code = (
         "import sys, mlflow, pandas\n"
         "mlflow.set_tracking_uri(sys.argv[1])\n"
+        "mlflow.set_registry_uri(sys.argv[1])\n"
         "model = mlflow.pyfunc.load_model('models:/nightlens-test@challenger')\n"
         "assert 'jobs' not in sys.modules\n"
         "print(sys.modules['models'].__file__)\n"
