@@ -131,7 +131,7 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
-    plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2))
+    plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, 1.0, "mobile", "all", 2))
     failed = failed_checks(night, caplog)
     assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
     assert failed["histories"] == (
@@ -190,7 +190,7 @@ def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptu
     tables = night.tables()
     lossy = tables | {"train": tables["train"].filter(pl.col("visitor_id") == "v1")}
     # no time or term gives it away
-    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, None, None, None)
+    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, 1.0, None, None, None)
     late = pl.DataFrame([("late", AS_OF, "a comet", None, False)], schema=tables["photos"].schema, orient="row")
     photos = pl.concat([tables["photos"], late])
     plant(night, forged | {"photos": photos}, train_end=AS_OF.isoformat())
@@ -217,7 +217,7 @@ def test_honest_splits_by_number_pass_with_all_photos(night_by_number: Night) ->
 
 def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: pytest.LogCaptureFixture) -> None:
     night = night_by_number
-    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, "mobile", "all", 2)
+    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, 1.0, "mobile", "all", 2)
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))  # a candidate, but unknown to training
     plant(night, tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
     failed = failed_checks(night, caplog)
