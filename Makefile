@@ -38,7 +38,7 @@ ablation: setup ## compare variants of the model on a night that has run: make a
 retraining: setup ## compare incremental with full training over nights: make retraining [NIGHTS=10]
 	@$(NIGHTLENS) retraining $(WHICH_NIGHT) $(if $(NIGHTS),--nights "$(NIGHTS)")
 
-test: setup ## run the quick tests: at most five minutes on two cores, no Airflow, no whole night
+test: setup ## run the quick tests: about five minutes on two cores, no Airflow, no whole night
 	@.venv/bin/python -m pytest
 
 test-rest: setup ## run the second tier: stages with their real parts, DAGs, drills, services, nights

@@ -210,7 +210,7 @@ CODES: dict[str, str] = {
     "unread_file": "Rename the file as the error says, or move it out of the folder.",
     "unreadable_column": "Write the column as texts or numbers.",
     "unreadable_file": "Check that the file is what its name says, and that it may be read.",
-    "unusable_path": "Name another file or folder: this one cannot be what it is asked for.",
+    "unusable_path": "Name another file or folder: this path cannot be opened or made.",
     "unusable_release": "Take another release, or publish another: `nightlens rollback`.",
     "variant_of_other_splits": "Run train_variant again for this variant.",
     "vectors_differ_in_length": "Run embed_photos and embed_queries again.",

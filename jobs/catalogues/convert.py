@@ -208,7 +208,7 @@ class _Source:
         return self._finish(table, tally)
 
     def _known_pictures(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Add ids, and where the picture is or was looked for."""
+        """Add the ids, and the path at which each picture is expected."""
         there = batch["source_id"].to_list()
         for one in there:
             if one is not None and one not in self._here:
@@ -243,7 +243,7 @@ class _Source:
         return here
 
     def _picture(self, name: str | None) -> tuple[str | None, str | None, bool]:
-        """Return where a picture was looked for, where it is if it can be read, and whether it is of another format.
+        """Return the path expected for a picture, the path if it can be read, and whether its format is not read.
 
         What a site's column names is data and leads to no file outside the mapping's folder.
         """
@@ -367,7 +367,7 @@ class _Source:
         raise BadInput("no_usable_row", text, table=tally.table, **named)
 
     def _likely_id(self, tally: Tally) -> str:
-        """Return, where photos are unknown, an id that there is, as like as possible to one that was looked for."""
+        """Return a sentence with an unknown id and the most similar known one; empty if all photos are known."""
         wanted = tally.examples.get("unknown_photo", {}).get("value")
         if wanted is None:
             return ""

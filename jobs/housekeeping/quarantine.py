@@ -5,7 +5,7 @@ They are those of the committed run, or, of a night that validation refused, the
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,7 +20,6 @@ from jobs.lake.manifest import Manifest
 from jobs.runtime.terminal import table_lines
 
 _REFUSED = "rejected"
-_NIGHT = re.compile(rb", (\d{4}-\d{2}-\d{2})</h1>")  # how the heading of Data Docs ends
 _COLUMNS = ("table", "source_file", "source_line", "reasons", "record")
 _ESCAPES = {code: f"\\x{code:02x}" for code in range(32)} | {9: "\\t", 10: "\\n", 13: "\\r"}
 
@@ -43,7 +42,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Quarantine:
-    """The bad rows of a night that were asked for.
+    """Bad rows of a night, of one table and reason or of all.
 
     `counts` has table, reason and rows, the most first; a row counts for each of its reasons. `rows` are the first of
     `row_count`, in the order of their files.
@@ -111,10 +110,10 @@ def _committed(lake: Lake) -> Iterator[Evidence]:
 
 def _refused(lake: Lake) -> Iterator[Evidence]:
     for run_id in lake.store(_REFUSED).names():
-        night = _NIGHT.search(lake.store(_REFUSED, run_id, "data_docs").get("index.html") or b"")
-        if night is not None:
-            at = lake.store(_REFUSED, run_id).modified_at("validation.json")
-            yield Evidence(night[1].decode(), at, run_id, None)
+        store = lake.store(_REFUSED, run_id)
+        run_date = json.loads(store.get("validation.json") or b"{}").get("run_date")
+        if run_date is not None:
+            yield Evidence(run_date, store.modified_at("validation.json"), run_id, None)
 
 
 def render_table(found: Quarantine, width: int) -> str:

@@ -26,7 +26,7 @@ def last_complete_day(folder: str, conversions_folder: str | None = None) -> dat
     if not counts:
         raise BadInput(
             "no_readable_date",
-            f"no conversion in {where} has a date: converted_at must look like 2025-12-28 23:59:11.554",
+            f"no conversion in {where} has a time that can be read: write converted_at like 2025-12-28 23:59:11.554",
             folder=where,
         )
     return last_plausible_day(counts)

@@ -17,7 +17,7 @@ _LOOKED_AT = 200_000  # records of a part file; beyond, it counts as having some
 def has_words(folder: str) -> bool:
     """Return whether any photo of a data set has a description or a keyword, or may have one.
 
-    Stops at the first one. False is certain: every record of every part was looked at.
+    Reading stops at the first one. It returns False only after reading every record of every part.
     """
     return any(
         _has_some(part, names) for table, names in _OF_TABLE.items() for part in find_parts(folder, LAYOUT[table])

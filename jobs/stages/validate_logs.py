@@ -241,7 +241,9 @@ def _documents(ctx: RunContext, tables: list[ValidatedTable]) -> dict[str, bytes
     counts = {judged.table: judged.counts.as_json() for judged in tables}
     index = render_index([judged.verdict for judged in tables], counts, title)
     pages = {f"data_docs/{judged.table}.html": render_page(judged.verdict, judged.values).encode() for judged in tables}
-    text = json.dumps({"tables": summary}, indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        {"run_date": ctx.run_date.isoformat(), "tables": summary}, indent=1, sort_keys=True, ensure_ascii=False
+    )
     return {"validation.json": text.encode(), "data_docs/index.html": index.encode(), **pages}
 
 
