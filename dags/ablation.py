@@ -17,8 +17,9 @@ DOC = """
 ### What each choice of the search model is worth
 
 Trains every variant several times on the splits and the base of a night that has run, ranks that night's test
-queries with each, and compares them with the full arm: intervals clustered by visitor, Holm-adjusted p-values, the
-smallest difference that would have been found. The night's report is then published again, with the table in it.
+queries with each, and compares them with the full arm: intervals that speak of other visitors, other queries and
+other seeds, p-values for as many comparisons, the smallest difference that would have been found. The night's report is
+then published again, with the table in it.
 
 | parameter | meaning |
 |---|---|

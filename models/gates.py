@@ -1,7 +1,8 @@
 """The gate: whether a candidate may be proposed to go live. Pure: evidence and limits in, findings out.
 
 What belongs here: the rules. Where the evidence comes from and what is done with a verdict is the caller's affair.
-Differences are challenger less champion of one metric, as shares, with the ends of their paired 95 % intervals.
+Differences are challenger less champion of one metric, as shares, with the ends of their paired 95 % intervals. A
+figure that is missing or no number passes nowhere.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from models.limits import is_within
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Rule = Literal["superior", "parity"]
@@ -20,12 +23,17 @@ INCONCLUSIVE: Outcome = "inconclusive"
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference of the primary metric on all queries, or on one slice of them."""
+    """A paired difference of the primary metric on all queries, or on one slice of them.
+
+    The interval of a slice is that of one of all slices. A true difference of the size `detectable` would have been
+    found in four of five such nights.
+    """
 
     value: float
     low: float
     high: float
     query_count: int
+    detectable: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class Drift:
 class Evidence:
     """What is known of a candidate. `segments` are the slices by (kind, name), `quarantined_shares` by table.
 
-    In the latter, rows that are bad only for want of their photo are left out.
+    In the latter, rows that are bad only for want of their photo are left out. `index_recall_low` is the lower end of
+    the recall's interval.
 
     `champion` is "compared", "same" (the candidate is the champion's model: only its index is new), "left_out" (there
     is one that could not be compared fairly, `champion_note` says why), or "none". Differences are to the champion if
@@ -68,6 +77,7 @@ class Evidence:
     overall: Difference
     segments: Mapping[tuple[str, str], Difference]
     index_recall: float
+    index_recall_low: float
     latency_p99_milliseconds: float
     index_bytes: int
     quarantined_shares: Mapping[str, float]
@@ -82,7 +92,7 @@ class Limits:
     rule: Rule
     margin: float
     segment_margin: float
-    min_segment_queries: int
+    max_detectable_difference: float
     min_index_recall: float
     max_latency_p99_milliseconds: float
     max_index_bytes: int
@@ -121,13 +131,13 @@ class Verdict:
 def judge(evidence: Evidence, limits: Limits) -> Verdict:
     """Return the verdict on a candidate.
 
-    - Against the champion: not worse by more than `margin` overall and by more than `segment_margin` in any slice of
-      at least `min_segment_queries` queries; by the rule "superior" also better overall. Smaller slices can fail but
-      need not pass.
-    - Without a champion: better than the untrained model overall whatever the rule, and not worse than it in slices.
+    - Against the champion: not worse by more than `margin` overall; by the rule "superior" also better. No slice may be
+      surely worse by more than `segment_margin`: few searches show little, so a slice need not be shown to be as good.
+    - Without a champion: better than the untrained model overall whatever the rule, and surely worse in no slice.
+    - Whatever is compared: with so many searches that a difference of `max_detectable_difference` could be shown.
     - A champion that could not be compared: inconclusive. Its own model with a new index: nothing to compare.
-    - Always: index recall, latency, size, quarantined rows and missing images within their limits, and drift within
-      those that are set. What has nothing to be compared with passes, and says so.
+    - Always: index recall (with its interval), latency, size, quarantined rows and missing images within their limits,
+      and drift within those that are set. What has nothing to be compared with passes, and says so.
 
     Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else;
     so does a shift of vectors, at its limit.
@@ -151,10 +161,47 @@ def _compared(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
         yield _non_inferiority("overall", evidence.overall, limits.margin)
         if limits.rule == "superior":
             yield _superiority(evidence.overall, "the champion")
-    for (kind, name), found in evidence.segments.items():
-        finding = _non_inferiority(f"{kind} {name}", found, limits.segment_margin)
-        if found.query_count >= limits.min_segment_queries or finding.outcome == FAIL:
-            yield finding
+    yield _enough(evidence.overall, limits.max_detectable_difference)
+    yield from _slices(evidence.segments, limits.segment_margin)
+
+
+def _enough(overall: Difference, most: float) -> Finding:
+    check, figure, limit = "detectable difference", f"{100 * overall.detectable:.2f} points", f"at most {100 * most:g}"
+    if is_within(overall.detectable, most=most):
+        says = f"a true difference of {figure} would be found in four of five nights of so many searches"
+        return Finding(check, PASS, figure, limit, says)
+    more = (overall.detectable / most) ** 2
+    wanted = f", about {more:.1f} times as many" if is_within(more, most=1000) else ""
+    return Finding(
+        check,
+        INCONCLUSIVE,
+        figure,
+        limit,
+        f"{overall.query_count:,} searches are too few to judge by: only a difference of {figure} would be found, "
+        f"{100 * most:g} points are to be. More searches, of more visitors and for more queries, are needed{wanted}",
+    )
+
+
+def _slices(segments: Mapping[tuple[str, str], Difference], margin: float) -> Iterable[Finding]:
+    """Give a finding for each slice that is surely worse or was not measured; else one for all of them together."""
+    check, limit = "slices", f"above {_points(-margin)}"
+    if not segments:
+        yield Finding(check, INCONCLUSIVE, "none", limit, "no slice of the searches was compared")
+        return
+    against = []
+    for (kind, name), found in segments.items():
+        where, figure = f"slice {kind} {name}", f"{_interval(found)}, {found.query_count:,} searches"
+        if not is_within(found.low) or not is_within(found.high):
+            against.append(Finding(where, INCONCLUSIVE, "no number", limit, f"{where}: it was not measured"))
+        elif found.high < -margin:
+            says = f"{where}: worse by more than the margin of {100 * margin:g} points ({figure})"
+            against.append(Finding(where, FAIL, figure, limit, says))
+    yield from against
+    if not against:
+        (kind, name), found = min(segments.items(), key=lambda item: item[1].high)
+        figure = f"nearest to it {kind} {name}: {_interval(found)}"
+        says = f"none of {len(segments)} slices is surely worse by more than {100 * margin:g} points"
+        yield Finding(check, PASS, figure, limit, f"{says} ({figure}, {found.query_count:,} searches)")
 
 
 def _non_inferiority(where: str, found: Difference, margin: float) -> Finding:
@@ -164,7 +211,7 @@ def _non_inferiority(where: str, found: Difference, margin: float) -> Finding:
         outcome, says = FAIL, "worse by more than the margin"
     else:
         outcome, says = INCONCLUSIVE, "too uncertain to exclude that it is worse by more than the margin"
-    reason = f"{where}: {says} of {_points(margin)} points ({_interval(found)}, {found.query_count:,} searches)"
+    reason = f"{where}: {says} of {100 * margin:g} points ({_interval(found)}, {found.query_count:,} searches)"
     return Finding(f"non-inferiority {where}", outcome, _interval(found), f"above {_points(-margin)}", reason)
 
 
@@ -179,15 +226,24 @@ def _superiority(found: Difference, rival: str) -> Finding:
 
 
 def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
-    recall, least = evidence.index_recall, limits.min_index_recall
-    yield _limit("index recall@10", f"{recall:.4f}", f"at least {least:g}", recall >= least)
+    yield _recall(evidence, limits.min_index_recall)
     latency, most = evidence.latency_p99_milliseconds, limits.max_latency_p99_milliseconds
-    yield _limit("search latency p99", f"{latency:.2f} ms", f"at most {most:g} ms", latency <= most)
+    yield _limit("search latency p99", f"{latency:.2f} ms", f"at most {most:g} ms", is_within(latency, most=most))
     size, largest = evidence.index_bytes, limits.max_index_bytes
-    yield _limit("index size", f"{size:,} bytes", f"at most {largest:,} bytes", size <= largest)
+    yield _limit("index size", f"{size:,} bytes", f"at most {largest:,} bytes", is_within(size, least=1, most=largest))
+    if not evidence.quarantined_shares:
+        yield _limit("quarantined rows", "not measured", f"at most {limits.max_quarantined_share:.2%}", is_met=False)
     for table, share in evidence.quarantined_shares.items():
         yield _share(f"quarantined rows of {table}", share, limits.max_quarantined_share)
     yield _share("photos without an image", evidence.missing_image_share, limits.max_missing_image_share)
+
+
+def _recall(evidence: Evidence, least: float) -> Finding:
+    check, limit = "index recall@10", f"at least {least:g}"
+    figure = f"{evidence.index_recall:.4f}, surely {evidence.index_recall_low:.4f}"
+    if is_within(evidence.index_recall, least=least) and not is_within(evidence.index_recall_low, least=least):
+        return Finding(check, INCONCLUSIVE, figure, limit, f"{check} is {figure}: too few queries to tell if {limit}")
+    return _limit(check, figure, limit, is_within(evidence.index_recall, least=least))
 
 
 def _drifted(drift: Drift, limits: Limits) -> Iterable[Finding]:
@@ -226,7 +282,7 @@ def _not_compared(check: str, limit: str, why: str) -> Finding:
 
 
 def _share(check: str, share: float, most: float) -> Finding:
-    return _limit(check, f"{share:.2%}", f"at most {most:.2%}", share <= most)
+    return _limit(check, f"{share:.2%}", f"at most {most:.2%}", is_within(share, most=most))
 
 
 def _limit(check: str, figure: str, limit: str, is_met: bool) -> Finding:

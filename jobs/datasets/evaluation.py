@@ -181,7 +181,7 @@ _METRICS = schema(
     low=F64,
     high=F64,
     query_count=I64,
-    cluster_count=I64,  # what was resampled: visitors, or in query_metrics distinct words
+    cluster_count=I64,  # visitors, or in query_metrics distinct words
 )
 
 
@@ -193,17 +193,16 @@ _COMPARISONS = schema(
     difference=F64,
     low=F64,
     high=F64,
-    probability_better=F64,
-    p_value=F64,  # two-sided, of this comparison alone
-    p_value_holm=F64,  # adjusted for all comparisons of the challenger by this metric and k
-    detectable=F64,  # minimum detectable effect at 80 % power
+    p_value=F64,  # two-sided; this and the interval are of one of all comparisons by this metric and k
+    detectable=F64,  # minimum detectable effect at 80 % power, of this comparison alone
 )
 
 
 class VerdictFacts(Facts):
     """The challenger's difference to the arm that it is `compared_with`, by one metric at `k`.
 
-    `is_better` is true if the whole 95 % interval from `low` to `high` lies above 0.
+    `is_better` is true if the whole 95 % interval from `low` to `high` lies above 0. A true difference of the size
+    `detectable` would have been found in four of five such nights.
     """
 
     challenger: str
@@ -213,7 +212,7 @@ class VerdictFacts(Facts):
     difference: float
     low: float
     high: float
-    probability_better: float
+    detectable: float
     is_better: bool
     sentence: str
 
@@ -306,8 +305,10 @@ EVALUATION = Dataset(
                 metric=STR,
                 k=I32,
                 difference=F64,
-                low=F64,
+                low=F64,  # of one of all slices
                 high=F64,
+                p_value=F64,
+                detectable=F64,
                 query_count=I64,
                 cluster_count=I64,
             ),
@@ -391,7 +392,7 @@ SIMILAR = Dataset(
                 low=F64,
                 high=F64,
                 query_count=I64,
-                cluster_count=I64,  # what was resampled: photos of the same query, keyword or collection together
+                cluster_count=I64,  # photos of the same query, keyword or collection hang together
             ),
             may_be_empty=True,
         ),
@@ -486,7 +487,7 @@ RECOMMENDATION = Dataset(
                 difference=F64,
                 low=F64,
                 high=F64,
-                p_value_holm=F64,  # adjusted over the other arms, by metric and k
+                p_value=F64,  # as one of all pairs of arms, by metric and k
                 detectable=F64,
             ),
             may_be_empty=True,

@@ -54,7 +54,7 @@ of kinds that learn one.
 class IndexCheckFacts(Facts):
     """How well the index finds what exact search finds, how quickly, and at what size.
 
-    A recall has its 95 % interval, from resampled queries, those of the same words together. A batch is of
+    A recall has its 95 % interval, clustered by the queries' words. A batch is of
     `batch_size` queries. The queries are a sample of those of the `query_window`, validation or test.
     """
 

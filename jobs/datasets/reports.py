@@ -78,7 +78,7 @@ ABLATION = Dataset(
                 difference=F64,  # to the full arm
                 difference_low=F64,
                 difference_high=F64,
-                p_value_holm=F64,
+                p_value=F64,
                 detectable=F64,
             ),
         ),
@@ -92,7 +92,7 @@ ABLATION = Dataset(
                 difference=F64,  # of the variant to the base
                 low=F64,
                 high=F64,
-                p_value_holm=F64,  # adjusted over the steps, by metric and k
+                p_value=F64,  # as one of all steps, by metric and k
                 detectable=F64,
             ),
             may_be_empty=True,

@@ -5,7 +5,6 @@ Shape letters: U distinct queries, N judgements (a query and a photo converted f
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,9 @@ from jobs.evaluation.ranking_task import Task
 from models.evaluation.metrics import CUTOFFS, Floats, best_ranks, gains_at_ranks, list_metrics
 from models.evaluation.ranking import Ints, Scorer, rank_targets
 from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Clusters
 
-INTERVALS = "95 %, percentiles of a paired bootstrap that resamples queries, the same words in all countries together"
+INTERVALS = "95 %, paired, clustered by words: the same words in all countries hang together"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Judgements:
             targets=numbers["place"],
             grades=numbers["visitor_count"],
             asked_at=frame["last_at"].cast(pl.Int64).to_numpy(),
-            words=task.texts["query"].rank("dense").cast(pl.Int64).to_numpy(),
+            words=task.words,
         )
 
     def values(self, rank_N: NDArray[np.int32]) -> Floats:
@@ -67,7 +67,7 @@ class Judgements:
         """Return what the evaluation by query amounts to, summed up by the only metric here that looks at grades."""
         return ByQueryFacts(
             query_count=card.query_count,
-            words_count=card.cluster_count,
+            words_count=card.cluster_counts[0],
             judgement_count=len(self.frame),
             ndcg_at_10={arm: card.value(arm, "ndcg", 10) for arm in card.arms},
             intervals=INTERVALS,
@@ -89,9 +89,7 @@ def rank_both_ways(scorer: Scorer, task: Task, judgements: Judgements) -> tuple[
     return rank[: len(task.targets)], rank[len(task.targets) :]
 
 
-def query_scorecard(
-    ranks: dict[str, NDArray[np.int32]], judgements: Judgements, resample_count: int, seed: int
-) -> Scorecard:
+def query_scorecard(ranks: dict[str, NDArray[np.int32]], judgements: Judgements) -> Scorecard:
     """Return the metrics of arms given by their ranks of the photos judged, each of shape (N,)."""
     values = {arm: judgements.values(rank_N) for arm, rank_N in ranks.items()}
-    return Scorecard.of_values(values, judgements.words, resample_count, [seed, zlib.crc32(b"by query")])
+    return Scorecard.of_values(values, Clusters.of(judgements.words))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput
@@ -12,6 +14,7 @@ from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, tie_order
+from models.evaluation.statistics import Clusters
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class Task:
     visitors: Ints  # (Q,)
     asked_at: Ints  # (Q,) when the photo was converted
     available_at: Ints  # (P,) when the photo was submitted; by the protocol 80/20 the log's beginning, for all alike
+
+    @property
+    def words(self) -> Ints:
+        """Numbers of the words of each text, the same in every country, shape (U,)."""
+        return integers(self.texts["query"].rank("dense"))
+
+    def clusters(self, is_in_Q: NDArray[np.bool_] | None = None) -> Clusters:
+        """Return which of the queries (of some of them) hang together: by visitor, and by words."""
+        kept = slice(None) if is_in_Q is None else is_in_Q
+        return Clusters.of(self.visitors[kept], self.words[self.text_ids[kept]])
 
 
 def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,69 +11,71 @@ from numpy.typing import NDArray
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.segments import Segments
 from models.evaluation.examples import Example, choose_examples
-from models.evaluation.metrics import columns, rank_metrics
+from models.evaluation.metrics import columns
 from models.evaluation.ranking import Scorer, top_photos
-from models.evaluation.scorecard import Estimates, Scorecard
-from models.evaluation.statistics import holm
+from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Estimates
 
 Ranks = dict[str, NDArray[np.int32]]
 """Rank of the converted photo of each query, shape (Q,), by arm."""
 
 SHEET_PHOTOS = 8
 FAILURE_RANK = 25
-HIGHEST = rank_metrics([1])[0]
-"""The most a metric of one relevant photo can reach, shape (M,): precision@10, say, is a tenth at best."""
 
 
 def metrics_tables(
-    ranks: Ranks, task: Task, segments: Segments, challenger: str, resample_count: int, seed: int
+    ranks: Ranks, task: Task, segments: Segments, challenger: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, Scorecard]:
     """Return the tables `metrics` and `segment_comparisons`, and the scorecard of all queries.
 
-    Slices of few visitors keep their place, with the wide intervals that so few allow.
+    A slice is compared as one of all slices.
     """
-    metrics, differences, whole = [], [], None
-    for kind, name, is_in_Q in segments.masks():
-        kept = {arm: rank_Q[is_in_Q] for arm, rank_Q in ranks.items()}
-        slice_seed = [seed, zlib.crc32(f"{kind}={name}".encode())]
-        card = Scorecard.of(kept, task.visitors[is_in_Q], resample_count, slice_seed)
-        segment = {"segment_kind": pl.lit(kind), "segment": pl.lit(name)} | counts(card)
-        is_whole = whole is None
-        whole = whole or card
-        for arm in card.arms:
-            found = card.estimates(arm) if is_whole else card.cautious(arm, highest=HIGHEST)
-            metrics.append(estimate_rows(found, "value").with_columns(pl.lit(arm).alias("arm"), **segment))
-        for baseline in () if is_whole else _others(card, challenger):
-            found = card.cautious(challenger, baseline, HIGHEST)
-            pair = {"arm": pl.lit(challenger), "baseline": pl.lit(baseline)}
-            differences.append(estimate_rows(found, "difference").with_columns(**pair, **segment))
-    assert whole is not None, "a test window without queries is refused by split_temporal"
+    (_, _, _), *slices = segments.masks()
+    whole = Scorecard.of(ranks, task.clusters())
+    metrics, differences = [whole_metrics_table(whole)], []
+    for kind, name, is_in_Q in slices:
+        card = Scorecard.of({arm: rank_Q[is_in_Q] for arm, rank_Q in ranks.items()}, task.clusters(is_in_Q))
+        metrics.append(_metric_rows(card, kind, name))
+        differences += [
+            difference_rows(card.difference(challenger, baseline).among(len(slices))).with_columns(
+                arm=pl.lit(challenger), baseline=pl.lit(baseline), **_about(card, kind, name)
+            )
+            for baseline in _others(card, challenger)
+        ]
     return pl.concat(metrics), pl.concat(differences), whole
 
 
 def whole_metrics_table(card: Scorecard) -> pl.DataFrame:
     """Return the metrics of a scorecard in the form of the table `metrics`, without slices."""
-    whole = {"segment_kind": pl.lit("all"), "segment": pl.lit("all")} | counts(card)
+    return _metric_rows(card, "all", "all")
+
+
+def _metric_rows(card: Scorecard, kind: str, name: str) -> pl.DataFrame:
     return pl.concat(
-        estimate_rows(card.estimates(arm), "value").with_columns(pl.lit(arm).alias("arm"), **whole) for arm in card.arms
+        estimate_rows(card.estimates(arm), "value").with_columns(arm=pl.lit(arm), **_about(card, kind, name))
+        for arm in card.arms
     )
 
 
+def _about(card: Scorecard, kind: str, name: str) -> dict[str, pl.Expr]:
+    return {"segment_kind": pl.lit(kind), "segment": pl.lit(name)} | counts(card)
+
+
 def comparisons_table(card: Scorecard, challenger: str) -> pl.DataFrame:
-    """Return the challenger less every other arm, paired. Adjusted together are the comparisons of a metric and k."""
+    """Return the challenger less every other arm, paired; each is one of all comparisons by its metric and k."""
     others = _others(card, challenger)
-    found = [card.difference(challenger, baseline) for baseline in others]
-    adjusted = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1)], axis=1)
     return pl.concat(
-        estimate_rows(difference, "difference").with_columns(
-            pl.lit(challenger).alias("arm"),
-            pl.lit(baseline).alias("baseline"),
-            pl.Series("probability_better", difference.probability_better),
-            pl.Series("p_value", difference.p_value),
-            pl.Series("p_value_holm", p_M),
-            pl.Series("detectable", difference.detectable),
+        difference_rows(card.difference(challenger, baseline).among(len(others))).with_columns(
+            arm=pl.lit(challenger), baseline=pl.lit(baseline)
         )
-        for baseline, difference, p_M in zip(others, found, adjusted, strict=True)
+        for baseline in others
+    )
+
+
+def difference_rows(found: Estimates) -> pl.DataFrame:
+    """Return a row per metric and k with the difference, its interval, p-value and what could have been detected."""
+    return estimate_rows(found, "difference").with_columns(
+        p_value=pl.Series(found.p_value), detectable=pl.Series(found.detectable)
     )
 
 
@@ -84,7 +85,7 @@ def _others(card: Scorecard, challenger: str) -> list[str]:
 
 def counts(card: Scorecard) -> dict[str, pl.Expr]:
     """Return the columns that say how many searches and visitors a table is about."""
-    counts = {"query_count": card.query_count, "cluster_count": card.cluster_count}
+    counts = {"query_count": card.query_count, "cluster_count": card.cluster_counts[0]}
     return {name: pl.lit(count, dtype=pl.Int64) for name, count in counts.items()}
 
 

@@ -22,10 +22,10 @@ def markdown(tables: Mapping[str, pl.DataFrame], title: str, facts: AblationFact
         f"# What each choice is worth: {title}",
         "",
         f"{facts.query_count:,} test searches of {facts.visitor_count:,} visitors; every variant was trained for "
-        f"{facts.epochs} passes. Intervals: 95 %, paired bootstrap over visitors. The deviation is over repetitions "
-        f"with other seeds. Differences are to `{facts.reference}` at 10; p is two-sided and adjusted by Holm's "
-        "method; the last column is the smallest difference that would have been found in four of five such "
-        f"comparisons.{_about_reranked(facts)}",
+        f"{facts.epochs} passes. Intervals: 95 %, of other visitors, other queries and other seeds. The deviation is "
+        f"over repetitions with other seeds. Differences are to `{facts.reference}` at 10; their p (two-sided) and "
+        "intervals are those of one of all rows; the last column is the smallest difference that would have been found "
+        f"in four of five such comparisons.{_about_reranked(facts)}",
         "",
         f"| {' | '.join(_HEADER)} |",
         "|---|--:|--:|--:|--:|---|--:|--:|--:|---|--:|--:|",
@@ -49,7 +49,11 @@ def markdown(tables: Mapping[str, pl.DataFrame], title: str, facts: AblationFact
 def _steps(at_10: pl.DataFrame) -> Iterator[str]:
     if at_10.is_empty():
         return
-    yield from ("", "How the full arm is built up: differences of hit rate@10, p adjusted over these steps.", "")
+    yield from (
+        "",
+        "How the full arm is built up: differences of hit rate@10, p and intervals of one of all steps.",
+        "",
+    )
     yield from ("| from | to | difference | 95 % interval | p | detectable |", "|---|---|--:|---|--:|--:|")
     for row in at_10.iter_rows(named=True):
         names = [row[end].replace("_", " ") for end in ("base", "variant")]
@@ -74,6 +78,6 @@ def _difference(row: Mapping[str, Any], low: float, high: float) -> list[str]:
     return [
         f"{row['difference']:+.3f}",
         f"{low:+.3f} to {high:+.3f}",
-        f"{row['p_value_holm']:.3f}",
+        f"{row['p_value']:.3f}",
         f"{row['detectable']:.3f}",
     ]

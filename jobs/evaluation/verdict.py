@@ -34,6 +34,7 @@ def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
     finding = "is better than" if low > 0 else "is worse than" if high < 0 else "is not shown to differ from"
     other = f"champion version {plan.champion_version}" if compared_with == CHAMPION_ARM else compared_with
     note = f" ({plan.champion_note})" if plan.champion_note else ""
+    visitors, queries, _ = card.cluster_counts
     ours, theirs = (rates(card)[arm] for arm in (plan.challenger, compared_with))
     return VerdictFacts(
         challenger=plan.challenger,
@@ -43,11 +44,11 @@ def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
         difference=value,
         low=low,
         high=high,
-        probability_better=float(difference.probability_better[column]),
+        detectable=float(difference.detectable[column]),
         is_better=low > 0,
         sentence=(
             f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
             f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
-            f"{card.cluster_count} visitors)."
+            f"{visitors} visitors for {queries} queries)."
         ),
     )

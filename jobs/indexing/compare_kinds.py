@@ -22,7 +22,7 @@ from jobs.indexing.measured_index import CUTOFFS, Measured, measure, recalls
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models import ann
-from models.evaluation.scorecard import Estimates
+from models.evaluation.statistics import Estimates
 from models.indexing.building import build_index
 from models.indexing.filling import Floats
 from models.indexing.kinds import KINDS, Kind, fewest_photos
@@ -71,7 +71,7 @@ def compare_kinds(settings: Settings, catalogue: str, run_date: date | None, kin
             fewest=left_out,
         )
     tried = {kind: _try(kind, photos, queries, params.batch_size, seed) for kind in wanted if kind not in left_out}
-    found = recalls([one for one, _ in tried.values()], photos, queries, params.resample_count, seed)
+    found = recalls([one for one, _ in tried.values()], photos, queries)
     title = (
         f"{catalogue}, night of {index.partition['run_date']}: {photo_count:,} photos, "
         f"{len(queries.vectors):,} {queries.window} queries, batches of {params.batch_size}. The night's index is "

@@ -9,7 +9,8 @@ import numpy as np
 
 from jobs.indexing.held_out_queries import Queries
 from models import ann
-from models.evaluation.scorecard import Estimates, Scorecard
+from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Clusters, Estimates
 from models.indexing.filling import Floats
 from models.indexing.ids import Ints, hashed_ids
 from models.indexing.measuring import ExactSearch, Latency, latency
@@ -50,8 +51,6 @@ def recalls(
     measured: Sequence[Measured],
     photos: Iterable[tuple[list[str], Floats]],
     queries: Queries,
-    resample_count: int,
-    seed: int,
 ) -> list[Estimates]:
     """Return the recall of every index against exact search in all photos, one estimate per cutoff."""
     exact = ExactSearch(queries.vectors, CUTOFFS[-1], [ids_QK for one in measured for ids_QK in one.found])
@@ -59,5 +58,5 @@ def recalls(
         exact.add(hashed_ids(photo_ids), photo_BD)
     recall_Q = iter(exact.recall(number, k) for number, k in enumerate(CUTOFFS * len(measured)))
     by_index = {str(number): np.stack([next(recall_Q) for _ in CUTOFFS], axis=1) for number in range(len(measured))}
-    card = Scorecard.of_values(by_index, queries.words, resample_count, [seed])
-    return [card.cautious(index) for index in by_index]
+    card = Scorecard.of_values(by_index, Clusters.of(queries.words))
+    return [card.estimates(index) for index in by_index]

@@ -150,5 +150,5 @@ class Findings:
             self._keep({"protocol": protocol, "segment_kind": segment.kind, "segment": segment.name}, values)
 
     def _keep(self, about: dict[str, str], values: dict[str, Doubles]) -> None:
-        for table, rows in measure(about, values, self.params.resample_count, self.seed).items():
+        for table, rows in measure(about, values).items():
             self.frames[table].append(rows)

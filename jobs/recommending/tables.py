@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ import polars as pl
 
 from jobs.datasets.evaluation import RECOMMENDATION
 from models.evaluation.metrics import Floats as Doubles
-from models.evaluation.scorecard import Difference, Estimates, Scorecard
-from models.evaluation.statistics import holm
+from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Clusters, Estimates
 from models.recommend.interactions import NONE, Bools, Interactions, Ints
 from models.recommend.judging import (
     COLUMNS,
@@ -53,17 +52,15 @@ def segments(trial: Trial) -> Iterator[Segment]:
         yield Segment("photos", "new", visitors, new.take(visitors))
 
 
-def measure(
-    about: dict[str, str], values: Mapping[str, Doubles], resample_count: int, seed: int
-) -> dict[str, pl.DataFrame]:
+def measure(about: dict[str, str], values: Mapping[str, Doubles]) -> dict[str, pl.DataFrame]:
     """Return rows of `metrics` and `comparisons`: every arm, and the best by hit rate@10 less every other.
 
-    `about` holds protocol, segment_kind and segment; `values` the metrics of each visitor by arm, [V, M].
+    `about` holds protocol, segment_kind and segment; `values` the metrics of each visitor by arm, [V, M]. Which arm is
+    the best is seen on the same visitors, so a comparison is one of those of all pairs of arms.
     """
-    visitor_V = np.arange(len(next(iter(values.values()))))
-    card = Scorecard.of_values(values, visitor_V, resample_count, [seed, zlib.crc32(" ".join(about.values()).encode())])
-    count = pl.lit(card.cluster_count, pl.Int64)
-    metrics = [_rows(card.cautious(arm), about | {"arm": arm}, "value") for arm in card.arms]
+    card = Scorecard.of_values(values, Clusters.of(np.arange(len(next(iter(values.values()))))))
+    count = pl.lit(card.query_count, pl.Int64)
+    metrics = [_rows(card.estimates(arm), about | {"arm": arm}, "value") for arm in card.arms]
     best = card.arms[int(card.means[:, PRIMARY].argmax())]
     return {
         "metrics": pl.concat(metrics).with_columns(visitor_count=count),
@@ -75,13 +72,13 @@ def _comparisons(card: Scorecard, best: str, about: dict[str, str]) -> pl.DataFr
     others = [arm for arm in card.arms if arm != best]
     if not others:
         return empty("comparisons")
-    found: list[Difference] = [card.difference(best, other) for other in others]
-    adjusted_FM = np.stack([holm(p_F) for p_F in np.stack([one.p_value for one in found], axis=1)], axis=1)
+    pairs = len(card.arms) * (len(card.arms) - 1) // 2
+    found = {other: card.difference(best, other).among(pairs) for other in others}
     return pl.concat(
-        _rows(card.cautious(best, other), about | {"arm": best, "baseline": other}, "difference").with_columns(
-            p_value_holm=pl.Series(p_M), detectable=pl.Series(one.detectable)
+        _rows(one, about | {"arm": best, "baseline": other}, "difference").with_columns(
+            p_value=pl.Series(one.p_value), detectable=pl.Series(one.detectable)
         )
-        for other, one, p_M in zip(others, found, adjusted_FM, strict=True)
+        for other, one in found.items()
     )
 
 

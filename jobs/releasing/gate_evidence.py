@@ -31,13 +31,17 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
             evaluated=verdict.challenger,
             released=release.arm,
         )
+    recall = IndexCheckFacts.of(inputs["index_check"])
     unusable = lake.read_table(inputs["photo_embeddings"], "quarantine", ["photo_id"])["photo_id"].n_unique()
     return Evidence(
         champion=_champion(ChampionFacts.of(inputs["champion"]).live, release.model_digest, verdict.compared_with),
         champion_note=evaluation.champion_note,
-        overall=Difference(verdict.difference, verdict.low, verdict.high, evaluation.test_query_count),
+        overall=Difference(
+            verdict.difference, verdict.low, verdict.high, evaluation.test_query_count, verdict.detectable
+        ),
         segments=_segments(lake, inputs["evaluation"], verdict),
-        index_recall=IndexCheckFacts.of(inputs["index_check"]).recall_at_10,
+        index_recall=recall.recall_at_10,
+        index_recall_low=recall.recall_at_10_low,
         latency_p99_milliseconds=latency_p99_milliseconds,
         index_bytes=PhotoIndexFacts.of(inputs["photo_index"]).bytes,
         quarantined_shares=ValidatedFacts.of(inputs["validated"]).bad_share,
@@ -62,11 +66,8 @@ def _segments(lake: Lake, evaluation: Manifest, verdict: VerdictFacts) -> dict[t
         pl.col("metric") == verdict.metric,
         pl.col("k") == verdict.k,
     )
-    columns = ("segment_kind", "segment", "difference", "low", "high", "query_count")
-    return {
-        (kind, name): Difference(value, low, high, count)
-        for kind, name, value, low, high, count in rows.select(columns).iter_rows()
-    }
+    columns = ("segment_kind", "segment", "difference", "low", "high", "query_count", "detectable")
+    return {(kind, name): Difference(*figures) for kind, name, *figures in rows.select(columns).iter_rows()}
 
 
 def _drift(lake: Lake, measured: Manifest) -> Drift:

@@ -113,19 +113,6 @@ def signed_score_interval(low: float | None, high: float | None) -> str:
     return _interval(low, high, signed_score, " to ", "")
 
 
-def probability(value: float | None) -> str:
-    """Return a probability estimated by resampling, which cannot tell 1 from nearly 1.
-
-    >>> probability(1.0), probability(0.0), probability(0.713)
-    ('> 99.9%', '< 0.1%', '71.3%')
-    """
-    if value is None or math.isnan(value):
-        return MISSING
-    if value > 0.999:
-        return "> 99.9%"
-    return "< 0.1%" if value < 0.001 else percent(value)
-
-
 def p_value(value: float | None) -> str:
     """Return a p-value with three digits.
 
@@ -135,15 +122,6 @@ def p_value(value: float | None) -> str:
     if value is None or math.isnan(value):
         return MISSING
     return "< 0.001" if value < 0.0005 else f"{value:.3f}"
-
-
-def probability_in_words(value: float) -> str:
-    """Return a probability for the middle of a sentence.
-
-    >>> probability_in_words(1.0), probability_in_words(0.713)
-    ('over 99.9%', '71.3%')
-    """
-    return probability(value).replace("> ", "over ").replace("< ", "under ")
 
 
 def count(value: int | None) -> str:

@@ -120,7 +120,7 @@ def _winner(found: _Figures, kind: str, segment: str, rows: list[Row | None]) ->
         return "none finds anything"
     best = max(values, key=lambda key: values[key])
     compared = {key: found.compared(key, kind, segment) for key in METHODS if key != best}
-    others = [METHODS[key].name for key, row in compared.items() if row and difference(row).outcome != "better"]
+    others = [METHODS[key].name for key, row in compared.items() if row and difference(row).side != "better"]
     if not others:
         return f"{METHODS[best].name}, clearly"
     alike = others[0] if len(others) == 1 else f"{len(others)} others"

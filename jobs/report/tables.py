@@ -15,8 +15,6 @@ from jobs.report.names import Arm
 Row = Mapping[str, Any]
 """A row of a table: a figure has `value`, a difference `difference`, both have the ends `low` and `high`."""
 Outcome = Literal["better", "worse", "undecided"]
-ALPHA = 0.05
-"""An adjusted p-value below it is clear."""
 PRIMARY, PRIMARY_K = "hit_rate", 10
 CUTOFFS = (1, 5, 10, 25)
 
@@ -45,18 +43,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference ready to print; `side` is what its interval says, `is_clear` if its adjusted p-value agrees."""
+    """A difference ready to print; `side` is what its interval says."""
 
     cell: Cell = Cell()
     side: Outcome = "undecided"
-    is_clear: bool = False
     p_value: str = formats.MISSING
     detectable: str = formats.MISSING
-
-    @property
-    def outcome(self) -> Outcome:
-        """The side of a clear difference."""
-        return self.side if self.is_clear else "undecided"
 
 
 def by_key(frame: pl.DataFrame, *names: str) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -90,12 +82,10 @@ def difference(row: Row | None, spelling: Spelling = SIGNED_SCORE) -> Difference
     """Return a difference; what is not there is a dash."""
     if row is None or row["difference"] is None:
         return Difference()
-    side, p_value = outcome(row["low"], row["high"]), row.get("p_value_holm")
     return Difference(
         cell=Cell(spelling.value(row["difference"]), spelling.interval(row["low"], row["high"])),
-        side=side,
-        is_clear=side != "undecided" and p_value is not None and p_value < ALPHA,
-        p_value=formats.p_value(p_value),
+        side=outcome(row["low"], row["high"]),
+        p_value=formats.p_value(row.get("p_value")),
         detectable=spelling.value(row.get("detectable")).lstrip("+"),
     )
 

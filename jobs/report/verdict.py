@@ -53,12 +53,9 @@ def _headline(facts: VerdictFacts, less: Difference, situation: str, base: float
     difference = less.cell.value
     direction = "fewer" if facts.difference < 0 else "more"
     change = f"{difference[1:]} {direction} of every 100 searches" if difference != "0.0" else "as many searches"
-    side = "worse" if less.side == "worse" else "better"
-    probability = facts.probability_better if side == "better" else 1 - facts.probability_better
     return (
         f"{HEADLINE[situation]}The challenger is {JUDGEMENTS[less.side]['words']} {other}: it answers {change} "
-        f"({formats.relative(facts.difference, base)}; probability that it is {side}: "
-        f"{formats.probability_in_words(probability)})."
+        f"({formats.relative(facts.difference, base)})."
     )
 
 

@@ -51,9 +51,9 @@ class Asked:
 
 
 def metric_rows(card: Scorecard, truth: str) -> pl.DataFrame:
-    """Return rows of the table `metrics`; intervals of few clusters are as wide as so few allow."""
+    """Return rows of the table `metrics`."""
     return pl.concat(
-        estimate_rows(card.cautious(arm), "value").with_columns(truth=pl.lit(truth), arm=pl.lit(arm), **counts(card))
+        estimate_rows(card.estimates(arm), "value").with_columns(truth=pl.lit(truth), arm=pl.lit(arm), **counts(card))
         for arm in card.arms
     )
 

@@ -2,12 +2,12 @@
 
 Of every night it wants two variants of `train_variant`: `as_trained`, the night's own full arm, which went on from the
 night before, and the full arm trained from the base. Both rank the same test queries. Test windows of consecutive
-nights overlap, so the last row resamples visitors with all their queries of all nights together.
+nights overlap, so the last row takes a visitor's queries of all nights together. Every training was made once: the
+intervals speak of other searches, not of other seeds.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -28,6 +28,7 @@ from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Clusters
 
 METRIC = ("hit_rate", 10)
 ALL_NIGHTS = "all"
@@ -50,7 +51,7 @@ def run(ctx: RunContext, params: CompareRetrainingParams, inputs: Inputs, staged
     days = [str(day) for day in _days(ctx, params)]
     _check(days, inputs)
     nights = [_Night.read(ctx, day, inputs) for day in days]
-    table = _table(ctx, params, nights)
+    table = _table(nights)
     staged.write_table("nights", table)
     text = markdown(table, f"{ctx.catalogue}, {params.nights} nights to {ctx.run_date}")
     staged.write_file(TEXT_FILE, text.encode())
@@ -107,33 +108,19 @@ def _check(days: list[str], inputs: Inputs) -> None:
             )
 
 
-def _table(ctx: RunContext, params: CompareRetrainingParams, nights: list[_Night]) -> pl.DataFrame:
-    visitors = [night.task.queries["visitor_id"].to_numpy() for night in nights]
-    rows = [
-        _row(ctx, params, night.day, night.ranks, own, [night.trainings])
-        for night, own in zip(nights, visitors, strict=True)
-    ]
-    every_rank = {way: np.concatenate([night.ranks[way] for night in nights]) for way in WAYS}
-    trainings = [night.trainings for night in nights]
-    rows.append(_row(ctx, params, ALL_NIGHTS, every_rank, np.concatenate(visitors), trainings))
+def _table(nights: list[_Night]) -> pl.DataFrame:
+    rows = [_row(night.day, [night]) for night in nights] + [_row(ALL_NIGHTS, nights)]
     return pl.DataFrame(rows, schema=RETRAINING.table("nights").schema.names, orient="row")
 
 
-def _row(
-    ctx: RunContext,
-    params: CompareRetrainingParams,
-    name: str,
-    ranks: dict[str, Any],
-    visitors: Any,
-    trainings: list[dict[str, TrainingFacts]],
-) -> tuple[Any, ...]:
-    seed = [ctx.seed, zlib.crc32(f"retraining {name}".encode())]
-    clusters = np.unique(visitors.astype(str), return_inverse=True)[1]
-    card = Scorecard.of(ranks, clusters, params.resample_count, seed)
+def _row(name: str, nights: list[_Night]) -> tuple[Any, ...]:
+    ranks = {way: np.concatenate([night.ranks[way] for night in nights]) for way in WAYS}
+    asked = pl.concat(night.task.queries.select("visitor_id", "query") for night in nights)
+    card = Scorecard.of(ranks, Clusters.of(*(asked[column].rank("dense").to_numpy() for column in asked.columns)))
     difference, column = card.difference("incremental", "full"), columns().index(METRIC)
     found = [float(part[column]) for part in (difference.value, difference.low, difference.high, difference.p_value)]
-    pairs = [sum(night[way].pairs_seen for night in trainings) for way in WAYS]
-    seconds = [sum(night[way].seconds for night in trainings) for way in WAYS]
+    pairs = [sum(night.trainings[way].pairs_seen for night in nights) for way in WAYS]
+    seconds = [sum(night.trainings[way].seconds for night in nights) for way in WAYS]
     return (name, card.query_count, *(card.value(way, *METRIC) for way in WAYS), *found, *pairs, *seconds)
 
 
@@ -145,7 +132,8 @@ def markdown(table: pl.DataFrame, title: str) -> str:
 def _lines(table: pl.DataFrame) -> Iterator[str]:
     yield (
         "Hit rate@10 of the full arm on each night's test searches: gone on from the night before, and trained from "
-        "the base. Intervals: 95 %, paired bootstrap over visitors; p is two-sided and of one night alone."
+        "the base, once each. Intervals: 95 %, paired, clustered by visitor and by query: they speak "
+        "of other searches, not of other seeds; p is two-sided and of one night alone."
     )
     yield ""
     yield "| night | searches | incremental | full | difference | 95 % interval | p | pairs trained | seconds |"

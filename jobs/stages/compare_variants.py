@@ -1,14 +1,13 @@
 """Stage `compare_variants`: what each choice is worth, from the ranks of all variants on the same test queries.
 
-A variant's figure is the mean over its repetitions; its interval and its difference to the full arm come from one
-paired bootstrap that resamples visitors, so they speak of other visitors, not of other seeds: those are in the
-deviation beside them. P-values of the differences are adjusted by Holm's method over the variants, by metric and k.
+A variant's figure is the mean over its repetitions; its interval and its difference to the full arm speak of other
+visitors, other queries and other seeds (see `RepeatedScorecard`). Each difference is one of all variants' by its metric
+and k. The reranked arm is taken to vary with its seed as the trained variants do.
 The reranked arm is not trained here: its ranks are those of the night's evaluation.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,8 +26,7 @@ from jobs.evaluation.variants import markdown
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from models.evaluation.metrics import columns
-from models.evaluation.scorecard import Scorecard
-from models.evaluation.statistics import Floats, holm
+from models.evaluation.scorecard import RepeatedScorecard
 
 METRIC, CUTOFFS = "hit_rate", (1, 5, 10, 25)
 TEXT_FILE = "ablation.md"
@@ -51,12 +49,12 @@ def run(ctx: RunContext, params: CompareVariantsParams, inputs: Inputs, staged: 
     epochs, reranked = _common_epochs(runs), _reranked_facts(runs)
     if reranked is not None and reranked.note:
         runs = {variant: found for variant, found in runs.items() if variant != RERANKED}
-    tables, card = _compare(ctx, params, splits, runs)
+    tables, card = _compare(ctx, splits, runs)
     facts = AblationFacts(
         reference=FULL,
         epochs=epochs,
-        query_count=card.query_count,
-        visitor_count=card.cluster_count,
+        query_count=card.of_means.query_count,
+        visitor_count=card.of_means.cluster_counts[0],
         reranked=reranked,
     )
     for name, table in tables.items():
@@ -118,18 +116,14 @@ def _shared_params(run: Manifest) -> dict[str, Any]:
     return {name: value for name, value in run.params.items() if name not in ("variant", "repeat")}
 
 
-def _compare(
-    ctx: RunContext, params: CompareVariantsParams, splits: Manifest, runs: Runs
-) -> tuple[dict[str, pl.DataFrame], Scorecard]:
+def _compare(ctx: RunContext, splits: Manifest, runs: Runs) -> tuple[dict[str, pl.DataFrame], RepeatedScorecard]:
     """Return the tables, and what they were made from."""
     task = read_task(ctx.lake, splits)
     ranks = {
         variant: [_ranks(ctx, variant, run, len(task.targets)) for run in found] for variant, found in runs.items()
     }
-    seed = [ctx.seed, zlib.crc32(b"ablation")]
-    card = Scorecard.of_repeats(ranks, task.visitors, params.resample_count, seed)
-    singles = {variant: [_single(one, task.visitors, seed) for one in several] for variant, several in ranks.items()}
-    rows = {"variants": _rows(card, singles), "steps": _steps(card)}
+    card = RepeatedScorecard.of(ranks, task.clusters(), untrained=[ZERO_SHOT])
+    rows = {"variants": _rows(card), "steps": _steps(card)}
     tables = {}
     for name, found in rows.items():
         declared = pl.DataFrame(ABLATION.table(name).schema.empty_table())
@@ -152,17 +146,12 @@ def _ranks(ctx: RunContext, variant: str, run: Manifest, query_count: int) -> np
     return frame.sort("query_id")["rank"].to_numpy()
 
 
-def _single(rank_Q: Any, visitors: Any, seed: list[int]) -> Floats:
-    means: Floats = Scorecard.of({"one": rank_Q}, visitors, 1, seed).means[0]
-    return means
-
-
-def _rows(card: Scorecard, singles: dict[str, list[Any]]) -> Iterator[tuple[Any, ...]]:
+def _rows(card: RepeatedScorecard) -> Iterator[tuple[Any, ...]]:
     for k in CUTOFFS:
         column = columns().index((METRIC, k))
-        differences = _differences(card, k, [(FULL, arm) for arm in card.arms if arm != FULL])
-        for arm in card.arms:
-            found, values = card.estimates(arm), [float(one[column]) for one in singles[arm]]
+        differences = _differences(card, k, [(FULL, arm) for arm in card.repeat_means if arm != FULL])
+        for arm, mean_RM in card.repeat_means.items():
+            found, values = card.estimates(arm), mean_RM[:, column]
             deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
             row = [arm, METRIC, k, *(float(part[column]) for part in (found.value, found.low, found.high))]
             row += [deviation, len(values)]
@@ -172,23 +161,20 @@ def _rows(card: Scorecard, singles: dict[str, list[Any]]) -> Iterator[tuple[Any,
             yield (*row, *differences[FULL, arm])
 
 
-def _steps(card: Scorecard) -> Iterator[tuple[Any, ...]]:
-    pairs = [pair for pair in STEPS if set(pair) <= set(card.arms)]
+def _steps(card: RepeatedScorecard) -> Iterator[tuple[Any, ...]]:
+    pairs = [pair for pair in STEPS if set(pair) <= set(card.repeat_means)]
     for k in CUTOFFS:
         for pair, figures in _differences(card, k, pairs).items():
             yield (*pair, METRIC, k, *figures)
 
 
-def _differences(card: Scorecard, k: int, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Return, for each (base, variant), the difference, its bounds, Holm's p over all pairs, and the detectable one."""
+def _differences(
+    card: RepeatedScorecard, k: int, pairs: list[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return, for each (base, variant), the difference, its bounds, p over all pairs, and the detectable one."""
     column = columns().index((METRIC, k))
-    found = {(base, arm): card.difference(arm, base) for base, arm in pairs}
-    adjusted = holm([float(one.p_value[column]) for one in found.values()])
+    found = {(base, arm): card.difference(arm, base).among(len(pairs)) for base, arm in pairs}
     return {
-        pair: (
-            *(float(part[column]) for part in (one.value, one.low, one.high)),
-            float(p),
-            float(one.detectable[column]),
-        )
-        for (pair, one), p in zip(found.items(), adjusted, strict=True)
+        pair: tuple(float(part[column]) for part in (one.value, one.low, one.high, one.p_value, one.detectable))
+        for pair, one in found.items()
     }

@@ -48,7 +48,7 @@ from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger("nightlens.evaluate")
 
-INTERVALS = "95 %, percentiles of a paired bootstrap that resamples visitors"
+INTERVALS = "95 %, paired, clustered by visitor and by query"
 
 
 def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], staged: StagedRun) -> EvaluationFacts:
@@ -69,7 +69,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         with timed(log, seconds, RERANKED):
             checks = (_rank_reranked(ctx, params, inputs, asked, ranked),)
     with timed(log, seconds, "intervals"):
-        card, query_card = _measure(ctx, params, staged, plan, asked, ranked)
+        card, query_card = _measure(staged, plan, asked, ranked)
     with timed(log, seconds, "contact_sheet"):
         beside = rival(card, plan)
         scorers = {arm: load(arm, asked.task)[0] for arm in (plan.challenger, beside)}
@@ -79,7 +79,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
     cuts = asked.segments.frequency_cuts
     return EvaluationFacts(
         test_query_count=card.query_count,
-        test_visitor_count=card.cluster_count,
+        test_visitor_count=card.cluster_counts[0],
         test_window_query_count=inputs["splits"].row_counts["test"],
         protocol=plan.protocol,
         corpus_photo_count=len(asked.task.photos),
@@ -165,14 +165,10 @@ def _rank_reranked(
     return reranked.check
 
 
-def _measure(
-    ctx: RunContext, params: EvaluateParams, staged: StagedRun, plan: Plan, asked: _Asked, ranked: _Ranked
-) -> tuple[Scorecard, Scorecard]:
+def _measure(staged: StagedRun, plan: Plan, asked: _Asked, ranked: _Ranked) -> tuple[Scorecard, Scorecard]:
     """Write metrics and comparisons; return the scorecards of searches and of queries."""
-    metrics, segment_comparisons, card = metrics_tables(
-        ranked.converted, asked.task, asked.segments, plan.challenger, params.resample_count, ctx.seed
-    )
-    query_card = query_scorecard(ranked.judged, asked.judgements, params.resample_count, ctx.seed)
+    metrics, segment_comparisons, card = metrics_tables(ranked.converted, asked.task, asked.segments, plan.challenger)
+    query_card = query_scorecard(ranked.judged, asked.judgements)
     staged.write_table("metrics", metrics)
     staged.write_table("segment_comparisons", segment_comparisons)
     staged.write_table("comparisons", comparisons_table(card, plan.challenger))

@@ -47,6 +47,7 @@ from jobs.similar.tables import Asked, comparison_rows, metric_rows, query_rows,
 from models.evaluation.metrics import CUTOFFS, list_metrics
 from models.evaluation.ranking import Ints
 from models.evaluation.scorecard import Scorecard
+from models.evaluation.statistics import Clusters
 from models.similar import truths
 from models.similar.duplicates import Units, near_duplicates
 from models.similar.neighbours import best_units, gains_of_lists, judge
@@ -193,9 +194,8 @@ def _measure(
                 continue
             gain_QK = gains_of_lists(one.truth, units, one.judged.query_Q, lists[arm][rows])
             values[arm] = list_metrics(_deep(gain_QK), _deep(one.judged.ideal_QK), one.judged.relevant_Q)
-        seed = [ctx.seed, zlib.crc32(one.name.encode())]
-        card = Scorecard.of_values(values, one.judged.cluster_Q, params.resample_count, seed)
-        one.cluster_count = card.cluster_count
+        card = Scorecard.of_values(values, Clusters.of(one.judged.cluster_Q))
+        one.cluster_count = card.cluster_counts[0]
         metrics.append(metric_rows(card, one.name))
         comparisons.append(comparison_rows(card, one.name, plan.challenger))
     for name, frames in (("metrics", metrics), ("comparisons", comparisons)):

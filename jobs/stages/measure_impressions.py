@@ -35,7 +35,7 @@ def run(ctx: RunContext, params: MeasureImpressionsParams, inputs: Inputs, stage
     shown = read_shown(ctx.lake, inputs["validated"], start, ctx.as_of)
     learned = shown.filter(pl.col("shown_at") < train_end)
     found = _examination(learned, params, ctx.seed)
-    staged.write_table("rates", _typed("rates", _rates(shown, params, ctx.seed)))
+    staged.write_table("rates", _typed("rates", _rates(shown, params)))
     staged.write_table("examination", _typed("examination", _examination_rows(found)))
     staged.write_table("pairs", _pairs(learned))
     note = _NO_LOG if shown.is_empty() else "" if np.isfinite(found.value).any() else _NO_PLACE
@@ -73,27 +73,25 @@ def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) 
     return shown.collect().sort(*_LIST, "position", "photo_id").with_columns(seek.alias("seek"), visitor)
 
 
-def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams, seed: int) -> list[dict[str, Any]]:
+def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams) -> list[dict[str, Any]]:
     """Return the rows of the table `rates`: every arm and all together, by place and over all places."""
     named = shown["arm"].drop_nulls().value_counts(sort=True).sort("count", "arm", descending=[True, False])
     parts: list[tuple[str | None, pl.DataFrame]] = [(None, shown)] if len(shown) else []
     if len(named) > 1:
         parts += [(arm, shown.filter(pl.col("arm") == arm)) for arm in named["arm"].head(ARM_COUNT)]
     rows = []
-    for number, (arm, part) in enumerate(parts):
+    for arm, part in parts:
         by_place = part.filter(pl.col("position") <= params.place_count).partition_by("position", as_dict=True)
         cut = [(None, part), *((place, by_place[place,]) for (place,) in sorted(by_place))]
-        rows += [
-            {"arm": arm, "position": place, **_rate(group, params, [seed, number, place or 0])} for place, group in cut
-        ]
+        rows += [{"arm": arm, "position": place, **_rate(group)} for place, group in cut]
     return rows
 
 
-def _rate(group: pl.DataFrame, params: MeasureImpressionsParams, seed: list[int]) -> dict[str, Any]:
+def _rate(group: pl.DataFrame) -> dict[str, Any]:
     visitor_R = group["visitor"].to_numpy()
-    taken = mean_by_visitor(group["is_taken"].cast(pl.Float64).to_numpy(), visitor_R, params.resample_count, seed)
+    taken = mean_by_visitor(group["is_taken"].cast(pl.Float64).to_numpy(), visitor_R)
     seconds = group["dwell_seconds"].fill_null(np.nan).to_numpy()
-    dwell = mean_by_visitor(seconds, visitor_R, params.resample_count, seed)
+    dwell = mean_by_visitor(seconds, visitor_R)
     return {
         "shown_count": len(group),
         "visitor_count": group["visitor"].n_unique(),
@@ -119,7 +117,7 @@ def _examination(learned: pl.DataFrame, params: MeasureImpressionsParams, seed: 
         asked["is_taken"].to_numpy(),
         asked["visitor"].to_numpy(),
         params.place_count,
-        resample_count=params.examination_resample_count,
+        resample_count=params.resample_count,
         seed=seed,
     )
 

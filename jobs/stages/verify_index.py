@@ -21,6 +21,7 @@ from jobs.indexing.shard_workers import FOLDER
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from models import ann
+from models.limits import is_within
 
 
 def run(ctx: RunContext, params: VerifyIndexParams, inputs: Inputs, staged: StagedRun) -> IndexCheckFacts:
@@ -32,7 +33,7 @@ def run(ctx: RunContext, params: VerifyIndexParams, inputs: Inputs, staged: Stag
     queries = read_queries(ctx.lake, inputs, arm, params.query_count, ctx.seed)
     measured = _measured(ctx, index, model_digest, queries, params)
     photos = photo_blocks(ctx.lake, inputs["photo_embeddings"], arm, queries.vectors.shape[1])
-    (found,) = recalls([measured], photos, queries, params.resample_count, ctx.seed)
+    (found,) = recalls([measured], photos, queries)
     columns = {"k": CUTOFFS, "recall": found.value, "low": found.low, "high": found.high}
     table = pl.DataFrame(columns | {"query_count": len(queries.vectors)})
     (at_10, low_10, high_10), (at_100, low_100, high_100) = table.select("recall", "low", "high").iter_rows()
@@ -87,14 +88,16 @@ def failures(facts: IndexCheckFacts, params: VerifyIndexParams) -> dict[str, str
             (10, facts.recall_at_10, params.min_recall_at_10),
             (100, facts.recall_at_100, params.min_recall_at_100),
         )
-        if recall < floor
+        if not is_within(recall, least=floor)
     }
-    if params.max_p99_ms is not None and facts.single_p99_ms > params.max_p99_ms:
+    if params.max_p99_ms is not None and not is_within(facts.single_p99_ms, most=params.max_p99_ms):
         failed["max_p99_ms"] = (
             f"one search in a hundred takes {facts.single_p99_ms:.3g} ms, more than max_p99_ms = "
             f"{params.max_p99_ms:g} (lower nprobe or ef_search of build_index, or take another kind)"
         )
-    if params.max_bytes_per_vector is not None and facts.bytes_per_vector > params.max_bytes_per_vector:
+    if params.max_bytes_per_vector is not None and not is_within(
+        facts.bytes_per_vector, most=params.max_bytes_per_vector
+    ):
         failed["max_bytes_per_vector"] = (
             f"a photo takes {facts.bytes_per_vector:g} bytes, more than max_bytes_per_vector = "
             f"{params.max_bytes_per_vector:g} (take a kind with codes, such as opq_ivf_pq)"

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from models.evaluation.statistics import Floats, bootstrap_means, cluster_sums, interval
+from models.evaluation.statistics import Clusters, Floats, estimates
 
 Ints = NDArray[np.int64]
-MAX_CLUSTERS = 4000
 _TOLERANCE, _MAX_ROUNDS = 1e-5, 2000
 
 
@@ -34,22 +33,23 @@ class Share:
     high: float
 
 
-def mean_by_visitor(value_R: NDArray[np.float64], visitor_R: Ints, resample_count: int, seed: int | list[int]) -> Share:
-    """Return the mean of values with its interval, visitors resampled; of more than `MAX_CLUSTERS` in as many groups.
+def mean_by_visitor(value_R: NDArray[np.float64], visitor_R: Ints) -> Share:
+    """Return the mean of values, none below 0, with its interval, clustered by visitor.
 
     Values are 1 for a photo that was taken and 0 for one that was not (click-through rate), or seconds. NaN counts for
-    nothing. Groups of visitors are independent as visitors are; fewer of them cost less and say the same.
+    nothing.
 
-    >>> mean_by_visitor(np.array([1.0, 0.0, np.nan]), np.array([4, 4, 5]), 100, 0).value
+    >>> mean_by_visitor(np.array([1.0, 0.0, np.nan]), np.array([4, 4, 5])).value
     0.5
     """
     is_known_R = ~np.isnan(value_R)
     if not is_known_R.any():
         return Share(0, np.nan, np.nan, np.nan)
     value_R, visitor_R = value_R[is_known_R], visitor_R[is_known_R]
-    sum_V1, count_V = cluster_sums(value_R[:, None], visitor_R % MAX_CLUSTERS)
-    low_1, high_1 = interval(bootstrap_means(sum_V1, count_V, resample_count, seed))
-    return Share(len(value_R), float(value_R.mean()), float(low_1[0]), float(high_1[0]))
+    clusters = Clusters.of(visitor_R)
+    variance_D1 = clusters.covariances(value_R[:, None])[:, 0]
+    found = estimates([value_R.mean()], variance_D1, clusters.effective_counts, 0.0, max(value_R.max(), 1.0))
+    return Share(len(value_R), float(found.value[0]), float(found.low[0]), float(found.high[0]))
 
 
 @dataclass(frozen=True)

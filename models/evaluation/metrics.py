@@ -44,36 +44,23 @@ def rank_metrics(rank_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
     >>> rank_metrics([2, 30], cutoffs=[5]).round(3).tolist()
     [[1.0, 0.5, 0.5, 0.631, 0.2, 1.0, 0.333], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
-    return _at_ranks(from_rank_basis(_basis_by_rank(cutoffs), cutoffs), rank_Q)
+    return metrics_by_rank(cutoffs)[capped_ranks(rank_Q, cutoffs) - 1]
 
 
-def rank_basis(rank_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
-    """Return hit rate, reciprocal rank and nDCG at each cutoff, shape (Q, 3 C): all that `rank_metrics` consists of.
-
-    Sums, means and resamples need to be made of these only; `from_rank_basis` gives the metrics of any of them.
-    """
-    return _at_ranks(_basis_by_rank(cutoffs), rank_Q)
-
-
-def from_rank_basis(basis_XC: Floats, cutoffs: Sequence[int] = CUTOFFS) -> Floats:
-    """Return the metrics, shape (..., M), of what `rank_basis` gave, shape (..., 3 C), or of its sums or means."""
-    hit, reciprocal, gain = np.split(basis_XC, 3, axis=-1)
-    k = np.asarray(cutoffs)
-    return np.concatenate([hit, reciprocal, reciprocal, gain, hit / k, hit, 2 * hit / (k + 1)], axis=-1)
+def metrics_by_rank(cutoffs: Sequence[int] = CUTOFFS) -> Floats:
+    """Return `rank_metrics` of the ranks 1, 2, ... up to the first one beyond every cutoff, shape (max k + 1, M)."""
+    k, position = np.asarray(cutoffs), np.arange(1, max(cutoffs) + 2)[:, None]
+    is_found = position <= k
+    hit, reciprocal, gain = is_found / 1.0, is_found / position, is_found / np.log2(position + 1)
+    return np.hstack([hit, reciprocal, reciprocal, gain, hit / k, hit, 2 * hit / (k + 1)])
 
 
-def _basis_by_rank(cutoffs: Sequence[int]) -> Floats:
-    """Return `rank_basis` of the ranks 1, 2, ... up to the first one beyond every cutoff."""
-    position = np.arange(1, max(cutoffs) + 2)[:, None]
-    is_found = position <= np.asarray(cutoffs)
-    return np.hstack([is_found, is_found / position, is_found / np.log2(position + 1)])
-
-
-def _at_ranks(value_by_rank: Floats, rank_Q: ArrayLike) -> Floats:
+def capped_ranks(rank_Q: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Ints:
+    """Return ranks of which all beyond every cutoff are the first such; a rank below 1 raises `ValueError`."""
     ranks = np.asarray(rank_Q, dtype=np.int64)
-    if ranks.size and ranks.min() < 1:
+    if ranks.min(initial=1) < 1:
         raise ValueError(f"ranks start at 1, found {ranks.min()}")
-    return np.asarray(value_by_rank[np.minimum(ranks, len(value_by_rank)) - 1], dtype=np.float64)
+    return np.minimum(ranks, max(cutoffs) + 1)
 
 
 def list_metrics(

@@ -1,54 +1,18 @@
-"""What the ranks of several arms amount to: means, intervals and paired differences, all on the same resamples.
+"""What the ranks of several arms amount to: means and paired differences, with how sure they are.
 
-Shape letters: Q queries, V clusters (what is resampled: visitors, say), A arms, M metric columns (see
-`metrics.columns`), N columns that are resampled, B resamples.
+Shape letters: Q queries, A arms, M metric columns (see `metrics.columns`), D ways to cluster, R repetitions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from models.evaluation.metrics import columns, from_rank_basis, rank_basis
-from models.evaluation.statistics import (
-    Floats,
-    bootstrap_means,
-    cluster_sums,
-    effective_count,
-    hoeffding_half_width,
-    interval,
-    minimum_detectable_effect,
-    p_value,
-    probability_better,
-)
-
-FEW_CLUSTERS = 15
-"""Of fewer clusters (by `effective_count`) a bootstrap says too little, see `Scorecard.cautious`."""
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """One estimate per metric column: values and the ends of their 95 % intervals, each of shape (M,)."""
-
-    value: Floats
-    low: Floats
-    high: Floats
-
-
-@dataclass(frozen=True)
-class Difference(Estimates):
-    """Estimates of one arm less another, and how sure they are, each of shape (M,).
-
-    `probability_better` is the share of resamples above 0, `p_value` is two-sided and for this comparison alone,
-    `detectable` is the minimum detectable effect at 80 % power.
-    """
-
-    probability_better: Floats
-    p_value: Floats
-    detectable: Floats
+from models.evaluation.metrics import capped_ranks, columns, metrics_by_rank
+from models.evaluation.statistics import Clusters, Estimates, Floats, estimates
 
 
 @dataclass(frozen=True)
@@ -57,98 +21,114 @@ class Scorecard:
 
     arms: tuple[str, ...]
     query_count: int
-    cluster_count: int
-    effective_cluster_count: float
+    cluster_counts: tuple[int, ...]
+    effective_counts: tuple[float, ...]
     means: Floats  # (A, M)
-    resampled_means: Floats  # (B, A, M)
+    covariances: Floats  # (D, M, A, A), of the means
+    highest: Floats  # (M,), the most that a metric can be
 
     @classmethod
-    def of(
-        cls, rank_by_arm: Mapping[str, ArrayLike], cluster_Q: NDArray[np.int64], resample_count: int, seed: list[int]
-    ) -> Scorecard:
+    def of(cls, rank_by_arm: Mapping[str, ArrayLike], clusters: Clusters) -> Scorecard:
         """Return the scorecard of arms given by the ranks of the one relevant photo of each query, shape (Q,)."""
-        basis = {arm: rank_basis(rank_Q) for arm, rank_Q in rank_by_arm.items()}
-        return cls._resampled(basis, cluster_Q, resample_count, seed, from_rank_basis)
+        return cls.of_repeats({arm: [rank_Q] for arm, rank_Q in rank_by_arm.items()}, clusters)
 
     @classmethod
-    def of_repeats(
-        cls,
-        ranks_by_arm: Mapping[str, Sequence[ArrayLike]],
-        cluster_Q: NDArray[np.int64],
-        resample_count: int,
-        seed: list[int],
-    ) -> Scorecard:
-        """Return the scorecard of arms that were trained several times: a query's value is the mean over these."""
-        basis = {arm: np.mean([rank_basis(rank_Q) for rank_Q in ranks], axis=0) for arm, ranks in ranks_by_arm.items()}
-        return cls._resampled(basis, cluster_Q, resample_count, seed, from_rank_basis)
+    def of_repeats(cls, ranks_by_arm: Mapping[str, Sequence[ArrayLike]], clusters: Clusters) -> Scorecard:
+        """Return the scorecard of arms that ranked several times: a query's value is the mean over these."""
+        value_RM = metrics_by_rank()
+        rows = [[capped_ranks(rank_Q) - 1 for rank_Q in ranks] for ranks in ranks_by_arm.values()]
+
+        def column(m: int) -> Floats:
+            return np.column_stack([np.mean([value_RM[row_Q, m] for row_Q in several], axis=0) for several in rows])
+
+        return cls._of(tuple(ranks_by_arm), clusters, column, value_RM[0])
 
     @classmethod
-    def of_values(
-        cls, value_by_arm: Mapping[str, Floats], cluster_Q: NDArray[np.int64], resample_count: int, seed: list[int]
-    ) -> Scorecard:
-        """Return the scorecard of arms given by their metrics for each query, each of shape (Q, M)."""
-        return cls._resampled(value_by_arm, cluster_Q, resample_count, seed, lambda value: value)
+    def of_values(cls, value_by_arm: Mapping[str, Floats], clusters: Clusters) -> Scorecard:
+        """Return the scorecard of arms given by their metrics for each query, each of shape (Q, M), of 1 at most."""
+        values = [np.asarray(value_QM) for value_QM in value_by_arm.values()]
+        highest = np.ones(values[0].shape[1])
+        return cls._of(
+            tuple(value_by_arm), clusters, lambda m: np.column_stack([value_QM[:, m] for value_QM in values]), highest
+        )
 
     @classmethod
-    def _resampled(
-        cls,
-        value_by_arm: Mapping[str, Floats],
-        cluster_Q: NDArray[np.int64],
-        resample_count: int,
-        seed: list[int],
-        metrics_of: Callable[[Floats], Floats],
+    def _of(
+        cls, arms: tuple[str, ...], clusters: Clusters, column: Callable[[int], Floats], highest: Floats
     ) -> Scorecard:
-        """Resample the values, each of shape (Q, N), and let `metrics_of` make metrics of their means."""
-        sums = [cluster_sums(value_QN, cluster_Q) for value_QN in value_by_arm.values()]
-        count_V = sums[0][1]
-        sum_VN = np.hstack([sum_VN for sum_VN, _ in sums])
-        mean_BN = bootstrap_means(sum_VN, count_V, resample_count, seed)
+        """Return the scorecard of the values that `column` gives for a metric, shape (Q, A): one metric at a time."""
+        means, covariances = [], []
+        for m in range(len(highest)):
+            value_QA = column(m)
+            means.append(value_QA.mean(axis=0))
+            covariances.append(clusters.covariances(value_QA))
         return cls(
-            arms=tuple(value_by_arm),
-            query_count=len(cluster_Q),
-            cluster_count=len(count_V),
-            effective_cluster_count=effective_count(count_V),
-            means=metrics_of((sum_VN.sum(axis=0) / count_V.sum()).reshape(len(sums), -1)),
-            resampled_means=metrics_of(mean_BN.reshape(resample_count, len(sums), -1)),
+            arms=arms,
+            query_count=clusters.members[0].shape[1],
+            cluster_counts=clusters.counts,
+            effective_counts=clusters.effective_counts,
+            means=np.stack(means, axis=1),
+            covariances=np.stack(covariances, axis=1),
+            highest=highest,
         )
 
     def estimates(self, arm: str) -> Estimates:
         """Return the metrics of one arm."""
         a = self.arms.index(arm)
-        return Estimates(self.means[a], *interval(self.resampled_means[:, a]))
+        return estimates(self.means[a], self.covariances[:, :, a, a], self.effective_counts, 0.0, self.highest)
 
     def value(self, arm: str, metric: str, k: int) -> float:
         """Return one metric of one arm."""
         return float(self.means[self.arms.index(arm), columns().index((metric, k))])
 
-    def difference(self, arm: str, baseline: str) -> Difference:
-        """Return the metrics of `arm` less those of `baseline`, paired: query by query and resample by resample."""
+    def difference(self, arm: str, baseline: str) -> Estimates:
+        """Return the metrics of `arm` less those of `baseline`, paired query by query."""
         a, b = self.arms.index(arm), self.arms.index(baseline)
-        difference_BM = self.resampled_means[:, a] - self.resampled_means[:, b]
-        low_M, high_M = interval(difference_BM)
-        return Difference(
-            self.means[a] - self.means[b],
-            low_M,
-            high_M,
-            probability_better(difference_BM),
-            p_value(difference_BM),
-            minimum_detectable_effect(difference_BM),
-        )
+        of = self.covariances
+        variance_DM = of[:, :, a, a] + of[:, :, b, b] - of[:, :, a, b] - of[:, :, b, a]
+        return estimates(self.means[a] - self.means[b], variance_DM, self.effective_counts, -self.highest, self.highest)
 
-    def cautious(self, arm: str, baseline: str | None = None, highest: ArrayLike = 1.0) -> Estimates:
-        """Return the metrics of `arm`, or their difference to `baseline`, for slices that may be small.
 
-        Percentiles of resamples of a few clusters are far too narrow, and where no cluster differs from another they
-        claim certainty. There the intervals are Hoeffding's: wide, and right for any distribution of values between
-        0 and `highest` (one number, or one per metric column).
-        """
-        found = self.estimates(arm) if baseline is None else self.difference(arm, baseline)
-        top = np.broadcast_to(np.asarray(highest, dtype=np.float64), found.value.shape)
-        lowest = np.zeros_like(top) if baseline is None else -top
-        half = hoeffding_half_width(self.effective_cluster_count, top - lowest)
-        is_wide = (found.low == found.high) | (self.effective_cluster_count < FEW_CLUSTERS)
-        return Estimates(
-            found.value,
-            np.where(is_wide, np.maximum(found.value - half, lowest), found.low),
-            np.where(is_wide, np.minimum(found.value + half, top), found.high),
-        )
+@dataclass(frozen=True)
+class RepeatedScorecard:
+    """The metrics of arms that were trained several times with other seeds, as sure as searches and seeds allow.
+
+    A query's value is the mean over the repetitions. How far seeds move a mean is taken to be the same for all arms
+    that were trained: few repetitions of one arm say little of it, all together more. It comes on top of what the
+    choice of searches moves.
+    """
+
+    of_means: Scorecard
+    repeat_means: dict[str, Floats]  # by arm, (R, M)
+    untrained: frozenset[str]  # arms that no seed moves
+
+    @classmethod
+    def of(
+        cls, ranks_by_arm: Mapping[str, Sequence[ArrayLike]], clusters: Clusters, untrained: Collection[str] = ()
+    ) -> RepeatedScorecard:
+        """Return the scorecard of arms given by the ranks of every repetition; `ValueError` if none was repeated."""
+        if all(len(ranks) == 1 for ranks in ranks_by_arm.values()):
+            raise ValueError("no arm was trained twice: nothing says how far a seed moves it")
+        value_RM = metrics_by_rank()
+        means = {
+            arm: np.stack([value_RM[capped_ranks(rank_Q) - 1].mean(axis=0) for rank_Q in ranks])
+            for arm, ranks in ranks_by_arm.items()
+        }
+        return cls(Scorecard.of_repeats(ranks_by_arm, clusters), means, frozenset(untrained))
+
+    def estimates(self, arm: str) -> Estimates:
+        """Return the metrics of one arm."""
+        return self._with_seeds(self.of_means.estimates(arm), arm)
+
+    def difference(self, arm: str, baseline: str) -> Estimates:
+        """Return the metrics of `arm` less those of `baseline`."""
+        return self._with_seeds(self.of_means.difference(arm, baseline), arm, baseline)
+
+    def _with_seeds(self, found: Estimates, *arms: str) -> Estimates:
+        """Add the variance that the seeds of these arms amount to, pooled over all arms that were repeated."""
+        share = sum(1 / len(self.repeat_means[arm]) for arm in arms if arm not in self.untrained)
+        if not share:
+            return found
+        freedom = sum(len(mean_RM) - 1 for mean_RM in self.repeat_means.values())
+        squares = [((mean_RM - mean_RM.mean(axis=0)) ** 2).sum(axis=0) for mean_RM in self.repeat_means.values()]
+        return found.less_sure(share * np.sum(squares, axis=0) / freedom, freedom)

@@ -1,154 +1,178 @@
-"""How sure a mean or a difference is: the bootstrap over visitors. Only statistics: no metric, no ranking.
+"""How sure a mean or a difference is: standard errors clustered two ways. Only statistics: no metric, no ranking.
 
-Shape letters: Q queries, V visitors, M columns (arms times metrics), B resamples, F comparisons of one family.
+Shape letters: Q queries, G clusters, A arms, D ways to cluster (see `Clusters`), X any axes.
 
-Where something else than visitors is independent, clusters of that take their place.
-
-Queries of one visitor are not independent, so whole visitors are resampled (cluster bootstrap: Davison and Hinkley,
-1997, section 3.8). Every column of one call sees the same resamples, so the difference of two columns is a paired
-comparison. Intervals are percentiles of the resampled means; with few visitors they are too narrow.
+Searches of one visitor are alike, and so are searches for one query: a few queries are most of a log, and an arm that
+is better for one of them is better each time it is asked. Standard errors that take both into account speak of other
+visitors and of other queries (Cameron, Gelbach and Miller, 2011, "Robust Inference With Multiway Clustering"). Where
+something else is independent, clusters of that take their place.
 """
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
-_CELLS_PER_BLOCK = 2_000_000
-"""Resamples times visitors held at a time: about 50 MB."""
+LEVEL = 0.95
+"""Of every interval."""
+POWER = 0.8
+"""The probability with which a difference of the detectable size is found."""
 
 
-def cluster_sums(value_QM: ArrayLike, visitor_Q: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the sums of the values of each visitor, shape (V, M), and the number of queries of each, shape (V,).
+@dataclass(frozen=True)
+class Clusters:
+    """Which queries hang together, one way or two: D is 1, or 3 with the cells that two ways make together."""
 
-    `visitor_Q` names the visitor of each query (any integers); visitors come out in ascending order.
+    members: tuple[csr_array, ...]  # D matrices (G, Q) of 0 and 1
 
-    >>> cluster_sums([[1.0], [2.0], [4.0]], [7, 3, 7])
-    (array([[2.],
-           [5.]]), array([1., 2.]))
+    @classmethod
+    def of(cls, cluster_Q: ArrayLike, other_Q: ArrayLike | None = None) -> Clusters:
+        """Return the clusters that integers name, shapes (Q,): of visitors, say, and of what was asked."""
+        ways = [np.asarray(cluster_Q)]
+        if other_Q is not None:
+            both_Q2 = np.column_stack([np.unique(way_Q, return_inverse=True)[1] for way_Q in (cluster_Q, other_Q)])
+            ways += [both_Q2[:, 1], both_Q2[:, 0] * (1 + both_Q2[:, 1].max(initial=0)) + both_Q2[:, 1]]
+        if not ways[0].size:
+            raise ValueError("there is nothing to cluster")
+        return cls(tuple(map(_members, ways)))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many clusters there are, by each way."""
+        return tuple(member_GQ.shape[0] for member_GQ in self.members)
+
+    @property
+    def effective_counts(self) -> tuple[float, ...]:
+        """How many clusters of equally many queries would be as good, by each way, see `effective_count`."""
+        return tuple(effective_count(member_GQ.sum(axis=1)) for member_GQ in self.members)
+
+    def covariances(self, value_QA: ArrayLike) -> Floats:
+        """Return the covariance of the means of the arms, by each way to cluster, shape (D, A, A).
+
+        By the jackknife: what the means lose when one cluster is left out. Unlike the plain sum of squares it is not
+        too small where few clusters hold most queries (MacKinnon, Nielsen and Webb, 2023, "Fast and Reliable
+        Jackknife and Bootstrap Methods for Cluster-Robust Inference"). Of one cluster alone it is unknown: NaN.
+        """
+        value_QA = np.asarray(value_QA, dtype=np.float64)
+        deviation_QA = value_QA - value_QA.mean(axis=0)
+        found_DAA = np.full((len(self.members), value_QA.shape[1], value_QA.shape[1]), np.nan)
+        for way, member_GQ in enumerate(self.members):
+            cluster_count, query_count = member_GQ.shape
+            if cluster_count > 1:
+                lost_GA = (member_GQ @ deviation_QA) / (query_count - member_GQ.sum(axis=1))[:, None]
+                found_DAA[way] = (cluster_count - 1) / cluster_count * (lost_GA.T @ lost_GA)
+        return found_DAA
+
+
+def _members(cluster_Q: NDArray[np.int64]) -> csr_array:
+    names, place_Q = np.unique(cluster_Q, return_inverse=True)
+    ones = np.ones(len(place_Q))
+    return csr_array((ones, (place_Q, np.arange(len(place_Q)))), shape=(len(names), len(place_Q)))
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Values with their standard errors and degrees of freedom, each of shape (X,), and what they can be at most.
+
+    Interval, p-value and detectable difference all come from these, by Student's t, so that no two of them disagree.
+    `family` is the number of comparisons that are looked at together: interval and p-value are widened for it
+    (Bonferroni; Dunn, 1961), so that among all of them one is wrong in one of twenty such families at most.
     """
-    value_QM = np.asarray(value_QM, dtype=np.float64)
-    _, place_Q, count_V = np.unique(np.asarray(visitor_Q), return_inverse=True, return_counts=True)
-    sum_VM = np.empty((len(count_V), value_QM.shape[1]))
-    for column, value_Q in enumerate(value_QM.T):
-        sum_VM[:, column] = np.bincount(place_Q, weights=value_Q, minlength=len(count_V))
-    return sum_VM, count_V.astype(np.float64)
+
+    value: Floats
+    error: Floats  # infinite where nothing can be said
+    freedom: Floats
+    lowest: Floats = field(repr=False)
+    highest: Floats = field(repr=False)
+    family: int = 1
+
+    @property
+    def low(self) -> Floats:
+        """The lower end of the 95 % interval."""
+        return np.asarray(np.maximum(self.value - self._half, self.lowest))
+
+    @property
+    def high(self) -> Floats:
+        """The upper end of the 95 % interval."""
+        return np.asarray(np.minimum(self.value + self._half, self.highest))
+
+    @property
+    def _half(self) -> Floats:
+        return np.asarray(stdtrit(self.freedom, 1 - (1 - LEVEL) / 2 / self.family) * self.error)
+
+    @property
+    def p_value(self) -> Floats:
+        """The two-sided p-value of "it is 0": below 5 % exactly where the interval is without 0."""
+        alone = 2 * stdtr(self.freedom, -np.abs(self.value) / self.error)
+        return np.asarray(np.minimum(1.0, self.family * alone))
+
+    @property
+    def detectable(self) -> Floats:
+        """The smallest true difference that such a comparison finds in four of five cases, whatever the family.
+
+        (t at 97.5 % + t at 80 %) x standard error, about 2.8 standard errors (Bloom, 1995, "Minimum detectable
+        effects").
+        """
+        factor = stdtrit(self.freedom, 1 - (1 - LEVEL) / 2) + stdtrit(self.freedom, POWER)
+        return np.asarray(np.minimum(factor * self.error, self.highest - self.lowest))
+
+    def among(self, family: int) -> Estimates:
+        """Return the same as one of `family` comparisons."""
+        return replace(self, family=family)
+
+    def less_sure(self, variance: ArrayLike, freedom: float) -> Estimates:
+        """Return the same with the variance of something else that is independent, the seed of a training, say."""
+        total, degrees = _satterthwaite((self.error**2, self.freedom), (variance, freedom))
+        return replace(self, error=np.sqrt(total), freedom=degrees)
 
 
-def bootstrap_means(sum_VM: Floats, count_V: Floats, resample_count: int, seed: int | list[int]) -> Floats:
-    """Return the means of `resample_count` resamples, shape (B, M).
+def estimates(
+    value: ArrayLike, variance_DX: ArrayLike, effective_counts: Sequence[float], lowest: ArrayLike, highest: ArrayLike
+) -> Estimates:
+    """Return means or differences, shape (X,), with the standard errors that their clusters amount to.
 
-    A resample draws as many visitors as there are, with replacement, and its mean is the sum of their values over
-    the number of their queries. The same seed gives the same resamples for any columns. No visitor raises
-    `ValueError`.
+    `variance_DX` are variances by each way to cluster, in the order of `Clusters`. Two ways are added and what both
+    have is taken off, and the sum is never less than one way alone (MacKinnon, Nielsen and Webb, 2024, "Jackknife
+    inference with two-way clustering"). Degrees of freedom are those of the effective numbers of clusters (Carter,
+    Schnepel and Steigerwald, 2017), weighed by Satterthwaite's rule. So that a few equal values are not taken for
+    certainty, the first way counts two clusters more, one `lowest` and one `highest` throughout (after Agresti and Min,
+    2005, "Simple improved confidence intervals for comparing matched proportions"). An unknown variance makes the error
+    infinite.
     """
-    visitor_count = len(count_V)
-    if visitor_count == 0:
-        raise ValueError("no visitor to resample")
-    random = np.random.default_rng(seed)
-    column_VN = np.column_stack([sum_VM, count_V])
-    mean_BM = np.empty((resample_count, sum_VM.shape[1]))
-    step = max(1, _CELLS_PER_BLOCK // visitor_count)
-    for start in range(0, resample_count, step):
-        stop = min(start + step, resample_count)
-        size = stop - start
-        drawn_BV = random.integers(0, visitor_count, (size, visitor_count))
-        drawn_BV += np.arange(size)[:, None] * visitor_count
-        weight_BV = np.bincount(drawn_BV.ravel(), minlength=size * visitor_count).reshape(size, visitor_count)
-        total_BN = weight_BV.astype(np.float64) @ column_VN
-        mean_BM[start:stop] = total_BN[:, :-1] / total_BN[:, -1:]
-    return mean_BM
+    value, variance_DX = np.asarray(value, dtype=np.float64), np.asarray(variance_DX, dtype=np.float64)
+    lowest, highest = (np.broadcast_to(np.asarray(end, dtype=np.float64), value.shape) for end in (lowest, highest))
+    more = ((value - lowest) ** 2 + (highest - value) ** 2) / (effective_counts[0] + 2) ** 2
+    first = variance_DX[0] + more
+    variance, freedom = first, np.full(value.shape, effective_counts[0] + 1.0)
+    if len(variance_DX) > 1:
+        second = variance_DX[1]
+        _, freedom = _satterthwaite((first, freedom), (second, effective_counts[1] - 1.0))
+        variance = np.maximum(first + second - variance_DX[2], np.maximum(first, second))
+    is_unknown = np.isnan(variance)
+    error = np.where(is_unknown, np.inf, np.sqrt(np.maximum(variance, 0.0)))
+    return Estimates(value, error, np.where(is_unknown, 1.0, freedom), lowest, highest)
 
 
-def interval(mean_BM: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Return the ends of the central percentile interval of each column, shapes (M,) and (M,)."""
-    tail = (1 - level) / 2
-    low_M, high_M = np.quantile(mean_BM, [tail, 1 - tail], axis=0)
-    return low_M, high_M
+def _satterthwaite(*parts: tuple[ArrayLike, ArrayLike]) -> tuple[Floats, Floats]:
+    """Return the sum of independent variances, and its degrees of freedom (Satterthwaite, 1946)."""
+    total = np.asarray(sum(np.asarray(variance) for variance, _ in parts))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weighed = sum((np.asarray(variance) / total) ** 2 / np.asarray(freedom) for variance, freedom in parts)
+        return total, np.where(np.isfinite(total), np.maximum(1 / np.asarray(weighed), 1e-3), 1.0)
 
 
-def probability_better(difference_BM: Floats) -> Floats:
-    """Return the share of resamples in which each difference is above 0, a draw counting half, shape (M,).
-
-    >>> probability_better(np.array([[1.0, 0.0], [-1.0, 0.0]])).tolist()
-    [0.5, 0.5]
-    """
-    return np.asarray((difference_BM > 0).mean(axis=0) + 0.5 * (difference_BM == 0).mean(axis=0))
-
-
-def p_value(difference_BM: Floats) -> Floats:
-    """Return the two-sided p-value of "no difference" for each column of resampled differences, shape (M,).
-
-    Twice the smaller share of resamples on one side of 0 (a resample at 0 counts on both), at most 1: the level at
-    which the central percentile interval begins to hold 0, so p below 5 % and a 95 % interval without 0 say the
-    same, up to two resamples (Efron and Tibshirani, 1993, section 15.4). One resample is added to both counts, so p
-    is never 0 (Davison and Hinkley, 1997, section 4.2): the smallest that 1000 resamples can show is 0.002.
-
-    >>> p_value(np.array([[1.0, 1.0, 0.0], [2.0, -1.0, 0.0], [3.0, 1.0, 0.0]])).tolist()
-    [0.5, 1.0, 1.0]
-    """
-    fewer_M = np.minimum((difference_BM <= 0).sum(axis=0), (difference_BM >= 0).sum(axis=0))
-    return np.asarray(np.minimum(1.0, 2.0 * (fewer_M + 1) / (len(difference_BM) + 1)))
-
-
-def holm(p_F: ArrayLike) -> Floats:
-    """Return the p-values of a family of comparisons adjusted for their number, shape (F,), in the given order.
-
-    Holm's step-down procedure (Holm, 1979): rejecting what is at most alpha keeps the probability of any false
-    rejection among the family at or below alpha, however the comparisons depend on one another. The i-th smallest
-    of F is multiplied by F - i + 1, never below the one before it, at most 1. A p outside [0, 1] raises `ValueError`.
-
-    >>> holm([0.04, 0.01, 0.03]).round(3).tolist()
-    [0.06, 0.03, 0.06]
-    """
-    p_F = np.asarray(p_F, dtype=np.float64)
-    if not ((p_F >= 0) & (p_F <= 1)).all():
-        raise ValueError(f"p-values lie in [0, 1], found {p_F.tolist()}")
-    order = np.argsort(p_F, kind="stable")
-    stepped = np.maximum.accumulate(p_F[order] * np.arange(len(p_F), 0, -1))
-    adjusted_F = np.empty_like(p_F)
-    adjusted_F[order] = np.minimum(stepped, 1.0)
-    return adjusted_F
-
-
-def minimum_detectable_effect(difference_BM: Floats, level: float = 0.95, power: float = 0.8) -> Floats:
-    """Return the smallest true difference that would be found with probability `power`, per column, shape (M,).
-
-    (z at 1 - alpha/2 + z at `power`) x standard error, alpha = 1 - `level`: 2.80 standard errors by default (Bloom,
-    1995, "Minimum detectable effects"). The standard error is the standard deviation of the resampled differences.
-    It is for one two-sided comparison, taken as normal, not adjusted for a family.
-
-    >>> minimum_detectable_effect(np.array([[-1.0], [0.0], [1.0]])).round(2).tolist()  # a standard error of 1
-    [2.8]
-    """
-    normal = NormalDist()
-    factor = normal.inv_cdf(1 - (1 - level) / 2) + normal.inv_cdf(power)
-    return np.asarray(factor * difference_BM.std(axis=0, ddof=1))
-
-
-def effective_count(count_V: ArrayLike) -> float:
-    """Return how many visitors with equally many queries would be as good as these (Kish, 1965).
+def effective_count(count_G: ArrayLike) -> float:
+    """Return how many clusters with equally many queries would be as good as these (Kish, 1965).
 
     >>> effective_count([5, 5]), round(effective_count([9, 1]), 2)
     (2.0, 1.22)
     """
-    count_V = np.asarray(count_V, dtype=np.float64)
-    return float(count_V.sum() ** 2 / (count_V**2).sum())
-
-
-def hoeffding_half_width(effective_visitor_count: float, span: ArrayLike = 1.0, level: float = 0.95) -> Floats:
-    """Return half the width of an interval that holds for any distribution, however few the visitors.
-
-    By Hoeffding's inequality (1963, theorem 2) a weighted mean of independent values, each within a range of width
-    `span`, is at least this far from its expectation with probability 1 - `level` at most; weights enter by
-    `effective_count`. Unlike resampling it does not take a few equal values for certainty.
-
-    >>> float(hoeffding_half_width(8).round(3))
-    0.48
-    """
-    return np.asarray(np.asarray(span) * math.sqrt(math.log(2 / (1 - level)) / (2 * effective_visitor_count)))
+    count_G = np.asarray(count_G, dtype=np.float64)
+    return float(count_G.sum() ** 2 / (count_G**2).sum())

@@ -39,12 +39,12 @@ HIT_RATES = {
 }
 """hit_rate@10 over all queries, by arm; every other metric follows from it, see `value_of`."""
 OUTCOMES = {
-    "better": (0.0212, 0.0131, 0.0293, 1.0),
-    "worse": (-0.0334, -0.0415, -0.0252, 0.0),
-    "undecided": (0.0021, -0.0058, 0.0099, 0.713),
-    "same": (0.0, 0.0, 0.0, 0.5),
+    "better": (0.0212, 0.0131, 0.0293),
+    "worse": (-0.0334, -0.0415, -0.0252),
+    "undecided": (0.0021, -0.0058, 0.0099),
+    "same": (0.0, 0.0, 0.0),
 }
-"""Challenger less champion: difference, low, high, probability better."""
+"""Challenger less champion: difference, low, high."""
 QUERY_COUNT, CORPUS_SIZE = 9412, 1899
 CUTOFF_FACTORS = {1: 0.45, 5: 0.83, 10: 1.0, 25: 1.13}
 METRIC_FACTORS = {"hit_rate": 1.0, "map": 0.61, "mrr": 0.615, "ndcg": 0.7, "precision": 0.1, "recall": 0.9, "f1": 0.18}
@@ -304,7 +304,8 @@ def _segment_comparisons(metrics: pl.DataFrame) -> pl.DataFrame:
     theirs = segments.filter(pl.col("arm") != FULL).select(*keys, pl.col("arm").alias("baseline"), other="value")
     half, difference = 1 / pl.col("query_count").sqrt(), pl.col("value") - pl.col("other")
     rows = ours.join(theirs, on=keys, maintain_order="left_right").with_columns(difference=difference)
-    return rows.with_columns(low=difference - half, high=difference + half).drop("value", "other")
+    rows = rows.with_columns(low=difference - half, high=difference + half, p_value=0.213, detectable=half)
+    return rows.drop("value", "other")
 
 
 def _comparisons(story: Story) -> pl.DataFrame:
@@ -315,11 +316,11 @@ def _comparisons(story: Story) -> pl.DataFrame:
         for metric in METRIC_FACTORS:
             for k in CUTOFF_FACTORS:
                 less = value_of(story.rates[FULL], metric, k) - value_of(rate, metric, k)
-                ends = (less - 0.009, less + 0.009, float(less > 0))
+                low, high = less - 0.009, less + 0.009
                 if baseline == verdict["compared_with"] and (metric, k) == ("hit_rate", 10):
-                    ends = (verdict["low"], verdict["high"], verdict["probability_better"])
-                p = max(2 / 1001, 2 * min(ends[2], 1 - ends[2]))
-                rows.append((FULL, baseline, metric, k, less, *ends, p, min(1.0, p * len(HIT_RATES)), 0.0128))
+                    low, high = verdict["low"], verdict["high"]
+                p = 0.0021 if low > 0 or high < 0 else 0.213
+                rows.append((FULL, baseline, metric, k, less, low, high, p, 0.0128))
     return _whole_rows(EVALUATION.name, comparisons=rows)["comparisons"]
 
 
@@ -327,8 +328,8 @@ def _verdict(story: Story) -> dict[str, Any]:
     against, figures = CHAMPION_ARM, OUTCOMES.get(story.outcome or "")
     if figures is None:
         less = HIT_RATES[FULL] - HIT_RATES[ZERO_SHOT]
-        against, figures = ZERO_SHOT, (less, less - 0.01, less + 0.01, 1.0)
-    told = dict(zip(("difference", "low", "high", "probability_better"), figures, strict=True))
+        against, figures = ZERO_SHOT, (less, less - 0.01, less + 0.01)
+    told = dict(zip(("difference", "low", "high"), figures, strict=True)) | {"detectable": 0.0128}
     return told | {"challenger": FULL, "compared_with": against, "metric": "hit_rate", "k": 10}
 
 
@@ -363,7 +364,7 @@ def _similar(story: Story) -> dict[str, pl.DataFrame]:
                     value, top = (one * factor * share / 0.7 for one in (rate, SIMILAR_RATES[FULL]))
                     metrics.append((truth, arm, metric, k, value, 0.9 * value, 1.1 * value, 840, 75))
                     if arm != FULL:
-                        sure = (top - value - 0.02, top - value + 0.02, 0.9, 0.002, 0.006, 0.028)
+                        sure = (top - value - 0.02, top - value + 0.02, 0.006, 0.028)
                         comparisons.append((truth, FULL, arm, metric, k, top - value, *sure))
     sheet = [
         (story.photo(0), arm, place, story.photo(place), truths, [story.photo(4)] if place == 2 else [])
@@ -487,7 +488,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "release": {"run_date": ctx.run_date, "run_id": "0123456789abcdef", "version": 3},
             "latency_p50_milliseconds": 0.412,
             "latency_p99_milliseconds": 1.873,
-            "figures": {"difference": Difference(0, 0, 0, 0), "drift": Drift(0, 0, None, {}, "")},
+            "figures": {"difference": Difference(0, 0, 0, 0, 0), "drift": Drift(0, 0, None, {}, "")},
         },
         "base_model": {"source": f"tiny{text}"},
         "search_models": {

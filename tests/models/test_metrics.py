@@ -109,13 +109,6 @@ def test_the_worked_example_is_of_linear_gain_over_the_logarithm_of_the_place() 
     assert m.ndcg(gains, gains, 5)[0] == pytest.approx(0.687, abs=5e-4)
 
 
-def test_sums_and_means_can_be_taken_before_the_metrics() -> None:
-    ranks = np.random.default_rng(3).integers(1, 41, 50)
-    basis_QC = m.rank_basis(ranks)
-    assert basis_QC.shape == (50, 12)
-    np.testing.assert_allclose(m.from_rank_basis(basis_QC.mean(axis=0)), m.rank_metrics(ranks).mean(axis=0))
-
-
 def test_values_by_hand() -> None:
     relevance = [[1, 0, 1, 0, 0, 1]]
     assert m.average_precision(relevance, [4], 5)[0] == pytest.approx((1 + 2 / 3) / 4)

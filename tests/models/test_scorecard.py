@@ -1,75 +1,92 @@
-"""Scorecards: the same means as the metrics, differences paired, slices of few visitors never sure of themselves."""
+"""Scorecards: the same means as the metrics, differences paired, seeds counted where a training was repeated."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from models.evaluation import scorecard as s
 from models.evaluation.metrics import columns, rank_metrics
+from models.evaluation.scorecard import RepeatedScorecard, Scorecard
+from models.evaluation.statistics import Clusters
+from tests.models.search_logs import zipf_log
+
+AT = columns().index(("hit_rate", 10))
 
 
-def ranks(seed: int, count: int = 300) -> np.ndarray:
-    return np.random.default_rng(seed).geometric(0.05, count)
+def ranks(seed: int, count: int = 300, chance: float = 0.05) -> np.ndarray:
+    return np.random.default_rng(seed).geometric(chance, count)
 
 
-def card_of(visitor_count: int, count: int = 300) -> s.Scorecard:
-    visitor_Q = np.arange(count) % visitor_count
-    return s.Scorecard.of({"a": ranks(0, count), "b": ranks(1, count)}, visitor_Q, 300, [1])
+def clusters(count: int = 300, seed: int = 2) -> Clusters:
+    log = zipf_log(np.random.default_rng(seed), count, 50)
+    return Clusters.of(log.visitor_Q, log.query_Q)
 
 
 def test_ranks_and_their_metrics_give_the_same_scorecard() -> None:
-    visitor_Q = np.random.default_rng(2).integers(0, 70, 300)
-    by_rank = s.Scorecard.of({"a": ranks(0), "b": ranks(1)}, visitor_Q, 200, [3])
+    by_rank = Scorecard.of({"a": ranks(0), "b": ranks(1)}, clusters())
     values = {"a": rank_metrics(ranks(0)), "b": rank_metrics(ranks(1))}
-    by_value = s.Scorecard.of_values(values, visitor_Q, 200, [3])
+    by_value = Scorecard.of_values(values, clusters())
     np.testing.assert_allclose(by_rank.means, by_value.means)
-    np.testing.assert_allclose(by_rank.resampled_means, by_value.resampled_means)
+    np.testing.assert_allclose(by_rank.covariances, by_value.covariances)
+    np.testing.assert_array_equal(by_rank.highest, rank_metrics([1])[0])
     assert by_rank.value("a", "recall", 10) == pytest.approx((ranks(0) <= 10).mean())
-    assert (by_rank.query_count, by_rank.cluster_count) == (300, len(np.unique(visitor_Q)))
+    assert (by_rank.query_count, by_rank.cluster_counts) == (300, clusters().counts)
 
 
-def test_a_difference_comes_with_p_value_and_what_could_have_been_found() -> None:
-    card = card_of(100)
-    difference = card.difference("a", "b")
-    at = columns().index(("hit_rate", 10))
-    resampled = card.resampled_means[:, 0, at] - card.resampled_means[:, 1, at]
-    assert difference.detectable[at] == pytest.approx(2.8016 * resampled.std(ddof=1), rel=1e-4)
-    beyond = min((resampled <= 0).sum(), (resampled >= 0).sum())
-    assert difference.p_value[at] == pytest.approx(min(1, 2 * (beyond + 1) / 301))
+def test_a_paired_difference_is_surer_than_its_arms() -> None:
+    mostly = np.where(np.random.default_rng(3).random(3000) < 0.1, ranks(1, 3000), ranks(0, 3000))
+    card = Scorecard.of({"a": ranks(0, 3000), "b": mostly}, clusters(3000))
+    assert card.difference("a", "b").error[AT] < 0.7 * card.estimates("a").error[AT]
     same = card.difference("a", "a")
+    assert (same.value == 0).all()
     assert (same.p_value == 1).all()
-    assert (same.detectable == 0).all()
 
 
-def test_slices_of_many_visitors_keep_the_bootstrap() -> None:
-    card = card_of(100)
-    for cautious, plain in (
-        (card.cautious("a"), card.estimates("a")),
-        (card.cautious("a", "b"), card.difference("a", "b")),
-    ):
-        np.testing.assert_array_equal(cautious.low, plain.low)
-        np.testing.assert_array_equal(cautious.high, plain.high)
+def test_intervals_keep_within_what_is_possible() -> None:
+    few = Clusters.of(np.arange(8) % 3, np.arange(8) % 4)
+    card = Scorecard.of({"a": ranks(0, 8), "b": ranks(1, 8)}, few)
+    alone, less = card.estimates("a"), card.difference("a", "b")
+    assert (alone.low >= 0).all()
+    assert (alone.high <= card.highest).all()
+    assert (np.abs([less.low, less.high]) <= card.highest).all()
+    assert (less.low < 0).all()
+    assert (less.high > 0).all()
 
 
-def test_slices_of_few_visitors_have_wide_intervals_within_what_is_possible() -> None:
-    highest = rank_metrics([1])[0]
-    for visitor_count in (1, 4):
-        card = card_of(visitor_count, count=8)
-        found, plain = card.cautious("a", highest=highest), card.estimates("a")
-        assert (found.low >= 0).all()
-        assert (found.high <= highest).all()
-        assert (found.high - found.low >= plain.high - plain.low).all()
-        assert found.high[0] - found.low[0] > 0.5  # hit rate@1
-        difference = card.cautious("a", "b", highest)
-        assert (difference.low >= -highest).all()
-        assert (difference.high <= highest).all()
-        assert (difference.low < 0).all()
-        assert (difference.high > 0).all()
+def retrained(random: np.random.Generator, hit_Q: np.ndarray, spread: float) -> np.ndarray:
+    """Ranks of one training: the hits of the arm, of which a seed turns some, more or fewer by chance."""
+    share = min(max(0.5 + random.normal(0, spread), 0), 1)
+    is_turned_Q = random.random(len(hit_Q)) < 0.1
+    return np.where(np.where(is_turned_Q, random.random(len(hit_Q)) < share, hit_Q), 1, 99)
 
 
-def test_no_hit_among_a_few_visitors_is_not_certainty() -> None:
-    nothing = np.full(20, 99)
-    card = s.Scorecard.of({"a": nothing}, np.arange(20), 100, [1])
-    assert card.estimates("a").high.max() == 0
-    assert card.cautious("a").high[0] == pytest.approx(0.304, abs=1e-3)
+def test_identical_variants_with_other_seeds_are_rarely_called_different() -> None:
+    random, of_seeds, of_searches = np.random.default_rng(6), 0, 0
+    for _ in range(150):
+        log = zipf_log(random, 2000, 200)
+        together = Clusters.of(log.visitor_Q, log.query_Q)
+        hit_Q = random.random(2000) < 0.6
+        runs = {arm: [retrained(random, hit_Q, 0.1) for _ in range(3)] for arm in ("a", "b")}
+        card = RepeatedScorecard.of(runs, together)
+        of_seeds += card.difference("a", "b").p_value[AT] < 0.05
+        of_searches += card.of_means.difference("a", "b").p_value[AT] < 0.05
+    assert of_seeds / 150 <= 0.09
+    assert of_searches / 150 > 0.2  # what taking the seeds as fixed would claim
+
+
+def test_what_was_not_trained_has_no_seed_and_what_was_trained_once_varies_like_the_others() -> None:
+    several = [ranks(seed) for seed in range(5)]
+    card = RepeatedScorecard.of({"zero": [ranks(9)], "full": several, "once": [ranks(8)]}, clusters(), ["zero"])
+    plain = card.of_means
+    np.testing.assert_array_equal(card.estimates("zero").error, plain.estimates("zero").error)
+    seeds = np.var(card.repeat_means["full"][:, AT], ddof=1)
+    for arm, share in (("full", 1 / 5), ("once", 1)):
+        added = card.estimates(arm).error[AT] ** 2 - plain.estimates(arm).error[AT] ** 2
+        assert added == pytest.approx(share * seeds)
+    added = card.difference("once", "full").error[AT] ** 2 - plain.difference("once", "full").error[AT] ** 2
+    assert added == pytest.approx(1.2 * seeds)
+
+
+def test_seeds_that_nobody_repeated_are_not_guessed() -> None:
+    with pytest.raises(ValueError, match="trained twice"):
+        RepeatedScorecard.of({"a": [ranks(0)], "b": [ranks(1)]}, clusters())

@@ -30,8 +30,7 @@ class TrainVariantParams(TrainSearchParams):
 
 class CompareVariantsParams(Params):
     variants: tuple[str, ...] = Field(COMPARED, description=f"in the order of the table; {FULL} is one of them")
-    repeats: int = Field(3, ge=1, description="repetitions of each variant that is trained")
-    resample_count: int = Field(2000, ge=100, description="bootstrap resamples of visitors")
+    repeats: int = Field(5, ge=2, description="repetitions of each variant that is trained, with other seeds")
 
     @field_validator("variants")
     @classmethod
@@ -45,4 +44,3 @@ class CompareVariantsParams(Params):
 
 class CompareRetrainingParams(Params):
     nights: int = Field(10, ge=2, description="consecutive nights, the last of them the run date")
-    resample_count: int = Field(2000, ge=100, description="bootstrap resamples of visitors")

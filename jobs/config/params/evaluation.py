@@ -11,7 +11,6 @@ from jobs.config.params.base import Params
 
 
 class EvaluateParams(Params):
-    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
     contact_sheet_queries: int = Field(12, ge=1, description="queries shown with their top photos")
     trend_tuning_searches: int = Field(
         5000,
@@ -63,7 +62,6 @@ class EvaluateSimilarParams(Params):
     variants: tuple[str, ...] = Field(
         (), description="further arms: variants of the full arm that train_variant has trained this night"
     )
-    resample_count: int = Field(1000, ge=100, description="bootstrap resamples")
     contact_sheet_photos: int = Field(4, ge=0, description="photos shown with what every arm finds for them")
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
@@ -133,7 +131,6 @@ class EvaluateRecommendersParams(Params):
     sasrec_passes: int = Field(5, ge=1)
     two_tower_passes: int = Field(5, ge=1)
     graphsage_passes: int = Field(1, ge=1)
-    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors")
     contact_sheet_visitors: int = Field(4, ge=0, description="visitors shown with what every arm recommends")
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if the arm has no vector of a larger share of the photos"

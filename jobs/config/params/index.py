@@ -43,4 +43,3 @@ class VerifyIndexParams(Params):
         1000.0, gt=0, description="stop if one search in a hundred takes longer, milliseconds"
     )
     max_bytes_per_vector: float | None = Field(None, gt=0, description="stop if a photo takes more in the index")
-    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of queries")

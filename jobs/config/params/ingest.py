@@ -77,7 +77,6 @@ class AuditLeaksParams(Params):
 
 class MeasureImpressionsParams(Params):
     place_count: int = Field(20, ge=1, le=1000, description="places of a list, from the first, that are told apart")
-    resample_count: int = Field(1000, ge=100, description="bootstrap resamples of visitors, for rates")
-    examination_resample_count: int = Field(
-        200, ge=50, description="the same for how often places are looked at, which is fitted each time"
+    resample_count: int = Field(
+        200, ge=50, description="bootstrap resamples of visitors, for how often places are looked at"
     )

@@ -18,9 +18,15 @@ class GateReleaseParams(Params):
         "superior", description="'superior': better than the champion; 'parity': not worse by more than the margin"
     )
     margin: float = Field(0.01, ge=0, le=1, description="how much worse counts as not worse, over all searches")
-    segment_margin: float = Field(0.05, ge=0, le=1, description="the same for a slice of the searches")
-    min_segment_queries: int = Field(
-        200, ge=1, description="slices of fewer searches fail if surely worse, but need not be shown not to be"
+    segment_margin: float = Field(
+        0.05, ge=0, le=1, description="the same for a slice of the searches, which fails only if surely worse"
+    )
+    max_detectable_difference: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="a true difference of this size must be found in four of five such nights; with fewer searches "
+        "or visitors the gate is inconclusive",
     )
     min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
     max_latency_p99_milliseconds: float = Field(200.0, gt=0, description="99th percentile of single searches")

@@ -27,7 +27,7 @@ from tests.jobs.night_of_tastes import IDS, Night
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateRecommendersParams(
-    methods=("popularity", "item_knn", "mean_embedding", "sasrec"), protocols=(), sasrec_passes=1, resample_count=100
+    methods=("popularity", "item_knn", "mean_embedding", "sasrec"), protocols=(), sasrec_passes=1
 )
 
 RAW = "visitor of the log"

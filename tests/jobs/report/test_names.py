@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from jobs.config.params.arms import ARMS as TRAINED
 from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
@@ -15,7 +14,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.report import charts
 from jobs.report.names import ARMS, arm, variant
 from jobs.report.names import VARIANTS as NAMED
-from jobs.report.ranking import MOST_SEGMENTS, Metrics, differences, slices
+from jobs.report.ranking import MOST_SEGMENTS, Metrics, slices
 from jobs.report.reranker import feature_name
 from models.rerank.features import feature_names
 from tests.errors import raises
@@ -57,14 +56,6 @@ def test_an_arm_that_was_not_evaluated_is_not_a_zero() -> None:
     metrics = Metrics(evaluation_tables(Story())["metrics"])
     with raises(MissingInput, "no_such_figure", arm=CHAMPION_ARM):
         metrics.whole(CHAMPION_ARM)
-
-
-@pytest.mark.parametrize(("p_value", "outcome"), [(0.04, "better"), (0.06, "undecided")])
-def test_only_a_difference_that_outlives_the_number_of_comparisons_is_clear(p_value: float, outcome: str) -> None:
-    tables = evaluation_tables(Story(outcome="better"))
-    found = differences(Metrics(tables["metrics"]), tables["comparisons"].with_columns(p_value_holm=pl.lit(p_value)))
-    row = next(row for row in found["rows"] if row["baseline"].key == CHAMPION_ARM)
-    assert row["difference"].outcome == outcome
 
 
 def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_folded() -> None:

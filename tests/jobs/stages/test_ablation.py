@@ -31,7 +31,7 @@ TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
 def night(make_context: Contexts, tmp_path: Path) -> RunContext:
     ctx = make_context()
     moment = ctx.as_of - timedelta(hours=1)
-    test = conversions((0, 1, 2), repeats=1).with_row_index("visitor_id")
+    test = conversions((0, 1, 2), repeats=2).with_row_index("visitor_id")
     test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
     commit_splits(ctx, test=test)
     commit_images(ctx, tmp_path / "photos", "red-0")
@@ -59,7 +59,7 @@ def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
         (v, n): train(night, v, n) for v in (ZERO_SHOT, FULL, "softmax") for n in (0, 1) if n == 0 or v != ZERO_SHOT
     }
     assert runs[FULL, 0].digest != runs[FULL, 1].digest
-    params = CompareVariantsParams(variants=(ZERO_SHOT, FULL, "softmax"), repeats=2, resample_count=200)
+    params = CompareVariantsParams(variants=(ZERO_SHOT, FULL, "softmax"), repeats=2)
     manifest = run_stage(night, "compare_variants", params)
     table = night.lake.read_table(manifest, "variants").filter(pl.col("k") == 5)
     for row in table.iter_rows(named=True):
@@ -85,15 +85,16 @@ def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
 def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunContext) -> None:
     country, keywords = "finetuned_country", "finetuned_keywords"
     variants = (FINETUNED, country, keywords, FULL)
-    ranks = {v: night.lake.read_table(train(night, v), "ranks")["rank"] for v in variants}
-    manifest = run_stage(
-        night, "compare_variants", CompareVariantsParams(variants=variants, repeats=1, resample_count=200)
-    )
+    runs = {v: [train(night, v, number) for number in (0, 1)] for v in variants}
+    ranks = {v: [night.lake.read_table(run, "ranks")["rank"] for run in several] for v, several in runs.items()}
+    manifest = run_stage(night, "compare_variants", CompareVariantsParams(variants=variants, repeats=2))
     steps = night.lake.read_table(manifest, "steps")
     pairs = [(FINETUNED, country), (FINETUNED, keywords), (country, FULL), (keywords, FULL)]
     assert steps.filter(pl.col("k") == 5).select("base", "variant").rows() == pairs
     for row in steps.iter_rows(named=True):
-        base, variant = (float((ranks[row[end]] <= row["k"]).mean()) for end in ("base", "variant"))
+        base, variant = (
+            sum(float((rank <= row["k"]).mean()) for rank in ranks[row[end]]) / 2 for end in ("base", "variant")
+        )
         assert row["difference"] == pytest.approx(variant - base)
         assert row["low"] <= row["difference"] <= row["high"]
     lines = night.lake.read_file(manifest, "ablation.md").decode().splitlines()
@@ -104,7 +105,7 @@ def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(ni
     train(night, FULL)
     longer = TrainVariantParams(variant="softmax", **(TRAINING | {"epochs": 2}))
     other = run_stage(night, "train_variant", longer)
-    params = CompareVariantsParams(variants=(FULL, "softmax"), repeats=1)
+    params = CompareVariantsParams(variants=(FULL, "softmax"), repeats=2)
     with raises(BadInput, "params_differ", runs=[other.reference]):
         run_stage(night, "compare_variants", params)
     run_stage(night, "train_variant", longer.model_copy(update={"variant": FULL}))
@@ -125,12 +126,12 @@ def test_what_is_missing_is_named(night: RunContext) -> None:
         TrainVariantParams(variant="mse")
     commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
     with raises(BadInput, "splits_differ"):
-        run_stage(night, "compare_variants", CompareVariantsParams(variants=(FULL,), repeats=1))
+        run_stage(night, "compare_variants", CompareVariantsParams(variants=(FULL,), repeats=2))
 
 
 # -- the reranked arm, which is the night's own ------------------------------------------------------------
 
-WITH_RERANKED = CompareVariantsParams(variants=(FULL, RERANKED), repeats=2, resample_count=200)
+WITH_RERANKED = CompareVariantsParams(variants=(FULL, RERANKED), repeats=2)
 
 
 def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = "") -> Manifest:

@@ -20,7 +20,7 @@ from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_champion, commit_images, commit_splits, conversions
 
 TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
-PARAMS = CompareRetrainingParams(nights=2, resample_count=200)
+PARAMS = CompareRetrainingParams(nights=2)
 INCREMENTAL = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "retrain": "incremental"})
 
 

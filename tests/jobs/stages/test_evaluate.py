@@ -30,7 +30,7 @@ from tests.validated_lake import commit_tables
 
 pytestmark = pytest.mark.integration
 
-PARAMS = EvaluateParams(resample_count=200, contact_sheet_queries=6)
+PARAMS = EvaluateParams(contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
 TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
 LIVE = {"version": 7, "trained_until": TEST_START, "model_digest": "champion"}
@@ -222,11 +222,9 @@ def test_comparisons_are_with_every_other_arm(night: Night) -> None:
     for baseline, difference in at_10.select("baseline", "difference").iter_rows():
         assert difference == pytest.approx(rates["finetuned_country_keywords"] - rates[baseline])
     assert (comparisons["low"] <= comparisons["high"]).all()
-    assert (comparisons["p_value_holm"] >= comparisons["p_value"]).all()
-    family = at_10.sort("p_value")
-    assert family["p_value_holm"][0] == pytest.approx(min(1, 6 * family["p_value"][0]))
-    width = comparisons["high"] - comparisons["low"]
-    assert (comparisons["detectable"] / width).drop_nans().is_between(0.4, 1.2).all()  # 2.8 of about 3.9 errors
+    is_clear = (comparisons["low"] > 0) | (comparisons["high"] < 0)
+    assert (is_clear == (comparisons["p_value"] < 0.05)).all()
+    assert comparisons["detectable"].is_between(0, 2).all()
     for table in ("comparisons", "query_comparisons"):
         assert tables[table].select(pl.struct("baseline", "metric", "k").n_unique()).item() == 6 * 28
 

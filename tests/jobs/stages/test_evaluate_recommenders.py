@@ -34,7 +34,6 @@ PARAMS = EvaluateRecommendersParams(
     protocols=("no_split", "leave_cold"),
     protocol_methods=("random", "mean_embedding"),
     two_tower_passes=1,
-    resample_count=100,
     contact_sheet_visitors=2,
 )
 

@@ -37,7 +37,7 @@ from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
 
-PARAMS = EvaluateSimilarParams(resample_count=100, max_group_share=0.5, contact_sheet_photos=3)
+PARAMS = EvaluateSimilarParams(max_group_share=0.5, contact_sheet_photos=3)
 BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (1, 22, 29))
 COUNT, THEMES = 18, 3
 IDS = [f"photo-{i:02}" for i in range(COUNT)]

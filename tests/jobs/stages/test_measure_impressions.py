@@ -20,7 +20,7 @@ from tests.validated_lake import commit_tables
 
 START = datetime(2025, 12, 1, tzinfo=UTC)
 TRAIN_END = datetime(2025, 12, 20, tzinfo=UTC)
-PARAMS = MeasureImpressionsParams(place_count=4, resample_count=100, examination_resample_count=50)
+PARAMS = MeasureImpressionsParams(place_count=4, resample_count=50)
 EXAMINATION = np.array([1.0, 0.5, 0.25, 0.2])
 
 
