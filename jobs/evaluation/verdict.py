@@ -35,6 +35,7 @@ def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
     other = f"champion version {plan.champion_version}" if compared_with == CHAMPION_ARM else compared_with
     note = f" ({plan.champion_note})" if plan.champion_note else ""
     visitors, queries, _ = card.cluster_counts
+    detectable = float(difference.detectable[column])
     ours, theirs = (rates(card)[arm] for arm in (plan.challenger, compared_with))
     return VerdictFacts(
         challenger=plan.challenger,
@@ -44,11 +45,11 @@ def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
         difference=value,
         low=low,
         high=high,
-        detectable=float(difference.detectable[column]),
+        detectable=detectable,
         is_better=low > 0,
         sentence=(
             f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
             f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
-            f"{visitors} visitors for {queries} queries)."
+            f"{visitors} visitors for {queries} queries; detectable was {detectable:.3f})."
         ),
     )

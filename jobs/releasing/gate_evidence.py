@@ -44,10 +44,15 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
         index_recall_low=recall.recall_at_10_low,
         latency_p99_milliseconds=latency_p99_milliseconds,
         index_bytes=PhotoIndexFacts.of(inputs["photo_index"]).bytes,
-        quarantined_shares=ValidatedFacts.of(inputs["validated"]).bad_share,
+        quarantined_shares=_quarantined_shares(ValidatedFacts.of(inputs["validated"])),
         missing_image_share=unusable / evaluation.corpus_photo_count,
         drift=_drift(lake, inputs["drift"]),
     )
+
+
+def _quarantined_shares(facts: ValidatedFacts) -> dict[str, float]:
+    """Return the shares of the tables that have rows: of none there is no share that could be small enough."""
+    return {table: share for table, share in facts.bad_share.items() if facts.counts[table].input}
 
 
 def _champion(live: LiveModel | None, model_digest: str, compared_with: str) -> Champion:
