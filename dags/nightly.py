@@ -9,7 +9,7 @@ from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
 from jobs.adapters.airflow_callbacks import gate_judged, task_failed
-from jobs.config.params.night import LIMITS, NIGHT_BEGINS, NightParams
+from jobs.config.params.night import LIMITS, NIGHT_BEGINS, NightParams, limit_schema
 from jobs.stages.registry import GROUPS, STAGES, command, edges
 
 LIMIT_NAMES = [name for name in NightParams.model_fields if name.startswith("max_")]
@@ -46,7 +46,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
 | `retrain` | `incremental` goes on from the champion or the latest earlier night; `always`: in full, `never`: not |
 | `protocol` | `windows` by days; `80/20` tests on the log's last fifth, among all photos; empty: what the preset says |
-| `max_...` | limits of bad rows and missing pictures, as shares, at which the night stops; empty: as usual |
+| `max_...` | limits of bad rows, missing pictures and changed sizes, at which the night stops; empty: as usual |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
 """
@@ -80,10 +80,8 @@ The champion is never changed here: `nightlens promote` is the explicit act.
                 name,
                 None,
                 title=name.replace("_", " ").capitalize(),
-                type=["null", "number"],
-                minimum=0,
-                maximum=1,
                 section="Limits",
+                **limit_schema(name) | {"type": ["null", "number"]},
             )
             for name in LIMIT_NAMES
         },

@@ -151,6 +151,7 @@ CODES: dict[str, str] = {
     "nothing_to_learn_from": "Give a log in which something is liked before its test window, or leave the method out.",
     "object_store_out_of_reach": "Run the same command again when the object store answers.",
     "object_store_refused": "Give the object store's credentials and address in the environment; the text names them.",
+    "odd_table_size": "Look at the data set's files; if they are meant so, raise `--max-size-ratio` of that night.",
     "one_query_needed": "Give words, the file of a picture, or the id of a photo, and one of them only.",
     "out_of_memory": "Run the same command again when less else runs on this machine.",
     "params_differ": "Run train_variant again, with the same parameters for all variants.",

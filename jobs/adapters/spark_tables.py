@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jobs.lake.manifest import Manifest
     from jobs.lake.staged_run import StagedRun
 
+ROWS_PER_FILE = 2_000_000
+"""Tables of more rows are cut into more files."""
 _ROWS_PER_GROUP = 131_072
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from itertools import pairwise
 
 from jobs.config.params.ingest import EIGHTY_TWENTY, Protocol
@@ -78,16 +78,24 @@ SPLITS = Dataset(
 
 
 class LeakAuditFacts(Facts):
-    """How many checks were made, and how many violations they found."""
+    """How many checks were made, and how many violations they found; all photos, those of the future as well.
+
+    `compared_with` is the run date of the night that sizes were compared with, None on a first night.
+    """
 
     check_count: int
     violation_count: int
+    photo_count: int
+    compared_with: date | None
 
 
 LEAK_AUDIT = Dataset(
     "leak_audit",
     "features",
-    (Table("findings", schema(check=STR, status=STR, violation_count=I64, detail=STR)),),
+    (
+        Table("findings", schema(check=STR, status=STR, violation_count=I64, detail=STR)),
+        Table("sizes", schema(table=STR, column=STR, row_count=I64)),  # before the night's end; null: rows, else filled
+    ),
     LeakAuditFacts,
 )
 

@@ -31,6 +31,7 @@ def compare_nights(settings: Settings, plan: NightPlan, nights: int) -> str:
             ("validate_logs", {}),
             ("fetch_images", {}),
             ("split_temporal", {}),
+            ("measure_impressions", {}),
             ("audit_leaks", {}),
             ("snapshot_champion", {}),
             ("train_base", {}),

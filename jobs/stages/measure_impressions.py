@@ -33,7 +33,8 @@ def run(ctx: RunContext, params: MeasureImpressionsParams, inputs: Inputs, stage
     """Measure; a night without such a log writes empty tables."""
     start, train_end = SplitsFacts.of(inputs["splits"]).windows["train"]
     shown = read_shown(ctx.lake, inputs["validated"], start, ctx.as_of)
-    learned = shown.filter(pl.col("shown_at") < train_end)
+    # read by itself: what was shown in the window may have been taken after it
+    learned = read_shown(ctx.lake, inputs["validated"], start, train_end)
     found = _examination(learned, params, ctx.seed)
     staged.write_table("rates", _typed("rates", _rates(shown, params)))
     staged.write_table("examination", _typed("examination", _examination_rows(found)))

@@ -92,20 +92,20 @@ STAGES: dict[str, StageSpec] = {
         ),
         StageSpec("split_temporal", SplitTemporalParams, ("validated",), "splits", "data", "cut the log into windows"),
         StageSpec(
-            "audit_leaks",
-            AuditLeaksParams,
-            ("validated", "splits"),
-            "leak_audit",
-            "data",
-            "prove that no future is in training",
-        ),
-        StageSpec(
             "measure_impressions",
             MeasureImpressionsParams,
             ("validated", "splits"),
             "impressions",
             "data",
             "measure what was shown, and at which places people look",
+        ),
+        StageSpec(
+            "audit_leaks",
+            AuditLeaksParams,
+            ("validated", "splits", "impressions"),
+            "leak_audit",
+            "data",
+            "prove that no future is in training",
         ),
         StageSpec(
             "snapshot_champion",

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.adapters.spark_session import spark_session
-from jobs.adapters.spark_tables import read_spark, write_spark
+from jobs.adapters.spark_tables import ROWS_PER_FILE, read_spark, write_spark
 from jobs.adapters.sql_files import run_sql
 from jobs.config.params.ingest import EIGHTY_TWENTY, SplitTemporalParams
 from jobs.context import Inputs, RunContext
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, Row, SparkSession
 
-ROWS_PER_FILE = 2_000_000
 _CONVERSION_ORDER = ("visitor_id", "converted_at", "query", "country", "photo_id")
 
 

@@ -15,7 +15,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from jobs.adapters.spark_session import loading_meanwhile, spark_session
-from jobs.adapters.spark_tables import write_parts, write_spark
+from jobs.adapters.spark_tables import ROWS_PER_FILE, write_parts, write_spark
 from jobs.config.params.ingest import ValidateLogsParams
 from jobs.context import Chosen, Inputs, RunContext
 from jobs.datasets.clean import VALIDATED, ValidatedFacts
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nightlens.progress")
 
-ROWS_PER_FILE = 2_000_000
 _TIMES = {
     "photos": "photo_submitted_at",
     "conversions": "converted_at",

@@ -131,7 +131,7 @@ def train_arm(
     hard = None
     if config.hard_share and world.size == 1:
         is_mined = options["hard_from"] == "mined"
-        hard = _mine(model, data) if is_mined else _passed_over(model, pairs, data)
+        hard = _mine(model, pairs, data) if is_mined else _passed_over(model, pairs, data)
     return train(model, data, config, hooks, hard, world)
 
 
@@ -265,10 +265,14 @@ def _weighted_pairs(
 
 
 @torch.inference_mode()
-def _mine(model: SearchModel, data: TrainingData) -> HardNegatives:
-    """Mine with the model that training starts from: on an incremental night, that of the night before."""
+def _mine(model: SearchModel, pairs: ArmInputs, data: TrainingData) -> HardNegatives:
+    """Mine with the model that training starts from: on an incremental night, that of the night before.
+
+    Photos that were submitted after the training window are no negatives: nobody could have passed them over.
+    """
     photos = np.arange(len(data.pixels))
     photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
+    photo_ND[~torch.from_numpy(pairs.photos["is_in_train"].to_numpy(writable=True))] = torch.nan
     assert data.known is not None
     found = mine(
         text_vectors(model, data.tokens),

@@ -23,7 +23,7 @@ from tests.benchmarks.measuring import run_measured
 
 SIZES = tuple(int(size) for size in os.environ.get("NIGHTLENS_LOG_CONVERSIONS", "200000,2000000").split(","))
 PHOTO_COUNT, QUERY_COUNT, LOG_DAYS = 25_000, 20_000, 120
-STAGES = ("validate_logs", "split_temporal", "audit_leaks")
+STAGES = ("validate_logs", "split_temporal", "measure_impressions", "audit_leaks")
 END = np.datetime64("2025-12-29T00:00:00", "us")
 RUN_DATE = "2025-12-28"
 

@@ -111,7 +111,7 @@ def test_parsing_the_dag_loads_nothing_heavy() -> None:
 
 
 def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_in: Path) -> None:
-    limits = {"max_bad_share": 0, "max_without_photo_share": 0.4}
+    limits = {"max_bad_share": 0, "max_without_photo_share": 0.4, "max_size_ratio": 10}
     run = dag.test(run_conf={"run_date": "2025-12-28", "dataset": "/data/x", "retrain": "never"} | limits)
     assert run.state == "success"
     made = calls(stand_in)
@@ -125,6 +125,7 @@ def test_a_night_runs_every_stage_once_with_the_planned_options(dag: Any, stand_
     validate = next(call for call in made if call.startswith("validate_logs"))
     assert validate.endswith("--max-bad-share 0 --max-critical-share  --max-without-photo-share 0.4")
     assert next(call for call in made if call.startswith("fetch_images")).endswith("--max-missing-share ")
+    assert next(call for call in made if call.startswith("audit_leaks")).endswith("--max-size-ratio 10")
 
 
 def test_the_protocol_of_the_form_is_that_of_the_split(dag: Any, stand_in: Path) -> None:

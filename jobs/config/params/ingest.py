@@ -72,7 +72,12 @@ class SplitTemporalParams(Params):
 
 
 class AuditLeaksParams(Params):
-    pass
+    max_size_ratio: float = Field(
+        1.5,
+        gt=1,
+        description="stop if a table has more than so many times the rows that it had the last night, or fewer than "
+        "one part in so many",
+    )
 
 
 class MeasureImpressionsParams(Params):

@@ -8,20 +8,24 @@ from typing import Any
 from pydantic import Field
 
 from jobs.config.params.base import Params
-from jobs.config.params.ingest import FetchImagesParams, Protocol, ValidateLogsParams
+from jobs.config.params.ingest import AuditLeaksParams, FetchImagesParams, Protocol, ValidateLogsParams
 from jobs.config.params.training import Retrain
 
 NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
 """UTC: when the scheduled night starts, and by when its report is to be there."""
 
 
-LIMITS: dict[str, type[Params]] = {"validate_logs": ValidateLogsParams, "fetch_images": FetchImagesParams}
+LIMITS: dict[str, type[Params]] = {
+    "validate_logs": ValidateLogsParams,
+    "fetch_images": FetchImagesParams,
+    "audit_leaks": AuditLeaksParams,
+}
 """The stages whose limits a night passes on, with their params: the fields of `NightParams` that begin with max_."""
 
 
-def _limit(name: str) -> Any:
+def _limit(name: str, *, ge: float | None = 0, le: float | None = 1, gt: float | None = None) -> Any:
     about = next(params.model_fields[name] for params in LIMITS.values() if name in params.model_fields)
-    return Field(None, ge=0, le=1, description=f"{about.description}; empty: {about.default}")
+    return Field(None, ge=ge, le=le, gt=gt, description=f"{about.description}; empty: {about.default}")
 
 
 class WhichNightParams(Params):
@@ -60,3 +64,14 @@ class NightParams(WhichNightParams):
     max_critical_share: float | None = _limit("max_critical_share")
     max_without_photo_share: float | None = _limit("max_without_photo_share")
     max_missing_share: float | None = _limit("max_missing_share")
+    max_size_ratio: float | None = _limit("max_size_ratio", ge=None, le=None, gt=1)
+
+
+def limit_schema(name: str) -> dict[str, Any]:
+    """Return the bounds of a limit as JSON schema has them.
+
+    >>> limit_schema("max_size_ratio")
+    {'exclusiveMinimum': 1, 'type': 'number'}
+    """
+    found: dict[str, Any] = NightParams.model_json_schema()["properties"][name]["anyOf"][0]
+    return found

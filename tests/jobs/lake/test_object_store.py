@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from jobs.adapters.spark_tables import read_parts, read_spark, write_spark
 from jobs.config.params.base import Params
-from jobs.config.params.ingest import AuditLeaksParams, SplitTemporalParams
+from jobs.config.params.ingest import AuditLeaksParams, MeasureImpressionsParams, SplitTemporalParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.schema import Dataset, Table
@@ -125,6 +125,7 @@ def test_the_splits_of_a_night_are_those_of_a_local_lake(
             ctx, "split_temporal", SplitTemporalParams(test_days=2, validation_days=1, train_days=5, shards=2)
         )
         found[name] = {table.name: ctx.lake.read_table(manifest, table.name) for table in SPLITS.tables}
+        run_stage(ctx, "measure_impressions", MeasureImpressionsParams())
         assert run_stage(ctx, "audit_leaks", AuditLeaksParams()).row_counts["findings"] > 0
     assert [len(found["local"][name]) for name in ("train", "validation", "test")] == [10, 2, 4]
     for name, frame in found["local"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,14 +12,16 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from jobs.config.params.ingest import EIGHTY_TWENTY, AuditLeaksParams, SplitTemporalParams
+from jobs.auditing.facts import false_facts
+from jobs.config.params.ingest import EIGHTY_TWENTY, AuditLeaksParams, MeasureImpressionsParams, SplitTemporalParams
 from jobs.context import RunContext
-from jobs.datasets.features import LEAK_AUDIT, SPLITS, SplitsFacts
+from jobs.datasets.features import IMPRESSIONS, LEAK_AUDIT, SPLITS, SplitsFacts
 from jobs.datasets.schema import Dataset, Table
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import audit_leaks
+from jobs.stages.audit_leaks import CHECKS
 from tests.conftest import Contexts, context_in
 from tests.errors import raises
 from tests.validated_lake import LOG_COLUMNS, commit_tables, commit_validated
@@ -32,7 +35,6 @@ PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=30)
 AUDIT = AuditLeaksParams()
 AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
 TRAIN_DAY, VALIDATION_DAY, TEST_DAY = (AS_OF - timedelta(days=days) for days in (20, 9, 2))
-CHECKS = ["windows", "timestamps", "corpus", "vocabularies", "histories", "statistics", "completeness"]
 
 PHOTOS = pl.DataFrame(
     {
@@ -87,14 +89,17 @@ def night_by_number(spark: SparkSession, tmp_path_factory: pytest.TempPathFactor
 def make_night(folder: Path, params: SplitTemporalParams) -> Night:
     ctx = context_in(folder)
     validated = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    return Night(ctx, validated, run_stage(ctx, "split_temporal", params), params)
+    splits = run_stage(ctx, "split_temporal", params)
+    run_stage(ctx, "measure_impressions", MeasureImpressionsParams())
+    return Night(ctx, validated, splits, params)
 
 
 def plant(night: Night, tables: Tables, dataset: Dataset = SPLITS, **facts: Any) -> None:
     """Commit fabricated splits and make them current."""
     inputs = {"validated": night.validated}
     facts = night.splits.facts | facts
-    commit_tables(night.ctx, dataset, tables, params=night.params, inputs=inputs, facts=facts)
+    splits = commit_tables(night.ctx, dataset, tables, params=night.params, inputs=inputs, facts=facts)
+    commit_tables(night.ctx, IMPRESSIONS, inputs=inputs | {"splits": splits})
 
 
 def failed_checks(night: Night, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
@@ -104,7 +109,7 @@ def failed_checks(night: Night, caplog: pytest.LogCaptureFixture) -> dict[str, s
         run_stage(night.ctx, "audit_leaks", AUDIT)
     assert night.ctx.lake.history(LEAK_AUDIT) == before
     logged = [record.args for record in caplog.records if record.msg.startswith("audit ")]
-    assert [finding["check"] for finding in logged] == CHECKS
+    assert [finding["check"] for finding in logged] == list(CHECKS)
     failed = {finding["check"]: finding["detail"] for finding in logged if finding["status"] == "failed"}
     assert caught.value.named["checks"] == list(failed)
     assert all(detail in str(caught.value) for detail in failed.values())
@@ -119,37 +124,63 @@ def with_row(tables: Tables, split: str, *row: object) -> Tables:
 
 @pytest.mark.quick
 def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    night.ctx.lake.point_to(night.splits)
+    plant(night, night.tables())
     manifest = run_stage(night.ctx, "audit_leaks", AUDIT)
     findings = night.ctx.lake.read_table(manifest, "findings")
-    assert findings["check"].to_list() == CHECKS
+    assert findings["check"].to_list() == list(CHECKS)
     assert set(findings["status"]) == {"passed"}
     assert findings["violation_count"].sum() == 0
-    assert manifest.facts == {"check_count": 7, "violation_count": 0}
+    assert manifest.facts == {"check_count": 9, "violation_count": 0, "photo_count": 3, "compared_with": None}
     monkeypatch.setattr(audit_leaks, "spark_session", None)
     assert run_stage(night.ctx, "audit_leaks", AUDIT) == manifest
 
 
+KEY = "visitor_id=v1, query=cat, country=GB, photo_id=old"
+ROCKET = "visitor_id=v1, query=rocket, country=GB, photo_id=new"
+ROCKET_ROW = "2025-12-27 00:00:00, 1, null, mobile, all, 2"
+CAT_ROW = "2025-12-09 00:00:00, 1, null, null, null, null"
+
+
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
-    plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, 1.0, "mobile", "all", 2))
-    failed = failed_checks(night, caplog)
-    assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
-    assert failed["histories"] == (
-        "train row that the log of its window does not have | v1 | rocket | GB | new | 2025-12-27 00:00:00"
-    )
-    assert "query unknown in the training window | rocket" in failed["vocabularies"]
-    assert "train row of a photo outside the corpus" in failed["corpus"]
+    plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, None, "mobile", "all", 2))
+    assert failed_checks(night, caplog) == {
+        "timestamps": f"train has a row outside its window ({ROCKET_ROW}) | {ROCKET}",
+        "histories": f"train has a row that the validated tables do not call for ({ROCKET_ROW}) | {ROCKET}",
+    }
 
 
-def test_a_keyword_of_the_future_is_a_leak_of_vocabulary(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+def test_words_of_the_future_are_leaks_of_vocabulary(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     tables = night.tables()
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))
-    plant(night, tables | {"photos": photos})
-    failed = failed_checks(night, caplog)
-    assert set(failed) == {"vocabularies", "corpus"}
-    assert failed["vocabularies"] == (
-        "description unknown in the training window | a rocket; keyword unknown in the training window | rocket"
-    )
+    words = pl.DataFrame({"photo_id": ["old"], "keyword": ["rocket"], "confidence": [1.0]})
+    plant(night, tables | {"photos": photos, "photo_keywords": pl.concat([tables["photo_keywords"], words])})
+    assert failed_checks(night, caplog) == {
+        "vocabularies": "photo_keywords has a row that the validated tables do not call for (1.0) | photo_id=old, "
+        "keyword=rocket; photos.is_in_train is true, should be false | photo_id=new"
+    }
+
+
+def test_a_photographer_filled_with_what_is_counted_later_is_named(
+    night: Night, caplog: pytest.LogCaptureFixture
+) -> None:
+    later = pl.col("photo_id").replace_strict({"old": "9", "new": "7"})
+    photos = night.tables()["photos"].with_columns(photographer=later)
+    plant(night, night.tables() | {"photos": photos})
+    assert failed_checks(night, caplog) == {
+        "vocabularies": "photos.photographer is 7, should be null | photo_id=new (2 such)"
+    }
+
+
+def test_doubled_keywords_and_removed_descriptions_are_named(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    tables = night.tables()
+    keywords = pl.concat([tables["photo_keywords"]] * 2)
+    photos = tables["photos"].with_columns(description=pl.lit(None, pl.String))
+    plant(night, tables | {"photos": photos, "photo_keywords": keywords})
+    assert failed_checks(night, caplog) == {
+        "vocabularies": "photos.description is null, should be a rocket | photo_id=new (2 such)",
+        "completeness": "photo_keywords has a row 2 times, the validated tables 1 times | photo_id=new, "
+        "keyword=rocket (2 such)",
+    }
 
 
 def test_counts_over_the_whole_log_and_totals_of_the_dump_are_leaks_of_statistics(
@@ -168,8 +199,8 @@ def test_counts_over_the_whole_log_and_totals_of_the_dump_are_leaks_of_statistic
     photos = tables["photos"].with_columns(stats_downloads=pl.lit(20))
     plant(night, tables | {"train": train, "photos": photos}, Dataset("splits", "features", widened, SplitsFacts))
     assert failed_checks(night, caplog) == {
-        "statistics": "photos.stats_downloads is not a declared column; train row with conversion_count 3 | "
-        "the log has 2 | v1 | cat | GB | old"
+        "statistics": "photos.stats_downloads is not a declared column; train.conversion_count is 3, should be 2 | "
+        f"{KEY}"
     }
 
 
@@ -180,72 +211,121 @@ def test_the_position_of_a_later_conversion_is_a_leak_of_history(
     first = (pl.col("visitor_id") == "v1") & (pl.col("position") == 9)
     train = tables["train"].with_columns(position=pl.when(first).then(1).otherwise("position").cast(pl.Int32))
     plant(night, tables | {"train": train})
-    assert failed_checks(night, caplog) == {
-        "histories": "train row with the device, filter or position of another conversion | v1 | cat | GB | old | "
-        "2025-12-09 00:00:00"
-    }
+    assert failed_checks(night, caplog) == {"histories": f"train.position is 1, should be 9 | {KEY}"}
 
 
 def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     tables = night.tables()
     lossy = tables | {"train": tables["train"].filter(pl.col("visitor_id") == "v1")}
     # no time or term gives it away
-    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, 1.0, None, None, None)
+    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, None, None, None, None)
     late = pl.DataFrame([("late", AS_OF, "a comet", None, False)], schema=tables["photos"].schema, orient="row")
     photos = pl.concat([tables["photos"], late])
     plant(night, forged | {"photos": photos}, train_end=AS_OF.isoformat())
     assert failed_checks(night, caplog) == {
         "windows": "train_end is declared as 2025-12-29T00:00:00+00:00, should be 2025-12-19T00:00:00+00:00",
-        "corpus": "photo submitted after the test window | late | 2025-12-29 00:00:00",
-        "histories": "train row that the log of its window does not have | v1 | cat | US | old | 2025-12-09 00:00:00",
-        "completeness": "conversion lost from train | v2 | cat | US | old",
+        "corpus": "photos has a row that the validated tables do not call for ("
+        "2025-12-29 00:00:00, a comet, null, false) | photo_id=late",
+        "histories": f"train has a row that the validated tables do not call for ({CAT_ROW}) | visitor_id=v1, "
+        "query=cat, country=US, photo_id=old",
+        "completeness": "train lacks a row (2025-12-09 00:00:00, 1, null, mobile, all, null) | visitor_id=v2, "
+        "query=cat, country=US, photo_id=old",
+    }
+
+
+FALSE_FACTS = {
+    "protocol": EIGHTY_TWENTY,
+    **dict.fromkeys(("train_start", "train_end", "validation_end", "test_end"), AS_OF + timedelta(days=1)),
+    "shard_count": 2,
+    "conversions": {},
+    "photos_by_age": {},
+    "max_ranked_searches": 5,
+}
+
+
+def test_every_false_fact_is_named(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    assert FALSE_FACTS.keys() == SplitsFacts.model_fields.keys()
+    honest = SplitsFacts.of(night.splits)
+    for name, value in FALSE_FACTS.items():
+        faults = false_facts(honest.model_copy(update={name: value}), honest)
+        assert {re.split("[. ]", fault.text)[0] for fault in faults} == {name}
+    plant(night, night.tables(), shard_count=2, max_ranked_searches=5)
+    assert failed_checks(night, caplog) == {
+        "facts": "max_ranked_searches is declared as 5, should be 200000; shard_count is declared as 2, should be 8"
     }
 
 
 def test_honest_splits_by_number_pass_with_all_photos(night_by_number: Night) -> None:
     night = night_by_number
-    night.ctx.lake.point_to(night.splits)
+    plant(night, night.tables())
     assert [night.splits.facts[name] for name in ("train_end", "validation_end")] == [
         VALIDATION_DAY.isoformat(),
         TEST_DAY.isoformat(),
     ]
     assert "late" in set(night.tables()["photos"]["photo_id"])
     findings = night.ctx.lake.read_table(run_stage(night.ctx, "audit_leaks", AUDIT), "findings")
-    assert findings["check"].to_list() == CHECKS
+    assert findings["check"].to_list() == list(CHECKS)
     assert set(findings["status"]) == {"passed"}
 
 
 def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: pytest.LogCaptureFixture) -> None:
     night = night_by_number
-    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, 1.0, "mobile", "all", 2)
+    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, None, "mobile", "all", 2)
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))  # a candidate, but unknown to training
     plant(night, tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
     failed = failed_checks(night, caplog)
-    assert set(failed) == set(CHECKS) - {"statistics", "completeness"}
+    assert set(failed) == {"windows", "timestamps", "histories", "vocabularies"}
     assert failed["windows"] == (
-        f"train_end is declared as {AS_OF.isoformat()}, should be {VALIDATION_DAY.isoformat()}; "
-        "protocol is declared as windows, should be 80/20"
+        "protocol is declared as windows, should be 80/20; "
+        f"train_end is declared as {AS_OF.isoformat()}, should be {VALIDATION_DAY.isoformat()}"
     )
-    assert failed["timestamps"] == "train row outside its window | v1 | rocket | GB | new | 2025-12-27 00:00:00"
-    assert "train row that the log of its window does not have" in failed["histories"]
-    assert failed["vocabularies"].split("; ") == [
-        f"{kind} unknown in the training window | {term}"
-        for kind, term in (("description", "a comet"), ("keyword", "comet"), ("query", "rocket"))
-    ]
-    assert failed["corpus"] == "photo with a wrong is_in_train | late | 2025-12-29 00:00:00"
+    assert failed["timestamps"] == f"train has a row outside its window ({ROCKET_ROW}) | {ROCKET}"
+    assert failed["vocabularies"] == "photos.is_in_train is true, should be false | photo_id=late"
 
 
 def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Contexts) -> None:
     ctx = make_context()
     first = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
-    commit_tables(ctx, SPLITS, stale_tables(), params=PARAMS, inputs={"validated": first})
+    splits = commit_tables(ctx, SPLITS, stale_tables(), params=PARAMS, inputs={"validated": first})
+    shown = commit_tables(ctx, IMPRESSIONS, inputs={"validated": first, "splits": splits})
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS, label="newer")
-    with raises(BadInput, "inputs_outdated", run=ctx.read(SPLITS).reference):
+    with raises(BadInput, "inputs_outdated", run=splits.reference):
         run_stage(ctx, "audit_leaks", AUDIT)
     with raises(MissingInput, "stage_not_run", dataset="leak_audit"):
         ctx.read(LEAK_AUDIT)
+    ctx.lake.point_to(first)
+    commit_tables(ctx, SPLITS, stale_tables(), label="newer", params=PARAMS, inputs={"validated": first})
+    with raises(BadInput, "inputs_outdated", run=shown.reference):
+        run_stage(ctx, "audit_leaks", AUDIT)
 
 
 def stale_tables() -> Tables:
     rows = CONVERSIONS.head(1)
     return {"train": rows, "validation": rows, "test": rows, "photos": PHOTOS.select("photo_id", "submitted_at")}
+
+
+def test_a_table_that_doubles_between_nights_is_named(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The keywords double: the splits, which have each once, show nothing of it."""
+    photos = PHOTOS.head(2)
+    keywords = pl.DataFrame({"photo_id": "old", "keyword": [f"word {n}" for n in range(30)], "confidence": 1.0})
+    days = [AS_OF.date() - timedelta(days=back) for back in (2, 1)]
+    first, second = (context_in(tmp_path, run_date=day) for day in days)
+    for ctx, words in ((first, keywords), (second, pl.concat([keywords] * 2))):
+        commit_validated(ctx, photos, CONVERSIONS, words)
+        run_stage(ctx, "split_temporal", PARAMS)
+        run_stage(ctx, "measure_impressions", MeasureImpressionsParams())
+        if ctx is first:
+            manifest = run_stage(ctx, "audit_leaks", AUDIT)
+            details = dict(ctx.lake.read_table(manifest, "findings").select("check", "detail").rows())
+            assert details["sizes"] == "a first night: nothing to compare with"
+            sizes = {row[:2]: row[2] for row in ctx.lake.read_table(manifest, "sizes").rows()}
+            known = ("conversions", None), ("conversions", "position"), ("photos", None), ("keywords", "keyword")
+            assert [sizes[one] for one in known] == [6, 4, 2, 30]  # the seventh conversion is of a later day
+    with caplog.at_level(logging.INFO, "nightlens"), raises(GateFailed, "odd_table_size", checks=["sizes"]) as caught:
+        run_stage(second, "audit_leaks", AUDIT)
+    assert "keywords has 60 rows for 2 photos, the last night had 30 for 2" in str(caught.value)
+    manifest = run_stage(second, "audit_leaks", AuditLeaksParams(max_size_ratio=2.0))
+    assert manifest.facts["compared_with"] == days[0].isoformat()
+    assert manifest.input_runs["last_night"] == first.read(LEAK_AUDIT).reference

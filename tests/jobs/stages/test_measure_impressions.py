@@ -99,6 +99,14 @@ def test_training_learns_nothing_of_what_came_after_its_window(make_context: Con
     assert ctx.lake.read_table(manifest, "examination").is_empty()
 
 
+def test_what_was_taken_after_the_window_was_not_taken_for_training(make_context: Contexts) -> None:
+    ctx = make_context()
+    rows = [row("u", "a", 1, "shown", 18), row("u", "a", 1, "download", 20), row("v", "a", 1, "click", 18)]
+    manifest = measured(ctx, rows)
+    assert ctx.lake.read_table(manifest, "pairs").rows() == [("cat", "GB", "a", 1, 2, 1)]
+    assert ctx.lake.read_table(manifest, "rates")["taken_count"].to_list() == [2, 2]
+
+
 def test_where_people_look_is_found_again(make_context: Contexts) -> None:
     ctx = make_context()
     random = np.random.default_rng(0)
