@@ -33,7 +33,7 @@ def surprise(value: float, past_N: ArrayLike) -> float:
     Fewer than `FEWEST_PAST` of them, and what is not finite, raise `ValueError`.
 
     >>> surprise(2.0, [1.0, 2.0, 3.0, 2.0]), round(surprise(5.0, [1.0, 2.0, 3.0, 2.0]), 3)
-    (0.5, 0.02)
+    (0.5, 0.023)
     """
     past_N = np.asarray(past_N, dtype=np.float64)
     if len(past_N) < FEWEST_PAST or not np.isfinite([value, *past_N]).all():
@@ -57,24 +57,23 @@ class Newest:
 def newest_against_past(rows_PD: ArrayLike, period_P: ArrayLike, resample_count: int, seed: int | list[int]) -> Newest:
     """Return how unlike the past periods the newest is, period 0 of `period_P`; the others have any numbers above.
 
-    `mmd_squared` is the distance between the rows of the newest period and those of all others, 0 where both are of one
-    distribution and at most 2. `usual` and `furthest` are the mean and the largest of the same distance of each past
-    period from the other past periods. `p_value` is the larger of two, for either alone errs: of the share of
-    `resample_count` random divisions of all rows into samples of these sizes that are at least as far apart, with one
-    added to both counts (Davison and Hinkley, 1997, section 4.3), which takes the rows for independent and every day
-    for alike; and of `surprise` among the distances of the past periods, which knows how days differ.
+    `mmd_squared` is the distance between the rows of the newest period and those of all others. `usual` and `furthest`
+    are the mean and the largest of the same distance of each past period from the other past periods.
 
-    The distance is the unbiased squared maximum mean discrepancy (Gretton and others, 2012, "A Kernel Two-Sample Test",
-    Journal of Machine Learning Research 13, lemma 6): the mean kernel value of two different rows of X, plus that of Y,
-    less twice that of a row of X and one of Y. It may be below 0. The kernel is Gaussian, its bandwidth the median
-    distance of two rows. Periods are to have about equally many rows, or their distances scatter unequally.
+    `p_value` is the larger of two, for either alone errs. One is the share of `resample_count` random divisions of all
+    rows into samples of these sizes that are at least as far apart, with one added to both counts (Davison and Hinkley,
+    1997, section 4.3): it takes every day for alike. The other is the `surprise` among the past periods, which know how
+    days differ: of cube roots, which make sums of squares nearly normal (Wilson and Hilferty, 1931).
 
-    Fewer than two rows of a period, or fewer than `FEWEST_PAST` past periods, raise `ValueError`.
+    The distance is the squared maximum mean discrepancy (Gretton and others, 2012, "A Kernel Two-Sample Test", Journal
+    of Machine Learning Research 13, equation 5): the mean kernel value of two rows of X, plus that of Y, less twice
+    that of a row of X and one of Y. It lies between 0 and 2, and above 0 by chance, the more so the fewer rows there
+    are: so periods are to have equally many. Fewer than `FEWEST_PAST` past periods raise `ValueError`.
     """
     rows_PD, period_P = np.asarray(rows_PD, dtype=np.float64), np.asarray(period_P)
-    periods, count_G = np.unique(period_P, return_counts=True)
-    if len(periods) <= FEWEST_PAST or periods[0] != 0 or count_G.min() < 2:
-        raise ValueError(f"two rows of period 0 and of each of {FEWEST_PAST} others are wanted, found {count_G}")
+    periods = np.unique(period_P)
+    if len(periods) <= FEWEST_PAST or periods[0] != 0:
+        raise ValueError(f"period 0 and {FEWEST_PAST} others are wanted at least, found {periods}")
     kernel_PP = gaussian_kernel(rows_PD)
     is_of_GP = (periods[:, None] == period_P).astype(np.float64)
     against_GP = 1 - is_of_GP
@@ -83,14 +82,16 @@ def newest_against_past(rows_PD: ArrayLike, period_P: ArrayLike, resample_count:
     dealt_RP = np.random.default_rng(seed).permuted(np.tile(is_of_GP[0], (resample_count, 1)), axis=1)
     further = int((mmd_squared(kernel_PP, dealt_RP, 1 - dealt_RP) >= found - _TOLERANCE).sum())
     by_chance = (1 + further) / (1 + resample_count)
-    return Newest(float(found), float(np.mean(past)), float(max(past)), max(by_chance, surprise(found, past)))
+    p_value = max(by_chance, surprise(float(np.cbrt(found)), np.cbrt(past)))
+    return Newest(float(found), float(np.mean(past)), float(max(past)), p_value)
 
 
 def gaussian_kernel(rows_PD: Floats) -> Floats:
-    """Return exp(-|x - y|^2 / (2 b^2)) of all pairs of rows, b being their median distance, shape (P, P).
+    """Return exp(-|x - y|^2 / (2 b^2)) of all pairs of rows, b being half of their median distance, shape (P, P).
 
-    Gretton and others, 2012, section 8. Where more than half of the pairs are of equal rows, b is the median of the
-    other distances; where all are, 1.
+    The median (Gretton and others, 2012, section 8) is wide for rows that lie in groups; half of it sees more of a
+    change of groups. Where more than half of the pairs are of equal rows, the other distances count; where all are, b
+    is 1.
     """
     rows_PD = rows_PD - rows_PD.mean(axis=0)  # less is lost to rounding near 0
     norm_P = (rows_PD**2).sum(axis=1)
@@ -98,21 +99,23 @@ def gaussian_kernel(rows_PD: Floats) -> Floats:
     np.fill_diagonal(distance_PP, 0.0)
     distances = np.sqrt(distance_PP[np.triu_indices(len(distance_PP), k=1)])
     apart = distances[distances > 1e-7]
-    bandwidth = 1.0 if len(apart) == 0 else np.median(distances if 2 * len(apart) > len(distances) else apart)
+    bandwidth = 1.0 if len(apart) == 0 else np.median(distances if 2 * len(apart) > len(distances) else apart) / 2
     return np.asarray(np.exp(distance_PP / (-2 * bandwidth**2)))
 
 
 def mmd_squared(kernel_PP: Floats, is_x_RP: Floats, is_y_RP: Floats) -> Floats:
     """Return the distance between the rows of X and of Y for each division, shape (R,), see `newest_against_past`.
 
-    `is_x_RP` and `is_y_RP` are 1 for the rows of each sample and else 0. Each sample has two rows at least.
+    `is_x_RP` and `is_y_RP` are 1 for the rows of each sample and else 0. No sample is empty.
+
+    >>> float(mmd_squared(np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))[0])
+    1.0
     """
-    x_kernel_RP = is_x_RP @ kernel_PP
-    x_R, y_R = is_x_RP.sum(axis=1), is_y_RP.sum(axis=1)
-    within_x_R = ((x_kernel_RP * is_x_RP).sum(axis=1) - x_R) / (x_R * (x_R - 1))  # a row with itself does not count
-    within_y_R = (((is_y_RP @ kernel_PP) * is_y_RP).sum(axis=1) - y_R) / (y_R * (y_R - 1))
+    x_kernel_RP, x_R, y_R = is_x_RP @ kernel_PP, is_x_RP.sum(axis=1), is_y_RP.sum(axis=1)
+    within_x_R = (x_kernel_RP * is_x_RP).sum(axis=1) / x_R**2
+    within_y_R = ((is_y_RP @ kernel_PP) * is_y_RP).sum(axis=1) / y_R**2
     across_R = (x_kernel_RP * is_y_RP).sum(axis=1) / (x_R * y_R)
-    return np.asarray(within_x_R + within_y_R - 2 * across_R)
+    return np.asarray(np.maximum(0.0, within_x_R + within_y_R - 2 * across_R))
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def estimate_examination(
     ends_2K = np.full((2, place_count), np.nan)
     if is_told_K.any():
         ends_2K[:, is_told_K] = np.nanquantile(value_BK[:, is_told_K], [0.025, 0.975], axis=0)
-    return Examination(value, *ends_2K, counts)
+    return Examination(value, ends_2K[0], ends_2K[1], counts)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Harvest:
     def fit(self, weight_R: Floats, start_K: Floats) -> Floats:
         """Return examination by place, the first being 1: equations of the maximum, solved in turn.
 
-        NaN where no pair leads to the first place, and everywhere if nothing was taken there. 0 where nothing was taken.
+        NaN where no pair leads to the first place, and everywhere if nothing was taken there. Else 0 where nothing was.
         """
         taken_R = weight_R * self.is_taken
         pair_count = int(self.pair.max(initial=-1)) + 1
