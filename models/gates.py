@@ -37,27 +37,28 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Distance:
-    """How far vectors lie from those of an earlier night: squared MMD, with the ends of its 95 % interval."""
+class LowDay:
+    """The lowest of the last seven days: the share by which its conversions lie below what is usual, and how surely."""
 
-    value: float
-    low: float
-    high: float
+    drop: float
+    p_value: float
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What moved. `shifts` are by what was embedded; `note` says what could not be compared, and why.
+    """What moved. `conversion_drop` is the share by which the last week's conversions lie below the weeks before.
 
-    `conversion_drop` is the share by which the last week's conversions lie below the weeks before, None if the log is
-    too short to tell.
+    It is None, and so is `low_day`, if the log is too short to tell. `p_values` say by what was embedded how probable
+    it is that what is usual is as unlike what was before; `not_compared` of what there is nothing before, and why.
     """
 
     unseen_query_share: float
     unseen_country_share: float
+    last_day_count: int
     conversion_drop: float | None
-    shifts: Mapping[str, Distance]
-    note: str
+    low_day: LowDay | None
+    p_values: Mapping[str, float]
+    not_compared: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Limits:
     max_unseen_query_share: float | None
     max_unseen_country_share: float | None
     max_conversion_drop: float | None
-    max_embedding_shift: float | None
+    min_drift_p: float | None
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,10 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     - Whatever is compared: with so many searches that a difference of `max_detectable_difference` could be shown.
     - A champion that could not be compared: inconclusive. Its own model with a new index: nothing to compare.
     - Always: index recall (with its interval), latency, size, quarantined rows and missing images within their limits,
-      and drift within those that are set. What has nothing to be compared with passes, and says so.
+      and drift within those that are set, `min_drift_p` being shared out among what is tested (Bonferroni). What has
+      nothing to be compared with passes, and says so. A last day without searches fails.
 
-    Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else;
-    so does a shift of vectors, at its limit.
+    Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
     """
     findings = [*_compared(evidence, limits), *_measured(evidence, limits), *_drifted(evidence.drift, limits)]
     outcomes = {finding.outcome for finding in findings}
@@ -251,30 +252,25 @@ def _drifted(drift: Drift, limits: Limits) -> Iterable[Finding]:
         yield _share("searches with unseen queries", drift.unseen_query_share, limits.max_unseen_query_share)
     if limits.max_unseen_country_share is not None:
         yield _share("searches from unseen countries", drift.unseen_country_share, limits.max_unseen_country_share)
-    if limits.max_conversion_drop is not None:
-        check, drop, most = "drop of conversions per day", drift.conversion_drop, limits.max_conversion_drop
-        if drop is None:
-            yield _not_compared(check, f"at most {most:.2%}", "the log is too short to tell")
+    last, most, day = drift.last_day_count, limits.max_conversion_drop, drift.low_day
+    yield _limit("searches of the last day", f"{last:,}", "at least 1", last >= 1)
+    least = None if limits.min_drift_p is None else limits.min_drift_p / (len(drift.p_values) + (day is not None) or 1)
+    if most is not None:
+        if drift.conversion_drop is None:
+            yield _not_compared("drop of conversions per day", f"at most {most:.2%}", "the log is too short to tell")
         else:
-            yield _share(check, drop, most)
-    if limits.max_embedding_shift is not None:
-        most = limits.max_embedding_shift
-        for what, found in drift.shifts.items():
-            yield _shift(what, found, most)
-        if drift.note:
-            yield _not_compared("shift of vectors", f"at most {most:g}", drift.note)
-
-
-def _shift(what: str, found: Distance, most: float) -> Finding:
-    if found.high <= most:
-        outcome, says = PASS, "within the limit"
-    elif found.low > most:
-        outcome, says = FAIL, "beyond the limit"
-    else:
-        outcome, says = INCONCLUSIVE, "too uncertain to tell on which side of the limit"
-    check, figure = f"shift of {what}", f"{found.value:.4f}, {found.low:.4f} to {found.high:.4f}"
-    reason = f"{check} (squared MMD to the earlier night): {says} of {most:g} ({figure})"
-    return Finding(check, outcome, figure, f"at most {most:g}", reason)
+            yield _share("drop of conversions per day", drift.conversion_drop, most)
+        if day is None:
+            yield _not_compared("drop of conversions on one day", f"at most {most:.2%}", "the log is too short to tell")
+        elif least is not None:
+            figure, limit = f"{day.drop:.2%}, p {day.p_value:.4f}", f"at most {most:.2%}, or p at least {least:.2g}"
+            is_met = day.drop <= most or (day.drop > most and day.p_value >= least)
+            yield _limit("drop of conversions on one day", figure, limit, is_met)
+    if least is not None:
+        for what, p_value in drift.p_values.items():
+            yield _limit(f"likeness of {what}", f"p {p_value:.4f}", f"p at least {least:.2g}", p_value >= least)
+        for what, why in drift.not_compared.items():
+            yield _not_compared(f"likeness of {what}", f"p at least {least:.2g}", why)
 
 
 def _not_compared(check: str, limit: str, why: str) -> Finding:

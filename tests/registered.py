@@ -56,6 +56,7 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
         commit_log(context)
     splits = _commit_splits(context, is_validated)
     until = splits.facts["train_end"]
+    selected = splits.facts["validation_end" if is_validated else "train_end"]
     base_model = commit_tables(
         context,
         BASE_MODEL,
@@ -66,7 +67,7 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
         facts={"trained_until": until},
         folders={ZERO_SHOT: make_model(ZERO_SHOT, seed).save},
     )
-    staged = context.begin(SEARCH_MODELS, TrainSearchParams(), {"base_model": base_model})
+    staged = context.begin(SEARCH_MODELS, TrainSearchParams(), {"splits": splits, "base_model": base_model})
     staged.link_files(base_model, ZERO_SHOT)
     with staged.local_folder(FULL) as folder:
         make_model(FULL, seed).save(folder)
@@ -81,7 +82,9 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
             "training": {"steps": 120},
         },
     }
-    return staged.commit(made_up(SearchModelsFacts, arms=arms, challenger=FULL, trained_until=until))
+    return staged.commit(
+        made_up(SearchModelsFacts, arms=arms, challenger=FULL, trained_until=until, selected_until=selected)
+    )
 
 
 def commit_log(context: RunContext, hidden: Sequence[tuple[str, str | None]] = ()) -> Manifest:

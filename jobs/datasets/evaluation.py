@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -12,11 +13,24 @@ from jobs.datasets.schema import BOOL, F64, I32, I64, STR, VECTOR, Dataset, Fact
 
 
 class UnseenFacts(Facts):
-    """How many searches the test window has, and the shares of them whose query, or country, training never had."""
+    """How many searches a window has, and the shares of them whose query, or country, training never had."""
 
     search_count: int
     query_share: float
     country_share: float
+
+
+class LowDayFacts(Facts):
+    """The lowest of the last seven days: its conversions, what is usual for its weekday, and how surely it is lower.
+
+    `drop` is the share by which it lies below; `p_value` is adjusted for the seven days.
+    """
+
+    day: date
+    count: float
+    usual: float
+    drop: float
+    p_value: float
 
 
 class ConversionsFacts(Facts):
@@ -30,26 +44,25 @@ class ConversionsFacts(Facts):
     before: float | None
     drop: float | None
     per_week: float | None
+    low_day: LowDayFacts | None
 
 
 class DriftFacts(Facts):
-    """How the night differs from what was known before.
+    """How the newest searches, photos and conversions differ from those before.
 
-    `earlier_unseen` and `earlier_run_date` are None without an earlier night to compare with. `arm`, `earlier_arm` and
-    `model_digest` name the arms whose vectors are compared, and their one model; None where none are. `note` says which
-    vectors are not compared, and why; it is empty if all are.
+    `unseen` is about the test window, `unseen_before` about the validation window, None without one. `last_day_count`
+    are the searches of the day before the night's `as_of`. `arm` names whose vectors are compared. `not_compared` says
+    of what vectors there is nothing before, and why.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
 
     unseen: UnseenFacts
-    earlier_unseen: UnseenFacts | None
+    unseen_before: UnseenFacts | None
+    last_day_count: int
     conversions: ConversionsFacts
-    earlier_run_date: str | None
-    arm: str | None
-    earlier_arm: str | None
-    model_digest: str | None
-    note: str
+    arm: str
+    not_compared: dict[str, str]
     seconds: float
 
 
@@ -59,17 +72,15 @@ DRIFT = Dataset(
     (
         Table("days", schema(conversion_date=pa.date32(), conversion_count=I64, trend=F64)),
         Table(
-            "shifts",  # tonight's vectors against those of an earlier night, by one model
+            "newest",  # vectors of the newest period against those of the periods before, by one model
             schema(
-                vectors=STR,  # searches | photos
-                count=I64,
-                earlier_count=I64,
-                mean_cosine=F64,
+                vectors=STR,  # searches of the last day | photos of the last week
+                count=I64,  # of the newest period
+                past_count=I64,  # periods before
                 mmd_squared=F64,
-                low=F64,
-                high=F64,
+                usual=F64,  # the mean of the same distance of a period before from the others before
+                furthest=F64,
                 p_value=F64,
-                bandwidth=F64,
             ),
             may_be_empty=True,
         ),

@@ -64,7 +64,9 @@ class ArmFacts(Facts):
 class SearchModelsFacts(Facts):
     """The arms by name, the base as `zero_shot`, and what they were trained on.
 
-    The models know nothing at or after `trained_until`. `log_pair_count` are the conversions of the training window,
+    The models were trained on nothing at or after `trained_until`, and nothing at or after `selected_until` had a part
+    in choosing which of their weights were kept: early stopping looks at the validation window. It is None in runs that
+    were committed before it was kept. `log_pair_count` are the conversions of the training window,
     `train_pair_count` those that were trained on: fewer if training went on from the run `warm_started_from`.
     `passed_over_count` is None where the log of what was shown is not read. `reused_from` is the run of another night
     whose models these are.
@@ -81,6 +83,7 @@ class SearchModelsFacts(Facts):
     validation_photo_count: int
     passed_over_count: int | None = None
     trained_until: Instant
+    selected_until: Instant | None = None
     reused_from: str | None
     warm_started_from: str | None
 
@@ -92,13 +95,17 @@ SEARCH_MODELS = Dataset(
 
 
 class LiveModel(Facts):
-    """A version of the registered model: which arm of which night it is, and what it knows nothing at or after."""
+    """A version of the registered model: which arm of which night it is, and until when it has looked at the log.
+
+    See `SearchModelsFacts`; `selected_until` is None where neither the version nor its night tells.
+    """
 
     version: int
     model_name: str
     model_digest: str
     arm: str
     trained_until: Instant
+    selected_until: Instant | None = None
     run_date: date
 
 

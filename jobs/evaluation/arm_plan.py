@@ -25,16 +25,22 @@ class Champion:
 
     @classmethod
     def of(cls, champion: Manifest, test_start: datetime) -> Champion:
-        """Return the champion of a night, which must not have seen the test window."""
+        """Return the champion of a night; nothing of the test window may have trained it or chosen its weights."""
         live = ChampionFacts.of(champion).live
         if live is None:
             return cls(note="no champion yet")
-        if live.trained_until <= test_start:
-            return cls(live.version, live.model_digest)
-        return cls(
-            note=f"champion version {live.version} was trained until {live.trained_until.isoformat()}, inside the test "
-            f"window that starts {test_start.isoformat()}: it has seen answers, so it is left out"
-        )
+        if live.selected_until is None:
+            return cls(
+                note=f"champion version {live.version} does not say on which conversions its weights were chosen, and "
+                "its night is gone: it may have seen answers, so it is left out"
+            )
+        for what, until in (("trained", live.trained_until), ("chosen by conversions", live.selected_until)):
+            if until > test_start:
+                return cls(
+                    note=f"champion version {live.version} was {what} until {until.isoformat()}, inside the test "
+                    f"window that starts {test_start.isoformat()}: it has seen answers, so it is left out"
+                )
+        return cls(live.version, live.model_digest)
 
 
 @dataclass(frozen=True)

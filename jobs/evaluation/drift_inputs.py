@@ -1,150 +1,73 @@
-"""The inputs of `measure_drift`: the night to compare with, an arm of one model in both, and samples of their vectors.
+"""The inputs of `measure_drift`: rows of the newest period and of the periods before, and their vectors.
 
-Vectors of two models lie in two spaces, and their distance means nothing; so a pair of arms is found by the digests of
-the models, never by name. Shapes: N rows, D embedding dimension.
+A period is numbered by how many lie between it and the night's end: 0 is the newest. All rows are of this night, so one
+model embeds them all, and no row is of two periods.
 """
 
 from __future__ import annotations
 
 import itertools
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from jobs.config.params.arms import ZERO_SHOT
-from jobs.context import RunContext
-from jobs.datasets.embeddings import (
-    PHOTO_EMBEDDINGS,
-    QUERY_EMBEDDINGS,
-    PhotoEmbeddingsFacts,
-    QueryArmFacts,
-    QueryEmbeddingsFacts,
-)
-from jobs.datasets.features import SplitsFacts
 from jobs.datasets.schema import VECTOR
-from jobs.embedding.arm_vectors import batches_of_arm
+from jobs.embedding.arm_vectors import batches_of_arm, query_arm
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.drift import Floats
 
-_OF_A_NIGHT = ("splits", "query_embeddings", "photo_embeddings")
-_EARLIER = "earlier_"
+_PAST = 13
+"""Periods before the newest that are looked at, at most."""
 
 
-@dataclass(frozen=True)
-class Night:
-    """What is compared of one night: its windows, and the vectors of the searches and photos in them."""
-
-    splits: Manifest
-    query_embeddings: Manifest
-    photo_embeddings: Manifest
-
-    @classmethod
-    def tonight(cls, inputs: dict[str, Manifest]) -> Night:
-        """Return the night whose runs are the stage's inputs."""
-        return cls(*(inputs[name] for name in _OF_A_NIGHT))
-
-    @classmethod
-    def earlier(cls, inputs: dict[str, Manifest]) -> Night | None:
-        """Return the night that `earlier_runs` has put among the inputs; None if it has found none."""
-        return cls(*(inputs[_EARLIER + name] for name in _OF_A_NIGHT)) if f"{_EARLIER}splits" in inputs else None
-
-    @property
-    def run_date(self) -> str:
-        """The night's run date, ISO 8601."""
-        return self.splits.partition["run_date"]
-
-    @property
-    def query_arms(self) -> dict[str, QueryArmFacts]:
-        """The arms that queries are embedded by."""
-        return QueryEmbeddingsFacts.of(self.query_embeddings).arms
-
-    @property
-    def models(self) -> dict[str, str]:
-        """The digest of the one model of an arm's queries and photos, by arm."""
-        photos = PhotoEmbeddingsFacts.of(self.photo_embeddings).arms
-        digests = {arm: facts.model_digest for arm, facts in self.query_arms.items() if arm in photos}
-        return {arm: digest for arm, digest in digests.items() if photos[arm].model_digest == digest}
+def searches_by_day(lake: Lake, splits: Manifest, queries: Manifest, arm: str, as_of: datetime) -> pl.DataFrame:
+    """Return the searches of validation and test as the arm reads them: query, country, period (in days), who."""
+    columns = ["query", "country", "photo_id", "converted_at", "visitor_id"]
+    rows = pl.concat([lake.read_table(splits, window, columns) for window in ("validation", "test")])
+    country = pl.col("country").fill_null("") if query_arm(queries, arm).uses_country else pl.lit("")
+    rows = rows.sort("converted_at", "query", "country", "photo_id").with_columns(country.alias("country"))
+    return _in_periods(rows, "converted_at", as_of, 1).select("query", "country", "period", who="visitor_id")
 
 
-def earlier_runs(ctx: RunContext, inputs: dict[str, Manifest]) -> dict[str, Manifest]:
-    """Return the runs of the latest earlier night of the same protocol whose vectors are of its own windows."""
-    protocol = SplitsFacts.of(inputs["splits"]).protocol
-    photos = {manifest.partition["run_date"]: manifest for manifest in ctx.lake.history(PHOTO_EMBEDDINGS)}
-    for queries in reversed(ctx.lake.history(QUERY_EMBEDDINGS)):
-        day = queries.partition["run_date"]
-        if day >= ctx.run_date.isoformat() or day not in photos:
-            continue
-        reference = queries.input_runs["splits"]
-        if photos[day].input_runs["splits"] != reference:
-            continue  # a night that was run again and has not got so far
-        splits = ctx.lake.by_reference(reference)
-        if SplitsFacts.of(splits).protocol == protocol:
-            runs = (splits, queries, photos[day])
-            return {_EARLIER + name: run for name, run in zip(_OF_A_NIGHT, runs, strict=True)}
-    return {}
+def photos_by_week(lake: Lake, splits: Manifest, photos: Manifest, arm: str, as_of: datetime) -> pl.DataFrame:
+    """Return the photos that have a vector: photo_id, period (in weeks, by submission), who (took them)."""
+    embedded = pl.concat(_blocks(lake, photos, arm, ["photo_id"]))
+    rows = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "photographer"])
+    rows = rows.join(embedded, on="photo_id", how="semi").sort("photo_id")
+    who = pl.coalesce("photographer", "photo_id")
+    return _in_periods(rows, "submitted_at", as_of, 7).select("photo_id", "period", who=who)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """An arm of tonight and one of the earlier night that are of one model."""
-
-    arm: str
-    earlier_arm: str
-    model_digest: str
+def _in_periods(rows: pl.DataFrame, at: str, end: datetime, days: int) -> pl.DataFrame:
+    period = (pl.lit(end) - pl.col(at) - pl.duration(microseconds=1)).dt.total_days() // days
+    return rows.filter(pl.col(at) < end).with_columns(period=period).filter(pl.col("period") <= _PAST)
 
 
-def same_model(tonight: Mapping[str, str], earlier: Mapping[str, str]) -> Pair | None:
-    """Return a pair of arms of one model, given the digests by arm; None if the nights share no model.
+def drawn(rows: pl.DataFrame, most: int, seed: list[int]) -> pl.DataFrame:
+    """Return a random sample of each period with about equally many rows, one of everybody (`who`) in a period.
 
-    Preferred is the base before any training, which is the same for most nights: what moves is then what was searched.
-
-    >>> same_model({"champion": "b", "full": "c"}, {"full": "b"})
-    Pair(arm='champion', earlier_arm='full', model_digest='b')
+    Rows of one person are alike, and are not independent. There are as many rows of a period as of the newest, `most`
+    at most. Periods of fewer than half as many are left out.
     """
-    arm_of = {digest: arm for arm, digest in sorted(earlier.items(), reverse=True)}
-    if ZERO_SHOT in earlier:
-        arm_of[earlier[ZERO_SHOT]] = ZERO_SHOT
-    for arm in sorted(tonight, key=lambda arm: (arm != ZERO_SHOT, arm)):
-        if tonight[arm] in arm_of:
-            return Pair(arm, arm_of[tonight[arm]], tonight[arm])
-    return None
+    shuffled = rows[np.random.default_rng(seed).permutation(len(rows))]
+    shuffled = shuffled.unique(["period", "who"], keep="first", maintain_order=True)
+    count = min(most, len(shuffled.filter(pl.col("period") == 0)))
+    enough = pl.len().over("period") >= max(1, count / 2)
+    return shuffled.filter(enough).group_by("period", maintain_order=True).head(count).drop("who")
 
 
-def search_vectors(lake: Lake, night: Night, arm: str, count: int, seed: int) -> Floats:
-    """Return the vectors of searches of the test window, one of each visitor, of at most `count`; shape (N, D)."""
-    columns = ["visitor_id", "query", "country", "photo_id"]
-    asked = lake.read_table(night.splits, "test", columns).with_columns(pl.col("country").fill_null("")).sort(columns)
-    if not night.query_arms[arm].uses_country:
-        asked = asked.with_columns(country=pl.lit(""))
-    drawn = asked[_random(seed, "searches", night).permutation(len(asked))]
-    drawn = drawn.unique("visitor_id", keep="first", maintain_order=True).head(count)
-    return _vectors(lake, night.query_embeddings, arm, drawn.select("query", "country"))
-
-
-def photo_vectors(lake: Lake, night: Night, arm: str, count: int, seed: int) -> Floats:
-    """Return the vectors of a random sample of the corpus, of at most `count` photos; shape (N, D)."""
-    ids = pl.concat(_blocks(lake, night.photo_embeddings, arm, ["photo_id"])).sort("photo_id")
-    chosen = _random(seed, "photos", night).choice(len(ids), min(count, len(ids)), replace=False)
-    return _vectors(lake, night.photo_embeddings, arm, ids[chosen])
-
-
-def _random(seed: int, what: str, night: Night) -> np.random.Generator:
-    """Return a generator of its own for either sample of either night: no sample follows another."""
-    return np.random.default_rng([seed, zlib.crc32(f"{what} {night.run_date}".encode())])
-
-
-def _vectors(lake: Lake, embeddings: Manifest, arm: str, wanted: pl.DataFrame) -> Floats:
-    """Return a row for every row of `wanted`, in its order, holding no more than these and a block."""
-    keys, distinct = wanted.columns, wanted.unique()
+def vectors(lake: Lake, embeddings: Manifest, arm: str, wanted: pl.DataFrame) -> Floats:
+    """Return the vectors, shape (N, D), of every row of `wanted`, in its order, holding little more than these."""
+    keys = [name for name in wanted.columns if name != "period"]
+    distinct = wanted.select(keys).unique()
     found = [rows.join(distinct, on=keys, how="semi") for rows in _blocks(lake, embeddings, arm, [*keys, "vector"])]
-    vectors = wanted.join(pl.concat(found), on=keys, how="left", maintain_order="left")["vector"]
-    if missing := vectors.null_count():
+    column = wanted.join(pl.concat(found), on=keys, how="left", maintain_order="left")["vector"]
+    if missing := column.null_count():
         raise BadInput(
             "vectors_missing",
             f"{embeddings.reference} has no vector of arm {arm!r} for {missing} of {len(wanted)} rows of its own night",
@@ -152,7 +75,7 @@ def _vectors(lake: Lake, embeddings: Manifest, arm: str, wanted: pl.DataFrame) -
             arm=arm,
             missing_count=missing,
         )
-    return vectors.explode().to_numpy().astype(np.float64).reshape(len(wanted), -1)
+    return column.explode().to_numpy().astype(np.float64).reshape(len(wanted), -1)
 
 
 def _blocks(lake: Lake, embeddings: Manifest, arm: str, columns: list[str]) -> Iterator[pl.DataFrame]:

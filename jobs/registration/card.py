@@ -126,11 +126,20 @@ def _data(splits: Manifest, search_models: Manifest) -> str:
                 else f"{name.capitalize()}: nothing kept aside"
                 for name, (start, end) in windows.items()
             ),
-            f"The weights know nothing at or after {SearchModelsFacts.of(search_models).trained_until.isoformat()}",
+            *_until(SearchModelsFacts.of(search_models)),
             f"Corpus: {splits.row_counts['photos']:,} photos, {splits.row_counts['photo_keywords']:,} keywords of them",
             "Visitors are keyed pseudonyms; the model does not see them",
         )
     )
+
+
+def _until(trained: SearchModelsFacts) -> Iterable[str]:
+    yield f"No conversion at or after {trained.trained_until.isoformat()} was trained on"
+    if trained.selected_until is not None and trained.selected_until > trained.trained_until:
+        yield (
+            f"Conversions before {trained.selected_until.isoformat()} (validation) decided which weights were kept, so "
+            "they are no test of this model"
+        )
 
 
 def _params(run: Manifest) -> str:

@@ -13,7 +13,7 @@ from jobs.datasets.releases import ReleaseFacts
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.gates import Champion, Difference, Distance, Drift, Evidence
+from models.gates import Champion, Difference, Drift, Evidence, LowDay
 
 
 def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: float) -> Evidence:
@@ -77,11 +77,13 @@ def _segments(lake: Lake, evaluation: Manifest, verdict: VerdictFacts) -> dict[t
 
 def _drift(lake: Lake, measured: Manifest) -> Drift:
     found = DriftFacts.of(measured)
-    rows = lake.read_table(measured, "shifts", ["vectors", "mmd_squared", "low", "high"]).iter_rows()
+    low = found.conversions.low_day
     return Drift(
         unseen_query_share=found.unseen.query_share,
         unseen_country_share=found.unseen.country_share,
+        last_day_count=found.last_day_count,
         conversion_drop=found.conversions.drop,
-        shifts={what: Distance(*figures) for what, *figures in rows},
-        note=found.note,
+        low_day=None if low is None else LowDay(low.drop, low.p_value),
+        p_values=dict(lake.read_table(measured, "newest", ["vectors", "p_value"]).iter_rows()),
+        not_compared=found.not_compared,
     )

@@ -1,8 +1,7 @@
-"""Drift: what of the night's searches, photos and log is unlike what was before, and against which night."""
+"""Drift: what of the newest searches, photos and conversions is unlike those before."""
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import polars as pl
@@ -16,16 +15,18 @@ from jobs.report.names import arm
 
 
 def drift(night: Night) -> dict[str, Any]:
-    """Return what moved since the night compared with, surely by p-values adjusted for their number, and the log."""
-    facts, shifts = night.facts(DriftFacts), night.table(DRIFT, "shifts")
-    adjusted = (shifts["p_value"] * shifts.height).clip(0, 1)
+    """Return what is unlike before, as the gate found it, and the log."""
+    facts, newest = night.facts(DriftFacts), night.table(DRIFT, "newest")
+    limits = night.manifest(GATE).params
+    test_count = newest.height + (facts.conversions.low_day is not None)
+    least = None if limits["min_drift_p"] is None else limits["min_drift_p"] / max(1, test_count)
     return {
         "facts": facts,
-        "limits": night.manifest(GATE).params,
-        "earlier": None if facts.earlier_run_date is None else date.fromisoformat(facts.earlier_run_date),
-        "shifts": shifts.to_dicts(),
-        "moved": [what for what, p in zip(shifts["vectors"], adjusted, strict=True) if p < 0.05],
-        "compared": [arm(key).name for key in (facts.arm, facts.earlier_arm) if key is not None],
+        "limits": limits,
+        "least_p": least,
+        "newest": newest.to_dicts(),
+        "moved": [] if least is None else newest.filter(pl.col("p_value") < least)["vectors"].to_list(),
+        "arm": arm(facts.arm).name,
         "chart": _chart(night.table(DRIFT, "days")),
     }
 

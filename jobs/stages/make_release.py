@@ -86,6 +86,7 @@ def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: Regist
     """Return release.json: what a reader needs to know, and which runs it came from."""
     splits, index = SplitsFacts.of(inputs["splits"]), PhotoIndexFacts.of(inputs["photo_index"])
     models, arm = inputs["search_models"], registration.arm
+    trained = SearchModelsFacts.of(models)
     return {
         "catalogue": ctx.catalogue,
         "run_date": ctx.run_date.isoformat(),
@@ -96,7 +97,8 @@ def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: Regist
             "arm": arm,
             "digest": registration.model_digest,
             "mlflow_run_id": registration.version_run_id or registration.mlflow_run_id,
-            "trained_until": SearchModelsFacts.of(models).trained_until.isoformat(),
+            "trained_until": trained.trained_until.isoformat(),
+            "selected_until": trained.selected_until and trained.selected_until.isoformat(),
         },
         "index": index.model_dump(include={"model_digest", "kind", "shard_count", "photo_count", "bytes"}),
         "vocabulary": _file(models, arm, "keywords.json"),

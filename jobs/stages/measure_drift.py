@@ -1,9 +1,10 @@
-"""Stage `measure_drift`: what the night's searches, photos and log have in common with what was known before.
+"""Stage `measure_drift`: what the newest searches, photos and conversions have in common with those before.
 
-Two questions are about the log: which share of the test window's searches has a query, or a country, that the training
-window never had, and how many conversions a day there are. One is about the vectors: how far those of the searches and
-of the photos lie from those of the latest earlier night of the same protocol, by one model. Its limits are the gate's
-(`gate_release`). Table `days`: the log's last weeks. Table `shifts`: a row for searches and photos, see
+Three questions: which share of the test window's searches has a query, or a country, that the training window never
+had; whether a day of the last week has fewer conversions than is usual; and how far the vectors of the last day's
+searches lie from those of the days before, and the last week's photos from those of the weeks before. Photos come in
+batches and not every day, hence weeks. All is of this night and by its base, so a first night is compared too. The
+limits are the gate's (`gate_release`). Table `days`: the log's last weeks. Table `newest`: see
 `models.evaluation.drift`.
 """
 
@@ -16,58 +17,70 @@ from typing import Any
 
 import polars as pl
 
+from jobs.config.params.arms import ZERO_SHOT
 from jobs.config.params.embedding import MeasureDriftParams
-from jobs.context import Chosen, RunContext
-from jobs.datasets.evaluation import DRIFT, ConversionsFacts, DriftFacts, UnseenFacts
-from jobs.evaluation.drift_inputs import Night, Pair, earlier_runs, photo_vectors, same_model, search_vectors
+from jobs.context import Inputs, RunContext
+from jobs.datasets.evaluation import DRIFT, ConversionsFacts, DriftFacts, LowDayFacts, UnseenFacts
+from jobs.evaluation.drift_inputs import drawn, photos_by_week, searches_by_day, vectors
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from models.evaluation.drift import embedding_shift, weekly_trend
+from models.evaluation.drift import FEWEST_PAST, lowest_day, newest_against_past, weekly_trend
 
-FEWEST = 20
-"""Rows of a sample below which two samples would say nothing."""
-
-
-def choose(ctx: RunContext, params: MeasureDriftParams, inputs: dict[str, Manifest]) -> Chosen:
-    """Choose the night to compare with."""
-    return Chosen(earlier_runs(ctx, inputs))
+SEARCHES, PHOTOS = "searches of the last day", "photos of the last week"
 
 
-def run(ctx: RunContext, params: MeasureDriftParams, inputs: dict[str, Manifest], staged: StagedRun) -> DriftFacts:
+def run(ctx: RunContext, params: MeasureDriftParams, inputs: Inputs, staged: StagedRun) -> DriftFacts:
     """Count and compare; that nothing can be compared is a result, with its reason."""
     begun = time.perf_counter()
-    tonight, earlier = Night.tonight(inputs), Night.earlier(inputs)
-    pair = None if earlier is None else same_model(tonight.models, earlier.models)
-    days = _days(ctx.lake, inputs["validated"], ctx.as_of, params.trend_weeks)
-    trend = weekly_trend(days["conversion_count"].to_numpy())
-    staged.write_table("days", days.with_columns(pl.Series("trend", trend.line_T)))
-    shifts, note = _shifts(ctx, params, tonight, earlier, pair)
-    staged.write_table("shifts", shifts)
+    lake, splits = ctx.lake, inputs["splits"]
+    searches = searches_by_day(lake, splits, inputs["query_embeddings"], ZERO_SHOT, ctx.as_of)
+    photos = photos_by_week(lake, splits, inputs["photo_embeddings"], ZERO_SHOT, ctx.as_of)
+    rows, not_compared = [], {}
+    for what, found, embedded in (
+        (SEARCHES, searches, inputs["query_embeddings"]),
+        (PHOTOS, photos, inputs["photo_embeddings"]),
+    ):
+        compared = _newest(ctx, params, what, found, embedded)
+        if isinstance(compared, str):
+            not_compared[what] = compared
+        else:
+            rows.append(compared)
+    schema = pl.DataFrame(DRIFT.table("newest").schema.empty_table()).schema
+    staged.write_table("newest", pl.DataFrame(rows, schema=schema))
     return DriftFacts(
-        unseen=_unseen(ctx.lake, tonight.splits),
-        earlier_unseen=None if earlier is None else _unseen(ctx.lake, earlier.splits),
-        conversions=ConversionsFacts(
-            last_week=trend.last_week, before=trend.before, drop=trend.drop, per_week=trend.per_week
-        ),
-        earlier_run_date=None if earlier is None else earlier.run_date,
-        arm=None if pair is None else pair.arm,
-        earlier_arm=None if pair is None else pair.earlier_arm,
-        model_digest=None if pair is None else pair.model_digest,
-        note=note,
+        unseen=_unseen(lake, splits, "test"),
+        unseen_before=_unseen(lake, splits, "validation") if splits.row_counts["validation"] else None,
+        last_day_count=len(searches.filter(pl.col("period") == 0)),
+        conversions=_conversions(ctx, params, inputs["validated"], staged),
+        arm=ZERO_SHOT,
+        not_compared=not_compared,
         seconds=round(time.perf_counter() - begun, 3),
     )
 
 
-_SAMPLES = {"searches": search_vectors, "photos": photo_vectors}
+def _newest(
+    ctx: RunContext, params: MeasureDriftParams, what: str, rows: pl.DataFrame, embedded: Manifest
+) -> dict[str, Any] | str:
+    """Return a row of the table `newest`, or why there is none."""
+    seed = [ctx.seed, len(what)]
+    sample = drawn(rows, params.sample_count, seed)
+    counts = dict(sample.group_by("period").len().iter_rows())
+    if 0 not in counts:
+        return "there are none"
+    if len(counts) <= FEWEST_PAST:
+        return f"fewer than {FEWEST_PAST} of the periods before have at least half as many"
+    periods = sample["period"].to_numpy()
+    found = newest_against_past(vectors(ctx.lake, embedded, ZERO_SHOT, sample), periods, params.resample_count, seed)
+    return {"vectors": what, "count": counts[0], "past_count": len(counts) - 1, **asdict(found)}
 
 
-def _unseen(lake: Lake, splits: Manifest) -> UnseenFacts:
-    """Return which share of the test window's searches is new to the training window, by query and by country.
+def _unseen(lake: Lake, splits: Manifest, window: str) -> UnseenFacts:
+    """Return which share of a window's searches is new to the training window, by query and by country.
 
     Queries are normalised in the splits. A search whose country is not known is not from an unseen one.
     """
-    asked = lake.read_table(splits, "test", ["query", "country"])
+    asked = lake.read_table(splits, window, ["query", "country"])
     known = pl.scan_parquet(lake.table_uris(splits, "train"))
     shares = {}
     for column in ("query", "country"):
@@ -75,6 +88,24 @@ def _unseen(lake: Lake, splits: Manifest) -> UnseenFacts:
         is_new = (asked[column] != "") & ~asked[column].is_in(seen.implode())
         shares[column] = int(is_new.sum()) / len(asked)
     return UnseenFacts(search_count=len(asked), query_share=shares["query"], country_share=shares["country"])
+
+
+def _conversions(
+    ctx: RunContext, params: MeasureDriftParams, validated: Manifest, staged: StagedRun
+) -> ConversionsFacts:
+    """Write the table `days`; return where the conversions are going, and the lowest of the last days."""
+    days = _days(ctx.lake, validated, ctx.as_of, params.trend_weeks)
+    counts = days["conversion_count"].to_numpy()
+    trend, low = weekly_trend(counts), lowest_day(counts)
+    staged.write_table("days", days.with_columns(pl.Series("trend", trend.line_T)))
+    low_day = None
+    if low is not None:
+        drop = 1 - low.count / low.usual if low.usual else 0.0
+        day = days["conversion_date"].to_list()[-1 - low.days_before_last]
+        low_day = LowDayFacts(day=day, count=low.count, usual=low.usual, drop=drop, p_value=low.p_value)
+    return ConversionsFacts(
+        last_week=trend.last_week, before=trend.before, drop=trend.drop, per_week=trend.per_week, low_day=low_day
+    )
 
 
 def _days(lake: Lake, validated: Manifest, as_of: datetime, weeks: int) -> pl.DataFrame:
@@ -89,30 +120,3 @@ def _days(lake: Lake, validated: Manifest, as_of: datetime, weeks: int) -> pl.Da
     days = pl.DataFrame({"conversion_date": pl.date_range(first, last, eager=True)})
     days = days.join(found, on="conversion_date", how="left", maintain_order="left")
     return days.with_columns(pl.col("conversion_count").fill_null(0))
-
-
-def _shifts(
-    ctx: RunContext, params: MeasureDriftParams, tonight: Night, earlier: Night | None, pair: Pair | None
-) -> tuple[pl.DataFrame, str]:
-    """Return the table `shifts`, and what it lacks and why."""
-    schema = dict(pl.DataFrame(DRIFT.table("shifts").schema.empty_table()).schema)
-    rows: list[dict[str, Any]] = []
-    notes: list[str] = []
-    if earlier is None:
-        notes.append("no earlier night by this protocol has vectors to compare with")
-    elif pair is None:
-        notes.append(
-            f"the night of {earlier.run_date} has another base and shares no model with this one, and vectors of two "
-            "models do not compare"
-        )
-    else:
-        for number, (what, read) in enumerate(_SAMPLES.items()):
-            arms = ((tonight, pair.arm), (earlier, pair.earlier_arm))
-            now, before = (read(ctx.lake, night, arm, params.sample_count, ctx.seed) for night, arm in arms)
-            if min(len(now), len(before)) < FEWEST:
-                notes.append(f"fewer than {FEWEST} {what} of one night are too few to compare")
-                continue
-            found = embedding_shift(now, before, params.resample_count, [ctx.seed, number])
-            counts = {"count": len(now), "earlier_count": len(before)}
-            rows.append({"vectors": what, **counts, **asdict(found)})
-    return pl.DataFrame(rows, schema=schema), "; ".join(notes)

@@ -26,7 +26,9 @@ TAKEN = ("click", "like", "download")
 ARM_COUNT = 6  # arms that are shown by themselves, those of the most impressions
 _LIST = ["visitor_id", "query_id", "query_photo_id", "listed_at"]
 _NO_LOG = "no log of what was shown (impressions.tsv000) reaches into this night"
-_NO_PLACE = "nothing was shown for one query at several places and taken, so how far people look cannot be told"
+_NO_PLACE = (
+    "nothing was shown for one query at several places and taken at the first, so how far people look cannot be told"
+)
 
 
 def run(ctx: RunContext, params: MeasureImpressionsParams, inputs: Inputs, staged: StagedRun) -> ImpressionsFacts:

@@ -107,6 +107,7 @@ def _register(ctx: RunContext, inputs: Inputs, arm: str, model: SearchModel, fol
         "model_digest": model.digest,
         "weights_sha256": search_models.files[f"{arm}/model.safetensors"].sha256,
         "trained_until": trained.trained_until.isoformat(),
+        **({} if trained.selected_until is None else {"selected_until": trained.selected_until.isoformat()}),
         "lake_run": search_models.reference,
         "git_version": ctx.git_version,
         "code_version": ctx.code_version,

@@ -15,8 +15,10 @@ from pathlib import Path
 from jobs.adapters import mlflow_registry
 from jobs.config.params.training import SnapshotChampionParams
 from jobs.context import Chosen, Inputs, RunContext
+from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import ChampionFacts, LiveModel, OutsideMove, PublishedRelease
-from jobs.errors import BadInput
+from jobs.errors import BadInput, MissingInput
+from jobs.lake.catalogue import Lake
 from jobs.lake.staged_run import StagedRun
 from jobs.releasing.ledger import Entry, Ledger, State, as_of
 from jobs.releasing.published_pointer import last_night, reconcile
@@ -53,7 +55,9 @@ def run(
     ctx: RunContext, params: SnapshotChampionParams, inputs: Inputs, staged: StagedRun, found: Found
 ) -> ChampionFacts:
     """Copy the champion."""
-    facts = ChampionFacts(live=None if found.version is None else _live_model(found.version), outside_move=found.moved)
+    facts = ChampionFacts(
+        live=None if found.version is None else _live_model(ctx.lake, found.version), outside_move=found.moved
+    )
     if found.version is not None:
         with staged.local_folder(FOLDER) as folder:
             mlflow_registry.download_model(ctx.settings, found.version, folder)
@@ -72,7 +76,7 @@ def _outside_move(entries: list[Entry], state: State) -> OutsideMove | None:
     return OutsideMove(entry=since.number, reason=since.reason, published=published)
 
 
-def _live_model(version: mlflow_registry.Version) -> LiveModel:
+def _live_model(lake: Lake, version: mlflow_registry.Version) -> LiveModel:
     wanted = ("model_digest", "arm", "trained_until", "run_date")
     if missing := [name for name in (*wanted, "weights_sha256") if name not in version.tags]:
         raise BadInput(
@@ -88,8 +92,26 @@ def _live_model(version: mlflow_registry.Version) -> LiveModel:
         model_digest=version.tags["model_digest"],
         arm=version.tags["arm"],
         trained_until=datetime.fromisoformat(version.tags["trained_until"]),
+        selected_until=_selected_until(lake, version),
         run_date=date.fromisoformat(version.tags["run_date"]),
     )
+
+
+def _selected_until(lake: Lake, version: mlflow_registry.Version) -> datetime | None:
+    """Return until when the log had a part in choosing the weights.
+
+    Of a version that was registered before that was kept, it is the end of its night's validation window; None if the
+    lake no longer has that night.
+    """
+    if told := version.tags.get("selected_until"):
+        return datetime.fromisoformat(told)
+    if "lake_run" not in version.tags:
+        return None
+    try:
+        models = lake.by_reference(version.tags["lake_run"])
+        return SplitsFacts.of(lake.by_reference(models.input_runs["splits"])).validation_end
+    except MissingInput:
+        return None
 
 
 def _check_weights(version: mlflow_registry.Version, folder: Path) -> None:

@@ -70,16 +70,21 @@ def fine_tuning_params(params: TrainSearchParams) -> TrainSearchParams:
 def _find_earlier(ctx: RunContext, params: TrainSearchParams, inputs: Inputs) -> Manifest | None:
     """Return the models of the latest earlier night that saw nothing past this night's training window.
 
+    Nor may anything of this night's test window have had a part in choosing their weights; models that do not say are
+    left alone.
+
     What is gone on from must also come from the same base: with another one, training starts over. Among these, the
     champion comes before what is newer, so that nothing is learned on from a model that was not found good enough.
     """
-    train_end = SplitsFacts.of(inputs["splits"]).train_end
+    windows = SplitsFacts.of(inputs["splits"])
     found = [(manifest, SearchModelsFacts.of(manifest)) for manifest in ctx.lake.history(SEARCH_MODELS)]
     usable = [
         (manifest, trained)
         for manifest, trained in found
         if manifest.partition["run_date"] < ctx.run_date.isoformat()
-        and trained.trained_until <= train_end
+        and trained.trained_until <= windows.train_end
+        and trained.selected_until is not None
+        and trained.selected_until <= windows.validation_end
         and set(params.arms) <= set(trained.arms)
     ]
     if usable and params.retrain == "incremental":

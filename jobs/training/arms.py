@@ -78,11 +78,15 @@ class ArmsWritten:
     def finish(self, counts: dict[str, int], splits: Manifest, earlier: Manifest | None) -> SearchModelsFacts:
         """Write the curves and return the run's facts; `counts` are those of `ArmInputs`."""
         self._staged.write_table("curves", pl.concat(self._curves))
+        windows = SplitsFacts.of(splits)
+        selected_until = windows.validation_end if splits.row_counts["validation"] else windows.train_end
+        before = None if earlier is None else SearchModelsFacts.of(earlier).selected_until
         return SearchModelsFacts(
             arms=self._arms,
             challenger=FULL if FULL in self._arms else list(self._arms)[-1],
             **counts,
-            trained_until=SplitsFacts.of(splits).train_end,
+            trained_until=windows.train_end,
+            selected_until=max(selected_until, before or selected_until),
             reused_from=None,
             warm_started_from=None if earlier is None else earlier.reference,
         )

@@ -21,6 +21,8 @@ from models.evaluation.statistics import Clusters, Floats, estimates
 
 Ints = NDArray[np.int64]
 _TOLERANCE, _MAX_ROUNDS = 1e-5, 2000
+_MAX_UNTOLD = 0.025
+"""Share of resamples that may leave a place untold: no more than lie beyond one end of an interval."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ def mean_by_visitor(value_R: NDArray[np.float64], visitor_R: Ints) -> Share:
 class Examination:
     """How often each place is looked at, as a share of the first place; the first is 1.
 
-    NaN where the log cannot tell: nothing that was shown there was also shown at a place that leads to the first.
-    `counts` are the impressions that told, those of pairs shown at two places or more.
+    NaN where the log cannot tell: nothing that was shown there was also shown at a place that leads to the first, or
+    nothing was taken there, so that nobody can tell a place that few look at from one that nobody does. Where nothing
+    was taken at the first place, none is told: the measure of the others is not there. Ends are NaN too where more than
+    one resample of forty does not tell. `counts` are the impressions that told, those of pairs shown at two places or
+    more.
     """
 
     value: Floats  # (K,)
@@ -94,14 +99,16 @@ def estimate_examination(
     if not len(table.place):
         return Examination(unknown, unknown, unknown, counts)
     value = table.fit(np.ones(len(table.place)), np.ones(place_count))
-    if resample_count == 0:
+    value[value == 0] = np.nan  # nothing was taken there; in a resample, 0 is how low it may be
+    if resample_count == 0 or np.isnan(value).all():
         return Examination(value, unknown, unknown, counts)
-    random, start = np.random.default_rng(seed), np.where(np.isfinite(value) & (value > 0), value, 1.0)
+    random, start = np.random.default_rng(seed), np.where(np.isfinite(value), value, 1.0)
     value_BK = np.stack([table.fit(table.resampled(random), start) for _ in range(resample_count)])
-    is_told_K = np.isfinite(value) & np.isfinite(value_BK).any(axis=0)
-    low, high = np.full((2, place_count), np.nan)
-    low[is_told_K], high[is_told_K] = np.nanquantile(value_BK[:, is_told_K], [0.025, 0.975], axis=0)
-    return Examination(value, low, high, counts)
+    is_told_K = np.isfinite(value) & (np.isnan(value_BK).mean(axis=0) <= _MAX_UNTOLD)
+    ends_2K = np.full((2, place_count), np.nan)
+    if is_told_K.any():
+        ends_2K[:, is_told_K] = np.nanquantile(value_BK[:, is_told_K], [0.025, 0.975], axis=0)
+    return Examination(value, ends_2K[0], ends_2K[1], counts)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,10 @@ class _Harvest:
         return np.bincount(random.integers(0, count, count), minlength=count)[self.visitor].astype(np.float64)
 
     def fit(self, weight_R: Floats, start_K: Floats) -> Floats:
-        """Return examination by place, the first being 1: equations of the maximum, solved in turn."""
+        """Return examination by place, the first being 1: equations of the maximum, solved in turn.
+
+        NaN where no pair leads to the first place, and everywhere if nothing was taken there. Else 0 where nothing was.
+        """
         taken_R = weight_R * self.is_taken
         pair_count = int(self.pair.max(initial=-1)) + 1
         taken_L = np.bincount(self.pair, taken_R, minlength=pair_count)
@@ -148,8 +158,9 @@ class _Harvest:
             appeal_L = np.divide(taken_L, exposed_L, out=np.zeros_like(taken_L), where=exposed_L > 0)
             exposed_K = np.bincount(place, weight_R * appeal_L[pair], minlength=self.place_count)
             found = np.divide(taken_K, exposed_K, out=np.zeros(self.place_count), where=exposed_K > 0)
-            if found[0] > 0:
-                found = found / found[0]
+            if found[0] == 0:
+                return np.full(self.place_count, np.nan)
+            found = found / found[0]
             if np.abs(found - value).max(initial=0.0) < _TOLERANCE * max(1.0, found.max(initial=0.0)):
                 break
             value = found

@@ -81,7 +81,7 @@ class Story:
     query_count: int = QUERY_COUNT
     gate: str = "pass"
     outside_move: dict[str, Any] | None = None
-    drift: str = "none"  # none | searches (they moved) | other base | first night
+    drift: str = "none"  # none | searches (they moved) | short log | empty day
     day_count: int = 21
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
     is_warm_started: bool = False
@@ -419,15 +419,15 @@ def _shown(story: Story) -> dict[str, pl.DataFrame]:
 
 
 def _drift(ctx: RunContext, story: Story) -> dict[str, pl.DataFrame]:
-    """Return the log's last days, and shifts: photos never move."""
+    """Return the log's last days, and newest vectors: photos never move."""
     dates = [ctx.run_date - timedelta(days=back) for back in reversed(range(story.day_count))]
     days = [(day, 300 + 2 * i + 17 * (i * 7 % 5), 310.0 + 2 * i) for i, day in enumerate(dates)]
-    moved = (0.0412, 0.0308, 0.0533, 0.002) if story.drift == "searches" else (-0.0003, -0.0011, 0.0017, 0.713)
+    searches = (0.0412, 0.0113, 0.0178, 0.001) if story.drift == "searches" else (0.0112, 0.0113, 0.0178, 0.713)
     rows = [
-        ("searches", 1000, 987, 0.981, *moved, 0.9),
-        ("photos", 1000, 1000, 0.9994, -0.0009, -0.002, 0.0004, 0.9, 0.8),
+        ("searches of the last day", 300, 9, *searches),
+        ("photos of the last week", 41, 13, 0.0821, 0.0734, 0.1021, 0.302),
     ]
-    return _whole_rows("drift", days=days, shifts=rows if story.drift in ("none", "searches") else [])
+    return _whole_rows("drift", days=days, newest=[] if story.drift == "short log" else rows)
 
 
 def _map(story: Story) -> dict[str, pl.DataFrame]:
@@ -488,7 +488,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "release": {"run_date": ctx.run_date, "run_id": "0123456789abcdef", "version": 3},
             "latency_p50_milliseconds": 0.412,
             "latency_p99_milliseconds": 1.873,
-            "figures": {"difference": Difference(0, 0, 0, 0, 0), "drift": Drift(0, 0, None, {}, "")},
+            "figures": {"difference": Difference(0, 0, 0, 0, 0), "drift": Drift(0, 0, 1, None, None, {}, {})},
         },
         "base_model": {"source": f"tiny{text}"},
         "search_models": {
@@ -632,17 +632,17 @@ def _truth(truth: str, text: str) -> dict[str, Any]:
 
 
 def _drift_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
-    is_first, arm = story.drift == "first night", ZERO_SHOT if story.drift in ("none", "searches") else None
-    note = {"first night": "no earlier night has vectors", "other base": "the night before has another base"}
-    long = {"before": 365.1, "drop": -0.1241, "per_week": 0.0383} if story.day_count >= 14 else {}
+    is_short = story.drift == "short log"
+    low = {"day": ctx.run_date - timedelta(days=2), "count": 288.0, "usual": 402.5, "drop": 0.2845, "p_value": 0.21}
+    long = {"before": 365.1, "drop": -0.1241, "per_week": 0.0383, "low_day": low} if story.day_count >= 14 else {}
+    why = f"fewer than 4 of the periods before have at least half as many{story.text}"
     return {
         "unseen": {"search_count": story.query_count, "query_share": 0.1234, "country_share": 0.0011},
-        "earlier_unseen": None if is_first else {"search_count": 9000, "query_share": 0.1101, "country_share": 0.0},
+        "unseen_before": None if is_short else {"search_count": 9000, "query_share": 0.1101, "country_share": 0.0},
+        "last_day_count": 0 if story.drift == "empty day" else 412,
         "conversions": {"last_week": 410.4, **long},
-        "earlier_run_date": None if is_first else (ctx.run_date - timedelta(days=1)).isoformat(),
-        "arm": arm,
-        "earlier_arm": arm,
-        "note": note.get(story.drift, story.text),
+        "arm": ZERO_SHOT,
+        "not_compared": {"searches of the last day": why} if is_short or story.text else {},
     }
 
 

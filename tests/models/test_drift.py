@@ -1,214 +1,189 @@
-"""The shift between two samples: its worked example, its symmetries, a closed form, and how often it errs."""
+"""The newest day against the days before: worked examples, plain versions, and how often it errs in simulated logs."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
-from models import gates
 from models.evaluation import drift
-from tests.models.test_gates import GOOD, LIMITS
 
 seeds = st.integers(0, 2**32 - 1)
+DAYS, QUERIES, DIM = 10, 400, 32
+P = 0.01 / 3
+"""What the gate asks of each of three tests."""
 
 
-def samples(seed: int, count: int = 60, other: int = 60, dim: int = 4, by: float = 0.0) -> tuple[np.ndarray, ...]:
-    """Two normal samples, the second shifted in the first dimension."""
+def vectors_of_queries(random: np.random.Generator) -> np.ndarray:
+    """Unit vectors of queries that lie in forty groups, the n-th asked in proportion to 1 / n."""
+    rows_QD = random.normal(size=(40, DIM))[random.integers(0, 40, QUERIES)] + 0.5 * random.normal(size=(QUERIES, DIM))
+    return rows_QD / np.linalg.norm(rows_QD, axis=1, keepdims=True)
+
+
+def log_of_days(
+    seed: int, per_day: int, *, weekend: float = 0.0, daily: float = 0.0, changed: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Searches of ten days, Zipf-distributed: weekends have other favourites, days their own; the newest may change."""
     random = np.random.default_rng(seed)
-    x_ND, y_MD = random.normal(size=(count, dim)), random.normal(size=(other, dim))
-    y_MD[:, 0] += by
-    return x_ND, y_MD
+    usual_QD, other_QD = vectors_of_queries(random), vectors_of_queries(random)
+    week_Q, weekend_Q, other_Q = (random.permutation(1 / np.arange(1.0, QUERIES + 1)) for _ in range(3))
+    first, rows, periods = int(random.integers(7)), [], np.repeat(np.arange(DAYS), per_day)
+    for day in range(DAYS):
+        share = weekend if (first + day) % 7 < 2 else 0.0
+        chance_Q = ((1 - share) * week_Q + share * weekend_Q) * np.exp(daily * random.normal(size=QUERIES))
+        asked = usual_QD[random.choice(QUERIES, per_day, p=chance_Q / chance_Q.sum())]
+        is_other = random.random(per_day) < (0.0 if day else changed)
+        asked[is_other] = other_QD[random.choice(QUERIES, int(is_other.sum()), p=other_Q / other_Q.sum())]
+        rows.append(asked)
+    return np.concatenate(rows), periods
+
+
+def share_below(p: float, seeds: range, per_day: int, **choices: float) -> float:
+    found = [drift.newest_against_past(*log_of_days(seed, per_day, **choices), 399, seed).p_value for seed in seeds]
+    return float(np.mean(np.array(found) < p))
+
+
+@pytest.mark.parametrize("choices", [{}, {"weekend": 0.5}, {"weekend": 0.3, "daily": 0.5}, {"daily": 1.0}])
+def test_nights_on_which_nothing_moved_seldom_fail(choices: dict[str, float]) -> None:
+    """Equal days, days of a week, and days each with favourites of their own; .05 is what a night may come to."""
+    assert share_below(P, range(60), 25, **choices) <= 0.05
+
+
+def test_half_of_a_days_searches_wholly_different_are_nearly_always_found() -> None:
+    """The windows of two nights share six days of seven, so they saw a twelfth of them: too little for any limit."""
+    assert share_below(P, range(8), 200, changed=0.5) >= 7 / 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("per_day", "choices", "at_least", "at_most"),
+    [
+        (300, {}, 0.0, 0.03),
+        (300, {"weekend": 0.5}, 0.0, 0.03),
+        (300, {"weekend": 0.3, "daily": 0.5}, 0.0, 0.05),
+        (300, {"changed": 0.5}, 0.95, 1.0),
+        (300, {"weekend": 0.3, "changed": 0.5}, 0.8, 1.0),
+    ],
+)
+def test_error_and_power_at_the_size_of_a_night(
+    per_day: int, choices: dict[str, float], at_least: float, at_most: float
+) -> None:
+    assert at_least <= share_below(P, range(200), per_day, **choices) <= at_most
 
 
 def plain_mmd_squared(x_ND: np.ndarray, y_MD: np.ndarray, bandwidth: float) -> float:
-    """Lemma 6 word for word, pair by pair."""
+    """Equation 5 word for word, pair by pair."""
 
-    def k(a: np.ndarray, b: np.ndarray) -> float:
-        return math.exp(-float(((a - b) ** 2).sum()) / (2 * bandwidth**2))
+    def mean(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
+        return float(np.mean([[math.exp(-((a - b) ** 2).sum() / (2 * bandwidth**2)) for a in a_ND] for b in b_ND]))
 
-    n, m = len(x_ND), len(y_MD)
-    within_x = sum(k(x_ND[i], x_ND[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-    within_y = sum(k(y_MD[i], y_MD[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-    return within_x + within_y - 2 * sum(k(x, y) for x in x_ND for y in y_MD) / (n * m)
+    return mean(x_ND, x_ND) + mean(y_MD, y_MD) - 2 * mean(x_ND, y_MD)
 
 
-def test_a_tiny_example_worked_by_hand() -> None:
-    k = {d: math.exp(-(d**2) / 4.5) for d in (1, 2, 3)}
-    by_hand = k[1] + k[1] - 2 * (k[2] + k[3] + k[1] + k[2]) / 4
-    assert drift.mmd_squared([[0.0], [1.0]], [[2.0], [3.0]]) == pytest.approx(by_hand)
-    assert by_hand == pytest.approx(0.7223, abs=5e-5)
+@settings(deadline=None, max_examples=30)
+@given(seeds, st.integers(1, 6))
+def test_it_equals_the_sum_over_pairs(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    rows_PD, period_P = random.normal(size=(5 * count, 3)), np.repeat(np.arange(5), count)
+    found = drift.newest_against_past(rows_PD, period_P, 19, 0)
+    distances = np.linalg.norm(rows_PD[:, None] - rows_PD, axis=2)[np.triu_indices(5 * count, k=1)]
+    half = float(np.median(distances)) / 2
+    past = [
+        plain_mmd_squared(rows_PD[period_P == day], rows_PD[(period_P != day) & (period_P > 0)], half)
+        for day in range(1, 5)
+    ]
+    assert found.mmd_squared == pytest.approx(plain_mmd_squared(rows_PD[period_P == 0], rows_PD[period_P > 0], half))
+    assert (found.usual, found.furthest) == (pytest.approx(np.mean(past)), pytest.approx(max(past)))
+    assert 0 <= found.p_value <= 1
+    assert found.p_value >= drift.surprise(found.mmd_squared ** (1 / 3), np.cbrt(past)) - 1e-6
 
 
-@settings(deadline=None)
-@given(seeds, st.integers(2, 9), st.integers(2, 9), st.floats(0.1, 10))
-def test_it_equals_the_sum_over_pairs(seed: int, count: int, other: int, bandwidth: float) -> None:
-    x_ND, y_MD = samples(seed, count, other, 3, by=0.5)
-    assert drift.mmd_squared(x_ND, y_MD, bandwidth) == pytest.approx(plain_mmd_squared(x_ND, y_MD, bandwidth))
-    assert drift.embedding_shift(x_ND, y_MD, 5, seed).mmd_squared == pytest.approx(drift.mmd_squared(x_ND, y_MD))
-
-
-@settings(deadline=None)
-@given(seeds, st.floats(-3, 3))
-def test_it_is_symmetric_and_does_not_know_an_order(seed: int, by: float) -> None:
-    x_ND, y_MD = samples(seed, 12, 20, by=by)
-    found = drift.mmd_squared(x_ND, y_MD)
-    assert drift.mmd_squared(y_MD, x_ND) == pytest.approx(found, abs=1e-12)
-    assert drift.mmd_squared(x_ND[::-1], np.roll(y_MD, 7, axis=0)) == pytest.approx(found, abs=1e-12)
-
-
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(seeds, st.floats(-100, 100), st.floats(0.01, 100))
 def test_where_the_origin_is_and_how_long_a_unit_is_do_not_matter(seed: int, by: float, scale: float) -> None:
-    x_ND, y_MD = samples(seed, 12, 20, by=1.0)
-    moved = drift.mmd_squared(scale * x_ND + by, scale * y_MD + by)
-    assert moved == pytest.approx(drift.mmd_squared(x_ND, y_MD), abs=1e-6)
-
-
-points = arrays(np.float64, st.tuples(st.integers(2, 8), st.just(2)), elements=st.floats(-1, 1, width=32))
-
-
-@settings(deadline=None)
-@given(points, points)
-def test_it_is_bounded_whatever_the_rows(x_ND: np.ndarray, y_MD: np.ndarray) -> None:
-    found = drift.embedding_shift(x_ND + 2, y_MD + 2, 20, 0)
-    assert -2 <= found.low <= found.high <= 2
-    assert -2 <= found.mmd_squared <= 2
-    assert 1 / 21 <= found.p_value <= 1
-
-
-def test_equal_samples_are_no_shift_and_never_surprising() -> None:
-    x_ND, _ = samples(1)
-    found = drift.embedding_shift(x_ND, x_ND, 200, 0)
-    assert -0.05 < found.mmd_squared <= 0
-    assert found.p_value > 0.9
-    assert found.mean_cosine == pytest.approx(1)
-    alike = np.ones((5, 3))
-    assert drift.embedding_shift(alike, alike, 50, 0).mmd_squared == 0
-    assert drift.embedding_shift(alike, alike, 50, 0).p_value == 1
-
-
-def test_without_a_shift_the_estimate_is_0_on_average_and_p_is_uniform() -> None:
-    found = [drift.embedding_shift(*samples(seed, 30, 40), 99, seed) for seed in range(300)]
-    assert np.mean([one.mmd_squared for one in found]) == pytest.approx(0, abs=0.002)
-    p_values = np.sort([one.p_value for one in found])
-    furthest = np.abs(p_values - np.arange(1, 301) / 300).max()  # Kolmogorov and Smirnov; 1 % is passed at 0.094
-    assert furthest < 0.094
-    assert np.mean([one.low <= 0 <= one.high for one in found]) >= 0.95
-
-
-@settings(max_examples=15, deadline=None)
-@given(seeds)
-def test_a_shift_of_a_deviation_is_found(seed: int) -> None:
-    found = drift.embedding_shift(*samples(seed, 100, 100, by=1.5), 99, seed)
-    assert found.p_value == 0.01
-    assert 0 < found.low < found.mmd_squared < found.high
-    assert found.mmd_squared > max(0.05, drift.mmd_squared(*samples(seed, 100, 100)))
-
-
-def test_it_sees_a_spread_that_the_means_do_not() -> None:
-    x_ND, y_MD = samples(5, 150, 150)
-    found = drift.embedding_shift(x_ND + 5, 2 * y_MD + 5, 99, 0)
-    assert found.mean_cosine > 0.99
-    assert found.p_value == 0.01
-
-
-@pytest.mark.parametrize("by", [0.5, 1.0, 2.0])
-def test_estimate_and_interval_are_those_of_the_closed_form(by: float) -> None:
-    """E k(x, y) of normal x and y a distance `by` apart is (s^2 / (s^2 + 2))^(D/2) exp(-by^2 / (2 (s^2 + 2)))."""
-    bandwidth, dim = 2.0, 3
-    at_0 = (bandwidth**2 / (bandwidth**2 + 2)) ** (dim / 2)
-    truth = 2 * at_0 * (1 - math.exp(-(by**2) / (2 * (bandwidth**2 + 2))))
-    values = [drift.mmd_squared(*samples(seed, 80, 50, dim, by), bandwidth) for seed in range(300)]
-    assert np.mean(values) == pytest.approx(truth, abs=3 * np.std(values) / math.sqrt(300))
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    found = [drift.embedding_shift(*samples(seed, 60, 60, 3, 1.0), 200, seed) for seed in range(200)]
-    truth = np.mean([one.mmd_squared for one in found])  # it is unbiased
-    assert 0.90 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.995
-
-
-def test_the_figure_does_not_depend_on_the_dimension() -> None:
-    """The rule of thumb for a limit: 0.3 times the share of the variance by which the means lie apart."""
-    for dim in (64, 512):
-        x_ND, y_MD = samples(dim, 600, 600, dim, by=math.sqrt(dim / 3))
-        assert drift.mmd_squared(x_ND, y_MD) == pytest.approx(0.1, abs=0.02)
-
-
-@settings(deadline=None)
-@given(seeds)
-def test_the_same_seed_gives_the_same_figures(seed: int) -> None:
-    assert drift.embedding_shift(*samples(1), 20, [seed, 2]) == drift.embedding_shift(*samples(1), 20, [seed, 2])
-
-
-def test_what_cannot_be_compared_is_refused() -> None:
-    rows_ND = np.ones((3, 2))
-    with pytest.raises(ValueError, match="length"):
-        drift.mmd_squared(rows_ND, np.ones((3, 4)))
-    with pytest.raises(ValueError, match="rows"):
-        drift.embedding_shift(rows_ND, rows_ND[:1], 10, 0)
-    with pytest.raises(ValueError, match="direction"):
-        drift.mean_cosine([[1.0], [-1.0]], [[1.0]])
+    rows_PD, period_P = np.random.default_rng(seed).normal(size=(40, 4)), np.repeat(np.arange(8), 5)
+    one, other = (drift.newest_against_past(rows, period_P, 19, 0) for rows in (rows_PD, scale * rows_PD + by))
+    assert other.mmd_squared == pytest.approx(one.mmd_squared, abs=1e-6)
+    assert other.p_value == pytest.approx(one.p_value, abs=0.06)
 
 
 def test_queries_asked_again_and_again_leave_a_bandwidth() -> None:
-    rows_PD = np.ones((10, 2))
-    assert drift.embedding_shift(rows_PD, rows_PD, 1, 0).bandwidth == 1
+    rows_PD, period_P = np.ones((10, 2)), np.repeat(np.arange(5), 2)
+    equal = drift.newest_against_past(rows_PD, period_P, 19, 0)
+    assert (equal.mmd_squared, equal.p_value) == (0.0, 1.0)
     rows_PD[0, 0] = 4.0
-    assert drift.embedding_shift(rows_PD, rows_PD[1:], 1, 0).bandwidth == 3
+    assert drift.newest_against_past(rows_PD, period_P, 19, 0).mmd_squared == pytest.approx((1 - math.exp(-2)) / 2)
+
+
+@pytest.mark.parametrize("periods", [[0, 1, 2, 3], [1, 2, 3, 4, 5], []])
+def test_too_few_periods_or_no_newest_are_refused(periods: list[int]) -> None:
+    with pytest.raises(ValueError, match="period 0"):
+        drift.newest_against_past(np.ones((len(periods), 2)), np.array(periods), 19, 0)
 
 
 @settings(deadline=None)
-@given(arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1e6)), st.floats(-100, 100), st.floats(0.1, 10))
-def test_a_trend_follows_what_is_added_and_multiplied(value_T: np.ndarray, slope: float, scale: float) -> None:
-    found, start = drift.theil_sen(value_T)
-    tilted, tilted_start = drift.theil_sen(scale * value_T + slope * np.arange(len(value_T)))
-    if len(value_T) > 1:
-        assert tilted == pytest.approx(scale * found + slope, abs=1e-4)
-    assert tilted_start == pytest.approx(scale * start, abs=1e-2)
+@given(arrays(np.float64, st.integers(4, 20), elements=st.floats(-100, 100)), st.floats(-200, 200))
+def test_a_surprise_is_the_t_test_of_one_value_against_the_others(past_N: np.ndarray, value: float) -> None:
+    """Scipy's test of two samples with one variance, the second of one value, is the same test."""
+    if past_N.std() > 1e-3:
+        expected = stats.ttest_ind([value], past_N, alternative="greater").pvalue
+        assert drift.surprise(value, past_N) == pytest.approx(expected, abs=1e-9)
+    assert drift.surprise(value, past_N) <= drift.surprise(value - 1, past_N)
 
 
-def test_a_quarter_of_bad_days_moves_no_trend() -> None:
+def test_what_never_varied_is_a_surprise_as_soon_as_it_does_and_nan_is_refused() -> None:
+    assert drift.surprise(1.0, [1.0] * 5) == 1
+    assert drift.surprise(1.1, [1.0] * 5) == 0
+    for value, past in ((np.nan, [1.0] * 5), (1.0, [1.0, np.nan, 1.0, 1.0]), (1.0, [1.0] * 3)):
+        with pytest.raises(ValueError, match="finite"):
+            drift.surprise(value, past)
+
+
+def counts_of_days(seed: int, mean: float, days: int = 56) -> np.ndarray:
+    """Poisson counts of a site whose weekends are half as busy, and which grows by half in that time."""
+    day = np.arange(days)
+    level = mean * (1 + 0.5 * day / days) * np.where(day % 7 < 2, 0.5, 1.0)
+    return np.random.default_rng(seed).poisson(level).astype(float)
+
+
+def test_a_hole_within_the_last_days_is_found_though_the_weeks_mean_hides_it() -> None:
+    for seed in range(20):
+        count_T = counts_of_days(seed, 60)
+        count_T[-3:-1] *= 0.3
+        low = drift.lowest_day(count_T)
+        assert low is not None
+        assert low.p_value < P
+        assert low.days_before_last in (1, 2)
+        drop = drift.weekly_trend(count_T).drop
+        assert drop is not None
+        assert drop < 0.5
+        assert low.count < 0.5 * low.usual
+
+
+@pytest.mark.parametrize("mean", [2, 20, 200])
+def test_weekends_and_chance_are_no_hole(mean: float) -> None:
+    found = [drift.lowest_day(counts_of_days(seed, mean)) for seed in range(200)]
+    assert np.mean([low is not None and low.p_value < P and low.count < 0.5 * low.usual for low in found]) <= 0.01
+    assert np.mean([low is not None and low.p_value < 0.05 for low in found]) <= 0.1
+
+
+def test_a_short_log_has_no_lowest_day() -> None:
+    assert drift.lowest_day([10.0] * 24) is None
+    assert drift.lowest_day([10.0] * 25) == drift.LowDay(6, 10.0, 10.0, 1.0)
+    assert drift.lowest_day([0.0] * 30) == drift.LowDay(6, 0.0, 0.0, 1.0)
+    assert drift.lowest_day([]) is None
+
+
+def test_a_quarter_of_bad_days_moves_no_trend_and_few_days_have_none() -> None:
     value_T = 100.0 + 2 * np.arange(40)
     value_T[::4] = 0
-    assert drift.theil_sen(value_T)[0] == pytest.approx(2, abs=0.3)
-    with pytest.raises(ValueError, match="value"):
-        drift.theil_sen([])
-
-
-def test_the_size_of_a_log_makes_no_drift_of_a_difference_that_only_a_large_log_can_see() -> None:
-    """Two million searches make a tenth of a point significant; the gate asks how far, and its limits are shares."""
-    count, before, after = 2_000_000, 0.050, 0.051
-    random = np.random.default_rng(5)
-    asked, earlier = (random.random(count) < share for share in (after, before))
-    deviations = (asked.mean() - earlier.mean()) / math.sqrt(2 * before * (1 - before) / count)
-    assert deviations > 4  # one in ten thousand by chance
-    per_day = random.poisson(count / 56, 56)
-    per_day[-7:] = random.poisson(0.99 * count / 56, 7)
-    dropped = drift.weekly_trend(per_day)
-    assert dropped.drop is not None
-    assert dropped.drop * per_day[:-7].mean() / math.sqrt(per_day[:-7].mean() / 7) > 4
-    # of vectors a sample is compared, never all
-    shift = drift.embedding_shift(*samples(1, 1500, 1500, by=0.4), resample_count=200, seed=1)
-    assert shift.p_value < 0.01
-    found = gates.Drift(
-        float(asked.mean()), float(asked.mean()), dropped.drop, {"searches": gates.Distance(*moved(shift))}, ""
-    )
-    assert gates.judge(replace(GOOD, drift=found), LIMITS).outcome == gates.PASS
-    # a drift that matters is told from a thousandth of the log as from all of it
-    for rows in (2_000, count):
-        unseen = float((random.random(rows) < 0.95).mean())
-        halved = drift.weekly_trend([*random.poisson(rows / 56, 49), *random.poisson(0.4 * rows / 56, 7)])
-        far = drift.embedding_shift(*samples(2, 200, 200, by=2.0), resample_count=50, seed=1)
-        found = gates.Drift(unseen, unseen, halved.drop, {"searches": gates.Distance(*moved(far))}, "")
-        assert len(gates.judge(replace(GOOD, drift=found), LIMITS).reasons) == 4
-
-
-def moved(shift: drift.Shift) -> tuple[float, float, float]:
-    return shift.mmd_squared, shift.low, shift.high
+    line_T = drift.weekly_trend(value_T).line_T
+    assert np.diff(line_T) == pytest.approx(2, abs=0.3)
+    assert drift.weekly_trend([5.0]).line_T.tolist() == [5.0]
+    with pytest.raises(ValueError, match="no day"):
+        drift.weekly_trend([])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.gates import FAIL, INCONCLUSIVE, PASS, Difference, Distance, Drift, Evidence, Limits, judge
+from models.gates import FAIL, INCONCLUSIVE, PASS, Difference, Drift, Evidence, Limits, LowDay, judge
 
 LIMITS = Limits(
     rule="superior",
@@ -24,15 +24,17 @@ LIMITS = Limits(
     max_unseen_query_share=0.9,
     max_unseen_country_share=0.5,
     max_conversion_drop=0.5,
-    max_embedding_shift=0.1,
+    min_drift_p=0.03,
 )
 BETTER = Difference(0.02, 0.011, 0.03, 5000, 0.013)
 STILL = Drift(
     unseen_query_share=0.9,
     unseen_country_share=0.5,
+    last_day_count=1,
     conversion_drop=-0.2,
-    shifts={"searches": Distance(0.05, 0.02, 0.1), "photos": Distance(-0.001, -0.01, 0.02)},
-    note="",
+    low_day=LowDay(0.9, 0.01),
+    p_values={"searches": 0.01, "photos": 0.7},
+    not_compared={},
 )
 GOOD = Evidence(
     champion="compared",
@@ -70,9 +72,11 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "photos without an image",
         "searches with unseen queries",
         "searches from unseen countries",
+        "searches of the last day",
         "drop of conversions per day",
-        "shift of searches",
-        "shift of photos",
+        "drop of conversions on one day",
+        "likeness of searches",
+        "likeness of photos",
     ]
 
 
@@ -156,7 +160,8 @@ NOTHING = Difference(NAN, NAN, NAN, 0, NAN)
         {"drift": replace(STILL, unseen_query_share=NAN)},
         {"drift": replace(STILL, unseen_country_share=NAN)},
         {"drift": replace(STILL, conversion_drop=NAN)},
-        {"drift": replace(STILL, shifts={"photos": Distance(NAN, NAN, NAN)})},
+        {"drift": replace(STILL, low_day=LowDay(NAN, NAN))},
+        {"drift": replace(STILL, p_values={"photos": NAN})},
     ],
     ids=str,
 )
@@ -201,10 +206,9 @@ def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
         ({"drift": replace(STILL, unseen_query_share=0.901)}, "searches with unseen queries is 90.10%, at most 90.00%"),
         ({"drift": replace(STILL, unseen_country_share=0.51)}, "searches from unseen countries is 51.00%"),
         ({"drift": replace(STILL, conversion_drop=0.6)}, "drop of conversions per day is 60.00%"),
-        (
-            {"drift": replace(STILL, shifts={"photos": Distance(0.2, 0.1001, 0.3)})},
-            "shift of photos (squared MMD to the earlier night): beyond the limit of 0.1 (0.2000, 0.1001 to 0.3000)",
-        ),
+        ({"drift": replace(STILL, last_day_count=0)}, "searches of the last day is 0, at least 1"),
+        ({"drift": replace(STILL, low_day=LowDay(0.51, 0.009))}, "drop of conversions on one day is 51.00%, p 0.0090"),
+        ({"drift": replace(STILL, p_values={"searches": 0.9, "photos": 0.009})}, "likeness of photos is p 0.0090"),
     ],
 )
 def test_every_limit_fails_the_gate_by_itself(change: dict[str, Any], check: str) -> None:
@@ -214,29 +218,50 @@ def test_every_limit_fails_the_gate_by_itself(change: dict[str, Any], check: str
     assert reason.startswith(check)
 
 
-def test_a_shift_that_could_lie_on_either_side_of_its_limit_stays_open() -> None:
-    open_shift = replace(STILL, shifts={"searches": Distance(0.09, 0.07, 0.11)})
-    verdict = judge(replace(GOOD, drift=open_shift), LIMITS)
-    assert verdict.outcome == INCONCLUSIVE
-    assert verdict.reasons[0].startswith("shift of searches (squared MMD to the earlier night): too uncertain")
+def test_a_day_is_low_if_it_is_far_below_and_surely_so() -> None:
+    for day in (LowDay(0.5, 0.0), LowDay(1.0, 0.01)):
+        assert judge(replace(GOOD, drift=replace(STILL, low_day=day)), LIMITS).outcome == PASS
+
+
+def test_what_is_tested_shares_the_limit_among_it() -> None:
+    """Three tests at .03 ask .01 of each, one asks .03: nights without drift fail as seldom, however many there are."""
+    alone = replace(STILL, low_day=None, p_values={"searches": 0.029})
+    assert judge(replace(GOOD, drift=alone), LIMITS).outcome == FAIL
+    assert judge(replace(GOOD, drift=replace(alone, p_values={"searches": 0.03})), LIMITS).outcome == PASS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unseen_query_share": float("nan")},
+        {"unseen_country_share": float("nan")},
+        {"last_day_count": float("nan")},
+        {"conversion_drop": float("nan")},
+        {"low_day": LowDay(float("nan"), 1.0)},
+        {"low_day": LowDay(0.9, float("nan"))},
+        {"p_values": {"searches": float("nan"), "photos": 1.0}},
+    ],
+)
+def test_what_is_no_number_never_passes(change: dict[str, Any]) -> None:
+    assert judge(replace(GOOD, drift=replace(STILL, **change)), LIMITS).outcome == FAIL
 
 
 def test_what_has_nothing_to_be_compared_with_passes_and_says_so() -> None:
-    first = Drift(0.1, 0.0, None, {}, "no earlier night")
+    first = Drift(0.1, 0.0, 5, None, None, {}, {"searches": "the log is young"})
     verdict = judge(replace(GOOD, drift=first), LIMITS)
     assert verdict.outcome == PASS
     found = {finding.check: (finding.figure, finding.reason) for finding in verdict.findings}
-    assert found["shift of vectors"] == ("not compared", "shift of vectors: no earlier night")
-    assert found["drop of conversions per day"][0] == "not compared"
+    assert found["likeness of searches"] == ("not compared", "likeness of searches: the log is young")
+    assert found["drop of conversions per day"][0] == found["drop of conversions on one day"][0] == "not compared"
 
 
 def test_a_limit_that_is_not_set_is_not_checked() -> None:
-    names = ("unseen_query_share", "unseen_country_share", "conversion_drop", "embedding_shift")
-    unlimited = replace(LIMITS, **{f"max_{name}": None for name in names})
-    far = Drift(1.0, 1.0, 1.0, {"photos": Distance(1.0, 0.9, 1.1)}, "and more")
+    names = ("max_unseen_query_share", "max_unseen_country_share", "max_conversion_drop", "min_drift_p")
+    unlimited = replace(LIMITS, **dict.fromkeys(names))
+    far = Drift(1.0, 1.0, 1, 1.0, LowDay(1.0, 0.0), {"photos": 0.0}, {"searches": "and more"})
     verdict = judge(replace(GOOD, drift=far), unlimited)
     assert verdict.outcome == PASS
-    assert len(verdict.findings) == 10
+    assert len(verdict.findings) == 11
 
 
 shares = st.floats(-1, 1)

@@ -91,6 +91,33 @@ def test_a_place_that_nothing_leads_to_is_not_told() -> None:
     assert found.counts.tolist() == [2, 1, 0, 1, 1, 0]
 
 
+def test_without_a_photo_taken_at_the_first_place_no_place_is_told() -> None:
+    # both pairs were shown at places 1 and 2, and taken at 2 and 3 alone
+    pair_R, place_R = np.array([0, 0, 1, 1, 1]), np.array([1, 2, 1, 2, 3])
+    is_taken_R = np.array([False, True, False, True, True])
+    found = estimate_examination(pair_R, place_R, is_taken_R, np.arange(5), 3, resample_count=20)
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert found.counts.tolist() == [2, 2, 1]
+
+
+def test_a_place_where_nothing_was_taken_is_not_told_as_never_looked_at() -> None:
+    pair_R, place_R = np.tile([0, 0, 0], 40), np.tile([1, 2, 3], 40)
+    is_taken_R = np.tile([True, True, False], 40)
+    found = estimate_examination(pair_R, place_R, is_taken_R, np.arange(120), 3, resample_count=50)
+    assert found.value.tolist() == pytest.approx([1.0, 1.0, np.nan], nan_ok=True)
+    assert np.isnan([found.low[2], found.high[2]]).all()
+    assert examination_weights(np.array([3.0]), found.value, 10.0) == pytest.approx(1.0)
+
+
+def test_an_interval_needs_resamples_that_tell() -> None:
+    """One visitor alone took at the first place: more than a third of the resamples leave it, and the measure, out."""
+    pair_R, place_R, visitor_R = np.zeros(40, np.int64), np.tile([1, 2], 20), np.arange(40)
+    is_taken_R = (place_R == 2) | (visitor_R == 0)
+    found = estimate_examination(pair_R, place_R, is_taken_R, visitor_R, 2, resample_count=100)
+    assert found.value.tolist() == pytest.approx([1.0, 20.0])
+    assert np.isnan([found.low, found.high]).all()
+
+
 @pytest.mark.parametrize("row_count", [0, 3])
 def test_a_log_that_tells_nothing_tells_nothing(row_count: int) -> None:
     rows = np.arange(row_count)

@@ -30,10 +30,10 @@ class EmbedQueriesParams(Params):
 
 class MeasureDriftParams(Params):
     sample_count: int = Field(
-        1000, ge=20, le=4000, description="searches, and photos, of a night whose vectors are compared, at most"
+        300, ge=20, le=500, description="searches of a day, and photos of a week, whose vectors are compared, at most"
     )
-    resample_count: int = Field(500, ge=100, description="resamples for an interval, and divisions for a p-value")
-    trend_weeks: int = Field(8, ge=2, le=52, description="weeks of the log whose conversions per day are shown")
+    resample_count: int = Field(999, ge=399, description="random divisions of the rows, for a p-value")
+    trend_weeks: int = Field(8, ge=4, le=52, description="weeks of the log whose conversions per day are looked at")
 
 
 class MapEmbeddingsParams(Params):

@@ -52,15 +52,15 @@ class GateReleaseParams(Params):
         0.5,
         ge=0,
         le=1,
-        description="share by which the last week's conversions per day lie below the weeks before; more, and the log "
-        "is cut short",
+        description="share by which the last week's conversions per day lie below the weeks before, or those of one of "
+        "its days surely below what is usual for its weekday; more, and the log is cut short",
     )
-    max_embedding_shift: float | None = Field(
-        0.1,
+    min_drift_p: float | None = Field(
+        0.01,
         ge=0,
-        le=2,
-        description="squared MMD between tonight's vectors and the earlier night's, of searches and of photos; 0.1 is "
-        "about what means give that lie apart by a third of the variance",
+        le=1,
+        description="how probable it must be that usual searches, photos and conversions are as unlike those before as "
+        "the newest are; shared out among what is tested",
     )
     latency_query_count: int = Field(200, ge=10, description="searches that are timed")
 

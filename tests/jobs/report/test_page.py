@@ -242,14 +242,17 @@ def test_nights_after_this_one_are_not_in_its_history(make_context: Make) -> Non
     assert [run.partition["run_date"] for run in night_of(context).earlier] == ["2025-12-26", "2025-12-27"]
 
 
-@pytest.mark.parametrize(("drift", "day_count"), [("searches", 21), ("other base", 21), ("first night", 1)])
+@pytest.mark.parametrize(("drift", "day_count"), [("searches", 21), ("empty day", 21), ("short log", 1)])
 def test_drift_is_told_as_far_as_it_could_be_compared(make_context: Make, drift: str, day_count: int) -> None:
     page = page_of(make_context(), Story(drift=drift, day_count=day_count))
-    is_compared, is_first = drift == "searches", drift == "first night"
-    assert ("drift: Vectors against those of an earlier night" in page.tables) == is_compared
+    is_short = drift == "short log"
+    assert ("drift: Newest vectors against those before" in page.tables) == (not is_short)
     queries = page.tables["drift: Searches unlike those of training"][1]
-    assert queries[1:] == ["12.3%", *(("–", "–") if is_first else ("11.0%", "+1.3")), "90%"]
+    assert queries[1:] == ["12.3%", *(("–", "–") if is_short else ("11.0%", "+1.3")), "90%"]
     assert ("12.4%" in page.text("drift")) == (day_count > 7)
+    assert ("are usual (p" in page.text("drift")) == (day_count > 7)
+    assert ("the last day has no searches" in page.text("drift")) == (drift == "empty day")
+    assert ("unlike those before: searches of the last day" in page.text("drift")) == (drift == "searches")
 
 
 def test_a_share_beyond_its_limit_is_marked(make_context: Make) -> None:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.integration
 PARAMS = EvaluateParams(contact_sheet_queries=6)
 TRAIN_START, TRAIN_END = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 19, tzinfo=UTC)
 TEST_START, TEST_END = datetime(2025, 12, 22, tzinfo=UTC), datetime(2025, 12, 29, tzinfo=UTC)
-LIVE = {"version": 7, "trained_until": TEST_START, "model_digest": "champion"}
+LIVE = {"version": 7, "trained_until": TEST_START, "selected_until": TEST_START, "model_digest": "champion"}
 PHOTO_COUNT, DIM = 40, 8
 COUNTRIES = ("US", "JP", "")
 WITH_COUNTRY = ("finetuned_country_keywords", "champion")
@@ -588,6 +588,26 @@ COUNTRY_ARM = pl.col("arm") == "finetuned_country_keywords"
 
 PHOTOS, QUERIES = ({"dataset": f"{what}_embeddings", "arm": "finetuned"} for what in ("photo", "query"))
 OTHER_MODEL = {"photo_embeddings": "yesterday", "query_embeddings": "finetuned", "search_models": "finetuned"}
+
+
+@pytest.mark.parametrize(
+    ("until", "why"),
+    [
+        (TEST_START + timedelta(days=3), "was chosen by conversions until 2025-12-25T00:00"),
+        (None, "does not say on which conversions its weights were chosen"),
+    ],
+)
+def test_a_champion_whose_weights_the_test_window_chose_is_left_out(
+    night: Night, until: datetime | None, why: str
+) -> None:
+    """Nights with longer validation windows let early stopping look at what a later night tests."""
+    night.champion = LIVE | {"selected_until": until}
+    facts = EvaluationFacts.of(run(night)[0])
+    assert facts.champion_version is None
+    assert why in facts.champion_note
+    assert facts.verdict.compared_with == "zero_shot"
+
+
 PHOTO_5, QUERY_1 = FINETUNED & (pl.col("photo_id") == "photo-05"), FINETUNED & (pl.col("query") == "q1")
 
 

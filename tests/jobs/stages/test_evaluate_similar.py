@@ -334,7 +334,12 @@ def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night:
 
 
 def test_a_champion_that_saw_the_test_window_is_left_out(night: Night) -> None:
-    night.champion = {"version": 7, "model_digest": f"model of {CHAMPION_ARM}", "trained_until": TEST_START}
+    night.champion = {
+        "version": 7,
+        "model_digest": f"model of {CHAMPION_ARM}",
+        "trained_until": TEST_START,
+        "selected_until": TEST_START,
+    }
     night.embedded[CHAMPION_ARM] = 0.3
     _, manifest = run(night)
     assert CHAMPION_ARM in SimilarFacts.of(manifest).arms

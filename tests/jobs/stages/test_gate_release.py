@@ -22,7 +22,7 @@ from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
 from jobs.releasing.published_pointer import name_of
-from models.gates import Difference, Distance
+from models.gates import Difference
 from tests.command_line import parse
 from tests.conftest import Contexts
 from tests.errors import raises
@@ -75,7 +75,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     assert figures.difference == Difference(difference, low, high, 9412, 0.0128)
     assert (figures.metric, figures.champion) == ("hit_rate@10", "compared")
     assert figures.drift.unseen_query_share == 0.1234
-    assert figures.drift.shifts["searches"] == Distance(-0.0003, -0.0011, 0.0017)
+    assert figures.drift.p_values["searches of the last day"] == 0.713
     findings = context.lake.read_table(gate, "findings")
     assert set(findings["outcome"]) == {"pass"}
     assert {"detectable difference", "slices"} <= set(findings["check"])
@@ -104,10 +104,10 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
         (Story(outcome="better"), {"max_index_bytes": 10}, "fail", "index size is"),
         (Story(outcome="better"), {"max_missing_image_share": 0.001}, "fail", "photos without an image is 0.11%"),
         (Story(outcome="better"), {"max_unseen_query_share": 0.12}, "fail", "searches with unseen queries is 12.34%"),
-        (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.03}, "fail", "shift of searches"),
-        (Story(outcome="better", drift="searches"), {"max_embedding_shift": 0.05}, "inconclusive", "shift of searches"),
-        (Story(outcome="better", drift="other base"), {}, "pass", ""),
-        (Story(outcome="better", drift="first night", day_count=1), {}, "pass", ""),
+        (Story(outcome="better", drift="searches"), {}, "fail", "likeness of searches of the last day is p 0.0010"),
+        (Story(outcome="better", drift="searches"), {"min_drift_p": 0.003}, "pass", ""),
+        (Story(outcome="better", drift="empty day"), {}, "fail", "searches of the last day is 0"),
+        (Story(outcome="better", drift="short log", day_count=1), {}, "pass", ""),
     ],
 )
 def test_what_stands_in_the_way_is_said(

@@ -1,8 +1,8 @@
-"""The drift of a night: what is counted, with which night and by which model it is compared, and when it is not."""
+"""The drift of a night: what is counted, what is compared with what, and when nothing is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
+from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.embedding import MeasureDriftParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
@@ -18,79 +18,101 @@ from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS, QueryEm
 from jobs.datasets.evaluation import DRIFT
 from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.drift_inputs import Pair, same_model
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import measure_drift
+from jobs.stages.measure_drift import PHOTOS, SEARCHES
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
 
-PARAMS = MeasureDriftParams(sample_count=200, resample_count=100)
+PARAMS = MeasureDriftParams(sample_count=60, resample_count=399)
 LAST = date(2025, 12, 28)
+AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
 DIM = 6
 
 
 @dataclass(frozen=True)
 class Night:
-    """A made-up night. Its searches' vectors lie around `searches`, its photos' around `photos`."""
+    """A made-up night of ten days and fourteen weeks. Vectors of the newest lie `moved` to the side."""
 
-    models: dict[str, str] | None = None  # digest by arm
-    searches: float = 0.0
-    photos: float = 0.0
-    search_count: int = 300
-    protocol: str = "windows"
+    searches: tuple[int, ...] = (60,) * 10  # by day, the newest first; seven of the test window
+    photos: tuple[int, ...] = (60,) * 14  # by week
+    moved: dict[str, float] = field(default_factory=dict)  # of searches, of photos
+    visitors: int | None = None  # of a day, as many as searches if None
+    counts: tuple[int, ...] = (10,) * 70  # conversions of each day of the log, the newest last
     uses_country: bool = False
-    seed: int = 0
 
 
-def vectors(count: int, by: float, seed: int) -> pl.Series:
-    rows_ND = np.random.default_rng(seed).normal(size=(count, DIM)) + 1
-    rows_ND[:, 0] += by
+def vectors(newest: pl.Series, by: float, seed: int) -> pl.Series:
+    rows_ND = np.random.default_rng(seed).normal(size=(len(newest), DIM)) + 1
+    rows_ND[:, 0] += by * newest.to_numpy()
     rows_ND /= np.linalg.norm(rows_ND, axis=1, keepdims=True)
     return pl.Series("vector", rows_ND.astype(np.float32)).arr.to_list()
 
 
-def conversions(queries: list[str], countries: list[str | None]) -> pl.DataFrame:
+def conversions(queries: list[str], countries: list[str | None], day: int = 0) -> pl.DataFrame:
+    """Return searches of different visitors so many days before the newest one."""
     count = len(queries)
     return pl.DataFrame(
         {
             "visitor_id": [f"v{i}" for i in range(count)],
             "query": queries,
             "country": countries,
-            "photo_id": "p0",
-            "converted_at": [datetime(2025, 12, 20, tzinfo=UTC)] * count,
+            "photo_id": ["p0"] * count,
+            "converted_at": [AS_OF - timedelta(days=day, hours=1)] * count,
             "conversion_count": [1] * count,
         },
-        schema_overrides={"country": pl.String},
+        schema_overrides=dict.fromkeys(["country", "visitor_id", "query", "photo_id"], pl.String)
+        | {"converted_at": pl.Datetime("us", "UTC"), "conversion_count": pl.Int64},
     )
 
 
 def commit_night(context: RunContext, night: Night | None = None, **splits: pl.DataFrame) -> dict[str, Manifest]:
-    """Commit what the stage reads of one night."""
+    """Commit what the stage reads of a night."""
     night = night or Night()
-    models = night.models or {ZERO_SHOT: "base", FULL: f"{context.run_date}"}
-    queries = [f"{night.seed} query {i}" for i in range(night.search_count)]
-    log = conversions(queries, ["GB"] * night.search_count)
-    tables = {"train": log, "test": log, **splits}
-    made = {"splits": commit_tables(context, SPLITS, tables, facts={"protocol": night.protocol})}
+    days = [
+        conversions([f"{day} query {i}" for i in range(count)], ["GB"] * count, day)
+        for day, count in enumerate(night.searches)
+    ]
+    if night.visitors:
+        visitor = pl.Series([f"v{i}" for i in range(night.visitors)])
+        days = [
+            rows.with_columns(visitor_id=visitor.gather(np.arange(len(rows)) % night.visitors)) if len(rows) else rows
+            for rows in days
+        ]
+    weeks = [
+        (f"w{week}p{i}", AS_OF - timedelta(days=7 * week + i % 7, minutes=1), f"of {week} {i}")
+        for week, count in enumerate(night.photos)
+        for i in range(count)
+    ]
+    photos = pl.DataFrame(weeks, schema=["photo_id", "submitted_at", "photographer"], orient="row")
+    tables = {
+        "train": days[-1],
+        "validation": pl.concat([conversions([], []), *days[7:]]),
+        "test": pl.concat(days[:7]),
+        "photos": photos,
+    }
+    tables |= splits
+    made = {"splits": commit_tables(context, SPLITS, tables)}
     inputs = dict(made)
-    asked = tables["test"].select("query", country=pl.col("country").fill_null("")).unique(maintain_order=True)
-    if not night.uses_country:
-        asked = asked.select("query", country=pl.lit("")).unique(maintain_order=True)
-    query_vectors = asked.with_columns(vectors(len(asked), night.searches, 1 + night.seed))
-    photos = pl.DataFrame({"photo_id": [f"p{i}" for i in range(400)]})
-    photo_vectors = photos.with_columns(vectors(400, night.photos, 2 + night.seed))
-    arms = {arm: {"model_digest": digest} for arm, digest in models.items()}
-    asked_arms = {arm: facts | {"uses_country": night.uses_country} for arm, facts in arms.items()}
-    for dataset, frame, facts in (
-        (QUERY_EMBEDDINGS, query_vectors, asked_arms),
-        (PHOTO_EMBEDDINGS, photo_vectors, arms),
-    ):
-        rows = {"embeddings": pl.concat(frame.with_columns(arm=pl.lit(arm)) for arm in models)}
-        made[dataset.name] = commit_tables(context, dataset, rows, inputs=inputs, facts={"arms": facts})
-    made["validated"] = commit_log(context, [10] * 70)
+    asked = pl.concat([tables["validation"], tables["test"]])
+    newest = pl.col("converted_at") >= AS_OF - timedelta(days=1)
+    country_read = pl.col("country").fill_null("") if night.uses_country else pl.lit("").alias("country")
+    asked = asked.select("query", country_read, newest=newest)
+    asked = asked.unique(["query", "country"], maintain_order=True)
+    is_new = photos.select(pl.col("submitted_at") >= AS_OF - timedelta(days=7)).to_series()
+    embedded = {
+        QUERY_EMBEDDINGS: asked.select("query", "country", vectors(asked["newest"], night.moved.get("searches", 0), 1)),
+        PHOTO_EMBEDDINGS: photos.select("photo_id", vectors(is_new, night.moved.get("photos", 0), 2)),
+    }
+    country = {QUERY_EMBEDDINGS: {"uses_country": night.uses_country}, PHOTO_EMBEDDINGS: {}}
+    for dataset, frame in embedded.items():
+        arms = {arm: {"model_digest": arm, **country[dataset]} for arm in (ZERO_SHOT, FULL)}
+        rows = {"embeddings": pl.concat(frame.with_columns(arm=pl.lit(arm)) for arm in arms)}
+        made[dataset.name] = commit_tables(context, dataset, rows, inputs=inputs, facts={"arms": arms})
+    made["validated"] = commit_log(context, list(night.counts))
     return made
 
 
@@ -104,139 +126,77 @@ def commit_log(context: RunContext, counts: list[int]) -> Manifest:
     return commit_tables(context, VALIDATED, {"conversions": log})
 
 
-def two_nights(make_context: Contexts, earlier: Night | None = None, tonight: Night | None = None) -> RunContext:
-    """Commit a night three days ago and tonight."""
-    commit_night(make_context(run_date=LAST - timedelta(days=3)), earlier or Night(seed=100))
-    context = make_context()
-    commit_night(context, tonight or Night())
-    return context
-
-
-def shifts(context: RunContext, manifest: Manifest) -> dict[str, dict[str, Any]]:
-    rows = context.lake.read_table(manifest, "shifts").iter_rows(named=True)
-    return {row["vectors"]: row for row in rows}
-
-
-def test_vectors_of_the_same_base_are_compared_and_what_moved_is_told_apart(make_context: Contexts) -> None:
-    context = two_nights(make_context, tonight=Night(searches=2.0))
+def measured(
+    context: RunContext, night: Night | None = None, **splits: pl.DataFrame
+) -> tuple[Manifest, dict[str, Any]]:
+    """Return the run of a night and its rows of the table `newest`."""
+    commit_night(context, night, **splits)
     manifest = run_stage(context, "measure_drift", PARAMS)
-    facts, found = manifest.facts, shifts(context, manifest)
-    assert (facts["earlier_run_date"], facts["note"]) == ("2025-12-25", "")
-    assert (facts["arm"], facts["earlier_arm"], facts["model_digest"]) == (ZERO_SHOT, ZERO_SHOT, "base")
-    assert found["searches"]["p_value"] < 0.02
-    assert 0.05 < found["searches"]["low"] < found["searches"]["mmd_squared"] < found["searches"]["high"]
-    assert found["searches"]["mean_cosine"] < 0.95
-    assert found["photos"]["p_value"] > 0.05
-    assert abs(found["photos"]["mmd_squared"]) < 0.01
-    assert found["photos"]["mean_cosine"] > 0.99
-    assert {(row["count"], row["earlier_count"]) for row in found.values()} == {(200, 200)}
-    assert set(manifest.input_runs) >= {"earlier_splits", "earlier_query_embeddings", "earlier_photo_embeddings"}
+    rows = context.lake.read_table(manifest, "newest").iter_rows(named=True)
+    return manifest, {row["vectors"]: row for row in rows}
+
+
+@pytest.mark.parametrize(("moved", "other"), [(SEARCHES, PHOTOS), (PHOTOS, SEARCHES)])
+def test_what_moved_on_the_last_day_is_told_apart_on_the_first_night_already(
+    make_context: Contexts, moved: str, other: str
+) -> None:
+    manifest, found = measured(make_context(), Night(moved={moved.split()[0]: 2.0}))
+    assert manifest.facts["not_compared"] == {}
+    assert manifest.facts["arm"] == ZERO_SHOT
+    assert found[moved]["p_value"] < 0.01 / 3
+    assert found[moved]["mmd_squared"] > found[moved]["furthest"] > found[moved]["usual"] > 0
+    assert found[other]["p_value"] > 0.05
+    assert {(row["count"], row["past_count"]) for row in found.values()} == {(60, 9), (60, 13)}
+    assert set(manifest.input_runs) == {"validated", "splits", "query_embeddings", "photo_embeddings"}
 
 
 def test_the_same_night_again_computes_nothing_and_elsewhere_gives_the_same_bytes(
     make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = two_nights(make_context)
-    first = run_stage(context, "measure_drift", PARAMS)
+    context = make_context()
+    first, _ = measured(context)
     remove_run(context.lake, first)
     again = run_stage(make_context(run_id="again"), "measure_drift", PARAMS)
     assert (again.run_id, again.digest) == (first.run_id, first.digest)
-    monkeypatch.setattr(measure_drift, "embedding_shift", None)
+    monkeypatch.setattr(measure_drift, "newest_against_past", None)
     assert run_stage(make_context(run_id="and again"), "measure_drift", PARAMS) == again
-    assert run_stage(make_context(), "measure_drift", PARAMS).night == "again"
     assert context.read(DRIFT) == again
 
 
-def test_the_first_night_has_nothing_to_compare_with(make_context: Contexts) -> None:
-    context = make_context()
-    commit_night(context)
-    commit_night(make_context(run_date=LAST + timedelta(days=1)))  # a later night is none before
-    manifest = run_stage(context, "measure_drift", PARAMS)
-    assert manifest.row_counts["shifts"] == 0
-    assert manifest.facts["note"] == "no earlier night by this protocol has vectors to compare with"
-    assert (manifest.facts["earlier_unseen"], manifest.facts["earlier_run_date"], manifest.facts["arm"]) == (None,) * 3
+@pytest.mark.parametrize(
+    ("night", "counts", "not_compared"),
+    [
+        (Night(searches=(60,) * 4, photos=(60,) * 4), {}, {SEARCHES: "fewer than 4", PHOTOS: "fewer than 4"}),
+        (Night(searches=(60, *(25,) * 9)), {PHOTOS: 60}, {SEARCHES: "fewer than 4"}),  # no day is large enough
+        (Night(searches=(20, *(60,) * 9)), {SEARCHES: 20, PHOTOS: 60}, {}),  # as many of every day as of the last
+        (Night(searches=(0, *(60,) * 9), photos=(0, *(60,) * 13)), {}, {SEARCHES: "there are none", PHOTOS: "there"}),
+    ],
+)
+def test_what_there_is_to_compare_with_decides(
+    make_context: Contexts, night: Night, counts: dict[str, int], not_compared: dict[str, str]
+) -> None:
+    manifest, found = measured(make_context(), night)
+    assert {what: row["count"] for what, row in found.items()} == counts
+    assert set(manifest.facts["not_compared"]) == set(not_compared)
+    assert all(manifest.facts["not_compared"][what].startswith(why) for what, why in not_compared.items())
+    assert manifest.facts["last_day_count"] == night.searches[0]
 
 
-def test_two_models_are_never_compared(make_context: Contexts) -> None:
-    other = Night(models={ZERO_SHOT: "another base", FULL: "another"})
-    context = two_nights(make_context, earlier=other)
-    manifest = run_stage(context, "measure_drift", PARAMS)
-    assert manifest.row_counts["shifts"] == 0
-    assert manifest.facts["note"].startswith("the night of 2025-12-25 has another base and shares no model")
-    assert manifest.facts["model_digest"] is None
-    assert manifest.facts["earlier_unseen"]["query_share"] == 0  # queries compare all the same
-
-
-def test_an_arm_whose_photos_and_queries_are_of_two_models_is_not_compared(make_context: Contexts) -> None:
-    context = two_nights(make_context)
-    facts = {"arms": {ZERO_SHOT: {"model_digest": "newer"}}}
-    frame = context.lake.read_table(context.read(PHOTO_EMBEDDINGS), "embeddings").filter(arm=ZERO_SHOT)
-    inputs = {"splits": context.read(SPLITS)}
-    commit_tables(context, PHOTO_EMBEDDINGS, {"embeddings": frame}, inputs=inputs, facts=facts)
-    assert run_stage(context, "measure_drift", PARAMS).row_counts["shifts"] == 0
-
-
-def test_a_pair_is_found_by_its_model_and_the_base_comes_first() -> None:
-    assert same_model({FULL: "x", ZERO_SHOT: "b"}, {FULL: "x", ZERO_SHOT: "b"}) == Pair(ZERO_SHOT, ZERO_SHOT, "b")
-    assert same_model({ZERO_SHOT: "new", CHAMPION_ARM: "x"}, {ZERO_SHOT: "old", FULL: "x"}) == Pair(
-        CHAMPION_ARM, FULL, "x"
-    )
-    assert same_model({ZERO_SHOT: "b"}, {CHAMPION_ARM: "b", ZERO_SHOT: "b"}) == Pair(ZERO_SHOT, ZERO_SHOT, "b")
-    assert same_model({ZERO_SHOT: "new", FULL: "y"}, {ZERO_SHOT: "old", FULL: "x"}) is None
-
-
-def test_yesterdays_model_that_is_live_now_is_compared_by_its_own_vectors(make_context: Contexts) -> None:
-    live = Night(models={ZERO_SHOT: "old base", FULL: "m"}, uses_country=True, seed=100)
-    context = two_nights(
-        make_context, live, Night(models={ZERO_SHOT: "new base", CHAMPION_ARM: "m"}, uses_country=True, searches=2.0)
-    )
-    manifest = run_stage(context, "measure_drift", PARAMS)
-    assert (manifest.facts["arm"], manifest.facts["earlier_arm"]) == (CHAMPION_ARM, FULL)
-    assert shifts(context, manifest)["searches"]["p_value"] < 0.02
-
-
-def test_nights_of_another_protocol_and_unfinished_ones_are_passed_over(make_context: Contexts) -> None:
-    for days, night in ((7, Night(seed=100)), (6, Night(protocol="80/20"))):
-        commit_night(make_context(run_date=LAST - timedelta(days=days)), night)
-    for days, dataset in ((2, QUERY_EMBEDDINGS), (1, PHOTO_EMBEDDINGS)):
-        begun = make_context(run_date=LAST - timedelta(days=days))
-        of_before = commit_night(begun)[dataset.name]
-        splits = commit_night(begun, train=conversions(["new"], ["GB"]))["splits"]
-        begun.lake.point_to(of_before)  # one of the two has run again, the other has not
-        assert of_before.input_runs["splits"] != splits.reference
-    only_queries = make_context(run_date=LAST - timedelta(days=5))
-    remove_run(only_queries.lake, commit_night(only_queries)[PHOTO_EMBEDDINGS.name])
-    context = make_context()
-    commit_night(context)
-    assert run_stage(context, "measure_drift", PARAMS).facts["earlier_run_date"] == "2025-12-21"
+def test_one_search_of_every_visitor_a_day_is_looked_at(make_context: Contexts) -> None:
+    _, found = measured(make_context(), Night(visitors=25))
+    assert found[SEARCHES]["count"] == 25
+    _, found = measured(make_context(), Night(visitors=25, uses_country=True))
+    assert found[SEARCHES]["count"] == 25
 
 
 def test_what_training_never_had_is_counted(make_context: Contexts) -> None:
     train = conversions(["cat", "dog", "sea"], ["GB", "GB", None])
     test = conversions(["cat", "cat", "mer", "dog", "lac"], ["GB", "FR", "FR", None, ""])
-    context = make_context()
-    commit_night(context, train=train, test=test)
-    unseen = run_stage(context, "measure_drift", PARAMS).facts["unseen"]
-    assert unseen == {"search_count": 5, "query_share": 0.4, "country_share": 0.4}
-
-
-def test_a_night_is_compared_with_the_shares_of_the_earlier_one(make_context: Contexts) -> None:
-    commit_night(make_context(run_date=LAST - timedelta(days=1)), test=conversions(["new"] * 30, ["GB"] * 30))
-    context = make_context()
-    commit_night(context)
-    facts = run_stage(context, "measure_drift", PARAMS).facts
-    assert (facts["unseen"]["query_share"], facts["earlier_unseen"]["query_share"]) == (0.0, 1.0)
-
-
-def test_one_search_of_every_visitor_is_looked_at_and_few_are_too_few(make_context: Contexts) -> None:
-    context = two_nights(make_context)
-    one = conversions([f"0 query {i}" for i in range(300)], ["GB"] * 300)
-    commit_night(context, test=one.with_columns(visitor_id=pl.Series([f"v{i % 25}" for i in range(300)])))
-    assert shifts(context, run_stage(context, "measure_drift", PARAMS))["searches"]["count"] == 25
-    commit_night(context, replace(Night(), seed=7), test=one.with_columns(visitor_id=pl.lit("v")))
-    manifest = run_stage(context, "measure_drift", PARAMS)
-    assert set(shifts(context, manifest)) == {"photos"}
-    assert manifest.facts["note"] == "fewer than 20 searches of one night are too few to compare"
+    manifest, _ = measured(make_context(), train=train, validation=train, test=test)
+    assert manifest.facts["unseen"] == {"search_count": 5, "query_share": 0.4, "country_share": 0.4}
+    assert manifest.facts["unseen_before"] == {"search_count": 3, "query_share": 0.0, "country_share": 0.0}
+    manifest, _ = measured(make_context(), train=train, validation=train.clear(), test=test)
+    assert manifest.facts["unseen_before"] is None
 
 
 def test_conversions_per_day_are_those_before_the_night_ended_and_days_without_any_count(
@@ -258,20 +218,32 @@ def test_conversions_per_day_are_those_before_the_night_ended_and_days_without_a
     assert days["trend"].is_sorted(descending=True)
 
 
+@pytest.mark.parametrize("holes", [1, 3])
+def test_days_without_conversions_are_seen_though_the_week_has_enough(make_context: Contexts, holes: int) -> None:
+    """Three empty days of seven leave the week's mean above half of what it was: it passed."""
+    counts = [90 + i * 7 % 20 for i in range(56)]
+    counts[-1 - holes : -1] = [0] * holes
+    manifest, _ = measured(make_context(), Night(counts=tuple(counts)))
+    found = manifest.facts["conversions"]
+    assert found["drop"] < 0.5
+    assert found["low_day"]["p_value"] < 0.01 / 3
+    assert (found["low_day"]["count"], found["low_day"]["drop"]) == (0, 1)
+    assert found["low_day"]["day"] in [str(LAST - timedelta(days=1 + back)) for back in range(holes)]
+
+
 def test_a_short_log_begins_where_it_begins(make_context: Contexts) -> None:
     context = make_context()
-    commit_night(context)
-    commit_log(context, [5, 0, 7])
-    manifest = run_stage(context, "measure_drift", PARAMS)
+    manifest, _ = measured(context, Night(counts=(5, 0, 7)))
     assert context.lake.read_table(manifest, "days")["conversion_count"].to_list() == [5, 0, 7]
-    assert manifest.facts["conversions"] == {"last_week": 4.0, "before": None, "drop": None, "per_week": None}
+    nothing = dict.fromkeys(("before", "drop", "per_week", "low_day"))
+    assert manifest.facts["conversions"] == {"last_week": 4.0, **nothing}
 
 
 def test_what_is_missing_is_named(make_context: Contexts) -> None:
     context = make_context()
     with raises(MissingInput, "stage_not_run", dataset="validated"):
         run_stage(context, "measure_drift", PARAMS)
-    context = two_nights(make_context)
+    commit_night(context)
     cut = context.lake.read_table(context.read(QUERY_EMBEDDINGS), "embeddings").head(10)
     facts, inputs = QueryEmbeddingsFacts.of(context.read(QUERY_EMBEDDINGS)), {"splits": context.read(SPLITS)}
     commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": cut}, inputs=inputs, facts=facts)

@@ -128,6 +128,15 @@ def test_where_people_look_is_found_again(make_context: Contexts) -> None:
     assert run_stage(ctx, "measure_impressions", PARAMS) == manifest
 
 
+def test_a_first_place_that_was_shown_and_never_taken_tells_of_no_place(make_context: Contexts) -> None:
+    """Training that asks for weights by place then says `examination_unknown`, as without such a log."""
+    ctx = make_context()
+    rows = [row("u", "a", 1, "shown"), row("v", "a", 2, "click"), row("w", "a", 2, "shown")]
+    manifest = measured(ctx, rows)
+    assert ctx.lake.read_table(manifest, "examination").is_empty()
+    assert manifest.facts["note"].startswith("nothing was shown for one query at several places and taken at the first")
+
+
 def test_a_night_without_such_a_log_goes_on_and_says_so(make_context: Contexts) -> None:
     ctx = make_context()
     manifest = measured(ctx, [])

@@ -85,6 +85,7 @@ def test_the_arm_becomes_a_version_that_embeds_as_the_model_in_the_lake(night: R
         "model_digest": make_model(FULL).digest,
         "weights_sha256": version.tags["weights_sha256"],
         "trained_until": "2025-12-19T00:00:00+00:00",
+        "selected_until": "2025-12-22T00:00:00+00:00",
         "lake_run": version.tags["lake_run"],
         "git_version": "unknown",
         "code_version": "test-code",

@@ -69,6 +69,7 @@ def test_the_champion_is_copied_as_it_was_registered(tracked: RunContext, make_c
         model_digest=make_model(FULL).digest,
         arm=FULL,
         trained_until=datetime(2025, 12, 19, tzinfo=UTC),
+        selected_until=datetime(2025, 12, 22, tzinfo=UTC),
         run_date=date(2025, 12, 28),
     )
     copied = {name: info.sha256 for name, info in manifest.files.items() if name != "champion.json"}
@@ -76,6 +77,23 @@ def test_the_champion_is_copied_as_it_was_registered(tracked: RunContext, make_c
     assert copied == made
     with tonight.lake.local_folder(manifest, snapshot_champion.FOLDER) as folder:
         assert SearchModel.load(folder).digest == live.model_digest
+
+
+@pytest.mark.quick
+def test_a_version_without_the_tag_was_chosen_until_the_end_of_its_nights_validation_window(
+    make_context: Contexts,
+) -> None:
+    context = make_context()
+    models = commit_night(context)
+    validation_end = datetime(2025, 12, 22, tzinfo=UTC)
+    for tags, until in (
+        ({"lake_run": models.reference}, validation_end),
+        ({"lake_run": "gone"}, None),
+        ({}, None),
+        ({"lake_run": "gone", "selected_until": validation_end.isoformat()}, validation_end),
+    ):
+        version = mlflow_registry.Version("nightlens-test", 1, "run", tags)
+        assert snapshot_champion._selected_until(context.lake, version) == until
 
 
 def day(number: int) -> date:

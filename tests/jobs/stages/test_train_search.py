@@ -90,6 +90,7 @@ def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: 
     assert training.stopped_because
     assert manifest.facts["challenger"] == FULL
     assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
+    assert manifest.facts["selected_until"] == "2025-06-01T00:00:00+00:00"  # early stopping looked at a day more
     assert manifest.facts["train_pair_count"] == 64
     assert ctx.lake.store("checkpoints", "search_models", manifest.run_id).names() == []
 
@@ -241,6 +242,20 @@ def test_without_earlier_models_it_says_so(make_night: Contexts) -> None:
 
 
 INCREMENTAL = SEARCH_PARAMS.model_copy(update={"retrain": "incremental"})
+
+
+def test_models_that_the_test_window_had_a_part_in_choosing_are_not_gone_on_from(make_night: Contexts) -> None:
+    ctx = make_night()
+    commit_splits(
+        ctx, facts={"validation_end": ctx.as_of + timedelta(days=2)}
+    )  # this night validated on three days more
+    assert run_stage(ctx, "train_search", SEARCH_PARAMS).facts["selected_until"] == "2025-06-04T00:00:00+00:00"
+    later = make_night(run_date=date(2025, 6, 4))  # the test begins on the 4th: nothing of it was looked at
+    chosen = run_stage(later, "train_search", INCREMENTAL).facts
+    assert chosen["warm_started_from"] is not None
+    assert chosen["selected_until"] == "2025-06-04T00:00:00+00:00"
+    with raises(MissingInput, "no_earlier_models"):
+        run_stage(make_night(run_date=SECOND), "train_search", NEVER)
 
 
 def test_an_incremental_night_goes_on_with_what_is_new_and_a_sample_of_the_rest(
