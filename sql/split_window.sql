@@ -3,9 +3,10 @@
 -- photo had been submitted by then.
 -- Device, orientation filter and position are those of the first, all of one conversion; of several at its very
 -- instant, the one whose values come first in order.
--- Views: conversions, photos. Markers: window_start, window_end.
+-- Views: conversions, photos, visitors (from number_visitors). Markers: window_start, window_end.
 SELECT
   visitor_id,
+  visitor,
   query,
   country,
   photo_id,
@@ -35,3 +36,4 @@ FROM (
     )
   GROUP BY visitor_id, query, country, photo_id
 )
+JOIN visitors USING (visitor_id)

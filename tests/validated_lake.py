@@ -26,6 +26,9 @@ LOG_COLUMNS = ["visitor_id", "query", "country", "photo_id", "converted_at", *SE
 def complete(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
     """Return the frame with every declared column, in order; those it lacks are null."""
     declared = pl.DataFrame(pl.from_arrow(schema.empty_table()))
+    if {"visitor_id", "visitor"} <= set(declared.columns) and "visitor_id" in frame and "visitor" not in frame:
+        numbers = [None if name is None else zlib.crc32(str(name).encode()) for name in frame["visitor_id"]]
+        frame = frame.with_columns(pl.Series("visitor", numbers, pl.Int64))  # the same in every table
     return pl.concat([declared, frame], how="diagonal_relaxed").select(declared.columns)
 
 

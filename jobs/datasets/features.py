@@ -9,7 +9,8 @@ from jobs.config.params.ingest import EIGHTY_TWENTY, Protocol
 from jobs.datasets.schema import BOOL, F64, I32, I64, STR, TIMESTAMP, Dataset, Facts, Instant, Table, schema
 
 _SPLIT = schema(
-    visitor_id=STR,
+    visitor_id=STR,  # pseudonym: tells visitors apart and enters no choice, for each installation has its own
+    visitor=I64,  # the visitor's number by first appearance in the log: what choices go by
     query=STR,
     country=STR,
     photo_id=STR,

@@ -27,11 +27,11 @@ _PAST = 13
 
 def searches_by_day(lake: Lake, splits: Manifest, queries: Manifest, arm: str, as_of: datetime) -> pl.DataFrame:
     """Return the searches of validation and test as the arm reads them: query, country, period (in days), who."""
-    columns = ["query", "country", "photo_id", "converted_at", "visitor_id"]
+    columns = ["query", "country", "photo_id", "converted_at", "visitor"]
     rows = pl.concat([lake.read_table(splits, window, columns) for window in ("validation", "test")])
     country = pl.col("country").fill_null("") if query_arm(queries, arm).uses_country else pl.lit("")
-    rows = rows.sort("converted_at", "query", "country", "photo_id").with_columns(country.alias("country"))
-    return _in_periods(rows, "converted_at", as_of, 1).select("query", "country", "period", who="visitor_id")
+    rows = rows.sort("converted_at", "query", "country", "photo_id", "visitor").with_columns(country.alias("country"))
+    return _in_periods(rows, "converted_at", as_of, 1).select("query", "country", "period", who="visitor")
 
 
 def photos_by_week(lake: Lake, splits: Manifest, photos: Manifest, arm: str, as_of: datetime) -> pl.DataFrame:

@@ -15,6 +15,9 @@ from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints, tie_order
 from models.evaluation.statistics import Clusters
+from models.search.counter_random import uniforms
+
+_DRAW = 0x766973  # tells the draw of visitors apart from others by the same hash
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Task:
     texts: pl.DataFrame  # the U distinct (query, country), `text` numbering them
     text_ids: Ints  # (Q,) the text of each query
     targets: Ints  # (Q,) the place of the photo converted
-    visitors: Ints  # (Q,)
+    visitors: Ints  # (Q,) their numbers by first appearance in the log
     asked_at: Ints  # (Q,) when the photo was converted
     available_at: Ints  # (P,) when the photo was submitted; by the protocol 80/20 the log's beginning, for all alike
 
@@ -60,7 +63,7 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
         photos = photos.filter(available_at < facts.windows[window][1])
     photos = photos.with_columns(available_at.alias("available_at")).sort("photo_id")
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
-    order = ("query", "country", "converted_at", "visitor_id", "photo_id")
+    order = ("query", "country", "converted_at", "visitor", "photo_id")
     queries = lake.read_table(splits, window)
     if window == "test":
         queries = of_some_visitors(queries, facts.max_ranked_searches)
@@ -71,10 +74,7 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
         queries.with_row_index("query_id")
         .join(texts, on=["query", "country"], how="left", maintain_order="left")
         .join(photos.select("photo_id", "place", "is_in_train"), on="photo_id", how="left", maintain_order="left")
-        .with_columns(
-            pl.col("query").is_in(seen.implode()).alias("is_seen"),
-            pl.col("visitor_id").rank("dense").alias("visitor"),
-        )
+        .with_columns(pl.col("query").is_in(seen.implode()).alias("is_seen"))
     )
     if unknown := queries["place"].null_count():
         example = queries.filter(pl.col("place").is_null())["photo_id"][0]
@@ -101,10 +101,19 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
 def of_some_visitors(queries: pl.DataFrame, limit: int) -> pl.DataFrame:
     """Return at most `limit` of the queries: all those of some visitors, of one visitor at least.
 
-    Visitors are taken in the order of their ids, which are keyed hashes: as good as drawn, and the same every night.
+    Visitors are taken in their `drawn_order`.
     """
     if len(queries) <= limit:
         return queries
-    counts = queries.group_by("visitor_id").len("count").sort("visitor_id")
+    counts = queries.group_by("visitor").len("count")
+    counts = counts[drawn_order(integers(counts["visitor"]))]
     kept = counts.filter((pl.col("count").cum_sum() <= limit) | (pl.int_range(pl.len()) == 0))
-    return queries.join(kept, on="visitor_id", how="semi")
+    return queries.join(kept, on="visitor", how="semi", maintain_order="left")
+
+
+def drawn_order(visitor_V: Ints) -> Ints:
+    """Return the places of visitors, given by their numbers, in an order as good as drawn, and the same every night.
+
+    The order goes by a hash of the number, so whoever comes later is put in somewhere, and nobody else moves.
+    """
+    return np.argsort(uniforms(0, _DRAW, 0, visitor_V, 1)[:, 0]).astype(np.int64)

@@ -8,7 +8,7 @@ from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 
 _WINDOWS = ("train", "validation", "test")
-_COLUMNS = ["visitor_id", "photo_id", "converted_at", "country"]
+_COLUMNS = ["visitor_id", "visitor", "photo_id", "converted_at", "country"]
 _SECOND = 1e6
 
 

@@ -15,7 +15,7 @@ from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
 from jobs.evaluation.integers import integers
-from jobs.evaluation.ranking_task import read_task
+from jobs.evaluation.ranking_task import drawn_order, read_task
 from jobs.evaluation.scorers import photo_matrix
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -50,8 +50,8 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
     """Return the photos that were there when the test window ended, and all that visitors took of them.
 
     Images are an arm's photo vectors. Descriptions go through the same model's text tower here, in one process: they
-    are short, and a corpus too large for that is too large to be ranked exactly. Visitors are in the order of their
-    pseudonyms, which is as good as drawn: the first so many are a sample.
+    are short, and a corpus too large for that is too large to be ranked exactly. Visitors are in an order as good as
+    drawn: the first so many are a sample.
     """
     task = read_task(ctx.lake, inputs["splits"])
     vectors, _ = photo_matrix(ctx.lake, inputs["photo_embeddings"], task, arm, max_missing_share)
@@ -60,9 +60,10 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
         vectors, _descriptions(model, task.photos["description"]), *_keywords(ctx.lake, inputs, model, task.photos)
     )
     rows = read_log(ctx.lake, inputs["splits"])
-    rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id").with_columns(
-        pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor") - 1
-    )
+    rows = rows.join(task.photos.select("photo_id", "place"), on="photo_id", maintain_order="left")
+    visitors = rows.select("visitor_id", number="visitor").unique("number")
+    visitors = visitors[drawn_order(integers(visitors["number"]))].with_row_index("visitor")
+    rows = rows.drop("visitor").join(visitors, on="visitor_id", maintain_order="left")
     start, end = SplitsFacts.of(inputs["splits"]).windows["test"]
     country_V, countries = _countries(rows, start)
     log = Interactions.of(
@@ -74,8 +75,7 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
         item_count=len(task.photos),
         as_of=end.timestamp(),
     )
-    visitor_ids = rows["visitor_id"].unique().sort()
-    return World(task.photos["photo_id"], visitor_ids, log, items, start.timestamp(), countries)
+    return World(task.photos["photo_id"], visitors["visitor_id"], log, items, start.timestamp(), countries)
 
 
 def _countries(rows: pl.DataFrame, start: datetime) -> tuple[np.ndarray[Any, np.dtype[np.int32]], tuple[str, ...]]:

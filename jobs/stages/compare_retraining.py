@@ -23,6 +23,7 @@ from jobs.datasets.features import SPLITS
 from jobs.datasets.models import VARIANT, TrainingFacts, VariantFacts
 from jobs.datasets.reports import RETRAINING, RetrainingFacts
 from jobs.errors import BadInput
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -115,8 +116,9 @@ def _table(nights: list[_Night]) -> pl.DataFrame:
 
 def _row(name: str, nights: list[_Night]) -> tuple[Any, ...]:
     ranks = {way: np.concatenate([night.ranks[way] for night in nights]) for way in WAYS}
-    asked = pl.concat(night.task.queries.select("visitor_id", "query") for night in nights)
-    card = Scorecard.of(ranks, Clusters.of(*(asked[column].rank("dense").to_numpy() for column in asked.columns)))
+    asked = pl.concat(night.task.queries.select("visitor_id", "query") for night in nights).with_row_index()
+    numbers = asked.select(pl.col("index").min().over(name).alias(name) for name in ("visitor_id", "query"))
+    card = Scorecard.of(ranks, Clusters.of(*map(integers, numbers)))
     difference, column = card.difference("incremental", "full"), columns().index(METRIC)
     found = [float(part[column]) for part in (difference.value, difference.low, difference.high, difference.p_value)]
     pairs = [sum(night.trainings[way].pairs_seen for night in nights) for way in WAYS]

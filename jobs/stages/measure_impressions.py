@@ -58,11 +58,13 @@ def run(ctx: RunContext, params: MeasureImpressionsParams, inputs: Inputs, stage
 def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) -> pl.DataFrame:
     """Return a row per photo in a list that was shown in [start, end), whatever rows of the log tell of it.
 
-    Besides the log's columns: `is_taken`, `listed_at` (tells lists without an id apart), `visitor` (number), and
-    `seek`, what was asked for: a query, or a photo.
+    Besides the log's columns: `is_taken`, `listed_at` (tells lists without an id apart), `visitor` (number by first
+    appearance), and `seek`, what was asked for: a query, or a photo. Rows are in the order of time, then as the
+    log has them: pseudonyms decide nothing.
     """
     at = pl.col("shown_at")
-    rows = pl.scan_parquet(lake.table_uris(validated, "impressions")).filter(at >= start, at < end)
+    rows = pl.scan_parquet(lake.table_uris(validated, "impressions"), row_index_name="row")
+    rows = rows.filter(at >= start, at < end)
     listed = pl.when(pl.col("query_id").is_null()).then(at).alias("listed_at")
     rows = rows.with_columns(listed, pl.col("query").replace("", None))  # a blank query says nothing
     shown = rows.group_by(*_LIST, "photo_id", "position").agg(
@@ -70,10 +72,12 @@ def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) 
         pl.col("query", "country", "arm").drop_nulls().sort().first(),
         pl.col("interaction").is_in(TAKEN).any().alias("is_taken"),
         pl.col("dwell_seconds").max(),
+        pl.col("row").min(),
     )
     seek = pl.coalesce("query", pl.format("photo {}", "query_photo_id"))
-    visitor = pl.col("visitor_id").rank("dense").cast(pl.Int64).alias("visitor")
-    return shown.collect().sort(*_LIST, "position", "photo_id").with_columns(seek.alias("seek"), visitor)
+    visitor = pl.col("number").min().over("visitor_id").rank("dense").cast(pl.Int64).alias("visitor")
+    shown_in_order = shown.collect().sort("shown_at", "row").with_row_index("number")
+    return shown_in_order.with_columns(seek.alias("seek"), visitor)
 
 
 def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams) -> list[dict[str, Any]]:

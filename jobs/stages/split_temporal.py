@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, Row, SparkSession
 
-_CONVERSION_ORDER = ("visitor_id", "converted_at", "query", "country", "photo_id")
+_CONVERSION_ORDER = ("visitor", "converted_at", "query", "country", "photo_id")
 
 
 def run(ctx: RunContext, params: SplitTemporalParams, inputs: Inputs, staged: StagedRun) -> SplitsFacts:
@@ -41,16 +41,18 @@ def run(ctx: RunContext, params: SplitTemporalParams, inputs: Inputs, staged: St
         shards = max(params.shards, *(1 + rows // ROWS_PER_FILE for rows in validated.row_counts.values()))
         corpus_end = END_OF_TIME if params.protocol == EIGHTY_TWENTY else windows.test_end
         conversions = _count_conversions(spark, views, windows, params)
+        views["visitors"] = run_sql(spark, "number_visitors", views).persist()
         for name, (start, end) in windows.spans.items():
             rows = run_sql(spark, "split_window", views, window_start=start, window_end=end)
             if name == "train":
                 _write(rows, staged, name, shards, "photo_id", _CONVERSION_ORDER)
             else:
-                _write(rows, staged, name, 1 + conversions[name] // ROWS_PER_FILE, "visitor_id", _CONVERSION_ORDER)
+                _write(rows, staged, name, 1 + conversions[name] // ROWS_PER_FILE, "visitor", _CONVERSION_ORDER)
         corpus = run_sql(spark, "split_corpus", views, train_end=windows.train_end, corpus_end=corpus_end)
         _write(corpus, staged, "photos", shards, "photo_id", ("photo_id",))
         keywords = run_sql(spark, "split_keywords", views, corpus_end=corpus_end)
         _write(keywords, staged, "photo_keywords", shards, "photo_id", ("photo_id", "keyword"))
+        views.pop("visitors").unpersist()
         ages = run_sql(spark, "split_photo_ages", views, **windows.boundaries, corpus_end=corpus_end).collect()
     photos_by_age = dict.fromkeys(("before_train", *windows.spans), 0)
     photos_by_age |= {row["period"]: row["photo_count"] for row in ages}

@@ -28,6 +28,7 @@ def conversions(rows: list[tuple[int, int]], start: datetime, names: list[str]) 
     frame = pl.DataFrame(rows, schema=["visitor", "number"], orient="row")
     return frame.select(
         pl.Series("visitor_id", [names[visitor] for visitor, _ in rows]),
+        "visitor",
         pl.lit("something").alias("query"),
         pl.Series("photo_id", [IDS[number] for _, number in rows]),
         pl.when(pl.col("visitor") < 3).then(pl.lit("JP")).otherwise(pl.lit("GB")).alias("country"),
