@@ -39,6 +39,7 @@ _WINDOW = Held(
     key=("visitor_id", "query", "country", "photo_id"),
     made_up="histories",
     checks={
+        "visitor": "histories",
         "converted_at": "timestamps",
         "conversion_count": "statistics",
         "weight": "statistics",

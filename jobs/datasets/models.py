@@ -178,13 +178,15 @@ class EventsCheck(Facts):
 
 
 class LearnedOrder(Facts):
-    """What the reranker learned, and the hit rates at 10 of the held-out visitors before and after it reorders."""
+    """What the reranker learned, and the hit rates at 10 before and after it reorders.
+
+    Each model was held out from a part of the visitors; `best_rounds` are the trees of each, and the hit rates are of
+    every visitor's searches, reordered by the model that has not learned from them.
+    """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
 
-    best_round: int
-    rounds: int
-    held_out_search_count: int
+    best_rounds: tuple[int, ...]
     held_out_hit_rate_before: float
     held_out_hit_rate_after: float
     seconds: float
@@ -215,11 +217,11 @@ RERANKER = Dataset(
     "models",
     (  # empty where there were too few searches to learn from
         Table("importances", schema(feature=STR, gain=F64, split=I64), may_be_empty=True),
-        Table("curves", schema(searches=STR, step=I64, name=STR, value=F64), may_be_empty=True),
+        Table("curves", schema(searches=STR, step=I64, name=STR, value=F64), may_be_empty=True),  # of the first model
     ),
     RerankerFacts,
 )
-"""Files: reranker.txt (the text model of LightGBM)."""
+"""Files: reranker/<number>.txt (the text models of LightGBM)."""
 
 
 class VariantFacts(Facts):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jobs.datasets.evaluation import ByQueryFacts
 from jobs.evaluation.ranking_task import Task
 from models.evaluation.metrics import CUTOFFS, Floats, best_ranks, gains_at_ranks, list_metrics
-from models.evaluation.ranking import Ints, Scorer, rank_targets
+from models.evaluation.ranking import Availability, Ints, Scorer, rank_targets
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Clusters
 
@@ -23,7 +23,7 @@ INTERVALS = "95 %, paired, clustered by words: the same words in all countries h
 
 @dataclass(frozen=True)
 class Judgements:
-    """Which photos are relevant for which query of the test window, and how much."""
+    """Which pictures are relevant for which query of the test window, and how much; of equal ones the first photo."""
 
     frame: pl.DataFrame  # N rows, `judgement_id` numbering them: query, country, photo_id, visitor_count
     text_ids: Ints  # (N,) the query, a number of `Task.texts`
@@ -33,13 +33,21 @@ class Judgements:
     words: Ints  # (U,) number of the query's words, the same in every country
 
     @classmethod
-    def of(cls, task: Task) -> Judgements:
-        """Return the judgements that the test conversions amount to; every query has at least one."""
+    def of(cls, task: Task, picture: Ints) -> Judgements:
+        """Return the judgements that the test conversions amount to; every query has at least one.
+
+        `picture` is as in `Availability`: equal pictures are judged as one, for a list shows one of them.
+        """
         last = pl.col("converted_at").max().over("text").alias("last_at")
+        own = np.where(picture < 0, -1 - np.arange(len(picture)), picture)
         frame = (
-            task.queries.with_columns(last)
-            .group_by("text", "place", "query", "country", "photo_id", "last_at")
-            .agg(pl.col("visitor_id").n_unique().cast(pl.Int64).alias("visitor_count"))
+            task.queries.with_columns(last, pl.Series("picture", own[task.targets]))
+            .group_by("text", "picture", "query", "country", "last_at")
+            .agg(
+                pl.col("place").min(),
+                pl.col("photo_id").sort_by("place").first(),
+                pl.col("visitor").n_unique().cast(pl.Int64).alias("visitor_count"),
+            )
             .sort("text", "place")
             .with_row_index("judgement_id")
             .with_columns(pl.col("judgement_id").cast(pl.Int64))
@@ -74,7 +82,9 @@ class Judgements:
         )
 
 
-def rank_both_ways(scorer: Scorer, task: Task, judgements: Judgements) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def rank_both_ways(
+    scorer: Scorer, task: Task, availability: Availability, judgements: Judgements
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the ranks of the photos converted, shape (Q,), and of the photos judged, shape (N,).
 
     They are ranked in one go, so that a text is scored once for both.
@@ -84,7 +94,7 @@ def rank_both_ways(scorer: Scorer, task: Task, judgements: Judgements) -> tuple[
         np.concatenate([task.text_ids, judgements.text_ids]),
         np.concatenate([task.targets, judgements.targets]),
         np.concatenate([task.asked_at, judgements.asked_at]),
-        task.available_at,
+        availability,
     )
     return rank[: len(task.targets)], rank[len(task.targets) :]
 

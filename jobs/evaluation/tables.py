@@ -12,7 +12,7 @@ from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.segments import Segments
 from models.evaluation.examples import Example, choose_examples
 from models.evaluation.metrics import columns
-from models.evaluation.ranking import Scorer, top_photos
+from models.evaluation.ranking import Availability, Scorer, top_photos
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Estimates
 
@@ -109,14 +109,16 @@ def ranks_table(ranks: Ranks, key: str = "query_id") -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def contact_sheet_table(ranks: Ranks, task: Task, scorers: Mapping[str, Scorer], count: int) -> pl.DataFrame:
+def contact_sheet_table(
+    ranks: Ranks, task: Task, availability: Availability, scorers: Mapping[str, Scorer], count: int
+) -> pl.DataFrame:
     """Return the table `contact_sheet`: the top photos of a few arms, the challenger first, for chosen queries."""
     challenger = next(iter(scorers))
     rows = np.array([example.row for example in choose_examples(_examples(ranks[challenger], task), count)])
     asked = task.queries[rows].select("query", "country", pl.col("photo_id").alias("converted_photo_id"))
     frames = []
     for arm, scorer in scorers.items():
-        tops = top_photos(scorer, task.text_ids[rows], task.asked_at[rows], task.available_at, SHEET_PHOTOS)
+        tops = top_photos(scorer, task.text_ids[rows], task.asked_at[rows], availability, SHEET_PHOTOS)
         for row, (places, scores) in enumerate(tops):
             shown = task.photos[places].select("photo_id").with_row_index("position", offset=1)
             shown = shown.with_columns(pl.Series("score", scores.astype(np.float64)), arm=pl.lit(arm))

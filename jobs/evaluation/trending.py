@@ -23,7 +23,7 @@ from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task, of_some_visitors, read_task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.ranking import Ints, Scorer
+from models.evaluation.ranking import Availability, Ints, Scorer
 from models.evaluation.segments import is_rising
 from models.evaluation.trending import HOUR, Conversions, Searches, mixed_ranks, tune
 
@@ -99,10 +99,13 @@ class Trending:
         task: Task,
         past: Past,
         judgements: Judgements,
-        load: Callable[[Task], Scorer],
+        load: Callable[[Task], tuple[Scorer, Availability]],
         params: EvaluateParams,
     ) -> Trending:
-        """Tune the arm on validation searches and rank the test window's; `load` gives the challenger's scorer."""
+        """Tune the arm on validation searches and rank the test window's.
+
+        `load` gives the challenger's scorer, and which photos the searches could be shown.
+        """
         if not params.trend_tuning_searches:
             return cls(None, TrendingFacts(note="left out: trend_tuning_searches is 0"))
         tuning = read_task(lake, splits, "validation")
@@ -110,13 +113,12 @@ class Trending:
         if not len(rows):
             return cls(None, TrendingFacts(note="the validation window has no searches to tune it on"))
         before = Past.read(lake, splits, tuning, params.trend_refresh_hours)
-        mixture, rates = tune(
-            load(tuning), before.searches(tuning, rows), before.by_words, before.by_photo, tuning.available_at
-        )
+        scorer, availability = load(tuning)
+        mixture, rates = tune(scorer, before.searches(tuning, rows), before.by_words, before.by_photo, availability)
         beginning = microseconds(SplitsFacts.of(splits).validation_end)
-        scorer = load(task)
+        scorer, availability = load(task)
         rank_Q, rank_N = (
-            mixed_ranks(scorer, asked, past.by_words, past.by_photo, task.available_at, [mixture])[0]
+            mixed_ranks(scorer, asked, past.by_words, past.by_photo, availability, [mixture])[0]
             for asked in (past.searches(task, np.arange(len(task.targets))), past.judged(judgements, beginning))
         )
         tuned = TunedTrend(

@@ -25,7 +25,7 @@ def reranker_report(night: Night) -> dict[str, Any]:
         "facts": found,
         "base": arm(found.base_arm),
         "candidate_count": night.manifest(RERANKER).params["candidate_count"],
-        "curve": _curve(night, found.learned.best_round),
+        "curve": _curve(night, found.learned.best_rounds[0]),
         "total": sum(row["gain"] for row in features),
         "features": features[:MOST_FEATURES],
         "left_out": features[MOST_FEATURES:],
@@ -55,7 +55,7 @@ def _curve(night: Night, best: int) -> LineChart:
     ends = (f"{s.name}: from {formats.score(s.points[0][1])} to {formats.score(s.points[-1][1])}" for s in series)
     return line_chart(
         "reranker-curve",
-        "nDCG@10 by round of training",
+        "nDCG@10 by round of training, first of the models",
         "; ".join(ends) + f". Kept was round {best}.",
         series,
         x_ticks=step_ticks(len(learned), least=1),

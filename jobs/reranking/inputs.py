@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import QueryEmbeddingsFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import EventsCheck, SearchModelsFacts
 from jobs.errors import GateFailed
 from jobs.evaluation.arm_plan import check_arm
+from jobs.evaluation.availability import read_availability
 from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.scorers import keyword_match_scorer, model_scorer
@@ -29,10 +29,9 @@ from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Ints
 from models.rerank.features import ORIENTATIONS, Photos, Searches
 from models.rerank.history import DEVICES, Events, History
-from models.rerank.ordering import Filters
 from models.rerank.rows import SecondStage
 
-MODEL_FILE = "reranker.txt"
+MODELS = "reranker/"
 EVENTS_CHECK = "events_before_cutoff"
 _KNOWN = {"validation": ("train",), "test": ("train", "validation")}
 """The windows whose conversions are known when a window begins."""
@@ -83,6 +82,7 @@ def read_second_stage(
         target=task.targets,
         searches=searches,
         photos=Photos(task.available_at, _aspects(lake, inputs["validated"], task)),
+        availability=read_availability(lake, inputs, task),
         history=History.of(numbered, microseconds(cutoff), task.available_at, country_count, half_life_days),
         base=arms.base,
         scorers=scorers,
@@ -105,30 +105,6 @@ def check_events(events: pl.DataFrame, cutoff: datetime) -> EventsCheck:
             cutoff=cutoff.isoformat(),
         )
     return EventsCheck(check=EVENTS_CHECK, status="passed", event_count=len(events), cutoff=cutoff)
-
-
-def read_filters(lake: Lake, validated: Manifest, images: Manifest, task: Task) -> tuple[Filters, Ints]:
-    """Return the business filters and each search's group in them, shape (Q,).
-
-    Hidden are photos by the site's own list, from everywhere or from a country. Equal pictures are told by the digest
-    of their image. Group 0 is of the countries that no rule names.
-    """
-    digests = lake.read_table(images, "images", ["photo_id", "sha256"]).unique("photo_id")
-    found = task.photos.join(digests, on="photo_id", how="left", maintain_order="left")
-    number = found["sha256"].rank("dense").cast(pl.Int64).fill_null(-1)
-    hidden = lake.read_table(validated, HIDDEN_TABLE.name, ["photo_id", "country"])
-    countries = hidden["country"].drop_nulls().unique().sort().to_list()
-    is_hidden_GP = np.array(
-        [found["photo_id"].is_in(_hidden_from(hidden, country).implode()).to_numpy() for country in [None, *countries]]
-    )
-    group_of = {country: group for group, country in enumerate(countries, start=1)}
-    group_Q = np.array([group_of.get(country, 0) for country in task.queries["country"]], dtype=np.int64)
-    return Filters(is_hidden_GP, number.to_numpy()), group_Q
-
-
-def _hidden_from(hidden: pl.DataFrame, country: str | None) -> pl.Series:
-    is_meant = pl.col("country").is_null() if country is None else pl.col("country").fill_null(country) == country
-    return hidden.filter(is_meant)["photo_id"]
 
 
 def _number(task: Task, events: pl.DataFrame) -> tuple[Searches, Events, int]:

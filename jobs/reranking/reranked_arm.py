@@ -13,25 +13,20 @@ from jobs.errors import BadInput
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.reranking.inputs import MODEL_FILE, Arms, read_filters, read_second_stage
+from jobs.reranking.inputs import MODELS, Arms, read_second_stage
 from models.evaluation.ranking import Ints
 from models.rerank.features import Searches
 from models.rerank.learning import Reranker
-from models.rerank.ordering import Filters, final_ranks, reorder
+from models.rerank.ordering import final_scores
 from models.rerank.rows import SecondStage
 
 
 @dataclass(frozen=True)
 class Reranked:
-    """The test searches with everything that reorders them; `check` is what the check of the events found.
-
-    `group` is each search's place among those the filters tell apart, shape (Q,).
-    """
+    """The test searches with everything that reorders them; `check` is what the check of the events found."""
 
     stage: SecondStage
     reranker: Reranker
-    filters: Filters
-    group: Ints
     candidate_count: int
     check: EventsCheck
 
@@ -53,7 +48,8 @@ class Reranked:
         stage, check = read_second_stage(
             lake, inputs, task, Arms.of(inputs), params["half_life_days"], max_missing_share
         )
-        reranker = Reranker(lake.read_file(manifest, MODEL_FILE).decode())
+        files = sorted(name for name in manifest.files if name.startswith(MODELS))
+        reranker = Reranker([lake.read_file(manifest, name).decode() for name in files])
         if reranker.names != stage.names:
             raise BadInput(
                 "reranker_of_other_features",
@@ -62,8 +58,7 @@ class Reranked:
                 run=manifest.reference,
                 features=reranker.names,
             )
-        filters, group = read_filters(lake, inputs["validated"], inputs["images"], task)
-        return cls(stage, reranker, filters, group, int(params["candidate_count"]), check)
+        return cls(stage, reranker, int(params["candidate_count"]), check)
 
     def with_searches(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> Reranked:
         """Return the same with searches added: texts that are among those there, asked at other times.
@@ -87,16 +82,13 @@ class Reranked:
             target=np.concatenate([stage.target, target_N]),
             searches=searches,
         )
-        return replace(self, stage=both, group=np.concatenate([self.group, self.group[alike_N]]))
+        return replace(self, stage=both)
 
     def ranks(self) -> NDArray[np.int32]:
         """Return the rank of each search's converted photo, shape (Q,)."""
         rank_Q = np.empty(len(self.stage.target), dtype=np.int32)
         for block in self.stage.blocks(self.candidate_count):
             score_N = self.reranker.scores(block.matrix)
-            target_B, group_B = self.stage.target[block.searches], self.group[block.searches]
-            shown = reorder(block.candidates, score_N, self.filters, group_B)
-            rank_B = final_ranks(block.candidates, shown, target_B, block.base_rank, block.available)
-            is_hidden_B = self.filters.is_hidden[group_B, target_B]  # below the candidates too
-            rank_Q[block.searches] = np.where(is_hidden_B, block.available, rank_B)
+            final_BP = final_scores(block.scores, block.candidates, score_N)
+            rank_Q[block.searches] = self.stage.availability.ranks(final_BP, self.stage.target[block.searches])
         return rank_Q

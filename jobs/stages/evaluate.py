@@ -24,6 +24,7 @@ from jobs.context import RunContext
 from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts, TrendingFacts
 from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import Plan
+from jobs.evaluation.availability import read_availability
 from jobs.evaluation.by_query import Judgements, query_scorecard, rank_both_ways
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.evaluation.scorers import BASELINES, baseline_scorer, model_scorer
@@ -43,7 +44,7 @@ from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.reranking.reranked_arm import Reranked
 from jobs.runtime.progress import timed
-from models.evaluation.ranking import TIE_RULE, Scorer
+from models.evaluation.ranking import TIE_RULE, Availability, Scorer
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger("nightlens.evaluate")
@@ -55,15 +56,15 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
     """Rank, measure and compare; a missing or unfinished arm raises."""
     plan, seconds = Plan.of(inputs), dict[str, float]()
     with timed(log, seconds, "read"):
-        asked = _Asked.read(ctx.lake, inputs["splits"], params)
+        asked = _Asked.read(ctx.lake, inputs, params)
     load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
     ranked = _Ranked()
     for arm in (arm for arm in plan.arms if arm != RERANKED):
         with timed(log, seconds, arm):
             scorer, ranked.without_vector[arm] = load(arm, asked.task)
-            ranked.add(arm, rank_both_ways(scorer, asked.task, asked.judgements))
+            ranked.add(arm, rank_both_ways(scorer, asked.task, asked.availability, asked.judgements))
     with timed(log, seconds, TRENDING):
-        trending = _rank_trending(ctx, params, inputs["splits"], asked, ranked, partial(load, plan.challenger))
+        trending = _rank_trending(ctx, params, inputs, asked, ranked, partial(load, plan.challenger))
     checks: tuple[EventsCheck, ...] = ()
     if not plan.reranker_note:
         with timed(log, seconds, RERANKED):
@@ -73,7 +74,9 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
     with timed(log, seconds, "contact_sheet"):
         beside = rival(card, plan)
         scorers = {arm: load(arm, asked.task)[0] for arm in (plan.challenger, beside)}
-        sheet = contact_sheet_table(ranked.converted, asked.task, scorers, params.contact_sheet_queries)
+        sheet = contact_sheet_table(
+            ranked.converted, asked.task, asked.availability, scorers, params.contact_sheet_queries
+        )
         staged.write_table("contact_sheet", sheet)
     _write_ranks(staged, asked, ranked)
     cuts = asked.segments.frequency_cuts
@@ -102,18 +105,22 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
 
 @dataclass(frozen=True)
 class _Asked:
-    """What every arm is asked, and what the searches may know and are told apart by."""
+    """What every arm is asked and may show, and what the searches may know and are told apart by."""
 
     task: Task
+    availability: Availability
     past: Past
     segments: Segments
     judgements: Judgements
 
     @classmethod
-    def read(cls, lake: Lake, splits: Manifest, params: EvaluateParams) -> _Asked:
+    def read(cls, lake: Lake, inputs: dict[str, Manifest], params: EvaluateParams) -> _Asked:
+        splits = inputs["splits"]
         task = read_task(lake, splits)
+        available = read_availability(lake, inputs, task)
         past = Past.read(lake, splits, task, params.trend_refresh_hours)
-        return cls(task, past, read_segments(lake, splits, task, past), Judgements.of(task))
+        segments = read_segments(lake, splits, task, past)
+        return cls(task, available, past, segments, Judgements.of(task, available.picture))
 
 
 @dataclass(frozen=True)
@@ -141,14 +148,15 @@ def _load(
 def _rank_trending(
     ctx: RunContext,
     params: EvaluateParams,
-    splits: Manifest,
+    inputs: dict[str, Manifest],
     asked: _Asked,
     ranked: _Ranked,
     load_challenger: Callable[[Task], tuple[Scorer, int]],
 ) -> TrendingFacts:
-    found = Trending.find(
-        ctx.lake, splits, asked.task, asked.past, asked.judgements, lambda task: load_challenger(task)[0], params
-    )
+    def load(task: Task) -> tuple[Scorer, Availability]:
+        return load_challenger(task)[0], read_availability(ctx.lake, inputs, task)
+
+    found = Trending.find(ctx.lake, inputs["splits"], asked.task, asked.past, asked.judgements, load, params)
     if found.ranks is not None:
         ranked.add(TRENDING, found.ranks)
     return found.facts

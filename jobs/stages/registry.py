@@ -202,7 +202,7 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "train_reranker",
             TrainRerankerParams,
-            ("splits", "validated", "search_models", "photo_embeddings", "query_embeddings"),
+            ("splits", "validated", "images", "search_models", "photo_embeddings", "query_embeddings"),
             "reranker",
             "evaluation",
             "learn to reorder the challenger's best photos",
@@ -276,7 +276,7 @@ ABLATION: dict[str, StageSpec] = {
         StageSpec(
             "train_variant",
             TrainVariantParams,
-            ("splits", "images", "base_model"),
+            ("splits", "validated", "images", "base_model"),
             "variant",
             "model",
             "train one variant and rank the test queries",

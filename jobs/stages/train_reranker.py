@@ -1,7 +1,8 @@
 """Stage `train_reranker`: learn to reorder the challenger's best photos, from the searches of the validation window.
 
 The towers have not learned from that window, so their scores are as good there as they will be on the test. Features
-know what was known when the window began (see `jobs.reranking.inputs`). A window with too few searches trains
+know what was known when the window began (see `jobs.reranking.inputs`). Several models are trained, each held out from
+another part of the visitors, and the mean of their scores is the order. A window with too few searches trains
 nothing, and neither does an empty one: the fact `note` says so, and the evaluation leaves the arm out.
 """
 
@@ -23,13 +24,12 @@ from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from jobs.reranking.inputs import MODEL_FILE, Arms, read_second_stage
+from jobs.reranking.inputs import MODELS, Arms, read_second_stage
 from jobs.runtime.progress import Progress
-from models.rerank.learning import CUTOFF, Options, Reranker, Rows, hold_out, train
+from models.rerank.learning import CUTOFF, Options, Reranker, Rows, folds, train
 from models.rerank.rows import SecondStage
 
 log = logging.getLogger("nightlens.train_reranker")
-HELD_OUT_SHARE = 0.2  # of the visitors, for early stopping
 
 NO_WINDOW = (
     "nothing was kept aside for validation (--validation-share 0 of split_temporal), and on the searches of the "
@@ -63,19 +63,19 @@ def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest
     )
     if facts.note:
         return _leave_out(staged, params, facts)
-    is_held_out_S = hold_out(learnable.visitor, HELD_OUT_SHARE, ctx.seed)
-    fit, held_out = learnable.of_searches(~is_held_out_S), learnable.of_searches(is_held_out_S)
-    trained = train(fit, held_out, stage.names, _options(params, ctx.seed))
-    reranker = Reranker(trained.text)
-    staged.write_file(MODEL_FILE, trained.text.encode())
-    _write_tables(staged, reranker.importances(), trained.curves)
-    before, after = _held_out_hit_rates(reranker, held_out, stage)
+    fold_S = folds(learnable.visitor, ctx.seed)
+    trained, after_S = [], np.empty(len(fold_S), dtype=np.int64)
+    for fold in range(fold_S.max() + 1):
+        fit, held_out = learnable.of_searches(fold_S != fold), learnable.of_searches(fold_S == fold)
+        trained.append(train(fit, held_out, stage.names, _options(params, ctx.seed + fold)))
+        staged.write_file(f"{MODELS}{fold}.txt", trained[-1].text.encode())
+        after_S[fold_S == fold] = held_out.ranks(Reranker([trained[-1].text]).scores(held_out.matrix))
+    _write_tables(staged, Reranker([one.text for one in trained]).importances(), trained[0].curves)
+    before_S = learnable.ranks(-learnable.matrix[:, stage.names.index(f"{stage.base}_rank")])
     learned = LearnedOrder(
-        best_round=trained.best_round,
-        rounds=len(trained.curves["held_out"]),
-        held_out_search_count=len(held_out.count),
-        held_out_hit_rate_before=before,
-        held_out_hit_rate_after=after,
+        best_rounds=tuple(one.best_round for one in trained),
+        held_out_hit_rate_before=float((before_S <= CUTOFF).mean()),
+        held_out_hit_rate_after=float((after_S <= CUTOFF).mean()),
         seconds=round(time.perf_counter() - begun, 2),
     )
     return facts.model_copy(update={"learned": learned})
@@ -138,13 +138,6 @@ def _too_few(learnable: Rows, search_count: int, params: TrainRerankerParams) ->
 
 def _options(params: TrainRerankerParams, seed: int) -> Options:
     return Options(**params.model_dump(include=set(Options.__dataclass_fields__)), seed=seed)
-
-
-def _held_out_hit_rates(reranker: Reranker, held_out: Rows, stage: SecondStage) -> tuple[float, float]:
-    """Return how many of the held-out visitors' photos are among the first before and after reordering."""
-    base_rank_N = held_out.matrix[:, stage.names.index(f"{stage.base}_rank")]
-    before_S, after_S = held_out.ranks(-base_rank_N), held_out.ranks(reranker.scores(held_out.matrix))
-    return float((before_S <= CUTOFF).mean()), float((after_S <= CUTOFF).mean())
 
 
 def _write_tables(staged: StagedRun, importances: dict[str, tuple[float, int]], curves: dict[str, list[float]]) -> None:

@@ -12,6 +12,7 @@ from jobs.config.params.arms import AS_TRAINED, FULL, VARIANTS, ZERO_SHOT
 from jobs.context import Inputs, RunContext
 from jobs.datasets.models import SearchModelsFacts, VariantFacts
 from jobs.errors import MissingInput
+from jobs.evaluation.availability import read_availability
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
@@ -51,7 +52,8 @@ def train_and_rank(
         task = read_task(ctx.lake, inputs["splits"])
         photo_PD, has_vector_P = photo_matrix(model, task, pairs, pixels)
         scorer = dense_scorer(text_matrix(model, task), photo_PD, has_vector_P)
-    rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, task.available_at)
+    availability = read_availability(ctx.lake, inputs, task)
+    rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, availability)
     query_ids = task.queries["query_id"].cast(pl.Int64)
     has_vector = pl.Series(has_vector_P)
     embeddings = task.photos.filter(has_vector).select(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.ranking import Floats, Ints, Scorer, ranks_in, score_blocks
+from models.evaluation.ranking import Availability, Floats, Ints, Scorer, score_blocks
 from models.ragged import ragged_rows
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def mixed_ranks(
     searches: Searches,
     by_words: Conversions,
     by_photo: Conversions,
-    available_at_P: Ints,
+    availability: Availability,
     mixtures: Sequence[Mixture],
 ) -> NDArray[np.int32]:
     """Return the rank of each search's photo by each mixture, shape (M, Q), 1 for the best.
@@ -118,7 +118,7 @@ def mixed_ranks(
     for_words = {half: by_words.decayed(states[:, 0], states[:, 1], half).log1p() for half in half_lives}
     for_photos = {half: by_photo.decayed(np.zeros_like(instants), instants, half).log1p() for half in half_lives}
     rank_MQ = np.empty((len(mixtures), len(searches.text)), dtype=np.int32)
-    for block, score_BP in score_blocks(scorer, searches.text, searches.asked_at, available_at_P):
+    for block, score_BP in score_blocks(scorer, searches.text, searches.asked_at, availability):
         unit_B1 = _deviation(score_BP)[:, None] / np.float32(np.log(2))
         for half in half_lives:
             words_BP = unit_B1 * for_words[half][state_Q[block]].toarray()
@@ -126,7 +126,7 @@ def mixed_ranks(
             for number, mixture in enumerate(mixtures):
                 if mixture.half_life_hours == half:
                     mixed_BP = score_BP + mixture.query_weight * words_BP + mixture.photo_weight * photos_BP
-                    rank_MQ[number, block] = ranks_in(mixed_BP, searches.target[block])
+                    rank_MQ[number, block] = availability.ranks(mixed_BP, searches.target[block])
     return rank_MQ
 
 
@@ -140,7 +140,12 @@ def _deviation(score_BP: Floats) -> Floats:
 
 
 def tune(
-    scorer: Scorer, searches: Searches, by_words: Conversions, by_photo: Conversions, available_at_P: Ints, k: int = 10
+    scorer: Scorer,
+    searches: Searches,
+    by_words: Conversions,
+    by_photo: Conversions,
+    availability: Availability,
+    k: int = 10,
 ) -> tuple[Mixture, dict[Mixture, float]]:
     """Return the mixture to take, and the share of the searches' photos that each one tried puts among the first k.
 
@@ -151,7 +156,7 @@ def tune(
     rates: dict[Mixture, float] = {}
 
     def choose(mixtures: list[Mixture]) -> Mixture:
-        rank_MQ = mixed_ranks(scorer, searches, by_words, by_photo, available_at_P, mixtures)
+        rank_MQ = mixed_ranks(scorer, searches, by_words, by_photo, availability, mixtures)
         is_hit_MQ = rank_MQ <= k
         rates.update(zip(mixtures, is_hit_MQ.mean(axis=1).tolist(), strict=True))
         lost_MQ = is_hit_MQ[is_hit_MQ.mean(axis=1).argmax()].astype(np.int8) - is_hit_MQ

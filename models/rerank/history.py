@@ -76,7 +76,7 @@ class History:
     photo_count: int
     photo_sums: Float64s  # (P, 5): count, decayed, last day, last 7 days, last 28 days
     last_at: Float64s  # NaN without a conversion
-    country_share: Float64s  # of all events, smoothed: never 0
+    country_share: Float64s  # of all events, smoothed: never 0, 1 in all
     photo_devices: Float64s  # (P, D): count by device, where it is known
     device_share: Float64s  # (D,): of all events whose device is known, smoothed: never 0
     daily_rate: float  # events per photo that was there, and day, over the last 28 days
@@ -110,7 +110,7 @@ class History:
             photo_count=photo_count,
             photo_sums=np.column_stack(sums),
             last_at=np.where(np.isfinite(last_at_P), last_at_P, np.nan),
-            country_share=(countries + 1.0) / (countries.sum() + np.count_nonzero(countries) + 1.0),
+            country_share=(countries + 1.0) / (countries.sum() + country_count),
             photo_devices=by_device,
             device_share=(by_device.sum(axis=0) + 1.0) / (by_device.sum() + len(DEVICES)),
             daily_rate=float(windows[2].sum() / exposure) if exposure > 0 else 0.0,

@@ -20,6 +20,9 @@ from models.rerank.features import Matrix, mask_history
 from models.rerank.loading import load_lightgbm
 
 CUTOFF = 10
+FOLD_COUNT = 5
+"""Models whose mean score is taken, each held out from another part of the visitors. One model moves with its seed,
+since who is held out decides when training ends; the mean of 5 moves less than half as much, of 10 hardly less."""
 ROWS_WORTH_THREADS = 1_000_000
 """With fewer rows, threads wait for one another longer than they work, above all on a busy machine."""
 
@@ -87,15 +90,21 @@ class Trained:
     curves: dict[str, list[float]] = field(default_factory=dict)
 
 
-def hold_out(visitor_S: Ints, share: float, seed: int) -> NDArray[np.bool_]:
-    """Tell which searches are held out, shape (S,): all of a random share of the visitors, at least one of them.
+def folds(visitor_S: Ints, seed: int) -> Ints:
+    """Return the part of each search, shape (S,): every visitor is in one of `FOLD_COUNT` parts, or fewer.
 
-    Whole visitors, because one visitor's searches resemble each other.
+    Parts have equally many visitors, up to one, drawn at random; whole ones, for a visitor's searches are alike. There
+    are no more parts than visitors. Fewer than two visitors raise `ValueError`: nothing would be left to learn from.
+
+    >>> folds(np.array([7, 3, 7]), seed=0).tolist()
+    [1, 0, 1]
     """
-    visitors = np.unique(visitor_S)
-    count = max(1, round(share * len(visitors)))
-    chosen = np.random.default_rng(seed).choice(visitors, count, replace=False)
-    return np.isin(visitor_S, chosen)
+    visitors, place_S = np.unique(visitor_S, return_inverse=True)
+    if len(visitors) < 2:
+        raise ValueError(f"{len(visitors)} visitors cannot be told apart: two are needed, one to learn from")
+    fold_V = np.random.default_rng(seed).permutation(len(visitors)) % min(FOLD_COUNT, len(visitors))
+    fold_S: Ints = fold_V[place_S]
+    return fold_S
 
 
 def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> Trained:
@@ -150,11 +159,11 @@ def _parameters(options: Options, row_count: int) -> dict[str, Any]:
 
 
 class Reranker:
-    """A trained model: scores rows of features, and says what it looks at."""
+    """Trained models, given by their texts: scores rows of features by the mean, and says what they look at."""
 
-    def __init__(self, text: str) -> None:
-        self._booster = load_lightgbm().Booster(model_str=text)
-        self.names: list[str] = self._booster.feature_name()
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._boosters = [load_lightgbm().Booster(model_str=text) for text in texts]
+        self.names: list[str] = self._boosters[0].feature_name()
 
     def scores(self, matrix_NF: Matrix) -> NDArray[np.float64]:
         """Return the score of every row, shape (N,); only the order within a search means anything."""
@@ -162,10 +171,13 @@ class Reranker:
             raise ValueError(f"the model knows {len(self.names)} features, the rows have {matrix_NF.shape[1]}")
         if len(matrix_NF) == 0:
             return np.zeros(0)
-        return np.asarray(self._booster.predict(matrix_NF, num_threads=_threads(len(matrix_NF))), dtype=np.float64)
+        threads = _threads(len(matrix_NF))
+        scores = [np.asarray(one.predict(matrix_NF, num_threads=threads), np.float64) for one in self._boosters]
+        mean_N: NDArray[np.float64] = np.mean(scores, axis=0)
+        return mean_N
 
     def importances(self) -> dict[str, tuple[float, int]]:
         """Return for each feature the loss it saved (gain, all splits together) and in how many splits it is used."""
-        gain = self._booster.feature_importance("gain").tolist()
-        split = self._booster.feature_importance("split").tolist()
+        gain = np.sum([one.feature_importance("gain") for one in self._boosters], axis=0).tolist()
+        split = np.sum([one.feature_importance("split") for one in self._boosters], axis=0).tolist()
         return {name: (float(g), int(s)) for name, g, s in zip(self.names, gain, split, strict=True)}

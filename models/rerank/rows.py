@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.ranking import Ints, Scorer, ranks_in, score_blocks
+from models.evaluation.ranking import Availability, Floats, Ints, Scorer, score_blocks
 from models.rerank.candidates import Candidates, top_candidates
 from models.rerank.features import Matrix, Photos, Searches, feature_matrix, feature_names
 from models.rerank.history import History
@@ -25,8 +25,7 @@ class Block:
     candidates: Candidates
     matrix: Matrix
     is_converted: NDArray[np.bool_]
-    base_rank: Ints  # of the converted photo, by the base arm, among all photos there were
-    available: Ints  # how many photos there were
+    scores: Floats  # (B, P), by the base arm; NaN for photos that the search could not be shown
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class SecondStage:
     target: Ints
     searches: Searches  # (Q,)
     photos: Photos
+    availability: Availability
     history: History
     base: str
     scorers: Mapping[str, Scorer]
@@ -56,9 +56,8 @@ class SecondStage:
         return [arm for arm in self.scorers if arm != self.base]
 
     def blocks(self, candidate_count: int) -> Iterator[Block]:
-        """Give all searches in blocks, each with its best `candidate_count` photos available as of the search."""
-        asked_at_Q = self.searches.asked_at
-        blocks = score_blocks(self.scorers[self.base], self.text, asked_at_Q, self.photos.available_at)
+        """Give all searches in blocks, each with the best `candidate_count` photos that it could be shown."""
+        blocks = score_blocks(self.scorers[self.base], self.text, self.searches.asked_at, self.availability)
         for block, score_BP in blocks:
             found = top_candidates(score_BP, candidate_count)
             searches = self.searches.of(block)
@@ -69,8 +68,7 @@ class SecondStage:
                 candidates=found,
                 matrix=feature_matrix(searches, found, self.history, self.photos, self.base, others, keyword_N),
                 is_converted=found.place == self.target[block][found.row],
-                base_rank=ranks_in(score_BP, self.target[block]).astype(np.int64),
-                available=(~np.isnan(score_BP)).sum(axis=1),
+                scores=score_BP,
             )
 
     def _pair_scores(self, scorer: Scorer, block: Ints, found: Candidates) -> NDArray[np.float32]:

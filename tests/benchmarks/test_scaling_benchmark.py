@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.evaluation.ranking import dense_scorer, rank_targets
+from models.evaluation.ranking import Availability, dense_scorer, rank_targets
 from models.evaluation.trending import HOUR, Conversions, Mixture, Searches, mixed_ranks
 from models.images import decode_image
 from models.search.config import ImageConfig
@@ -58,11 +58,11 @@ def test_exact_ranking() -> None:
     )
     scorer = dense_scorer(query_QD, photo_PD, np.ones(RANKED_PHOTOS, np.bool_))
     texts, targets = np.arange(RANKED_SEARCHES), random.integers(0, RANKED_PHOTOS, RANKED_SEARCHES)
-    asked_at, available_at = np.ones(RANKED_SEARCHES, np.int64), np.zeros(RANKED_PHOTOS, np.int64)
+    asked_at, availability = np.ones(RANKED_SEARCHES, np.int64), Availability(np.zeros(RANKED_PHOTOS, np.int64))
     cells = RANKED_PHOTOS * RANKED_SEARCHES
 
     def ranked() -> np.ndarray:
-        return rank_targets(scorer, texts, targets, asked_at, available_at)
+        return rank_targets(scorer, texts, targets, asked_at, availability)
 
     def plain() -> np.ndarray:
         return np.concatenate([np.argsort(-(query_QD[i : i + 100] @ photo_PD.T), axis=1) for i in range(0, 300, 100)])
@@ -85,12 +85,12 @@ def test_recent_conversions_mixed_in() -> None:
     text_Q, target_Q = np.arange(100), random.integers(0, RANKED_PHOTOS, 100)
     asked_Q = np.full(100, 190 * HOUR)
     searches = Searches(text_Q, text_Q, target_Q, asked_Q, asked_Q)
-    available_at, cells = np.zeros(RANKED_PHOTOS, np.int64), RANKED_PHOTOS * len(text_Q)
+    availability, cells = Availability(np.zeros(RANKED_PHOTOS, np.int64)), RANKED_PHOTOS * len(text_Q)
     one = Mixture(24, 1, 0.5)
     more = [Mixture(24, weight, 0.5) for weight in range(1, 9)]
 
     def mixed(mixtures: list[Mixture]) -> np.ndarray:
-        return mixed_ranks(lambda text_B: score_UP[text_B], searches, by_words, by_photo, available_at, mixtures)
+        return mixed_ranks(lambda text_B: score_UP[text_B], searches, by_words, by_photo, availability, mixtures)
 
     alone, several = cpu_seconds(lambda: mixed([one]), cells), cpu_seconds(lambda: mixed(more), cells)
     each = (several - alone) / (len(more) - 1)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from models.evaluation import baselines as b
-from models.evaluation.ranking import top_photos
+from models.evaluation.ranking import Availability, top_photos
 
 
 def ranking(scorer: object, text: int, photo_count: int) -> list[int]:
     """Places of all photos, best first, ties by place."""
     always = np.zeros(photo_count, dtype=int)
-    return top_photos(scorer, np.array([text]), np.array([0]), always, photo_count)[0][0].tolist()  # type: ignore[arg-type]
+    return top_photos(scorer, np.array([text]), np.array([0]), Availability(always), photo_count)[0][0].tolist()  # type: ignore[arg-type]
 
 
 def test_popularity_is_the_count_for_every_query() -> None:

@@ -9,11 +9,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models.evaluation import trending
-from models.evaluation.ranking import Ints, Scorer, dense_scorer, rank_targets
+from models.evaluation.ranking import Availability, Ints, Scorer, dense_scorer, rank_targets
 from models.evaluation.trending import HOUR, Conversions, Mixture, Searches, mixed_ranks, tune
 
 PHOTO_COUNT = 12
-AVAILABLE = np.zeros(PHOTO_COUNT, dtype=np.int64)
+AVAILABLE = Availability(np.zeros(PHOTO_COUNT, dtype=np.int64))
 
 
 def numbers(*values: float) -> Ints:

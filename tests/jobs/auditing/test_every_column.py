@@ -56,6 +56,8 @@ def world() -> dict[str, pl.DataFrame]:
             "device_type": f"device {n}",
             "orientation_filter": f"filter {n}",
             "position": n + 1,
+            "source_file": "conversions.tsv000",
+            "source_line": 1000 * days + 10 * n + repeat,
         }
         for days in (20, 8, 3)
         for n in numbers

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from jobs.config.params.ablation import CompareVariantsParams, TrainVariantParams
 from jobs.config.params.arms import COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
 from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
@@ -35,6 +36,7 @@ def night(make_context: Contexts, tmp_path: Path) -> RunContext:
     test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
     commit_splits(ctx, test=test)
     commit_images(ctx, tmp_path / "photos", "red-0")
+    commit_tables(ctx, VALIDATED)
     run_stage(ctx, "train_base", BASE_PARAMS)
     return ctx
 

@@ -11,6 +11,7 @@ import pytest
 from jobs.config.params.ablation import CompareRetrainingParams, TrainVariantParams
 from jobs.config.params.arms import AS_TRAINED, FULL
 from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import SEARCH_MODELS, VARIANT, SearchModelsFacts, VariantFacts
 from jobs.errors import BadInput, MissingInput
@@ -18,6 +19,7 @@ from jobs.nights.stage_runner import run_stage
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_champion, commit_images, commit_splits, conversions
+from tests.validated_lake import commit_tables
 
 TRAINING = {"epochs": 1, "batch_size": 8, "evaluations_per_epoch": 1}
 PARAMS = CompareRetrainingParams(nights=2)
@@ -35,6 +37,7 @@ def run_night(make_context: Contexts, tmp_path: Path) -> Contexts:
         test = test.with_columns(pl.col("visitor_id").cast(pl.String), converted_at=pl.lit(moment))
         commit_splits(ctx, label, test=test)
         commit_images(ctx, tmp_path / "photos")
+        commit_tables(ctx, VALIDATED)
         commit_champion(ctx)
         run_stage(ctx, "train_base", BASE_PARAMS)
         run_stage(ctx, "train_search", INCREMENTAL.model_copy(update={"retrain": retrain}))

@@ -23,7 +23,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.ranking_task import of_some_visitors
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
-from models.evaluation.ranking import tie_order
+from models.evaluation.ranking import NOT_FOUND, tie_order
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
@@ -124,12 +124,13 @@ class Night:
         arms = ("finetuned", "finetuned_country_keywords", "zero_shot")
         trained = {"arms": {arm: {"model_digest": arm} for arm in arms}, "challenger": "finetuned_country_keywords"}
         sizes = self.photos.select("photo_id", width=pl.lit(300), height=pl.lit(200))
+        log = pl.concat([self.train, self.validation, self.test], how="diagonal_relaxed")
         hidden = pl.DataFrame(self.hidden, schema={"photo_id": pl.String, "country": pl.String}, orient="row")
         for dataset, tables, facts in (
             (SPLITS, splits | {"photo_keywords": self.keywords}, windows | self.split_facts),
             (SEARCH_MODELS, {}, trained),
             (CHAMPION, {}, {"live": self.champion}),
-            (VALIDATED, {"photos": sizes, "hidden": hidden}, {}),
+            (VALIDATED, {"photos": sizes, "hidden": hidden, "conversions": log}, {}),
             (IMAGES, {"images": self.images()}, {}),
             (RERANKER, {}, {"note": "too few searches"}),
             (PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors}, self.embedded("photo")),
@@ -173,12 +174,19 @@ def plain_ranks(night: Night, arm: str, uses_country: bool) -> list[int]:
     ids = night.photos["photo_id"].to_list()
     place = {ids[i]: n for n, i in enumerate(tie_order(ids))}
     ranks = []
+    taken = pl.concat([night.train, night.validation, night.test]).select("photo_id", "country", "converted_at").rows()
+    picture = {p: night.equal_pictures.get(p, p) for p in ids}
     ordered = night.test.sort("query", "country", "converted_at", "photo_id")  # no two at one instant
     for query, country, target, at in ordered.select("query", "country", "photo_id", "converted_at").iter_rows():
         vector = text[query, country if uses_country else ""]
         candidates = [p for p in ids if submitted[p] <= at or "protocol" in night.split_facts]
+        for name, where in night.hidden:  # a photo is hidden once nobody takes it any more
+            later = any(p == name and c in (where or c,) and then >= at for p, c, then in taken)
+            if where in (None, country) and not later and name in candidates:
+                candidates.remove(name)
         score = {p: np.float32(vector @ photo[p]) if p in photo else -np.inf for p in candidates}
-        ranks.append(sorted(candidates, key=lambda p: (-score[p], place[p])).index(target) + 1)
+        pictures = [picture[p] for p in sorted(candidates, key=lambda p: (-score[p], place[p]))]
+        ranks.append(list(dict.fromkeys(pictures)).index(picture[target]) + 1)
     return ranks
 
 
@@ -567,6 +575,50 @@ def test_a_sample_of_visitors_is_within_its_limit_and_never_empty(counts: list[i
     assert sorted(found["query"], key=int) == [q for v, q in queries.iter_rows() if v in kept]
     if sum(counts) <= limit:
         assert len(found) == sum(counts)
+
+
+def test_no_arm_is_asked_for_more_or_less_than_its_searches_could_be_shown(night: Night) -> None:
+    """Photos 3 and 4 are hidden since the first half of the window, 4 from one country; 5, 6 and 20 are one picture."""
+    night.hidden = [("photo-03", None), ("photo-04", COUNTRIES[0]), ("never-there", COUNTRIES[1])]
+    half = TEST_START + timedelta(days=2, minutes=120)
+    night.drop("test", pl.col("photo_id").is_in(["photo-03", "photo-04"]) & (pl.col("converted_at") > half))
+    _, before = run(night)
+    night.equal_pictures = dict.fromkeys(("photo-05", "photo-06", "photo-20"), "same")
+    _, tables = run(night)
+    for arm, uses_country in (("finetuned", False), ("finetuned_country_keywords", True), ("zero_shot", False)):
+        ranks = tables["ranks"].filter(pl.col("arm") == arm).sort("query_id")["rank"].to_list()
+        assert ranks == plain_ranks(night, arm, uses_country)
+    listed = PHOTO_COUNT - 2
+    assert tables["ranks"]["rank"].max() <= listed < before["ranks"]["rank"].max() + 2
+    sheet = tables["contact_sheet"].join(night.test.select("photo_id").unique(), on="photo_id")
+    assert (
+        sheet.group_by("query", "country", "arm")
+        .agg(pl.col("photo_id").is_in(["photo-05", "photo-06"]).sum())["photo_id"]
+        .max()
+        == 1
+    )
+
+
+def test_judged_by_query_equal_pictures_are_one_and_hidden_ones_are_missed(night: Night) -> None:
+    night.equal_pictures = dict.fromkeys(("photo-05", "photo-06"), "same")
+    night.hidden = [("photo-01", None), ("photo-02", None)]
+    night.drop("test", pl.col("photo_id").is_in(["photo-01", "photo-02"]))
+    few = night.test.head(5).with_columns(
+        visitor_id=pl.Series(list("abcde")),
+        query=pl.lit("q7"),
+        country=pl.lit(COUNTRIES[0]),
+        photo_id=pl.Series(["photo-05", "photo-06", "photo-01", "photo-02", "photo-07"]),
+    )
+    night.test = pl.concat([few, night.test.filter(pl.col("query") != "q7")])
+    _, tables = run(night)
+    judged = tables["judgements"].filter(pl.col("query") == "q7")
+    ranks = tables["judgement_ranks"].join(judged, on="judgement_id").filter(FINETUNED)
+    found = {photo: (rank, count) for photo, rank, count in ranks.select("photo_id", "rank", "visitor_count").rows()}
+    [same] = {"photo-05", "photo-06"} & set(found)
+    assert set(found) == {same, "photo-01", "photo-02", "photo-07"}
+    assert found[same][1] == 2
+    assert found["photo-01"][0] == found["photo-02"][0] == NOT_FOUND  # hidden before the query was asked last
+    assert found[same][0] < PHOTO_COUNT
 
 
 def test_a_few_photos_without_a_vector_rank_last_and_are_counted(night: Night) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from jobs.config.params.ablation import CompareRetrainingParams
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.params.ingest import MeasureImpressionsParams, SplitTemporalParams
 from jobs.context import RunContext
@@ -114,7 +113,6 @@ def test_recommenders_ask_about_and_learn_from_the_same_visitors(make_context: C
         max_visitor_count=5,
         two_tower_passes=1,
         sasrec_passes=1,
-        resample_count=100,
     )
     found = []
     for number, key in enumerate(KEYS):
@@ -126,13 +124,14 @@ def test_recommenders_ask_about_and_learn_from_the_same_visitors(make_context: C
 
 
 def test_drift_looks_at_the_same_searches(make_context: Contexts) -> None:
+    days = [drift.conversions([f"{day} query {n // 3}" for n in range(180)], ["GB"] * 180, day) for day in range(10)]
+    who = pl.Series([f"v{n % 70}" for n in range(180)])
+    days = [rows.with_columns(visitor_id=who) for rows in days]
     found = []
     for number, key in enumerate(KEYS):
-        logs = drift.conversions([f"{n // 3} query" for n in range(300)], ["GB"] * 300)
-        logs = with_pseudonyms(logs.with_columns(visitor_id=pl.Series([f"v{n % 90}" for n in range(300)])), key)
-        for days in (3, 0):
-            context = make_context(catalogue=f"installation-{number}", run_date=drift.LAST - timedelta(days=days))
-            drift.commit_night(context, drift.Night(seed=days), test=logs)
+        context = make_context(catalogue=f"installation-{number}")
+        test, validation = (with_pseudonyms(pl.concat(part), key) for part in (days[:7], days[7:]))
+        drift.commit_night(context, test=test, validation=validation)
         found.append(figures(context, run_stage(context, "measure_drift", drift.PARAMS)))
     assert_equal(found)
 
@@ -151,21 +150,24 @@ def test_what_was_shown_is_measured_on_the_same_resamples(make_context: Contexts
     assert_equal(found)
 
 
-def test_nights_that_are_compared_resample_the_same_visitors(make_context: Contexts) -> None:
+def test_nights_that_are_compared_know_visitors_again() -> None:
     random = np.random.default_rng(0)
     names = pl.Series("visitor_id", [f"v{number}" for number in random.integers(0, 30, 100)])
+    words = pl.Series([f"q{number}" for number in random.integers(0, 9, 100)])
     ranks = {way: random.integers(1, 30, 100) for way in ("incremental", "full")}
 
     def table(hide: Callable[[pl.Series], pl.Series]) -> pl.DataFrame:
-        tasks: list[Any] = [SimpleNamespace(queries=hide(part).to_frame()) for part in (names[:60], names[60:])]
-        parts = [{way: rank[part] for way, rank in ranks.items()} for part in (slice(60), slice(60, None))]
-        nights = [_Night(f"night {n}", task, part, {}) for n, (task, part) in enumerate(zip(tasks, parts, strict=True))]
+        parts = (slice(60), slice(60, None))
+        asked = [hide(names[part]).to_frame().with_columns(query=words[part]) for part in parts]
+        tasks: list[Any] = [SimpleNamespace(queries=queries) for queries in asked]
+        ranked = [{way: rank[part] for way, rank in ranks.items()} for part in parts]
+        nights = [_Night(f"night {n}", task, own, {}) for n, (task, own) in enumerate(zip(tasks, ranked, strict=True))]
         trainings = {way: SimpleNamespace(pairs_seen=1, seconds=1.0) for way in ranks}
         for one in nights:
             one.trainings.update(trainings)  # type: ignore[arg-type]
-        return _table(make_context(), CompareRetrainingParams(nights=2, resample_count=100), nights)
+        return _table(nights)
 
     one, other = (table(lambda ids, key=key: hidden(ids, key)) for key in KEYS)
     assert one.equals(other)
     everybody_alone = table(lambda ids: pl.Series("visitor_id", [f"{id(ids)} {n}" for n in range(len(ids))]))
-    assert not one["low"].equals(everybody_alone["low"])  # visitors are resampled, in all nights together
+    assert not one["low"].equals(everybody_alone["low"])

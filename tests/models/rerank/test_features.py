@@ -138,13 +138,14 @@ def test_gaps_are_distances_to_the_best_of_the_search() -> None:
 def test_the_ranks_of_the_blocks_are_the_exact_ones() -> None:
     stage = World.of(6).stage(80)
     at = stage.searches.asked_at
-    expected = rank_targets(stage.scorers["base"], stage.text, stage.target, at, stage.photos.available_at)
+    expected = rank_targets(stage.scorers["base"], stage.text, stage.target, at, stage.availability)
     for block in stage.blocks(10):
-        assert block.base_rank.tolist() == expected[block.searches].tolist()
-        assert block.is_converted.sum() == (block.base_rank <= 10).sum()
+        rank_B = stage.availability.ranks(block.scores, stage.target[block.searches])
+        assert rank_B.tolist() == expected[block.searches].tolist()
+        assert block.is_converted.sum() == (rank_B <= 10).sum()
         assert (stage.photos.available_at[block.candidates.place] <= at[block.searches][block.candidates.row]).all()
-        there = (stage.photos.available_at <= at[block.searches][:, None]).sum(axis=1)
-        assert block.available.tolist() == there.tolist()
+        there = stage.photos.available_at <= at[block.searches][:, None]
+        assert (~np.isnan(block.scores) == there).all()
 
 
 def test_masked_rows_have_no_history_and_keep_the_rest() -> None:

@@ -81,4 +81,9 @@ def test_no_event_at_all() -> None:
     assert history.photo_sums.sum() == 0
     assert history.by_query_photo.at(np.array([0, 3])).tolist() == [[0, 0], [0, 0]]
     assert (history.country_share > 0).all()
+    assert history.country_share.sum() == pytest.approx(1)
+    for unseen in (1, 7):  # countries that are asked from and have no conversion
+        log = events(np.random.default_rng(unseen), 40, 0, CUTOFF)
+        more = History.of(log, CUTOFF, AVAILABLE, COUNTRIES + unseen, 7.0)
+        assert more.country_share.sum() == pytest.approx(1)
     assert history.device_share.tolist() == pytest.approx([1 / 3] * 3)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.rerank.learning import Options, Reranker, Rows, Trained, hold_out, train
-from models.rerank.ordering import Filters, final_ranks, reorder
+from models.rerank.learning import FOLD_COUNT, Options, Reranker, Rows, Trained, folds, train
+from models.rerank.ordering import final_scores
 from models.rerank.rows import SecondStage
 from tests.models.rerank.world import World
 
@@ -26,20 +28,17 @@ def rows_of(stage: SecondStage) -> Rows:
 
 def trained_on(stage: SecondStage, options: Options = OPTIONS) -> Trained:
     rows = rows_of(stage)
-    held_out = hold_out(rows.visitor, 0.2, 0)
+    held_out = folds(rows.visitor, 0) == 0
     return train(rows.of_searches(~held_out), rows.of_searches(held_out), stage.names, options)
 
 
 def ranks(stage: SecondStage, score: object) -> tuple[np.ndarray, np.ndarray]:
     before, after = (np.empty(len(stage.target), dtype=int) for _ in range(2))
-    photo_count = len(stage.photos.available_at)
-    nothing = Filters(np.zeros((1, photo_count), dtype=bool), np.full(photo_count, -1))
     for block in stage.blocks(CANDIDATES):
         target = stage.target[block.searches]
-        everybody = np.zeros(len(target), dtype=np.int64)
-        shown = reorder(block.candidates, score(block.matrix), nothing, everybody)  # type: ignore[operator]
-        before[block.searches] = block.base_rank
-        after[block.searches] = final_ranks(block.candidates, shown, target, block.base_rank, block.available)
+        final = final_scores(block.scores, block.candidates, score(block.matrix))  # type: ignore[operator]
+        before[block.searches] = stage.availability.ranks(block.scores, target)
+        after[block.searches] = stage.availability.ranks(final, target)
     return before, after
 
 
@@ -68,7 +67,7 @@ def test_it_finds_more_and_does_not_push_new_photos_down(
     test = stages[1]
     is_new = world.available_at[test.target] >= world.cutoff
     assert is_new.sum() > 100
-    before, after = ranks(test, Reranker(model.text).scores)
+    before, after = ranks(test, Reranker([model.text]).scores)
     assert hit_rate(after) > hit_rate(before) + 0.05
     assert hit_rate(after[is_new]) >= hit_rate(before[is_new]) - 0.02
     # what must not happen, to show that the measure would tell: a plain prior of popularity on the same candidates
@@ -98,7 +97,7 @@ def test_the_best_round_is_kept_and_training_stops_after_it(
 def test_a_model_that_is_read_back_says_what_it_looks_at(
     stages: tuple[SecondStage, SecondStage], model: Trained
 ) -> None:
-    reranker = Reranker(model.text)
+    reranker = Reranker([model.text])
     assert reranker.names == stages[0].names
     importances = reranker.importances()
     assert list(importances) == stages[0].names
@@ -110,12 +109,38 @@ def test_a_model_that_is_read_back_says_what_it_looks_at(
     assert reranker.scores(np.zeros((0, 28), dtype=np.float32)).shape == (0,)
 
 
-def test_whole_visitors_are_held_out() -> None:
-    visitor = np.random.default_rng(0).integers(0, 50, 400)
-    held_out = hold_out(visitor, 0.2, seed=1)
-    assert not set(visitor[held_out]) & set(visitor[~held_out])
-    assert len(set(visitor[held_out])) == 10
-    assert hold_out(np.array([1, 1, 2]), 0.01, seed=0).any()
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=40), st.integers(0, 99))
+def test_whole_visitors_are_held_out_and_never_all_of_them(visitors: list[int], seed: int) -> None:
+    visitor = np.array(visitors)
+    count = len(set(visitors))
+    if count < 2:
+        with pytest.raises(ValueError, match="1 visitors"):
+            folds(visitor, seed)
+        return
+    fold = folds(visitor, seed)
+    assert set(fold) == set(range(min(FOLD_COUNT, count)))
+    parts = [set(visitor[fold == number]) for number in set(fold.tolist())]
+    assert sum(len(part) for part in parts) == count
+    assert max(len(part) for part in parts) - min(len(part) for part in parts) <= 1
+
+
+def test_the_mean_of_the_folds_moves_less_with_the_seed_than_one_model(
+    stages: tuple[SecondStage, SecondStage],
+) -> None:
+    few, test = rows_of(stages[0]), stages[1]
+    few = few.of_searches(np.arange(len(few.count)) < 400)
+    alone, together = [], []
+    for seed in range(4):
+        fold = folds(few.visitor, seed)
+        options = Options(rounds=60, patience=10, seed=seed)
+        texts = [
+            train(few.of_searches(fold != f), few.of_searches(fold == f), test.names, options).text
+            for f in range(FOLD_COUNT)
+        ]
+        alone.append(hit_rate(ranks(test, Reranker(texts[:1]).scores)[1]))
+        together.append(hit_rate(ranks(test, Reranker(texts).scores)[1]))
+    assert np.std(together) < np.std(alone)
+    assert np.mean(together) > np.mean(alone)
 
 
 def test_searches_without_their_photo_teach_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The final order against a plain loop: candidates by the new scores, filters last, then the base arm's order."""
+"""The final order against a plain loop: candidates by the new scores, then the base arm's order."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.ranking import ranks_in
-from models.rerank import ordering as o
+from models.evaluation.ranking import NOT_FOUND, Availability
 from models.rerank.candidates import top_candidates
+from models.rerank.ordering import final_scores
 
 
-def plain_ranks(score_BP, new_BP, k, hidden_BP, picture, target_B):  # type: ignore[no-untyped-def]
+def plain_ranks(score_BP, new_BP, k, picture, target_B):  # type: ignore[no-untyped-def]
     ranks = []
-    for score_P, new_P, hidden, target in zip(score_BP, new_BP, hidden_BP, target_B, strict=True):
+    for score_P, new_P, target in zip(score_BP, new_BP, target_B, strict=True):
         there = [p for p in range(len(score_P)) if not np.isnan(score_P[p])]
         by_base = sorted(there, key=lambda p: (-score_P[p], p))
         scored = [p for p in by_base if np.isfinite(score_P[p])]
         head = sorted(scored[:k], key=lambda p: (-new_P[p], p))
-        shown: list[int] = []
-        for p in head:
-            twin = picture[p] >= 0 and any(picture[q] == picture[p] for q in shown)
-            if not hidden[p] and not twin:
-                shown.append(p)
-        final = shown + [p for p in by_base if p not in head]
-        ranks.append(final.index(target) + 1 if target in final else len(there))
+        pictures = [picture[p] if picture[p] >= 0 else -1 - p for p in head + [p for p in by_base if p not in head]]
+        own = picture[target] if picture[target] >= 0 else -1 - target
+        ranks.append(list(dict.fromkeys(pictures)).index(own) + 1 if target in there else NOT_FOUND)
     return ranks
 
 
@@ -38,31 +34,21 @@ def test_ranks_equal_a_plain_loop(seed: int, k: int) -> None:
     missing = random.random(score_BP.shape)
     score_BP[missing < 0.1] = -np.inf
     score_BP[missing > 0.8] = np.nan
-    score_BP[np.arange(searches), target_B] = 2.0
-    is_hidden_GP, picture = random.random((3, photos)) < 0.2, random.integers(-1, 3, photos)
-    group_B = random.integers(0, 3, searches)
+    picture = random.integers(-1, 3, photos)
     found = top_candidates(score_BP, k)
-    filters = o.Filters(is_hidden_GP, picture)
-    shown = o.reorder(found, new_BP[found.row, found.place], filters, group_B)
-    available = (~np.isnan(score_BP)).sum(axis=1)
-    base_rank = ranks_in(score_BP, target_B).astype(np.int64)
-    ranks = o.final_ranks(found, shown, target_B, base_rank, available)
-    assert ranks.tolist() == plain_ranks(score_BP, new_BP, k, is_hidden_GP[group_B], picture, target_B)
+    final_BP = final_scores(score_BP, found, new_BP[found.row, found.place])
+    ranks = Availability(np.zeros(photos, dtype=np.int64), picture=picture).ranks(final_BP, target_B)
+    assert ranks.tolist() == plain_ranks(score_BP, new_BP, k, picture, target_B)
 
 
 def test_equal_scores_stand_in_the_order_of_places() -> None:
-    found = top_candidates(np.array([[0.1, 0.2, 0.3]]), 3)
-    nothing = o.Filters(np.zeros((1, 3), dtype=bool), np.full(3, -1))
-    assert o.reorder(found, np.zeros(3), nothing, np.zeros(1, dtype=int)).place.tolist() == [0, 1, 2]
+    score_BP = np.array([[0.1, 0.2, 0.3]])
+    final_BP = final_scores(score_BP, top_candidates(score_BP, 3), np.zeros(3))
+    assert np.argsort(-final_BP[0]).tolist() == [0, 1, 2]
 
 
-def test_of_equal_pictures_the_better_is_shown_and_the_other_is_not_found() -> None:
-    found = top_candidates(np.array([[0.1, 0.2, 0.3, 0.0]]), 3)
-    filters = o.Filters(np.zeros((1, 4), dtype=bool), np.array([5, 5, -1, -1]))
-    shown = o.reorder(found, np.array([1.0, 2.0, 3.0]), filters, np.zeros(1, dtype=int))  # scores of the places 2, 1, 0
-    assert shown.place.tolist() == [0, 2]
-    rank = [
-        int(o.final_ranks(found, shown, np.array([t]), np.array([b]), np.array([4]))[0])
-        for t, b in ((0, 3), (1, 2), (2, 1), (3, 4))
-    ]
-    assert rank == [1, 4, 2, 3]
+def test_of_equal_pictures_the_better_is_shown_and_each_is_found_there() -> None:
+    score_BP = np.array([[0.1, 0.2, 0.3, 0.0]])
+    final_BP = final_scores(score_BP, top_candidates(score_BP, 3), np.array([1.0, 2.0, 3.0]))  # of the places 2, 1, 0
+    availability = Availability(np.zeros(4, dtype=np.int64), picture=np.array([5, 5, -1, -1]))
+    assert [int(availability.ranks(final_BP, np.array([t]))[0]) for t in range(4)] == [1, 1, 2, 3]

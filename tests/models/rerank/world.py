@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.evaluation.ranking import Availability
 from models.rerank.features import Photos, Searches
 from models.rerank.history import DAY, DEVICES, Events, History
 from models.rerank.rows import SecondStage
@@ -65,6 +66,7 @@ class World:
             target=photo_Q,
             searches=Searches(text_Q, country_Q, device_Q, orientation_Q, at_Q),
             photos=Photos(self.available_at, np.full(len(self.photo), 1.5)),
+            availability=Availability(self.available_at),
             history=History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0),
             base="base",
             scorers=arms,
