@@ -267,6 +267,26 @@ class TrendingFacts(Facts):
     tuned: TunedTrend | None = None
 
 
+AS_SHOWN = "as_shown"
+"""Stands for an arm in the table `off_policy`: the order in which the site showed its lists."""
+
+
+class OffPolicyFacts(Facts):
+    """What the log of what was shown says of orders of the same photos in the test window.
+
+    Of `shown_list_count` lists for a query, `list_count` are for one that is ranked tonight and have two photos at
+    places with a propensity. Of their photos `taken_count` were taken, worth `effective_count` visitors of equal
+    weight. `unsupported_share` of what was taken stood elsewhere. `note` says why there are no figures.
+    """
+
+    note: str = ""
+    shown_list_count: int = 0
+    list_count: int = 0
+    taken_count: int = 0
+    unsupported_share: float = 0.0
+    effective_count: float | None = None
+
+
 class EvaluationFacts(Facts):
     """Who is better on the test window, and what was ranked.
 
@@ -293,6 +313,7 @@ class EvaluationFacts(Facts):
     champion_note: str
     reranker_note: str
     trending: TrendingFacts
+    off_policy: OffPolicyFacts = OffPolicyFacts()
     checks: tuple[EventsCheck, ...]
     tie_rule: str
     intervals: str
@@ -325,6 +346,11 @@ EVALUATION = Dataset(
             ),
         ),
         Table("ranks", schema(query_id=I64, arm=STR, rank=I32)),
+        Table(
+            "off_policy",  # lists that were shown, ordered by arms and as the site showed them (AS_SHOWN)
+            schema(arm=STR, metric=STR, value=F64, low=F64, high=F64),
+            may_be_empty=True,
+        ),
         # A query is a distinct (query, country), relevant are all photos converted for it.
         Table("query_metrics", _METRICS),
         Table("query_comparisons", _COMPARISONS),

@@ -6,8 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from jobs.datasets.evaluation import AS_SHOWN, EVALUATION, EvaluationFacts
 from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts
 from jobs.report.inputs import Night
+from jobs.report.names import arm
 
 
 def shown(night: Night) -> dict[str, Any] | None:
@@ -26,5 +28,16 @@ def shown(night: Night) -> dict[str, Any] | None:
         "facts": night.facts(ImpressionsFacts),
         "taken_share": whole[0]["taken_share"],
         "arms": whole,
+        "off_policy": night.facts(EvaluationFacts).off_policy,
+        "orders": _orders(night),
         "places": places.join(looked, on="position", how="left", maintain_order="left").to_dicts(),
     }
+
+
+def _orders(night: Night) -> list[dict[str, Any]]:
+    """Return a row per order of the lists, the best first: its name, and value and interval by metric."""
+    rows: dict[str, dict[str, Any]] = {}
+    for key, metric, *figures in night.table(EVALUATION, "off_policy").iter_rows():
+        name = "As the site showed them" if key == AS_SHOWN else arm(key).name
+        rows.setdefault(key, {"name": name})[metric] = figures
+    return sorted(rows.values(), key=lambda row: -row["mrr"][0])

@@ -29,6 +29,7 @@ from jobs.evaluation.by_query import Judgements, query_scorecard, rank_both_ways
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.evaluation.scorers import BASELINES, baseline_scorer, model_scorer
 from jobs.evaluation.segments import Segments, read_segments
+from jobs.evaluation.shown_lists import ShownLists
 from jobs.evaluation.tables import (
     Ranks,
     comparisons_table,
@@ -57,12 +58,14 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
     plan, seconds = Plan.of(inputs), dict[str, float]()
     with timed(log, seconds, "read"):
         asked = _Asked.read(ctx.lake, inputs, params)
+        shown = ShownLists.read(ctx.lake, inputs, asked.task)
     load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
     ranked = _Ranked()
     for arm in (arm for arm in plan.arms if arm != RERANKED):
         with timed(log, seconds, arm):
             scorer, ranked.without_vector[arm] = load(arm, asked.task)
             ranked.add(arm, rank_both_ways(scorer, asked.task, asked.availability, asked.judgements))
+            shown.add(arm, scorer, len(asked.task.photos))
     with timed(log, seconds, TRENDING):
         trending = _rank_trending(ctx, params, inputs, asked, ranked, partial(load, plan.challenger))
     checks: tuple[EventsCheck, ...] = ()
@@ -71,6 +74,8 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
             checks = (_rank_reranked(ctx, params, inputs, asked, ranked),)
     with timed(log, seconds, "intervals"):
         card, query_card = _measure(staged, plan, asked, ranked)
+        off_policy, off_policy_facts = shown.values()
+        staged.write_table("off_policy", off_policy)
     with timed(log, seconds, "contact_sheet"):
         beside = rival(card, plan)
         scorers = {arm: load(arm, asked.task)[0] for arm in (plan.challenger, beside)}
@@ -96,6 +101,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         champion_note=plan.champion_note,
         reranker_note=plan.reranker_note,
         trending=trending,
+        off_policy=off_policy_facts,
         checks=checks,
         tie_rule=TIE_RULE,
         intervals=INTERVALS,

@@ -7,7 +7,6 @@ it comes from the training window alone. Without such a log the tables are empty
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,11 @@ import polars as pl
 from jobs.config.params.ingest import MeasureImpressionsParams
 from jobs.context import Inputs, RunContext
 from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts, SplitsFacts
-from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest
+from jobs.evaluation.shown_lists import LIST, read_shown
 from jobs.lake.staged_run import StagedRun
 from models.evaluation.impressions import Examination, Share, estimate_examination, mean_by_visitor
 
-TAKEN = ("click", "like", "download")
-"""Interactions that show that a photo was wanted."""
 ARM_COUNT = 6  # arms that are shown by themselves, those of the most impressions
-_LIST = ["visitor_id", "query_id", "query_photo_id", "listed_at"]
 _NO_LOG = "no log of what was shown (impressions.tsv000) reaches into this night"
 _NO_PLACE = (
     "nothing was shown for one query at several places and taken at the first, so how far people look cannot be told"
@@ -47,37 +42,12 @@ def run(ctx: RunContext, params: MeasureImpressionsParams, inputs: Inputs, stage
     return ImpressionsFacts(
         note=note,
         impression_count=len(shown),
-        list_count=len(shown.select(_LIST).unique()),
+        list_count=len(shown.select(LIST).unique()),
         visitor_count=shown["visitor"].n_unique(),
         window_count=len(learned),
         first_at=first_at,
         last_at=last_at,
     )
-
-
-def read_shown(lake: Lake, validated: Manifest, start: datetime, end: datetime) -> pl.DataFrame:
-    """Return a row per photo in a list that was shown in [start, end), whatever rows of the log tell of it.
-
-    Besides the log's columns: `is_taken`, `listed_at` (tells lists without an id apart), `visitor` (number by first
-    appearance), and `seek`, what was asked for: a query, or a photo. Rows are in the order of time, then as the
-    log has them: pseudonyms decide nothing.
-    """
-    at = pl.col("shown_at")
-    rows = pl.scan_parquet(lake.table_uris(validated, "impressions"), row_index_name="row")
-    rows = rows.filter(at >= start, at < end)
-    listed = pl.when(pl.col("query_id").is_null()).then(at).alias("listed_at")
-    rows = rows.with_columns(listed, pl.col("query").replace("", None))  # a blank query says nothing
-    shown = rows.group_by(*_LIST, "photo_id", "position").agg(
-        at.min(),
-        pl.col("query", "country", "arm").drop_nulls().sort().first(),
-        pl.col("interaction").is_in(TAKEN).any().alias("is_taken"),
-        pl.col("dwell_seconds").max(),
-        pl.col("row").min(),
-    )
-    seek = pl.coalesce("query", pl.format("photo {}", "query_photo_id"))
-    visitor = pl.col("number").min().over("visitor_id").rank("dense").cast(pl.Int64).alias("visitor")
-    shown_in_order = shown.collect().sort("shown_at", "row").with_row_index("number")
-    return shown_in_order.with_columns(seek.alias("seek"), visitor)
 
 
 def _rates(shown: pl.DataFrame, params: MeasureImpressionsParams) -> list[dict[str, Any]]:

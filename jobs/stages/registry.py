@@ -212,7 +212,7 @@ STAGES: dict[str, StageSpec] = {
             EvaluateParams,
             (
                 *("validated", "images", "splits", "search_models", "champion", "photo_embeddings"),
-                *("query_embeddings", "reranker"),
+                *("query_embeddings", "reranker", "impressions"),
             ),
             "evaluation",
             "evaluation",

@@ -19,7 +19,7 @@ from jobs.config.params.evaluation import TRUTHS
 from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import AS_SHOWN, EVALUATION
 from jobs.datasets.reports import ABLATION, AblationFacts, RerankedFacts
 from jobs.lake.manifest import Manifest
 from jobs.report.inputs import Night
@@ -81,6 +81,7 @@ class Story:
     query_count: int = QUERY_COUNT
     gate: str = "pass"
     outside_move: dict[str, Any] | None = None
+    has_orders: bool = True  # whether the lists shown say how arms would have ordered them
     drift: str = "none"  # none | searches (they moved) | short log | empty day
     day_count: int = 21
     is_published_protocol: bool = False  # 80/20, nothing kept aside for validation
@@ -276,6 +277,15 @@ def evaluation_tables(story: Story) -> dict[str, pl.DataFrame]:
         "query_comparisons": comparisons.with_columns(less),
         "judgements": judged.select("judgement_id"),
         "judgement_ranks": judged,
+        **_whole_rows(
+            EVALUATION.name,
+            off_policy=[
+                (arm, metric, value * times, value * times - 0.01, value * times + 0.01)
+                for metric, times in (("mrr", 1.0), ("dcg", 1.2))
+                for arm, value in ((AS_SHOWN, 0.4123), (FULL, 0.5123), ("popularity", 0.3123))
+                if story.has_orders
+            ],
+        ),
         **_contact_tables(story),
     }
 
@@ -604,6 +614,13 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "rival": CHAMPION_ARM if story.outcome else TRENDING,
             "by_query": {"judgement_count": 8_765},
             "frequency_cuts": {"head_min_count": 16, "torso_min_count": 2},
+            "off_policy": {
+                "note": "" if story.has_orders else f"too few{text}",
+                "shown_list_count": 1900,
+                "list_count": 1234,
+                "taken_count": 567,
+                "effective_count": 321.4 if story.has_orders else None,
+            },
             "trending": {
                 "note": story.note(TRENDING),
                 "tuned": None

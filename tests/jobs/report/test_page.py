@@ -242,6 +242,19 @@ def test_nights_after_this_one_are_not_in_its_history(make_context: Make) -> Non
     assert [run.partition["run_date"] for run in night_of(context).earlier] == ["2025-12-26", "2025-12-27"]
 
 
+@pytest.mark.parametrize("has_orders", [True, False])
+def test_orders_of_the_lists_shown_are_given_or_why_there_are_none(make_context: Make, has_orders: bool) -> None:
+    page = page_of(make_context(), Story(has_orders=has_orders))
+    table = page.tables.get("shown: How the arms would have ordered these lists")
+    assert (table is not None) == has_orders
+    assert ("No figures: too few." in page.text("shown")) == (not has_orders)
+    if table is not None:
+        assert [row[0] for row in table[1:]] == [ARMS[FULL].name, "As the site showed them", ARMS["popularity"].name]
+        assert table[1][1].startswith("0.5123")
+        assert "567 photos taken in 1,234 of 1,900 lists" in page.text("shown")
+        assert "worth 321 visitors" in page.text("shown")
+
+
 @pytest.mark.parametrize(("drift", "day_count"), [("searches", 21), ("empty day", 21), ("short log", 1)])
 def test_drift_is_told_as_far_as_it_could_be_compared(make_context: Make, drift: str, day_count: int) -> None:
     page = page_of(make_context(), Story(drift=drift, day_count=day_count))

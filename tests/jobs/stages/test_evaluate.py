@@ -17,7 +17,7 @@ from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts, TrendingFacts
-from jobs.datasets.features import SPLITS
+from jobs.datasets.features import IMPRESSIONS, SPLITS
 from jobs.datasets.models import CHAMPION, RERANKER, SEARCH_MODELS
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.ranking_task import of_some_visitors
@@ -49,6 +49,7 @@ class Night:
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
+        self.list_count, self.propensities = 0, {1: 1.0, 2: 0.5, 3: 0.25}
         random = np.random.default_rng(0)
         ids = [f"photo-{i:02}" for i in range(PHOTO_COUNT)]
         submitted = [TRAIN_END - timedelta(days=30)] * (PHOTO_COUNT - 4) + [TEST_START + timedelta(days=1)] * 4
@@ -130,14 +131,36 @@ class Night:
             (SPLITS, splits | {"photo_keywords": self.keywords}, windows | self.split_facts),
             (SEARCH_MODELS, {}, trained),
             (CHAMPION, {}, {"live": self.champion}),
-            (VALIDATED, {"photos": sizes, "hidden": hidden, "conversions": log}, {}),
+            (VALIDATED, {"photos": sizes, "hidden": hidden, "conversions": log} | self.shown(), {}),
             (IMAGES, {"images": self.images()}, {}),
+            (IMPRESSIONS, self.examination(), {}),
             (RERANKER, {}, {"note": "too few searches"}),
             (PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors}, self.embedded("photo")),
             (QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query")),
         ):
             commit_tables(self.context, dataset, tables, facts=facts)
         return self.context
+
+    def examination(self) -> dict[str, pl.DataFrame]:
+        """How often places are looked at."""
+        schema = {"position": pl.Int32, "examination": pl.Float64}
+        return {"examination": pl.DataFrame(list(self.propensities.items()), schema=schema, orient="row")}
+
+    def shown(self) -> dict[str, pl.DataFrame]:
+        """A list for each of the first searches of the test window: two other photos, and third the one converted."""
+        rows = [
+            {"shown_at": at, "visitor_id": who, "query_id": f"s{number}", "query": query, "country": country}
+            | {"photo_id": name, "position": position, "interaction": "click" if name == photo else "shown"}
+            for number, (who, query, country, photo, at) in enumerate(
+                self.test.head(self.list_count)
+                .select("visitor_id", "query", "country", "photo_id", "converted_at")
+                .iter_rows()
+            )
+            for position, name in enumerate(
+                [*[other for other in ("photo-00", "photo-01", "photo-02") if other != photo][:2], photo], start=1
+            )
+        ]
+        return {"impressions": pl.DataFrame(rows, schema_overrides={"position": pl.Int32})} if rows else {}
 
     def images(self) -> pl.DataFrame:
         """One image per photo, each another unless `self.equal_pictures` says so."""
@@ -217,6 +240,43 @@ def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
     assert facts.rival == "keyword_bm25"  # the strongest other here: the keyword is the query
     assert facts.test_visitor_count == night.test["visitor_id"].n_unique()
     assert "SHA-256" in facts.tie_rule
+
+
+def test_lists_that_were_shown_are_ordered_by_every_arm(night: Night) -> None:
+    """The photo taken stood third in every list: as shown that is 1/3, and a good arm puts it first."""
+    night.list_count = 200
+    manifest, tables = run(night)
+    found = {
+        (arm, metric): value for arm, metric, value in tables["off_policy"].select("arm", "metric", "value").rows()
+    }
+    assert {arm for arm, _ in found} == {"as_shown", "zero_shot", "finetuned", "finetuned_country_keywords"} | BASELINES
+    assert found["as_shown", "mrr"] == pytest.approx(1 / 3)
+    assert found["as_shown", "dcg"] == pytest.approx(0.5)
+    assert found["zero_shot", "mrr"] < found["finetuned_country_keywords", "mrr"]
+    assert found["finetuned_country_keywords", "mrr"] > 0.9
+    facts = EvaluationFacts.of(manifest).off_policy
+    assert (facts.note, facts.shown_list_count, facts.list_count, facts.taken_count) == ("", 200, 200, 200)
+    assert facts.effective_count is not None
+    assert facts.effective_count <= night.test["visitor_id"].n_unique()
+
+
+@pytest.mark.parametrize(
+    ("lists", "propensities", "note"),
+    [
+        (0, {1: 1.0}, "the log of what was shown has no list"),
+        (200, {}, "nobody can tell how often places are looked at"),
+        (200, {1: 1.0, 2: 0.5}, "100% of what was taken stood at places without a propensity"),
+        (200, {1: 1.0, 2: 0.5, 3: 0.001}, "100% of what was taken stood at places without a propensity"),
+        (5, {1: 1.0, 2: 0.5, 3: 0.25}, "what was taken is worth fewer than 50 visitors"),
+    ],
+)
+def test_degenerate_weights_give_a_reason_and_no_figure(
+    night: Night, lists: int, propensities: dict[int, float], note: str
+) -> None:
+    night.list_count, night.propensities = lists, propensities
+    manifest, tables = run(night)
+    assert tables["off_policy"].is_empty()
+    assert EvaluationFacts.of(manifest).off_policy.note.startswith(note)
 
 
 def test_comparisons_are_with_every_other_arm(night: Night) -> None:
@@ -536,6 +596,24 @@ def test_a_champion_that_has_seen_the_test_window_is_left_out(night: Night) -> N
     assert "champion" not in set(tables["comparisons"]["baseline"])
 
 
+@pytest.mark.parametrize(
+    ("until", "why"),
+    [
+        (TEST_START + timedelta(days=3), "was chosen by conversions until 2025-12-25T00:00"),
+        (None, "does not say on which conversions its weights were chosen"),
+    ],
+)
+def test_a_champion_whose_weights_the_test_window_chose_is_left_out(
+    night: Night, until: datetime | None, why: str
+) -> None:
+    """Nights with longer validation windows let early stopping look at what a later night tests."""
+    night.champion = LIVE | {"selected_until": until}
+    facts = EvaluationFacts.of(run(night)[0])
+    assert facts.champion_version is None
+    assert why in facts.champion_note
+    assert facts.verdict.compared_with == "zero_shot"
+
+
 def test_other_facts_are_other_work(night: Night) -> None:
     first, _ = run(night)
     night.champion = LIVE | {"version": 8}
@@ -641,24 +719,6 @@ COUNTRY_ARM = pl.col("arm") == "finetuned_country_keywords"
 
 PHOTOS, QUERIES = ({"dataset": f"{what}_embeddings", "arm": "finetuned"} for what in ("photo", "query"))
 OTHER_MODEL = {"photo_embeddings": "yesterday", "query_embeddings": "finetuned", "search_models": "finetuned"}
-
-
-@pytest.mark.parametrize(
-    ("until", "why"),
-    [
-        (TEST_START + timedelta(days=3), "was chosen by conversions until 2025-12-25T00:00"),
-        (None, "does not say on which conversions its weights were chosen"),
-    ],
-)
-def test_a_champion_whose_weights_the_test_window_chose_is_left_out(
-    night: Night, until: datetime | None, why: str
-) -> None:
-    """Nights with longer validation windows let early stopping look at what a later night tests."""
-    night.champion = LIVE | {"selected_until": until}
-    facts = EvaluationFacts.of(run(night)[0])
-    assert facts.champion_version is None
-    assert why in facts.champion_note
-    assert facts.verdict.compared_with == "zero_shot"
 
 
 PHOTO_5, QUERY_1 = FINETUNED & (pl.col("photo_id") == "photo-05"), FINETUNED & (pl.col("query") == "q1")
