@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.recommend.interactions import NONE, Interactions, ItemFeatures
+from models.recommend.interactions import NONE, Interactions, Ints, ItemFeatures
 from models.recommend.interface import Fitted, Scorer
 from models.recommend.topk import TopK, top_k
 from tests.growth import peak_bytes
@@ -24,7 +24,7 @@ class Table(Fitted):
     def item_count(self) -> int:
         return self.score_VI.shape[1]
 
-    def _over(self, items: ItemFeatures) -> Fitted:
+    def _over(self, items: ItemFeatures, number_I: Ints) -> Fitted:
         raise NotImplementedError  # no test here asks for a catalogue that grows
 
     def scorer(self, histories: Interactions) -> Scorer:
