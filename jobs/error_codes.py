@@ -54,6 +54,7 @@ CODES: dict[str, str] = {
     "features_removed": "Run embed_photos again with another --part-size: it embeds what is missing.",
     "folder_not_empty": "Name a new folder, or delete this one first.",
     "foreign_version": "Delete that version in MLflow and rerun register_model: it may hold a pickle.",
+    "future_in_reach": "Run split_temporal and audit_leaks again; if it goes on, the training's code is at fault.",
     "hard_negatives_need_one_process": "Train with --processes 1, or without hard negatives.",
     "hard_share_without_negatives": "Give both hard negatives and a share of them above 0, or neither.",
     "image_removed": "Put the image back, or run fetch_images again.",

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from jobs.datasets.models import EventsCheck
+from jobs.datasets.models import EventsCheck, Reach
 from jobs.datasets.schema import BOOL, F64, I32, I64, STR, VECTOR, Dataset, Facts, Table, schema
 
 
@@ -477,7 +477,8 @@ class RecommendationFacts(Facts):
     """Which methods were evaluated, by which protocols. `note` says why all is left out; it is empty if it is not.
 
     `arm` is the one whose photo vectors are compared. `notes` say why a method is left out, by protocol/method.
-    `countries` are in the order in which methods number them.
+    `countries` are in the order in which methods number them. `reach` is what methods could learn from by the night's
+    own protocol.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
@@ -489,6 +490,7 @@ class RecommendationFacts(Facts):
     notes: dict[str, str] = Field(default_factory=dict)
     countries: tuple[str, ...] = ()
     photo_count: int = 0
+    reach: Reach | None = None
     seconds: float = 0.0
 
 

@@ -36,6 +36,19 @@ BASE_MODEL = Dataset(
 """Files: zero_shot/** (a SearchModel folder)."""
 
 
+class Reach(Facts):
+    """What was in reach of a training, whatever it drew, counted or listed from it; `None` without any.
+
+    Photos and conversions all lie before `until`.
+    """
+
+    until: Instant
+    photo_count: int
+    latest_photo_at: Instant | None
+    conversion_count: int
+    latest_conversion_at: Instant | None
+
+
 class TrainingFacts(Facts):
     """How a training went. `best_step` is that of the weights that were kept, None where nothing was validated."""
 

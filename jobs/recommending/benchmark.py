@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -15,15 +15,17 @@ from jobs.adapters.spark_session import spark_session
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import RECOMMENDATION, ProtocolFacts
+from jobs.datasets.models import Reach
 from jobs.recommending.inputs import World, method
 from jobs.recommending.tables import measure, segments, sheet
 from jobs.recommending.top_lists import best_lists
 from jobs.runtime.resource_meter import Meter
+from jobs.training.reach import check_reach
 from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import NONE, Ints
 from models.recommend.interface import Fitted, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
-from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial, temporal
+from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial
 
 log = logging.getLogger("nightlens.recommending")
 
@@ -44,7 +46,9 @@ def find(
     found = Findings(seed, params, world, settings, keep)
     uses_spark = params.als_library == "spark" and "als" in params.methods
     with spark_session(settings, "recommenders") if uses_spark else nullcontext():  # one for all that learns by it
-        found.add(TEMPORAL, [temporal(world.log, world.test_start)], params.methods)
+        trial = world.trial()
+        found.reach = check_reach("evaluate_recommenders", world.reach(trial))
+        found.add(TEMPORAL, [trial], params.methods)
         for name in params.protocols:
             methods = tuple(one for one in params.methods if one in params.protocol_methods)
             found.add(name, PROTOCOLS[name](world.log, seed), methods)
@@ -62,6 +66,7 @@ class Findings:
     keep: Keep
     protocols: dict[str, ProtocolFacts] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    reach: Reach | None = None
     frames: dict[str, list[pl.DataFrame]] = field(
         default_factory=lambda: {table.name: [] for table in RECOMMENDATION.tables}
     )
@@ -88,12 +93,12 @@ class Findings:
     def _asked(self, trial: Trial, trial_count: int) -> Trial:
         """Return the trial with a share of `max_visitor_count` visitors; the first are as good as drawn."""
         some = np.arange(min(trial.truth.visitor_count, -(-self.params.max_visitor_count // trial_count)))
-        return Trial(trial.log, trial.histories.take(some), trial.truth.take(some), trial.excludes_seen)
+        return replace(trial, histories=trial.histories.take(some), truth=trial.truth.take(some))
 
     def _recommend(self, protocol: str, name: str, trial: Trial) -> Ints:
         begun, meter = time.perf_counter(), Meter()
         try:
-            fitted = method(name, self.params, self.settings).fit(trial.log, self.world.items, seed=self.seed)
+            fitted = trial.learn(method(name, self.params, self.settings), self.world.items, self.seed)
         finally:
             fit_cpu, _ = meter.stop()
         cpu = time.process_time()

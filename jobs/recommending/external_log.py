@@ -110,7 +110,9 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
             f"{path}: nothing was liked before the last {test_share:.0%} of the log, so nothing can be learned",
             path=path,
         )
-    return World(items, ids["user"].unique().sort(), log, hashed_items(len(items)), start)
+    available_at = np.full(len(items), np.inf)
+    np.minimum.at(available_at, log.item_N, log.at_N)  # nothing is known of an item before somebody takes it
+    return World(items, ids["user"].unique().sort(), log, hashed_items(len(items)), start, available_at, log.country_V)
 
 
 def hashed_items(count: int) -> ItemFeatures:

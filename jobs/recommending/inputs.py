@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import Reach
 from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import drawn_order, read_task
 from jobs.evaluation.scorers import photo_matrix
@@ -27,23 +28,51 @@ from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import NONE, Floats, Interactions, ItemFeatures
 from models.recommend.interface import Recommender
 from models.recommend.methods import METHODS
+from models.recommend.protocols import Trial, temporal
 from models.recommend.sasrec import SasRec
 from models.recommend.two_tower import TwoTower
 from models.search.keywords import RaggedKeywords
 from models.search.model import SearchModel
 from models.search.validation import text_vectors
 
+Countries = NDArray[np.int32]
+
 
 @dataclass(frozen=True)
 class World:
-    """Visitors by their numbers, photos by theirs. The log holds every conversion until the test window's end."""
+    """Visitors by their numbers, photos by theirs. The log holds every conversion until the test window's end.
+
+    Instants are seconds UTC. A visitor's country in the log is the last known before the test window, else the first
+    known in it; `country_before` knows nothing of the window.
+    """
 
     photo_ids: pl.Series
     visitor_ids: pl.Series
     log: Interactions
     items: ItemFeatures
-    test_start: float  # seconds UTC
-    countries: tuple[str, ...] = ()  # by their codes
+    test_start: float
+    available_at: NDArray[np.float64]  # (P,) when each photo was there
+    country_before: Countries  # (V,)
+    countries: tuple[str, ...] = ()  # by their codes, those known before the test window first
+
+    def trial(self) -> Trial:
+        """Return the night's own trial: learn before the test window, ask in it."""
+        return temporal(self.log, self.test_start, self.available_at, self.country_before)
+
+    def reach(self, trial: Trial) -> Reach:
+        """Return what methods can learn from by a trial that begins with the test window."""
+        pool_J, at_N = trial.pool_J, trial.log.at_N
+        return Reach(
+            until=_instant(self.test_start),
+            photo_count=len(pool_J),
+            latest_photo_at=_instant(self.available_at[pool_J].max()) if len(pool_J) else None,
+            conversion_count=len(at_N),
+            latest_conversion_at=_instant(at_N.max()) if len(at_N) else None,
+        )
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missing_share: float) -> World:
@@ -65,7 +94,7 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
     visitors = visitors[drawn_order(integers(visitors["number"]))].with_row_index("visitor")
     rows = rows.drop("visitor").join(visitors, on="visitor_id", maintain_order="left")
     start, end = SplitsFacts.of(inputs["splits"]).windows["test"]
-    country_V, countries = _countries(rows, start)
+    country_V, country_before_V, countries = _countries(rows, start)
     log = Interactions.of(
         integers(rows["visitor"]),
         integers(rows["place"]),
@@ -75,25 +104,37 @@ def read_world(ctx: RunContext, inputs: dict[str, Manifest], arm: str, max_missi
         item_count=len(task.photos),
         as_of=end.timestamp(),
     )
-    return World(task.photos["photo_id"], visitors["visitor_id"], log, items, start.timestamp(), countries)
+    available_at = task.photos["submitted_at"].cast(pl.Int64).to_numpy() / 1e6  # by 80/20 too
+    return World(
+        photo_ids=task.photos["photo_id"],
+        visitor_ids=visitors["visitor_id"],
+        log=log,
+        items=items,
+        test_start=start.timestamp(),
+        available_at=available_at,
+        country_before=country_before_V,
+        countries=countries,
+    )
 
 
-def _countries(rows: pl.DataFrame, start: datetime) -> tuple[np.ndarray[Any, np.dtype[np.int32]], tuple[str, ...]]:
-    """Return a code of each visitor's country, and what the codes mean.
+def _countries(rows: pl.DataFrame, start: datetime) -> tuple[Countries, Countries, tuple[str, ...]]:
+    """Return a code of each visitor's country, the same as of the test window's start, and what the codes mean.
 
-    A visitor's is the last known before the test window, else the first known in it.
+    The codes of countries that nobody came from before are the highest, so that what is learned knows none of them.
     """
     known = rows.filter(pl.col("country").fill_null("") != "").sort("converted_at", "photo_id")
     is_before = pl.col("converted_at") < start
     by_visitor = known.group_by("visitor").agg(
         pl.col("country").filter(is_before).last().alias("before"), pl.col("country").filter(~is_before).first()
     )
-    names = tuple(known["country"].unique().sort())
+    first = known.group_by("country").agg(is_new=(~is_before).all()).sort("is_new", "country")
+    names = tuple(first["country"])
     codes = {name: code for code, name in enumerate(names)}
-    country_V = np.full(rows["visitor"].n_unique(), NONE, np.int32)
+    country_V, before_V = (np.full(rows["visitor"].n_unique(), NONE, np.int32) for _ in range(2))
     for visitor, before, later in by_visitor.select("visitor", "before", "country").iter_rows():
         country_V[visitor] = codes[before or later]
-    return country_V, names
+        before_V[visitor] = codes.get(before, NONE)
+    return country_V, before_V, names
 
 
 @torch.inference_mode()

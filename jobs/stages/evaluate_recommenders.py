@@ -53,5 +53,6 @@ def run(
         notes=found.notes,
         countries=world.countries,
         photo_count=world.items.item_count,
+        reach=found.reach,
         seconds=round(time.perf_counter() - begun, 2),
     )

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits
 
-from models.recommend.interactions import Floats, Interactions, ItemFeatures, has_vector
+from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures, has_vector
 from models.recommend.interface import FittedVectors, Recommender, TooLittleToLearn, with_zero_rows
 
 
@@ -74,8 +74,8 @@ class FittedAls(FittedVectors):
     item_ID: Floats
     objective: Objective
 
-    def _over(self, items: ItemFeatures) -> FittedAls:
-        return FittedAls(with_zero_rows(self.item_ID, items.item_count), self.objective)
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedAls:
+        return FittedAls(with_zero_rows(self.item_ID, items, number_I), self.objective)
 
     def represent(self, histories: Interactions) -> Floats:
         """Return the factors of the visitors, float32 [V, 1, D]: what makes the objective smallest for these items.

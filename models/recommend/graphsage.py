@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from models.recommend.graph import Edges, Graph, Neighbours, keyword_neighbours, sample_slices, without
 from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures
-from models.recommend.interface import FittedVectors, Recommender
+from models.recommend.interface import FittedVectors, Recommender, with_zero_rows
 from models.recommend.training import (
     KnownPairs,
     LossCurve,
@@ -218,12 +218,11 @@ class VisitorMeans:
         after_one_VD = _layer(network, 1, "visitor", nodes, {"photo": graph.photos_of_visitor})
         return cls([_means(nodes["visitor"], fans), _means(after_one_VD, fans)], np.diff(fans.start_X1) > 0)
 
-    def over(self, item_count: int) -> VisitorMeans:
-        """Return the same with photos added that nobody has liked."""
-        added = item_count - len(self.is_liked_I)
-        return VisitorMeans(
-            [np.pad(mean_ID, ((0, added), (0, 0))) for mean_ID in self.means], np.pad(self.is_liked_I, (0, added))
-        )
+    def over(self, items: ItemFeatures, number_I: Ints) -> VisitorMeans:
+        """Return the same over a grown catalogue: nobody has liked the photos that are new."""
+        is_liked_I = np.zeros(items.item_count, np.bool_)
+        is_liked_I[number_I] = self.is_liked_I
+        return VisitorMeans([with_zero_rows(mean_ID, items, number_I) for mean_ID in self.means], is_liked_I)
 
 
 def _means(node_XD: torch.Tensor, neighbours: Neighbours) -> Floats:
@@ -271,8 +270,8 @@ class FittedGraphSage(FittedVectors):
         """K."""
         return self.network.keyword_count
 
-    def _over(self, items: ItemFeatures) -> FittedGraphSage:
-        return FittedGraphSage.of(self.network, self.visitor_means.over(items.item_count), items, self.loss_curve)
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedGraphSage:
+        return FittedGraphSage.of(self.network, self.visitor_means.over(items, number_I), items, self.loss_curve)
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:

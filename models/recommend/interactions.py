@@ -165,6 +165,18 @@ class Interactions:
             visitor_V=self.visitor_V[visitors],
         )
 
+    def of_items(self, item_J: Ints) -> Interactions:
+        """Return the same over a catalogue of some items, ascending: what was item_J[j] is number j there.
+
+        Raises ValueError for an interaction with an item that is not among them.
+        """
+        place_N = np.searchsorted(item_J, self.item_N)
+        is_there_N = place_N < len(item_J)
+        is_there_N[is_there_N] = item_J[place_N[is_there_N]] == self.item_N[is_there_N]
+        if not is_there_N.all():
+            raise ValueError(f"{np.count_nonzero(~is_there_N)} interactions are with items of another catalogue")
+        return replace(self, item_N=place_N, item_count=len(item_J))
+
     def decayed(self, half_life_days: float) -> Floats:
         """Return how much each interaction weighs by its age, in (0, 1], float32 [N]: 2 ** -(age / half life).
 
@@ -246,6 +258,15 @@ class ItemFeatures:
         """
         content = self.image_ID if self.text_IE is None else np.hstack([self.image_ID, self.text_IE])
         return unit_rows(content)
+
+    def take(self, item_J: Ints) -> ItemFeatures:
+        """Return what is known of some items, in the order asked for."""
+        return ItemFeatures(
+            self.image_ID[item_J],
+            None if self.text_IE is None else self.text_IE[item_J],
+            None if self.keywords is None else self.keywords.take(item_J),
+            self.keyword_count,
+        )
 
     def keyword_rows(self) -> RaggedKeywords:
         """Return the keywords, none of any item if there are none."""

@@ -65,23 +65,22 @@ class Fitted(ABC):
         """The size of the vocabulary that was learned, None if other keywords do no harm."""
         return None
 
-    def with_items(self, items: ItemFeatures) -> Fitted:
-        """Return the same over a grown catalogue: the items of before under their numbers, new ones behind them.
+    def with_items(self, items: ItemFeatures, number_I: Ints) -> Fitted:
+        """Return the same over a grown catalogue, in which the items of before have the numbers `number_I`, [I].
 
-        Nothing is trained. Raises ValueError for a catalogue that has shrunk, or whose keywords are of another
-        vocabulary than in training where they count.
+        Nothing is trained. Raises ValueError for numbers that are not one for every item of before, and for keywords of
+        another vocabulary than in training where they count.
         """
-        if items.item_count < self.item_count:
-            raise ValueError(
-                f"a catalogue of {items.item_count} items for a model of {self.item_count}: items keep their numbers"
-            )
+        if len(np.unique(number_I)) != self.item_count:
+            raise ValueError(f"{len(np.unique(number_I))} different numbers for the {self.item_count} items of before")
+        check_range(number_I, items.item_count, "item")
         if self.keyword_count not in (None, items.keyword_count):
             raise ValueError(f"a vocabulary of {items.keyword_count} keywords, trained was one of {self.keyword_count}")
-        return self._over(items)
+        return self._over(items, number_I)
 
     @abstractmethod
-    def _over(self, items: ItemFeatures) -> Fitted:
-        """Do what `with_items` says, the catalogue having grown."""
+    def _over(self, items: ItemFeatures, number_I: Ints) -> Fitted:
+        """Do what `with_items` says, numbers and keywords being right."""
 
     @abstractmethod
     def scorer(self, histories: Interactions) -> Scorer:
@@ -154,8 +153,8 @@ def check_histories(histories: Interactions, item_count: int) -> None:
         )
 
 
-def with_zero_rows(item_ID: Floats, item_count: int) -> Floats:
+def with_zero_rows(item_ID: Floats, items: ItemFeatures, number_I: Ints) -> Floats:
     """Return the vectors of a grown catalogue: new items have none."""
-    grown_ID: npt.NDArray[np.float32] = np.zeros((item_count, item_ID.shape[1]), np.float32)
-    grown_ID[: len(item_ID)] = item_ID
+    grown_ID: npt.NDArray[np.float32] = np.zeros((items.item_count, item_ID.shape[1]), np.float32)
+    grown_ID[number_I] = item_ID
     return grown_ID

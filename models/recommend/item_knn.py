@@ -84,10 +84,12 @@ class FittedItemKnn(Fitted):
     def _by_candidate(self) -> csc_array:
         return self.cosine_II.tocsc()
 
-    def _over(self, items: ItemFeatures) -> FittedItemKnn:
-        grown_II = self.cosine_II.copy()
-        grown_II.resize((items.item_count, items.item_count))
-        return FittedItemKnn(grown_II, np.pad(self.is_known_I, (0, items.item_count - self.item_count)))
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedItemKnn:
+        count, pairs = items.item_count, self.cosine_II.tocoo()
+        place_2E = tuple(number_I[end_E] for end_E in pairs.coords)
+        is_known_I = np.zeros(count, np.bool_)
+        is_known_I[number_I] = self.is_known_I
+        return FittedItemKnn(csr_array((pairs.data, place_2E), shape=(count, count)), is_known_I)
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer: the cosines of what a visitor took, by weight, disliked ones taken off.

@@ -68,8 +68,8 @@ class FittedPopularity(Fitted):
         """I."""
         return len(self.share_IY)
 
-    def _over(self, items: ItemFeatures) -> FittedPopularity:
-        return FittedPopularity(with_zero_rows(self.share_IY, items.item_count))
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedPopularity:
+        return FittedPopularity(with_zero_rows(self.share_IY, items, number_I))
 
     def scorer(self, histories: Interactions) -> Scorer:
         """Return the scorer by the visitors' countries."""

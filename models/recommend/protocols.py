@@ -6,17 +6,22 @@ Only `temporal` measures what a site would see: everything learned lies before e
 such methods are often published. `no_split` asks for the very items that it was told of, so its figures flatter: a
 method that hands a history back would be perfect. Where a share of every history is held out, other visitors' later
 interactions are learned from, and what was popular afterwards leaks in.
+
+By every protocol a method is handed the items that it may learn of, and no others: those that are only scored come in
+afterwards. So nothing that a method draws or counts, such as a negative, can be an item of the future.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from models.recommend.interactions import Bools, Interactions
+from models.recommend.interactions import Bools, Interactions, Ints, ItemFeatures
+from models.recommend.interface import Fitted, Recommender, TooLittleToLearn
 
 TEMPORAL = "temporal"
 """The name of the night's own protocol."""
@@ -30,12 +35,14 @@ class Trial:
     """A log to learn from, and visitors with what is known of each and what each then liked.
 
     `histories` and `truth` are of the same visitors, each with something in `truth`. Where `excludes_seen`, an item of
-    a history is neither recommended nor right. Raises ValueError for visitors that differ.
+    a history is neither recommended nor right. `pool_J` are the items that may be learned of, ascending: those of the
+    log, and more that nobody took. Raises ValueError for visitors that differ.
     """
 
     log: Interactions
     histories: Interactions
     truth: Interactions
+    pool_J: Ints
     excludes_seen: bool = True
 
     def __post_init__(self) -> None:
@@ -47,26 +54,48 @@ class Trial:
 
     @classmethod
     def of(
-        cls, log: Interactions, histories: Interactions, truth: Interactions, *, excludes_seen: bool = True
+        cls,
+        log: Interactions,
+        histories: Interactions,
+        truth: Interactions,
+        pool_J: Ints,
+        *,
+        excludes_seen: bool = True,
     ) -> Trial:
         """Return the trial of those visitors for whom there is something to find."""
         if excludes_seen:
             truth = truth.where(~_is_in(truth, histories))
         asked_V = np.flatnonzero(np.diff(truth.start_V1))
-        return cls(log, histories.take(asked_V), truth.take(asked_V), excludes_seen)
+        return cls(log, histories.take(asked_V), truth.take(asked_V), pool_J, excludes_seen)
+
+    def learn(self, method: Recommender, items: ItemFeatures, seed: int) -> Fitted:
+        """Let a method learn from the log and from the items of the pool, and return it over all `items`.
+
+        Raises `TooLittleToLearn` as the method does, ValueError for a log with items outside of the pool.
+        """
+        if not len(self.pool_J):
+            raise TooLittleToLearn("nothing_to_learn_from", "there was no photo yet to learn from")
+        known = method.fit(self.log.of_items(self.pool_J), items.take(self.pool_J), seed=seed)
+        return known.with_items(items, self.pool_J)
 
 
-def temporal(log: Interactions, start: float) -> Trial:
+def temporal(
+    log: Interactions, start: float, available_at_I: npt.NDArray[np.float64], country_before_V: npt.NDArray[np.int32]
+) -> Trial:
     """Return the trial of a site's night: learn from what came before `start`, find what was liked from then on.
 
-    All who came afterwards are asked about, also those with an empty history.
+    All who came afterwards are asked about, also those with an empty history. What may be learned of are the items that
+    were there before `start` (`available_at_I`, seconds UTC) and the countries that were known of visitors by then.
     """
-    return Trial.of(log.before(start), log.before(start), log.liked().where(log.liked().at_N >= start))
+    before = log.before(start)
+    learned = replace(before, country_V=country_before_V)
+    later = log.liked().where(log.liked().at_N >= start)
+    return Trial.of(learned, before, later, np.flatnonzero(available_at_I < start))
 
 
 def no_split(log: Interactions) -> Trial:
     """Return the trial in which the whole history is learned from, known, and to be found."""
-    return Trial.of(log, log, log.liked(), excludes_seen=False)
+    return Trial.of(log, log, log.liked(), np.arange(log.item_count), excludes_seen=False)
 
 
 def held_out(log: Interactions, share: float) -> Trial:
@@ -77,7 +106,7 @@ def held_out(log: Interactions, share: float) -> Trial:
     """
     is_late_N = _is_late(log, share)
     early = log.where(~is_late_N)
-    return Trial.of(early, early, log.where(is_late_N).liked())
+    return Trial.of(early, early, log.where(is_late_N).liked(), np.arange(log.item_count))
 
 
 def folds(log: Interactions, seed: int, count: int = FOLD_COUNT, share: float = HELD_OUT_SHARE) -> Iterator[Trial]:
@@ -90,11 +119,14 @@ def folds(log: Interactions, seed: int, count: int = FOLD_COUNT, share: float = 
     early, late = log.where(~is_late_N), log.where(is_late_N).liked()
     for number in range(count):
         own_V = np.flatnonzero(fold_V == number)
-        yield Trial.of(log.take(np.flatnonzero(fold_V != number)), early.take(own_V), late.take(own_V))
+        others = log.take(np.flatnonzero(fold_V != number))
+        yield Trial.of(others, early.take(own_V), late.take(own_V), np.arange(log.item_count))
 
 
 def leave_cold(log: Interactions, seed: int, share: float = COLD_SHARE) -> Trial:
     """Return the trial of cold visitors and cold items: of a `share` of each drawn at random nothing is learned.
+
+    Cold items are not in the pool either: no method draws them as negatives, or counts their keywords.
 
     Cold visitors are asked about by what else they took, and right are the cold items that they liked.
     """
@@ -103,7 +135,8 @@ def leave_cold(log: Interactions, seed: int, share: float = COLD_SHARE) -> Trial
     is_cold_N = is_cold_I[log.item_N]
     cold_V, warm_V = np.flatnonzero(is_cold_V), np.flatnonzero(~is_cold_V)
     known = log.where(~is_cold_N)
-    return Trial.of(known.take(warm_V), known.take(cold_V), log.where(is_cold_N).liked().take(cold_V))
+    truth = log.where(is_cold_N).liked().take(cold_V)
+    return Trial.of(known.take(warm_V), known.take(cold_V), truth, np.flatnonzero(~is_cold_I))
 
 
 PROTOCOLS: Mapping[str, Callable[[Interactions, int], list[Trial]]] = {

@@ -31,7 +31,7 @@ class FittedRandomOrder(Fitted):
     item_count: int = 0
     seed: int = 0
 
-    def _over(self, items: ItemFeatures) -> FittedRandomOrder:
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedRandomOrder:
         return FittedRandomOrder(items.item_count, self.seed)
 
     def scorer(self, histories: Interactions) -> Scorer:

@@ -145,7 +145,7 @@ class FittedSasRec(FittedVectors):
     item_ID: Floats
     loss_curve: LossCurve
 
-    def _over(self, items: ItemFeatures) -> FittedSasRec:
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedSasRec:
         return replace(self, item_ID=self.network.vectors(items))
 
     @torch.inference_mode()

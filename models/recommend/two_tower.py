@@ -168,7 +168,7 @@ class FittedTwoTower(FittedVectors):
         """K."""
         return self.towers.keyword_count
 
-    def _over(self, items: ItemFeatures) -> FittedTwoTower:
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedTwoTower:
         return FittedTwoTower.of(self.method, self.towers, items, self.loss_curve)
 
     @torch.inference_mode()

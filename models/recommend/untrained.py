@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from models.recommend.interactions import Floats, Interactions, ItemFeatures
+from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures
 from models.recommend.interface import FittedVectors, Recommender
 
 
@@ -37,7 +37,7 @@ class FittedUntrained(FittedVectors):
     method: VectorRecommender
     item_ID: Floats
 
-    def _over(self, items: ItemFeatures) -> FittedUntrained:
+    def _over(self, items: ItemFeatures, number_I: Ints) -> FittedUntrained:
         return FittedUntrained(self.method, self.method.vectors(items))
 
     def represent(self, histories: Interactions) -> Floats:

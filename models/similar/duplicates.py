@@ -4,8 +4,8 @@ Two photos are near duplicates if vectors and pictures both say so: a cosine alo
 same, a perceptual hash alone two plain pictures. A near duplicate of a near duplicate is one too, so that the groups do
 not depend on any order.
 
-Shape letters: N photos (of a corpus, or of a query and its results), M pairs, B queries, D dimensions, W words of a
-hash.
+Shape letters: N photos (of a corpus, or of a query and its results), M photos that are known, E pairs of a block, B
+queries, D dimensions, W words of a hash.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEAR_DUPLICATES: tuple[NearDuplicates, ...] = get_args(NearDuplicates)
 
 MIN_COSINE, MAX_BITS = 0.97, 10
 """From which cosine on, and up to how many of 128 different bits, two photos are near duplicates."""
-_CELLS_PER_BLOCK = 4_000_000
+_CELLS_PER_BLOCK = 1_000_000
 
 
 def near_duplicates(
@@ -40,7 +40,8 @@ def near_duplicates(
     """Return each photo's group, shape (N,): the first photo that it is a near duplicate of, or itself.
 
     `vector_ND` are unit vectors of one model; photos that are not known (without a vector or a picture) stay alone.
-    All pairs are looked at, in blocks: N * N * D multiplications.
+    All pairs are compared, in blocks: N * N * D multiplications. A block's pairs become groups at once and are never
+    kept, so that memory grows with N, however many photos are the same.
 
     Photos 0 and 1 are the same, 2 has the same hash and another vector, 3 the same vector and another hash:
 
@@ -49,22 +50,31 @@ def near_duplicates(
     >>> near_duplicates(vector_ND, hash_NW, np.ones(4, bool))
     array([0, 0, 2, 3])
     """
-    count = len(vector_ND)
     known_M = np.flatnonzero(is_known_N)
     known_MD, hash_MW = vector_ND[known_M], hash_NW[known_M]
-    rows, columns = [], []
+    group_M = np.arange(len(known_M))
     step = max(1, _CELLS_PER_BLOCK // max(1, len(known_M)))
     for start in range(0, len(known_M), step):
-        row_M, column_M = np.nonzero(known_MD[start : start + step] @ known_MD[start:].T >= min_cosine)
-        row_M, column_M = row_M + start, column_M + start
-        is_same_M = (row_M < column_M) & (different_bits(hash_MW[row_M], hash_MW[column_M]) <= max_bits)
-        rows.append(known_M[row_M[is_same_M]])
-        columns.append(known_M[column_M[is_same_M]])
-    row_M, column_M = (np.concatenate([np.zeros(0, np.int64), *parts]) for parts in (rows, columns))
-    pairs = coo_array((np.ones(len(row_M), np.int8), (row_M, column_M)), shape=(count, count))
-    _, label_N = connected_components(pairs, directed=False)
-    _, first, inverse_N = np.unique(label_N, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse_N], dtype=np.int64)
+        row_E, column_E = np.nonzero(known_MD[start : start + step] @ known_MD[start:].T >= min_cosine)
+        row_E, column_E = row_E + start, column_E + start
+        is_open_E = group_M[row_E] != group_M[column_E]
+        row_E, column_E = row_E[is_open_E], column_E[is_open_E]
+        is_same_E = different_bits(hash_MW[row_E], hash_MW[column_E]) <= max_bits
+        if is_same_E.any():
+            group_M = _joined(group_M, row_E[is_same_E], column_E[is_same_E])
+    group_N = np.arange(len(vector_ND))
+    group_N[known_M] = known_M[group_M]
+    return group_N
+
+
+def _joined(group_M: Ints, row_E: Ints, column_E: Ints) -> Ints:
+    """Return the groups once the groups of both ends of each pair are one; each is named by its first photo."""
+    count = len(group_M)
+    ends_2E = group_M[np.stack([row_E, column_E])]
+    pairs = coo_array((np.ones(len(row_E), np.int8), tuple(ends_2E)), shape=(count, count))
+    _, label_M = connected_components(pairs, directed=False)
+    _, first, inverse_M = np.unique(label_M[group_M], return_index=True, return_inverse=True)
+    return np.asarray(first[inverse_M], dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ class Given(FittedVectors):
     def __init__(self, visitor_VD: np.ndarray, item_ID: np.ndarray) -> None:
         self._visitor_VD, self.item_ID = visitor_VD, item_ID
 
-    def _over(self, items: ItemFeatures) -> Given:
+    def _over(self, items: ItemFeatures, number_I: np.ndarray) -> Given:
         raise NotImplementedError  # what is measured here never grows
 
     def represent(self, histories: Interactions) -> np.ndarray:

@@ -21,7 +21,7 @@ BEFORE, TEST_START, TEST_END = (datetime(2025, 12, day, tzinfo=UTC) for day in (
 PHOTOS, VISITORS, HAD = 60, 12, 6
 IDS = [f"photo-{i:02}" for i in range(PHOTOS)]
 NEW = 2
-"""Photos, the last ones, that nobody took before the test window."""
+"""Photos, the last ones, that were submitted when the test window began, so that nobody took them before."""
 
 
 def conversions(rows: list[tuple[int, int]], start: datetime, names: list[str]) -> pl.DataFrame:
@@ -55,7 +55,9 @@ class Night:
         vocabulary = KeywordVocabulary(("even", "odd"), 2)
         model = build_tiny_model(seed=2, uses_country=True, vocabulary=vocabulary, **SIZES)
         photos = pl.DataFrame({"photo_id": IDS, "description": [f"a thing {i}" for i in range(PHOTOS - 1)] + [None]})
-        photos = photos.with_columns(submitted_at=pl.lit(BEFORE, pl.Datetime("us", "UTC")), is_in_train=pl.lit(True))
+        is_new = pl.int_range(pl.len()) >= PHOTOS - NEW
+        submitted_at = pl.when(is_new).then(pl.lit(TEST_START)).otherwise(pl.lit(BEFORE)).cast(pl.Datetime("us", "UTC"))
+        photos = photos.with_columns(submitted_at=submitted_at, is_in_train=~is_new)
         words = [(photo, ("even", "odd")[i % 2], 0.9) for i, photo in enumerate(IDS)]
         cut = len(self.past) - 5
         tables = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,21 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.evaluation import RECOMMENDERS, EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import ProtocolFacts, RecommendationFacts
-from jobs.errors import BadInput
+from jobs.datasets.models import Reach
+from jobs.errors import BadInput, GateFailed
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.recommending import benchmark
 from jobs.recommending.als_spark import SparkAls
-from jobs.recommending.inputs import method
+from jobs.recommending.inputs import _countries, method
 from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.methods import METHODS
+from models.recommend.protocols import Trial, temporal
 from models.recommend.random_order import FittedRandomOrder
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.night_of_tastes import IDS, PHOTOS, VISITORS, Night
+from tests.jobs.night_of_tastes import BEFORE, IDS, NEW, PHOTOS, TEST_START, VISITORS, Night
 
 PARAMS = EvaluateRecommendersParams(
     methods=("random", "popularity", "mean_embedding", "item_knn", "als", "two_tower"),
@@ -62,6 +66,13 @@ def test_every_method_learns_recommends_and_is_measured(night: Night) -> None:
     assert facts.protocols["temporal"] == ProtocolFacts(
         visitor_count=VISITORS, trial_count=1, log_count=len(night.past)
     )
+    assert facts.reach == Reach(
+        until=TEST_START,
+        photo_count=PHOTOS - NEW,
+        latest_photo_at=BEFORE,
+        conversion_count=len(night.past),
+        latest_conversion_at=BEFORE + timedelta(days=10, minutes=4),
+    )
     precision = figures(tables, "precision")
     assert set(precision) == set(PARAMS.methods)
     # all ten are of the right taste, but for the visitor without a past, for whom there is nothing to go by
@@ -74,6 +85,31 @@ def test_every_method_learns_recommends_and_is_measured(night: Night) -> None:
     assert lists["mean_embedding"]["diversity"] < lists["random"]["diversity"]
     assert set(tables["curves"]["arm"]) == {"two_tower"}
     assert (tables["costs"]["fit_cpu_seconds"] >= 0).all()
+
+
+def test_photos_of_the_test_window_in_reach_of_a_method_stop_the_night(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planted(*arguments: Any) -> Trial:
+        trial = temporal(*arguments)
+        return replace(trial, pool_J=np.arange(PHOTOS))
+
+    monkeypatch.setattr("jobs.recommending.inputs.temporal", planted)
+    named = {"stage": "evaluate_recommenders", "photo": TEST_START.isoformat(), "conversion": None}
+    with raises(GateFailed, "future_in_reach", **named):
+        run(night)
+
+
+def test_a_country_that_is_known_in_the_test_window_alone_is_none_in_training() -> None:
+    start = datetime(2025, 1, 2, tzinfo=UTC)
+    told = [(0, 1, "ZW"), (0, 3, "AT"), (1, 1, None), (1, 3, "AD"), (2, 1, "AT"), (3, 3, "BE"), (4, 1, "")]
+    rows = pl.DataFrame(told, schema=["visitor", "day", "country"], orient="row").with_columns(
+        pl.lit("photo").alias("photo_id"), converted_at=pl.datetime(2025, 1, "day", time_zone="UTC")
+    )
+    country_V, before_V, names = _countries(rows, start)
+    assert names == ("AT", "ZW", "AD", "BE")  # those that are new have the highest codes
+    assert [names[code] if code >= 0 else "" for code in country_V] == ["ZW", "AD", "AT", "BE", ""]
+    assert [names[code] if code >= 0 else "" for code in before_V] == ["ZW", "", "AT", "", ""]
 
 
 def test_who_wins_is_told_by_group_and_against_every_other(night: Night) -> None:

@@ -93,4 +93,4 @@ def permuted(log: Interactions, items: ItemFeatures, number_I: np.ndarray) -> tu
     assert items.text_IE is not None
     assert items.keywords is not None
     renamed = ItemFeatures(items.image_ID[order], items.text_IE[order], items.keywords.take(order), items.keyword_count)
-    return replace(log, item_N=number_I[log.item_N]), renamed
+    return replace(log, item_N=number_I[log.item_N], item_count=len(number_I)), renamed

@@ -15,6 +15,7 @@ from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.interface import Fitted, Recommender, TooLittleToLearn
 from models.recommend.methods import METHODS
+from models.recommend.protocols import Trial
 from models.recommend.sasrec import SasRec
 from models.recommend.saving import load, save
 from models.recommend.topk import top_k
@@ -69,7 +70,7 @@ def test_scores_are_float32_by_visitor_and_candidate_and_finite(tastes: Tastes, 
 
 
 def test_new_items_are_scored_or_declared_not_to_be(name: str, tastes: Tastes, fitted: Fitted) -> None:
-    grown = fitted.with_items(tastes.grown)
+    grown = fitted.with_items(tastes.grown, ALL)
     score_VC = grown.scores(tastes.probes, np.arange(ITEMS + NEW))
     assert np.isfinite(score_VC[:, :ITEMS]).all()
     if grown.covers_new_items:
@@ -81,6 +82,26 @@ def test_new_items_are_scored_or_declared_not_to_be(name: str, tastes: Tastes, f
         np.testing.assert_allclose(score_VC[:, :ITEMS], fitted.scores(tastes.probes, ALL), atol=1e-6)
 
 
+def test_new_items_may_have_any_numbers(name: str, tastes: Tastes, fitted: Fitted) -> None:
+    number_J = np.random.default_rng(4).permutation(ITEMS + NEW)
+    log, items = permuted(tastes.log, tastes.grown, number_J)
+    probes, _ = permuted(tastes.probes, tastes.grown, number_J)
+    pool_I = np.sort(number_J[:ITEMS])
+    learned = Trial(log, probes, probes, pool_I).learn(SMALL[name](), items, seed=0)
+    score_VC, expected_VC = (
+        one.scores(histories, candidate_C)
+        for one, histories, candidate_C in (
+            (learned, probes, number_J),
+            (fitted.with_items(tastes.grown, ALL), tastes.probes, np.arange(ITEMS + NEW)),
+        )
+    )
+    assert np.isfinite(score_VC).tolist() == np.isfinite(expected_VC).tolist()
+    if name not in DRAWN:
+        np.testing.assert_allclose(score_VC, expected_VC, atol=1e-6)
+    elif name not in TASTELESS:
+        assert_own_taste_first(tastes, score_VC[:, :ITEMS], ALL)
+
+
 def test_an_item_that_nobody_took_in_training_is_as_a_new_one(name: str, tastes: Tastes) -> None:
     untaken = tastes.log.where(tastes.log.item_N != 5)
     model = SMALL[name]().fit(untaken, tastes.items, seed=0)
@@ -90,7 +111,7 @@ def test_an_item_that_nobody_took_in_training_is_as_a_new_one(name: str, tastes:
 
 
 def test_a_history_of_new_items_is_served_by_what_covers_them(name: str, tastes: Tastes, fitted: Fitted) -> None:
-    grown = fitted.with_items(tastes.grown)
+    grown = fitted.with_items(tastes.grown, ALL)
     probe = histories([(0, ITEMS, 1.0), (1, ITEMS + 1, 1.0)], 2, ITEMS + NEW)
     score_VC = grown.scores(probe, ALL)
     assert np.isfinite(score_VC).all() == grown.covers_new_items
@@ -155,7 +176,7 @@ def test_blocks_score_as_all_at_once(tastes: Tastes, fitted: Fitted) -> None:
 
 def test_nothing_handed_over_is_changed(name: str, tastes: Tastes) -> None:
     before = world()
-    SMALL[name]().fit(tastes.log, tastes.items, seed=0).with_items(tastes.grown).scores(tastes.probes, ALL)
+    SMALL[name]().fit(tastes.log, tastes.items, seed=0).with_items(tastes.grown, ALL).scores(tastes.probes, ALL)
     for ours, theirs in ((tastes.log, before.log), (tastes.probes, before.probes)):
         for field in dataclasses.fields(Interactions):
             np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name), field.name)
@@ -173,8 +194,10 @@ def test_what_does_not_fit_is_refused(name: str, tastes: Tastes, fitted: Fitted)
         fitted.scores(histories([(0, ITEMS, 1.0)], 1, ITEMS + NEW), ALL)
     with pytest.raises(ValueError, match="candidates 3 to 12"):
         fitted.scores(tastes.probes, np.array([3, 12]))
-    with pytest.raises(ValueError, match=r"catalogue .*11 .*12"):
-        fitted.with_items(ItemFeatures(tastes.items.image_ID[:11]))
+    with pytest.raises(ValueError, match=r"items 0 to 11 .* 11"):
+        fitted.with_items(ItemFeatures(tastes.items.image_ID[:11]), ALL)
+    with pytest.raises(ValueError, match=r"11 different .*12"):
+        fitted.with_items(tastes.grown, np.arange(ITEMS).clip(max=10))
 
 
 def test_what_is_saved_scores_the_same_to_the_bit(tastes: Tastes, fitted: Fitted, tmp_path: Path) -> None:
@@ -187,7 +210,7 @@ def test_what_is_saved_scores_the_same_to_the_bit(tastes: Tastes, fitted: Fitted
     empty = histories([(1, 3, 1.0)], 3)
     for probes in (tastes.probes, empty):
         np.testing.assert_array_equal(opened.scores(probes, ALL), fitted.scores(probes, ALL))
-    grown, expected = (one.with_items(tastes.grown) for one in (opened, fitted))
+    grown, expected = (one.with_items(tastes.grown, ALL) for one in (opened, fitted))
     every = np.arange(ITEMS + NEW)
     np.testing.assert_array_equal(grown.scores(tastes.probes, every), expected.scores(tastes.probes, every))
 

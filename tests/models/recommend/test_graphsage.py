@@ -145,7 +145,7 @@ def test_a_visitor_as_of_then_is_one_who_did_nothing_since(tastes: Tastes) -> No
 def test_photos_added_later_are_as_if_they_had_been_there(tastes: Tastes) -> None:
     model = GraphSage(dim=8, training=Training(1, 64)).fit(tastes.log, tastes.items, seed=0)
     expected = layers_of(model.network, tastes.log.liked(), tastes.grown)
-    found = model.with_items(tastes.grown).layers
+    found = model.with_items(tastes.grown, np.arange(ITEMS)).layers
     for depth in range(DEPTH + 1):
         np.testing.assert_allclose(found[depth], expected[depth].numpy(), atol=1e-6)
 
@@ -172,5 +172,5 @@ def test_a_photo_of_which_nothing_is_known_is_not_scored(tastes: Tastes) -> None
     image_ID = np.vstack([tastes.items.image_ID, np.zeros((1, 6), np.float32)])
     text_IE = np.vstack([tastes.items.text_IE, np.zeros((1, 6), np.float32)])
     keywords = replace(tastes.items.keywords, starts=np.append(tastes.items.keywords.starts, 2 * ITEMS))
-    grown = model.with_items(ItemFeatures(image_ID, text_IE, keywords, 3))
+    grown = model.with_items(ItemFeatures(image_ID, text_IE, keywords, 3), np.arange(ITEMS))
     assert (grown.scores(tastes.probes, np.array([ITEMS])) == -np.inf).all()

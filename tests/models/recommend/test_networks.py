@@ -71,7 +71,7 @@ def test_keywords_alone_place_a_photo_without_vectors(tastes: Tastes) -> None:
     image_ID[ITEMS:], text_IE[ITEMS:] = 0, 0
     grown = ItemFeatures(image_ID, text_IE, tastes.grown.keywords, 3)
     model = TwoTower(dim=16, hidden_dim=16, training=Training(40, 32, 0.01)).fit(tastes.log, tastes.items, seed=0)
-    score_VC = model.with_items(grown).scores(tastes.probes, np.arange(ITEMS, ITEMS + 4))
+    score_VC = model.with_items(grown, np.arange(ITEMS)).scores(tastes.probes, np.arange(ITEMS, ITEMS + 4))
     for visitor, score_C in enumerate(score_VC):
         own = np.arange(4) % 2 == visitor % 2
         assert score_C[own].min() > score_C[~own].max()
@@ -81,7 +81,7 @@ def test_keywords_alone_place_a_photo_without_vectors(tastes: Tastes) -> None:
 def test_another_vocabulary_is_refused(tastes: Tastes, method: Recommender) -> None:
     model = method.fit(tastes.log, tastes.items, seed=0)
     with pytest.raises(ValueError, match=r"vocabulary .*4 .*3"):
-        model.with_items(replace(tastes.items, keyword_count=4))
+        model.with_items(replace(tastes.items, keyword_count=4), np.arange(ITEMS))
 
 
 def test_a_photo_of_which_nothing_is_known_is_not_scored(tastes: Tastes) -> None:

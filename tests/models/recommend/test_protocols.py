@@ -47,8 +47,15 @@ def check(trial: Trial) -> None:
 
 @given(log=logs(), start=st.integers(0, 60))
 def test_a_night_learns_what_was_before_and_asks_for_what_came_then(log: Interactions, start: int) -> None:
-    trial = temporal(log, float(start))
+    available_at = np.arange(ITEMS) * 10.0 - 30
+    first_at = np.full(ITEMS, np.inf)
+    np.minimum.at(first_at, log.item_N, log.at_N)
+    trial = temporal(log, float(start), np.minimum(available_at, first_at), np.full(log.visitor_count, 4, np.int32))
     check(trial)
+    assert trial.pool_J.tolist() == np.flatnonzero(np.minimum(available_at, first_at) < start).tolist()
+    assert set(trial.log.item_N.tolist()) <= set(trial.pool_J.tolist())
+    assert (trial.log.country_V == 4).all()  # those known before, in training alone
+    assert (trial.histories.country_V == 0).all()
     assert (trial.log.at_N < start).all()
     assert (trial.histories.at_N < start).all()
     assert (trial.truth.at_N >= start).all()
@@ -83,7 +90,7 @@ def test_the_latest_share_of_every_history_is_held_out(log: Interactions, share:
 
 
 def test_a_share_that_is_none_is_refused() -> None:
-    log = temporal(_line(), 1.0).log
+    log = _line().before(1.0)
     with pytest.raises(ValueError, match=r"share of 1\.0"):
         held_out(log, 1.0)
 
@@ -104,7 +111,8 @@ def test_cold_visitors_and_items_are_strange_to_what_was_learned(log: Interactio
     trial = leave_cold(log, seed, share=0.5)
     check(trial)
     assert not set(trial.truth.visitor_V.tolist()) & set(trial.log.visitor_V.tolist())
-    assert not set(trial.truth.item_N.tolist()) & set(trial.log.item_N.tolist())
+    assert not set(trial.truth.item_N.tolist()) & set(trial.pool_J.tolist())
+    assert set(trial.log.item_N.tolist()) <= set(trial.pool_J.tolist())
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections import Counter
+from collections.abc import Callable
 
 import ir_measures as ir
 import numpy as np
@@ -20,6 +21,7 @@ from models.similar.duplicates import Units, arrange, near_duplicates
 from models.similar.neighbours import best_units, gains_of_lists, judge, random_scorer
 from models.similar.picture_hash import BITS, different_bits, picture_hash
 from models.similar.truths import sharing, taken_for_same_query
+from tests.growth import peak_bytes
 
 
 def scene(number: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
@@ -87,6 +89,16 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.similar.duplicates._CELLS_PER_BLOCK", 100)
     assert near_duplicates(vector_ND, hash_NW, np.ones(40, bool)).tolist() == whole.tolist()
     assert len(set(whole.tolist())) == 8
+
+
+def test_equal_pictures_cost_memory_by_their_number_and_not_by_their_pairs() -> None:
+    def groups_of(count: int) -> Callable[[], object]:
+        vector_ND, hash_NW = np.ones((count, 1), np.float32), np.zeros((count, 8), np.uint16)
+        return lambda: near_duplicates(vector_ND, hash_NW, np.ones(count, bool)).tolist() == [0] * count
+
+    assert groups_of(3000)()
+    some, more = (peak_bytes(groups_of(count)) for count in (1500, 3000))
+    assert more < 1.5 * some  # the pairs are four times as many
 
 
 @given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 8))
