@@ -2,7 +2,7 @@
 
 A variant's figure is the mean over its repetitions; its interval and its difference to the full arm speak of other
 visitors, other queries and other seeds (see `RepeatedScorecard`). Each difference is one of all variants' by its metric
-and k. The reranked arm is taken to vary with its seed as the trained variants do.
+and k. The reranked arm, trained once, is taken to vary with its seed as the others do in the middle.
 The reranked arm is not trained here: its ranks are those of the night's evaluation.
 """
 

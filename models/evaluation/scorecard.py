@@ -93,9 +93,9 @@ class Scorecard:
 class RepeatedScorecard:
     """The metrics of arms that were trained several times with other seeds, as sure as searches and seeds allow.
 
-    A query's value is the mean over the repetitions. How far seeds move a mean is taken to be the same for all arms
-    that were trained: few repetitions of one arm say little of it, all together more. It comes on top of what the
-    choice of searches moves.
+    A query's value is the mean over the repetitions. How far seeds move that mean is seen in an arm's own repetitions,
+    and comes on top of what the choice of searches moves. An arm that was trained once is taken to vary with its seed
+    as the repeated arms do in the middle (the median of their variances).
     """
 
     of_means: Scorecard
@@ -125,10 +125,16 @@ class RepeatedScorecard:
         return self._with_seeds(self.of_means.difference(arm, baseline), arm, baseline)
 
     def _with_seeds(self, found: Estimates, *arms: str) -> Estimates:
-        """Add the variance that the seeds of these arms amount to, pooled over all arms that were repeated."""
-        share = sum(1 / len(self.repeat_means[arm]) for arm in arms if arm not in self.untrained)
-        if not share:
-            return found
-        freedom = sum(len(mean_RM) - 1 for mean_RM in self.repeat_means.values())
-        squares = [((mean_RM - mean_RM.mean(axis=0)) ** 2).sum(axis=0) for mean_RM in self.repeat_means.values()]
-        return found.less_sure(share * np.sum(squares, axis=0) / freedom, freedom)
+        """Add the variances that the seeds of these arms amount to."""
+        for arm in arms:
+            if arm not in self.untrained:
+                found = found.less_sure(*self._seed_variance(arm))
+        return found
+
+    def _seed_variance(self, arm: str) -> tuple[Floats, int]:
+        """Return the variance of an arm's mean over its repetitions, and its degrees of freedom."""
+        if (repeats := len(self.repeat_means[arm])) > 1:
+            return self.repeat_means[arm].var(axis=0, ddof=1) / repeats, repeats - 1
+        repeated = [mean_RM for mean_RM in self.repeat_means.values() if len(mean_RM) > 1]
+        variances = [mean_RM.var(axis=0, ddof=1) for mean_RM in repeated]
+        return np.asarray(np.median(variances, axis=0)), min(map(len, repeated)) - 1
