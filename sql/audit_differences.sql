@@ -3,11 +3,12 @@
 -- fault: made_up (nothing calls for the row), lost (the row is not there), doubled, outside (of the window, by itself), or
 -- the place of a value that differs, from 0. was, should_be: that value; of doubled rows how many there are; else
 -- the values of the row.
--- Views: derived, found (table, key and values, which are arrays of text, is_outside).
+-- Views: derived, found (key_digest, table, key and values, which are arrays of text, is_outside), and suspects, the
+-- digests of the keys that are looked at.
 WITH sides AS (
-  SELECT `table`, key, values, is_outside, TRUE AS is_derived FROM derived
+  SELECT `table`, key, values, is_outside, TRUE AS is_derived FROM derived LEFT SEMI JOIN suspects USING (key_digest)
   UNION ALL
-  SELECT `table`, key, values, is_outside, FALSE AS is_derived FROM found
+  SELECT `table`, key, values, is_outside, FALSE AS is_derived FROM found LEFT SEMI JOIN suspects USING (key_digest)
 ),
 pairs AS (
   SELECT

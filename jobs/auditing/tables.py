@@ -83,8 +83,8 @@ def audited(
 ) -> dict[str, DataFrame]:
     """Return the tables of `runs` (splits, impressions) as `found`, and as `derived` what the `views` call for.
 
-    Both have all tables beneath one another: `table`, `key` and `values` (arrays of text), and `is_outside`, whether
-    a row by itself lies outside its window.
+    Both have all tables beneath one another: `table`, `key` and `values` (arrays of text), their digests, and
+    `is_outside`, whether a row by itself lies outside its window.
     """
     edges = [markers[name].isoformat() for name in ("train_start", "train_end", "validation_end", "test_end")]
     found = [
@@ -108,7 +108,14 @@ def audited(
 
 def compare(spark: SparkSession, tables: dict[str, DataFrame]) -> list[Violation]:
     """Return where the tables that `audited` gives differ from what was derived, faults of a kind as one."""
-    return [_violation(row) for row in sorted(run_sql(spark, "audit_differences", tables).collect())]
+    suspects = run_sql(spark, "audit_suspects", tables).persist()
+    try:
+        if suspects.isEmpty():
+            return []
+        faults = run_sql(spark, "audit_differences", tables | {"suspects": suspects}).collect()
+    finally:
+        suspects.unpersist()
+    return [_violation(row) for row in sorted(faults)]
 
 
 def undeclared_columns(splits: Manifest) -> list[Violation]:
@@ -132,10 +139,24 @@ def _columns(table: str) -> list[str]:
 def _side(frame: DataFrame, table: str, label: str = "", outside: str = "FALSE") -> DataFrame:
     """Return a table's rows as they are compared; `label` is the column that names the table, if it is of several."""
     name = label or f"'{table}'"
-    key, values = (", ".join(f"CAST({one} AS STRING)" for one in names) for names in (HELD[table].key, _columns(table)))
+    key, values = HELD[table].key, _columns(table)
     return frame.selectExpr(
-        f"{name} AS `table`", f"ARRAY({key}) AS key", f"ARRAY({values}) AS values", f"{outside} AS is_outside"
+        f"{name} AS `table`",
+        f"ARRAY({_texts(key)}) AS key",
+        f"ARRAY({_texts(values)}) AS values",
+        f"{outside} AS is_outside",
+        f"{_digest(name, *key)} AS key_digest",
+        f"{_digest(*values)} AS value_digest",
     )
+
+
+def _texts(columns: Iterable[str]) -> str:
+    return ", ".join(f"CAST({column} AS STRING)" for column in columns)
+
+
+def _digest(*columns: str) -> str:
+    """Return a digest of columns in SQL. Spark leaves nulls out of one, so where they are goes into it too."""
+    return f"XXHASH64({', '.join(f'{column}, {column} IS NULL' for column in columns)})"
 
 
 def _violation(row: Row) -> Violation:
