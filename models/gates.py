@@ -48,7 +48,7 @@ class LowDay:
 class Drift:
     """What moved. `conversion_drop` is the share by which the last week's conversions lie below the weeks before.
 
-    It is None, and so is `low_day`, if the log is too short to tell. `p_values` say by what was embedded how probable
+    It is None, and so is `low_day`, if the log is too short to tell. `p_values` say by what was compared how probable
     it is that what is usual is as unlike what was before; `not_compared` of what there is nothing before, and why.
     """
 
@@ -253,7 +253,7 @@ def _drifted(drift: Drift, limits: Limits) -> Iterable[Finding]:
     if limits.max_unseen_country_share is not None:
         yield _share("searches from unseen countries", drift.unseen_country_share, limits.max_unseen_country_share)
     last, most, day = drift.last_day_count, limits.max_conversion_drop, drift.low_day
-    yield _limit("searches of the last day", f"{last:,}", "at least 1", last >= 1)
+    yield _limit("searches of the last day", f"{last:,}", "at least 1", is_within(last, least=1))
     least = None if limits.min_drift_p is None else limits.min_drift_p / (len(drift.p_values) + (day is not None) or 1)
     if most is not None:
         if drift.conversion_drop is None:
@@ -264,13 +264,15 @@ def _drifted(drift: Drift, limits: Limits) -> Iterable[Finding]:
             yield _not_compared("drop of conversions on one day", f"at most {most:.2%}", "the log is too short to tell")
         elif least is not None:
             figure, limit = f"{day.drop:.2%}, p {day.p_value:.4f}", f"at most {most:.2%}, or p at least {least:.2g}"
-            is_met = day.drop <= most or (day.drop > most and day.p_value >= least)
+            may_be_chance = is_within(day.drop) and is_within(day.p_value, least=least)
+            is_met = is_within(day.drop, most=most) or may_be_chance
             yield _limit("drop of conversions on one day", figure, limit, is_met)
     if least is not None:
+        limit = f"p at least {least:.2g}"
         for what, p_value in drift.p_values.items():
-            yield _limit(f"likeness of {what}", f"p {p_value:.4f}", f"p at least {least:.2g}", p_value >= least)
+            yield _limit(f"likeness of {what}", f"p {p_value:.4f}", limit, is_within(p_value, least=least))
         for what, why in drift.not_compared.items():
-            yield _not_compared(f"likeness of {what}", f"p at least {least:.2g}", why)
+            yield _not_compared(f"likeness of {what}", limit, why)
 
 
 def _not_compared(check: str, limit: str, why: str) -> Finding:

@@ -145,7 +145,7 @@ def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(n
     assert {*newest["vectors"], *drift["not_compared"]} == {SEARCHES, PHOTOS}
     gate = second_context.lake.read_table(second["gate_release"], "findings")
     judged = gate.filter(pl.col("check").str.contains("likeness|unseen|drop|last day"))
-    assert judged["outcome"].to_list() == ["pass"] * 7
+    assert set(judged["outcome"]) == {"pass"}
     history = second_context.lake.history(EVALUATION)
     assert [m.partition["run_date"] for m in history] == [str(ctx.run_date) for ctx in nights.contexts]
 

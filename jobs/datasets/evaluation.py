@@ -20,6 +20,17 @@ class UnseenFacts(Facts):
     country_share: float
 
 
+class NewQueriesFacts(Facts):
+    """The share of the last day's searches whose query training never had, and its mean on the days before.
+
+    `p_value` is how probable a share as high is among days like these.
+    """
+
+    share: float
+    usual: float
+    p_value: float
+
+
 class LowDayFacts(Facts):
     """The lowest of the last seven days: its conversions, what is usual for its weekday, and how surely it is lower.
 
@@ -51,8 +62,8 @@ class DriftFacts(Facts):
     """How the newest searches, photos and conversions differ from those before.
 
     `unseen` is about the test window, `unseen_before` about the validation window, None without one. `last_day_count`
-    are the searches of the day before the night's `as_of`. `arm` names whose vectors are compared. `not_compared` says
-    of what vectors there is nothing before, and why.
+    are the searches of the day before the night's `as_of`; `new_queries` is None where too few days are before it.
+    `arm` names whose vectors are compared. `not_compared` says of what vectors there is nothing before, and why.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
@@ -60,6 +71,7 @@ class DriftFacts(Facts):
     unseen: UnseenFacts
     unseen_before: UnseenFacts | None
     last_day_count: int
+    new_queries: NewQueriesFacts | None
     conversions: ConversionsFacts
     arm: str
     not_compared: dict[str, str]

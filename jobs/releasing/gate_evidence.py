@@ -77,13 +77,16 @@ def _segments(lake: Lake, evaluation: Manifest, verdict: VerdictFacts) -> dict[t
 
 def _drift(lake: Lake, measured: Manifest) -> Drift:
     found = DriftFacts.of(measured)
-    low = found.conversions.low_day
+    low, queries = found.conversions.low_day, found.new_queries
+    p_values = dict(lake.read_table(measured, "newest", ["vectors", "p_value"]).iter_rows())
+    if queries is not None:
+        p_values["queries of the last day"] = queries.p_value
     return Drift(
         unseen_query_share=found.unseen.query_share,
         unseen_country_share=found.unseen.country_share,
         last_day_count=found.last_day_count,
         conversion_drop=found.conversions.drop,
         low_day=None if low is None else LowDay(low.drop, low.p_value),
-        p_values=dict(lake.read_table(measured, "newest", ["vectors", "p_value"]).iter_rows()),
+        p_values=p_values,
         not_compared=found.not_compared,
     )

@@ -18,14 +18,17 @@ def drift(night: Night) -> dict[str, Any]:
     """Return what is unlike before, as the gate found it, and the log."""
     facts, newest = night.facts(DriftFacts), night.table(DRIFT, "newest")
     limits = night.manifest(GATE).params
-    test_count = newest.height + (facts.conversions.low_day is not None)
+    tested = dict(newest.select("vectors", "p_value").iter_rows())
+    if facts.new_queries is not None:
+        tested["queries of the last day"] = facts.new_queries.p_value
+    test_count = len(tested) + (facts.conversions.low_day is not None)
     least = None if limits["min_drift_p"] is None else limits["min_drift_p"] / max(1, test_count)
     return {
         "facts": facts,
         "limits": limits,
         "least_p": least,
         "newest": newest.to_dicts(),
-        "moved": [] if least is None else newest.filter(pl.col("p_value") < least)["vectors"].to_list(),
+        "moved": [what for what, p in tested.items() if least is not None and p < least],
         "arm": arm(facts.arm).name,
         "chart": _chart(night.table(DRIFT, "days")),
     }

@@ -1,8 +1,9 @@
 """Stage `measure_drift`: what the newest searches, photos and conversions have in common with those before.
 
-Three questions: which share of the test window's searches has a query, or a country, that the training window never
-had; whether a day of the last week has fewer conversions than is usual; and how far the vectors of the last day's
-searches lie from those of the days before, and the last week's photos from those of the weeks before. Photos come in
+Three questions: which share of the searches has a query, or a country, that the training window never had, in the test
+window and on the last day; whether a day of the last week has fewer conversions than is usual; and how far the vectors
+of the last day's searches lie from those of the days before, and the last week's photos from those of the weeks before.
+Photos come in
 batches and not every day, hence weeks. All is of this night and by its base, so a first night is compared too. The
 limits are the gate's (`gate_release`). Table `days`: the log's last weeks. Table `newest`: see
 `models.evaluation.drift`.
@@ -15,17 +16,18 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.config.params.embedding import MeasureDriftParams
 from jobs.context import Inputs, RunContext
-from jobs.datasets.evaluation import DRIFT, ConversionsFacts, DriftFacts, LowDayFacts, UnseenFacts
+from jobs.datasets.evaluation import DRIFT, ConversionsFacts, DriftFacts, LowDayFacts, NewQueriesFacts, UnseenFacts
 from jobs.evaluation.drift_inputs import drawn, photos_by_week, searches_by_day, vectors
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from models.evaluation.drift import FEWEST_PAST, lowest_day, newest_against_past, weekly_trend
+from models.evaluation.drift import FEWEST_PAST, lowest_day, newest_against_past, surprise, weekly_trend
 
 SEARCHES, PHOTOS = "searches of the last day", "photos of the last week"
 
@@ -52,6 +54,7 @@ def run(ctx: RunContext, params: MeasureDriftParams, inputs: Inputs, staged: Sta
         unseen=_unseen(lake, splits, "test"),
         unseen_before=_unseen(lake, splits, "validation") if splits.row_counts["validation"] else None,
         last_day_count=len(searches.filter(pl.col("period") == 0)),
+        new_queries=_new_queries(lake, splits, searches),
         conversions=_conversions(ctx, params, inputs["validated"], staged),
         arm=ZERO_SHOT,
         not_compared=not_compared,
@@ -88,6 +91,24 @@ def _unseen(lake: Lake, splits: Manifest, window: str) -> UnseenFacts:
         is_new = (asked[column] != "") & ~asked[column].is_in(seen.implode())
         shares[column] = int(is_new.sum()) / len(asked)
     return UnseenFacts(search_count=len(asked), query_share=shares["query"], country_share=shares["country"])
+
+
+def _new_queries(lake: Lake, splits: Manifest, searches: pl.DataFrame) -> NewQueriesFacts | None:
+    """Return how new the last day's queries are; of the days before, those with at least half as many searches count.
+
+    Shares are compared as arcsines of square roots, which scatter alike whatever the share.
+    """
+    known = lake.read_table(splits, "train", ["query"])["query"].unique()
+    days = searches.group_by("period").agg((~pl.col("query").is_in(known.implode())).mean().alias("share"), pl.len())
+    newest, past = days.filter(pl.col("period") == 0), days.filter(pl.col("period") > 0)
+    if newest.is_empty():
+        return None
+    share, count = newest.select("share", "len").row(0)
+    past_N = past.filter(pl.col("len") >= count / 2).sort("period")["share"].to_numpy()
+    if len(past_N) < FEWEST_PAST:
+        return None
+    p_value = surprise(float(np.arcsin(np.sqrt(share))), np.arcsin(np.sqrt(past_N)))
+    return NewQueriesFacts(share=share, usual=float(past_N.mean()), p_value=p_value)
 
 
 def _conversions(

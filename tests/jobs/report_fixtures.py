@@ -655,6 +655,7 @@ def _drift_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
     return {
         "unseen": {"search_count": story.query_count, "query_share": 0.1234, "country_share": 0.0011},
         "unseen_before": None if is_short else {"search_count": 9000, "query_share": 0.1101, "country_share": 0.0},
+        "new_queries": None if is_short else {"share": 0.1312, "usual": 0.1198, "p_value": 0.287},
         "last_day_count": 0 if story.drift == "empty day" else 412,
         "conversions": {"last_week": 410.4, **long},
         "arm": ZERO_SHOT,

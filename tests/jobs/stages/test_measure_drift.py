@@ -189,6 +189,21 @@ def test_one_search_of_every_visitor_a_day_is_looked_at(make_context: Contexts) 
     assert found[SEARCHES]["count"] == 25
 
 
+def test_a_day_whose_queries_are_new_as_those_of_no_day_before_is_told(make_context: Contexts) -> None:
+    """Half of a day's searches for queries that nobody ever asked, though about the same things as all others."""
+    known, new, country = [f"query {i}" for i in range(60)], [f"new {i}" for i in range(30)], ["GB"] * 60
+    days = [conversions([*known[: 58 - day % 2], *new[: 2 + day % 2]], country, day) for day in range(1, 10)]
+    before = {"train": conversions(known, country), "validation": pl.concat(days[6:])}
+    test = pl.concat([conversions([*known[:30], *new], country), *days[:6]])
+    manifest, found = measured(make_context(), **before, test=test)
+    queries = manifest.facts["new_queries"]
+    assert (queries["share"], queries["usual"]) == (0.5, pytest.approx(23 / 540))
+    assert queries["p_value"] < 1e-6
+    assert found[SEARCHES]["p_value"] > 0.01 / 4  # their vectors are spread as before
+    manifest, _ = measured(make_context(), **before, test=pl.concat(days[:6]))
+    assert manifest.facts["new_queries"] is None  # nothing on the last day
+
+
 def test_what_training_never_had_is_counted(make_context: Contexts) -> None:
     train = conversions(["cat", "dog", "sea"], ["GB", "GB", None])
     test = conversions(["cat", "cat", "mer", "dog", "lac"], ["GB", "FR", "FR", None, ""])
