@@ -16,7 +16,7 @@ from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import ArmFacts, SearchModelsFacts, TrainingFacts
+from jobs.datasets.models import ArmFacts, Reach, SearchModelsFacts, TrainingFacts
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -75,14 +75,17 @@ class ArmsWritten:
         self._arms[arm] = _describe(model, result.best_hit_rate, measure(result))
         self._curves.append(curve_rows(arm, result.curves))
 
-    def finish(self, counts: dict[str, int], splits: Manifest, earlier: Manifest | None) -> SearchModelsFacts:
-        """Write the curves and return the run's facts; `counts` are those of `ArmInputs`."""
+    def finish(
+        self, counts: dict[str, int], reach: Reach, splits: Manifest, earlier: Manifest | None
+    ) -> SearchModelsFacts:
+        """Write the curves and return the run's facts; `counts` and `reach` are those of `ArmInputs`."""
         self._staged.write_table("curves", pl.concat(self._curves))
         return SearchModelsFacts(
             arms=self._arms,
             challenger=FULL if FULL in self._arms else list(self._arms)[-1],
             **counts,
             trained_until=SplitsFacts.of(splits).train_end,
+            reach=reach,
             reused_from=None,
             warm_started_from=None if earlier is None else earlier.reference,
         )
@@ -230,6 +233,7 @@ def _training_data(
         photo_ids=photo_ids,
         text_ids=ids,
         group_ids=group_ids,
+        is_in_pool=pairs.photos["is_in_train"].to_numpy(),
         is_flippable=np.array([is_safe_to_flip(name for name, _ in keywords) for keywords in pairs.keywords], np.bool_),
         queries=queries,
         co_converted=CoConverted.of(log_photos, queries[log_texts], shards, photo_ids),
@@ -266,10 +270,15 @@ def _weighted_pairs(
 
 @torch.inference_mode()
 def _mine(model: SearchModel, data: TrainingData) -> HardNegatives:
-    """Mine with the model that training starts from: on an incremental night, that of the night before."""
-    photos = np.arange(len(data.pixels))
-    photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
+    """Mine with the model that training starts from: on an incremental night, that of the night before.
+
+    Candidates are the photos of the training window: a later one could not have been passed over.
+    """
     assert data.known is not None
+    assert data.is_in_pool is not None
+    pool = np.flatnonzero(data.is_in_pool)
+    photo_ND = torch.full((len(data.pixels), model.dim), torch.nan, device=model.device)  # of no photo: no candidate
+    photo_ND[torch.from_numpy(pool).to(model.device)] = photo_vectors(model, pool, data.pixels, data.keywords)
     found = mine(
         text_vectors(model, data.tokens),
         photo_ND,
