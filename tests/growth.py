@@ -1,7 +1,14 @@
-"""How many bytes a piece of work takes at its peak, so that tests can say how it grows. Never by the clock."""
+"""How much a piece of work takes, so that tests can say how it grows. By bytes, never by the clock."""
+
+from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
@@ -13,3 +20,24 @@ def peak_bytes(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
+
+
+class _Largest(TorchDispatchMode):
+    """Looks at every tensor that torch makes, whose memory Python does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        sizes = (one.numel() * one.element_size() for one in tree_leaves(made) if isinstance(one, torch.Tensor))
+        self.bytes = max(self.bytes, *sizes, 0)
+        return made
+
+
+def largest_tensor_bytes(work: Callable[[], object]) -> int:
+    """Return the size of the largest tensor that torch made while `work` ran."""
+    with _Largest() as largest:
+        work()
+    return largest.bytes

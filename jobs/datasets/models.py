@@ -9,33 +9,6 @@ from jobs.datasets.embeddings import _PHOTO_VECTORS
 from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Instant, Table, schema
 
 
-class BaseModelFacts(Facts):
-    """Where the base comes from; `base_key` is the same for bases that are made alike.
-
-    `trained_until` is None for an imported model: it learned elsewhere, before any night. `reused_from` is the run of
-    another night whose base this is. `photo_count` and what follows are of a tiny base, which is trained here.
-    """
-
-    MEASURED: ClassVar[frozenset[str]] = frozenset({"reused_from", "pairs_per_second", "seconds"})
-
-    base_key: str
-    source: str
-    model_digest: str
-    image_digest: str
-    trained_until: Instant | None
-    reused_from: str | None
-    photo_count: int | None = None
-    pairs_seen: int | None = None
-    pairs_per_second: float | None = None
-    seconds: float | None = None
-
-
-BASE_MODEL = Dataset(
-    "base_model", "models", (Table("curves", schema(arm=STR, step=I64, name=STR, value=F64)),), BaseModelFacts
-)
-"""Files: zero_shot/** (a SearchModel folder)."""
-
-
 class Reach(Facts):
     """What was in reach of a training, whatever it drew, counted or listed from it; `None` without any.
 
@@ -47,6 +20,35 @@ class Reach(Facts):
     latest_photo_at: Instant | None
     conversion_count: int
     latest_conversion_at: Instant | None
+
+
+class BaseModelFacts(Facts):
+    """Where the base comes from; `base_key` is the same for bases that are made alike.
+
+    `trained_until` is None for an imported model: it learned elsewhere, before any night. `reused_from` is the run of
+    another night whose base this is. `reach` and what follows are of a tiny base, which is trained here: on the photos
+    of `photo_count`, those in reach that have a text.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"reused_from", "pairs_per_second", "seconds"})
+
+    base_key: str
+    source: str
+    model_digest: str
+    image_digest: str
+    trained_until: Instant | None
+    reused_from: str | None
+    reach: Reach | None = None
+    photo_count: int | None = None
+    pairs_seen: int | None = None
+    pairs_per_second: float | None = None
+    seconds: float | None = None
+
+
+BASE_MODEL = Dataset(
+    "base_model", "models", (Table("curves", schema(arm=STR, step=I64, name=STR, value=F64)),), BaseModelFacts
+)
+"""Files: zero_shot/** (a SearchModel folder)."""
 
 
 class TrainingFacts(Facts):
@@ -81,7 +83,8 @@ class SearchModelsFacts(Facts):
     in choosing which of their weights were kept: early stopping looks at the validation window. It is None in runs that
     were committed before it was kept. `log_pair_count` are the conversions of the training window,
     `train_pair_count` those that were trained on: fewer if training went on from the run `warm_started_from`.
-    `passed_over_count` is None where the log of what was shown is not read. `reused_from` is the run of another night
+    `passed_over_count` is None where the log of what was shown is not read. `reach` is what the training could draw,
+    count and list from. `reused_from` is the run of another night
     whose models these are.
     """
 
@@ -97,6 +100,7 @@ class SearchModelsFacts(Facts):
     passed_over_count: int | None = None
     trained_until: Instant
     selected_until: Instant | None = None
+    reach: Reach | None = None
     reused_from: str | None
     warm_started_from: str | None
 

@@ -13,10 +13,11 @@ import polars as pl
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import IMPRESSIONS, ImpressionsFacts, SplitsFacts
-from jobs.datasets.models import SearchModelsFacts
+from jobs.datasets.models import Reach, SearchModelsFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.training.inputs import keyword_lists, read_photos
+from jobs.training.reach import reach_of
 from models.search.data import Indices
 from models.search.keywords import KeywordVocabulary, PhotoKeywords
 from models.search.sampling import Float64s
@@ -54,6 +55,7 @@ class ArmInputs:
     validation: pl.DataFrame
     corpus: Indices
     counts: dict[str, int]
+    reach: Reach  # what is trained on can be drawn, counted and listed from
     shard_count: int
     is_validated: bool  # whether there is a validation window, whoever has read it
     shown: Shown | None = None  # where the parameters ask for it
@@ -87,7 +89,8 @@ def read_pairs(
     """Return the conversions that arms are trained and validated on, of all photos or of some shards'.
 
     The photos are those of the shards and, for validation, its corpus. Raises `MissingInput` if a window that is
-    read whole has no conversion; a validation window that is empty from the start is none.
+    read whole has no conversion; a validation window that is empty from the start is none. Raises `GateFailed` for a
+    photo or conversion to train on that is not before the training window's end.
     """
     is_validated = bool(splits.row_counts["validation"])
     validation = corpus_ids = None
@@ -117,14 +120,22 @@ def read_pairs(
     if with_validation:
         counts |= {"validation_query_count": len(validation), "validation_photo_count": len(corpus)}
     keywords = keyword_lists(photos)
-    shown = _read_shown(ctx, numbers) if params.reads_impressions else None
+    shown = _read_shown(ctx, photos.filter("is_in_train")) if params.reads_impressions else None
     counts |= {} if shown is None else {"passed_over_count": len(shown.passed_over)}
-    shards_in_all = SplitsFacts.of(splits).shard_count
-    return ArmInputs(photos, keywords, log, train, validation, corpus, counts, shards_in_all, is_validated, shown)
+    windows = SplitsFacts.of(splits)
+    own = photos if shards is None else photos.filter(pl.col("shard").is_in(list(shards)))
+    reach = reach_of(own.filter("is_in_train"), log, windows.train_end)
+    shards_in_all = windows.shard_count
+    return ArmInputs(
+        photos, keywords, log, train, validation, corpus, counts, reach, shards_in_all, is_validated, shown
+    )
 
 
-def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
-    """Return what was shown in the training window; `MissingInput` if it does not tell where people look."""
+def _read_shown(ctx: RunContext, pool: pl.DataFrame) -> Shown:
+    """Return what was shown in the training window, of the photos that were there by its end (`pool`).
+
+    `MissingInput` if it does not tell where people look.
+    """
     impressions = ctx.read(IMPRESSIONS)
     told = ctx.lake.read_table(impressions, "examination", ["position", "examination"]).sort("position")
     if told.is_empty():
@@ -144,7 +155,7 @@ def _read_shown(ctx: RunContext, numbers: pl.DataFrame) -> Shown:
     by_photo = pairs.group_by("query", "country", "photo_id").agg(
         looks.sum().alias("looks"), pl.col("taken_count").sum()
     )
-    passed_over = by_photo.filter(pl.col("taken_count") == 0).join(numbers.select("photo_id", "photo"), on="photo_id")
+    passed_over = by_photo.filter(pl.col("taken_count") == 0).join(pool.select("photo_id", "photo"), on="photo_id")
     columns = ["query", "country", "photo", "looks"]
     return Shown(examination, passed_over.select(columns).sort(columns))
 

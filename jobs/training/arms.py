@@ -16,7 +16,7 @@ from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import ArmFacts, SearchModelsFacts, TrainingFacts
+from jobs.datasets.models import ArmFacts, Reach, SearchModelsFacts, TrainingFacts
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -75,8 +75,10 @@ class ArmsWritten:
         self._arms[arm] = _describe(model, result.best_hit_rate, measure(result))
         self._curves.append(curve_rows(arm, result.curves))
 
-    def finish(self, counts: dict[str, int], splits: Manifest, earlier: Manifest | None) -> SearchModelsFacts:
-        """Write the curves and return the run's facts; `counts` are those of `ArmInputs`."""
+    def finish(
+        self, counts: dict[str, int], reach: Reach, splits: Manifest, earlier: Manifest | None
+    ) -> SearchModelsFacts:
+        """Write the curves and return the run's facts; `counts` and `reach` are those of `ArmInputs`."""
         self._staged.write_table("curves", pl.concat(self._curves))
         windows = SplitsFacts.of(splits)
         selected_until = windows.validation_end if splits.row_counts["validation"] else windows.train_end
@@ -87,6 +89,7 @@ class ArmsWritten:
             **counts,
             trained_until=windows.train_end,
             selected_until=max(selected_until, before or selected_until),
+            reach=reach,
             reused_from=None,
             warm_started_from=None if earlier is None else earlier.reference,
         )
@@ -135,7 +138,7 @@ def train_arm(
     hard = None
     if config.hard_share and world.size == 1:
         is_mined = options["hard_from"] == "mined"
-        hard = _mine(model, pairs, data) if is_mined else _passed_over(model, pairs, data)
+        hard = _mine(model, data) if is_mined else _passed_over(model, pairs, data)
     return train(model, data, config, hooks, hard, world)
 
 
@@ -234,6 +237,7 @@ def _training_data(
         photo_ids=photo_ids,
         text_ids=ids,
         group_ids=group_ids,
+        is_in_pool=pairs.photos["is_in_train"].to_numpy(),
         is_flippable=np.array([is_safe_to_flip(name for name, _ in keywords) for keywords in pairs.keywords], np.bool_),
         queries=queries,
         co_converted=CoConverted.of(log_photos, queries[log_texts], shards, photo_ids),
@@ -269,15 +273,16 @@ def _weighted_pairs(
 
 
 @torch.inference_mode()
-def _mine(model: SearchModel, pairs: ArmInputs, data: TrainingData) -> HardNegatives:
+def _mine(model: SearchModel, data: TrainingData) -> HardNegatives:
     """Mine with the model that training starts from: on an incremental night, that of the night before.
 
-    Photos that were submitted after the training window are no negatives: nobody could have passed them over.
+    Candidates are the photos of the training window: a later one could not have been passed over.
     """
-    photos = np.arange(len(data.pixels))
-    photo_ND = photo_vectors(model, photos, data.pixels, data.keywords)
-    photo_ND[~torch.from_numpy(pairs.photos["is_in_train"].to_numpy(writable=True))] = torch.nan
     assert data.known is not None
+    assert data.is_in_pool is not None
+    pool = np.flatnonzero(data.is_in_pool)
+    photo_ND = torch.full((len(data.pixels), model.dim), torch.nan, device=model.device)  # of no photo: no candidate
+    photo_ND[torch.from_numpy(pool).to(model.device)] = photo_vectors(model, pool, data.pixels, data.keywords)
     found = mine(
         text_vectors(model, data.tokens),
         photo_ND,

@@ -12,6 +12,7 @@ import polars as pl
 from jobs.config.params.arms import ZERO_SHOT
 from jobs.config.params.training import TrainBaseParams
 from jobs.context import RunContext
+from jobs.datasets.features import SplitsFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -24,6 +25,7 @@ from jobs.training.inputs import (
     save_model,
     training_device,
 )
+from jobs.training.reach import reach_of
 from models.search.data import TrainingData
 from models.search.identity import query_text
 from models.search.model import SearchModel, build_tiny_model, parameter_count
@@ -61,10 +63,10 @@ def train_tiny_base(
     ctx: RunContext, params: TrainBaseParams, staged: StagedRun, splits: Manifest, images: Manifest
 ) -> dict[str, Any]:
     """Train a tiny base on the photos of the training window, write it into a run; return the facts about it."""
-    photos = read_photos(ctx.lake, splits, images)
+    photos = read_photos(ctx.lake, splits, images).filter("is_in_train").with_columns(photo=pl.int_range(pl.len()))
     words = pl.col("description").map_elements(normalise_query, pl.String)
     keywords = pl.col("keywords").list.head(KEYWORD_COUNT).list.join(", ")
-    described = photos.filter("is_in_train").with_columns(
+    described = photos.with_columns(
         description=pl.coalesce(pl.when(words != "").then(words), keywords.map_elements(normalise_query, pl.String))
     )
     described = described.filter(pl.col("description") != "")
@@ -78,11 +80,14 @@ def train_tiny_base(
             run=splits.reference,
         )
     sizes = params.model_dump(include=SIZES)
-    texts = [*described["description"], *_searched(ctx, splits)]
+    train = ctx.lake.read_table(splits, "train", ["query", "country", "converted_at", "conversion_count"])
+    reach = reach_of(photos, train, SplitsFacts.of(splits).train_end)
+    texts = [*described["description"], *_searched(train)]
     with model_errors_of("train_base"):
         model = build_tiny_model(seed=ctx.seed, texts=texts, **sizes).to(training_device())
         result = _train_on_descriptions(ctx, params, staged, model, photos, described)
     facts = {
+        "reach": reach,
         "photo_count": len(described),
         "pairs_seen": result.pairs_seen,
         "pairs_per_second": round(result.pairs_per_second, 1),
@@ -91,12 +96,11 @@ def train_tiny_base(
     return _write(staged, model, result.curves) | facts
 
 
-def _searched(ctx: RunContext, splits: Manifest) -> Iterator[str]:
+def _searched(train: pl.DataFrame) -> Iterator[str]:
     """Yield the training window's queries as the arms read them, the more frequent first, each as often as it came.
 
     Frequent queries then become one token in any script. Of a huge log, the most frequent are enough.
     """
-    train = ctx.lake.read_table(splits, "train", ["query", "country", "conversion_count"])
     counted = train.group_by("query", "country").agg(pl.col("conversion_count").sum().alias("count"))
     most = counted.sort("count", "query", "country", descending=True).head(TEXT_COUNT)
     for query, country, count in most.iter_rows():

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from jobs.config.params.training import TrainSearchParams
 from jobs.config.settings import PROJECT_ROOT
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import SEARCH_MODELS, SearchModelsFacts
+from jobs.datasets.models import SEARCH_MODELS, Reach, SearchModelsFacts
 from jobs.errors import BadInput, LostWork, NightlensError
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -86,11 +87,12 @@ def train_arms_together(
     vocabulary = read_vocabulary(ctx, splits, images)
     settings = ctx.settings.model_copy(update={"pseudonym_key": SecretStr("")})  # no process has a use for it
     told = ctx.model_copy(update={"settings": settings})
-    counts = pairs.counts
+    counts, reach = pairs.counts, pairs.reach
     for arm in params.arms:
         start = base_model if earlier is None else earlier
         share = Share(told, params, arm, staged.run_id, splits, images, start, earlier, vocabulary)
-        counts |= _run(ctx, share, staged)
+        own_counts, reach = _run(ctx, share, staged)
+        counts |= own_counts
         model = starting_model(params, ARMS[arm], _load_start(ctx, share), vocabulary)
         blob = staged.checkpoints.get(arm)
         if blob is None:
@@ -100,7 +102,7 @@ def train_arms_together(
                 arm=arm,
             )
         written.add(arm, model, finished_training(model, blob))
-    return written.finish(counts, splits, earlier)
+    return written.finish(counts, reach, splits, earlier)
 
 
 def _base_hit_rate(ctx: RunContext, base: SearchModel, pairs: ArmInputs) -> float | None:
@@ -114,8 +116,8 @@ def _load_start(ctx: RunContext, share: Share) -> Any:
     return load_model(ctx, share.start, ZERO_SHOT if share.earlier is None else share.arm)
 
 
-def _run(ctx: RunContext, share: Share, staged: StagedRun) -> dict[str, int]:
-    """Start the processes and wait; return the counts of what they trained on, all together."""
+def _run(ctx: RunContext, share: Share, staged: StagedRun) -> tuple[dict[str, int], Reach]:
+    """Start the processes and wait; return the counts of what they trained on, and what was in reach, all together."""
     # processes of this machine look for the project where this one found it
     os.environ["PYTHONPATH"] = os.pathsep.join(
         dict.fromkeys([str(PROJECT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
@@ -128,10 +130,11 @@ def _run(ctx: RunContext, share: Share, staged: StagedRun) -> dict[str, int]:
         use_gpu = "gpu" in spark.sparkContext.resources if is_local else has_gpus
         distributor = TorchDistributor(share.params.processes, local_mode=is_local, use_gpu=use_gpu)
         try:
-            counts = distributor.run(train_share, share)
+            found: Any = distributor.run(train_share, share)
         except Exception as error:
             raise _what_went_wrong(ctx, share, staged, error) from error
-    return dict(counts or {})
+    counts, reach = found
+    return counts, reach
 
 
 def _what_went_wrong(ctx: RunContext, share: Share, staged: StagedRun, error: Exception) -> NightlensError:
@@ -160,8 +163,8 @@ def _what_went_wrong(ctx: RunContext, share: Share, staged: StagedRun, error: Ex
     )
 
 
-def train_share(share: Share) -> dict[str, int]:
-    """Train as one of several processes; return the counts of what all of them train on."""
+def train_share(share: Share) -> tuple[dict[str, int], Reach]:
+    """Train as one of several processes; return the counts of what all of them train on, and what is in reach."""
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     has_gpu = torch.cuda.is_available()
     device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}" if has_gpu else "cpu"
@@ -181,7 +184,7 @@ def train_share(share: Share) -> dict[str, int]:
         dist.destroy_process_group()
 
 
-def _train(share: Share, world: World) -> dict[str, int]:
+def _train(share: Share, world: World) -> tuple[dict[str, int], Reach]:
     held = [shard for shard in range(SplitsFacts.of(share.splits).shard_count) if shard % world.size == world.rank]
     pairs = read_pairs(
         share.ctx,
@@ -201,7 +204,22 @@ def _train(share: Share, world: World) -> dict[str, int]:
     own = Counter(pairs.counts)
     names = ("log_pair_count", "train_pair_count", "train_pairs_without_image")
     totals = world.total([own[name] for name in names])
-    return dict(zip(names, map(round, totals), strict=True))
+    return dict(zip(names, map(round, totals), strict=True)), _whole(pairs.reach, world)
+
+
+def _whole(own: Reach, world: World) -> Reach:
+    """Return what is in reach of all processes together."""
+    photos, conversions = world.total([own.photo_count, own.conversion_count])
+    own_latest = (own.latest_photo_at, own.latest_conversion_at)
+    latest = world.highest([-math.inf if at is None else at.timestamp() for at in own_latest])
+    photo_at, conversion_at = (datetime.fromtimestamp(at, UTC) if math.isfinite(at) else None for at in latest)
+    return Reach(
+        until=own.until,
+        photo_count=round(photos),
+        latest_photo_at=photo_at,
+        conversion_count=round(conversions),
+        latest_conversion_at=conversion_at,
+    )
 
 
 def _checkpoints(share: Share) -> Any:

@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import polars as pl
+
 from jobs.datasets.models import Reach
 from jobs.errors import GateFailed
+
+
+def reach_of(photos: pl.DataFrame, conversions: pl.DataFrame, until: datetime) -> Reach:
+    """Return what photos (`submitted_at`) and conversions (`converted_at`) put in reach of a training, checked."""
+    return check_reach(
+        "training",
+        Reach(
+            until=until,
+            photo_count=len(photos),
+            latest_photo_at=_latest(photos["submitted_at"]),
+            conversion_count=len(conversions),
+            latest_conversion_at=_latest(conversions["converted_at"]),
+        ),
+    )
+
+
+def _latest(instants: pl.Series) -> datetime | None:
+    latest = instants.max()
+    assert latest is None or isinstance(latest, datetime)
+    return latest
 
 
 def check_reach(stage: str, reach: Reach) -> Reach:

@@ -44,4 +44,4 @@ def train_arms(
                 arm, model, train_arm(params, arm, ARMS[arm], model, pairs, pixels, ctx.seed, staged.checkpoints)
             )
         report_failures(pixels)
-    return written.finish(pairs.counts, splits, earlier)
+    return written.finish(pairs.counts, pairs.reach, splits, earlier)

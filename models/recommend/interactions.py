@@ -152,6 +152,11 @@ class Interactions:
         """Return the interactions with a positive weight."""
         return self.where(self.weight_N > 0)
 
+    def recent(self, count: int) -> Interactions:
+        """Return the latest `count` interactions of every visitor."""
+        first_N = np.repeat(self.start_V1[1:] - count, np.diff(self.start_V1))
+        return self.where(np.arange(len(self.item_N)) >= first_N)
+
     def take(self, visitors: Ints) -> Interactions:
         """Return the histories of some visitors, in the order asked for."""
         row, start_V1 = ragged_rows(self.start_V1[visitors], self.start_V1[visitors + 1])

@@ -136,6 +136,9 @@ class TrainingData:
     often, and what is learned is how likely the photo is (https://doi.org/10.1145/3298689.3346996, the correction
     of sampling bias, with the sampling probability known); between 0 and 1 lies between.
 
+    `is_in_pool` are the photos that may be learned from: those of the training window. `pixels` may hold more, on which
+    models are validated, and no batch has one of these.
+
     Where several processes train together, each holds the photos of some shards and all that was taken of them; the
     ids are what a photo and a text are called in all of them.
     """
@@ -152,6 +155,7 @@ class TrainingData:
     photo_ids: Indices | None = None  # [N]; their positions if None
     text_ids: Indices | None = None  # [T]; their positions if None
     group_ids: Indices | None = None  # [T]; the text ids if None
+    is_in_pool: npt.NDArray[np.bool_] | None = None  # [N]; all if None
     is_flippable: npt.NDArray[np.bool_] | None = None  # [N]; all if None
     queries: Indices | None = None  # [T]: the query of every text, by which `co_converted` knows it
     co_converted: CoConverted | None = None
@@ -195,7 +199,7 @@ class TrainingData:
         further photos that serve as negatives of all texts they are no known positives of. `with_partners`, each pair
         brings another photo that was taken for its query, if there is one; to the texts it is nothing. Without
         `mask_known_positives` nothing is known of repetitions and other positives: see `Pairs`. Raises `ModelError` if
-        no pair is left.
+        no pair is left, and for a photo outside of the pool, whatever brought it in.
         """
         photos = np.unique(self.photos[rows])
         if hard_photos is not None:
@@ -203,6 +207,14 @@ class TrainingData:
         partner_P = self._draw_partners(rows, key) if with_partners else None
         if partner_P is not None:
             photos = np.union1d(photos, partner_P[partner_P != NONE])
+        if self.is_in_pool is not None and not self.is_in_pool[photos].all():
+            outside = int(np.count_nonzero(~self.is_in_pool[photos]))
+            raise ModelError(
+                "photo_outside_pool",
+                f"{outside} of {len(photos)} photos of a batch are none that may be learned from: they were not there "
+                f"in the training window, or the code that drew them is at fault",
+                outside_count=outside,
+            )
         pixels_UCHW, is_good = self.pixels.fetch(photos)
         if not is_good.all():
             is_kept_P = np.isin(self.photos[rows], photos[is_good])

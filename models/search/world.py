@@ -38,6 +38,14 @@ class World:
         dist.all_reduce(numbers)
         return [float(number) for number in numbers]
 
+    def highest(self, values: Sequence[float]) -> list[float]:
+        """Return the highest of each number over the processes, in double precision."""
+        if self.size == 1:
+            return list(values)
+        numbers = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return [float(number) for number in numbers]
+
     def from_first(self, values: Sequence[float]) -> list[float]:
         """Return the numbers of the first process; the others give as many of any value."""
         if self.size == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,9 +14,9 @@ import pytest
 from jobs.config.params.arms import FINETUNED, FULL, ZERO_SHOT
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.features import IMPRESSIONS, SPLITS
-from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, ArmFacts, SearchModelsFacts
-from jobs.errors import MissingInput
+from jobs.datasets.features import IMPRESSIONS, SPLITS, SplitsFacts
+from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, ArmFacts, Reach, SearchModelsFacts
+from jobs.errors import GateFailed, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -24,6 +25,7 @@ from jobs.training.arm_inputs import _recent, read_pairs
 from jobs.training.arms import _weighted_pairs
 from models.evaluation.impressions import examination_weights
 from models.search.model import SearchModel
+from models.search.negatives import NONE, HardNegatives, mine
 from models.search.sampling import merge_pairs
 from models.search.world import ALONE, World
 from tests.conftest import Contexts
@@ -66,6 +68,43 @@ def load(ctx: RunContext, manifest: Manifest, arm: str) -> SearchModel:
 
 def arms_of(models: Manifest) -> dict[str, ArmFacts]:
     return SearchModelsFacts.of(models).arms
+
+
+@pytest.mark.quick
+def test_only_photos_of_the_training_window_are_hard_negatives(
+    make_night: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, found = make_night(), []
+
+    def watched(*arguments: Any, **options: Any) -> HardNegatives:
+        found.append(mine(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr("jobs.training.arms.mine", watched)
+    params = SEARCH_PARAMS.model_copy(update={"arms": (FINETUNED,), "epochs": 1, "hard_share": 0.5})
+    manifest = run_stage(ctx, "train_search", params)
+    corpus = photos(ctx).sort("photo_id")
+    candidates = np.unique(found[0].photos[found[0].photos != NONE])
+    assert candidates.tolist() == corpus["is_in_train"].arg_true().to_list()
+    windows = SplitsFacts.of(ctx.read(SPLITS))
+    assert SearchModelsFacts.of(manifest).reach == Reach(
+        until=windows.train_end,
+        photo_count=len(candidates),
+        latest_photo_at=FIRST_DAY,
+        conversion_count=64,
+        latest_conversion_at=windows.train_end - timedelta(hours=1),
+    )
+
+
+@pytest.mark.quick
+def test_a_later_photo_in_reach_of_the_training_stops_the_night(make_night: Contexts) -> None:
+    ctx = make_night()
+    commit_splits(ctx, "all known", photos=photos(ctx).with_columns(is_in_train=pl.lit(True)))
+    at = (ctx.as_of - timedelta(days=2)).isoformat()
+    other_base = BASE_PARAMS.model_copy(update={"epochs": 1})  # one that no night has made
+    for stage, params in (("train_search", SEARCH_PARAMS), ("train_base", other_base)):
+        with raises(GateFailed, "future_in_reach", photo=at, until=at):
+            run_stage(ctx, stage, params)
 
 
 @pytest.mark.quick
@@ -372,24 +411,26 @@ def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, 
 
 def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: Contexts) -> None:
     ctx = make_night()
+    commit_splits(ctx, train=placed(None).filter(pl.col("photo_id") != "green-1"))
     params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
     params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
     commit_shown(ctx, {1: 1.0, 3: 0.5}, [])
     nothing = run_stage(ctx, "train_search", params)
     rows = [
-        ("red", "GB", "green-2", 1, 5, 0),  # in no pair: without this it would be in no batch
-        ("red", "GB", "green-2", 2, 4, 0),  # a place that is not told counts as the last
+        ("red", "GB", "green-1", 1, 5, 0),  # in no pair: without this it would be in no batch
+        ("red", "GB", "green-1", 2, 4, 0),  # a place that is not told counts as the last
         ("red", "GB", "blue-0", 1, 5, 1),  # was taken
         ("red", "GB", "red-0", 1, 5, 0),  # a known positive
         ("nobody asked", "GB", "blue-0", 1, 5, 0),
         ("red", "GB", "gone", 1, 5, 0),
+        ("red", "GB", "green-2", 1, 5, 0),  # by its own date it was not there yet
     ]
     commit_shown(ctx, {1: 1.0, 3: 0.5}, rows)
     pairs = read_pairs(ctx, params, ctx.read(SPLITS), ctx.read(IMAGES))
     assert pairs.shown is not None
     names = dict(pairs.photos.select("photo", "photo_id").iter_rows())
     found = [(query, names[photo], looks) for query, _, photo, looks in pairs.shown.passed_over.iter_rows()]
-    assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-2", 7.0), ("red", "red-0", 5.0)]
+    assert sorted(found) == [("nobody asked", "blue-0", 5.0), ("red", "green-1", 7.0), ("red", "red-0", 5.0)]
     assert pairs.shown.examination.tolist() == pytest.approx([1.0, np.nan, 0.5], nan_ok=True)
     trained = run_stage(ctx, "train_search", params)
     assert trained.facts["passed_over_count"] == 3

@@ -96,6 +96,20 @@ def test_hard_negatives_are_in_the_batches_more_and_more(make_data: MakeData) ->
     assert model.digest == digest(make_data, hard_share=0.5, hard=other_colours(data)) != digest(make_data)
 
 
+def test_a_sampler_that_reaches_beyond_the_training_window_stops_the_training(make_data: MakeData) -> None:
+    model = small_model()
+    data = make_data(model)
+    is_in_pool = np.ones(len(data.pixels), np.bool_)
+    pooled = replace(data, is_in_pool=is_in_pool)
+    train(model, pooled, replace(CONFIG, hard_share=0.5), Hooks(), other_colours(data))
+    planted = int(other_colours(data).photos[0, 0])
+    is_in_pool[planted] = False
+    kept = np.flatnonzero(data.photos != planted)
+    later = replace(pooled, photos=data.photos[kept], texts=data.texts[kept], weights=None)
+    with raises(ModelError, "photo_outside_pool"):
+        train(small_model(), later, replace(CONFIG, hard_share=0.5), Hooks(), other_colours(later))
+
+
 def test_hard_negatives_need_a_share_and_a_share_needs_them(make_data: MakeData) -> None:
     with raises(ModelError, "hard_share_without_negatives"):
         digest(make_data, hard_share=0.5)
