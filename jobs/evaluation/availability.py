@@ -61,7 +61,7 @@ def _hidden_at(
     rules: pl.DataFrame, country: str | None, places: pl.Series
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return from when each of the places, shape (H,), is hidden from searches of a country; None is of no country."""
-    meant = rules.filter(pl.col("country").is_null() | (pl.col("country") == country))
+    meant = rules.filter(pl.col("country").is_null() | pl.col("country").eq_missing(pl.lit(country)))
     right_after = pl.col("last_at").cast(pl.Int64).fill_null(_ALWAYS) + 1
     first = meant.group_by("place").agg(right_after.min().alias("hidden_at"))
     asked = places.to_frame("place").join(first, on="place", how="left", maintain_order="left")

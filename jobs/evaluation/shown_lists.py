@@ -79,7 +79,10 @@ class ShownLists:
         told = lake.read_table(inputs["impressions"], "examination", ["position", "examination"])
         told = told.rename({"examination": "propensity"})
         asked = (
-            shown.with_columns(pl.col("country").fill_null(""), pl.struct(LIST).rank("dense").alias("list"))
+            shown.with_columns(
+                pl.col("country").fill_null(""),
+                pl.col("number").min().over(LIST).rank("dense").alias("list"),
+            )
             .join(task.texts, on=["query", "country"])
             .join(task.photos.select("photo_id", "place"), on="photo_id")
             .join(told, on="position", how="left")
