@@ -31,7 +31,7 @@ help: ## list the targets
 nightly: setup ## run a night through Airflow: make nightly [DATASET=folder] [DATE=YYYY-MM-DD] [PRESET=name]
 	@$(NIGHTLENS) nightly $(NIGHT_FLAGS)
 
-ablation: setup ## compare variants of the model on a night that has run: make ablation [VARIANTS=a,b] [REPEATS=3] [EPOCHS=n]
+ablation: setup ## compare variants of the model on a night that has run: make ablation [VARIANTS=a,b] [REPEATS=5] [EPOCHS=n]
 	@$(NIGHTLENS) ablation $(WHICH_NIGHT) $(if $(VARIANTS),--variants "$(VARIANTS)") \
 		$(if $(REPEATS),--repeats "$(REPEATS)") $(if $(EPOCHS),--epochs "$(EPOCHS)")
 

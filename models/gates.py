@@ -241,7 +241,7 @@ def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
 
 def _recall(evidence: Evidence, least: float) -> Finding:
     check, limit = "index recall@10", f"at least {least:g}"
-    figure = f"{evidence.index_recall:.4f}, surely {evidence.index_recall_low:.4f}"
+    figure = f"{evidence.index_recall:.4f}, surely {evidence.index_recall_low:.4f} or more"
     if is_within(evidence.index_recall, least=least) and not is_within(evidence.index_recall_low, least=least):
         return Finding(check, INCONCLUSIVE, figure, limit, f"{check} is {figure}: too few queries to tell if {limit}")
     return _limit(check, figure, limit, is_within(evidence.index_recall, least=least))
