@@ -490,7 +490,7 @@ class RecommendationFacts(Facts):
 
     `arm` is the one whose photo vectors are compared. `notes` say why a method is left out, by protocol/method.
     `countries` are in the order in which methods number them. `reach` is what methods could learn from by the night's
-    own protocol.
+    own protocol. `serves_new_visitors` are the methods that have an answer for visitors without a past.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
@@ -503,6 +503,7 @@ class RecommendationFacts(Facts):
     countries: tuple[str, ...] = ()
     photo_count: int = 0
     reach: Reach | None = None
+    serves_new_visitors: tuple[str, ...] = ()
     seconds: float = 0.0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
@@ -31,10 +34,13 @@ def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Score
     """
     if arm == "keyword_bm25":
         return keyword_match_scorer(lake, splits, task)
-    past = pl.concat([lake.read_table(splits, name, ["query", "photo_id"]) for name in ("train", "validation")])
+    columns = ["query", "photo_id", "converted_at"]
+    past = pl.concat([lake.read_table(splits, name, columns) for name in ("train", "validation")])
     past = past.join(task.photos.select("photo_id", "place"), on="photo_id")
     if arm == "popularity":
-        return popularity_scorer(integers(past["place"]), len(task.photos))
+        start = SplitsFacts.of(splits).windows["test"][0]
+        age_days = past.select((start - pl.col("converted_at")) / timedelta(days=1)).to_series()
+        return popularity_scorer(integers(past["place"]), age_days.to_numpy(), len(task.photos))
     # The scorer knows queries by number, and a query asked in several countries has several texts: each gets its own
     # copy of the query's counts, without counting the query's conversions twice for popularity.
     first = task.texts.group_by("query").agg(pl.col("text").min().alias("number"))

@@ -67,6 +67,7 @@ class Findings:
     protocols: dict[str, ProtocolFacts] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     reach: Reach | None = None
+    serves_new_visitors: tuple[str, ...] = ()
     frames: dict[str, list[pl.DataFrame]] = field(
         default_factory=lambda: {table.name: [] for table in RECOMMENDATION.tables}
     )
@@ -116,6 +117,7 @@ class Findings:
         self.frames["costs"].append(pl.DataFrame([row]))
         if protocol == TEMPORAL:
             self.keep(name, fitted)
+            self.serves_new_visitors += (name,) if fitted.covers_empty_histories else ()
             self._draw_curve(name, fitted)
         return item_VK
 

@@ -1,4 +1,7 @@
-"""What a visitor would want next: every method by every protocol, by groups of visitors, and what people would see."""
+"""What a visitor would want next: every method by groups of visitors first, by every protocol, and what people see.
+
+Groups lead, since a method that has nothing for visitors without a past is no candidate for publication.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from jobs.report.tables import PRIMARY, PRIMARY_K, Row, arms_chart, by_key, colu
 OWN = "temporal"
 _METRICS = ("hit_rate", "recall", "precision", "f1", "ndcg", "map")
 _SEGMENTS = (
-    ("all", "all", "All"),
     ("history", "0", "No photo before"),
     ("history", "1", "1 before"),
     ("history", "2-4", "2 to 4"),
     ("history", "5+", "5 and more"),
+    ("all", "all", "All"),
     ("photos", "new", "New photos only"),
     ("country", "elsewhere", "Other countries"),
 )
@@ -67,6 +70,7 @@ def recommendations(night: Night) -> dict[str, Any]:
         "headings": [f"{QUERY_METRICS[metric][0]}@{PRIMARY_K}" for metric in _METRICS],
         "lines": _lines(night, found),
         "groups": _groups(found),
+        "no_candidates": {one.key for one in found.methods} - set(facts.serves_new_visitors),
         "protocols": {key: column(found.rows(key)) for key in facts.protocols},
         "cutoffs": cutoffs,
         "deep_tables": [_deep_table(metric, cutoffs, found) for metric in _METRICS],

@@ -54,5 +54,6 @@ def run(
         countries=world.countries,
         photo_count=world.items.item_count,
         reach=found.reach,
+        serves_new_visitors=found.serves_new_visitors,
         seconds=round(time.perf_counter() - begun, 2),
     )

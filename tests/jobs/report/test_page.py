@@ -29,6 +29,7 @@ from jobs.lake.catalogue import Lake
 from jobs.report import formats
 from jobs.report.names import ARMS, METHODS, METRICS, VARIANTS
 from jobs.report.ranking import segment_name
+from jobs.report.recommendations import _SEGMENTS
 from jobs.report.render import build_report, render
 from tests.errors import raises
 from tests.jobs.report.page import Page, normalised
@@ -166,6 +167,13 @@ def test_recommendations_and_history_are_those_of_the_tables(whole: Page) -> Non
     assert [(row[0], row[1].split()[0]) for row in methods] == [
         (METHODS[key].name, formats.score(rate)) for key, rate in RECOMMENDED_RATES.items()
     ]
+    tables = [name for name in whole.tables if name.startswith("recommendations: ")]
+    assert tables[0] == "recommendations: Recommendations by group of visitors"
+    groups = whole.tables[tables[0]][1:]
+    assert [kind for kind, *_ in _SEGMENTS].index("all") == 4  # behind the groups by past photos
+    marked = {row[0] for row in groups if "no candidate" in row[0]}
+    silent = set(RECOMMENDED_RATES) - {"random", "popularity", "two_tower", "graphsage"}
+    assert marked == {f"{METHODS[key].name} no candidate" for key in silent}
     header, *nights = whole.tables["history: Nights"]
     assert [row[0].split()[0] for row in nights] == ["2025-12-28", "2025-12-27"]
     assert [row[header.index(ARMS[CHAMPION_ARM].name)] for row in nights] == ["68.3%", formats.MISSING]

@@ -73,6 +73,7 @@ def test_every_method_learns_recommends_and_is_measured(night: Night) -> None:
         conversion_count=len(night.past),
         latest_conversion_at=BEFORE + timedelta(days=10, minutes=4),
     )
+    assert facts.serves_new_visitors == ("random", "popularity", "two_tower")
     precision = figures(tables, "precision")
     assert set(precision) == set(PARAMS.methods)
     # all ten are of the right taste, but for the visitor without a past, for whom there is nothing to go by

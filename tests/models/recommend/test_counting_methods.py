@@ -20,27 +20,32 @@ def at_days(rows: list[tuple[int, int, float, float]], country_V: list[int]) -> 
 
 
 def scores(log: Interactions, country: int, prior_count: float) -> list[float]:
-    model = Popularity(window_days=7.0, prior_count=prior_count).fit(log, ITEMS, seed=0)
+    model = Popularity(half_life_days=7.0, prior_count=prior_count).fit(log, ITEMS, seed=0)
     probe = log_of([], [], [], [], [country], 3)
     return model.scores(probe, np.arange(3))[0].round(4).tolist()
 
 
-def test_likes_of_the_window_are_counted_by_country() -> None:
+def test_likes_are_counted_by_age_and_country() -> None:
     log = at_days(
         [
-            (0, 0, 1.0, 1.0),
-            (0, 1, 7.0, 5.0),  # at the very beginning of the window, and one like whatever its weight
-            (1, 0, 2.0, 1.0),
-            (2, 0, 3.0, 1.0),
-            (0, 2, 7.01, 1.0),  # too old
+            (0, 0, 0.001, 1.0),
+            (0, 1, 7.0, 5.0),  # half, and one like whatever its weight
+            (1, 0, 0.001, 1.0),
+            (2, 0, 7.0, 1.0),
+            (0, 2, 700.0, 1.0),  # as good as never
             (1, 2, 1.0, -1.0),  # disliked
         ],
         country_V=[1, 0, -1],
     )
-    assert scores(log, country=-1, prior_count=2.0) == [0.75, 0.25, 0.0]
-    assert scores(log, country=1, prior_count=2.0) == [(1 + 1.5) / 4, (1 + 0.5) / 4, 0.0]
-    assert scores(log, country=0, prior_count=0.5) == pytest.approx([1.375 / 1.5, 0.125 / 1.5, 0], abs=1e-4)
-    assert scores(log, country=2, prior_count=2.0) == [0.75, 0.25, 0.0]
+    world = [2.5 / 3, 0.5 / 3, 0.0]
+    assert scores(log, country=-1, prior_count=2.0) == pytest.approx(world, abs=2e-4)
+    assert scores(log, country=1, prior_count=2.0) == pytest.approx(
+        [(1 + 2 * world[0]) / 3.5, (0.5 + 2 * world[1]) / 3.5, 0.0], abs=2e-4
+    )
+    assert scores(log, country=0, prior_count=0.5) == pytest.approx(
+        [(1 + 0.5 * world[0]) / 1.5, 0.5 * world[1] / 1.5, 0.0], abs=2e-4
+    )
+    assert scores(log, country=2, prior_count=2.0) == pytest.approx(world, abs=2e-4)
 
 
 def test_a_random_order_is_fair_and_each_visitors_own() -> None:
