@@ -54,7 +54,14 @@ def own_arm(manifest: Manifest) -> ArmFacts:
 def test_two_processes_train_the_arm_that_one_trains(make_night: Contexts) -> None:
     ctx = make_night("red-0", "blue-2")
     together, alone = (run_stage(ctx, "train_search", params) for params in (TOGETHER, ALONE))
-    names = ("train_pair_count", "log_pair_count", "validation_query_count", "train_pairs_without_image", "challenger")
+    names = (
+        "train_pair_count",
+        "log_pair_count",
+        "validation_query_count",
+        "train_pairs_without_image",
+        "challenger",
+        "reach",
+    )
     assert [together.facts[name] for name in names] == [alone.facts[name] for name in names]
     own, other = own_arm(together), own_arm(alone)
     assert own.keyword_count == other.keyword_count
