@@ -45,7 +45,7 @@ then published again, with the table in it.
             type="array",
             items={"type": "string", "enum": list(COMPARED)},
         ),
-        "repeats": Param(3, title="Repetitions", description="of each variant, other seeds", type="integer", minimum=1),
+        "repeats": Param(5, title="Repetitions", description="of each variant, other seeds", type="integer", minimum=2),
         "epochs": Param(
             None,
             title="Passes",

@@ -111,7 +111,7 @@ def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys:
     for more, name in (
         (["--variants", "softmax"], FULL),
         (["--variants", f"{FULL},mse"], "mse"),
-        (["--repeats", "0"], "repeats"),
+        (["--repeats", "1"], "repeats"),
         (["--epochs", "0"], "epochs"),
     ):
         assert main.main(["ablation", *more]) == 2
@@ -123,8 +123,8 @@ def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ([], (COMPARED, 3, None)),
-        (["--variants", f"{FULL},softmax", "--repeats", "1", "--epochs", "2"], ((FULL, "softmax"), 1, 2)),
+        ([], (COMPARED, 5, None)),
+        (["--variants", f"{FULL},softmax", "--repeats", "2", "--epochs", "2"], ((FULL, "softmax"), 2, 2)),
     ],
 )
 def test_an_ablation_is_handed_its_variants(

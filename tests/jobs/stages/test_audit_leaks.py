@@ -57,7 +57,7 @@ CONVERSIONS = pl.DataFrame(
     ],
     schema=LOG_COLUMNS,
     orient="row",
-)
+).with_row_index("source_line")
 Tables = dict[str, pl.DataFrame]
 
 
@@ -137,12 +137,14 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
 
 KEY = "visitor_id=v1, query=cat, country=GB, photo_id=old"
 ROCKET = "visitor_id=v1, query=rocket, country=GB, photo_id=new"
-ROCKET_ROW = "2025-12-27 00:00:00, 1, null, mobile, all, 2"
-CAT_ROW = "2025-12-09 00:00:00, 1, null, null, null, null"
+ROCKET_ROW = "0, 2025-12-27 00:00:00, 1, null, mobile, all, 2"
+CAT_ROW = "0, 2025-12-09 00:00:00, 1, null, null, null, null"
 
 
 def test_a_test_row_in_train_is_a_leak_of_time_and_history(night: Night, caplog: pytest.LogCaptureFixture) -> None:
-    plant(night, with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, None, "mobile", "all", 2))
+    plant(
+        night, with_row(night.tables(), "train", "v1", 0, "rocket", "GB", "new", TEST_DAY, 1, None, "mobile", "all", 2)
+    )
     assert failed_checks(night, caplog) == {
         "timestamps": f"train has a row outside its window ({ROCKET_ROW}) | {ROCKET}",
         "histories": f"train has a row that the validated tables do not call for ({ROCKET_ROW}) | {ROCKET}",
@@ -218,7 +220,7 @@ def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptu
     tables = night.tables()
     lossy = tables | {"train": tables["train"].filter(pl.col("visitor_id") == "v1")}
     # no time or term gives it away
-    forged = with_row(lossy, "train", "v1", "cat", "US", "old", TRAIN_DAY, 1, None, None, None, None)
+    forged = with_row(lossy, "train", "v1", 0, "cat", "US", "old", TRAIN_DAY, 1, None, None, None, None)
     late = pl.DataFrame([("late", AS_OF, "a comet", None, False)], schema=tables["photos"].schema, orient="row")
     photos = pl.concat([tables["photos"], late])
     plant(night, forged | {"photos": photos}, train_end=AS_OF.isoformat())
@@ -228,7 +230,7 @@ def test_independent_faults_are_each_named(night: Night, caplog: pytest.LogCaptu
         "2025-12-29 00:00:00, a comet, null, false) | photo_id=late",
         "histories": f"train has a row that the validated tables do not call for ({CAT_ROW}) | visitor_id=v1, "
         "query=cat, country=US, photo_id=old",
-        "completeness": "train lacks a row (2025-12-09 00:00:00, 1, null, mobile, all, null) | visitor_id=v2, "
+        "completeness": "train lacks a row (1, 2025-12-09 00:00:00, 1, null, mobile, all, null) | visitor_id=v2, "
         "query=cat, country=US, photo_id=old",
     }
 
@@ -270,7 +272,7 @@ def test_honest_splits_by_number_pass_with_all_photos(night_by_number: Night) ->
 
 def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: pytest.LogCaptureFixture) -> None:
     night = night_by_number
-    tables = with_row(night.tables(), "train", "v1", "rocket", "GB", "new", TEST_DAY, 1, None, "mobile", "all", 2)
+    tables = with_row(night.tables(), "train", "v1", 0, "rocket", "GB", "new", TEST_DAY, 1, None, "mobile", "all", 2)
     photos = tables["photos"].with_columns(is_in_train=pl.lit(True))  # a candidate, but unknown to training
     plant(night, tables | {"photos": photos}, train_end=AS_OF.isoformat(), protocol="windows")
     failed = failed_checks(night, caplog)
