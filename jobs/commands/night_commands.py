@@ -41,7 +41,7 @@ def nightly(environment: Environment, **given: str) -> None:
 def ablation(
     environment: Environment,
     variants: Annotated[str, typer.Option(help=f"comma-separated, of {', '.join(COMPARED)}; default: all")] = "",
-    repeats: Annotated[str, typer.Option(help="trainings of each variant, with other seeds, at least 2; default: 5")] = "",
+    repeats: Annotated[str, typer.Option(help="trainings of each variant, other seeds, 2 or more; default: 5")] = "",
     epochs: Annotated[str, typer.Option(help="passes each variant is trained for; default: the preset's")] = "",
     **given: str,
 ) -> None:
