@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -41,15 +42,20 @@ def night(make_context: Contexts, tmp_path: Path) -> RunContext:
     return ctx
 
 
-def train(ctx: RunContext, variant: str, repeat: int = 0) -> Manifest:
-    return run_stage(ctx, "train_variant", TrainVariantParams(variant=variant, repeat=repeat, **TRAINING))
+def train(ctx: RunContext, variant: str, repeat: int = 0, **choices: Any) -> Manifest:
+    params = TrainVariantParams(variant=variant, repeat=repeat, **(TRAINING | choices))
+    return run_stage(ctx, "train_variant", params)
+
+
+def train_twice(ctx: RunContext, variant: str, **choices: Any) -> list[Manifest]:
+    return [train(ctx, variant, number, **choices) for number in (0, 1)]
 
 
 @pytest.mark.parametrize("variant", [ZERO_SHOT, *VARIANTS])
 def test_every_variant_ranks_every_test_query(night: RunContext, variant: str) -> None:
     manifest = train(night, variant)
     ranks = night.lake.read_table(manifest, "ranks")
-    assert ranks["query_id"].to_list() == list(range(48))
+    assert ranks["query_id"].to_list() == list(range(96))
     assert ranks["rank"].is_between(1, 24).all()
     assert manifest.partition == {"run_date": str(night.run_date), "variant": variant, "repeat": "0"}
     assert (len(night.lake.read_table(manifest, "curves")) == 0) == (variant == ZERO_SHOT)
@@ -87,7 +93,7 @@ def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
 def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunContext) -> None:
     country, keywords = "finetuned_country", "finetuned_keywords"
     variants = (FINETUNED, country, keywords, FULL)
-    runs = {v: [train(night, v, number) for number in (0, 1)] for v in variants}
+    runs = {v: train_twice(night, v) for v in variants}
     ranks = {v: [night.lake.read_table(run, "ranks")["rank"] for run in several] for v, several in runs.items()}
     manifest = run_stage(night, "compare_variants", CompareVariantsParams(variants=variants, repeats=2))
     steps = night.lake.read_table(manifest, "steps")
@@ -104,13 +110,12 @@ def test_each_step_to_the_full_arm_is_compared_with_the_one_before(night: RunCon
 
 
 def test_variants_trained_otherwise_than_by_their_one_choice_are_not_compared(night: RunContext) -> None:
-    train(night, FULL)
-    longer = TrainVariantParams(variant="softmax", **(TRAINING | {"epochs": 2}))
-    other = run_stage(night, "train_variant", longer)
+    train_twice(night, FULL)
+    others = train_twice(night, "softmax", epochs=2)
     params = CompareVariantsParams(variants=(FULL, "softmax"), repeats=2)
-    with raises(BadInput, "params_differ", runs=[other.reference]):
+    with raises(BadInput, "params_differ", runs=[other.reference for other in others]):
         run_stage(night, "compare_variants", params)
-    run_stage(night, "train_variant", longer.model_copy(update={"variant": FULL}))
+    train_twice(night, FULL, epochs=2)
     manifest = run_stage(night, "compare_variants", params)
     assert manifest.facts["epochs"] == 2
     assert "trained for 2 passes" in night.lake.read_file(manifest, "ablation.md").decode()
@@ -126,6 +131,7 @@ def test_what_is_missing_is_named(night: RunContext) -> None:
         CompareVariantsParams(variants=(FULL, "mse"))
     with pytest.raises(ValidationError, match="unknown variant mse"):
         TrainVariantParams(variant="mse")
+    train(night, FULL, 1)
     commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
     with raises(BadInput, "splits_differ"):
         run_stage(night, "compare_variants", CompareVariantsParams(variants=(FULL,), repeats=2))
@@ -136,12 +142,13 @@ def test_what_is_missing_is_named(night: RunContext) -> None:
 WITH_RERANKED = CompareVariantsParams(variants=(FULL, RERANKED), repeats=2)
 
 
-def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = "") -> Manifest:
-    """Commit what the comparison reads of a night's evaluation; the queries come in no order."""
+def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = "", in_order: bool = False) -> Manifest:
+    """Commit what the comparison reads of a night's evaluation, the last query first."""
     frames = [
-        pl.DataFrame({"query_id": range(len(found)), "rank": found}).with_columns(arm=pl.lit(arm)).reverse()
+        pl.DataFrame({"query_id": range(len(found)), "rank": found}).with_columns(arm=pl.lit(arm))
         for arm, found in ranks.items()
     ]
+    frames = frames if in_order else [frame.reverse() for frame in frames]
     facts = {"verdict": {"challenger": FULL}, "reranker_note": note}
     inputs = {"splits": ctx.read(SPLITS)}
     return commit_tables(ctx, EVALUATION, {"ranks": pl.concat(frames)}, inputs=inputs, facts=facts)
@@ -153,9 +160,9 @@ def test_it_comes_last_in_the_table_unless_told_otherwise() -> None:
 
 
 def test_its_ranks_are_those_of_the_night_query_by_query(night: RunContext) -> None:
-    full = [train(night, FULL, number) for number in (0, 1)]
+    full = train_twice(night, FULL)
     rank_Q = night.lake.read_table(full[0], "ranks").sort("query_id")["rank"].to_list()
-    evaluation = commit_evaluation(night, {FULL: [1] * 48, RERANKED: rank_Q})
+    evaluation = commit_evaluation(night, {FULL: [1] * 96, RERANKED: rank_Q})
     manifest = run_stage(night, "compare_variants", WITH_RERANKED)
     assert manifest.input_runs[f"{RERANKED} 0"] == evaluation.reference
     assert manifest.facts["reranked"] == {"base_arm": FULL, "note": ""}
@@ -167,43 +174,41 @@ def test_its_ranks_are_those_of_the_night_query_by_query(night: RunContext) -> N
     assert row["deviation"] is None
     assert row["value"] == pytest.approx(rates[0])
     assert row["difference"] == pytest.approx(rates[0] - sum(rates) / 2)
-    once = run_stage(night, "compare_variants", WITH_RERANKED.model_copy(update={"repeats": 1}))
-    same = night.lake.read_table(once, "variants").filter(pl.col("variant") == RERANKED)
-    for column in ("difference", "difference_low", "difference_high"):  # each search is paired with itself
-        assert same[column].to_list() == [0.0] * 4
+    commit_evaluation(night, {FULL: [1] * 96, RERANKED: rank_Q}, in_order=True)
+    again = run_stage(night, "compare_variants", WITH_RERANKED)
+    assert again != manifest
+    tables = [night.lake.read_table(run, "variants") for run in (manifest, again)]
+    assert tables[0].equals(tables[1])  # each search is paired with itself, in whatever order they come
     text = night.lake.read_file(manifest, "ablation.md").decode()
     assert f"it reorders what the night's own `{FULL}` found" in text
 
 
 def test_a_night_without_it_leaves_the_row_out_and_says_so(night: RunContext) -> None:
-    train(night, FULL)
-    params = WITH_RERANKED.model_copy(update={"repeats": 1})
-    commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")
-    manifest = run_stage(night, "compare_variants", params)
+    train_twice(night, FULL)
+    commit_evaluation(night, {FULL: [1] * 96}, note="only 3 searches.")
+    manifest = run_stage(night, "compare_variants", WITH_RERANKED)
     assert night.lake.read_table(manifest, "variants")["variant"].unique().to_list() == [FULL]
     assert manifest.facts["reranked"]["note"] == "only 3 searches."
     published = night.settings.report_dir / night.catalogue / f"{night.run_date}-ablation.md"
     assert "`reranked` is left out: only 3 searches." in published.read_text()
-    commit_evaluation(night, {FULL: [1] * 48}, note="only 4 searches.")  # the same ranks, told otherwise
-    assert (
-        "only 4 searches" in night.lake.read_file(run_stage(night, "compare_variants", params), "ablation.md").decode()
-    )
-    commit_evaluation(night, {FULL: [1] * 48}, note="only 3 searches.")  # compared before, and published again
-    assert run_stage(night, "compare_variants", params) == manifest
+    commit_evaluation(night, {FULL: [1] * 96}, note="only 4 searches.")  # the same ranks, told otherwise
+    told = run_stage(night, "compare_variants", WITH_RERANKED)
+    assert "only 4 searches" in night.lake.read_file(told, "ablation.md").decode()
+    commit_evaluation(night, {FULL: [1] * 96}, note="only 3 searches.")  # compared before, and published again
+    assert run_stage(night, "compare_variants", WITH_RERANKED) == manifest
     assert "only 3 searches." in published.read_text()
 
 
 def test_it_must_be_of_the_same_searches(night: RunContext) -> None:
-    train(night, FULL)
-    params = WITH_RERANKED.model_copy(update={"repeats": 1})
+    train_twice(night, FULL)
     with raises(MissingInput, "stage_not_run", dataset="evaluation"):
-        run_stage(night, "compare_variants", params)
+        run_stage(night, "compare_variants", WITH_RERANKED)
     commit_evaluation(night, {RERANKED: [1] * 47})
     with raises(BadInput, "missing_ranks", variant=RERANKED) as caught:
-        run_stage(night, "compare_variants", params)
+        run_stage(night, "compare_variants", WITH_RERANKED)
     assert "47" in str(caught.value)
-    commit_evaluation(night, {RERANKED: [1] * 48})
+    commit_evaluation(night, {RERANKED: [1] * 96})
     commit_splits(night, label="other splits", test=night.lake.read_table(night.read(SPLITS), "test"))
     with raises(BadInput, "splits_differ") as caught:
-        run_stage(night, "compare_variants", params)
+        run_stage(night, "compare_variants", WITH_RERANKED)
     assert f"{RERANKED} 0" in caught.value.named["runs"]

@@ -412,8 +412,8 @@ def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, 
 def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: Contexts) -> None:
     ctx = make_night()
     commit_splits(ctx, train=placed(None).filter(pl.col("photo_id") != "green-1"))
-    params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1})
-    params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the last step are kept
+    params = SEARCH_PARAMS.model_copy(update={"hard_share": 4.0, "hard_from": "shown", "epochs": 1, "batch_size": 8})
+    params = params.model_copy(update={"evaluations_per_epoch": 1})  # the weights of the second, last step are kept
     commit_shown(ctx, {1: 1.0, 3: 0.5}, [])
     nothing = run_stage(ctx, "train_search", params)
     rows = [
