@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.integers import integers
+from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.baselines import keyword_scorer, most_converted_scorer, popularity_scorer
+from models.evaluation.baselines import most_converted_scorer, popularity_scorer
 from models.evaluation.ranking import Scorer, dense_scorer
+from models.keyword_match import KeywordMatch
 
 BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
 
@@ -30,7 +31,7 @@ def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Score
     """Return the scorer of a baseline.
 
     Counts are of everything before the test window, training and validation; repeats of one search by one visitor
-    count once in each. Keywords have no dates, so all of the corpus are used, whatever their confidence.
+    count once in each. Keywords have no dates: all that a photo has are used, whatever their confidence.
     """
     if arm == "keyword_bm25":
         return keyword_match_scorer(lake, splits, task)
@@ -51,8 +52,14 @@ def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Score
 
 
 def keyword_match_scorer(lake: Lake, splits: Manifest, task: Task) -> Scorer:
-    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos."""
-    return keyword_scorer(task.texts["query"].to_list(), _documents(lake, splits, task))
+    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos.
+
+    How rare a word is, the photos tell that were there when the window began.
+    """
+    start = microseconds(SplitsFacts.of(splits).windows[task.window][0])
+    match = KeywordMatch.of(_documents(lake, splits, task), task.available_at < start)
+    queries = task.texts["query"].to_list()
+    return lambda text_B: np.stack([match.scores(queries[text]) for text in text_B])
 
 
 def _documents(lake: Lake, splits: Manifest, task: Task) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Rankings that need no neural model: counts of past conversions, and keyword match. Pure; times are the caller's.
+"""Rankings by counts of past conversions. Pure; times are the caller's.
 
 Shape letters: N past conversions, U distinct query texts, B query texts of a block, P photos.
 
@@ -8,23 +8,9 @@ evaluation hands over everything before the test window.
 
 from __future__ import annotations
 
-import functools
-import itertools
-import logging
-import re
-import unicodedata
-from collections.abc import Sequence
-
 import numpy as np
 
 from models.evaluation.ranking import Floats, Ints, Scorer
-from models.text import normalise_query
-
-_UNSPACED = ("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "BOPOMOFO ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
-"""Beginnings of the Unicode names of characters in scripts that put no space between words."""
-_JOINER = re.compile("[\u180e\u200c\u200d]")
-"""What `normalise_query` leaves between the letters of a word."""
-
 
 POPULARITY_HALF_LIFE_DAYS = 3.0
 """In which a conversion's part in popularity halves: the best of 1 to 60 days on a validation window, see DECISIONS."""
@@ -63,60 +49,3 @@ def most_converted_scorer(text_N: Ints, photo_N: Ints, text_count: int, photo_co
         return score_BP
 
     return scores
-
-
-def keyword_scorer(texts: Sequence[str], documents: Sequence[Sequence[str]]) -> Scorer:
-    """Return the scorer of keyword match: BM25 of the query's tokens in each photo's document.
-
-    `texts` are the U query texts; `documents` holds for each of the P photos its texts (keywords, description).
-    Score: the sum over the query's tokens of the BM25 weight (k1 = 1.5, b = 0.75, Lucene's idf; Robertson and
-    Zaragoza, 2009; Kamphuis et al., 2020), 0 where no token matches.
-    """
-    import bm25s  # slow to import, and a stage whose work is done needs none of it
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it turns its debugging on
-
-    tokens_P = [[token for text in document for token in tokenise(text)] for document in documents]
-    if not any(tokens_P):
-        return lambda text_B: np.zeros((len(text_B), len(documents)), dtype=np.float32)
-    index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
-    index.index(tokens_P, show_progress=False)
-
-    def scores(text_B: Ints) -> Floats:
-        score_BP = np.zeros((len(text_B), len(documents)), dtype=np.float32)
-        for row, text in enumerate(text_B):
-            if known := index.get_tokens_ids(tokenise(texts[text])):
-                score_BP[row] = index.get_scores_from_ids(known)
-        return score_BP
-
-    return scores
-
-
-@functools.lru_cache(maxsize=200_000)
-def tokenise(text: str) -> tuple[str, ...]:
-    """Return the tokens of a text in any script, after `normalise_query`.
-
-    A run of letters, marks and digits is a token, without the joiners in it. Where the script puts no space between
-    words (Han, kana, Thai, Lao, Khmer, Burmese), each character and each pair of neighbours in a run is a token. A
-    symbol or emoji is a token by itself. All else separates.
-
-    >>> tokenise("Black-Cat 黒猫 ❤")
-    ('black', 'cat', '黒', '猫', '黒猫', '❤')
-    """
-    tokens: list[str] = []
-    for kind, run in itertools.groupby(_JOINER.sub("", normalise_query(text)), key=_kind):
-        characters = list(run)
-        if kind == "word":
-            tokens.append("".join(characters))
-        elif kind != "separator":
-            tokens += characters
-        if kind == "unspaced":
-            tokens += [a + b for a, b in itertools.pairwise(characters)]
-    return tuple(tokens)
-
-
-@functools.lru_cache(maxsize=20_000)
-def _kind(character: str) -> str:
-    if unicodedata.category(character)[0] in "LMN":
-        return "unspaced" if unicodedata.name(character, "").startswith(_UNSPACED) else "word"
-    return "symbol" if unicodedata.category(character) == "So" else "separator"

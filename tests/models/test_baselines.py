@@ -1,9 +1,8 @@
-"""The counting and keyword baselines on catalogues small enough to work out by hand."""
+"""The counting baselines on catalogues small enough to work out by hand."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from models.evaluation import baselines as b
 from models.evaluation.ranking import Availability, top_photos
@@ -53,63 +52,3 @@ def test_no_past_conversion_at_all_ties_everything() -> None:
     nobody = np.array([], dtype=int)
     assert np.unique(b.popularity_scorer(nobody, np.zeros(0), 4)(np.array([0]))).size == 1
     assert np.unique(b.most_converted_scorer(nobody, nobody, 1, 4)(np.array([0]))).size == 1
-
-
-DOCUMENTS = [
-    ["black cat", "night"],
-    ["black dog", "a very good dog on a long walk in the park"],
-    ["黒猫", "夜"],
-    ["हिन्दी कविता"],
-    [],
-    ["❤️", "любовь"],
-]
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("cat", [0]),
-        ("CAT!", [0]),
-        ("cats", []),  # no stemming
-        ("black cat", [0, 1]),
-        ("猫", [2]),
-        ("黒猫", [2]),
-        ("हिन्दी", [3]),  # vowel signs do not cut the word
-        ("Любовь", [5]),
-        ("❤", [5]),
-        ("", []),
-        ("?!", []),
-        ("no such word", []),
-    ],
-)
-def test_keywords_match_in_every_script(query: str, expected: list[int]) -> None:
-    score_P = b.keyword_scorer([query], DOCUMENTS)(np.array([0]))[0]
-    assert [int(i) for i in np.argsort(-score_P, kind="stable") if score_P[i] > 0] == expected
-
-
-def test_an_emoji_is_one_token_in_colour_or_not() -> None:
-    assert b.tokenise("❤\ufe0f") == b.tokenise("❤") == ("❤",)
-
-
-def test_a_rare_word_weighs_more_and_a_long_document_less() -> None:
-    documents = [["cat tree"], ["dog tree"], ["dog tree"], ["dog and many other words that say little tree"]]
-    scorer = b.keyword_scorer(["cat dog", "dog"], documents)
-    assert ranking(scorer, 0, 4)[0] == 0
-    assert ranking(scorer, 1, 4)[:3] == [1, 2, 3]
-
-
-def test_bm25_equals_the_formula() -> None:
-    documents = [["cat cat tree"], ["dog tree"], ["tree"]]
-    score_P = b.keyword_scorer(["cat tree"], documents)(np.array([0]))[0]
-    mean_length = 2.0
-
-    def weight(count: int, length: int, document_count: int) -> float:
-        idf = np.log(1 + (3 - document_count + 0.5) / (document_count + 0.5))
-        return float(idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * length / mean_length)))
-
-    expected = [weight(2, 3, 1) + weight(1, 3, 3), weight(1, 2, 3), weight(1, 1, 3)]
-    np.testing.assert_allclose(score_P, expected, rtol=1e-5)
-
-
-def test_a_catalogue_without_any_word_ties_everything() -> None:
-    assert b.keyword_scorer(["cat"], [[], ["?"]])(np.array([0])).tolist() == [[0.0, 0.0]]

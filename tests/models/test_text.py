@@ -11,7 +11,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.baselines import tokenise
+from models.keyword_match import tokenise
 from models.search.identity import query_text
 from models.search.keywords import KeywordVocabulary
 from models.text import normalise_country, normalise_query
