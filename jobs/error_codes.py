@@ -169,6 +169,7 @@ CODES: dict[str, str] = {
     "recommender_not_saved": "Save a recommender there first, or name the folder of one.",
     "recommender_of_other_code": "Learn and save again with this version of the code.",
     "rejected": "Nothing: somebody decided against this candidate. The promotion ledger says who, and why.",
+    "release_of_older_version": "Run that night again, or a later one, and promote what it makes.",
     "release_being_removed": "Take another release.",
     "release_changed": "Restore the release from a copy, or publish another: `nightlens rollback`.",
     "repeated_column": "Rename or remove one of the two columns.",

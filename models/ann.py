@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ __all__ = ["Floats", "IndexDescription", "Ints", "ShardedIndex", "UnusableIndex"
 _faiss: Any = faiss  # its stubs do not know the parameters of searches
 _NOTHING: Ints = np.empty(0, dtype=np.int64)
 _LOWEST = np.finfo(np.float32).min
+_HEADERS = threading.Lock()
+"""Held while headers of `.npy` files are read, which are Python text: several threads that parse such at once now and
+then raise `SystemError` in Python 3.11 (https://github.com/python/cpython/issues/106905)."""
 _DEEPER = 4
 """A search that has found too little is made again, so many times as deep and as thorough."""
 
@@ -164,6 +168,16 @@ class ShardedIndex:
             for row in zip(names.tolist(), found.scores.tolist(), found.ids.tolist(), strict=True)
         ]
 
+    def vectors(self, id_N: Ints) -> Floats | None:
+        """Return the vectors of photos in the index by id, shape (N, D), or None of a kind that keeps only codes."""
+        vector_ND = np.empty((len(id_N), self.description.dim), dtype=np.float32)
+        for shard in self._shards:
+            vector_MD, is_here_N = shard.vectors(id_N)
+            if vector_MD is None:
+                return None
+            vector_ND[is_here_N] = vector_MD
+        return vector_ND
+
     def _search(self, query_QD: Floats, k: int, visibility: Visibility, countries: Sequence[str] | None) -> _Found:
         check_vectors(query_QD)
         if query_QD.shape[1] != self.description.dim:
@@ -230,8 +244,9 @@ class OpenShard:
     @classmethod
     def open(cls, folder: Path, shard: Shard, description: IndexDescription) -> OpenShard:
         """Map the files of a shard; `UnusableIndex` if they do not fit together."""
-        ids_N = np.load(folder / shard.ids.file, mmap_mode="r", allow_pickle=False)
-        photos_N = np.load(folder / shard.photos.file, mmap_mode="r", allow_pickle=False)
+        with _HEADERS:
+            ids_N = np.load(folder / shard.ids.file, mmap_mode="r", allow_pickle=False)
+            photos_N = np.load(folder / shard.photos.file, mmap_mode="r", allow_pickle=False)
         flag = faiss.IO_FLAG_MMAP if description.recipe.is_trained else faiss.IO_FLAG_MMAP_IFC
         index = faiss.read_index(str(folder / shard.faiss.file), flag)
         if not index.ntotal == len(ids_N) == len(photos_N) == shard.photo_count:
@@ -255,6 +270,16 @@ class OpenShard:
             )
         names: list[bytes] = self._photos_N[np.searchsorted(self._ids_N, ids)].tolist()
         return [name.decode() for name in names]
+
+    def vectors(self, id_N: Ints) -> tuple[Floats | None, npt.NDArray[np.bool_]]:
+        """Return the vectors of those of the photos that are here, None if only codes are kept, and which these are."""
+        is_here_N = self._has(id_N)
+        if self._description.kind not in ("flat", "hnsw"):
+            return None, is_here_N
+        inner: Any = faiss.downcast_index(self._index.index)
+        flat: Any = inner if self._description.kind == "flat" else faiss.downcast_index(inner.storage)
+        stored_PD = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+        return stored_PD[np.searchsorted(self._ids_N, id_N[is_here_N])], is_here_N
 
     def _has(self, ids: Ints) -> npt.NDArray[np.bool_]:
         place = np.searchsorted(self._ids_N, ids).clip(max=len(self._ids_N) - 1)

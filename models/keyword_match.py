@@ -67,15 +67,22 @@ class KeywordMatch:
             photo_count=len(documents),
         )
 
+    def matches(self, query: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the photos in whose documents a token of the query is, ascending, and their scores."""
+        token_Q = token_ids(tokenise(query))
+        found_Q = np.searchsorted(self.token_T, token_Q).clip(max=max(0, len(self.token_T) - 1))
+        is_there_Q = self.token_T[found_Q] == token_Q if len(self.token_T) else np.zeros(len(token_Q), np.bool_)
+        parts = [slice(self.start_T[token], self.start_T[token + 1]) for token in found_Q[is_there_Q]]
+        place_M = np.concatenate([np.zeros(0, np.int64), *(self.place_N[part] for part in parts)])
+        weight_M = np.concatenate([np.zeros(0, np.float32), *(self.weight_N[part] for part in parts)])
+        place, number_M = np.unique(place_M, return_inverse=True)
+        return place, np.bincount(number_M, weight_M, minlength=len(place)).astype(np.float32)
+
     def scores(self, query: str) -> NDArray[np.float32]:
         """Return the score of every photo, shape (P,), 0 where no token of the query matches."""
         score_P = np.zeros(self.photo_count, dtype=np.float32)
-        token_Q = token_ids(tokenise(query))
-        found_Q = np.searchsorted(self.token_T, token_Q)
-        for token, place in zip(token_Q, found_Q, strict=True):
-            if place < len(self.token_T) and self.token_T[place] == token:
-                postings = slice(self.start_T[place], self.start_T[place + 1])
-                score_P[self.place_N[postings]] += self.weight_N[postings]
+        place, score = self.matches(query)
+        score_P[place] = score
         return score_P
 
 

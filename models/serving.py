@@ -6,6 +6,7 @@ the weights, so a version is loaded without this project installed. B rows, D em
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +51,10 @@ class Embedder:
         vectors_BD = np.empty((len(frame), self.model.dim), dtype=np.float32)
         query_rows = [row for row, query in enumerate(queries) if query is not None]
         image_rows = [row for row, image in enumerate(images) if image is not None]
+        for rows in _batches(query_rows):
+            asked = [(queries[row] or "", countries[row] or "") for row in rows]
+            vectors_BD[rows] = embed_queries(self.model, asked)
         with torch.inference_mode():
-            for rows in _batches(query_rows):
-                texts = [self.model.query_text(queries[row], countries[row] or "") for row in rows]
-                vectors_BD[rows] = self.model.encode_queries(texts).numpy()
             for rows in _batches(image_rows):
                 pixels_BCHW = torch.stack([self._pixels(row, images[row]) for row in rows])
                 named = [[(entry["keyword"], entry["confidence"]) for entry in keywords[row] or ()] for row in rows]
@@ -70,6 +71,12 @@ class Embedder:
             return self.model.preprocess(decode_image(data))
         except ImageError as error:
             raise ValueError(f"row {row}: the image cannot be used: {error}") from error
+
+
+@torch.inference_mode()
+def embed_queries(model: SearchModel, asked: Sequence[tuple[str, str]]) -> npt.NDArray[np.float32]:
+    """Return the unit vectors, float32 [B, D], of words in their normal form and countries ("" if not known)."""
+    return model.encode_queries([model.query_text(words, country) for words, country in asked]).numpy()
 
 
 def _load_pyfunc(folder: str) -> Embedder:

@@ -45,7 +45,9 @@ def make_model(arm: str, seed: int = 0) -> SearchModel:
     return model
 
 
-def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) -> Manifest:
+def commit_night(
+    context: RunContext, seed: int = 0, is_validated: bool = True, photo_ids: Sequence[str] = ("p0",)
+) -> Manifest:
     """Commit splits, base and search models; equal seeds give equal models on every night.
 
     A log is committed where there is none yet: one photo, one conversion, and nothing hidden.
@@ -54,7 +56,7 @@ def commit_night(context: RunContext, seed: int = 0, is_validated: bool = True) 
         context.read(VALIDATED)
     except MissingInput:
         commit_log(context)
-    splits = _commit_splits(context, is_validated)
+    splits = _commit_splits(context, is_validated, photo_ids)
     until = splits.facts["train_end"]
     selected = splits.facts["validation_end" if is_validated else "train_end"]
     base_model = commit_tables(
@@ -94,7 +96,7 @@ def commit_log(context: RunContext, hidden: Sequence[tuple[str, str | None]] = (
     return commit_tables(context, VALIDATED, {"photos": one, "conversions": one, "hidden": rules})
 
 
-def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
+def _commit_splits(context: RunContext, is_validated: bool, photo_ids: Sequence[str]) -> Manifest:
     params = SplitTemporalParams() if is_validated else SplitTemporalParams(protocol="80/20", validation_share=0)
     tables = {}
     for window, query, country in (("train", "cat", "GB"), ("validation", "sea", "DE"), ("test", "dog", None)):
@@ -103,8 +105,9 @@ def _commit_splits(context: RunContext, is_validated: bool) -> Manifest:
         tables[window] = rows.with_columns(converted_at=datetime(2025, 12, 20, tzinfo=UTC))
     if not is_validated:
         tables["validation"] = tables["validation"].clear()
-    photo = {"photo_id": "p0", "description": "a cat", "photographer": "n", "is_in_train": True}
-    tables["photos"] = pl.DataFrame([photo]).with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))
+    photo = {"description": "a cat", "photographer": "n", "is_in_train": True}
+    photos = pl.DataFrame([photo | {"photo_id": name} for name in dict.fromkeys(("p0", *photo_ids))])
+    tables["photos"] = photos.with_columns(submitted_at=datetime(2025, 1, 1, tzinfo=UTC))
     tables["photo_keywords"] = pl.DataFrame({"photo_id": ["p0"], "keyword": ["cat"], "confidence": [0.7]})
     bounds = {
         "train_start": "2024-12-19T00:00:00+00:00",

@@ -17,7 +17,7 @@ def read_and_check(reader: ReleaseReader) -> None:
     opened = reader.current
     expected = f"{opened.name.run_date}-{opened.name.version}-"
     query = np.full((1, DIM), DIM**-0.5, dtype=np.float32)
-    (found,) = opened.search(query, 100)
+    (found,) = opened.similar(query, 100)
     assert len(found) == opened.description["index"]["photo_count"], "part of a release"
     assert all(photo.startswith(expected) for photo, _ in found), "a mixture of releases"
     assert opened.description["model"]["version"] == opened.name.version

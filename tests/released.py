@@ -17,10 +17,12 @@ from jobs.adapters import mlflow_registry
 from jobs.config.params.arms import FULL
 from jobs.config.params.index import BuildIndexParams
 from jobs.config.params.release import MakeReleaseParams
+from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
+from jobs.datasets.clean import IMAGES
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
-from jobs.datasets.models import CHAMPION, REGISTRATION, RegistrationFacts
+from jobs.datasets.models import CHAMPION, REGISTRATION, RERANKER, RegistrationFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -111,11 +113,24 @@ def commit_registration(context: RunContext, version: int, seed: int) -> Manifes
     return commit_tables(context, REGISTRATION, facts=facts, files={"registration.json": repr(facts).encode()})
 
 
+def commit_order(context: RunContext) -> None:
+    """Commit pictures, each another, and that there was too little to learn an order from, where there are none yet."""
+    for dataset, tables, facts in (
+        (IMAGES, {"images": pl.DataFrame({"photo_id": ["p0"], "sha256": ["0"]})}, {}),
+        (RERANKER, {}, {"note": "too few searches", "base_arm": FULL}),
+    ):
+        try:
+            context.read(dataset)
+        except MissingInput:
+            commit_tables(context, dataset, tables, params=TrainRerankerParams(), facts=facts)
+
+
 def commit_candidate(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> None:
     """Commit all that `make_release` needs; the photos are named after the night and the version."""
-    commit_night(context, seed)
-    commit_registration(context, version, seed)
     names = [f"{context.run_date}-{version}-{number}" for number in range(photos)]
+    commit_night(context, seed, photo_ids=names)
+    commit_registration(context, version, seed)
+    commit_order(context)
     commit_index(context, make_model(FULL, seed).digest, names, seed=version)
 
 

@@ -31,6 +31,7 @@ def search(
     country: Annotated[str, Option(help="where it is searched from: two letters, such as GB")] = "",
     k: Annotated[int, Option("-k", help="how many photos")] = 10,
     run_date: RunDate = "",
+    with_reasons: Annotated[bool, Option("--why", help="say of each photo who named it and what moved it")] = False,
     is_opened: Annotated[bool, Option("--open", help="open the page in a browser")] = False,
 ) -> None:
     """Show what a search finds in the published release and in the candidate."""
@@ -43,7 +44,7 @@ def search(
     asked = make_query(query, country, image, photo)
     settings, day = environment.settings, parse_run_date(run_date)
     results = side_by_side.search(settings, catalogue, asked, k, day, near_duplicates)
-    print(render_table(results, shutil.get_terminal_size((120, 24)).columns))
+    print(render_table(results, shutil.get_terminal_size((120, 24)).columns, with_reasons))
     page = side_by_side.write_page(settings, results)
     print(f"\n{page}", flush=True)
     if is_opened and not webbrowser.open(page.as_uri()):

@@ -305,7 +305,8 @@ class EvaluationFacts(Facts):
     `test_query_count` of the window's `test_window_query_count` searches are ranked. `photos_without_vector` and
     `hit_rate_at_10` are by arm. `rival` is the arm shown beside the challenger. `champion_version` is None where the
     live model is left out, and `champion_note` says why; `reranker_note` says so of the reranked arm.
-    `seconds` are by step.
+    `candidate_recall` is the share of searches whose photo any source of candidates names, and each of them; empty
+    without a reranker. `seconds` are by step.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
@@ -327,6 +328,7 @@ class EvaluationFacts(Facts):
     trending: TrendingFacts
     off_policy: OffPolicyFacts = OffPolicyFacts()
     checks: tuple[EventsCheck, ...]
+    candidate_recall: dict[str, float]
     tie_rule: str
     intervals: str
     seconds: dict[str, float]

@@ -212,13 +212,12 @@ class LearnedOrder(Facts):
 class RerankerFacts(Facts):
     """What the reranker learned from, and when. `note` says why it learned nothing; it is empty if it did.
 
-    Candidates come from `base_arm`; `arms` are all whose scores are features, that one first. Features know what lies
-    before `cutoff`, the searches lie before `trained_until`. In `learnable_search_count` of `search_count` searches the
-    photo converted is among the candidates. `feature_names` and `checks` are empty without a validation window.
+    Vectors are those of `base_arm`. Features know what lies before `cutoff`, the searches lie before `trained_until`.
+    In `learnable_search_count` of `search_count` searches the photo converted is among the candidates. `feature_names`
+    and `checks` are empty without a validation window.
     """
 
     base_arm: str
-    arms: tuple[str, ...]
     cutoff: Instant
     trained_until: Instant
     search_count: int

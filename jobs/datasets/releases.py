@@ -27,11 +27,12 @@ RELEASE = Dataset(
     (*PHOTO_INDEX.tables, HIDDEN_TABLE, Table(EXEMPLARS, schema(**_EXEMPLAR), may_be_empty=True)),
     ReleaseFacts,
 )
-"""What is published as one: model, index, id map, keyword vocabulary, config, and which photos must not be shown. All
-but release.json and the exemplars, by which a picture without keywords is searched with, are links.
+"""What is published as one: the whole search of a night. Links are model, index, reranker, id map and which photos must
+not be shown; its own are the tables of the search and the exemplars, by which a picture without keywords is searched.
 
 Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
-vocabulary among it), index/** (the FAISS shards).
+vocabulary among it), index/** (the FAISS shards), search/** (arrays, see `models.rerank.live`), reranker/*.txt (none
+where there was too little to learn an order from).
 """
 
 
@@ -73,7 +74,7 @@ class GateFigures(Facts):
 class GateFacts(Facts):
     """The verdict on a release, in a word, in a sentence, and by the reasons that stand in the way.
 
-    The latencies are of single searches in the release's index.
+    The latencies are of single searches in the release, from words to photos.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"latency_p50_milliseconds", "latency_p99_milliseconds"})

@@ -17,7 +17,7 @@ from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.ranking import Availability
+from models.evaluation.ranking import Availability, Ints
 
 _ALWAYS, _NEVER = (int(bound) for bound in (np.iinfo(np.int64).min, np.iinfo(np.int64).max))
 
@@ -27,8 +27,6 @@ def read_availability(lake: Lake, inputs: dict[str, Manifest], task: Task) -> Av
 
     Texts of countries that no rule names are of group 0, and so are those without a country.
     """
-    digests = lake.read_table(inputs["images"], "images", ["photo_id", "sha256"]).unique("photo_id")
-    found = task.photos.join(digests, on="photo_id", how="left", maintain_order="left")
     rules = _rules(lake, inputs, task)
     countries = rules["country"].drop_nulls().unique().sort().to_list()
     places = rules["place"].unique().sort()
@@ -39,8 +37,15 @@ def read_availability(lake: Lake, inputs: dict[str, Manifest], task: Task) -> Av
         hidden=integers(places),
         hidden_at=hidden_at_GH,
         group=np.array([group_of.get(country, 0) for country in task.texts["country"]], dtype=np.int64),
-        picture=integers(found["sha256"].rank("dense").cast(pl.Int64).fill_null(-1)),
+        picture=picture_numbers(lake, inputs["images"], task.photos),
     )
+
+
+def picture_numbers(lake: Lake, images: Manifest, photos: pl.DataFrame) -> Ints:
+    """Return the number of each photo's picture, as `Availability` has it: equal ones are told by their digest."""
+    digests = lake.read_table(images, "images", ["photo_id", "sha256"]).unique("photo_id")
+    found = photos.join(digests, on="photo_id", how="left", maintain_order="left")
+    return integers(found["sha256"].rank("dense").cast(pl.Int64).fill_null(-1))
 
 
 def _rules(lake: Lake, inputs: dict[str, Manifest], task: Task) -> pl.DataFrame:

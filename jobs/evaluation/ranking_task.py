@@ -55,13 +55,9 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
     a score of every photo, by every arm.
     """
     photos = lake.read_table(splits, "photos", ["photo_id", "submitted_at", "description", "is_in_train"])
-    available_at = pl.col("submitted_at")
     facts = SplitsFacts.of(splits)
-    if facts.takes_all_photos:
-        available_at = pl.lit(facts.train_start, pl.Datetime("us", "UTC"))
-    else:
-        photos = photos.filter(available_at < facts.windows[window][1])
-    photos = photos.with_columns(available_at.alias("available_at")).sort("photo_id")
+    photos = photos.with_columns(available_at=available_at(facts))
+    photos = photos.filter(pl.col("available_at") < facts.windows[window][1])
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
     order = ("query", "country", "converted_at", "visitor", "photo_id")
     queries = lake.read_table(splits, window)
@@ -96,6 +92,13 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
         asked_at=integers(queries["converted_at"]),
         available_at=integers(photos["available_at"]),
     )
+
+
+def available_at(facts: SplitsFacts) -> pl.Expr:
+    """Return since when a photo counts as there: since it was submitted, by the protocol 80/20 since the log begins."""
+    if facts.takes_all_photos:
+        return pl.lit(facts.train_start, pl.Datetime("us", "UTC"))
+    return pl.col("submitted_at")
 
 
 def of_some_visitors(queries: pl.DataFrame, limit: int) -> pl.DataFrame:

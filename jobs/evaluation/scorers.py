@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.integers import integers, microseconds
+from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -52,29 +53,53 @@ def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Score
 
 
 def keyword_match_scorer(lake: Lake, splits: Manifest, task: Task) -> Scorer:
-    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos.
-
-    How rare a word is, the photos tell that were there when the window began.
-    """
-    start = microseconds(SplitsFacts.of(splits).windows[task.window][0])
-    match = KeywordMatch.of(_documents(lake, splits, task), task.available_at < start)
+    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos."""
+    match = keyword_match(lake, splits, task.photos, SplitsFacts.of(splits).windows[task.window][0])
     queries = task.texts["query"].to_list()
     return lambda text_B: np.stack([match.scores(queries[text]) for text in text_B])
 
 
-def _documents(lake: Lake, splits: Manifest, task: Task) -> list[list[str]]:
+def keyword_match(lake: Lake, splits: Manifest, photos: pl.DataFrame, as_of: datetime) -> KeywordMatch:
+    """Return keyword match on the texts of photos (photo_id, description, available_at), in their order.
+
+    How rare a word is, those tell that were there before `as_of`.
+    """
+    is_counted = photos.select(pl.col("available_at") < as_of).to_series().to_numpy()
+    return KeywordMatch.of(_documents(lake, splits, photos), is_counted)
+
+
+def _documents(lake: Lake, splits: Manifest, photos: pl.DataFrame) -> list[list[str]]:
     keywords = lake.read_table(splits, "photo_keywords", ["photo_id", "keyword"]).group_by("photo_id").agg("keyword")
-    joined = task.photos.join(keywords, on="photo_id", how="left", maintain_order="left")
+    joined = photos.join(keywords, on="photo_id", how="left", maintain_order="left")
     return [
         [*(words or []), *([description] if description else [])]
         for words, description in joined.select("keyword", "description").iter_rows()
     ]
 
 
-def model_scorer(
+@dataclass(frozen=True)
+class ArmVectors:
+    """An arm's vectors of the task's texts and photos; zero where a photo has none."""
+
+    query_UD: NDArray[np.float32]
+    photo_PD: NDArray[np.float32]
+    has_vector_P: NDArray[np.bool_]
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer by dot products."""
+        return dense_scorer(self.query_UD, self.photo_PD, self.has_vector_P)
+
+    @property
+    def missing_count(self) -> int:
+        """How many photos have no vector."""
+        return int((~self.has_vector_P).sum())
+
+
+def read_vectors(
     lake: Lake, inputs: dict[str, Manifest], uses_country: bool, task: Task, arm: str, max_missing_share: float
-) -> tuple[Scorer, int]:
-    """Return the scorer of an embedding arm and how many photos of the corpus have no vector.
+) -> ArmVectors:
+    """Return the vectors of an embedding arm.
 
     Raises `BadInput` that names the arm and the counts: a query without a vector, more than `max_missing_share` of
     the photos without one, vectors that differ in length, are not finite or not of length 1.
@@ -89,7 +114,7 @@ def model_scorer(
             arm=arm,
             dimensions={"queries": query_UD.shape[1], "photos": photo_PD.shape[1]},
         )
-    return dense_scorer(query_UD, photo_PD, has_vector_P), int((~has_vector_P).sum())
+    return ArmVectors(query_UD, photo_PD, has_vector_P)
 
 
 def _query_matrix(lake: Lake, manifest: Manifest, task: Task, arm: str, uses_country: bool) -> NDArray[np.float32]:
@@ -115,7 +140,7 @@ def photo_matrix(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return an arm's vectors of the corpus, shape (P, D), zero where there is none, and which there are, shape (P,).
 
-    Raises `BadInput` as `model_scorer` does.
+    Raises `BadInput` as `read_vectors` does.
     """
     rows = _arm_rows(lake, manifest, arm, ["photo_id"])
     vectors = task.photos.join(rows, on="photo_id", how="left", maintain_order="left")["vector"]

@@ -6,17 +6,22 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.releases import ReleaseName
 from jobs.embedding.exemplars import as_exemplars, exemplar_rows
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.evaluation.integers import microseconds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.published_pointer import Pointer, find_release, read_pointer
+from jobs.reranking.inputs import RERANKER_FILES
+from jobs.reranking.reranked_arm import read_reranker
 from models import ann
-from models.indexing.files import DESCRIPTION_FILE
+from models.indexing.files import DESCRIPTION_FILE as INDEX_DESCRIPTION
+from models.rerank.live import DESCRIPTION_FILE, Asked, FoundPhoto, LiveSearch
 from models.search.errors import ModelError
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     from models.search.model import SearchModel
 
 RELEASE_FILE = "release.json"
-MODEL, INDEX = "model", "index"
+MODEL, INDEX, SEARCH = "model", "index", "search"
 _TRIES = 100
 
 
@@ -33,25 +38,47 @@ class OpenRelease:
     """A release that was read and checked as a whole. It stays usable when it is replaced, and when it is removed.
 
     `description` is release.json. `model` and `exemplars`, by which a picture without keywords is searched with, are
-    None where the reader was told to leave them out. `visibility` is which photos the site's own list hid that night.
+    None where the reader was told to leave them out.
     """
 
     name: ReleaseName
     description: dict[str, Any]
-    index: ann.ShardedIndex
+    live: LiveSearch
     model: SearchModel | None
     exemplars: Exemplars | None
-    visibility: ann.Visibility
 
     def search(
-        self, query_QD: ann.Floats, k: int, countries: Sequence[str] | None = None
+        self,
+        asked: Sequence[Asked],
+        k: int,
+        *,
+        at: datetime | None = None,
+        vectors: ann.Floats | None = None,
+        with_reasons: bool = False,
+    ) -> list[list[FoundPhoto]]:
+        """Return the best k photos of each search by words, best first, by the whole search of the release.
+
+        `at` is when they are made, by default now. Who embeds elsewhere gives the queries' unit vectors, float32 [B, D]
+        by this release's model; without a model that is needed. `with_reasons` says of each photo why it is there.
+        """
+        if vectors is None:
+            if self.model is None:
+                raise ValueError("this release was opened without its model: give the searches' vectors")
+            from models.serving import embed_queries  # loads torch
+
+            vectors = embed_queries(self.model, [(one.words, one.country) for one in asked])
+        now = microseconds(at or datetime.now(UTC))
+        return self.live.search(asked, vectors, k, now, with_reasons)
+
+    def similar(
+        self, vector_QD: ann.Floats, k: int, countries: Sequence[str] | None = None
     ) -> list[list[tuple[str, float]]]:
-        """Return per query vector of this release's model the best photos as (photo_id, score), best first.
+        """Return per vector of this release's model the photos that are closest as (photo_id, score), best first.
 
         Photos that the site hid are left out, those hidden from a country where it is the query's (`countries`, one
         per query, "" if it is not known).
         """
-        return self.index.search(query_QD, k, self.visibility, countries)
+        return self.live.index.search(vector_QD, k, self.live.visibility, countries)
 
 
 class ReleaseReader:
@@ -144,12 +171,22 @@ def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bo
             release=manifest.reference,
             models=digests,
         )
+    if f"{SEARCH}/{DESCRIPTION_FILE}" not in manifest.files:
+        raise BadInput(
+            "release_of_older_version",
+            f"{manifest.reference} was made by an earlier version of Nightlens, without the tables of its search. Run "
+            f"that night again, or a later one, and promote what it makes.",
+            release=manifest.reference,
+        )
     _verify(lake, manifest, with_model)
     with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
         index = ann.ShardedIndex.open(folder, digests[0])
+    reranker = read_reranker(lake, manifest) if description["reranker"] else None
+    with lake.local_folder(manifest, SEARCH) as folder:
+        live = LiveSearch.open(folder, index, _visibility(lake, manifest), reranker)
     model = _load_model(lake, manifest, digests[0]) if with_model else None
     exemplars = None if model is None else as_exemplars(exemplar_rows(lake, manifest), model.dim)
-    return OpenRelease(name, description, index, model, exemplars, _visibility(lake, manifest))
+    return OpenRelease(name, description, live, model, exemplars)
 
 
 def _visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:
@@ -188,7 +225,8 @@ def _description(lake: Lake, manifest: Manifest) -> dict[str, Any]:
 def _verify(lake: Lake, manifest: Manifest, with_model: bool) -> None:
     """Check what nobody else checks: the shards are held against index.json by the index itself."""
     for name, info in manifest.files.items():
-        if name == f"{INDEX}/{DESCRIPTION_FILE}" or (with_model and name.startswith(f"{MODEL}/")):
+        read = (f"{INDEX}/{INDEX_DESCRIPTION}", f"{SEARCH}/", RERANKER_FILES, *((f"{MODEL}/",) if with_model else ()))
+        if name.startswith(read):
             lake.verify(info)
     for table in ("ids", HIDDEN_TABLE.name):
         for info in manifest.tables[table].files:

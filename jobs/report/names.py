@@ -40,7 +40,9 @@ ARMS = {key: Arm(key, css=f"arm-{key.replace('_', '-')}", **own) for key, own in
 VARIANTS = _group("variants", ARMS)
 SIMILAR = _group("similar", ARMS)
 METHODS = _group("methods", {})
-PROTOCOLS, TRUTHS, FEATURES, CHECKS = (_WORDS[group] for group in ("protocols", "truths", "features", "checks"))
+PROTOCOLS, TRUTHS, SOURCES, FEATURES, CHECKS = (
+    _WORDS[group] for group in ("protocols", "truths", "sources", "features", "checks")
+)
 METRICS, QUERY_METRICS, SIMILAR_METRICS, SLICES = (
     _WORDS[group] for group in ("metrics", "query_metrics", "similar_metrics", "slices")
 )

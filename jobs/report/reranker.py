@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobs.datasets.evaluation import EvaluationFacts
 from jobs.datasets.models import RERANKER, RerankerFacts
 from jobs.report import formats
 from jobs.report.charts import LineChart, Series, line_chart, step_ticks, steps_of
 from jobs.report.inputs import Night
-from jobs.report.names import ARMS, FEATURES, arm
+from jobs.report.names import FEATURES, SOURCES, arm
 
 MOST_FEATURES = 12
-_OF_AN_ARM = {"score": "score", "rank": "place in its ranking", "gap": "distance to its best photo"}
 
 
 def reranker_report(night: Night) -> dict[str, Any]:
@@ -19,29 +19,20 @@ def reranker_report(night: Night) -> dict[str, Any]:
     found = night.facts(RerankerFacts)
     if found.learned is None:
         return {"facts": found}
+    recall = night.facts(EvaluationFacts).candidate_recall
     importances = night.table(RERANKER, "importances").sort("gain", "feature", descending=[True, False])
-    features = [row | {"name": feature_name(row["feature"])} for row in importances.to_dicts()]
+    features = [row | {"name": FEATURES.get(row["feature"], row["feature"])} for row in importances.to_dicts()]
     return {
         "facts": found,
         "base": arm(found.base_arm),
+        "recall": recall,
+        "sources": [(SOURCES[source], share) for source, share in recall.items() if source in SOURCES],
         "candidate_count": night.manifest(RERANKER).params["candidate_count"],
         "curve": _curve(night, found.learned.best_rounds[0]),
         "total": sum(row["gain"] for row in features),
         "features": features[:MOST_FEATURES],
         "left_out": features[MOST_FEATURES:],
     }
-
-
-def feature_name(feature: str) -> str:
-    """Return a feature as people read it.
-
-    >>> feature_name("zero_shot_rank"), feature_name("photo_age_days")
-    ('Zero-shot base: place in its ranking', 'Age of the photo')
-    """
-    if feature in FEATURES:
-        return str(FEATURES[feature])
-    key, _, what = feature.rpartition("_")
-    return f"{ARMS[key].name}: {_OF_AN_ARM[what]}" if key in ARMS and what in _OF_AN_ARM else feature
 
 
 def _curve(night: Night, best: int) -> LineChart:

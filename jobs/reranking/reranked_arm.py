@@ -1,8 +1,8 @@
-"""The arm `reranked` of the evaluation: the night's reranker on the test searches. Reads; the order is the model's."""
+"""The arm `reranked` of the evaluation: the whole search, as of the test window's beginning, on the test searches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,82 +13,93 @@ from jobs.errors import BadInput
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.reranking.inputs import MODELS, Arms, read_second_stage
-from models.evaluation.ranking import Ints
-from models.rerank.features import Searches
+from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
+from models.evaluation.ranking import NOT_FOUND, Ints
+from models.rerank.candidates import SOURCES
+from models.rerank.features import FEATURES, Searches
 from models.rerank.learning import Reranker
-from models.rerank.ordering import final_scores
-from models.rerank.rows import SecondStage
+
+
+def read_reranker(lake: Lake, manifest: Manifest) -> Reranker:
+    """Return a night's reranker; `BadInput` if it knows other features than searches have."""
+    files = sorted(name for name in manifest.files if name.startswith(RERANKER_FILES))
+    reranker = Reranker([lake.read_file(manifest, name).decode() for name in files])
+    if reranker.names != FEATURES:
+        raise BadInput(
+            "reranker_of_other_features",
+            f"{manifest.reference} was trained on features {list(reranker.names)}, searches have {list(FEATURES)}. "
+            f"Rerun train_reranker.",
+            run=manifest.reference,
+            features=list(reranker.names),
+        )
+    return reranker
 
 
 @dataclass(frozen=True)
 class Reranked:
-    """The test searches with everything that reorders them; `check` is what the check of the events found."""
+    """The test searches and the search that answers them."""
 
-    stage: SecondStage
-    reranker: Reranker
-    candidate_count: int
-    check: EventsCheck
+    asked: WindowSearch
 
     @classmethod
-    def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, max_missing_share: float) -> Reranked:
-        """Return the arm; `BadInput` if the reranker fits neither arms nor window, `GateFailed` on a leak."""
+    def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task) -> Reranked:
+        """Return the arm; `BadInput` if the reranker fits neither features nor window, `GateFailed` on a leak."""
         manifest = inputs["reranker"]
         test_start = SplitsFacts.of(inputs["splits"]).windows[task.window][0]
-        trained_until = RerankerFacts.of(manifest).trained_until
-        if trained_until > test_start:
+        facts = RerankerFacts.of(manifest)
+        if facts.trained_until > test_start:
             raise BadInput(
                 "reranker_trained_too_late",
-                f"{manifest.reference} was trained until {trained_until.isoformat()}, past the beginning of the test "
-                f"window {test_start.isoformat()}. Rerun train_reranker.",
+                f"{manifest.reference} was trained until {facts.trained_until.isoformat()}, past the beginning of the "
+                f"test window {test_start.isoformat()}. Rerun train_reranker.",
                 run=manifest.reference,
-                trained_until=trained_until.isoformat(),
+                trained_until=facts.trained_until.isoformat(),
             )
-        params = manifest.params
-        stage, check = read_second_stage(
-            lake, inputs, task, Arms.of(inputs), params["half_life_days"], max_missing_share
-        )
-        files = sorted(name for name in manifest.files if name.startswith(MODELS))
-        reranker = Reranker([lake.read_file(manifest, name).decode() for name in files])
-        if reranker.names != stage.names:
-            raise BadInput(
-                "reranker_of_other_features",
-                f"{manifest.reference} was trained on features {reranker.names}, tonight's arms give {stage.names}. "
-                f"Rerun train_reranker.",
-                run=manifest.reference,
-                features=reranker.names,
-            )
-        return cls(stage, reranker, int(params["candidate_count"]), check)
+        reranker = read_reranker(lake, manifest)
+        return cls(WindowSearch.read(lake, inputs, task, facts.base_arm, manifest.params, reranker=reranker))
 
-    def with_searches(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> Reranked:
-        """Return the same with searches added: texts that are among those there, asked at other times.
+    @property
+    def check(self) -> EventsCheck:
+        """What the check of the events found."""
+        return self.asked.check
 
-        They stand for everybody who asked them, so no device and no orientation is known of them.
+    def ranks(self) -> tuple[NDArray[np.int32], dict[str, float]]:
+        """Return the rank of each search's converted photo, shape (Q,), and the shares of `candidate_recall`."""
+        return _ranks(self.asked, self.asked.searches, self.asked.target)
+
+    def ranks_of(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> NDArray[np.int32]:
+        """Return the ranks of photos, shape (N,), in searches for texts at other times, of whatever device.
+
+        They stand for everybody who asked, so no device and no orientation is known of them.
         """
-        stage = self.stage
-        texts, first = np.unique(stage.text, return_index=True)
+        of_text = self.asked.searches
+        texts, first = np.unique(of_text.text, return_index=True)
         alike_N = first[np.searchsorted(texts, text_N)]
         unknown_N = np.full(len(text_N), -1, dtype=np.int64)
-        searches = Searches(
-            query=np.concatenate([stage.searches.query, stage.searches.query[alike_N]]),
-            country=np.concatenate([stage.searches.country, stage.searches.country[alike_N]]),
-            device=np.concatenate([stage.searches.device, unknown_N]),
-            orientation=np.concatenate([stage.searches.orientation, unknown_N]),
-            asked_at=np.concatenate([stage.searches.asked_at, asked_at_N]),
-        )
-        both = replace(
-            stage,
-            text=np.concatenate([stage.text, text_N]),
-            target=np.concatenate([stage.target, target_N]),
-            searches=searches,
-        )
-        return replace(self, stage=both)
+        searches = Searches(text_N, of_text.query[alike_N], of_text.country[alike_N], unknown_N, unknown_N, asked_at_N)
+        return _ranks(self.asked, searches, target_N)[0]
 
-    def ranks(self) -> NDArray[np.int32]:
-        """Return the rank of each search's converted photo, shape (Q,)."""
-        rank_Q = np.empty(len(self.stage.target), dtype=np.int32)
-        for block in self.stage.blocks(self.candidate_count):
-            score_N = self.reranker.scores(block.matrix)
-            final_BP = final_scores(block.scores, block.candidates, score_N)
-            rank_Q[block.searches] = self.stage.availability.ranks(final_BP, self.stage.target[block.searches])
-        return rank_Q
+
+def _ranks(asked: WindowSearch, searches: Searches, target_Q: Ints) -> tuple[NDArray[np.int32], dict[str, float]]:
+    search = asked.search
+    pictures = search.pictures
+    rank_Q, sources_Q = np.full(len(target_Q), NOT_FOUND, dtype=np.int32), np.zeros(len(target_Q), dtype=np.uint8)
+    for block, of_block in search.blocks(searches):
+        target_B = target_Q[block]
+        candidates = search.candidates(of_block)
+        results = search.order(candidates, search.features(of_block, candidates))
+        is_shown_B = search.availability.shows(target_B, of_block.text, of_block.asked_at)
+        rank_Q[block] = np.where(is_shown_B, results.ranks(target_B, pictures), NOT_FOUND)
+        is_target_N = pictures[candidates.place] == pictures[target_B][candidates.row]
+        np.bitwise_or.at(sources_Q, block[candidates.row[is_target_N]], candidates.sources[is_target_N])
+    return rank_Q, candidate_recall(sources_Q)
+
+
+def candidate_recall(sources_Q: NDArray[np.uint8]) -> dict[str, float]:
+    """Return the share of searches whose photo is a candidate: by any source, and by each of them.
+
+    `sources_Q` are bits as in `Candidates.sources`, 0 where no source named the photo.
+    """
+    shares = {"any": (sources_Q > 0).mean()}
+    shares |= {source: (sources_Q >> bit & 1).mean() for bit, source in enumerate(SOURCES)}
+    return {name: float(share) for name, share in shares.items()}

@@ -13,7 +13,7 @@ from jobs.searching.query import Query
 class Hit:
     """A photo at its place. `is_only_here` if the other release does not show it.
 
-    `alike` are the ids of near duplicates that are grouped with it.
+    `alike` are the ids of near duplicates that are grouped with it. `why` says what put it there, if that is known.
     """
 
     place: int
@@ -21,6 +21,7 @@ class Hit:
     score: float
     is_only_here: bool
     alike: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def rank(
     found: Mapping[str, Found],
     photos: Mapping[str, Mapping[str, Photo]],
     alike: Mapping[str, Mapping[str, tuple[str, ...]]],
+    why: Mapping[str, Mapping[str, str]],
 ) -> dict[str, tuple[Hit, ...]]:
     """Return what was found, by role, as hits that know whether the other side has them too."""
     ids = {role: {photo_id for photo_id, _ in hits} for role, hits in found.items()}
@@ -76,6 +78,7 @@ def rank(
                 score,
                 len(ids) > 1 and any(photo_id not in one for one in ids.values()),
                 alike[role].get(photo_id, ()),
+                why[role].get(photo_id, ""),
             )
             for place, (photo_id, score) in enumerate(hits, start=1)
         )

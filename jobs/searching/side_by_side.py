@@ -11,8 +11,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from jobs.config.settings import Settings
 from jobs.datasets.clean import IMAGES
 from jobs.errors import BadInput, MissingInput
@@ -21,11 +19,13 @@ from jobs.releasing.reader import OpenRelease
 from jobs.report.html_page import render_page, write_whole
 from jobs.report.photos import Photo, read_photos, thumbnail
 from jobs.searching.query import Query
+from jobs.searching.reasons import sentence
 from jobs.searching.releases import CANDIDATE, CHAMPION, open_releases
 from jobs.searching.results import Found, Results, Side, rank
 from jobs.searching.similar import Similar, find_similar, read_photo
 from models import serving
 from models.images import decode_image
+from models.rerank.live import Asked
 from models.similar.duplicates import NearDuplicates
 
 MAX_PHOTOS = 100
@@ -63,9 +63,10 @@ def search(
             f"no photo {query.title!r} in {_listed(sides)} of {catalogue}. Search with another.",
             photo_ids=[query.title],
         )
-    found = {role: one.found for role, one in similar.items()}
+    found = {role: one.found for role, (one, _) in similar.items()}
     photos = {role: _photos(lake, sides[role], found[role]) for role in similar}
-    hits = rank(found, photos, {role: one.alike for role, one in similar.items()})
+    alike = {role: one.alike for role, (one, _) in similar.items()}
+    hits = rank(found, photos, alike, {role: why for role, (_, why) in similar.items()})
     pictures = [row[serving.IMAGE] for row in rows.values() if row is not None and serving.IMAGE in row]
     return Results(
         catalogue=catalogue,
@@ -75,15 +76,8 @@ def search(
             *_notes(opened, query),
             *(f"The {role} does not have the photo." for role in sides if role not in found),
         ),
-        sides=tuple(Side(role, _label(sides[role]), hits[role], one.same) for role, one in similar.items()),
+        sides=tuple(Side(role, _label(sides[role]), hits[role], one.same) for role, (one, _) in similar.items()),
     )
-
-
-def embed(release: OpenRelease, query: Query) -> Any:
-    """Return the unit vector of a search by words, float32 [1, D], by the release's model as it is served."""
-    assert release.model is not None
-    row = {serving.QUERY: query.title, serving.COUNTRY: query.country}
-    return serving.Embedder(release.model).predict(pd.DataFrame([row]))
 
 
 def _row(lake: Lake, release: OpenRelease, query: Query) -> dict[str, Any] | None:
@@ -95,11 +89,14 @@ def _row(lake: Lake, release: OpenRelease, query: Query) -> dict[str, Any] | Non
 
 def _find(
     lake: Lake, release: OpenRelease, row: dict[str, Any], query: Query, k: int, near_duplicates: NearDuplicates
-) -> Similar:
+) -> tuple[Similar, dict[str, str]]:
+    """Return what a release finds, and of a search by words why, by photo."""
     if query.is_words:
-        return Similar(release.search(embed(release, query), k, [query.country])[0], {}, ())
+        (found,) = release.search([Asked(query.title, query.country)], k, with_reasons=True)
+        why = {one.photo_id: sentence(one.reason) for one in found if one.reason}
+        return Similar([(one.photo_id, one.score) for one in found], {}, ()), why
     asked: dict[str, Any] = {"photo_id": query.photo_id, "country": query.country, "how": near_duplicates}
-    return find_similar(lake, release, row, k, **asked)
+    return find_similar(lake, release, row, k, **asked), {}
 
 
 def _listed(roles: Iterable[str]) -> str:
@@ -130,13 +127,16 @@ def _notes(opened: dict[str, OpenRelease], query: Query) -> tuple[str, ...]:
     elif champion is candidate:
         notes.append("The candidate is the champion, the release that is published: there is nothing to compare.")
     elif champion.description["model"]["digest"] == candidate.description["model"]["digest"]:
-        notes.append("Champion and candidate are the same model: they differ in the photos of their nights alone.")
+        notes.append("Champion and candidate are the same model: they differ in the photos and counts of their nights.")
     else:
         notes.append("Scores of two models do not compare, places do.")
     if query.country and query.is_words:
-        deaf = [role for role, one in _distinct(opened).items() if one.model and not one.model.uses_country]
-        notes += [f"The {role}'s model does not read the country." for role in deaf]
+        notes += [f"The {role} does not read the country." for role, one in _distinct(opened).items() if _is_deaf(one)]
     return tuple(notes)
+
+
+def _is_deaf(release: OpenRelease) -> bool:
+    return release.live.reranker is None and release.model is not None and not release.model.uses_country
 
 
 def _label(release: OpenRelease) -> str:

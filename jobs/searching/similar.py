@@ -73,11 +73,11 @@ def find_similar(
     assert release.model is not None
     embedder = serving.Embedder(release.model)
     vector_1D = serving.Embedder(release.model, release.exemplars).predict(pd.DataFrame([row]))
-    photo_count = release.index.description.photo_count
+    photo_count = release.live.index.description.photo_count
     _, images = _runs(lake, release)
     depth = k + _SPARE
     while True:
-        found = release.search(vector_1D, depth, [country])[0]
+        found = release.similar(vector_1D, depth, [country])[0]
         shown = _arranged(
             embedder, row, found, _read_bytes(lake, images, [name for name, _ in found]), photo_id, k, how
         )

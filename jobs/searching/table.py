@@ -14,7 +14,7 @@ _WORDS = range(12, 61)
 """How many cells a description may have."""
 
 
-def render_table(results: Results, width: int) -> str:
+def render_table(results: Results, width: int, with_reasons: bool = False) -> str:
     """Return the table; descriptions share what is left of `width` cells."""
     hits = [hit for side in results.sides for hit in side.hits]
     ids = max([5, *(cell_len(printable(hit.photo.photo_id)) for hit in hits)])
@@ -41,8 +41,19 @@ def render_table(results: Results, width: int) -> str:
         "",
         results.summary + (f"; {MARK} marks what only one shows" if len(results.sides) > 1 else ""),
         *(["(+n): so many near duplicates are grouped with the photo"] if any(hit.alike for hit in hits) else []),
+        *(_reasons(results) if with_reasons else []),
     ]
     return "\n".join(lines)
+
+
+def _reasons(results: Results) -> list[str]:
+    """Return why each photo is there; nothing of a search with a picture, where closeness alone decides."""
+    lines = []
+    for side in results.sides:
+        if any(hit.why for hit in side.hits):
+            lines += ["", f"Why, in the {side.role}:"]
+            lines += [f"{hit.place:3}  {printable(hit.photo.photo_id)}: {hit.why}" for hit in side.hits]
+    return lines
 
 
 def _asked(results: Results) -> str:

@@ -27,7 +27,7 @@ from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.by_query import Judgements, query_scorecard, rank_both_ways
 from jobs.evaluation.ranking_task import Task, read_task
-from jobs.evaluation.scorers import BASELINES, baseline_scorer, model_scorer
+from jobs.evaluation.scorers import BASELINES, baseline_scorer, read_vectors
 from jobs.evaluation.segments import Segments, read_segments
 from jobs.evaluation.shown_lists import ShownLists
 from jobs.evaluation.tables import (
@@ -68,10 +68,11 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
             shown.add(arm, scorer, len(asked.task.photos))
     with timed(log, seconds, TRENDING):
         trending = _rank_trending(ctx, params, inputs, asked, ranked, partial(load, plan.challenger))
-    checks: tuple[EventsCheck, ...] = ()
+    checks, recall = list[EventsCheck](), dict[str, float]()
     if not plan.reranker_note:
         with timed(log, seconds, RERANKED):
-            checks = (_rank_reranked(ctx, params, inputs, asked, ranked),)
+            check, recall = _rank_reranked(ctx, inputs, asked, ranked)
+            checks.append(check)
     with timed(log, seconds, "intervals"):
         card, query_card = _measure(staged, plan, asked, ranked)
         off_policy, off_policy_facts = shown.values()
@@ -102,7 +103,8 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         reranker_note=plan.reranker_note,
         trending=trending,
         off_policy=off_policy_facts,
-        checks=checks,
+        checks=tuple(checks),
+        candidate_recall=recall,
         tie_rule=TIE_RULE,
         intervals=INTERVALS,
         seconds={step: round(duration, 2) for step, duration in seconds.items()},
@@ -148,7 +150,8 @@ def _load(
     """Return an arm's scorer and the number of photos it has no vector of."""
     if arm in BASELINES:
         return baseline_scorer(lake, inputs["splits"], task, arm), 0
-    return model_scorer(lake, inputs, plan.uses_country[arm], task, arm, max_missing_share)
+    vectors = read_vectors(lake, inputs, plan.uses_country[arm], task, arm, max_missing_share)
+    return vectors.scorer, vectors.missing_count
 
 
 def _rank_trending(
@@ -169,14 +172,13 @@ def _rank_trending(
 
 
 def _rank_reranked(
-    ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], asked: _Asked, ranked: _Ranked
-) -> EventsCheck:
-    reranked = Reranked.read(ctx.lake, inputs, asked.task, params.max_missing_share)
+    ctx: RunContext, inputs: dict[str, Manifest], asked: _Asked, ranked: _Ranked
+) -> tuple[EventsCheck, dict[str, float]]:
+    reranked = Reranked.read(ctx.lake, inputs, asked.task)
     judged = asked.judgements
-    both = reranked.with_searches(judged.text_ids, judged.targets, judged.asked_at).ranks()
-    converted_Q, judged_N = np.split(both, [len(asked.task.targets)])
-    ranked.add(RERANKED, (converted_Q, judged_N))
-    return reranked.check
+    rank_Q, recall = reranked.ranks()
+    ranked.add(RERANKED, (rank_Q, reranked.ranks_of(judged.text_ids, judged.targets, judged.asked_at)))
+    return reranked.check, recall
 
 
 def _measure(staged: StagedRun, plan: Plan, asked: _Asked, ranked: _Ranked) -> tuple[Scorecard, Scorecard]:

@@ -16,10 +16,8 @@ import polars as pl
 
 from jobs.config.params.release import GateReleaseParams
 from jobs.context import Chosen, RunContext
-from jobs.datasets.embeddings import QueryEmbeddingsFacts
 from jobs.datasets.evaluation import EvaluationFacts
-from jobs.datasets.releases import GateFacts, GateFigures, ReleaseFacts, ReleaseName
-from jobs.errors import BadInput, MissingInput
+from jobs.datasets.releases import GateFacts, GateFigures, ReleaseName
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -27,6 +25,7 @@ from jobs.releasing.gate_evidence import evidence
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import OpenRelease, open_release
 from models import gates
+from models.rerank.live import Asked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +49,7 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
     release = inputs["release"]
     name = name_of(release)
     opened = open_release(ctx.lake, name, release.digest, with_model=True)
-    query_QD = _queries(ctx.lake, inputs["query_embeddings"], release, params.latency_query_count, ctx.seed)
-    latencies = _latencies(opened, query_QD)
+    latencies = _latencies(opened, _searches(ctx.lake, inputs["evaluation"], params.latency_query_count, ctx.seed))
     p50, p99 = (round(float(np.percentile(latencies, q)), 3) for q in (50, 99))
     found = evidence(ctx.lake, inputs, p99)
     limits = gates.Limits(**params.model_dump(exclude={"latency_query_count"}))
@@ -69,38 +67,20 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
     )
 
 
-def _queries(lake: Lake, embedded: Manifest, release: Manifest, count: int, seed: int) -> NDArray[np.float32]:
-    """Return vectors of so many queries of the release's arm, a sample that the seed decides."""
-    released = ReleaseFacts.of(release)
-    arm = released.arm
-    found = QueryEmbeddingsFacts.of(embedded).arms.get(arm)
-    if found is None:
-        raise MissingInput(
-            "arm_not_embedded",
-            f"{embedded.reference} has no vectors of arm {arm!r}: rerun embed_queries",
-            arm=arm,
-            run=embedded.reference,
-        )
-    if found.model_digest != released.model_digest:
-        raise BadInput(
-            "models_differ",
-            f"{embedded.reference} has query vectors of model {found.model_digest}, {release.reference} is of "
-            f"model {released.model_digest}: rerun embed_queries",
-            models=(found.model_digest, released.model_digest),
-        )
-    rows = pl.scan_parquet(lake.table_uris(embedded, "embeddings")).filter(pl.col("arm") == arm)
-    vectors = rows.sort("query", "country").select("vector").collect()["vector"]
-    chosen = np.random.default_rng(seed).choice(len(vectors), min(count, len(vectors)), replace=False)
-    return np.array(vectors[np.sort(chosen)].to_list(), dtype=np.float32)
+def _searches(lake: Lake, evaluation: Manifest, count: int, seed: int) -> list[Asked]:
+    """Return so many searches of the test window, a sample that the seed decides."""
+    rows = lake.read_table(evaluation, "queries", ["query_id", "query", "country"]).sort("query_id")
+    chosen = np.random.default_rng(seed).choice(len(rows), min(count, len(rows)), replace=False)
+    return [Asked(query, country) for query, country in rows[np.sort(chosen)].select("query", "country").iter_rows()]
 
 
-def _latencies(release: OpenRelease, query_QD: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the milliseconds of each search made by itself, after one that warms up."""
-    release.search(query_QD[:1], _K)
+def _latencies(release: OpenRelease, searches: list[Asked]) -> NDArray[np.float64]:
+    """Return the milliseconds of each search made by itself, words in, photos out, after one that warms up."""
+    release.search(searches[:1], _K)
     seconds = []
-    for row in range(len(query_QD)):
+    for asked in searches:
         begun = time.perf_counter()
-        release.search(query_QD[row : row + 1], _K)
+        release.search([asked], _K)
         seconds.append(time.perf_counter() - begun)
     return 1000 * np.array(seconds)
 

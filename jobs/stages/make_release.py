@@ -1,7 +1,8 @@
-"""Stage `make_release`: the night's model, index, id map, keyword vocabulary and hidden photos under one manifest.
+"""Stage `make_release`: the night's whole search under one manifest: model, index, reranker, tables, hidden photos.
 
-The release links to the files of the runs it is made of, and release.json says which those are. Copied are the
-exemplars (`models.search.completion`) of the arm alone.
+The release links to the files of the runs it is made of, and release.json says which those are. Its own are the tables
+of the search (photos, words, and all conversions until the night's end: later ones than those of the evaluation) and
+the exemplars (`models.search.completion`) of the arm.
 It is a candidate; live it becomes by an explicit act (`jobs.releasing.promotion`).
 """
 
@@ -16,13 +17,15 @@ from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import EXEMPLARS, PhotoEmbeddingsFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.indexes import PhotoIndexFacts
-from jobs.datasets.models import RegistrationFacts, SearchModelsFacts
+from jobs.datasets.models import RegistrationFacts, RerankerFacts, SearchModelsFacts
 from jobs.datasets.releases import ReleaseFacts
 from jobs.embedding.exemplars import exemplar_rows
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE
+from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE, SEARCH
+from jobs.reranking.inputs import RERANKER_FILES
+from jobs.reranking.tables import read_catalogue
 
 
 def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest], staged: StagedRun) -> ReleaseFacts:
@@ -34,6 +37,13 @@ def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest],
     staged.link_files(inputs["photo_index"], INDEX)
     staged.link_table(inputs["photo_index"], "ids")
     staged.link_table(inputs["validated"], HIDDEN_TABLE.name)
+    with staged.local_folder(SEARCH) as folder:
+        params_of = inputs["reranker"].params
+        catalogue = read_catalogue(ctx.lake, inputs, params_of["half_life_days"])
+        _check_photos(inputs["photo_index"], len(catalogue.ids))
+        catalogue.save(folder, params_of["candidate_count"])
+    if not RerankerFacts.of(inputs["reranker"]).note:
+        staged.link_files(inputs["reranker"], RERANKER_FILES.rstrip("/"))
     staged.write_table(EXEMPLARS, exemplar_rows(ctx.lake, inputs["photo_embeddings"], arm))
     description = _describe(ctx, inputs, registration)
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
@@ -60,6 +70,13 @@ def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None
         )
     embedded = PhotoEmbeddingsFacts.of(inputs["photo_embeddings"]).arms.get(arm)
     built = PhotoIndexFacts.of(index)
+    if (base := RerankerFacts.of(inputs["reranker"]).base_arm) != arm:
+        raise BadInput(
+            "arms_differ",
+            f"registered is arm {arm!r}, the reranker orders what {base!r} finds. Rerun register_model --arm {base}.",
+            registered=arm,
+            reranked=base,
+        )
     digests = {
         "search_models": trained[arm].model_digest,
         "registration": registration.model_digest,
@@ -82,6 +99,17 @@ def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None
         )
 
 
+def _check_photos(index: Manifest, photo_count: int) -> None:
+    """Raise `BadInput` if not all photos of the index are photos of the night."""
+    if photo_count != index.row_counts["ids"]:
+        raise BadInput(
+            "index_counts_differ",
+            f"{index.reference} holds {index.row_counts['ids']} photos, only {photo_count} of them are in the night's "
+            f"splits. Rerun embed_photos and build_index.",
+            run=index.reference,
+        )
+
+
 def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: RegistrationFacts) -> dict[str, Any]:
     """Return release.json: what a reader needs to know, and which runs it came from."""
     splits, index = SplitsFacts.of(inputs["splits"]), PhotoIndexFacts.of(inputs["photo_index"])
@@ -100,6 +128,8 @@ def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: Regist
             "trained_until": trained.trained_until.isoformat(),
             "selected_until": trained.selected_until and trained.selected_until.isoformat(),
         },
+        "reranker": _describe_reranker(inputs["reranker"]),
+        "counts_until": splits.test_end.isoformat(),
         "index": index.model_dump(include={"model_digest", "kind", "shard_count", "photo_count", "bytes"}),
         "vocabulary": _file(models, arm, "keywords.json"),
         "config": _file(models, arm, "config.json"),
@@ -108,6 +138,14 @@ def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: Regist
             name: {"reference": manifest.reference, "digest": manifest.digest} for name, manifest in inputs.items()
         },
     }
+
+
+def _describe_reranker(reranker: Manifest) -> dict[str, Any] | None:
+    """Return what the order was learned from; None if there was too little, and vectors alone decide."""
+    facts = RerankerFacts.of(reranker)
+    if facts.note:
+        return None
+    return {"trained_until": facts.trained_until.isoformat(), "search_count": facts.learnable_search_count}
 
 
 def _file(models: Manifest, arm: str, name: str) -> dict[str, str] | None:

@@ -237,7 +237,10 @@ STAGES: dict[str, StageSpec] = {
         StageSpec(
             "make_release",
             MakeReleaseParams,
-            ("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index"),
+            (
+                *("validated", "images", "splits", "search_models", "registration"),
+                *("photo_embeddings", "photo_index", "reranker"),
+            ),
             "release",
             "release",
             "bind model, index, id map and vocabulary into a release",
@@ -246,7 +249,7 @@ STAGES: dict[str, StageSpec] = {
             "gate_release",
             GateReleaseParams,
             (
-                *("validated", "champion", "photo_embeddings", "query_embeddings", "registration", "photo_index"),
+                *("validated", "champion", "photo_embeddings", "registration", "photo_index"),
                 *("index_check", "evaluation", "drift", "release"),
             ),
             "gate",

@@ -1,4 +1,4 @@
-"""Stage `train_reranker`: learn to reorder the challenger's best photos, from the searches of the validation window.
+"""Stage `train_reranker`: learn the order of a search's candidates, from the searches of the validation window.
 
 The towers have not learned from that window, so their scores are as good there as they will be on the test. Features
 know what was known when the window began (see `jobs.reranking.inputs`). Several models are trained, each held out from
@@ -19,15 +19,15 @@ import polars as pl
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import LearnedOrder, RerankerFacts
+from jobs.datasets.models import LearnedOrder, RerankerFacts, SearchModelsFacts
 from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from jobs.reranking.inputs import MODELS, Arms, read_second_stage
+from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
 from jobs.runtime.progress import Progress
+from models.rerank.features import FEATURES
 from models.rerank.learning import CUTOFF, Options, Reranker, Rows, folds, train
-from models.rerank.rows import SecondStage
 
 log = logging.getLogger("nightlens.train_reranker")
 
@@ -40,26 +40,25 @@ NO_WINDOW = (
 def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest], staged: StagedRun) -> RerankerFacts:
     """Write the model's text, importances and curves; `MissingInput` if there is too little and it is to fail."""
     begun = time.perf_counter()
-    arms, splits = Arms.of(inputs), SplitsFacts.of(inputs["splits"])
+    arm, splits = SearchModelsFacts.of(inputs["search_models"]).challenger, SplitsFacts.of(inputs["splits"])
     found = partial(
         RerankerFacts,
-        base_arm=arms.base,
-        arms=arms.all,
+        base_arm=arm,
         cutoff=splits.train_end,
         trained_until=splits.validation_end,
     )
     if not inputs["splits"].row_counts["validation"]:
         return _leave_out(staged, params, found(search_count=0, learnable_search_count=0, note=NO_WINDOW))
     task = _sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
-    stage, check = read_second_stage(ctx.lake, inputs, task, arms, params.half_life_days, params.max_missing_share)
-    rows = _rows(stage, task, params.candidate_count)
+    asked = WindowSearch.read(ctx.lake, inputs, task, arm, params.model_dump(), reranker=None)
+    rows = _rows(asked, task)
     learnable = rows.learnable()
     facts = found(
         search_count=len(rows.count),
         learnable_search_count=len(learnable.count),
         note=_too_few(learnable, len(rows.count), params),
-        feature_names=tuple(stage.names),
-        checks=(check,),
+        feature_names=FEATURES,
+        checks=(asked.check,),
     )
     if facts.note:
         return _leave_out(staged, params, facts)
@@ -67,11 +66,12 @@ def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest
     trained, after_S = [], np.empty(len(fold_S), dtype=np.int64)
     for fold in range(fold_S.max() + 1):
         fit, held_out = learnable.of_searches(fold_S != fold), learnable.of_searches(fold_S == fold)
-        trained.append(train(fit, held_out, stage.names, _options(params, ctx.seed + fold)))
-        staged.write_file(f"{MODELS}{fold}.txt", trained[-1].text.encode())
+        trained.append(train(fit, held_out, _options(params, ctx.seed + fold)))
+        staged.write_file(f"{RERANKER_FILES}{fold}.txt", trained[-1].text.encode())
         after_S[fold_S == fold] = held_out.ranks(Reranker([trained[-1].text]).scores(held_out.matrix))
     _write_tables(staged, Reranker([one.text for one in trained]).importances(), trained[0].curves)
-    before_S = learnable.ranks(-learnable.matrix[:, stage.names.index(f"{stage.base}_rank")])
+    rank_N = learnable.matrix[:, FEATURES.index("vector_rank")]
+    before_S = learnable.ranks(-np.nan_to_num(rank_N, nan=np.inf))
     learned = LearnedOrder(
         best_rounds=tuple(one.best_round for one in trained),
         held_out_hit_rate_before=float((before_S <= CUTOFF).mean()),
@@ -112,14 +112,16 @@ def _sampled(task: Task, limit: int, seed: int) -> Task:
     )
 
 
-def _rows(stage: SecondStage, task: Task, candidate_count: int) -> Rows:
+def _rows(asked: WindowSearch, task: Task) -> Rows:
     """Return the candidates of all searches with their features."""
     progress = Progress(log, "searches with features", len(task.targets))
     parts = []
-    for block in stage.blocks(candidate_count):
-        visitor_B = task.visitors[block.searches]
-        parts.append(Rows(block.matrix, block.is_converted, block.candidates.count, visitor_B))
-        progress.advance(len(visitor_B))
+    for block, searches in asked.search.blocks(asked.searches):
+        candidates = asked.search.candidates(searches)
+        is_converted_N = candidates.place == asked.target[block][candidates.row]
+        matrix = asked.search.features(searches, candidates)
+        parts.append(Rows(matrix, is_converted_N, candidates.count, task.visitors[block]))
+        progress.advance(len(block))
     return Rows.joined(parts)
 
 
@@ -129,10 +131,9 @@ def _too_few(learnable: Rows, search_count: int, params: TrainRerankerParams) ->
     if found >= params.min_search_count and visitor_count > 1:
         return ""
     return (
-        f"the photo converted is among the {params.candidate_count} best of the challenger in only {found} of "
-        f"{search_count} searches ({visitor_count} visitors) of the validation window; {params.min_search_count} are "
-        f"needed to learn an order (min_search_count). Lengthen the window (--validation-days of split_temporal) or "
-        f"wait for more conversions."
+        f"the photo converted is among the candidates in only {found} of {search_count} searches ({visitor_count} "
+        f"visitors) of the validation window; {params.min_search_count} are needed to learn an order "
+        f"(min_search_count). Lengthen the window (--validation-days of split_temporal) or wait for more conversions."
     )
 
 

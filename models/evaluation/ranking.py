@@ -68,10 +68,10 @@ class Availability:
     """Which photos a search could be shown when it was asked, and which of them are one picture; the same for all arms.
 
     A photo is a candidate from `since` on, shape (P,), until it is hidden. `hidden` are the places of photos that are
-    hidden at some time, shape (H,), and `hidden_at` says from when on, shape (G, H), for every group of texts, such as
-    those from one country; `group` is the group of each text, shape (U,). Times are integers. `picture` numbers the
-    pictures, shape (P,), -1 for one of its own: photos with the same number are listed once, where the first of them
-    stands, and whoever looks for one of them finds it there.
+    hidden at some time, ascending, shape (H,), and `hidden_at` says from when on, shape (G, H), for every group of
+    texts, such as those from one country; `group` is the group of each text, shape (U,). Times are integers. `picture`
+    numbers the pictures, shape (P,), -1 for one of its own: photos with the same number are listed once, where the
+    first of them stands, and whoever looks for one of them finds it there.
     """
 
     since: Ints
@@ -93,6 +93,23 @@ class Availability:
     def states(self, asked_at_Q: Ints) -> Ints:
         """Return a number for each query, shape (Q,): those with one text and one number have the same candidates."""
         return np.searchsorted(np.sort(np.append(self.since, self.hidden_at)), asked_at_Q, side="right")
+
+    @cached_property
+    def pictures(self) -> Ints:
+        """The number of each photo's picture, shape (P,), where photos with a picture of their own have their own."""
+        number_P = np.arange(len(self.since))
+        member_M, start_E = self._equals
+        number_P[member_M] = np.repeat(member_M[start_E], np.diff(start_E, append=len(member_M)))
+        return number_P
+
+    def shows(self, place_N: Ints, text_N: Ints, asked_at_N: Ints) -> NDArray[np.bool_]:
+        """Tell of photos whether they are candidates for what was asked, shape (N,)."""
+        is_shown_N: NDArray[np.bool_] = self.since[place_N] <= asked_at_N
+        if len(self.hidden):
+            at_N = np.searchsorted(self.hidden, place_N).clip(max=len(self.hidden) - 1)
+            is_hidden_N = self.hidden_at[self.group[text_N], at_N] <= asked_at_N
+            is_shown_N &= ~(is_hidden_N & (self.hidden[at_N] == place_N))
+        return is_shown_N
 
     def cover(self, score_BP: Floats, text_B: Ints, asked_at_B: Ints) -> None:
         """Set the scores, shape (B, P), of photos that are no candidates to NaN, which loses every comparison."""

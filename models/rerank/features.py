@@ -1,6 +1,6 @@
 """One row of features per candidate of a search. Only features: no choice of candidates, no learning.
 
-Shape letters: B searches of a block, P photos, N candidates, F features.
+Shape letters: B searches, U distinct texts, P photos, N candidates, F features.
 
 What is not known is missing (NaN), never zero: a photo that was not there before the cutoff has no history, a
 query nobody has asked has no counts. Trees learn where to send missing values; `mask_history` makes sure that they
@@ -12,7 +12,6 @@ of the search, like its words, and of no future. What past searches say of devic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -63,11 +62,13 @@ class Photos:
 
 @dataclass(frozen=True)
 class Searches:
-    """The B searches of a block, by number as in `History`; query -1 has no history, device -1 is unknown.
+    """B searches: `text` is the number of what was asked, query and country are numbers as in `History`.
 
-    Orientation is a place in `ORIENTATIONS`, -1 where none was asked for or it is not known.
+    Query -1 has no history, country -1 is one that no conversion came from, device -1 is unknown. Orientation is a
+    place in `ORIENTATIONS`, -1 where none was asked for or it is not known.
     """
 
+    text: Ints
     query: Ints
     country: Ints
     device: Ints
@@ -79,40 +80,37 @@ class Searches:
         return Searches(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
-def feature_names(base: str, others: Sequence[str]) -> list[str]:
-    """Return the names of the features, in order; `base` and `others` are the vector arms that give scores."""
-    model = [f"{base}_score", f"{base}_rank", f"{base}_gap"]
-    scores = [name for arm in others for name in (f"{arm}_score", f"{arm}_gap")]
-    seen = ["keyword_score", "keyword_share", "photo_age_days", "photo_aspect", "orientation_match", "device"]
-    return [*model, *scores, *seen, "query_conversions", *HISTORY]
+FEATURES = (
+    "vector_score",
+    "vector_rank",
+    "vector_gap",
+    "keyword_score",
+    "keyword_share",
+    "photo_age_days",
+    "photo_aspect",
+    "orientation_match",
+    "device",
+    "query_conversions",
+    *HISTORY,
+)
+"""The columns of `feature_matrix`, in order."""
 
 
 def feature_matrix(
-    searches: Searches,
-    candidates: Candidates,
-    history: History,
-    photos: Photos,
-    base: str,
-    score_by_arm: Mapping[str, NDArray[np.float32]],
-    keyword_N: NDArray[np.float32],
+    searches: Searches, candidates: Candidates, history: History, photos: Photos, keyword_N: NDArray[np.float32]
 ) -> Matrix:
-    """Return the features of every candidate, shape (N, F), columns as in `feature_names`.
+    """Return the features of every candidate, shape (N, F), columns as in `FEATURES`.
 
-    `score_by_arm` holds the scores of the other arms, shape (N,), -inf or NaN where the photo has none. Counts are
-    damped as log(1 + count). A gap is the distance to the search's best candidate by the same score.
+    `keyword_N` is the score of keyword match, 0 where no word matches. Counts are damped as log(1 + count). A gap is
+    the distance to the search's best candidate by the same score.
     """
     place_N, row_N = candidates.place, candidates.row
-    columns = {
-        f"{base}_score": candidates.score,
-        f"{base}_rank": candidates.rank,
-        f"{base}_gap": _best_of_search(candidates, candidates.score) - candidates.score,
-    }
-    for arm, score_N in score_by_arm.items():
-        score_N = np.where(np.isfinite(score_N), score_N, MISSING)
-        columns |= {f"{arm}_score": score_N, f"{arm}_gap": _best_of_search(candidates, score_N) - score_N}
     best_N = _best_of_search(candidates, keyword_N)
     query_N, device_N = history.by_query.at(searches.query)[row_N, 0], searches.device[row_N]
-    columns |= {
+    columns = {
+        "vector_score": candidates.score,
+        "vector_rank": candidates.rank,
+        "vector_gap": _best_of_search(candidates, candidates.score) - candidates.score,
         "keyword_score": keyword_N,
         "keyword_share": np.divide(keyword_N, best_N, out=np.full(len(best_N), MISSING), where=best_N > 0),
         "photo_age_days": (searches.asked_at[row_N] - photos.available_at[place_N]) / DAY,
@@ -122,8 +120,7 @@ def feature_matrix(
         "query_conversions": np.log1p(query_N),
     }
     columns |= _history_columns(searches, candidates, history, photos, query_N)
-    names = feature_names(base, list(score_by_arm))
-    return np.column_stack([np.asarray(columns[name], dtype=np.float32) for name in names])
+    return np.column_stack([np.asarray(columns[name], dtype=np.float32) for name in FEATURES])
 
 
 def orientation_match(orientation_N: Ints, aspect_N: Float64s) -> Float64s:
@@ -144,10 +141,12 @@ def _history_columns(
     country_N, number_N = searches.country[row_N], searches.query[row_N]
     observed_N = (history.cutoff - photos.available_at[place_N]) / DAY
     photo_N = history.photo_sums[place_N]
-    in_country_N = history.by_photo_country.at(place_N * history.country_count + country_N)
+    is_known_N = country_N >= 0
+    in_country_N = history.by_photo_country.at(np.where(is_known_N, place_N * history.country_count + country_N, -1))
     key_N = np.where(number_N >= 0, number_N * history.photo_count + place_N, -1)
     of_query_N = history.by_query_photo.at(key_N)
-    of_both_N = history.by_query_country_photo.at(np.where(key_N >= 0, key_N * history.country_count + country_N, -1))
+    both_N = np.where(is_known_N & (key_N >= 0), key_N * history.country_count + country_N, -1)
+    of_both_N = history.by_query_country_photo.at(both_N)
     recent_N, days_N = photo_N[:, 4], np.minimum(observed_N, 28)
     values = {
         "photo_conversions": np.log1p(photo_N[:, 0]),
@@ -195,11 +194,11 @@ def _best_of_search(candidates: Candidates, value_N: NDArray[np.floating]) -> Fl
     return np.repeat(best, np.diff(np.append(starts, len(value_N))))
 
 
-def mask_history(matrix_NF: Matrix, names: Sequence[str], share: float, seed: int) -> Matrix:
+def mask_history(matrix_NF: Matrix, share: float, seed: int) -> Matrix:
     """Return a copy in which a random share of the rows has no history, as if the photo had just been submitted."""
     is_masked_N = np.random.default_rng(seed).random(len(matrix_NF)) < share
     masked = matrix_NF.copy()
-    for column, name in enumerate(names):
+    for column, name in enumerate(FEATURES):
         if name in HISTORY:
             masked[is_masked_N, column] = MISSING
     return masked

@@ -76,7 +76,7 @@ class History:
     photo_count: int
     photo_sums: Float64s  # (P, 5): count, decayed, last day, last 7 days, last 28 days
     last_at: Float64s  # NaN without a conversion
-    country_share: Float64s  # of all events, smoothed: never 0, 1 in all
+    country_share: Float64s  # (C + 1,): of all events, smoothed: never 0, 1 in all; the last is of any other country
     photo_devices: Float64s  # (P, D): count by device, where it is known
     device_share: Float64s  # (D,): of all events whose device is known, smoothed: never 0
     daily_rate: float  # events per photo that was there, and day, over the last 28 days
@@ -98,7 +98,7 @@ class History:
         sums = [np.bincount(past.photo, weights=w, minlength=photo_count) for w in (one, decayed, *windows)]
         last_at_P = np.full(photo_count, -np.inf)
         np.maximum.at(last_at_P, past.photo, past.at.astype(np.float64))
-        countries = np.bincount(past.country, minlength=country_count)
+        countries = np.bincount(past.country, minlength=country_count + 1)
         by_device = _count_devices(past, photo_count)
         exposure = np.clip((cutoff - available_at_P) / DAY, 0, 28).sum()
         weights = np.column_stack([one, decayed])
@@ -110,7 +110,7 @@ class History:
             photo_count=photo_count,
             photo_sums=np.column_stack(sums),
             last_at=np.where(np.isfinite(last_at_P), last_at_P, np.nan),
-            country_share=(countries + 1.0) / (countries.sum() + country_count),
+            country_share=(countries + 1.0) / (countries.sum() + country_count + 1),
             photo_devices=by_device,
             device_share=(by_device.sum(axis=0) + 1.0) / (by_device.sum() + len(DEVICES)),
             daily_rate=float(windows[2].sum() / exposure) if exposure > 0 else 0.0,

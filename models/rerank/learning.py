@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.ranking import Ints
-from models.rerank.features import Matrix, mask_history
+from models.rerank.features import FEATURES, Matrix, mask_history
 from models.rerank.loading import load_lightgbm
 
 CUTOFF = 10
@@ -107,7 +107,7 @@ def folds(visitor_S: Ints, seed: int) -> Ints:
     return fold_S
 
 
-def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> Trained:
+def train(fit: Rows, held_out: Rows, options: Options) -> Trained:
     """Grow trees on `fit` until nDCG@10 on `held_out` has not risen for `patience` rounds; keep the best round.
 
     A share of the rows of both has its history masked (see `features.mask_history`), so that the model that is kept is
@@ -116,10 +116,10 @@ def train(fit: Rows, held_out: Rows, names: Sequence[str], options: Options) -> 
     lgb = load_lightgbm()
     sets: list[Any] = []
     for number, rows in enumerate((fit, held_out)):
-        masked = mask_history(rows.matrix, names, options.mask_share, options.seed + number)
+        masked = mask_history(rows.matrix, options.mask_share, options.seed + number)
         label = rows.is_converted.astype(np.int8)
         reference = sets[0] if sets else None
-        sets.append(lgb.Dataset(masked, label, group=rows.count, feature_name=list(names), reference=reference))
+        sets.append(lgb.Dataset(masked, label, group=rows.count, feature_name=list(FEATURES), reference=reference))
     recorded: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
         _parameters(options, len(fit.matrix)),
@@ -163,7 +163,7 @@ class Reranker:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._boosters = [load_lightgbm().Booster(model_str=text) for text in texts]
-        self.names: list[str] = self._boosters[0].feature_name()
+        self.names: tuple[str, ...] = tuple(self._boosters[0].feature_name())
 
     def scores(self, matrix_NF: Matrix) -> NDArray[np.float64]:
         """Return the score of every row, shape (N,); only the order within a search means anything."""
@@ -175,6 +175,16 @@ class Reranker:
         scores = [np.asarray(one.predict(matrix_NF, num_threads=threads), np.float64) for one in self._boosters]
         mean_N: NDArray[np.float64] = np.mean(scores, axis=0)
         return mean_N
+
+    def contributions(self, matrix_NF: Matrix) -> NDArray[np.float64]:
+        """Return what each feature added to the score of every row, shape (N, F).
+
+        Shapley values of the trees (Lundberg et al., 2020, https://doi.org/10.1038/s42256-019-0138-9), by the mean of
+        the models. They and one number that is the same for all rows add up to the score.
+        """
+        each = [np.asarray(one.predict(matrix_NF, pred_contrib=True, num_threads=1)) for one in self._boosters]
+        mean_NF: NDArray[np.float64] = np.mean(each, axis=0)[:, :-1]
+        return mean_NF
 
     def importances(self) -> dict[str, tuple[float, int]]:
         """Return for each feature the loss it saved (gain, all splits together) and in how many splits it is used."""

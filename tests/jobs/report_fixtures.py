@@ -26,7 +26,8 @@ from jobs.report.inputs import Night
 from jobs.stages import publish_report
 from jobs.stages.registry import MAKERS, STAGES
 from models.gates import Difference, Drift
-from models.rerank.features import feature_names
+from models.rerank.features import FEATURES
+from tests.tiny_reranker import tiny_reranker
 from tests.validated_lake import commit_tables
 
 INPUTS = STAGES["publish_report"].inputs
@@ -116,7 +117,7 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
     story = story or Story()
     tables, facts = _tables(ctx, story), _facts(ctx, story)
     docs = {"data_docs/index.html": b"<h1>docs</h1>", "data_docs/photos.html": b"<h1>photos</h1>"}
-    files = {"validated": docs, "reranker": {"reranker/0.txt": b"tree"}}
+    files = {"validated": docs, "reranker": {"reranker/0.txt": tiny_reranker().encode()}}
     return {name: _commit(ctx, name, tables.get(name, {}), facts.get(name, {}), files.get(name, {})) for name in INPUTS}
 
 
@@ -253,7 +254,7 @@ def _training(story: Story) -> list[tuple[str, str, dict[int, float]]]:
 
 def _reranker() -> dict[str, pl.DataFrame]:
     """Return features whose gain halves from one to the next, and a curve that is best at round 8."""
-    importances = [(name, 1000.0 / 2**i, 30 - i) for i, name in enumerate(feature_names(FULL, [ZERO_SHOT]))]
+    importances = [(name, 1000.0 / 2**i, 30 - i) for i, name in enumerate(FEATURES)]
     curves = [
         (searches, step, "ndcg@10", top - 0.13 / step - (0.02 if step > 8 else 0.0))
         for searches, top in (("training", 0.7), ("held_out", 0.63))
@@ -614,6 +615,15 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "hit_rate_at_10": story.rates,
             "rival": CHAMPION_ARM if story.outcome else TRENDING,
             "by_query": {"judgement_count": 8_765},
+            "candidate_recall": {}
+            if "reranker" in story.without
+            else {
+                "any": 0.9649,
+                "vector": 0.9435,
+                "converted": 0.5255,
+                "converted_in_country": 0.4052,
+                "keywords": 0.5828,
+            },
             "frequency_cuts": {"head_min_count": 16, "torso_min_count": 2},
             "off_policy": {
                 "note": "" if story.has_orders else f"too few{text}",

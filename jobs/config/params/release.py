@@ -29,7 +29,9 @@ class GateReleaseParams(Params):
         "or visitors the gate is inconclusive",
     )
     min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
-    max_latency_p99_milliseconds: float = Field(200.0, gt=0, description="99th percentile of single searches")
+    max_latency_p99_milliseconds: float = Field(
+        200.0, gt=0, description="99th percentile of single searches, words to photos"
+    )
     max_index_bytes: int = Field(16_000_000_000, ge=1, description="size of all shards together")
     max_quarantined_share: float = Field(
         0.03,

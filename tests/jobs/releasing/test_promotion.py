@@ -28,7 +28,7 @@ from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
 from tests.registered import commit_night, make_model
-from tests.released import BY, commit_index
+from tests.released import BY, commit_index, commit_order
 
 
 def champion(context: RunContext) -> int | None:
@@ -43,7 +43,8 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
 
     facts = []
     for seed, context in enumerate((tracked, make_context(run_date=date(2025, 12, 29)))):
-        commit_night(context, seed)
+        commit_night(context, seed, photo_ids=["a", "b"])
+        commit_order(context)
         facts.append(RegistrationFacts.of(run_stage(context, "register_model", RegisterModelParams())))
         commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
         run_stage(context, "make_release", MakeReleaseParams())

@@ -50,7 +50,7 @@ from tests.released import (
 
 
 def found_photos(reader: ReleaseReader) -> set[str]:
-    return {photo for photo, _ in reader.current.search(unit_vectors(1, 5), 100)[0]}
+    return {photo for photo, _ in reader.current.similar(unit_vectors(1, 5), 100)[0]}
 
 
 # -- a release ---------------------------------------------------------------------------------------------
@@ -68,7 +68,8 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["config"]["sha256"] == release.files["model/config.json"].sha256
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
     assert set(described["runs"]) == {
-        *("validated", "splits", "search_models", "registration", "photo_embeddings", "photo_index")
+        *("validated", "images", "splits", "search_models", "registration"),
+        *("photo_embeddings", "photo_index", "reranker"),
     }
     assert release.facts == {
         "model_name": "nightlens-test",
@@ -105,7 +106,7 @@ def test_a_release_opens_whole_and_finds_its_photos(make_context: Contexts) -> N
     opened = open_release(context.lake, published_pointer.name_of(release), release.digest, with_model=True)
     assert opened.model is not None
     assert opened.model.digest == make_model(FULL).digest
-    (found,) = opened.search(unit_vectors(1, 0), 3)
+    (found,) = opened.similar(unit_vectors(1, 0), 3)
     assert len(found) == 3
     assert all(photo.startswith("2025-12-01-1-") for photo, _ in found)
 
@@ -116,12 +117,12 @@ def test_what_the_site_hides_is_not_found_in_the_release_of_that_night(make_cont
     opened = open_release(context.lake, published_pointer.name_of(commit_release(context)))
     query = unit_vectors(1, 0)
     found = {
-        country: {photo.rpartition("-")[2] for photo, _ in opened.search(query, 100, [country])[0]}
+        country: {photo.rpartition("-")[2] for photo, _ in opened.similar(query, 100, [country])[0]}
         for country in ("DE", "FR", "")
     }
     everything = {str(number) for number in range(9)}
     assert found == {"DE": everything - {"0", "1"}, "FR": everything - {"0"}, "": everything - {"0"}}
-    assert len(opened.search(query, 7)[0]) == 7  # hidden photos cost no results
+    assert len(opened.similar(query, 7)[0]) == 7  # hidden photos cost no results
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from jobs.config.params.arms import ARMS as TRAINED
-from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FINETUNED, FULL, RERANKED, VARIANTS, ZERO_SHOT
+from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
 from jobs.datasets.evaluation import EvaluationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.report import charts
 from jobs.report.names import ARMS, arm, variant
+from jobs.report.names import FEATURES as FEATURE_NAMES
 from jobs.report.names import VARIANTS as NAMED
 from jobs.report.ranking import MOST_SEGMENTS, Metrics, slices
-from jobs.report.reranker import feature_name
-from models.rerank.features import feature_names
+from models.rerank.features import FEATURES
 from tests.errors import raises
 from tests.jobs.report_fixtures import Story, evaluation_tables
 from tests.made_up_facts import made_up
@@ -41,7 +41,8 @@ def test_every_variant_has_a_name_and_a_meaning_people_understand() -> None:
 
 
 def test_every_feature_has_a_name_people_understand() -> None:
-    names = [feature_name(feature) for feature in feature_names(FULL, [FINETUNED, ZERO_SHOT])]
+    assert set(FEATURE_NAMES) == set(FEATURES)
+    names = FEATURE_NAMES.values()
     assert len(set(names)) == len(names)
     assert not [name for name in names if "_" in name]
 

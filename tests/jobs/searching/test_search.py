@@ -33,19 +33,23 @@ from jobs.searching import similar
 from jobs.searching.query import Query, make_query
 from jobs.searching.releases import open_releases
 from jobs.searching.results import Results
-from jobs.searching.side_by_side import embed, search, write_page
+from jobs.searching.side_by_side import search, write_page
 from jobs.searching.table import render_table
 from jobs.stages import make_release
 from models import ann
 from models.images import decode_image
+from models.indexing.ids import hashed_ids
+from models.rerank.live import Asked
 from models.serving import Embedder
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
-from tests.released import BY, Registry, commit_index, commit_registration, night
+from tests.released import BY, Registry, commit_index, commit_order, commit_registration, night
 from tests.validated_lake import commit_tables
 
 pytestmark = pytest.mark.integration
+
+SAME_MODEL = "Champion and candidate are the same model: they differ in the photos and counts of their nights."
 
 WORDS = (
     "a cat on a mat",
@@ -78,6 +82,7 @@ def commit_candidate(
     for name, data in pictures.items():
         (folder / f"{name}.png").write_bytes(data)
     _commit_words_and_images(context, numbers)
+    commit_order(context)
     vectors = Embedder(make_model(FULL, seed)).predict(pd.DataFrame({"image": list(pictures.values())}))
     commit_index(context, make_model(FULL, seed).digest, list(pictures), vectors=vectors, exemplars=exemplars)
     return run_stage(context, "make_release", MakeReleaseParams())
@@ -133,7 +138,7 @@ def test_champion_and_candidate_stand_side_by_side_as_their_own_indexes_find(bot
     opened = open_releases(both.lake, None)
     for seed, side in enumerate(results.sides):
         vector = make_model(FULL, seed).encode_queries(["GB: cat"]).detach().numpy()
-        expected = opened[side.role].search(vector, 10)[0]
+        expected = opened[side.role].similar(vector, 10)[0]
         assert [(hit.photo.photo_id, round(hit.score, 5)) for hit in side.hits] == [
             (photo, round(score, 5)) for photo, score in expected
         ]
@@ -149,19 +154,20 @@ def test_nothing_but_the_index_of_the_release_is_searched(both: RunContext, monk
 
     def only(
         self: ann.ShardedIndex, query_QD: ann.Floats, k: int, visibility: ann.Visibility, countries: list[str]
-    ) -> list[list[tuple[str, float]]]:
+    ) -> tuple[ann.Ints, ann.Floats]:
         assert countries == ["GB"]
         asked.append(k)
-        return [[("p7", 0.5)]]
+        return hashed_ids(["p7"])[None], np.array([[0.5]], np.float32)
 
-    monkeypatch.setattr(ann.ShardedIndex, "search", only)
+    monkeypatch.setattr(ann.ShardedIndex, "search_ids", only)
     assert found(search(both.settings, "test", make_query("cat", "gb"), 3)) == [["p7"], ["p7"]]
-    assert asked == [3, 3]
+    assert len(asked) == 2
 
 
 def test_the_country_and_the_night_are_those_that_are_asked_for(both: RunContext) -> None:
     champion = open_releases(both.lake, None)["champion"]
-    assert (embed(champion, make_query("cat", "GB")) != embed(champion, make_query("cat"))).any()
+    somewhere, anywhere = champion.search([Asked("cat", "GB"), Asked("cat")], 3)
+    assert [one.score for one in somewhere] != [one.score for one in anywhere]
     results = search(both.settings, "test", make_query("cat"), 2, run_date=night(1))
     assert [side.role for side in results.sides] == ["champion"]
     with raises(MissingInput, "no_such_night", run_date="2025-12-09", nights=["2025-12-01", "2025-12-02"]):
@@ -204,7 +210,7 @@ def test_a_file_is_searched_with_by_the_keywords_that_its_look_leads_to_expect(
     results = search(context.settings, "test", make_query(None, image=tmp_path / "mine.png"), 3, near_duplicates="show")
     completed_D = (feature_D + added_D) / np.linalg.norm(feature_D + added_D)
     assert [(hit.photo.photo_id, pytest.approx(hit.score, abs=1e-5)) for hit in results.sides[0].hits] == [
-        *release.search(completed_D[None], 3)[0]
+        *release.similar(completed_D[None], 3)[0]
     ]
     itself = search(context.settings, "test", make_query(None, photo_id="p4"), 3)  # whose keywords are known: none
     assert itself.sides[0].hits[0].score > results.sides[0].hits[0].score + 0.1
@@ -217,7 +223,7 @@ def test_a_photo_of_the_corpus_finds_all_others_once_by_the_index_that_it_is_in(
     assert sorted(candidate) == sorted(f"p{n}" for n in range(4, 14) if n != 6)
     opened = open_releases(both.lake, None)["champion"]
     vector = Embedder(make_model(FULL, 0)).predict(pd.DataFrame({"image": [draw(6)]}))
-    assert champion == [name for name, _ in opened.search(vector, 10)[0] if name != "p6"]
+    assert champion == [name for name, _ in opened.similar(vector, 10)[0] if name != "p6"]
     grouped = search(both.settings, "test", make_query(None, photo_id="p6"), 20)
     for side, names in zip(grouped.sides, (champion, candidate), strict=True):
         heads = [hit.photo.photo_id for hit in side.hits]
@@ -284,9 +290,7 @@ def test_the_same_model_with_photos_of_another_night_is_compared_and_named(
     promote(settings, "test", 1, run_date=night(1), **BY)
     results = search(settings, "test", make_query("cat"), 10)
     assert len(results.sides) == 2
-    assert (
-        "Champion and candidate are the same model: they differ in the photos of their nights alone." in results.notes
-    )
+    assert SAME_MODEL in results.notes
 
 
 def test_a_model_that_does_not_read_the_country_is_named(both: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +298,7 @@ def test_a_model_that_does_not_read_the_country_is_named(both: RunContext, monke
     monkeypatch.setattr("jobs.searching.side_by_side.open_releases", lambda lake, run_date: opened)
     monkeypatch.setattr("models.search.model.SearchModel.uses_country", False)
     notes = search(both.settings, "test", make_query("cat", "GB"), 2).notes
-    assert "The candidate's model does not read the country." in notes
+    assert "The candidate does not read the country." in notes
     assert not any("country" in note for note in search(both.settings, "test", make_query("cat"), 2).notes)
 
 
@@ -467,7 +471,8 @@ def test_a_release_whose_index_is_of_another_model_is_refused(
     make_context: Contexts, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = make_context(run_date=night(1))
-    commit_night(context)
+    commit_night(context, photo_ids=["a", "b"])
+    commit_order(context)
     commit_registration(context, 1, 0)
     commit_index(context, "0" * 16, ["a", "b"])
     monkeypatch.setattr(make_release, "_check", lambda *_: None)

@@ -6,7 +6,6 @@ import re
 import shlex
 from typing import Any
 
-import polars as pl
 import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
@@ -14,9 +13,7 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS
 from jobs.datasets.releases import GATE, GateFacts
-from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
@@ -25,29 +22,18 @@ from jobs.releasing.published_pointer import name_of
 from models.gates import Difference
 from tests.command_line import parse
 from tests.conftest import Contexts
-from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
 from tests.registered import commit_night, make_model
-from tests.released import NOW, Registry, commit_index, commit_release, unit_vectors
-from tests.validated_lake import commit_tables
+from tests.released import NOW, Registry, commit_index, commit_release
 
 PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10)
-
-
-def commit_queries(context: RunContext, model_digest: str) -> Manifest:
-    frame = pl.DataFrame({"arm": FULL, "query": [f"q{i}" for i in range(12)], "country": "GB"})
-    vectors = pl.Series("vector", unit_vectors(12, 3)).arr.to_list()
-    facts = {"arms": {FULL: {"model_digest": model_digest}}}
-    return commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": frame.with_columns(vectors)}, facts=facts)
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:
     """Commit a night up to its release."""
     report_fixtures.commit_night(context, story)
-    release = commit_release(context)
-    commit_queries(context, make_model(FULL).digest)
-    return release
+    return commit_release(context)
 
 
 @pytest.fixture
@@ -133,15 +119,6 @@ def test_the_verdict_of_a_version_that_another_night_made_stays(
     assert told == {}
 
 
-def test_queries_of_another_model_are_refused(make_context: Contexts, told: dict[str, Any]) -> None:
-    context = make_context()
-    commit_candidate(context, Story(outcome="better"))
-    commit_queries(context, "another")
-    with raises(BadInput, "models_differ", models=("another", make_model(FULL).digest)):
-        run_stage(context, "gate_release", PARAMS)
-    assert told == {}
-
-
 def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     make_context: Contexts, told: dict[str, Any]
 ) -> None:
@@ -172,10 +149,9 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
 
 def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
     report_fixtures.commit_night(tracked, Story(outcome="worse"))
-    commit_night(tracked)
+    commit_night(tracked, photo_ids=["a", "b", "c"])
     run_stage(tracked, "register_model", RegisterModelParams())
     commit_index(tracked, make_model(FULL).digest, ["a", "b", "c"])
-    commit_queries(tracked, make_model(FULL).digest)
     run_stage(tracked, "make_release", MakeReleaseParams())
     before = mlflow_connection.client_of(tracked.settings).get_model_version("nightlens-test", "1").description
     run_stage(tracked, "gate_release", PARAMS)

@@ -25,7 +25,7 @@ from models.search.model import SearchModel
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
-from tests.released import NOW, commit_index
+from tests.released import NOW, commit_index, commit_order
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,8 @@ NEXT_DAY = date(2025, 12, 29)
 
 
 def register_champion(context: RunContext, seed: int = 0) -> Manifest:
-    models = commit_night(context, seed)
+    models = commit_night(context, seed, photo_ids=["a", "b"])
+    commit_order(context)
     version = run_stage(context, "register_model", RegisterModelParams()).facts["version"]
     commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
     run_stage(context, "make_release", MakeReleaseParams())

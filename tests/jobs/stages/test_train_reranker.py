@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from jobs.config.params.arms import FULL
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
@@ -17,12 +19,16 @@ from jobs.datasets.models import RERANKER, EventsCheck, RerankerFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.ranking_task import Task, read_task
+from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
-from jobs.reranking.inputs import MODELS, Arms, check_events, read_second_stage
+from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
 from jobs.reranking.reranked_arm import Reranked
+from jobs.reranking.tables import check_events
 from jobs.stages import train_reranker
 from jobs.stages.registry import STAGES
+from models.evaluation.ranking import NOT_FOUND
+from models.rerank.features import FEATURES
 from models.rerank.learning import FOLD_COUNT, Reranker
 from tests.conftest import Contexts
 from tests.errors import raises
@@ -81,7 +87,6 @@ def test_it_learns_an_order_and_says_how(night: Night) -> None:
     facts = RerankerFacts.of(manifest)
     assert facts.note == ""
     assert facts.base_arm == "finetuned_country_keywords"
-    assert facts.arms == ("finetuned_country_keywords", "finetuned", "zero_shot")
     assert (facts.cutoff, facts.trained_until) == (TRAIN_END, TEST_START)
     assert facts.search_count == 400
     assert 0 < facts.learnable_search_count <= 400
@@ -149,6 +154,16 @@ def test_too_few_searches_fail_the_night_where_that_is_asked_for(night: Night) -
         run_stage(night.commit(), "train_reranker", params)
 
 
+def window_search(lake: Lake, inputs: dict[str, Manifest], task: Task) -> WindowSearch:
+    return WindowSearch.read(lake, inputs, task, FULL, PARAMS.model_dump(), reranker=None)
+
+
+def matrix_of(asked: WindowSearch) -> np.ndarray:
+    """The features of all candidates of all searches."""
+    blocks = [searches for _, searches in asked.search.blocks(asked.searches)]
+    return np.concatenate([asked.search.features(one, asked.search.candidates(one)) for one in blocks])
+
+
 def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     context = night.commit()
     run_stage(context, "train_reranker", PARAMS.model_copy(update={"candidate_count": 10}))
@@ -159,9 +174,10 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     assert facts.checks[0].event_count == 700  # training and validation are known, the test is not
     ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
     assert (ranks["reranked"] == 1).mean() > (ranks["finetuned_country_keywords"] == 1).mean() + 0.1
-    below = ranks.filter(pl.col("finetuned_country_keywords") > 10)
-    assert below.height > 0
-    assert (below["reranked"] == below["finetuned_country_keywords"]).all()  # there the challenger's order goes on
+    assert facts.candidate_recall["vector"] == (ranks["finetuned_country_keywords"] <= 10).mean()
+    lost = ranks.filter(pl.col("reranked") == NOT_FOUND).height / ranks.height
+    assert facts.candidate_recall["any"] == pytest.approx(1 - lost)
+    assert facts.candidate_recall["any"] > facts.candidate_recall["vector"]
     assert "reranked" in set(context.lake.read_table(manifest, "comparisons")["baseline"])
     assert "reranked" not in set(context.lake.read_table(manifest, "contact_sheet")["arm"])
 
@@ -170,31 +186,32 @@ def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
     night.train = night.train.with_columns(device_type=pl.lit("mobile"))
     context = night.commit()
     inputs, task = task_of(context)
-    stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
+    asked_for = window_search(context.lake, inputs, task)
     code = {"mobile": 0.0, "desktop": 2.0, "fridge": np.nan}
     match = {"landscape": 1.0, "portrait": 0.0, "all": np.nan}  # every photo is wider than high
     asked = task.queries.select("device_type", "orientation_filter").rows()
     seen = set()
-    for block in stage.blocks(30):
-        found = dict(zip(stage.names, block.matrix.T, strict=True))
-        rows = [asked[search] for search in block.searches[block.candidates.row]]
+    for block, searches in asked_for.search.blocks(asked_for.searches):
+        candidates = asked_for.search.candidates(searches)
+        found = dict(zip(FEATURES, asked_for.search.features(searches, candidates).T, strict=True))
+        rows = [asked[search] for search in block[candidates.row]]
         seen |= set(rows)
         np.testing.assert_array_equal(found["device"], [code[device] for device, _ in rows])
         np.testing.assert_array_equal(found["orientation_match"], [match[orientation] for _, orientation in rows])
     assert len(seen) == 9
-    desktop = stage.history.device_share[2]
-    assert desktop < stage.history.device_share[0]  # most of what is known of devices is of the training window
+    share = asked_for.search.tables.history.device_share
+    assert share[2] < share[0]  # most of what is known of devices is of the training window
 
 
 def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:
     context, _ = trained(night)
     inputs, task = task_of(context)
-    arm = Reranked.read(context.lake, inputs | {"reranker": context.read(RERANKER)}, task, 0.1)
-    further = arm.with_searches(task.text_ids[:3], task.targets[:3], task.asked_at[:3]).stage.searches
-    for name in ("device", "orientation"):
-        own, both = getattr(arm.stage.searches, name), getattr(further, name)
-        assert both.tolist() == [*own.tolist(), -1, -1, -1]
-        assert own.max() > -1
+    arm = Reranked.read(context.lake, inputs | {"reranker": context.read(RERANKER)}, task)
+    own = arm.asked.searches
+    assert min(own.device.max(), own.orientation.max()) > -1
+    unknown = np.full(len(task.targets), -1)
+    alike = replace(arm, asked=replace(arm.asked, searches=replace(own, device=unknown, orientation=unknown)))
+    assert arm.ranks_of(task.text_ids, task.targets, task.asked_at).tolist() == alike.ranks()[0].tolist()
 
 
 @pytest.mark.parametrize(("window", "start"), [("validation", TRAIN_END), ("test", TEST_START)])
@@ -202,11 +219,9 @@ def test_what_happens_inside_a_window_changes_no_feature_of_it(night: Night, win
     context = night.commit()
     inputs = inputs_of(context)
     task = read_task(context.lake, inputs["splits"], window)
-    arms = Arms.of(inputs)
 
     def matrix() -> np.ndarray:
-        stage, _ = read_second_stage(context.lake, inputs_of(context), task, arms, 7.0, 0.1)
-        return np.concatenate([block.matrix for block in stage.blocks(30)])
+        return matrix_of(window_search(context.lake, inputs_of(context), task))
 
     before = matrix()
     planted = night.conversions(np.random.default_rng(1), 200, start, PHOTO_COUNT - 4)
@@ -257,20 +272,20 @@ def test_a_reranker_of_other_arms_or_of_the_test_window_is_refused(night: Night)
     context, manifest = trained(night)
     [text, *_] = models_of(context, manifest)
 
-    def replace(trained_until: datetime, model: str) -> None:
+    def commit(trained_until: datetime, model: str) -> None:
         staged = context.begin(RERANKER, PARAMS, {}, {"other": str(trained_until)})
         for table in ("importances", "curves"):
             staged.write_table(table, context.lake.read_table(manifest, table))
-        staged.write_file(f"{MODELS}0.txt", model.encode())
+        staged.write_file(f"{RERANKER_FILES}0.txt", model.encode())
         staged.commit(RerankerFacts.of(manifest).model_copy(update={"trained_until": trained_until}))
 
-    replace(TEST_START + timedelta(days=1), text)
+    commit(TEST_START + timedelta(days=1), text)
     with raises(BadInput, "reranker_trained_too_late"):
         run_stage(context, "evaluate", EVALUATE)
-    replace(TEST_START, text.replace("zero_shot", "zero_shut"))
+    commit(TEST_START, text.replace("vector_gap", "vector_gup"))
     with raises(BadInput, "reranker_of_other_features") as caught:
         run_stage(context, "evaluate", EVALUATE)
-    assert any("zero_shut" in name for name in caught.value.named["features"])
+    assert any("vector_gup" in name for name in caught.value.named["features"])
 
 
 def test_of_many_searches_a_sample_is_learned_from(night: Night) -> None:
@@ -296,9 +311,11 @@ def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: 
     assert RerankerFacts.of(run_stage(context, "train_reranker", PARAMS)).note == ""
     assert "reranked" in EvaluationFacts.of(run_stage(context, "evaluate", EVALUATE)).hit_rate_at_10
     inputs, task = task_of(context)
-    stage, _ = read_second_stage(context.lake, inputs, task, Arms.of(inputs), 7.0, 0.1)
-    age, observed = stage.names.index("photo_age_days"), stage.names.index("photo_observed_days")
-    for block in stage.blocks(PHOTO_COUNT):
-        assert not np.isnan(block.scores).any()
-        assert (np.diff(block.matrix[:, age])[np.diff(block.candidates.row) == 0] == 0).all()
-        assert len(np.unique(block.matrix[:, observed])) == 1
+    asked = window_search(context.lake, inputs, task)
+    assert (asked.search.availability.since == asked.search.availability.since[0]).all()
+    found = dict(zip(FEATURES, matrix_of(asked).T, strict=True))
+    assert len(np.unique(found["photo_observed_days"])) == 1
+    for _, searches in asked.search.blocks(asked.searches):
+        candidates = asked.search.candidates(searches)
+        age = asked.search.features(searches, candidates)[:, FEATURES.index("photo_age_days")]
+        assert (np.diff(age)[np.diff(candidates.row) == 0] == 0).all()

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation.ranking import rank_targets
-from models.rerank.features import HISTORY, ORIENTATIONS, feature_names, mask_history, orientation_match
+from models.rerank.candidates import VECTOR
+from models.rerank.features import FEATURES, HISTORY, ORIENTATIONS, mask_history, orientation_match
 from models.rerank.history import DAY, DEVICES, Events
-from tests.models.rerank.world import COUNTRIES, World, joined
+from tests.models.rerank.world import COUNTRIES, Asked, World, joined
+
+BY_VECTOR: dict[str, Any] = {"sources": (VECTOR,), "vector_count": 30}
 
 
-def columns(stage: object, k: int = 30) -> dict[str, np.ndarray]:
-    blocks = list(stage.blocks(k))  # type: ignore[attr-defined]
-    matrix = np.concatenate([block.matrix for block in blocks])
-    return dict(zip(stage.names, matrix.T, strict=True))  # type: ignore[attr-defined]
+def columns(asked: Asked) -> dict[str, np.ndarray]:
+    matrix = np.concatenate([matrix for *_, matrix in asked.blocks()])
+    return dict(zip(FEATURES, matrix.T, strict=True))
 
 
 @settings(max_examples=20, deadline=None)
@@ -36,13 +38,15 @@ def test_a_planted_future_conversion_changes_no_feature(seed: int) -> None:
     )
     future.at[0] = plain.cutoff
     again = World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6)
-    ours, theirs = columns(plain.stage(30)), columns(again.stage(30, joined(again.events, future)))
+    ours, theirs = (
+        columns(plain.asked(30, **BY_VECTOR)),
+        columns(again.asked(30, joined(again.events, future), **BY_VECTOR)),
+    )
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
     past = replace(future, at=future.at - 9 * DAY)
-    changed = columns(
-        World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6).stage(30, joined(plain.events, past))
-    )
+    once_more = World.of(seed, photo_count=40, text_count=8, event_count=200, new_count=6)
+    changed = columns(once_more.asked(30, joined(plain.events, past), **BY_VECTOR))
     assert any((ours[name] != changed[name]).any() for name in HISTORY)
     assert not np.array_equal(ours["device_affinity"], changed["device_affinity"], equal_nan=True)
     for name in ("device", "orientation_match"):  # of the search itself
@@ -51,18 +55,19 @@ def test_a_planted_future_conversion_changes_no_feature(seed: int) -> None:
 
 def test_every_feature_equals_a_plain_count() -> None:
     world = World.of(3)
-    stage = world.stage(50)
+    asked_for = world.asked(20, vector_count=20)
     log, cutoff = world.events, world.cutoff
     checked = 0
-    for block in stage.blocks(20):
-        for row, place, values in zip(block.candidates.row, block.candidates.place, block.matrix, strict=True):
-            found = dict(zip(stage.names, values, strict=True))
-            search = block.searches[row]
-            text, country = stage.searches.query[search], stage.searches.country[search]
-            age = (stage.searches.asked_at[search] - world.available_at[place]) / DAY
+    for _, searches, candidates, matrix in asked_for.blocks():
+        for row, place, values in zip(candidates.row, candidates.place, matrix, strict=True):
+            found = dict(zip(FEATURES, values, strict=True))
+            text, country = searches.query[row], searches.country[row]
+            match = asked_for.search.tables.keywords.scores(f"word{text}")
+            assert found["keyword_score"] == pytest.approx(match[place])
+            age = (searches.asked_at[row] - world.available_at[place]) / DAY
             assert age >= 0
             assert found["photo_age_days"] == pytest.approx(age, rel=1e-5)
-            device = stage.searches.device[search]
+            device = searches.device[row]
             np.testing.assert_equal(found["device"], np.float32(device if device >= 0 else np.nan))
             if world.available_at[place] >= cutoff:
                 assert all(np.isnan(found[name]) for name in HISTORY)
@@ -89,15 +94,13 @@ def test_every_feature_equals_a_plain_count() -> None:
 
 def test_a_query_nobody_has_asked_has_no_counts_but_the_photo_keeps_its_own() -> None:
     world = World.of(4)
-    stage = world.stage(60)
     log = world.events
-    unasked = int(stage.text[0])
+    unasked = int(world.asked(60).searches.text[0])
     kept = log.query != unasked
     events = Events(*(getattr(log, name)[kept] for name in Events.__dataclass_fields__))
-    stage = World.of(4).stage(60, events)
-    block = next(iter(stage.blocks(20)))
-    rows = np.isin(block.candidates.row, np.flatnonzero(stage.text[block.searches] == unasked))
-    found = dict(zip(stage.names, block.matrix[rows].T, strict=True))
+    _, searches, candidates, matrix = next(iter(World.of(4).asked(60, events).blocks()))
+    rows = np.isin(candidates.row, np.flatnonzero(searches.text == unasked))
+    found = dict(zip(FEATURES, matrix[rows].T, strict=True))
     assert np.isnan(found["query_photo_conversions"]).all()
     assert np.isnan(found["query_photo_share"]).all()
     assert not np.isnan(found["photo_conversions"]).all()
@@ -127,35 +130,35 @@ def test_what_is_nearly_square_is_also_wide_or_high() -> None:
     assert orientation_match(numbers, aspect).tolist() == [1, 1, 0, 1, 1, 0]
 
 
+def test_a_country_without_past_conversions_has_none() -> None:
+    asked = World.of(4).asked(60)
+    elsewhere = replace(asked, searches=replace(asked.searches, country=np.full(60, -1)))
+    found, there = columns(elsewhere), columns(asked)
+    is_old = ~np.isnan(found["country_conversions"])
+    assert (found["country_conversions"][is_old] == 0).all()
+    assert np.nanmax(there["country_conversions"]) > 0
+    assert (found["query_country_conversions"][found["query_country_conversions"] > 0]).size == 0
+    assert (found["country_affinity"][is_old] <= 0).all()
+
+
 def test_gaps_are_distances_to_the_best_of_the_search() -> None:
-    found = columns(World.of(5).stage(20), k=5)
-    assert (found["base_gap"][found["base_rank"] == 1] == 0).all()
-    assert (found["base_gap"] >= 0).all()
-    assert (found["other_gap"] >= 0).all()
+    found = columns(World.of(5).asked(20, vector_count=30))
+    assert (found["vector_gap"][found["vector_rank"] == 1] == 0).all()
+    named = ~np.isnan(found["vector_score"])
+    assert 0 < named.mean() < 1
+    assert (found["vector_gap"][named] >= 0).all()
+    assert (np.isnan(found["vector_gap"]) == ~named).all()
+    assert (np.isnan(found["vector_rank"]) == ~named).all()
     assert np.nanmax(found["keyword_share"]) == 1
 
 
-def test_the_ranks_of_the_blocks_are_the_exact_ones() -> None:
-    stage = World.of(6).stage(80)
-    at = stage.searches.asked_at
-    expected = rank_targets(stage.scorers["base"], stage.text, stage.target, at, stage.availability)
-    for block in stage.blocks(10):
-        rank_B = stage.availability.ranks(block.scores, stage.target[block.searches])
-        assert rank_B.tolist() == expected[block.searches].tolist()
-        assert block.is_converted.sum() == (rank_B <= 10).sum()
-        assert (stage.photos.available_at[block.candidates.place] <= at[block.searches][block.candidates.row]).all()
-        there = stage.photos.available_at <= at[block.searches][:, None]
-        assert (~np.isnan(block.scores) == there).all()
-
-
 def test_masked_rows_have_no_history_and_keep_the_rest() -> None:
-    names = feature_names("base", ["other"])
-    matrix = np.ones((4000, len(names)), dtype=np.float32)
-    masked = mask_history(matrix, names, 0.25, seed=0)
-    is_history = np.isin(names, HISTORY)
+    matrix = np.ones((4000, len(FEATURES)), dtype=np.float32)
+    masked = mask_history(matrix, 0.25, seed=0)
+    is_history = np.isin(FEATURES, HISTORY)
     lost = np.isnan(masked).any(axis=1)
     assert lost.mean() == pytest.approx(0.25, abs=0.03)
     assert np.isnan(masked[lost][:, is_history]).all()
     assert (masked[:, ~is_history] == 1).all()
     assert (matrix == 1).all()
-    assert np.array_equal(masked, mask_history(matrix, names, 0.25, seed=0), equal_nan=True)
+    assert np.array_equal(masked, mask_history(matrix, 0.25, seed=0), equal_nan=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from models.evaluation.ranking import Availability
+from models.keyword_match import KeywordMatch
+from models.rerank.candidates import Candidates
 from models.rerank.features import Photos, Searches
 from models.rerank.history import DAY, DEVICES, Events, History
-from models.rerank.rows import SecondStage
+from models.rerank.search import Search
+from models.rerank.tables import SearchTables
+from models.rerank.vectors import DenseVectors
 
 COUNTRIES = 3
 DIM = 8
@@ -50,28 +56,45 @@ class World:
         liking_NP[self.available_at > at_N[:, None]] = -np.inf
         return text_N, self.random.integers(0, COUNTRIES, count), at_N, liking_NP.argmax(axis=1)
 
-    def stage(self, search_count: int, events: Events | None = None) -> SecondStage:
-        """Return a week of searches after the cutoff; the base arm sees subjects, with noise, and no quality."""
+    def asked(self, search_count: int, events: Events | None = None, **parts: Any) -> Asked:
+        """Return a week of searches after the cutoff; vectors see subjects, with noise, and no quality."""
         text_Q, country_Q, at_Q, photo_Q = self.conversions(search_count, self.cutoff + DAY, self.cutoff + 8 * DAY)
         random = np.random.default_rng(2)
         device_Q, orientation_Q = (random.integers(-1, 3, search_count) for _ in range(2))
-        noise = np.random.default_rng(1).normal(size=self.photo.shape) * 0.1
-        seen_PD = self.photo + noise
-        arms = {
-            "base": lambda text_B: (self.text[text_B] @ seen_PD.T).astype(np.float32),
-            "other": lambda text_B: (self.text[text_B] @ (seen_PD + 3 * noise[::-1]).T).astype(np.float32),
-        }
-        return SecondStage(
-            text=text_Q,
-            target=photo_Q,
-            searches=Searches(text_Q, country_Q, device_Q, orientation_Q, at_Q),
+        seen_PD = self.photo + np.random.default_rng(1).normal(size=self.photo.shape) * 0.1
+        liked_PT = np.argsort(-self.photo @ self.text.T, axis=1)[:, :5]
+        documents = [[f"word{text}" for text in liked_T] for liked_T in liked_PT]
+        availability = Availability(self.available_at)
+        tables = SearchTables(
             photos=Photos(self.available_at, np.full(len(self.photo), 1.5)),
-            availability=Availability(self.available_at),
             history=History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0),
-            base="base",
-            scorers=arms,
-            keyword_scorer=lambda text_B: np.maximum(arms["other"](text_B), 0),
+            keywords=KeywordMatch.of(documents, self.available_at < self.cutoff),
+            queries=np.zeros(0, np.uint64),
+            countries=np.array([], np.str_),
         )
+        vectors = DenseVectors(self.text.astype(np.float32), seen_PD.astype(np.float32), availability)
+        words = [f"word{text}" for text in range(len(self.text))]
+        search = Search(
+            **({"tables": tables, "words": words, "vectors": vectors, "reranker": None} | parts),
+            availability=availability,
+            pictures=availability.pictures,
+        )
+        return Asked(search, Searches(text_Q, text_Q, country_Q, device_Q, orientation_Q, at_Q), photo_Q)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search, searches and what was converted by them."""
+
+    search: Search
+    searches: Searches
+    target: np.ndarray
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, Searches, Candidates, np.ndarray]]:
+        """Give the numbers of searches, these, their candidates and the features."""
+        for block, searches in self.search.blocks(self.searches):
+            candidates = self.search.candidates(searches)
+            yield block, searches, candidates, self.search.features(searches, candidates)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,117 @@
+"""The tables of a search, made of a night's splits as of an instant. Checked: nothing of them is of a later time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import EventsCheck
+from jobs.errors import GateFailed
+from jobs.evaluation.availability import picture_numbers
+from jobs.evaluation.integers import integers, microseconds
+from jobs.evaluation.ranking_task import available_at
+from jobs.evaluation.scorers import keyword_match
+from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
+from models.evaluation.ranking import Availability, Ints, tie_order
+from models.keyword_match import token_ids
+from models.rerank.features import Photos
+from models.rerank.history import DEVICES, Events, History
+from models.rerank.live import Catalogue
+from models.rerank.tables import SearchTables
+
+EVENTS_CHECK = "events_before_cutoff"
+_ALL_WINDOWS = ("train", "validation", "test")
+
+
+def read_tables(
+    lake: Lake,
+    inputs: dict[str, Manifest],
+    photos: pl.DataFrame,
+    windows: Sequence[str],
+    as_of: datetime,
+    half_life_days: float,
+) -> tuple[SearchTables, EventsCheck]:
+    """Return the tables of photos (photo_id, description, available_at, in the order that decides ties).
+
+    Conversions are those of some `windows` of the splits; `GateFailed` names the check if one is not before `as_of`.
+    """
+    splits = inputs["splits"]
+    columns = ["query", "country", "photo_id", "device_type", "converted_at"]
+    events = pl.concat([lake.read_table(splits, name, columns) for name in windows])
+    found = check_events(events, as_of)
+    places = photos.select("photo_id").with_row_index("place")
+    events = events.with_columns(pl.col("country").fill_null("")).join(places, on="photo_id", maintain_order="left")
+    available_at = integers(photos["available_at"])
+    texts, codes = (events[name].unique().to_list() for name in ("query", "country"))
+    query, queries = _numbered(events["query"], texts, token_ids(texts))
+    country, countries = _numbered(events["country"], codes, np.array(codes, dtype=np.str_))
+    past = Events(
+        photo=integers(events["place"]),
+        query=query,
+        country=country,
+        device=_devices(events["device_type"]),
+        at=integers(events["converted_at"]),
+    )
+    tables = SearchTables(
+        photos=Photos(available_at, _aspects(lake, inputs["validated"], photos)),
+        history=History.of(past, microseconds(as_of), available_at, len(countries), half_life_days),
+        keywords=keyword_match(lake, splits, photos, as_of),
+        queries=queries,
+        countries=countries,
+    )
+    return tables, found
+
+
+def read_catalogue(lake: Lake, inputs: dict[str, Manifest], half_life_days: float) -> Catalogue:
+    """Return the photos of the night's index with all that was known of them when the night ended."""
+    facts = SplitsFacts.of(inputs["splits"])
+    indexed = lake.read_table(inputs["photo_index"], "ids", ["photo_id"])
+    photos = lake.read_table(inputs["splits"], "photos", ["photo_id", "submitted_at", "description"])
+    photos = photos.join(indexed, on="photo_id", how="semi").with_columns(available_at=available_at(facts))
+    photos = photos[tie_order(photos["photo_id"].to_list())]
+    tables, _ = read_tables(lake, inputs, photos, _ALL_WINDOWS, facts.test_end, half_life_days)
+    numbers = picture_numbers(lake, inputs["images"], photos)
+    shown = Availability(tables.photos.available_at, picture=numbers)
+    return Catalogue.of(photos["photo_id"].to_list(), shown.pictures, tables)
+
+
+def check_events(events: pl.DataFrame, cutoff: datetime) -> EventsCheck:
+    """Return what the check found; `GateFailed` if an event (`converted_at`) is not before the cutoff."""
+    late = events.filter(pl.col("converted_at") >= cutoff)
+    if len(late):
+        raise GateFailed(
+            "event_past_cutoff",
+            f"check {EVENTS_CHECK!r} failed: {len(late)} of {len(events)} conversions that features are made from lie "
+            f"at or past their cutoff {cutoff.isoformat()}, such as one at {late['converted_at'][0]}. The reranker "
+            f"would know the future: run split_temporal and audit_leaks again.",
+            check=EVENTS_CHECK,
+            late_count=len(late),
+            cutoff=cutoff.isoformat(),
+        )
+    return EventsCheck(check=EVENTS_CHECK, status="passed", event_count=len(events), cutoff=cutoff)
+
+
+def _numbered(column: pl.Series, values: Sequence[str], ids: NDArray[Any]) -> tuple[Ints, NDArray[Any]]:
+    """Return the number of each row's value and the ascending ids that are so numbered; `ids` are those of `values`."""
+    order = np.argsort(ids)
+    number = {values[place]: number for number, place in enumerate(order)}
+    return integers(column.replace_strict(number, return_dtype=pl.Int64)), ids[order]
+
+
+def _devices(values: pl.Series) -> Ints:
+    numbers = {name: number for number, name in enumerate(DEVICES)}
+    return integers(values.replace_strict(numbers, default=-1, return_dtype=pl.Int64).fill_null(-1))
+
+
+def _aspects(lake: Lake, validated: Manifest, photos: pl.DataFrame) -> NDArray[np.float64]:
+    sizes = lake.read_table(validated, "photos", ["photo_id", "width", "height"]).unique("photo_id")
+    found = photos.select("photo_id").join(sizes, on="photo_id", how="left", maintain_order="left")
+    aspect = pl.when(pl.col("height") > 0).then(pl.col("width") / pl.col("height"))
+    return found.select(aspect.cast(pl.Float64).fill_null(np.nan)).to_series().to_numpy()

@@ -1,0 +1,71 @@
+"""What a search knows of a catalogue besides vectors, as of one instant: photos, past conversions, words. Pure.
+
+Shape letters: P photos, U distinct texts, B searches. Photos stand in the order that decides ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.ranking import Ints
+from models.keyword_match import KeywordMatch, token_ids
+from models.rerank.features import ORIENTATIONS, Photos, Searches
+from models.rerank.history import DEVICES, History
+
+
+@dataclass(frozen=True)
+class SearchTables:
+    """The tables of a search; the same whether they lie in memory or in mapped files.
+
+    `queries` are the `token_ids` of the texts that somebody asked before, ascending: a query's place in them is its
+    number in `history`, and so is a country's place in `countries` (codes, ascending, "" if it is not known).
+    """
+
+    photos: Photos
+    history: History
+    keywords: KeywordMatch
+    queries: NDArray[np.uint64]
+    countries: NDArray[np.str_]
+
+    def searches(
+        self,
+        text_B: Ints,
+        words: Sequence[str],
+        countries: Sequence[str],
+        asked_at_B: Ints,
+        devices: Sequence[str | None] | None = None,
+        orientations: Sequence[str | None] | None = None,
+    ) -> Searches:
+        """Return searches by number: what they ask, `text_B`, is told by U `words` and `countries`.
+
+        Devices and orientations are of each search; unknown ones, and None, say nothing.
+        """
+        query_U = _numbers(self.queries, token_ids(words))
+        country_U = _numbers(self.countries, np.array(countries, dtype=np.str_))
+        unknown = [None] * len(text_B)
+        return Searches(
+            text=text_B,
+            query=query_U[text_B],
+            country=country_U[text_B],
+            device=_places(DEVICES, devices or unknown),
+            orientation=_places(ORIENTATIONS, orientations or unknown),
+            asked_at=asked_at_B,
+        )
+
+
+def _numbers(known: NDArray[np.uint64] | NDArray[np.str_], asked: NDArray[np.uint64] | NDArray[np.str_]) -> Ints:
+    """Return the place of each asked value among the known ones, which ascend; -1 for others."""
+    if not len(known):
+        return np.full(len(asked), -1, dtype=np.int64)
+    place = np.searchsorted(known, asked).clip(max=len(known) - 1)  # type: ignore[arg-type, type-var]
+    return np.where(known[place] == asked, place, -1)
+
+
+def _places(known: Sequence[str], values: Sequence[str | None]) -> Ints:
+    """Return each value's place in `known`, -1 for None and for what is not in it."""
+    numbers = {name: number for number, name in enumerate(known)}
+    return np.array([numbers.get(value or "", -1) for value in values], dtype=np.int64)
