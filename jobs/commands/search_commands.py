@@ -37,12 +37,15 @@ def search(
     """Show what a search finds in the published release and in the candidate."""
     import webbrowser
 
-    from jobs.searching import side_by_side
+    from jobs.lake.catalogue import open_catalogue
     from jobs.searching.query import make_query
-    from jobs.searching.table import render_table
 
     asked = make_query(query, country, image, photo)
     settings, day = environment.settings, parse_run_date(run_date)
+    open_catalogue(settings.lake_uri, catalogue)  # what is wrong is said before the models' libraries are loaded
+    from jobs.searching import side_by_side
+    from jobs.searching.table import render_table
+
     results = side_by_side.search(settings, catalogue, asked, k, day, near_duplicates)
     print(render_table(results, shutil.get_terminal_size((120, 24)).columns, with_reasons))
     page = side_by_side.write_page(settings, results)
