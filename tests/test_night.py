@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from jobs.config.params.arms import FULL
 from jobs.config.params.evaluation import TRUTHS, EvaluateSimilarParams
 from jobs.context import RunContext
+from jobs.datasets.all import named
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS
 from jobs.errors import BadInput, MissingInput
+from jobs.evaluation.integers import microseconds
+from jobs.evaluation.ranking_task import read_task
 from jobs.housekeeping import lineage
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.releasing.published_pointer import name_of
+from jobs.releasing.reader import open_release
+from jobs.reranking.reranked_arm import Reranked
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from jobs.stages.measure_drift import PHOTOS, SEARCHES
+from models.rerank.live import Asked
 from tests.conftest import Contexts, context_in
 from tests.errors import raises
 
@@ -116,6 +124,30 @@ def test_similar_photos_are_found_better_by_what_was_taken_together_than_by_chan
         arms = {"random", "co_conversion", "keyword_overlap", "zero_shot", "finetuned", FULL, "challenger_by_file"}
         assert set(found) == arms - ({"keyword_overlap"} if truth == "keywords" else set())
         assert found["co_conversion"] > found["random"], truth
+
+
+def test_the_release_answers_from_words_as_the_evaluation_does(nights: Nights) -> None:
+    """By the same tables; those of a release also know the conversions of the test window."""
+    (context, _), night = nights.contexts, nights.first
+    inputs = {name: context.read(named(name)) for name in registry.STAGES["evaluate"].inputs}
+    task = read_task(context.lake, inputs["splits"])
+    asked = Reranked.read(context.lake, inputs, task).asked
+    release = night["make_release"]
+    opened = open_release(context.lake, name_of(release), release.digest, with_model=True)
+    assert opened.live.catalogue.names.tolist() == [name.encode() for name in task.photos["photo_id"]]
+    known = replace(opened.live.catalogue, tables=asked.search.tables, pictures=asked.search.pictures)
+    released = replace(opened, live=replace(opened.live, catalogue=known))
+    columns = ("query", "country", "device_type", "orientation_filter")
+    found = released.search([Asked(*row) for row in task.queries.select(columns).iter_rows()], 25, at=context.as_of)
+    end = np.full(len(task.targets), microseconds(context.as_of))
+    for block, searches in asked.search.blocks(replace(asked.searches, asked_at=end)):
+        results = asked.search.results(searches)
+        for row, number in enumerate(block):
+            places = results.place[results.row == row][:25]
+            assert [one.photo_id for one in found[number]] == task.photos["photo_id"][places].to_list()
+    latest = opened.live.catalogue.tables.history
+    assert latest.cutoff == microseconds(context.as_of) > asked.search.tables.history.cutoff
+    assert latest.photo_sums[:, 0].sum() > asked.search.tables.history.photo_sums[:, 0].sum()
 
 
 def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(nights: Nights) -> None:
