@@ -21,9 +21,11 @@ from PIL import Image, ImageDraw
 from jobs.commands import main
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
+from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.features import SPLITS
+from jobs.datasets.models import RERANKER
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake, catalogues
 from jobs.lake.manifest import Manifest
@@ -45,6 +47,7 @@ from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import BY, Registry, commit_index, commit_order, commit_registration, night
+from tests.tiny_reranker import tiny_reranker
 from tests.validated_lake import commit_tables
 
 pytestmark = pytest.mark.integration
@@ -162,6 +165,27 @@ def test_nothing_but_the_index_of_the_release_is_searched(both: RunContext, monk
     monkeypatch.setattr(ann.ShardedIndex, "search_ids", only)
     assert found(search(both.settings, "test", make_query("cat", "gb"), 3)) == [["p7"], ["p7"]]
     assert len(asked) == 2
+
+
+def test_the_order_is_the_rerankers_and_it_is_said_why_each_photo_is_there(
+    make_context: Contexts, registry: Registry
+) -> None:
+    context = make_context(run_date=night(1))
+    facts, files = {"note": "", "base_arm": FULL}, {"reranker/0.txt": tiny_reranker().encode()}
+    commit_tables(context, RERANKER, params=TrainRerankerParams(), facts=facts, files=files)
+    commit_candidate(context, 1, 0, range(10))
+    opened = open_releases(context.lake, None)["candidate"]
+    assert opened.live.reranker is not None
+    results = search(context.settings, "test", make_query("cat", "GB"), 10)
+    (side,) = results.sides
+    assert [hit.score for hit in side.hits] == sorted((hit.score for hit in side.hits), reverse=True)
+    assert {hit.photo.photo_id for hit in side.hits} == {f"p{n}" for n in range(10)}
+    for hit in side.hits:
+        assert re.match(r"named by closeness[^;]*; .*closeness of the photo .*[+-]\d\.\d\d", hit.why)
+    assert results.notes[-1].startswith("Nothing is published yet")  # counts read the country, if the model does not
+    assert "Why, in the candidate:" in render_table(results, 100, with_reasons=True)
+    assert "Why" not in render_table(results, 100)
+    assert write_page(context.settings, results).read_text().count("<summary>Why</summary>") == 10
 
 
 def test_the_country_and_the_night_are_those_that_are_asked_for(both: RunContext) -> None:
