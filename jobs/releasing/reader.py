@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from models.search.model import SearchModel
 
 RELEASE_FILE = "release.json"
+OLDER_VERSION = "release_of_older_version"
+"""The code of the error about a release that this version cannot read."""
 MODEL, INDEX, SEARCH = "model", "index", "search"
 _TRIES = 100
 
@@ -122,6 +124,8 @@ class ReleaseReader:
                 return pointer.entry, open_release(self._lake, pointer.release, pointer.digest, self._with_model)
             except (OSError, ValueError, NightlensError, ModelError, ann.UnusableIndex) as error:
                 if read_pointer(self._lake) == pointer:
+                    if getattr(error, "code", "") == OLDER_VERSION:
+                        raise  # those before it are no newer
                     raise BadInput(
                         "unusable_release",
                         f"the published release {pointer.release} cannot be opened: {error}. Publish another: "

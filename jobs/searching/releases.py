@@ -9,7 +9,7 @@ from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.published_pointer import name_of, read_pointer
-from jobs.releasing.reader import OpenRelease, ReleaseReader, open_release
+from jobs.releasing.reader import OLDER_VERSION, OpenRelease, ReleaseReader, open_release
 from models.ann import UnusableIndex
 from models.search.errors import ModelError
 
@@ -19,7 +19,8 @@ CHAMPION, CANDIDATE = "champion", "candidate"
 def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
     """Return what is published and the candidate of a night (by default the latest) with their models, by role.
 
-    The champion is absent if nothing is published yet; both are one object if the candidate is what is published.
+    The champion is absent if nothing is published yet that this version can read; both are one object if the candidate
+    is what is published.
     Raises `MissingInput` if there is neither or the night has none, `BadInput` if one cannot be opened.
     """
     pointer = read_pointer(lake)
@@ -31,11 +32,21 @@ def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
             f"there is no release below {lake.root} to search in. Run a night to its end: make nightly",
             lake=str(lake.root),
         )
-    opened = {CHAMPION: ReleaseReader(lake, with_model=True).current} if is_published else {}
+    opened = _champion(lake, found is None) if is_published else {}
     if found is not None:
-        is_champion = is_published and opened[CHAMPION].name == name_of(found)
+        is_champion = CHAMPION in opened and opened[CHAMPION].name == name_of(found)
         opened[CANDIDATE] = opened[CHAMPION] if is_champion else _open(lake, found)
     return opened
+
+
+def _champion(lake: Lake, is_alone: bool) -> dict[str, OpenRelease]:
+    """Return the published release; beside a candidate one that an earlier version made is left out."""
+    try:
+        return {CHAMPION: ReleaseReader(lake, with_model=True).current}
+    except BadInput as error:
+        if is_alone or error.code != OLDER_VERSION:
+            raise
+        return {}
 
 
 def _candidate(lake: Lake, run_date: date | None) -> Manifest | None:

@@ -15,6 +15,7 @@ from jobs.config.settings import Settings
 from jobs.datasets.clean import IMAGES
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake, open_catalogue
+from jobs.releasing.published_pointer import read_pointer
 from jobs.releasing.reader import OpenRelease
 from jobs.report.html_page import render_page, write_whole
 from jobs.report.photos import Photo, read_photos, thumbnail
@@ -52,6 +53,7 @@ def search(
         )
     lake = open_catalogue(settings.lake_uri, catalogue)
     opened = open_releases(lake, run_date)
+    is_published = read_pointer(lake) is not None
     sides = _distinct(opened)
     rows = {role: _row(lake, release, query) for role, release in sides.items()}
     similar = {
@@ -73,7 +75,7 @@ def search(
         query=query,
         picture=thumbnail(decode_image(pictures[0])) if pictures else None,
         notes=(
-            *_notes(opened, query),
+            *_notes(opened, query, is_published),
             *(f"The {role} does not have the photo." for role in sides if role not in found),
         ),
         sides=tuple(Side(role, _label(sides[role]), hits[role], one.same) for role, (one, _) in similar.items()),
@@ -117,11 +119,15 @@ def _distinct(opened: dict[str, OpenRelease]) -> dict[str, OpenRelease]:
     return opened
 
 
-def _notes(opened: dict[str, OpenRelease], query: Query) -> tuple[str, ...]:
+def _notes(opened: dict[str, OpenRelease], query: Query, is_published: bool) -> tuple[str, ...]:
     champion, candidate = opened.get(CHAMPION), opened.get(CANDIDATE)
     notes = []
     if champion is None:
-        notes.append("Nothing is published yet: there is no champion, and the candidate is shown alone.")
+        notes.append(
+            "What is published was made by an earlier version and cannot be searched: the candidate is shown alone."
+            if is_published
+            else "Nothing is published yet: there is no champion, and the candidate is shown alone."
+        )
     elif candidate is None:
         notes.append("No night has a candidate: the champion is shown alone.")
     elif champion is candidate:

@@ -30,8 +30,9 @@ from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake, catalogues
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.releasing import reader
 from jobs.releasing.promotion import promote
-from jobs.searching import similar
+from jobs.searching import releases, similar
 from jobs.searching.query import Query, make_query
 from jobs.searching.releases import open_releases
 from jobs.searching.results import Results
@@ -186,6 +187,22 @@ def test_the_order_is_the_rerankers_and_it_is_said_why_each_photo_is_there(
     assert "Why, in the candidate:" in render_table(results, 100, with_reasons=True)
     assert "Why" not in render_table(results, 100)
     assert write_page(context.settings, results).read_text().count("<summary>Why</summary>") == 10
+
+
+def test_a_published_release_of_an_earlier_version_keeps_no_candidate_from_being_tried(
+    both: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = open_releases(both.lake, None)["candidate"]
+    monkeypatch.setattr(reader, "DESCRIPTION_FILE", "not-there.json")
+    monkeypatch.setattr(releases, "_open", lambda *_: candidate)
+    with raises(BadInput, "release_of_older_version"):
+        reader.ReleaseReader(both.lake)
+    results = search(both.settings, "test", make_query("cat"), 3)
+    assert [side.role for side in results.sides] == ["candidate"]
+    assert results.notes[0].startswith("What is published was made by an earlier version and cannot be searched")
+    monkeypatch.setattr(releases, "_candidate", lambda *_: None)
+    with raises(BadInput, "release_of_older_version"):
+        search(both.settings, "test", make_query("cat"), 3)
 
 
 def test_the_country_and_the_night_are_those_that_are_asked_for(both: RunContext) -> None:
