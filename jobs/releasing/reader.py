@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.datasets.clean import HIDDEN_TABLE
@@ -60,7 +60,8 @@ class OpenRelease:
     ) -> list[list[FoundPhoto]]:
         """Return the best k photos of each search by words, best first, by the whole search of the release.
 
-        `at` is when they are made, by default now. Who embeds elsewhere gives the queries' unit vectors, float32 [B, D]
+        `at` is when they are made, by default the end of the release's night: only photos' ages depend on it, and one
+        release then answers alike all day. Who embeds elsewhere gives the queries' unit vectors, float32 [B, D]
         by this release's model; without a model that is needed. `with_reasons` says of each photo why it is there.
         """
         if vectors is None:
@@ -69,8 +70,8 @@ class OpenRelease:
             from models.serving import embed_queries  # loads torch
 
             vectors = embed_queries(self.model, [(one.words, one.country) for one in asked])
-        now = microseconds(at or datetime.now(UTC))
-        return self.live.search(asked, vectors, k, now, with_reasons)
+        cutoff = self.live.catalogue.tables.history.cutoff
+        return self.live.search(asked, vectors, k, cutoff if at is None else microseconds(at), with_reasons)
 
     def similar(
         self, vector_QD: ann.Floats, k: int, countries: Sequence[str] | None = None
