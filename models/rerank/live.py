@@ -24,6 +24,7 @@ from models.rerank.learning import Reranker
 from models.rerank.search import Search
 from models.rerank.tables import SearchTables
 from models.rerank.vectors import IndexVectors, Vectors
+from models.text import normalise_country, normalise_query
 
 DESCRIPTION_FILE = "search.json"
 FORMAT = 1
@@ -33,12 +34,17 @@ _ALWAYS, _NEVER = (int(bound) for bound in (np.iinfo(np.int64).min, np.iinfo(np.
 
 @dataclass(frozen=True)
 class Asked:
-    """One search by words in their normal form; what is not known is "" or None."""
+    """One search by words, which are kept in their normal form, as is the country; what is not known is "" or None."""
 
     words: str
     country: str = ""
     device: str | None = None
     orientation: str | None = None
+
+    def __post_init__(self) -> None:
+        """Spell words and country as tables, index and rules about hidden photos do."""
+        object.__setattr__(self, "words", normalise_query(self.words))
+        object.__setattr__(self, "country", normalise_country(self.country))
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,7 @@ def test_a_published_release_of_an_earlier_version_keeps_no_candidate_from_being
 
 def test_the_country_and_the_night_are_those_that_are_asked_for(both: RunContext) -> None:
     champion = open_releases(both.lake, None)["champion"]
+    assert Asked("  CAT ", "gb") == Asked("cat", "GB")  # or a photo hidden from GB would be shown to gb
     somewhere, anywhere = champion.search([Asked("cat", "GB"), Asked("cat")], 3)
     assert [one.score for one in somewhere] != [one.score for one in anywhere]
     results = search(both.settings, "test", make_query("cat"), 2, run_date=night(1))
