@@ -1,12 +1,13 @@
 """The gate: whether a candidate may be proposed to go live. Pure: evidence and limits in, findings out.
 
 What belongs here: the rules. Where the evidence comes from and what is done with a verdict is the caller's affair.
-Differences are challenger less champion of one metric, as shares, with the ends of their paired 95 % intervals. A
-figure that is missing or no number passes nowhere.
+Differences are candidate less champion of one metric, as shares, with the ends of their paired 95 % intervals. A
+figure that is missing or no number passes nowhere, and a comparison without one fails.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -34,6 +35,12 @@ class Difference:
     high: float
     query_count: int
     detectable: float
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether searches were compared and all figures are numbers."""
+        figures = (self.value, self.low, self.high, self.detectable)
+        return self.query_count > 0 and not any(math.isnan(figure) for figure in figures)
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,17 @@ class Evidence:
     In the latter, rows that are bad only for want of their photo are left out. `index_recall_low` is the lower end of
     the recall's interval.
 
-    `champion` is "compared", "same" (the candidate is the champion's model: only its index is new), "left_out" (there
-    is one that could not be compared fairly, `champion_note` says why), or "none". Differences are to the champion if
-    it was compared, else to the model that was never trained on conversions.
+    `champion` is "compared", "same" (model and reranker are the champion's: only index and tables are new), "left_out"
+    (there is one that could not be compared fairly, `champion_note` says why), or "none". Differences are to the
+    champion if it was compared, else to the model that was never trained on conversions. `counting` are the differences
+    to each baseline that counts or matches words, over all queries.
     """
 
     champion: Champion
     champion_note: str
     overall: Difference
     segments: Mapping[tuple[str, str], Difference]
+    counting: Mapping[str, Difference]
     index_recall: float
     index_recall_low: float
     latency_p99_milliseconds: float
@@ -93,6 +102,7 @@ class Limits:
     rule: Rule
     margin: float
     segment_margin: float
+    must_beat_counting: bool
     max_detectable_difference: float
     min_index_recall: float
     max_latency_p99_milliseconds: float
@@ -136,14 +146,21 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
       surely worse by more than `segment_margin`: few searches show little, so a slice need not be shown to be as good.
     - Without a champion: better than the untrained model overall whatever the rule, and surely worse in no slice.
     - Whatever is compared: with so many searches that a difference of `max_detectable_difference` could be shown.
-    - A champion that could not be compared: inconclusive. Its own model with a new index: nothing to compare.
+    - A champion that could not be compared: inconclusive. Its own model and reranker: nothing to compare.
+    - Better than counting, if that is asked: surely better than every baseline that counts or matches words. All must
+      be beaten, so none of the intervals needs to be wider for their number (an intersection-union test).
     - Always: index recall (with its interval), latency, size, quarantined rows and missing images within their limits,
       and drift within those that are set, `min_drift_p` being shared out among what is tested (Bonferroni). What has
       nothing to be compared with passes, and says so. A last day without searches fails.
 
     Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
     """
-    findings = [*_compared(evidence, limits), *_measured(evidence, limits), *_drifted(evidence.drift, limits)]
+    findings = [
+        *_compared(evidence, limits),
+        *(_over_counting(evidence.counting) if limits.must_beat_counting else ()),
+        *_measured(evidence, limits),
+        *_drifted(evidence.drift, limits),
+    ]
     outcomes = {finding.outcome for finding in findings}
     outcome = FAIL if FAIL in outcomes else INCONCLUSIVE if INCONCLUSIVE in outcomes else PASS
     return Verdict(outcome, tuple(findings))
@@ -151,18 +168,22 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
 
 def _compared(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
     if evidence.champion == "same":
-        yield Finding("champion", PASS, "same model", "", "the model is the champion's own; only the index is new")
+        says = "model and reranker are the champion's own; only the index and the tables are new"
+        yield Finding("champion", PASS, "same search", "", says)
         return
     if evidence.champion == "left_out":
         yield Finding("champion", INCONCLUSIVE, "left out", "compared", evidence.champion_note)
         return
-    if evidence.champion == "none":
+    if not evidence.overall.is_measured:
+        yield _not_measured("overall")
+    elif evidence.champion == "none":
         yield _superiority(evidence.overall, "the untrained model, as there is no champion")
     else:
         yield _non_inferiority("overall", evidence.overall, limits.margin)
         if limits.rule == "superior":
             yield _superiority(evidence.overall, "the champion")
-    yield _enough(evidence.overall, limits.max_detectable_difference)
+    if evidence.overall.is_measured:
+        yield _enough(evidence.overall, limits.max_detectable_difference)
     yield from _slices(evidence.segments, limits.segment_margin)
 
 
@@ -187,13 +208,13 @@ def _slices(segments: Mapping[tuple[str, str], Difference], margin: float) -> It
     """Give a finding for each slice that is surely worse or was not measured; else one for all of them together."""
     check, limit = "slices", f"above {_points(-margin)}"
     if not segments:
-        yield Finding(check, INCONCLUSIVE, "none", limit, "no slice of the searches was compared")
+        yield Finding(check, FAIL, "none", limit, "no slice of the searches was compared")
         return
     against = []
     for (kind, name), found in segments.items():
         where, figure = f"slice {kind} {name}", f"{_interval(found)}, {found.query_count:,} searches"
-        if not is_within(found.low) or not is_within(found.high):
-            against.append(Finding(where, INCONCLUSIVE, "no number", limit, f"{where}: it was not measured"))
+        if not found.is_measured:
+            against.append(_not_measured(where))
         elif found.high < -margin:
             says = f"{where}: worse by more than the margin of {100 * margin:g} points ({figure})"
             against.append(Finding(where, FAIL, figure, limit, says))
@@ -203,6 +224,24 @@ def _slices(segments: Mapping[tuple[str, str], Difference], margin: float) -> It
         figure = f"nearest to it {kind} {name}: {_interval(found)}"
         says = f"none of {len(segments)} slices is surely worse by more than {100 * margin:g} points"
         yield Finding(check, PASS, figure, limit, f"{says} ({figure}, {found.query_count:,} searches)")
+
+
+def _not_measured(where: str) -> Finding:
+    return Finding(where, FAIL, "no number", "a number", f"{where}: it was not measured")
+
+
+def _over_counting(counting: Mapping[str, Difference]) -> Iterable[Finding]:
+    """Give one finding on the baseline that is beaten least surely."""
+    check, limit = "better than counting", "above 0"
+    missing = [name for name, found in counting.items() if not found.is_measured]
+    if missing or not counting:
+        which = ", ".join(missing) or "every counting baseline"
+        yield Finding(check, FAIL, "no number", limit, f"{check}: {which} was not compared")
+        return
+    name, found = min(counting.items(), key=lambda item: item[1].low)
+    is_better = found.low > 0
+    says = f"{'surely' if is_better else 'not surely'} better than {name} ({_interval(found)})"
+    yield Finding(check, PASS if is_better else FAIL, f"{name}: {_interval(found)}", limit, f"{check}: {says}")
 
 
 def _non_inferiority(where: str, found: Difference, margin: float) -> Finding:

@@ -80,13 +80,15 @@ def run_page(settings: Settings, run_id: str) -> str:
 
 
 @translate_mlflow_errors
-def log_evaluation(settings: Settings, registration: RegistrationFacts, metrics: Mapping[str, float]) -> None:
-    """Add test metrics to the run of a registration and its hit rate to the version.
+def log_evaluation(
+    settings: Settings, registration: RegistrationFacts, challenger: str, metrics: Mapping[str, float]
+) -> None:
+    """Add test metrics to the run of a registration and the challenger's hit rate to the version.
 
-    Metrics are named `<arm>/<metric>_at_<k>` and appear as `test/<arm>/...`. `<registered arm>/hit_rate_at_10` must
-    be among them: it becomes the version's tag and the run's metric `hit_rate_at_10`, by which nights compare.
+    Metrics are named `<arm>/<metric>_at_<k>` and appear as `test/<arm>/...`. `<challenger>/hit_rate_at_10` must be
+    among them: it becomes the version's tag and the run's metric `hit_rate_at_10`, by which nights compare.
     """
-    headline = f"{registration.arm}/hit_rate_at_10"
+    headline = f"{challenger}/hit_rate_at_10"
     if headline not in metrics:
         raise BadInput(
             "no_such_metric",

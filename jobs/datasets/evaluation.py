@@ -10,6 +10,7 @@ from pydantic import Field
 
 from jobs.datasets.models import EventsCheck, Reach
 from jobs.datasets.schema import BOOL, F64, I32, I64, STR, VECTOR, Dataset, Facts, Table, schema
+from models.gates import Difference
 
 
 class UnseenFacts(Facts):
@@ -224,8 +225,9 @@ _COMPARISONS = schema(
 class VerdictFacts(Facts):
     """The challenger's difference to the arm that it is `compared_with`, by one metric at `k`.
 
-    `is_better` is true if the whole 95 % interval from `low` to `high` lies above 0. A true difference of the size
-    `detectable` would have been found in four of five such nights.
+    The challenger is what a release of the night would show. `is_better` is true if the whole 95 % interval from `low`
+    to `high` lies above 0. A true difference of the size `detectable` would have been found in four of five such
+    nights. `counting` are its differences to each baseline that counts or matches words.
     """
 
     challenger: str
@@ -237,6 +239,7 @@ class VerdictFacts(Facts):
     high: float
     detectable: float
     is_better: bool
+    counting: dict[str, Difference]
     sentence: str
 
 
@@ -303,8 +306,9 @@ class EvaluationFacts(Facts):
     """Who is better on the test window, and what was ranked.
 
     `test_query_count` of the window's `test_window_query_count` searches are ranked. `photos_without_vector` and
-    `hit_rate_at_10` are by arm. `rival` is the arm shown beside the challenger. `champion_version` is None where the
-    live model is left out, and `champion_note` says why; `reranker_note` says so of the reranked arm.
+    `hit_rate_at_10` are by arm. `base_arm` is the one whose vectors the challenger finds by, `rival` the arm shown
+    beside the challenger. `champion_version` is None where the live search is left out, and `champion_note` says why;
+    `reranker_note` says so of the reranked arm.
     `candidate_recall` is the share of searches whose photo any source of candidates names, and each of them; empty
     without a reranker. `seconds` are by step.
     """
@@ -318,6 +322,7 @@ class EvaluationFacts(Facts):
     corpus_photo_count: int
     photos_without_vector: dict[str, int]
     verdict: VerdictFacts
+    base_arm: str
     rival: str
     hit_rate_at_10: dict[str, float]
     by_query: ByQueryFacts

@@ -111,10 +111,24 @@ SEARCH_MODELS = Dataset(
 """Files: <arm>/** for every arm, zero_shot included."""
 
 
+class LiveReranker(Facts):
+    """The reranker of the published release: until when it has looked at the log, and the search it was made for.
+
+    `files_digest` is of its files (`jobs.reranking.reranked_arm.reranker_digest`).
+    """
+
+    files_digest: str
+    trained_until: Instant
+    half_life_days: float
+    candidate_count: int
+
+
 class LiveModel(Facts):
     """A version of the registered model: which arm of which night it is, and until when it has looked at the log.
 
-    See `SearchModelsFacts`; `selected_until` is None where neither the version nor its night tells.
+    See `SearchModelsFacts`; `selected_until` is None where neither the version nor its night tells. `reranker` is that
+    of the published release with this version, None where its search goes by vectors alone. `reranker_note` says why
+    that search cannot be made again; it is empty if it can.
     """
 
     version: int
@@ -124,6 +138,8 @@ class LiveModel(Facts):
     trained_until: Instant
     selected_until: Instant | None = None
     run_date: date
+    reranker: LiveReranker | None = None
+    reranker_note: str = ""
 
 
 class PublishedRelease(Facts):
@@ -149,7 +165,9 @@ class ChampionFacts(Facts):
 
 
 CHAMPION = Dataset("champion", "models", (), ChampionFacts)
-"""Files: champion.json (the facts) and, if there is a champion, champion/** (a SearchModel folder)."""
+"""Files: champion.json (the facts) and, if there is a champion, champion/** (a SearchModel folder) and
+reranker/<number>.txt (none where its search goes by vectors alone).
+"""
 
 
 class RegistrationFacts(Facts):

@@ -9,7 +9,7 @@ from datetime import datetime
 from jobs.config.params.arms import CHAMPION_ARM, RERANKED
 from jobs.datasets.embeddings import EmbeddedArm, PhotoEmbeddingsFacts, QueryEmbeddingsFacts
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import ChampionFacts, RerankerFacts, SearchModelsFacts
+from jobs.datasets.models import ChampionFacts, LiveModel, LiveReranker, RerankerFacts, SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.scorers import _STAGE, BASELINES
 from jobs.lake.manifest import Manifest
@@ -45,15 +45,31 @@ class Champion:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which arms are to be there, and whether the live model may be compared; all taken from facts."""
+    """Which arms are to be there, and whether the live search may be compared; all taken from facts.
+
+    The candidate's search finds by the vectors of `base_arm`. The champion is compared as a whole: with its reranker if
+    it has one.
+    """
 
     models: tuple[str, ...]
     uses_country: dict[str, bool]
-    challenger: str
+    base_arm: str
+    champion_reranker: LiveReranker | None
     champion_version: int | None
     champion_note: str
     reranker_note: str  # why the reranked arm is left out; empty if it is there
     protocol: str
+
+    @property
+    def challenger(self) -> str:
+        """The arm that is what a release of this night would show."""
+        return self.base_arm if self.reranker_note else RERANKED
+
+    @property
+    def whole_searches(self) -> tuple[str, ...]:
+        """The arms that are whole searches; all others score every photo."""
+        mine = () if self.reranker_note else (RERANKED,)
+        return (*mine, *(() if self.champion_reranker is None else (CHAMPION_ARM,)))
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -68,6 +84,7 @@ class Plan:
         from another model than the one trained.
         """
         trained, splits = SearchModelsFacts.of(inputs["search_models"]), SplitsFacts.of(inputs["splits"])
+        test_start = splits.windows["test"][0]
         models = sorted(trained.arms)
         if trained.challenger not in models:
             raise BadInput(
@@ -75,20 +92,37 @@ class Plan:
                 f"the challenger {trained.challenger!r} is not among the trained arms {models}",
                 arm=trained.challenger,
             )
-        champion = Champion.of(inputs["champion"], splits.validation_end)
-        models += [] if champion.note else [CHAMPION_ARM]
+        champion = Champion.of(inputs["champion"], test_start)
+        live = ChampionFacts.of(inputs["champion"]).live
+        note = champion.note or _search_note(live, test_start)
+        models += [] if note else [CHAMPION_ARM]
         for arm in models:
             check_arm(inputs, arm)
         embedded = QueryEmbeddingsFacts.of(inputs["query_embeddings"]).arms
         return cls(
             models=tuple(models),
             uses_country={arm: embedded[arm].uses_country for arm in models},
-            challenger=trained.challenger,
-            champion_version=champion.version,
-            champion_note=champion.note,
+            base_arm=trained.challenger,
+            champion_reranker=None if note or live is None else live.reranker,
+            champion_version=None if note else champion.version,
+            champion_note=note,
             reranker_note=RerankerFacts.of(inputs["reranker"]).note,
             protocol=splits.protocol,
         )
+
+
+def _search_note(live: LiveModel | None, test_start: datetime) -> str:
+    """Return why the search that is live may not be compared although its model may; empty if it may."""
+    if live is None:
+        return ""
+    if live.reranker_note:
+        return f"the search of champion version {live.version} cannot be made again: {live.reranker_note}"
+    if live.reranker is not None and live.reranker.trained_until > test_start:
+        return (
+            f"the reranker of champion version {live.version} learned until {live.reranker.trained_until.isoformat()}, "
+            f"inside the test window that starts {test_start.isoformat()}: it has seen answers, so it is left out"
+        )
+    return ""
 
 
 def check_arm(inputs: dict[str, Manifest], arm: str) -> None:

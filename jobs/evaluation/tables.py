@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,12 +13,15 @@ from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.segments import Segments
 from models.evaluation.examples import Example, choose_examples
 from models.evaluation.metrics import columns
-from models.evaluation.ranking import Availability, Scorer, top_photos
+from models.evaluation.ranking import Ints
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Estimates
 
 Ranks = dict[str, NDArray[np.int32]]
 """Rank of the converted photo of each query, shape (Q,), by arm."""
+
+Tops = Callable[[Ints, int], list[tuple[Ints, NDArray[Any]]]]
+"""Places and scores of the best k photos of some searches, best first, as an arm lists them."""
 
 SHEET_PHOTOS = 8
 FAILURE_RANK = 25
@@ -109,17 +113,14 @@ def ranks_table(ranks: Ranks, key: str = "query_id") -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def contact_sheet_table(
-    ranks: Ranks, task: Task, availability: Availability, scorers: Mapping[str, Scorer], count: int
-) -> pl.DataFrame:
+def contact_sheet_table(ranks: Ranks, task: Task, tops: Mapping[str, Tops], count: int) -> pl.DataFrame:
     """Return the table `contact_sheet`: the top photos of a few arms, the challenger first, for chosen queries."""
-    challenger = next(iter(scorers))
+    challenger = next(iter(tops))
     rows = np.array([example.row for example in choose_examples(_examples(ranks[challenger], task), count)])
     asked = task.queries[rows].select("query", "country", pl.col("photo_id").alias("converted_photo_id"))
     frames = []
-    for arm, scorer in scorers.items():
-        tops = top_photos(scorer, task.text_ids[rows], task.asked_at[rows], availability, SHEET_PHOTOS)
-        for row, (places, scores) in enumerate(tops):
+    for arm, best in tops.items():
+        for row, (places, scores) in enumerate(best(rows, SHEET_PHOTOS)):
             shown = task.photos[places].select("photo_id").with_row_index("position", offset=1)
             shown = shown.with_columns(pl.Series("score", scores.astype(np.float64)), arm=pl.lit(arm))
             frames.append(asked[row].join(shown, how="cross"))

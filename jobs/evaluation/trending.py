@@ -1,8 +1,8 @@
-"""The arm `trending`: the challenger's scores with recent conversions mixed in, as a site knows them while it serves.
+"""The arm `trending`: the scores of the night's model with recent conversions mixed in, as a site knows them by then.
 
 Every other arm knows what was there when the night began. This one also knows the conversions of the test window that
 lie before a search, up to the last time the site counted them (every `trend_refresh_hours`); how much they weigh is
-tuned on the validation window, where the challenger has seen no answers either. The evaluation by query asks as of the
+tuned on the validation window, where the model has seen no answers either. The evaluation by query asks as of the
 beginning of the window, since it judges by the conversions of all of it.
 """
 
@@ -104,7 +104,7 @@ class Trending:
     ) -> Trending:
         """Tune the arm on validation searches and rank the test window's.
 
-        `load` gives the challenger's scorer, and which photos the searches could be shown.
+        `load` gives the model's scorer, and which photos the searches could be shown.
         """
         if not params.trend_tuning_searches:
             return cls(None, TrendingFacts(note="left out: trend_tuning_searches is 0"))

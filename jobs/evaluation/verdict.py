@@ -1,12 +1,14 @@
-"""What the evaluation says in a sentence: is the challenger better than what is live, and what is shown beside it."""
+"""What the evaluation says in a sentence: is the candidate's search better than what is live, and than counting."""
 
 from __future__ import annotations
 
 from jobs.config.params.arms import CHAMPION_ARM, RERANKED, TRENDING, ZERO_SHOT
 from jobs.datasets.evaluation import VerdictFacts
 from jobs.evaluation.arm_plan import Plan
+from jobs.evaluation.scorers import BASELINES
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
+from models.gates import Difference
 
 METRIC, CUTOFF = "hit_rate", 10
 """What the verdict is about."""
@@ -28,14 +30,12 @@ def rival(card: Scorecard, plan: Plan) -> str:
 def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
     """Return the challenger's difference to the champion, or to the zero-shot base where there is none to compare."""
     compared_with = CHAMPION_ARM if CHAMPION_ARM in card.arms else ZERO_SHOT
-    difference = card.difference(plan.challenger, compared_with)
-    column = columns().index((METRIC, CUTOFF))
-    value, low, high = (float(one[column]) for one in (difference.value, difference.low, difference.high))
+    less = _difference(card, plan.challenger, compared_with)
+    value, low, high, detectable = less.value, less.low, less.high, less.detectable
     finding = "is better than" if low > 0 else "is worse than" if high < 0 else "is not shown to differ from"
     other = f"champion version {plan.champion_version}" if compared_with == CHAMPION_ARM else compared_with
     note = f" ({plan.champion_note})" if plan.champion_note else ""
     visitors, queries, _ = card.cluster_counts
-    detectable = float(difference.detectable[column])
     ours, theirs = (rates(card)[arm] for arm in (plan.challenger, compared_with))
     return VerdictFacts(
         challenger=plan.challenger,
@@ -47,9 +47,18 @@ def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
         high=high,
         detectable=detectable,
         is_better=low > 0,
+        counting={arm: _difference(card, plan.challenger, arm) for arm in BASELINES},
         sentence=(
             f"{plan.challenger} {finding} {other}{note}: hit rate@{CUTOFF} {ours:.3f} against {theirs:.3f}, "
             f"difference {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {card.query_count} searches of "
             f"{visitors} visitors for {queries} queries; detectable was {detectable:.3f})."
         ),
     )
+
+
+def _difference(card: Scorecard, arm: str, baseline: str) -> Difference:
+    found, column = card.difference(arm, baseline), columns().index((METRIC, CUTOFF))
+    value, low, high, detectable = (
+        float(one[column]) for one in (found.value, found.low, found.high, found.detectable)
+    )
+    return Difference(value, low, high, card.query_count, detectable)

@@ -13,6 +13,7 @@ from jobs.datasets.releases import ReleaseFacts
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.reranking.reranked_arm import reranker_digest
 from models.gates import Champion, Difference, Drift, Evidence, LowDay
 
 
@@ -23,23 +24,24 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
     """
     evaluation, release = EvaluationFacts.of(inputs["evaluation"]), ReleaseFacts.of(inputs["release"])
     verdict = evaluation.verdict
-    if verdict.challenger != release.arm:
+    if evaluation.base_arm != release.arm:
         raise BadInput(
             "arms_differ",
-            f"{inputs['evaluation'].reference} is about arm {verdict.challenger!r}, {inputs['release'].reference} "
-            f"holds {release.arm!r}. Rerun register_model and build_index with --arm {verdict.challenger}.",
-            evaluated=verdict.challenger,
+            f"{inputs['evaluation'].reference} is about arm {evaluation.base_arm!r}, {inputs['release'].reference} "
+            f"holds {release.arm!r}. Rerun register_model and build_index with --arm {evaluation.base_arm}.",
+            evaluated=evaluation.base_arm,
             released=release.arm,
         )
     recall = IndexCheckFacts.of(inputs["index_check"])
     unusable = lake.read_table(inputs["photo_embeddings"], "quarantine", ["photo_id"])["photo_id"].n_unique()
     return Evidence(
-        champion=_champion(ChampionFacts.of(inputs["champion"]).live, release.model_digest, verdict.compared_with),
+        champion=_champion(ChampionFacts.of(inputs["champion"]).live, inputs["release"], verdict.compared_with),
         champion_note=evaluation.champion_note,
         overall=Difference(
             verdict.difference, verdict.low, verdict.high, evaluation.test_query_count, verdict.detectable
         ),
         segments=_segments(lake, inputs["evaluation"], verdict),
+        counting=verdict.counting,
         index_recall=recall.recall_at_10,
         index_recall_low=recall.recall_at_10_low,
         latency_p99_milliseconds=latency_p99_milliseconds,
@@ -55,10 +57,11 @@ def _quarantined_shares(facts: ValidatedFacts) -> dict[str, float]:
     return {table: share for table, share in facts.bad_share.items() if facts.counts[table].input}
 
 
-def _champion(live: LiveModel | None, model_digest: str, compared_with: str) -> Champion:
+def _champion(live: LiveModel | None, release: Manifest, compared_with: str) -> Champion:
     if live is None:
         return "none"
-    if live.model_digest == model_digest:
+    mine = ReleaseFacts.of(release).model_digest, reranker_digest(release)
+    if mine == (live.model_digest, "" if live.reranker is None else live.reranker.files_digest):
         return "same"
     return "compared" if compared_with == CHAMPION_ARM else "left_out"
 

@@ -1,18 +1,22 @@
-"""The arm `reranked` of the evaluation: the whole search, as of the test window's beginning, on the test searches."""
+"""Whole searches as arms of the evaluation, as of the test window's beginning: the candidate's and the champion's."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.config.params.arms import CHAMPION_ARM
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import EventsCheck, RerankerFacts
+from jobs.datasets.models import EventsCheck, LiveReranker, RerankerFacts
 from jobs.errors import BadInput
+from jobs.evaluation.by_query import Judgements
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest
+from jobs.lake.manifest import Manifest, fingerprint
 from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
 from models.evaluation.ranking import NOT_FOUND, Ints
 from models.rerank.candidates import SOURCES
@@ -22,8 +26,7 @@ from models.rerank.learning import Reranker
 
 def read_reranker(lake: Lake, manifest: Manifest) -> Reranker:
     """Return a night's reranker; `BadInput` if it knows other features than searches have."""
-    files = sorted(name for name in manifest.files if name.startswith(RERANKER_FILES))
-    reranker = Reranker([lake.read_file(manifest, name).decode() for name in files])
+    reranker = Reranker([lake.read_file(manifest, name).decode() for name in _files(manifest)])
     if reranker.names != FEATURES:
         raise BadInput(
             "reranker_of_other_features",
@@ -35,15 +38,36 @@ def read_reranker(lake: Lake, manifest: Manifest) -> Reranker:
     return reranker
 
 
+def reranker_digest(manifest: Manifest) -> str:
+    """Return what tells the reranker of a release or a night from another; empty if it has none."""
+    files = _files(manifest)
+    return fingerprint({name: manifest.files[name].sha256 for name in files}) if files else ""
+
+
+def _files(manifest: Manifest) -> list[str]:
+    return sorted(name for name in manifest.files if name.startswith(RERANKER_FILES))
+
+
 @dataclass(frozen=True)
 class Reranked:
-    """The test searches and the search that answers them."""
+    """The test searches and the whole search that answers them."""
 
     asked: WindowSearch
 
     @classmethod
+    def read_champion(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, live: LiveReranker) -> Reranked:
+        """Return the search that is live, by the tables that the candidate's has too; errors as in `read`."""
+        params: dict[str, Any] = live.model_dump(include={"half_life_days", "candidate_count"})
+        params |= {"max_missing_share": inputs["reranker"].params["max_missing_share"]}
+        reranker = read_reranker(lake, inputs["champion"])
+        return cls(WindowSearch.read(lake, inputs, task, CHAMPION_ARM, params, reranker=reranker))
+
+    @classmethod
     def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task) -> Reranked:
-        """Return the arm; `BadInput` if the reranker fits neither features nor window, `GateFailed` on a leak."""
+        """Return the candidate's search.
+
+        `BadInput` if the reranker fits neither features nor window, `GateFailed` on a leak.
+        """
         manifest = inputs["reranker"]
         test_start = SplitsFacts.of(inputs["splits"]).windows[task.window][0]
         facts = RerankerFacts.of(manifest)
@@ -66,6 +90,18 @@ class Reranked:
     def ranks(self) -> tuple[NDArray[np.int32], dict[str, float]]:
         """Return the rank of each search's converted photo, shape (Q,), and the shares of `candidate_recall`."""
         return _ranks(self.asked, self.asked.searches, self.asked.target)
+
+    def judged_ranks(self, judgements: Judgements) -> NDArray[np.int32]:
+        """Return the ranks of the photos judged, shape (N,)."""
+        return self.ranks_of(judgements.text_ids, judgements.targets, judgements.asked_at)
+
+    def tops(self, rows: Ints, k: int) -> list[tuple[Ints, NDArray[np.float64]]]:
+        """Return the places and scores of the best k photos of some searches, as `top_photos` does."""
+        searches = self.asked.searches.of(rows)
+        found = self.asked.search.results(searches)
+        starts = np.searchsorted(found.row, np.arange(len(rows) + 1))
+        lists = [slice(start, min(end, start + k)) for start, end in itertools.pairwise(starts)]
+        return [(found.place[one], found.score[one]) for one in lists]
 
     def ranks_of(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> NDArray[np.int32]:
         """Return the ranks of photos, shape (N,), in searches for texts at other times, of whatever device.

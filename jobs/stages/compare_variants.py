@@ -83,7 +83,7 @@ def _reranked_facts(runs: Runs) -> RerankedFacts | None:
     if RERANKED not in runs:
         return None
     facts = EvaluationFacts.of(runs[RERANKED][0])
-    return RerankedFacts(base_arm=facts.verdict.challenger, note=facts.reranker_note)
+    return RerankedFacts(base_arm=facts.base_arm, note=facts.reranker_note)
 
 
 def _check_inputs(inputs: Inputs, splits: Manifest) -> None:

@@ -1,11 +1,12 @@
 """Stage `evaluate`: rank the whole as-of corpus for every test query, by every arm, and say who is better.
 
 A query of the test window is a conversion; its one relevant photo is the one converted. Candidates are the photos
-submitted by then, or by the protocol 80/20 all photos. Beside it stands the evaluation by query
-(`jobs.evaluation.by_query`): a query is a distinct (query, country), and all photos converted for it are relevant. The
-models have learned from the training window only; the counting baselines see everything before the test window
-(training and validation), which favours them. Of a window with more searches than the splits' `max_ranked_searches`
-those of a sample of visitors are ranked.
+submitted by then, or by the protocol 80/20 all photos. The challenger is the whole search that a release of this night
+holds, and so is the champion; the vectors of each model and the counting baselines are arms beside them. Beside it
+stands the evaluation by query (`jobs.evaluation.by_query`): a query is a distinct (query, country), and all photos
+converted for it are relevant. The models have learned from the training window only; the counting baselines see
+everything before the test window (training and validation), which favours them. Of a window with more searches than the
+splits' `max_ranked_searches` those of a sample of visitors are ranked.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from jobs.evaluation.segments import Segments, read_segments
 from jobs.evaluation.shown_lists import ShownLists
 from jobs.evaluation.tables import (
     Ranks,
+    Tops,
     comparisons_table,
     contact_sheet_table,
     metrics_tables,
@@ -45,11 +47,12 @@ from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.reranking.reranked_arm import Reranked
 from jobs.runtime.progress import timed
-from models.evaluation.ranking import TIE_RULE, Availability, Scorer
+from models.evaluation.ranking import TIE_RULE, Availability, Scorer, top_photos
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger("nightlens.evaluate")
 
+_Load = Callable[[str, Task], tuple[Scorer, int]]
 INTERVALS = "95 %, paired, clustered by visitor and by query"
 
 
@@ -60,29 +63,28 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         asked = _Asked.read(ctx.lake, inputs, params)
         shown = ShownLists.read(ctx.lake, inputs, asked.task)
     load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
-    ranked = _Ranked()
-    for arm in (arm for arm in plan.arms if arm != RERANKED):
+    ranked, checks, recall = _Ranked(), list[EventsCheck](), dict[str, dict[str, float]]()
+    for arm in plan.arms:
         with timed(log, seconds, arm):
-            scorer, ranked.without_vector[arm] = load(arm, asked.task)
-            ranked.add(arm, rank_both_ways(scorer, asked.task, asked.availability, asked.judgements))
-            shown.add(arm, scorer, len(asked.task.photos))
+            if arm not in plan.whole_searches:
+                scorer, ranked.without_vector[arm] = load(arm, asked.task)
+                ranked.add(arm, rank_both_ways(scorer, asked.task, asked.availability, asked.judgements))
+                shown.add(arm, scorer, len(asked.task.photos))
+                continue
+            search = _whole_search(ctx.lake, inputs, plan, arm, asked.task)
+            rank_Q, recall[arm] = search.ranks()
+            ranked.add(arm, (rank_Q, search.judged_ranks(asked.judgements)))
+            checks.append(search.check)
     with timed(log, seconds, TRENDING):
-        trending = _rank_trending(ctx, params, inputs, asked, ranked, partial(load, plan.challenger))
-    checks, recall = list[EventsCheck](), dict[str, float]()
-    if not plan.reranker_note:
-        with timed(log, seconds, RERANKED):
-            check, recall = _rank_reranked(ctx, inputs, asked, ranked)
-            checks.append(check)
+        trending = _rank_trending(ctx, params, inputs, asked, ranked, partial(load, plan.base_arm))
     with timed(log, seconds, "intervals"):
         card, query_card = _measure(staged, plan, asked, ranked)
         off_policy, off_policy_facts = shown.values()
         staged.write_table("off_policy", off_policy)
     with timed(log, seconds, "contact_sheet"):
         beside = rival(card, plan)
-        scorers = {arm: load(arm, asked.task)[0] for arm in (plan.challenger, beside)}
-        sheet = contact_sheet_table(
-            ranked.converted, asked.task, asked.availability, scorers, params.contact_sheet_queries
-        )
+        tops = {arm: _tops(ctx.lake, inputs, plan, arm, asked, load) for arm in (plan.challenger, beside)}
+        sheet = contact_sheet_table(ranked.converted, asked.task, tops, params.contact_sheet_queries)
         staged.write_table("contact_sheet", sheet)
     _write_ranks(staged, asked, ranked)
     cuts = asked.segments.frequency_cuts
@@ -94,6 +96,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         corpus_photo_count=len(asked.task.photos),
         photos_without_vector=ranked.without_vector,
         verdict=verdict(card, plan),
+        base_arm=plan.base_arm,
         rival=beside,
         hit_rate_at_10=rates(card),
         by_query=asked.judgements.facts(query_card),
@@ -104,7 +107,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         trending=trending,
         off_policy=off_policy_facts,
         checks=tuple(checks),
-        candidate_recall=recall,
+        candidate_recall=recall.get(RERANKED, {}),
         tie_rule=TIE_RULE,
         intervals=INTERVALS,
         seconds={step: round(duration, 2) for step, duration in seconds.items()},
@@ -171,14 +174,19 @@ def _rank_trending(
     return found.facts
 
 
-def _rank_reranked(
-    ctx: RunContext, inputs: dict[str, Manifest], asked: _Asked, ranked: _Ranked
-) -> tuple[EventsCheck, dict[str, float]]:
-    reranked = Reranked.read(ctx.lake, inputs, asked.task)
-    judged = asked.judgements
-    rank_Q, recall = reranked.ranks()
-    ranked.add(RERANKED, (rank_Q, reranked.ranks_of(judged.text_ids, judged.targets, judged.asked_at)))
-    return reranked.check, recall
+def _whole_search(lake: Lake, inputs: dict[str, Manifest], plan: Plan, arm: str, task: Task) -> Reranked:
+    """Return the search of the candidate or of the champion."""
+    if arm == RERANKED or plan.champion_reranker is None:
+        return Reranked.read(lake, inputs, task)
+    return Reranked.read_champion(lake, inputs, task, plan.champion_reranker)
+
+
+def _tops(lake: Lake, inputs: dict[str, Manifest], plan: Plan, arm: str, asked: _Asked, load: _Load) -> Tops:
+    """Return how an arm lists its best photos."""
+    if arm in plan.whole_searches:
+        return _whole_search(lake, inputs, plan, arm, asked.task).tops
+    (scorer, _), task = load(arm, asked.task), asked.task
+    return lambda rows, k: top_photos(scorer, task.text_ids[rows], task.asked_at[rows], asked.availability, k)
 
 
 def _measure(staged: StagedRun, plan: Plan, asked: _Asked, ranked: _Ranked) -> tuple[Scorecard, Scorecard]:

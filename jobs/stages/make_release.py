@@ -145,7 +145,11 @@ def _describe_reranker(reranker: Manifest) -> dict[str, Any] | None:
     facts = RerankerFacts.of(reranker)
     if facts.note:
         return None
-    return {"trained_until": facts.trained_until.isoformat(), "search_count": facts.learnable_search_count}
+    return {
+        "trained_until": facts.trained_until.isoformat(),
+        "search_count": facts.learnable_search_count,
+        **{name: reranker.params[name] for name in ("half_life_days", "candidate_count")},
+    }
 
 
 def _file(models: Manifest, arm: str, name: str) -> dict[str, str] | None:

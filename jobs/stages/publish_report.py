@@ -16,7 +16,7 @@ import polars as pl
 from jobs.config.params.release import PublishReportParams
 from jobs.context import Chosen, RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.models import RegistrationFacts
 from jobs.datasets.reports import ReportFacts
 from jobs.lake.manifest import Manifest
@@ -75,7 +75,8 @@ def _log_to_mlflow(night: Night, html: str) -> None:
         whole = night.table(EVALUATION, table).filter(pl.col("segment_kind") == "all")
         values = whole.select("arm", "metric", "k", "value").iter_rows()
         metrics |= {f"{arm}/{prefix}{metric}_at_{k}": value for arm, metric, k, value in values}
-    mlflow_runs.log_evaluation(night.ctx.settings, registration, metrics)
+    challenger = night.facts(EvaluationFacts).verdict.challenger
+    mlflow_runs.log_evaluation(night.ctx.settings, registration, challenger, metrics)
     mlflow_runs.log_report(night.ctx.settings, registration, html)
 
 

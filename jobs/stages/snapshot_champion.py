@@ -1,4 +1,6 @@
-"""Stage `snapshot_champion`: the model that was live when the night ran, copied so that the night is repeatable.
+"""Stage `snapshot_champion`: the search that was live when the night ran, copied so that the night is repeatable.
+
+It is the champion's model and the reranker of the release that was published with it.
 
 Which that is says the promotion ledger, as of this night: a past night that is recomputed meets the champion it met.
 The latest night also looks whether the alias was moved in MLflow itself, and notes it in the ledger. The first nights
@@ -8,20 +10,26 @@ have no champion; that is a run too, and says so.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from jobs.adapters import mlflow_registry
 from jobs.config.params.training import SnapshotChampionParams
 from jobs.context import Chosen, Inputs, RunContext
 from jobs.datasets.features import SplitsFacts
-from jobs.datasets.models import ChampionFacts, LiveModel, OutsideMove, PublishedRelease
+from jobs.datasets.models import ChampionFacts, LiveModel, LiveReranker, OutsideMove, PublishedRelease
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
+from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.releasing.ledger import Entry, Ledger, State, as_of
-from jobs.releasing.published_pointer import last_night, reconcile
+from jobs.releasing.published_pointer import find_release, last_night, reconcile
+from jobs.releasing.reader import RELEASE_FILE
+from jobs.reranking.inputs import RERANKER_FILES
+from jobs.reranking.reranked_arm import read_reranker, reranker_digest
 
 FOLDER = "champion"
 _WEIGHTS = "model.safetensors"
@@ -29,9 +37,10 @@ _WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Found:
-    """The champion's version, and the move that made it so if that was outside of Nightlens."""
+    """The champion's version, its published release, and the move that made it so if that was outside of Nightlens."""
 
     version: mlflow_registry.Version | None
+    release: Manifest | None
     moved: OutsideMove | None
 
 
@@ -47,21 +56,25 @@ def choose(ctx: RunContext, params: SnapshotChampionParams, inputs: Inputs) -> C
         version = mlflow_registry.find_version(ctx.settings, ctx.catalogue, state.champion)
     moved = _outside_move(entries, state)
     source = "none" if version is None else f"{version.uri} {version.tags.get('model_digest')}"
+    release = _release_of(ctx.lake, state)
     sources = {"champion": source} | ({} if moved is None else {"moved": moved.digest})
-    return Chosen(sources=sources, found=Found(version, moved))
+    sources |= {} if release is None else {"release": release.digest}
+    return Chosen(sources=sources, found=Found(version, release, moved))
 
 
 def run(
     ctx: RunContext, params: SnapshotChampionParams, inputs: Inputs, staged: StagedRun, found: Found
 ) -> ChampionFacts:
     """Copy the champion."""
-    facts = ChampionFacts(
-        live=None if found.version is None else _live_model(ctx.lake, found.version), outside_move=found.moved
-    )
+    live = None
     if found.version is not None:
+        live = _live_model(ctx.lake, found.version)
         with staged.local_folder(FOLDER) as folder:
             mlflow_registry.download_model(ctx.settings, found.version, folder)
             _check_weights(found.version, folder)
+        if found.release is not None:
+            live = live.model_copy(update=_copy_reranker(ctx.lake, found.release, staged))
+    facts = ChampionFacts(live=live, outside_move=found.moved)
     staged.write_file("champion.json", facts.model_dump_json(indent=1).encode())
     return facts
 
@@ -74,6 +87,30 @@ def _outside_move(entries: list[Entry], state: State) -> OutsideMove | None:
     release = state.release
     published = None if release is None else PublishedRelease(release=str(release), version=release.version)
     return OutsideMove(entry=since.number, reason=since.reason, published=published)
+
+
+def _release_of(lake: Lake, state: State) -> Manifest | None:
+    """Return the published release of the champion, None if the alias was moved away from it or it is gone."""
+    if state.release is None or state.release.version != state.champion:
+        return None
+    return find_release(lake, state.release)
+
+
+def _copy_reranker(lake: Lake, release: Manifest, staged: StagedRun) -> dict[str, Any]:
+    """Copy the release's reranker if it has one; return what is to be said of it, as in `LiveModel`."""
+    if not (digest := reranker_digest(release)):
+        return {}
+    told = json.loads(lake.read_file(release, RELEASE_FILE))["reranker"]
+    if "half_life_days" not in told:
+        return {"reranker_note": "its release does not say how its conversions were counted"}
+    try:
+        read_reranker(lake, release)
+    except BadInput as error:
+        return {"reranker_note": str(error)}
+    for name in (name for name in release.files if name.startswith(RERANKER_FILES)):
+        staged.write_file(name, lake.read_file(release, name))
+    kept = {name: told[name] for name in ("trained_until", "half_life_days", "candidate_count")}
+    return {"reranker": LiveReranker.model_validate(kept | {"files_digest": digest})}
 
 
 def _live_model(lake: Lake, version: mlflow_registry.Version) -> LiveModel:

@@ -15,6 +15,7 @@ LIMITS = Limits(
     rule="superior",
     margin=0.01,
     segment_margin=0.05,
+    must_beat_counting=True,
     max_detectable_difference=0.1,
     min_index_recall=0.95,
     max_latency_p99_milliseconds=100.0,
@@ -41,6 +42,7 @@ GOOD = Evidence(
     champion_note="",
     overall=BETTER,
     segments={("country", "GB"): Difference(0.01, -0.02, 0.04, 800, 0.05)},
+    counting={"popularity": replace(BETTER, low=0.4), "most_converted": BETTER},
     index_recall=0.99,
     index_recall_low=0.98,
     latency_p99_milliseconds=12.5,
@@ -64,6 +66,7 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "superiority overall",
         "detectable difference",
         "slices",
+        "better than counting",
         "index recall@10",
         "search latency p99",
         "index size",
@@ -142,13 +145,6 @@ NOTHING = Difference(NAN, NAN, NAN, 0, NAN)
 @pytest.mark.parametrize(
     "change",
     [
-        {"overall": NOTHING},
-        {"overall": replace(BETTER, low=NAN)},
-        {"overall": replace(BETTER, detectable=NAN)},
-        {"overall": NOTHING, "champion": "none"},
-        {"segments": {}},
-        {"segments": {("country", "GB"): NOTHING}},
-        {"segments": {("country", "GB"): replace(BETTER, high=NAN)}},
         {"index_recall": NAN},
         {"index_recall_low": NAN},
         {"index_recall": 1.0, "index_recall_low": 0.5},  # of one query
@@ -170,6 +166,46 @@ def test_what_is_missing_or_no_number_passes_nowhere(change: dict[str, Any]) -> 
         verdict = judge(replace(GOOD, **change), replace(LIMITS, rule=rule))
         assert verdict.outcome != PASS
         assert verdict.reasons
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"overall": NOTHING},
+        {"overall": replace(BETTER, low=NAN)},
+        {"overall": replace(BETTER, detectable=NAN)},
+        {"overall": replace(BETTER, query_count=0)},
+        {"overall": NOTHING, "champion": "none"},
+        {"segments": {}},
+        {"segments": {("country", "GB"): NOTHING}},
+        {"segments": {("country", "GB"): replace(BETTER, high=NAN)}},
+        {"segments": {("country", "GB"): replace(BETTER, query_count=0)}},
+        {"counting": {}},
+        {"counting": {"popularity": BETTER, "most_converted": NOTHING}},
+        {"counting": {"popularity": NOTHING}, "champion": "same"},
+    ],
+    ids=str,
+)
+def test_a_comparison_without_a_figure_fails(change: dict[str, Any]) -> None:
+    for rule in ("superior", "parity"):
+        verdict = judge(replace(GOOD, **change), replace(LIMITS, rule=rule))
+        assert verdict.outcome == FAIL
+        assert verdict.reasons
+
+
+@pytest.mark.parametrize("champion", ["compared", "same", "none", "left_out"])
+@pytest.mark.parametrize("low", [0.0, -0.01])
+def test_whoever_is_champion_the_candidate_must_surely_beat_every_counting_baseline(champion: Any, low: float) -> None:
+    close = {"popularity": BETTER, "most_converted": replace(BETTER, value=0.01, low=low)}
+    evidence = replace(GOOD, counting=close, champion=champion)
+    verdict = judge(evidence, LIMITS)
+    assert verdict.outcome == FAIL
+    (finding,) = (one for one in verdict.findings if one.check == "better than counting")
+    assert finding.outcome == FAIL
+    assert finding.figure.startswith("most_converted: +1.00, ")
+    not_asked = judge(evidence, replace(LIMITS, must_beat_counting=False))
+    assert "better than counting" not in {one.check for one in not_asked.findings}
+    assert not_asked.outcome == (INCONCLUSIVE if champion == "left_out" else PASS)
 
 
 def test_without_a_champion_the_candidate_must_beat_the_untrained_model_by_any_rule() -> None:

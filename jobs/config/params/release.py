@@ -21,6 +21,9 @@ class GateReleaseParams(Params):
     segment_margin: float = Field(
         0.05, ge=0, le=1, description="the same for a slice of the searches, which fails only if surely worse"
     )
+    must_beat_counting: bool = Field(
+        default=True, description="fail unless surely better than every baseline that counts or matches words"
+    )
     max_detectable_difference: float = Field(
         0.1,
         gt=0,

@@ -49,7 +49,7 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
         commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
         run_stage(context, "make_release", MakeReleaseParams())
     assert champion(tracked) is None
-    mlflow_runs.log_evaluation(settings, facts[0], {f"{FULL}/hit_rate_at_10": 0.5})
+    mlflow_runs.log_evaluation(settings, facts[0], FULL, {f"{FULL}/hit_rate_at_10": 0.5})
 
     first = f"version 1 (2025-12-28, {FULL}, hit rate@10 0.5000)"
     second = f"version 2 (2025-12-29, {FULL})"

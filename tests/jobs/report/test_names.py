@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from jobs.config.params.arms import ARMS as TRAINED
-from jobs.config.params.arms import CHAMPION_ARM, COMPARED, FULL, RERANKED, VARIANTS, ZERO_SHOT
+from jobs.config.params.arms import CHAMPION_ARM, COMPARED, RERANKED, VARIANTS, ZERO_SHOT
 from jobs.datasets.evaluation import EvaluationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.report import charts
@@ -69,7 +69,7 @@ def test_of_many_countries_those_with_most_searches_are_drawn_and_the_others_fol
     ]
     all_rows = pl.concat([metrics.filter(segment_kind="all"), *countries], how="vertical_relaxed")
     facts = made_up(EvaluationFacts, rival=CHAMPION_ARM)
-    (found,) = slices(Metrics(all_rows), tables["segment_comparisons"], FULL, facts)
+    (found,) = slices(Metrics(all_rows), tables["segment_comparisons"], RERANKED, facts)
     assert [row["name"] for row in found["rows"]] == names[:MOST_SEGMENTS]
     assert [row["name"] for row in found["more_rows"]] == names[MOST_SEGMENTS:]
     assert len(found["chart"].rows) == MOST_SEGMENTS

@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from jobs.config.params.arms import CHAMPION_ARM, FULL, TRENDING, ZERO_SHOT
+from jobs.config.params.arms import CHAMPION_ARM, FULL, RERANKED, TRENDING, ZERO_SHOT
 from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
@@ -118,7 +118,7 @@ def test_metrics_in_the_page_equal_those_in_the_table(whole: Page) -> None:
 def test_slices_in_the_page_equal_those_in_the_table(whole: Page) -> None:
     for title, kind, fourth in (("By country", "country", ZERO_SHOT), ("Rising and steady", "query_trend", TRENDING)):
         header, *rows = next(t for name, t in whole.tables.items() if name.startswith(f"slices: Hit rate@10, {title}"))
-        arms = [FULL, CHAMPION_ARM, "most_converted_for_query", fourth]
+        arms = [RERANKED, CHAMPION_ARM, "most_converted_for_query", fourth]
         names = [ARMS[key].name for key in arms]
         assert header[2:] == [*names[:2], "Difference, points", *names[2:]]
         shown = {row[0]: [cell.split()[0] for cell in row[2:]] for row in rows}
@@ -219,7 +219,7 @@ def test_the_verdict_says_what_was_found_and_when_to_promote(
 
 def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make) -> None:
     moved = {"entry": 7, "reason": "moved by hand", "published": {"release": "2025-12-27/ab", "version": 3}}
-    story = Story(query_count=150, bad_rows=6000, gate="fail", outside_move=moved)
+    story = Story(query_count=150, counting=0.7321, bad_rows=6000, gate="fail", outside_move=moved)
     page = page_of(make_context(), story)
     for figure in ("73.2%", "2.8 points", "150 of the 1,150", "5.0% of the rows", "2 photos", "entry 7"):
         assert figure in page.text("verdict"), figure
@@ -428,7 +428,7 @@ def test_a_contact_sheet_without_ranks_is_refused(make_context: Make, monkeypatc
 
     def read_without_ranks(lake: Lake, manifest: Any, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         frame = read(lake, manifest, table, columns)
-        return frame.filter(pl.col("arm") != FULL) if table == "ranks" else frame
+        return frame.filter(pl.col("arm") != RERANKED) if table == "ranks" else frame
 
     monkeypatch.setattr(Lake, "read_table", read_without_ranks)
     with raises(MissingInput, "missing_ranks", count=2):

@@ -79,6 +79,7 @@ class Night:
                 self.query_vectors.append(self.table(arm, keys, query_PD))
         self.photo_vectors, self.query_vectors = pl.concat(self.photo_vectors), pl.concat(self.query_vectors)
         self.champion: dict[str, Any] | None = None
+        self.champion_files: dict[str, bytes] = {}
         self.other_facts: dict[str, dict[str, Any]] = {}
         self.equal_pictures: dict[str, str] = {}
         self.hidden: list[tuple[str, str | None]] = []
@@ -138,7 +139,8 @@ class Night:
             (PHOTO_EMBEDDINGS, {"embeddings": self.photo_vectors}, self.embedded("photo")),
             (QUERY_EMBEDDINGS, {"embeddings": self.query_vectors}, self.embedded("query")),
         ):
-            commit_tables(self.context, dataset, tables, facts=facts)
+            files = self.champion_files if dataset is CHAMPION else {}
+            commit_tables(self.context, dataset, tables, facts=facts, files=files)
         return self.context
 
     def examination(self) -> dict[str, pl.DataFrame]:
@@ -238,6 +240,11 @@ def test_the_night_is_ranked_measured_and_compared(night: Night) -> None:
     assert verdict.difference == pytest.approx(rates["finetuned_country_keywords"] - rates["zero_shot"])
     assert (facts.test_query_count, facts.corpus_photo_count) == (240, PHOTO_COUNT)
     assert facts.rival == "keyword_bm25"  # the strongest other here: the keyword is the query
+    assert facts.base_arm == verdict.challenger  # no order was learned
+    assert set(verdict.counting) == BASELINES
+    for baseline, less in verdict.counting.items():
+        assert less.value == pytest.approx(rates[verdict.challenger] - rates[baseline])
+        assert less.low <= less.value <= less.high
     assert facts.test_visitor_count == night.test["visitor_id"].n_unique()
     assert "SHA-256" in facts.tie_rule
 

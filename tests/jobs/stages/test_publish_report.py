@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.adapters import mlflow_runs
-from jobs.config.params.arms import FULL
+from jobs.config.params.arms import FULL, RERANKED
 from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.indexes import PHOTO_INDEX
@@ -19,7 +19,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from tests.errors import raises
 from tests.jobs.report.page import Page
-from tests.jobs.report_fixtures import BY_QUERY, HIT_RATES, commit_ablation, commit_night, value_of
+from tests.jobs.report_fixtures import BY_QUERY, HIT_RATES, Story, commit_ablation, commit_night, value_of
 
 Make = Callable[..., RunContext]
 
@@ -28,7 +28,7 @@ Make = Callable[..., RunContext]
 def logged(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stand in for MLflow; what would be logged is kept here."""
     calls: dict[str, Any] = {}
-    monkeypatch.setattr(mlflow_runs, "log_evaluation", lambda settings, facts, metrics: calls.update(metrics=metrics))
+    monkeypatch.setattr(mlflow_runs, "log_evaluation", lambda *told: calls.update(challenger=told[2], metrics=told[3]))
     monkeypatch.setattr(mlflow_runs, "log_report", lambda settings, facts, html: calls.update(html=html))
     return calls
 
@@ -49,9 +49,10 @@ def test_the_report_is_committed_logged_and_published(make_context: Make, logged
     assert ReportFacts.of(manifest).outcome == "better"
     assert logged["html"] == html.decode()
     metrics = logged["metrics"]
+    assert logged["challenger"] == RERANKED
     assert metrics[f"{FULL}/hit_rate_at_10"] == pytest.approx(HIT_RATES[FULL])
     assert metrics[f"{FULL}/by_query_ndcg_at_10"] == pytest.approx(value_of(HIT_RATES[FULL], "ndcg", 10) * BY_QUERY)
-    assert len(metrics) == 2 * len(HIT_RATES) * 28
+    assert len(metrics) == 2 * len(Story().rates) * 28
 
 
 def test_a_rerun_does_nothing_but_put_back_what_is_missing(make_context: Make, logged: dict[str, Any]) -> None:

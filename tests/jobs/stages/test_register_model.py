@@ -270,7 +270,7 @@ def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunCont
     facts = RegistrationFacts.of(register(tracked))
     metrics = {f"{FULL}/hit_rate_at_10": 0.61234, f"{ZERO_SHOT}/hit_rate_at_10": 0.2}
     for _ in range(2):  # a rerun logs the same points, not more
-        mlflow_runs.log_evaluation(tracked.settings, facts, metrics)
+        mlflow_runs.log_evaluation(tracked.settings, facts, FULL, metrics)
     mlflow_runs.log_report(tracked.settings, facts, "<h1>A night</h1>")
     (run,) = logged_runs(tracked)
     assert run.data.metrics[f"test/{FULL}/hit_rate_at_10"] == run.data.metrics["hit_rate_at_10"] == 0.61234
@@ -279,7 +279,7 @@ def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunCont
     report = client(tracked).download_artifacts(run.info.run_id, "report.html")
     assert Path(report).read_text() == "<h1>A night</h1>"
     with raises(BadInput, "no_such_metric", metric=f"{FULL}/hit_rate_at_10"):
-        mlflow_runs.log_evaluation(tracked.settings, facts, {"other": 1.0})
+        mlflow_runs.log_evaluation(tracked.settings, facts, FULL, {"other": 1.0})
     with raises(MissingInput, "no_mlflow_run", run_id="0123"):
         mlflow_runs.log_report(
             tracked.settings, facts.model_copy(update={"mlflow_run_id": "0123"}), "<h1>Another night</h1>"

@@ -34,6 +34,7 @@ from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.stages.test_evaluate import (
     COUNTRIES,
+    LIVE,
     PHOTO_COUNT,
     PUBLISHED,
     TEST_START,
@@ -169,7 +170,10 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     run_stage(context, "train_reranker", PARAMS.model_copy(update={"candidate_count": 10}))
     manifest = run_stage(context, "evaluate", EVALUATE)
     facts = EvaluationFacts.of(manifest)
-    assert list(facts.hit_rate_at_10)[-1] == "reranked"
+    verdict = facts.verdict
+    assert (verdict.challenger, facts.base_arm, verdict.compared_with) == ("reranked", FULL, "zero_shot")
+    assert verdict.difference == pytest.approx(facts.hit_rate_at_10["reranked"] - facts.hit_rate_at_10["zero_shot"])
+    assert facts.rival not in ("reranked", "trending")
     assert facts.reranker_note == ""
     assert facts.checks[0].event_count == 700  # training and validation are known, the test is not
     ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
@@ -178,8 +182,65 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     lost = ranks.filter(pl.col("reranked") == NOT_FOUND).height / ranks.height
     assert facts.candidate_recall["any"] == pytest.approx(1 - lost)
     assert facts.candidate_recall["any"] > facts.candidate_recall["vector"]
-    assert "reranked" in set(context.lake.read_table(manifest, "comparisons")["baseline"])
-    assert "reranked" not in set(context.lake.read_table(manifest, "contact_sheet")["arm"])
+    for table in ("comparisons", "segment_comparisons", "query_comparisons"):
+        compared = context.lake.read_table(manifest, table)
+        assert set(compared["arm"]) == {"reranked"}
+        assert FULL in set(compared["baseline"])
+    sheet = context.lake.read_table(manifest, "contact_sheet")
+    assert set(sheet["arm"]) == {"reranked", facts.rival}
+    found = sheet.filter(pl.col("photo_id") == pl.col("converted_photo_id"), arm="reranked")
+    asked = context.lake.read_table(manifest, "queries").rename({"photo_id": "converted_photo_id"})
+    own = asked.with_columns(rank=ranks.sort("query_id")["reranked"])
+    shown = found.join(own, on=["query", "country", "converted_photo_id"])
+    assert len(shown) >= len(found) > 0
+    assert set(found["position"]) <= set(shown["rank"])
+
+
+def live_search(night: Night, manifest: Manifest, **changed: Any) -> dict[str, Any]:
+    """Have the champion's release hold the night's own reranker; return what is said of it."""
+    night.champion_files = {
+        f"{RERANKER_FILES}{n}.txt": text.encode() for n, text in enumerate(models_of(night.context, manifest))
+    }
+    told = {"files_digest": "d", "trained_until": TEST_START, "half_life_days": PARAMS.half_life_days, "candidate_count": 30}
+    return LIVE | {"model_digest": "champion", "reranker": told | changed}
+
+
+def test_the_champion_is_the_whole_search_that_is_live(night: Night) -> None:
+    for table in ("photo_vectors", "query_vectors"):
+        own = getattr(night, table).filter(arm=FULL).with_columns(arm=pl.lit("champion"))
+        setattr(night, table, pl.concat([getattr(night, table).filter(pl.col("arm") != "champion"), own]))
+    context, manifest = trained(night)
+    night.champion = live_search(night, manifest)
+    trained(night)
+    evaluation = run_stage(context, "evaluate", EVALUATE)
+    facts = EvaluationFacts.of(evaluation)
+    assert (facts.champion_version, facts.champion_note, facts.verdict.compared_with) == (7, "", "champion")
+    ranks = context.lake.read_table(evaluation, "ranks").pivot("arm", index="query_id", values="rank")
+    assert ranks["champion"].to_list() == ranks["reranked"].to_list() != ranks[FULL].to_list()
+    assert (facts.verdict.difference, facts.rival) == (0.0, "champion")
+    assert len(facts.checks) == 2
+    sheet = context.lake.read_table(evaluation, "contact_sheet")
+    tops = [sheet.filter(arm=arm).drop("arm") for arm in ("reranked", "champion")]
+    assert tops[0].equals(tops[1])
+
+    night.champion = live_search(night, manifest, candidate_count=10)
+    trained(night)
+    other = context.lake.read_table(run_stage(context, "evaluate", EVALUATE), "ranks")
+    assert other.filter(arm="champion")["rank"].to_list() != other.filter(arm="reranked")["rank"].to_list()
+
+
+def test_a_live_search_that_has_seen_answers_or_cannot_be_made_again_is_left_out(night: Night) -> None:
+    context, manifest = trained(night)
+    for live, note in (
+        (live_search(night, manifest, trained_until=TEST_START + timedelta(days=1)), "it has seen answers"),
+        (LIVE | {"reranker_note": "other features"}, "cannot be made again: other features"),
+    ):
+        night.champion = live
+        trained(night)
+        facts = EvaluationFacts.of(run_stage(context, "evaluate", EVALUATE))
+        assert note in facts.champion_note
+        assert (facts.champion_version, facts.verdict.compared_with) == (None, "zero_shot")
+        assert "champion" not in facts.hit_rate_at_10
 
 
 def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
