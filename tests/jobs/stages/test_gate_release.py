@@ -82,6 +82,8 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     ("story", "params", "outcome", "reason"),
     [
         (Story(outcome="worse"), {}, "fail", "overall: worse by more than the margin of 1 points"),
+        (Story(outcome="better", counting=0.7), {}, "fail", "better than counting: not surely better than most_conv"),
+        (Story(outcome="better", counting=0.7), {"must_beat_counting": False}, "pass", ""),
         (Story(outcome="undecided"), {}, "inconclusive", "not shown to be better than the champion"),
         (Story(outcome="undecided"), {"rule": "parity"}, "pass", ""),
         (Story(), {}, "pass", ""),

@@ -12,20 +12,24 @@ import pytest
 from jobs.adapters import mlflow_registry
 from jobs.config.params.arms import FULL
 from jobs.config.params.release import MakeReleaseParams
-from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams
+from jobs.config.params.training import RegisterModelParams, SnapshotChampionParams, TrainRerankerParams
 from jobs.context import RunContext
-from jobs.datasets.models import CHAMPION, ChampionFacts, LiveModel
+from jobs.datasets.models import CHAMPION, RERANKER, ChampionFacts, LiveModel, LiveReranker
+from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
+from jobs.reranking.reranked_arm import reranker_digest
 from jobs.stages import snapshot_champion
 from models.search.model import SearchModel
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import commit_night, make_model
 from tests.released import NOW, commit_index, commit_order
+from tests.tiny_reranker import tiny_reranker
+from tests.validated_lake import commit_tables
 
 pytestmark = pytest.mark.integration
 
@@ -95,6 +99,61 @@ def test_a_version_without_the_tag_was_chosen_until_the_end_of_its_nights_valida
     ):
         version = mlflow_registry.Version("nightlens-test", 1, "run", tags)
         assert snapshot_champion._selected_until(context.lake, version) == until
+
+
+LEARNED_UNTIL = datetime(2025, 12, 22, tzinfo=UTC)
+
+
+def commit_reranker(context: RunContext, text: str) -> None:
+    """Commit what the night's order was learned as, before the night's release is made."""
+    told = {"base_arm": FULL, "trained_until": LEARNED_UNTIL, "note": ""}
+    files = {"reranker/0.txt": text.encode()}
+    commit_tables(context, RERANKER, params=TrainRerankerParams(candidate_count=123), facts=told, files=files)
+
+
+def test_the_reranker_of_the_published_release_comes_with_the_champion(
+    tracked: RunContext, make_context: Contexts
+) -> None:
+    commit_reranker(tracked, tiny_reranker())
+    register_champion(tracked)
+    manifest = snapshot(make_context(run_date=NEXT_DAY))
+    live = ChampionFacts.of(manifest).live
+    assert live is not None
+    assert live.reranker == LiveReranker(
+        files_digest=reranker_digest(tracked.read(RELEASE)),
+        trained_until=LEARNED_UNTIL,
+        half_life_days=TrainRerankerParams().half_life_days,
+        candidate_count=123,
+    )
+    assert reranker_digest(manifest) == live.reranker.files_digest
+    assert tracked.lake.read_file(manifest, "reranker/0.txt").decode() == tiny_reranker()
+    assert live.reranker_note == ""
+
+
+def test_a_reranker_of_other_features_is_noted_not_copied(tracked: RunContext, make_context: Contexts) -> None:
+    commit_reranker(tracked, tiny_reranker().replace("vector_gap", "vector_gup"))
+    register_champion(tracked)
+    manifest = snapshot(make_context(run_date=NEXT_DAY))
+    live = ChampionFacts.of(manifest).live
+    assert live is not None
+    assert live.reranker is None
+    assert "vector_gup" in live.reranker_note
+    assert reranker_digest(manifest) == ""
+
+
+def test_a_champion_that_was_moved_away_from_its_release_comes_without_a_reranker(
+    tracked: RunContext, make_context: Contexts
+) -> None:
+    commit_reranker(tracked, tiny_reranker())
+    register_champion(tracked)
+    next_night = make_context(run_date=NEXT_DAY)
+    commit_reranker(next_night, tiny_reranker())
+    register_champion(next_night, seed=1)
+    first = mlflow_registry.find_version(tracked.settings, "test", 1)
+    mlflow_registry.set_alias(tracked.settings, first, mlflow_registry.CHAMPION)
+    live = ChampionFacts.of(snapshot(make_context(run_date=day(30)))).live
+    assert live is not None
+    assert (live.version, live.reranker) == (1, None)
 
 
 def day(number: int) -> date:

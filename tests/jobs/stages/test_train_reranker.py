@@ -201,7 +201,12 @@ def live_search(night: Night, manifest: Manifest, **changed: Any) -> dict[str, A
     night.champion_files = {
         f"{RERANKER_FILES}{n}.txt": text.encode() for n, text in enumerate(models_of(night.context, manifest))
     }
-    told = {"files_digest": "d", "trained_until": TEST_START, "half_life_days": PARAMS.half_life_days, "candidate_count": 30}
+    told = {
+        "files_digest": "d",
+        "trained_until": TEST_START,
+        "half_life_days": PARAMS.half_life_days,
+        "candidate_count": 30,
+    }
     return LIVE | {"model_digest": "champion", "reranker": told | changed}
 
 
