@@ -297,7 +297,7 @@ def test_a_limit_that_is_not_set_is_not_checked() -> None:
     far = Drift(1.0, 1.0, 1, 1.0, LowDay(1.0, 0.0), {"photos": 0.0}, {"searches": "and more"})
     verdict = judge(replace(GOOD, drift=far), unlimited)
     assert verdict.outcome == PASS
-    assert len(verdict.findings) == 11
+    assert len(verdict.findings) == 12
 
 
 shares = st.floats(-1, 1)

@@ -13,12 +13,14 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
-from jobs.datasets.releases import GATE, GateFacts
+from jobs.datasets.models import CHAMPION
+from jobs.datasets.releases import GATE, GateFacts, ReleaseFacts
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
 from jobs.releasing.published_pointer import name_of
+from jobs.reranking.reranked_arm import reranker_digest
 from models.gates import Difference
 from tests.command_line import parse
 from tests.conftest import Contexts
@@ -26,8 +28,9 @@ from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
 from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release
+from tests.validated_lake import commit_tables
 
-PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10)
+PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10, max_latency_p99_milliseconds=1e9)
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:
@@ -108,6 +111,20 @@ def test_what_stands_in_the_way_is_said(
     assert facts.outcome == told["gate"] == outcome
     assert any(found.startswith(reason) for found in facts.reasons) or not reason
     assert (facts.reasons == ()) == (outcome == "pass")
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_the_same_model_with_another_reranker_is_another_search(
+    make_context: Contexts, told: dict[str, Any], is_same: bool
+) -> None:
+    context = make_context()
+    release = commit_candidate(context, Story(outcome="undecided"))
+    reranker = {"files_digest": reranker_digest(release) if is_same else "of another night"}
+    live = {"version": 2, "model_digest": ReleaseFacts.of(release).model_digest, "reranker": reranker}
+    commit_tables(context, CHAMPION, files={"champion.json": repr(live).encode()}, facts={"live": live})
+    facts = GateFacts.of(run_stage(context, "gate_release", PARAMS))
+    assert facts.figures.champion == ("same" if is_same else "compared")
+    assert facts.outcome == ("pass" if is_same else "inconclusive")
 
 
 @pytest.mark.parametrize("run_date", ["2025-12-27", "2025-12-29"])
