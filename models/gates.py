@@ -78,7 +78,8 @@ class Evidence:
     `champion` is "compared", "same" (model and reranker are the champion's: only index and tables are new), "left_out"
     (there is one that could not be compared fairly, `champion_note` says why), or "none". Differences are to the
     champion if it was compared, else to the model that was never trained on conversions. `counting` are the differences
-    to each baseline that counts or matches words, over all queries.
+    to each baseline that counts or matches words, over all queries. `lost_in_reading` is how much lower the primary
+    metric is where the release's own reader answers the same searches.
     """
 
     champion: Champion
@@ -86,6 +87,7 @@ class Evidence:
     overall: Difference
     segments: Mapping[tuple[str, str], Difference]
     counting: Mapping[str, Difference]
+    lost_in_reading: float
     index_recall: float
     index_recall_low: float
     latency_p99_milliseconds: float
@@ -104,6 +106,7 @@ class Limits:
     segment_margin: float
     must_beat_counting: bool
     max_detectable_difference: float
+    max_lost_in_reading: float
     min_index_recall: float
     max_latency_p99_milliseconds: float
     max_index_bytes: int
@@ -149,9 +152,9 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     - A champion that could not be compared: inconclusive. Its own model and reranker: nothing to compare.
     - Better than counting, if that is asked: surely better than every baseline that counts or matches words. All must
       be beaten, so none of the intervals needs to be wider for their number (an intersection-union test).
-    - Always: index recall (with its interval), latency, size, quarantined rows and missing images within their limits,
-      and drift within those that are set, `min_drift_p` being shared out among what is tested (Bonferroni). What has
-      nothing to be compared with passes, and says so. A last day without searches fails.
+    - Always: what is lost in reading, index recall (with its interval), latency, size, quarantined rows and missing
+      images within their limits, and drift within those that are set, `min_drift_p` being shared out among what is
+      tested (Bonferroni). What has nothing to be compared with passes, and says so. A last day without searches fails.
 
     Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
     """
@@ -266,6 +269,9 @@ def _superiority(found: Difference, rival: str) -> Finding:
 
 
 def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
+    lost, lost_most = evidence.lost_in_reading, limits.max_lost_in_reading
+    figure, limit = f"{100 * lost:.2f} points", f"at most {100 * lost_most:g} points"
+    yield _limit("hit rate lost in reading", figure, limit, is_within(lost, most=lost_most))
     yield _recall(evidence, limits.min_index_recall)
     latency, most = evidence.latency_p99_milliseconds, limits.max_latency_p99_milliseconds
     yield _limit("search latency p99", f"{latency:.2f} ms", f"at most {most:g} ms", is_within(latency, most=most))

@@ -19,6 +19,7 @@ from jobs.datasets.all import named
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS
+from jobs.datasets.releases import GateFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.integers import microseconds
 from jobs.evaluation.ranking_task import read_task
@@ -145,6 +146,10 @@ def test_the_release_answers_from_words_as_the_evaluation_does(nights: Nights) -
         for row, number in enumerate(block):
             places = results.place[results.row == row][:25]
             assert [one.photo_id for one in found[number]] == task.photos["photo_id"][places].to_list()
+    gate = GateFacts.of(night["gate_release"])
+    assert gate.read_search_count == min(len(task.targets), 1000)
+    assert gate.evaluated_hit_rate > 0
+    assert gate.read_hit_rate == pytest.approx(gate.evaluated_hit_rate, abs=0.01)
     latest = opened.live.catalogue.tables.history
     assert latest.cutoff == microseconds(context.as_of) > asked.search.tables.history.cutoff
     assert latest.photo_sums[:, 0].sum() > asked.search.tables.history.photo_sums[:, 0].sum()

@@ -74,7 +74,9 @@ class GateFigures(Facts):
 class GateFacts(Facts):
     """The verdict on a release, in a word, in a sentence, and by the reasons that stand in the way.
 
-    The latencies are of single searches in the release, from words to photos.
+    The latencies are of single searches in the release, from words to photos. The hit rates at 10 are of the same
+    `read_search_count` test searches: `evaluated_hit_rate` is the evaluation's, `read_hit_rate` what the opened release
+    finds with the tables of that time.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"latency_p50_milliseconds", "latency_p99_milliseconds"})
@@ -86,6 +88,9 @@ class GateFacts(Facts):
     figures: GateFigures
     latency_p50_milliseconds: float
     latency_p99_milliseconds: float
+    read_search_count: int
+    read_hit_rate: float
+    evaluated_hit_rate: float
 
 
 GATE = Dataset(

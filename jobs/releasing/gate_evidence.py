@@ -13,12 +13,13 @@ from jobs.datasets.releases import ReleaseFacts
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.releasing.reader_check import ReaderCheck
 from jobs.reranking.reranked_arm import reranker_digest
 from models.gates import Champion, Difference, Drift, Evidence, LowDay
 
 
-def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: float) -> Evidence:
-    """Return what is known of the night's candidate, whose searches were timed by the caller.
+def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: float, read: ReaderCheck) -> Evidence:
+    """Return what is known of the night's candidate, whose searches were timed and read by the caller.
 
     `inputs` are the runs by dataset name. Raises `BadInput` if the evaluation is of another arm than the release.
     """
@@ -42,6 +43,7 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
         ),
         segments=_segments(lake, inputs["evaluation"], verdict),
         counting=verdict.counting,
+        lost_in_reading=read.evaluated - read.read,
         index_recall=recall.recall_at_10,
         index_recall_low=recall.recall_at_10_low,
         latency_p99_milliseconds=latency_p99_milliseconds,

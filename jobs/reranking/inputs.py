@@ -28,7 +28,7 @@ from models.rerank.search import Search
 from models.rerank.vectors import DenseVectors
 
 RERANKER_FILES = "reranker/"
-_KNOWN = {"validation": ("train",), "test": ("train", "validation")}
+KNOWN = {"validation": ("train",), "test": ("train", "validation")}
 """The windows whose conversions are known when a window begins."""
 _NEVER = np.iinfo(np.int64).max
 
@@ -54,7 +54,7 @@ class WindowSearch:
         check_arm(inputs, arm)
         uses_country = QueryEmbeddingsFacts.of(inputs["query_embeddings"]).arms[arm].uses_country
         start = SplitsFacts.of(inputs["splits"]).windows[task.window][0]
-        tables, check = read_tables(lake, inputs, task.photos, _KNOWN[task.window], start, params["half_life_days"])
+        tables, check = read_tables(lake, inputs, task.photos, KNOWN[task.window], start, params["half_life_days"])
         vectors = read_vectors(lake, inputs, uses_country, task, arm, params["max_missing_share"])
         availability = read_availability(lake, inputs, task)
         since_P = np.where(vectors.has_vector_P, availability.since, _NEVER)  # without a vector it is in no index

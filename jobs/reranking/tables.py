@@ -27,7 +27,7 @@ from models.rerank.live import Catalogue
 from models.rerank.tables import SearchTables
 
 EVENTS_CHECK = "events_before_cutoff"
-_ALL_WINDOWS = ("train", "validation", "test")
+ALL_WINDOWS = ("train", "validation", "test")
 
 
 def read_tables(
@@ -69,14 +69,23 @@ def read_tables(
     return tables, found
 
 
-def read_catalogue(lake: Lake, inputs: dict[str, Manifest], half_life_days: float) -> Catalogue:
-    """Return the photos of the night's index with all that was known of them when the night ended."""
+def read_catalogue(
+    lake: Lake,
+    inputs: dict[str, Manifest],
+    half_life_days: float,
+    windows: Sequence[str] = ALL_WINDOWS,
+    as_of: datetime | None = None,
+) -> Catalogue:
+    """Return the photos of the night's index with all that some windows tell of them `as_of` an instant.
+
+    By default that is all that was known when the night ended.
+    """
     facts = SplitsFacts.of(inputs["splits"])
     indexed = lake.read_table(inputs["photo_index"], "ids", ["photo_id"])
     photos = lake.read_table(inputs["splits"], "photos", ["photo_id", "submitted_at", "description"])
     photos = photos.join(indexed, on="photo_id", how="semi").with_columns(available_at=available_at(facts))
     photos = photos[tie_order(photos["photo_id"].to_list())]
-    tables, _ = read_tables(lake, inputs, photos, _ALL_WINDOWS, facts.test_end, half_life_days)
+    tables, _ = read_tables(lake, inputs, photos, windows, as_of or facts.test_end, half_life_days)
     numbers = picture_numbers(lake, inputs["images"], photos)
     shown = Availability(tables.photos.available_at, picture=numbers)
     return Catalogue.of(photos["photo_id"].to_list(), shown.pictures, tables)

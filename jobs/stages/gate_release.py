@@ -24,6 +24,7 @@ from jobs.lake.staged_run import StagedRun
 from jobs.releasing.gate_evidence import evidence
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import OpenRelease, open_release
+from jobs.releasing.reader_check import read_through
 from models import gates
 from models.rerank.live import Asked
 
@@ -51,7 +52,8 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
     opened = open_release(ctx.lake, name, release.digest, with_model=True)
     latencies = _latencies(opened, _searches(ctx.lake, inputs["evaluation"], params.latency_query_count, ctx.seed))
     p50, p99 = (round(float(np.percentile(latencies, q)), 3) for q in (50, 99))
-    found = evidence(ctx.lake, inputs, p99)
+    read = read_through(ctx.lake, inputs, opened, ctx.seed)
+    found = evidence(ctx.lake, inputs, p99, read)
     limits = gates.Limits(**params.model_dump(exclude={"latency_query_count"}))
     verdict = gates.judge(found, limits)
     staged.write_table("findings", pl.DataFrame([asdict(finding) for finding in verdict.findings]))
@@ -62,6 +64,9 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
         reasons=verdict.reasons,
         release=name,
         figures=_figures(found, EvaluationFacts.of(inputs["evaluation"])),
+        read_search_count=read.search_count,
+        read_hit_rate=read.read,
+        evaluated_hit_rate=read.evaluated,
         latency_p50_milliseconds=p50,
         latency_p99_milliseconds=p99,
     )

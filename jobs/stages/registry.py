@@ -249,8 +249,8 @@ STAGES: dict[str, StageSpec] = {
             "gate_release",
             GateReleaseParams,
             (
-                *("validated", "champion", "photo_embeddings", "registration", "photo_index"),
-                *("index_check", "evaluation", "drift", "release"),
+                *("validated", "images", "splits", "champion", "photo_embeddings", "registration", "photo_index"),
+                *("index_check", "reranker", "evaluation", "drift", "release"),
             ),
             "gate",
             "release",

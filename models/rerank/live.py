@@ -111,11 +111,12 @@ class LiveSearch:
         return cls(catalogue, index, visibility, reranker, description["vector_count"])
 
     def search(
-        self, asked: Sequence[Asked], query_BD: Vectors, k: int, at: int, with_reasons: bool = False
+        self, asked: Sequence[Asked], query_BD: Vectors, k: int, at: int | Ints, with_reasons: bool = False
     ) -> list[list[FoundPhoto]]:
         """Return the best k photos of each search, best first; fewer if fewer are candidates.
 
-        `query_BD` are the searches' vectors by the index's model, unit float32; `at` is now, microseconds since 1970.
+        `query_BD` are the searches' vectors by the index's model, unit float32; `at` is when all or each of
+        them are made, microseconds since 1970.
         """
         search, numbers = self._search(asked, query_BD), np.arange(len(asked))
         found: list[list[FoundPhoto]] = [[] for _ in asked]
@@ -123,7 +124,7 @@ class LiveSearch:
             numbers,
             search.words,
             [one.country for one in asked],
-            np.full(len(asked), at),
+            np.broadcast_to(at, len(asked)),
             [one.device for one in asked],
             [one.orientation for one in asked],
         )

@@ -16,6 +16,7 @@ LIMITS = Limits(
     margin=0.01,
     segment_margin=0.05,
     must_beat_counting=True,
+    max_lost_in_reading=0.01,
     max_detectable_difference=0.1,
     min_index_recall=0.95,
     max_latency_p99_milliseconds=100.0,
@@ -43,6 +44,7 @@ GOOD = Evidence(
     overall=BETTER,
     segments={("country", "GB"): Difference(0.01, -0.02, 0.04, 800, 0.05)},
     counting={"popularity": replace(BETTER, low=0.4), "most_converted": BETTER},
+    lost_in_reading=0.01,
     index_recall=0.99,
     index_recall_low=0.98,
     latency_p99_milliseconds=12.5,
@@ -67,6 +69,7 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "detectable difference",
         "slices",
         "better than counting",
+        "hit rate lost in reading",
         "index recall@10",
         "search latency p99",
         "index size",
@@ -145,6 +148,7 @@ NOTHING = Difference(NAN, NAN, NAN, 0, NAN)
 @pytest.mark.parametrize(
     "change",
     [
+        {"lost_in_reading": NAN},
         {"index_recall": NAN},
         {"index_recall_low": NAN},
         {"index_recall": 1.0, "index_recall_low": 0.5},  # of one query
@@ -233,6 +237,7 @@ def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "check"),
     [
+        ({"lost_in_reading": 0.0101}, "hit rate lost in reading"),
         ({"index_recall": 0.9499}, "index recall@10"),
         ({"index_recall": float("nan")}, "index recall@10"),
         ({"latency_p99_milliseconds": 100.1}, "search latency p99"),
@@ -297,7 +302,7 @@ def test_a_limit_that_is_not_set_is_not_checked() -> None:
     far = Drift(1.0, 1.0, 1, 1.0, LowDay(1.0, 0.0), {"photos": 0.0}, {"searches": "and more"})
     verdict = judge(replace(GOOD, drift=far), unlimited)
     assert verdict.outcome == PASS
-    assert len(verdict.findings) == 12
+    assert len(verdict.findings) == 13
 
 
 shares = st.floats(-1, 1)

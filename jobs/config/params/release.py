@@ -31,6 +31,12 @@ class GateReleaseParams(Params):
         description="a true difference of this size must be found in four of five such nights; with fewer searches "
         "or visitors the gate is inconclusive",
     )
+    max_lost_in_reading: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="how much lower the hit rate@10 may be where the release itself answers the evaluation's searches",
+    )
     min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
     max_latency_p99_milliseconds: float = Field(
         200.0, gt=0, description="99th percentile of single searches, words to photos"

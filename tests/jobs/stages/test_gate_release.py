@@ -20,7 +20,9 @@ from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
 from jobs.releasing.published_pointer import name_of
+from jobs.releasing.reader_check import ReaderCheck
 from jobs.reranking.reranked_arm import reranker_digest
+from jobs.stages import gate_release
 from models.gates import Difference
 from tests.command_line import parse
 from tests.conftest import Contexts
@@ -37,6 +39,12 @@ def commit_candidate(context: RunContext, story: Story) -> Manifest:
     """Commit a night up to its release."""
     report_fixtures.commit_night(context, story)
     return commit_release(context)
+
+
+@pytest.fixture(autouse=True)
+def read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for reading through the release: the searches of a night that is made up are none of its photos."""
+    monkeypatch.setattr(gate_release, "read_through", lambda *_: ReaderCheck(500, 0.7, 0.699))
 
 
 @pytest.fixture
@@ -67,6 +75,8 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     assert figures.drift.p_values["searches of the last day"] == 0.713
     findings = context.lake.read_table(gate, "findings")
     assert set(findings["outcome"]) == {"pass"}
+    assert (facts.read_search_count, facts.evaluated_hit_rate, facts.read_hit_rate) == (500, 0.7, 0.699)
+    assert findings.filter(check="hit rate lost in reading")["figure"].to_list() == ["0.10 points"]
     assert {"detectable difference", "slices"} <= set(findings["check"])
     assert {name: told[name] for name in ("gate", "gate_night", "gate_release", "gate_reasons")} == {
         "gate": "pass",
