@@ -240,7 +240,7 @@ def test_a_night_of_the_published_protocol_has_no_validation(make_context: Make)
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(rendered(make_context(run_id="again")))
-    assert "0 of 21 stages" in page.text("verdict")
+    assert "0 of 22 stages" in page.text("verdict")
 
 
 def test_nights_after_this_one_are_not_in_its_history(make_context: Make) -> None:
