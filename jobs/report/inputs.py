@@ -26,7 +26,8 @@ class Night:
     """The inputs of one report: the night's runs by dataset name, and the names of the stages that made them.
 
     `earlier` are the evaluations of the nights before. Nights of another protocol measure something else, so they are
-    not among them. `earlier_live` says how what was live answered the days before, by whatever protocol. `reports` are those of all nights, this one's own among them if it was published before.
+    not among them. `earlier_live` says how what was live answered the days before, by whatever protocol. `reports` are
+    those of all nights, this one's own among them if it was published before.
     `ablation` is the comparison of variants on the night's splits, if there is one.
     """
 

@@ -90,11 +90,11 @@ class Catalogue:
         A photo is found where any photo of its picture stands; one that is not here is not found.
         """
         rank_B, place_B = np.full(len(found), NOT_FOUND, dtype=np.int32), self.places(photo_ids)
-        for row in np.flatnonzero(place_B >= 0):
-            shown_K = self.pictures[self.places([photo.photo_id for photo in found[row]])]
-            (at,) = np.nonzero(shown_K == self.pictures[place_B[row]])
-            if len(at):
-                rank_B[row] = 1 + at[0]
+        for row, (shown, place) in enumerate(zip(found, place_B, strict=True)):
+            picture_K = self.pictures[self.places([photo.photo_id for photo in shown])]
+            is_it_K = (picture_K == self.pictures[place]) & (place >= 0)
+            if is_it_K.any():
+                rank_B[row] = 1 + is_it_K.argmax()
         return rank_B
 
     def save(self, folder: Path, vector_count: int) -> None:
