@@ -8,7 +8,7 @@ from jobs.datasets.evaluation import DRIFT, EVALUATION, PHOTO_MAP, RECOMMENDATIO
 from jobs.datasets.features import IMPRESSIONS, LEAK_AUDIT, SPLITS
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.datasets.models import BASE_MODEL, CHAMPION, REGISTRATION, RERANKER, SEARCH_MODELS, VARIANT
-from jobs.datasets.releases import GATE, RELEASE
+from jobs.datasets.releases import GATE, LIVE_DAY, RELEASE
 from jobs.datasets.reports import ABLATION, REPORT, RETRAINING
 from jobs.datasets.schema import Dataset
 
@@ -21,6 +21,7 @@ ALL = (
     BASE_MODEL,
     SEARCH_MODELS,
     CHAMPION,
+    LIVE_DAY,
     PHOTO_EMBEDDINGS,
     QUERY_EMBEDDINGS,
     DRIFT,

@@ -1,4 +1,4 @@
-"""What may go live, and the gate's verdict on it."""
+"""What may go live, the gate's verdict on it, and how what is live answers a day that it cannot know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import _EXEMPLAR, EXEMPLARS
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.schema import STR, Dataset, Facts, Table, schema
+from jobs.datasets.schema import I32, STR, Dataset, Facts, Table, schema
 from models.gates import Champion, Difference, Drift, Outcome
 
 
@@ -100,3 +100,46 @@ GATE = Dataset(
     GateFacts,
 )
 """Whether a night's candidate may go live."""
+
+
+class LiveFigures(Facts):
+    """How a release answered `search_count` searches of a day: the hit rate at 10 with its 95 % interval.
+
+    `unknown_photo_share` is the share of the searches whose photo the release does not know: they count as missed.
+    """
+
+    search_count: int
+    visitor_count: int
+    hit_rate_at_10: float
+    low: float
+    high: float
+    unknown_photo_share: float
+
+
+class LiveDayFacts(Facts):
+    """How the release that was live answers the searches of a day that began after it was made.
+
+    `release` is None if none was published. Of the day's `day_search_count` searches those of some visitors are asked.
+    `measured` is None where nothing was, and `note` says why.
+    """
+
+    day: date
+    release: ReleaseName | None
+    day_search_count: int
+    note: str = ""
+    measured: LiveFigures | None = None
+
+
+LIVE_DAY = Dataset(
+    "live_day",
+    "reports",
+    (
+        Table(
+            "ranks",  # of the photo taken, in the first 25; beyond them, as in other tables of ranks, the largest int32
+            schema(query=STR, country=STR, photo_id=STR, rank=I32),
+            may_be_empty=True,  # where nothing was measured
+        ),
+    ),
+    LiveDayFacts,
+)
+"""The live release on the last day of the night's log."""

@@ -32,6 +32,8 @@ RELEASE_FILE = "release.json"
 OLDER_VERSION = "release_of_older_version"
 """The code of the error about a release that this version cannot read."""
 MODEL, INDEX, SEARCH = "model", "index", "search"
+UNUSABLE = OSError, ValueError, NightlensError, ModelError, ann.UnusableIndex
+"""What `open_release` raises of a release that is gone, damaged, changed, or of another version."""
 _TRIES = 100
 
 
@@ -123,7 +125,7 @@ class ReleaseReader:
                 return pointer.entry, keep
             try:
                 return pointer.entry, open_release(self._lake, pointer.release, pointer.digest, self._with_model)
-            except (OSError, ValueError, NightlensError, ModelError, ann.UnusableIndex) as error:
+            except UNUSABLE as error:
                 if read_pointer(self._lake) == pointer:
                     if getattr(error, "code", "") == OLDER_VERSION:
                         raise  # those before it are no newer

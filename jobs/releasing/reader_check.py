@@ -49,12 +49,8 @@ def read_through(lake: Lake, inputs: dict[str, Manifest], release: OpenRelease, 
     assert release.model is not None, "open the release with its model"
     vectors = embed_queries(release.model, [(one.words, one.country) for one in searches])
     lists = live.search(searches, vectors, _CUTOFF, task.asked_at[rows])
-    picture = dict(zip(catalogue.names.tolist(), catalogue.pictures.tolist(), strict=True))
-    targets = [picture.get(name.encode()) for name in task.queries[rows]["photo_id"]]
-    is_found = [
-        target in {picture[one.photo_id.encode()] for one in found}
-        for target, found in zip(targets, lists, strict=True)
-    ]
+    read_Q = catalogue.ranks(lists, task.queries[rows]["photo_id"].to_list())
     challenger = EvaluationFacts.of(inputs["evaluation"]).verdict.challenger
     ranks = lake.read_table(inputs["evaluation"], "ranks").filter(pl.col("arm") == challenger).sort("query_id")["rank"]
-    return ReaderCheck(len(rows), float((ranks.to_numpy()[rows] <= _CUTOFF).mean()), float(np.mean(is_found)))
+    evaluated, read = ((rank_Q <= _CUTOFF).mean() for rank_Q in (ranks.to_numpy()[rows], read_Q))
+    return ReaderCheck(len(rows), float(evaluated), float(read))

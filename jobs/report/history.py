@@ -1,4 +1,4 @@
-"""The nights so far: hit rate@10 of every arm over the run dates, this night included."""
+"""The nights so far: hit rate@10 of what was live and of every arm over the run dates, this night included."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.report import formats
 from jobs.report.charts import LineChart, Series, line_chart, percent_tick
 from jobs.report.inputs import Night
+from jobs.report.live_day import live_days
 from jobs.report.names import Arm, arm, in_order
 
 MOST_NIGHTS = 30
@@ -19,11 +20,13 @@ def history(night: Night) -> dict[str, Any]:
     manifests = [*night.earlier, night.manifest(EVALUATION)][-MOST_NIGHTS:]
     found = {date.fromisoformat(m.partition["run_date"]): EvaluationFacts.of(m) for m in manifests}
     arms = in_order({key for facts in found.values() for key in facts.hit_rate_at_10})
+    live = live_days(night)
     rows = [
         {
             "run_date": day,
             "has_report": day.isoformat() in night.reported_dates,
             "facts": facts,
+            "live": live.get(day),
             "compared": arm(facts.verdict.compared_with),
         }
         for day, facts in reversed(found.items())

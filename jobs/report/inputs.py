@@ -12,6 +12,7 @@ from jobs.context import RunContext
 from jobs.datasets.all import ALL
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.features import SPLITS
+from jobs.datasets.releases import LIVE_DAY
 from jobs.datasets.reports import ABLATION, REPORT, ReportFacts, Usage
 from jobs.datasets.schema import Dataset, Facts
 from jobs.lake.manifest import Manifest, fingerprint
@@ -25,7 +26,8 @@ class Night:
     """The inputs of one report: the night's runs by dataset name, and the names of the stages that made them.
 
     `earlier` are the evaluations of the nights before. Nights of another protocol measure something else, so they are
-    not among them. `reports` are those of all nights, this one's own among them if it was published before.
+    not among them. `earlier_live` says how what was live answered the days before, by whatever protocol. `reports` are
+    those of all nights, this one's own among them if it was published before.
     `ablation` is the comparison of variants on the night's splits, if there is one.
     """
 
@@ -33,6 +35,7 @@ class Night:
     inputs: dict[str, Manifest]
     stages: Mapping[str, str]
     earlier: tuple[Manifest, ...]
+    earlier_live: tuple[Manifest, ...]
     reports: tuple[Manifest, ...]
     ablation: Manifest | None
 
@@ -41,12 +44,16 @@ class Night:
         """Look up what lies beside the night's runs."""
         today = ctx.run_date.isoformat()
         protocol = EvaluationFacts.of(inputs[EVALUATION.name]).protocol
-        before = (m for m in ctx.lake.history(EVALUATION) if m.partition["run_date"] < today)
+        before, live = (
+            [m for m in ctx.lake.history(dataset) if m.partition["run_date"] < today]
+            for dataset in (EVALUATION, LIVE_DAY)
+        )
         return cls(
             ctx=ctx,
             inputs=dict(inputs),
             stages=stages,
             earlier=tuple(m for m in before if EvaluationFacts.of(m).protocol == protocol),
+            earlier_live=tuple(live),
             reports=tuple(ctx.lake.history(REPORT)),
             ablation=_ablation(ctx, inputs[SPLITS.name]),
         )
@@ -78,8 +85,10 @@ class Night:
         """Digests of what the report shows beside the content of its inputs: their runs, and the nights before."""
         earlier = {m.reference: m.partition["run_date"] in self.reported_dates for m in self.earlier}
         usage = {run_date: usage.as_json() for run_date, usage in self.earlier_usage.items()}
+        live = [m.reference for m in self.earlier_live]
         runs = {name: manifest.run_id for name, manifest in (self.inputs | self.added_inputs).items()}
-        return {"runs": fingerprint(runs), "history": fingerprint({"evaluations": earlier, "usage": usage})}
+        history = {"evaluations": earlier, "live": live, "usage": usage}
+        return {"runs": fingerprint(runs), "history": fingerprint(history)}
 
     def manifest(self, dataset: Dataset) -> Manifest:
         """Return the manifest of one input."""

@@ -17,6 +17,7 @@ from jobs.report.history import history
 from jobs.report.html_page import render_page
 from jobs.report.impressions import shown
 from jobs.report.inputs import Night
+from jobs.report.live_day import live_day
 from jobs.report.names import arm
 from jobs.report.photo_map import photo_map
 from jobs.report.quality import quality
@@ -45,6 +46,7 @@ def build_report(night: Night, params: PublishReportParams | None = None) -> dic
         "takes_all_photos": night.facts(SplitsFacts).takes_all_photos,
         "verdict": verdict(night, metrics),
         "gate": gate(night),
+        "live_day": live_day(night),
         "evaluation": facts,
         "ranking": ranking(night, metrics, challenger),
         "slices": slices(metrics, night.table(EVALUATION, "segment_comparisons"), challenger, facts),

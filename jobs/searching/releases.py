@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 from jobs.datasets.releases import RELEASE
-from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.published_pointer import name_of, read_pointer
-from jobs.releasing.reader import OLDER_VERSION, OpenRelease, ReleaseReader, open_release
-from models.ann import UnusableIndex
-from models.search.errors import ModelError
+from jobs.releasing.reader import OLDER_VERSION, UNUSABLE, OpenRelease, ReleaseReader, open_release
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 
@@ -67,7 +65,7 @@ def _candidate(lake: Lake, run_date: date | None) -> Manifest | None:
 def _open(lake: Lake, release: Manifest) -> OpenRelease:
     try:
         return open_release(lake, name_of(release), release.digest, with_model=True)
-    except (OSError, ValueError, NightlensError, ModelError, UnusableIndex) as error:
+    except UNUSABLE as error:
         raise BadInput(
             "unusable_release",
             f"the candidate {name_of(release)} cannot be opened: {error}. Run that night again, or take another: "

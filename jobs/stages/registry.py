@@ -14,7 +14,12 @@ from typing import Any, Literal
 from jobs.config.params.ablation import CompareRetrainingParams, CompareVariantsParams, TrainVariantParams
 from jobs.config.params.base import Params
 from jobs.config.params.embedding import EmbedPhotosParams, EmbedQueriesParams, MapEmbeddingsParams, MeasureDriftParams
-from jobs.config.params.evaluation import EvaluateParams, EvaluateRecommendersParams, EvaluateSimilarParams
+from jobs.config.params.evaluation import (
+    EvaluateParams,
+    EvaluateRecommendersParams,
+    EvaluateSimilarParams,
+    MeasureLiveParams,
+)
 from jobs.config.params.index import BuildIndexParams, VerifyIndexParams
 from jobs.config.params.ingest import (
     AuditLeaksParams,
@@ -115,6 +120,15 @@ STAGES: dict[str, StageSpec] = {
             "model",
             "fetch the model that is live",
             after=("audit_leaks",),
+        ),
+        StageSpec(
+            "measure_live",
+            MeasureLiveParams,
+            ("splits",),
+            "live_day",
+            "evaluation",
+            "ask the release that is live the last day's searches",
+            after=("snapshot_champion",),  # from then on no promotion is this night's
         ),
         StageSpec(
             "train_base",
@@ -260,7 +274,7 @@ STAGES: dict[str, StageSpec] = {
             "publish_report",
             PublishReportParams,
             (
-                *("validated", "images", "splits", "leak_audit", "impressions", "champion", "base_model"),
+                *("validated", "images", "splits", "leak_audit", "impressions", "champion", "live_day", "base_model"),
                 *("search_models", "registration", "photo_embeddings", "query_embeddings", "drift", "photo_map"),
                 *("photo_index", "index_check", "reranker", "evaluation", "similar", "recommendation", "release"),
                 "gate",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.ann import ShardedIndex, Visibility
 from models.arrays import open_arrays, save_arrays
-from models.evaluation.ranking import Availability, Ints
+from models.evaluation.ranking import NOT_FOUND, Availability, Ints
 from models.indexing.ids import hashed_ids
 from models.rerank.candidates import SOURCES, VECTOR
 from models.rerank.features import FEATURES
@@ -77,6 +77,25 @@ class Catalogue:
     def of(cls, photo_ids: Sequence[str], pictures: Ints, tables: SearchTables) -> Catalogue:
         """Return the catalogue of photos that stand in `tie_order`."""
         return cls(np.array([name.encode() for name in photo_ids]), hashed_ids(photo_ids), pictures, tables)
+
+    def places(self, photo_ids: Sequence[str]) -> Ints:
+        """Return the place of each photo, shape (N,), -1 for those that are not here."""
+        wanted_N = hashed_ids(photo_ids)
+        place_N = np.searchsorted(self.ids, wanted_N).clip(max=len(self.ids) - 1)
+        return np.where(self.ids[place_N] == wanted_N, place_N, -1)
+
+    def ranks(self, found: Sequence[Sequence[FoundPhoto]], photo_ids: Sequence[str]) -> NDArray[np.int32]:
+        """Return where each search's list shows its photo, shape (B,), 1 for the best; `NOT_FOUND` if it does not.
+
+        A photo is found where any photo of its picture stands; one that is not here is not found.
+        """
+        rank_B, place_B = np.full(len(found), NOT_FOUND, dtype=np.int32), self.places(photo_ids)
+        for row, (shown, place) in enumerate(zip(found, place_B, strict=True)):
+            picture_K = self.pictures[self.places([photo.photo_id for photo in shown])]
+            is_it_K = (picture_K == self.pictures[place]) & (place >= 0)
+            if is_it_K.any():
+                rank_B[row] = 1 + is_it_K.argmax()
+        return rank_B
 
     def save(self, folder: Path, vector_count: int) -> None:
         """Write all of it into a folder; `vector_count` is how many candidates the vector index names."""

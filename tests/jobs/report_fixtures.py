@@ -20,6 +20,7 @@ from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
 from jobs.datasets.evaluation import AS_SHOWN, EVALUATION
+from jobs.datasets.releases import LIVE_DAY
 from jobs.datasets.reports import ABLATION, AblationFacts, RerankedFacts
 from jobs.lake.manifest import Manifest
 from jobs.report.inputs import Night
@@ -84,6 +85,7 @@ class Story:
     bad_rows: int = 57
     query_count: int = QUERY_COUNT
     gate: str = "pass"
+    live_rate: float | None = 0.6912  # of what was live, where there is a champion; None: it could not be measured
     outside_move: dict[str, Any] | None = None
     has_orders: bool = True  # whether the lists shown say how arms would have ordered them
     drift: str = "none"  # none | searches (they moved) | short log | empty day
@@ -130,6 +132,11 @@ def commit_night(ctx: RunContext, story: Story | None = None) -> dict[str, Manif
     docs = {"data_docs/index.html": b"<h1>docs</h1>", "data_docs/photos.html": b"<h1>photos</h1>"}
     files = {"validated": docs, "reranker": {"reranker/0.txt": tiny_reranker().encode()}}
     return {name: _commit(ctx, name, tables.get(name, {}), facts.get(name, {}), files.get(name, {})) for name in INPUTS}
+
+
+def commit_live_day(ctx: RunContext, story: Story) -> Manifest:
+    """Commit only how what was live answered the last day of another night."""
+    return _commit(ctx, LIVE_DAY.name, {}, _live_day_facts(ctx, story), {})
 
 
 def commit_evaluation(ctx: RunContext, story: Story) -> Manifest:
@@ -506,6 +513,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "live": {"version": 2, "model_digest": "c" * 16} if has_champion else None,
             "outside_move": story.outside_move,
         },
+        "live_day": _live_day_facts(ctx, story),
         "release": {"version": 3, "model_digest": digest, "arm": FULL},
         "gate": {
             "outcome": story.gate,
@@ -669,6 +677,18 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
     }
 
 
+def _live_day_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
+    facts: dict[str, Any] = {"day": ctx.run_date, "day_search_count": 412}
+    if story.outcome is None and not story.left_out:
+        return facts | {"note": "nothing was published"}
+    facts["release"] = {"run_date": ctx.run_date - timedelta(days=3), "run_id": "fedcba9876543210", "version": 2}
+    if story.live_rate is None:
+        return facts | {"note": f"the release cannot be opened: it was changed{story.text}"}
+    ends = {"low": story.live_rate - 0.0412, "high": story.live_rate + 0.0388}
+    counts = {"search_count": 400, "visitor_count": 97, "unknown_photo_share": 0.0325}
+    return facts | {"measured": counts | ends | {"hit_rate_at_10": story.live_rate}}
+
+
 def _truth(truth: str, text: str) -> dict[str, Any]:
     if truth == TRUTHS[0]:
         return {"query_count": 1, "cluster_count": 0, "group_count": 1, "note": f"1 photo is too few{text}"}
@@ -712,10 +732,11 @@ def _map_facts(ctx: RunContext, story: Story) -> dict[str, Any]:
 
 
 def earlier_nights(ctx: RunContext, count: int, story: Story | None = None) -> list[Manifest]:
-    """Commit the evaluations of the `count` nights before."""
+    """Commit the evaluations of the `count` nights before, and how what was live answered their last days."""
     manifests = []
     for i in range(count, 0, -1):
         day: date = ctx.run_date - timedelta(days=i)
         context = ctx.model_copy(update={"run_date": day, "run_id": f"night-{day}"})
         manifests.append(commit_evaluation(context, story or Story()))
+        commit_live_day(context, story or Story())
     return manifests

@@ -26,6 +26,12 @@ class EvaluateParams(Params):
     )
 
 
+class MeasureLiveParams(Params):
+    max_search_count: int = Field(
+        5000, ge=1, description="searches of the day that are asked, at most: beyond, all those of a sample of visitors"
+    )
+
+
 Truth = Literal["co_conversion", "keywords", "collections"]
 
 

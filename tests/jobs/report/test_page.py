@@ -41,6 +41,7 @@ from tests.jobs.report_fixtures import (
     Story,
     commit_ablation,
     commit_evaluation,
+    commit_live_day,
     commit_night,
     earlier_nights,
     night_of,
@@ -226,6 +227,47 @@ def test_what_speaks_against_the_challenger_is_not_kept_quiet(make_context: Make
     assert page.tables["gate: Checks of the gate"][1] == ["index recall@10", "fail", "0.9417", "at least 0.95"]
 
 
+@pytest.mark.parametrize(
+    ("story", "told", "warning"),
+    [
+        (Story(), "nothing is live yet", ""),
+        (BETTER, "69.1% version 2, 65.0–73.0%, 400 searches", ""),
+        (Story(outcome="better", live_rate=0.66), "66.0% version 2", ""),  # 69.1 is within its interval
+        (Story(outcome="better", live_rate=0.64), "64.0% version 2", "answered 64.0% of the searches of 28 December"),
+        (Story(outcome="better", live_rate=None), "version 2, not measured", "The release cannot be opened"),
+    ],
+    ids=["nothing live", "as ever", "a little less", "dropped", "not measured"],
+)
+def test_what_is_live_is_told_first_and_a_drop_is_a_warning(
+    make_context: Make, story: Story, told: str, warning: str
+) -> None:
+    context = make_context()
+    earlier_nights(context, 2, BETTER)
+    commit_live_day(
+        make_context(run_date=context.run_date - timedelta(days=3)), Story(outcome="better", live_rate=None)
+    )
+    page = page_of(context, story)
+    assert told in page.text("verdict")
+    _, _, notes = page.text("verdict").partition("Worth knowing")
+    assert ("What is live" in notes or "the live release" in notes) == bool(warning)
+    assert warning in notes
+    header, *nights = page.tables["history: Nights"]
+    cells = [row[header.index("Live yesterday")] for row in nights]
+    tonight = formats.percent(story.live_rate if story.outcome else None)
+    assert [cell.split()[0] for cell in cells] == [tonight, "69.1%", "69.1%"]
+    assert ("took a photo that it does not know" in page.text("history")) == (tonight != formats.MISSING)
+
+
+def test_another_figure_of_a_night_before_makes_another_report(make_context: Make) -> None:
+    context = make_context()
+    commit_night(context, BETTER)
+    before = night_of(context).source_digests
+    commit_live_day(make_context(run_date=context.run_date + timedelta(days=1)), BETTER)
+    assert night_of(context).source_digests == before
+    commit_live_day(make_context(run_date=context.run_date - timedelta(days=1)), BETTER)
+    assert night_of(context).source_digests["history"] != before["history"]
+
+
 def test_a_night_of_the_published_protocol_has_no_validation(make_context: Make) -> None:
     context = make_context()
     earlier_nights(context, 2)
@@ -240,7 +282,7 @@ def test_a_night_of_the_published_protocol_has_no_validation(make_context: Make)
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(rendered(make_context(run_id="again")))
-    assert "0 of 21 stages" in page.text("verdict")
+    assert "0 of 22 stages" in page.text("verdict")
 
 
 def test_nights_after_this_one_are_not_in_its_history(make_context: Make) -> None:
