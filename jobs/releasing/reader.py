@@ -100,11 +100,11 @@ class OpenRelease:
         out, and whom popularity serves, see `models.recommend.live`. Raises `MissingInput` if the release has no
         recommender.
         """
-        if self.recommender is not None:
-            times = taken_at and [[at.timestamp() for at in one] for one in taken_at]
-            return self.recommender.recommend(histories, k, countries, times)
-        check_recommender(self.name, self.description)
-        raise ValueError("this release was opened without its recommender: say with_recommender=True")
+        if self.recommender is None:
+            check_recommender(self.name, self.description)
+            raise ValueError("this release was opened without its recommender: say with_recommender=True")
+        times = None if taken_at is None else [[at.timestamp() for at in one] for one in taken_at]
+        return self.recommender.recommend(histories, k, countries, times)
 
 
 class ReleaseReader:
