@@ -2,8 +2,9 @@
 
 Runs are immutable but for this. Every row that carries the visitor's pseudonym goes from every table of every run, with
 the rejected rows of failed nights; files of text lose the pseudonym; manifests get the new counts and digests, and the
-pointer to a published release that of what it has become. The pseudonym stays on a list by which `validate_logs` blanks the visitor's rows from now on, for the log itself is not ours
-to change. Models that learned from these rows are not changed: train in full and promote, then roll nothing back.
+pointer to a published release follows. The pseudonym stays on a list by which `validate_logs` blanks the visitor's rows
+from now on, for the log itself is not ours to change. Models that learned from these rows are not changed: train in
+full and promote, then roll nothing back.
 """
 
 from __future__ import annotations
