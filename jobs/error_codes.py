@@ -113,6 +113,7 @@ CODES: dict[str, str] = {
     "no_readable_date": "Write times as 2025-12-28 23:59:11.554 in the column that the error names.",
     "no_reason": "Say why, in a few words: the promotion ledger keeps it.",
     "no_report_page": "Publish the report of that night again: `nightlens publish_report`.",
+    "no_released_recommender": "Run evaluate_recommenders and make_release again, and promote what they make.",
     "no_room_for_pixels": "Allow more bytes for pixels than one photo takes.",
     "no_run_date": "Say of which night it is: `--run-date YYYY-MM-DD`.",
     "no_search_model": "Name the folder of a search model, or copy the model again.",

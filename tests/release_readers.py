@@ -13,13 +13,15 @@ DIM = 24
 
 
 def read_and_check(reader: ReleaseReader) -> None:
-    """Search once; photos found, id map and description must be of one whole release."""
+    """Search and recommend once; photos found, id map and description must be of one whole release."""
     opened = reader.current
     expected = f"{opened.name.run_date}-{opened.name.version}-"
     query = np.full((1, DIM), DIM**-0.5, dtype=np.float32)
     (found,) = opened.similar(query, 100)
     assert len(found) == opened.description["index"]["photo_count"], "part of a release"
     assert all(photo.startswith(expected) for photo, _ in found), "a mixture of releases"
+    (shown,) = opened.recommend([[]], 100)
+    assert [photo for photo, _ in shown] == [f"{expected}{place}" for place in range(len(found))], "a mixture"
     assert opened.description["model"]["version"] == opened.name.version
 
 
@@ -29,7 +31,7 @@ def read_until(root: str, catalogue: str, ready: Any, stop: Any, results: Any) -
     try:
         while not stop.is_set():
             if reads % 3 == 0:
-                reader = ReleaseReader(lake)
+                reader = ReleaseReader(lake, with_recommender=True)
             else:
                 reader.refresh()
             read_and_check(reader)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,26 @@ import pytest
 
 from jobs.adapters import mlflow_registry
 from jobs.config.params.arms import FULL
+from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.params.index import BuildIndexParams
 from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
+from jobs.datasets.evaluation import RECOMMENDATION
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.datasets.models import CHAMPION, REGISTRATION, RERANKER, RegistrationFacts
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from models import ann
+from models.evaluation.ranking import tie_order
 from models.indexing.building import build_index
 from models.indexing.ids import stable_ids
+from models.recommend.popularity import FittedPopularity
+from models.recommend.protocols import TEMPORAL
+from models.recommend.saving import save
 from tests.conftest import Contexts
 from tests.registered import commit_night, make_model
 from tests.validated_lake import commit_tables
@@ -114,15 +121,34 @@ def commit_registration(context: RunContext, version: int, seed: int) -> Manifes
 
 
 def commit_order(context: RunContext) -> None:
-    """Commit pictures, each another, and that there was too little to learn an order from, where there are none yet."""
+    """Commit pictures, each another, and that nothing was learned to order or to recommend, where there is none yet."""
     for dataset, tables, facts in (
         (IMAGES, {"images": pl.DataFrame({"photo_id": ["p0"], "sha256": ["0"]})}, {}),
         (RERANKER, {}, {"note": "too few searches", "base_arm": FULL}),
+        (RECOMMENDATION, {}, {"note": "left out"}),
     ):
         try:
             context.read(dataset)
         except MissingInput:
             commit_tables(context, dataset, tables, params=TrainRerankerParams(), facts=facts)
+
+
+def commit_recommendation(context: RunContext, photo_ids: Sequence[str]) -> Manifest:
+    """Commit that popularity alone was learned; the photos that were given first are the most popular."""
+    ordered = [photo_ids[place] for place in tie_order(photo_ids)]
+    share_I1 = np.array([[1 / (1 + photo_ids.index(name))] for name in ordered], np.float32)
+    rate = {"arm": "popularity", "metric": "hit_rate", "k": 10, "value": 0.2}
+    tables = {
+        "photos": pl.DataFrame({"number": range(len(ordered)), "photo_id": ordered}),
+        "metrics": pl.DataFrame([rate | {"protocol": TEMPORAL, "segment_kind": "all", "segment": "all"}]),
+    }
+    return commit_tables(
+        context,
+        RECOMMENDATION,
+        tables,
+        params=EvaluateRecommendersParams(),
+        folders={"models/popularity": partial(save, FittedPopularity(share_I1))},
+    )
 
 
 def commit_candidate(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> None:
@@ -131,6 +157,7 @@ def commit_candidate(context: RunContext, version: int = 1, seed: int = 0, photo
     commit_night(context, seed, photo_ids=names)
     commit_registration(context, version, seed)
     commit_order(context)
+    commit_recommendation(context, [*names, "p0"])
     commit_index(context, make_model(FULL, seed).digest, names, seed=version)
 
 

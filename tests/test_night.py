@@ -19,7 +19,7 @@ from jobs.datasets.all import named
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS
-from jobs.datasets.releases import GateFacts
+from jobs.datasets.releases import LISTS, GateFacts, ReleaseFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.integers import microseconds
 from jobs.evaluation.ranking_task import read_task
@@ -153,6 +153,19 @@ def test_the_release_answers_from_words_as_the_evaluation_does(nights: Nights) -
     latest = opened.live.catalogue.tables.history
     assert latest.cutoff == microseconds(context.as_of) > asked.search.tables.history.cutoff
     assert latest.photo_sums[:, 0].sum() > asked.search.tables.history.photo_sums[:, 0].sum()
+
+
+def test_the_release_has_a_list_for_every_visitor_of_the_log(nights: Nights) -> None:
+    context, night = nights.contexts[0], nights.first
+    recommender = ReleaseFacts.of(night["make_release"]).recommender
+    visitors = pl.concat(
+        context.lake.read_table(night["split_temporal"], window, ["visitor_id"])
+        for window in ("train", "validation", "test")
+    )["visitor_id"].unique()
+    lists = context.lake.read_table(night["make_release"], LISTS)
+    assert (recommender.note, recommender.visitor_count) == ("", len(visitors))
+    assert set(lists["visitor_id"]) == set(visitors)
+    assert lists.group_by("visitor_id").len()["len"].max() <= 100
 
 
 def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(nights: Nights) -> None:

@@ -8,31 +8,63 @@ from typing import ClassVar
 from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import _EXEMPLAR, EXEMPLARS
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.schema import I32, STR, Dataset, Facts, Table, schema
+from jobs.datasets.schema import F32, I32, STR, Dataset, Facts, Table, schema
 from models.gates import Champion, Difference, Drift, Outcome
 
 
+class Lead(Facts):
+    """A method's hit rate@10 less that of `popularity`, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+class ReleasedRecommender(Facts):
+    """The method that recommends in a release, or why there is none: `note` is empty if there is one.
+
+    `best` had the night's highest hit rate@10. It is the `method` if the whole interval of its `lead` is above 0, else
+    that is popularity. `lead` is None where popularity itself is the best. `visitor_count` visitors have a list.
+    """
+
+    note: str = ""
+    method: str = ""
+    best: str = ""
+    lead: Lead | None = None
+    visitor_count: int = 0
+
+
 class ReleaseFacts(Facts):
-    """The registered version that is in the release, its model's digest, and which arm it is."""
+    """The registered version that is in the release, its model's digest, which arm it is, and what recommends."""
 
     model_name: str
     version: int
     model_digest: str
     arm: str
+    recommender: ReleasedRecommender = ReleasedRecommender(note="the release is of before recommenders were released")
 
 
+LISTS = "recommendations"
 RELEASE = Dataset(
     "release",
     "releases",
-    (*PHOTO_INDEX.tables, HIDDEN_TABLE, Table(EXEMPLARS, schema(**_EXEMPLAR), may_be_empty=True)),
+    (
+        *PHOTO_INDEX.tables,
+        HIDDEN_TABLE,
+        Table(EXEMPLARS, schema(**_EXEMPLAR), may_be_empty=True),
+        # what to show visitors next, as of the night's end: best first from position 1, visitor by visitor
+        Table(LISTS, schema(visitor_id=STR, position=I32, photo_id=STR, score=F32), may_be_empty=True),
+    ),
     ReleaseFacts,
 )
-"""What is published as one: the whole search of a night. Links are model, index, reranker, id map and which photos must
-not be shown; its own are the tables of the search and the exemplars, by which a picture without keywords is searched.
+"""What is published as one: the whole search and the recommender of a night. Links are model, index, reranker, what the
+released methods of recommendation learned, id map and which photos must not be shown; its own are the tables of the
+search, the exemplars, by which a picture without keywords is searched, and the lists of visitors.
 
 Files: release.json (what belongs together, with digests), model/** (a SearchModel folder, its config and keyword
 vocabulary among it), index/** (the FAISS shards), search/** (arrays, see `models.rerank.live`), reranker/*.txt (none
-where there was too little to learn an order from).
+where there was too little to learn an order from), recommender/** (see `jobs.recommending.released`; none where the
+night evaluated no recommender).
 """
 
 

@@ -1,9 +1,10 @@
 """`nightlens forget`: remove a visitor from the lake and from what later nights read, and prove it.
 
 Runs are immutable but for this. Every row that carries the visitor's pseudonym goes from every table of every run, with
-the rejected rows of failed nights; files of text lose the pseudonym; manifests get the new counts and digests. The
-pseudonym stays on a list by which `validate_logs` blanks the visitor's rows from now on, for the log itself is not ours
-to change. Models that learned from these rows are not changed: train in full and promote, then roll nothing back.
+the rejected rows of failed nights; files of text lose the pseudonym; manifests get the new counts and digests, and the
+pointer to a published release follows. The pseudonym stays on a list by which `validate_logs` blanks the visitor's rows
+from now on, for the log itself is not ours to change. Models that learned from these rows are not changed: train in
+full and promote, then roll nothing back.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest, TableInfo
+from jobs.releasing.published_pointer import follow_content
 
 _HOLDERS = ("visitor_id", "record")  # columns that may hold a pseudonym: as it is, or in a bad row's text
 _TEXT_FILES = (".json", ".html", ".md", ".csv", ".txt")
@@ -191,6 +194,8 @@ def _mend_manifests(lake: Lake) -> None:
         }
         mended = manifest.model_copy(update={"tables": tables, "files": files})
         if mended != manifest:
+            if manifest.dataset == RELEASE.name:
+                follow_content(lake, manifest, mended)
             lake.put(path, mended.model_dump_json(indent=1).encode())
 
 

@@ -17,7 +17,7 @@ from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS, SplitsFacts
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.releases import RELEASE, ReleaseFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -149,12 +149,18 @@ def of_release(lake: Lake, name: str) -> list[str]:
         f"{index['bytes']:,} bytes, of model {index['model_digest']}",
         f"id map: {release.row_counts['ids']:,} rows",
         *(f"{part}: {found['file']}, sha256 {found['sha256']}" for part, found in files.items()),
+        f"recommender: {_recommender(release)}",
         *(f"{window}: {moment}" for window, moment in splits.items()),
         *_log_of(lake, release),
         "",
         "made from",
         *_tree(lake, release, "", set()),
     ]
+
+
+def _recommender(release: Manifest) -> str:
+    found = ReleaseFacts.of(release).recommender
+    return f"none, {found.note}" if found.note else f"{found.method}, lists of {found.visitor_count:,} visitors"
 
 
 def _find_release(lake: Lake, name: str) -> Manifest:

@@ -18,13 +18,13 @@ from jobs.datasets.evaluation import RECOMMENDATION, ProtocolFacts
 from jobs.datasets.models import Reach
 from jobs.recommending.inputs import World, method
 from jobs.recommending.tables import measure, segments, sheet
-from jobs.recommending.top_lists import best_lists
 from jobs.runtime.resource_meter import Meter
 from jobs.training.reach import check_reach
 from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import NONE, Ints
 from models.recommend.interface import Fitted, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
+from models.recommend.lists import best_lists
 from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial
 
 log = logging.getLogger("nightlens.recommending")
@@ -103,12 +103,13 @@ class Findings:
         finally:
             fit_cpu, _ = meter.stop()
         cpu = time.process_time()
-        item_VK = best_lists(
+        item_VK, _ = best_lists(
             fitted,
             trial.histories,
             DEPTH,
-            self.params,
-            lambda: self.world.items.image_ID,
+            diversity=self.params.diversity,
+            pool_count=self.params.diversity_candidates,
+            vectors=lambda: self.world.items.image_ID,
             excludes_seen=trial.excludes_seen,
         )
         list_cpu = time.process_time() - cpu

@@ -21,10 +21,10 @@ from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake, open_catalogue
 from jobs.lake.manifest import Manifest
 from jobs.recommending.conversion_log import read_log
-from jobs.recommending.saved_methods import best_method, kept_methods, night_of, open_method
+from jobs.recommending.saved_methods import best_method, kept_methods, night_of, open_method, photo_vectors
 from jobs.recommending.terminal_table import Recommendation, RecommendationRequest, Recommended
-from jobs.recommending.top_lists import best_lists
-from models.recommend.interactions import NONE, Floats, Interactions
+from models.recommend.interactions import NONE, Interactions
+from models.recommend.lists import best_lists
 
 MAX_PHOTOS = 100
 
@@ -69,10 +69,16 @@ def recommend(
     end = SplitsFacts.of(splits).test_end
     histories = _interactions(history, codes.get(country, NONE), len(ids), end.timestamp())
     shown = np.flatnonzero(~ids.is_in(_hidden(lake, night, country).implode()).to_numpy())
-    item_K = best_lists(
-        fitted, histories, count, params, lambda: _vectors(lake, night, ids), candidates=shown.astype(np.int64)
-    )[0]
-    item_K = item_K[item_K != NONE]
+    item_1K, score_1K = best_lists(
+        fitted,
+        histories,
+        count,
+        diversity=params.diversity,
+        pool_count=params.diversity_candidates,
+        vectors=lambda: photo_vectors(lake, night, ids),
+        candidates=shown.astype(np.int64),
+    )
+    item_K, score_K = item_1K[item_1K != NONE], score_1K[item_1K != NONE]
     if not len(item_K):
         others = ", ".join(name for name in kept_methods(night) if name != best)
         raise BadInput(
@@ -81,7 +87,6 @@ def recommend(
             method=best,
         )
     words = dict(lake.read_table(splits, "photos", ["photo_id", "description"]).iter_rows())
-    scores = fitted.scores(histories, item_K)[0]
     return Recommended(
         catalogue=catalogue,
         run_date=night.partition["run_date"],
@@ -91,7 +96,7 @@ def recommend(
         history=tuple(history["photo_id"].reverse()),
         photos=tuple(
             Recommendation(photo_id, float(score), words.get(photo_id) or "")
-            for photo_id, score in zip(ids[item_K], scores, strict=True)
+            for photo_id, score in zip(ids[item_K], score_K, strict=True)
         ),
     )
 
@@ -143,18 +148,6 @@ def _hidden(lake: Lake, night: Manifest, country: str) -> pl.Series:
     """Return the photos that must not be shown there."""
     hidden = lake.read_table(lake.current(VALIDATED, night.partition), HIDDEN_TABLE.name)
     return hidden.filter(pl.col("country").is_null() | (pl.col("country") == country))["photo_id"]
-
-
-def _vectors(lake: Lake, night: Manifest, ids: pl.Series) -> Floats:
-    """Return the photos' vectors of the night's arm, float32 [I, D]; zero for one that has none."""
-    embedded = lake.read_table(lake.by_reference(night.input_runs["photo_embeddings"]), "embeddings")
-    rows = embedded.filter(arm=RecommendationFacts.of(night).arm).join(
-        ids.to_frame("photo_id").with_row_index("number"), on="photo_id"
-    )
-    found = rows["vector"].explode().to_numpy().reshape(len(rows), -1)
-    vector_ID = np.zeros((len(ids), found.shape[1]), np.float32)
-    vector_ID[rows["number"].to_numpy()] = found
-    return vector_ID
 
 
 def _notes(params: EvaluateRecommendersParams) -> tuple[str, ...]:

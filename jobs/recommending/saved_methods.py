@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from models.recommend.interactions import Floats
 from models.recommend.interface import Fitted
 from models.recommend.protocols import TEMPORAL
 from models.recommend.saving import load
@@ -58,10 +60,8 @@ def kept_methods(night: Manifest) -> list[str]:
 
 def best_method(lake: Lake, night: Manifest) -> tuple[str, str]:
     """Return the method that is best by the night's own protocol, and a sentence that says so."""
-    rows = lake.read_table(night, "metrics").filter(
-        protocol=TEMPORAL, segment_kind="all", segment="all", metric="hit_rate", k=10
-    )
-    best = rows.filter(pl.col("arm").is_in(kept_methods(night))).sort("value", "arm", descending=[True, False])
+    best = hit_rates(lake, night, "metrics").filter(pl.col("arm").is_in(kept_methods(night)))
+    best = best.sort("value", "arm", descending=[True, False])
     if best.is_empty():
         raise MissingInput(
             "no_method_measured",
@@ -70,6 +70,13 @@ def best_method(lake: Lake, night: Manifest) -> tuple[str, str]:
         )
     arm, value = best.select("arm", "value").row(0)
     return arm, f"{arm} had the night's highest hit rate@10, {value:.3f}."
+
+
+def hit_rates(lake: Lake, night: Manifest, table: str) -> pl.DataFrame:
+    """Return the rows about hit rate@10 of all visitors by the night's own protocol, of `metrics` or `comparisons`."""
+    return lake.read_table(night, table).filter(
+        protocol=TEMPORAL, segment_kind="all", segment="all", metric="hit_rate", k=10
+    )
 
 
 def open_method(lake: Lake, night: Manifest, name: str) -> Fitted:
@@ -97,3 +104,15 @@ def open_method(lake: Lake, night: Manifest, name: str) -> Fitted:
                 run=night.reference,
                 method=name,
             ) from error
+
+
+def photo_vectors(lake: Lake, night: Manifest, ids: pl.Series) -> Floats:
+    """Return the photos' vectors of the night's arm, float32 [I, D]; zero for one that has none."""
+    embedded = lake.read_table(lake.by_reference(night.input_runs["photo_embeddings"]), "embeddings")
+    rows = embedded.filter(arm=RecommendationFacts.of(night).arm).join(
+        ids.to_frame("photo_id").with_row_index("number"), on="photo_id"
+    )
+    found = rows["vector"].explode().to_numpy().reshape(len(rows), -1)
+    vector_ID = np.zeros((len(ids), found.shape[1]), np.float32)
+    vector_ID[rows["number"].to_numpy()] = found
+    return vector_ID

@@ -150,6 +150,17 @@ def _write_pointer(lake: Lake, state: State) -> None:
     published(lake).put(POINTER, pointer.model_dump_json(indent=1).encode())
 
 
+def follow_content(lake: Lake, before: Manifest, after: Manifest) -> None:
+    """Let the pointer say what a release is now, if that is published: a visitor's rows were taken out of it.
+
+    To be called before the release's manifest is replaced, so that a call that was cut short can be made again.
+    """
+    pointer = read_pointer(lake)
+    if pointer is not None and pointer.release == name_of(before) and pointer.digest == before.digest:
+        renewed = pointer.model_copy(update={"digest": after.digest})
+        published(lake).put(POINTER, renewed.model_dump_json(indent=1).encode())
+
+
 # -- publishing against collecting ------------------------------------------------------------------------
 # Each side first says what it is about to do, then looks whether the other has: at least one of two sees the other.
 

@@ -25,13 +25,14 @@ from models.rerank.live import DESCRIPTION_FILE, Asked, FoundPhoto, LiveSearch
 from models.search.errors import ModelError
 
 if TYPE_CHECKING:
+    from models.recommend.live import LiveRecommender
     from models.search.completion import Exemplars
     from models.search.model import SearchModel
 
 RELEASE_FILE = "release.json"
 OLDER_VERSION = "release_of_older_version"
 """The code of the error about a release that this version cannot read."""
-MODEL, INDEX, SEARCH = "model", "index", "search"
+MODEL, INDEX, SEARCH, RECOMMENDER = "model", "index", "search", "recommender"
 UNUSABLE = OSError, ValueError, NightlensError, ModelError, ann.UnusableIndex
 """What `open_release` raises of a release that is gone, damaged, changed, or of another version."""
 _TRIES = 100
@@ -42,7 +43,7 @@ class OpenRelease:
     """A release that was read and checked as a whole. It stays usable when it is replaced, and when it is removed.
 
     `description` is release.json. `model` and `exemplars`, by which a picture without keywords is searched with, are
-    None where the reader was told to leave them out.
+    None where the reader was told to leave them out, as is `recommender`.
     """
 
     name: ReleaseName
@@ -50,6 +51,7 @@ class OpenRelease:
     live: LiveSearch
     model: SearchModel | None
     exemplars: Exemplars | None
+    recommender: LiveRecommender | None = None
 
     def search(
         self,
@@ -85,16 +87,38 @@ class OpenRelease:
         """
         return self.live.index.search(vector_QD, k, self.live.visibility, countries)
 
+    def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int,
+        *,
+        countries: Sequence[str] | None = None,
+        taken_at: Sequence[Sequence[datetime]] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Return per history the best k photos to show next as (photo_id, score), best first.
+
+        A history is the photos that a visitor took, oldest first, and none is a visitor without a past; `taken_at` says
+        when, by default one right after the other, and `countries` are the visitors', "" if not known. For what is left
+        out, and whom popularity serves, see `models.recommend.live`. Raises `MissingInput` if the release has no
+        recommender.
+        """
+        if self.recommender is None:
+            check_recommender(self.name, self.description)
+            raise ValueError("this release was opened without its recommender: say with_recommender=True")
+        times = None if taken_at is None else [[at.timestamp() for at in one] for one in taken_at]
+        return self.recommender.recommend(histories, k, countries, times)
+
 
 class ReleaseReader:
     """Follows what is published. Threads may share one: `current` is always one whole release.
 
-    With `with_model` the model is loaded too, for those who have queries rather than vectors.
+    With `with_model` the model is loaded too, for those who have queries rather than vectors, and with
+    `with_recommender` what recommends.
     """
 
-    def __init__(self, lake: Lake, with_model: bool = False) -> None:
+    def __init__(self, lake: Lake, with_model: bool = False, with_recommender: bool = False) -> None:
         """Open what is published now; `MissingInput` if nothing is, `BadInput` if it is not what was published."""
-        self._lake, self._with_model = lake, with_model
+        self._lake, self._with = lake, {"with_model": with_model, "with_recommender": with_recommender}
         self._lock = threading.Lock()
         self._entry, self._current = self._open()
 
@@ -124,7 +148,7 @@ class ReleaseReader:
             if keep is not None and keep.name == pointer.release:
                 return pointer.entry, keep
             try:
-                return pointer.entry, open_release(self._lake, pointer.release, pointer.digest, self._with_model)
+                return pointer.entry, open_release(self._lake, pointer.release, pointer.digest, **self._with)
             except UNUSABLE as error:
                 if read_pointer(self._lake) == pointer:
                     if getattr(error, "code", "") == OLDER_VERSION:
@@ -153,11 +177,14 @@ class ReleaseReader:
         return pointer
 
 
-def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bool = False) -> OpenRelease:
+def open_release(
+    lake: Lake, name: ReleaseName, digest: str = "", with_model: bool = False, with_recommender: bool = False
+) -> OpenRelease:
     """Read a release, published or not, and check that it is whole and belongs together.
 
-    `digest`, if given, is that of its content. Raises `MissingInput` if it or a file of it is gone, `BadInput` if
-    something was changed or model and index do not belong together, `models.ann.UnusableIndex` likewise.
+    `digest`, if given, is that of its content. A release that has no recommender is opened without one. Raises
+    `MissingInput` if it or a file of it is gone, `BadInput` if something was changed or model and index do not belong
+    together, `models.ann.UnusableIndex` likewise.
     """
     lake.fs.invalidate_cache()  # an object store's listing may be older than the release
     manifest = find_release(lake, name)
@@ -185,18 +212,49 @@ def open_release(lake: Lake, name: ReleaseName, digest: str = "", with_model: bo
             f"that night again, or a later one, and promote what it makes.",
             release=manifest.reference,
         )
-    _verify(lake, manifest, with_model)
+    described = description.get("recommender", {})
+    with_recommender = with_recommender and bool(described.get("method"))
+    _verify(lake, manifest, (f"{MODEL}/",) * with_model + (f"{RECOMMENDER}/",) * with_recommender)
     with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
         index = ann.ShardedIndex.open(folder, digests[0])
     reranker = read_reranker(lake, manifest) if description["reranker"] else None
     with lake.local_folder(manifest, SEARCH) as folder:
-        live = LiveSearch.open(folder, index, _visibility(lake, manifest), reranker)
+        live = LiveSearch.open(folder, index, read_visibility(lake, manifest), reranker)
     model = _load_model(lake, manifest, digests[0]) if with_model else None
     exemplars = None if model is None else as_exemplars(exemplar_rows(lake, manifest), model.dim)
-    return OpenRelease(name, description, live, model, exemplars)
+    recommender = _open_recommender(lake, manifest, described, live) if with_recommender else None
+    return OpenRelease(name, description, live, model, exemplars, recommender)
 
 
-def _visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:
+def check_recommender(name: ReleaseName, description: dict[str, Any]) -> None:
+    """Raise `MissingInput` that says why if a release, of which this is release.json, has no recommender."""
+    described = description.get("recommender")
+    if described is None:
+        raise MissingInput(
+            "no_released_recommender",
+            f"the release {name} was made by an earlier version of Nightlens, without a recommender. Run that night "
+            f"again, or a later one, and promote what it makes.",
+            release=str(name),
+        )
+    if described["note"]:
+        raise MissingInput(
+            "no_released_recommender",
+            f"the release {name} has no recommender ({described['note']}). Run evaluate_recommenders and make_release "
+            f"of that night again, with popularity among the methods, and promote what they make.",
+            release=str(name),
+        )
+
+
+def _open_recommender(lake: Lake, manifest: Manifest, described: dict[str, Any], live: LiveSearch) -> LiveRecommender:
+    from jobs.recommending.released import open_recommender  # loads torch
+    from models.recommend.live import ShownPhotos
+
+    shown = ShownPhotos(live.catalogue.names, live.catalogue.ids, live.catalogue.pictures)
+    return open_recommender(lake, manifest, described, shown, live.visibility)
+
+
+def read_visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:
+    """Return which photos a run's table of hidden photos says must not be shown."""
     hidden = lake.read_table(manifest, HIDDEN_TABLE.name, ["photo_id", "country"])
     by_country = {
         str(country): rows["photo_id"].to_list()
@@ -229,11 +287,10 @@ def _description(lake: Lake, manifest: Manifest) -> dict[str, Any]:
     return description
 
 
-def _verify(lake: Lake, manifest: Manifest, with_model: bool) -> None:
+def _verify(lake: Lake, manifest: Manifest, also: tuple[str, ...]) -> None:
     """Check what nobody else checks: the shards are held against index.json by the index itself."""
     for name, info in manifest.files.items():
-        read = (f"{INDEX}/{INDEX_DESCRIPTION}", f"{SEARCH}/", RERANKER_FILES, *((f"{MODEL}/",) if with_model else ()))
-        if name.startswith(read):
+        if name.startswith((f"{INDEX}/{INDEX_DESCRIPTION}", f"{SEARCH}/", RERANKER_FILES, *also)):
             lake.verify(info)
     for table in ("ids", HIDDEN_TABLE.name):
         for info in manifest.tables[table].files:

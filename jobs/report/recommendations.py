@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.config.params.evaluation import RECOMMENDERS
 from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts
+from jobs.datasets.releases import ReleasedRecommender, ReleaseFacts
 from jobs.report import formats
 from jobs.report.charts import LineChart, Series, line_chart, percent_tick, step_ticks, steps_of
 from jobs.report.inputs import Night
@@ -57,12 +58,14 @@ class _Figures:
 def recommendations(night: Night) -> dict[str, Any]:
     """Return the section; `note` says why all of it is left out."""
     facts = night.facts(RecommendationFacts)
+    released = _released(night.facts(ReleaseFacts).recommender)
     if facts.note:
-        return {"note": facts.note}
+        return {"note": facts.note, "released": released}
     found = _Figures(night)
     cutoffs = sorted({key[5] for key in found.metrics})
     return {
         "note": "",
+        "released": released,
         "facts": facts,
         "params": night.manifest(RECOMMENDATION).params,
         "methods": found.methods,
@@ -78,6 +81,21 @@ def recommendations(night: Night) -> dict[str, Any]:
         "left_out": [(*place.partition("/")[::2], reason) for place, reason in facts.notes.items()],
         "examples": _examples(night),
     }
+
+
+def _released(recommender: ReleasedRecommender) -> str:
+    """Say which method the release holds, and why."""
+    if recommender.note:
+        return f"The release has no recommender: {recommender.note}."
+    name, best, lead = METHODS[recommender.method].name, METHODS[recommender.best].name, recommender.lead
+    if lead is None:
+        return f"The release holds {name}: nothing is clearly better."
+    figures = f"{formats.points(lead.difference)} points ({formats.points_interval(lead.low, lead.high)})"
+    if recommender.method == recommender.best:
+        return f"The release holds {name}, which is clearly better than popularity: by {figures} of hit rate@10."
+    return (
+        f"The release holds {name}: {best}, the best by hit rate@10, leads by {figures}, which is not clearly better."
+    )
 
 
 def _deep_table(metric: str, cutoffs: Iterable[int], found: _Figures) -> dict[str, Any]:

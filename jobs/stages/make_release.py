@@ -1,8 +1,8 @@
-"""Stage `make_release`: the night's whole search under one manifest: model, index, reranker, tables, hidden photos.
+"""Stage `make_release`: the night's search and its best recommender under one manifest.
 
 The release links to the files of the runs it is made of, and release.json says which those are. Its own are the tables
-of the search (photos, words, and all conversions until the night's end: later ones than those of the evaluation) and
-the exemplars (`models.search.completion`) of the arm.
+of the search (photos, words, and all conversions until the night's end: later ones than those of the evaluation), the
+exemplars (`models.search.completion`) of the arm, and what to show visitors next (`jobs.recommending.released`).
 It is a candidate; live it becomes by an explicit act (`jobs.releasing.promotion`).
 """
 
@@ -23,9 +23,11 @@ from jobs.embedding.exemplars import exemplar_rows
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE, SEARCH
+from jobs.recommending.released import write_recommender
+from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE, SEARCH, read_visibility
 from jobs.reranking.inputs import RERANKER_FILES
 from jobs.reranking.tables import read_catalogue
+from models.recommend.live import ShownPhotos
 
 
 def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest], staged: StagedRun) -> ReleaseFacts:
@@ -42,12 +44,15 @@ def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest],
         catalogue = read_catalogue(ctx.lake, inputs, params_of["half_life_days"])
         _check_photos(inputs["photo_index"], len(catalogue.ids))
         catalogue.save(folder, params_of["candidate_count"])
+    shown = ShownPhotos(catalogue.names, catalogue.ids, catalogue.pictures)
+    visibility = read_visibility(ctx.lake, inputs["validated"])
+    recommender, described = write_recommender(ctx.lake, inputs, staged, shown, visibility, params.recommend_to)
     if not RerankerFacts.of(inputs["reranker"]).note:
         staged.link_files(inputs["reranker"], RERANKER_FILES.rstrip("/"))
     staged.write_table(EXEMPLARS, exemplar_rows(ctx.lake, inputs["photo_embeddings"], arm))
-    description = _describe(ctx, inputs, registration)
+    description = _describe(ctx, inputs, registration) | {"recommender": described}
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
-    return ReleaseFacts(**registration.model_dump(include=set(ReleaseFacts.model_fields)))
+    return ReleaseFacts(**registration.model_dump(include=set(ReleaseFacts.model_fields)), recommender=recommender)
 
 
 def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None:

@@ -253,11 +253,11 @@ STAGES: dict[str, StageSpec] = {
             MakeReleaseParams,
             (
                 *("validated", "images", "splits", "search_models", "registration"),
-                *("photo_embeddings", "photo_index", "reranker"),
+                *("photo_embeddings", "photo_index", "reranker", "recommendation"),
             ),
             "release",
             "release",
-            "bind model, index, id map and vocabulary into a release",
+            "bind the search and the best recommender into a release",
         ),
         StageSpec(
             "gate_release",

@@ -12,8 +12,8 @@ from models.recommend.interactions import NONE, Floats, Ints
 _CELLS_PER_BLOCK = 8_000_000
 
 
-def diversified(pool_VP: Ints, score_VP: Floats, vector_ID: Floats, k: int, trade_off: float) -> Ints:
-    """Return the `k` items of each pool by maximal marginal relevance, first chosen first, int64 [V, K].
+def diversified(pool_VP: Ints, score_VP: Floats, vector_ID: Floats, k: int, trade_off: float) -> tuple[Ints, Floats]:
+    """Return the `k` items of each pool by maximal marginal relevance, first chosen first, [V, K], and their scores.
 
     The pool is what `top_k` gives. Its scores are stretched to 0..1 for each visitor before, so that `trade_off` means
     the same for every method: cosines, counts and logits all differ. `vector_ID` are unit rows. Raises ValueError for
@@ -35,7 +35,9 @@ def diversified(pool_VP: Ints, score_VP: Floats, vector_ID: Floats, k: int, trad
         for rows in (slice(start, start + height) for start in range(0, len(pool_VP), height))
     ]
     place_VK = np.concatenate(chosen) if chosen else np.zeros((0, k), np.int64)
-    return np.where(place_VK == NONE, NONE, np.take_along_axis(pool_VP, place_VK, axis=1))
+    is_none_VK = place_VK == NONE
+    item_VK, own_VK = (np.take_along_axis(of_pool, place_VK, axis=1) for of_pool in (pool_VP, score_VP))
+    return np.where(is_none_VK, NONE, item_VK), np.where(is_none_VK, np.float32(-np.inf), own_VK)
 
 
 def maximal_marginal_relevance(relevance_VP: Floats, vector_VPD: Floats, k: int, trade_off: float) -> Ints:

@@ -439,6 +439,14 @@ def _recommendation(story: Story) -> dict[str, pl.DataFrame]:
     )
 
 
+def _recommender(story: Story) -> dict[str, Any]:
+    """Return which method is released; the page says why."""
+    if note := story.note("recommendations"):
+        return {"note": note}
+    lead = {"difference": 0.0312, "low": 0.0108, "high": 0.0516}
+    return {"method": "two_tower", "best": "two_tower", "lead": lead, "visitor_count": 840}
+
+
 def _shown(story: Story) -> dict[str, pl.DataFrame]:
     """What was shown: an arm and two places, of which the second cannot be told."""
     places = ((None, None, 0.1234), (None, 1, 0.2), (None, 2, 0.1), (f"old{story.text}", None, 0.15))
@@ -514,7 +522,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "outside_move": story.outside_move,
         },
         "live_day": _live_day_facts(ctx, story),
-        "release": {"version": 3, "model_digest": digest, "arm": FULL},
+        "release": {"version": 3, "model_digest": digest, "arm": FULL, "recommender": _recommender(story)},
         "gate": {
             "outcome": story.gate,
             "release": {"run_date": ctx.run_date, "run_id": "0123456789abcdef", "version": 3},

@@ -10,7 +10,11 @@ from jobs.config.params.base import Params
 
 
 class MakeReleaseParams(Params):
-    pass
+    recommend_to: int = Field(
+        100_000,
+        ge=0,
+        description="visitors for whom lists of 100 photos are written, at most: those who were there last; 0: none",
+    )
 
 
 class GateReleaseParams(Params):

@@ -69,13 +69,14 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
     assert set(described["runs"]) == {
         *("validated", "images", "splits", "search_models", "registration"),
-        *("photo_embeddings", "photo_index", "reranker"),
+        *("photo_embeddings", "photo_index", "reranker", "recommendation"),
     }
     assert release.facts == {
         "model_name": "nightlens-test",
         "version": 1,
         "model_digest": make_model(FULL).digest,
         "arm": FULL,
+        "recommender": {"note": "", "method": "popularity", "best": "popularity", "lead": None, "visitor_count": 1},
     }
     again = run_stage(make_context(run_date=night(1), run_id="again"), "make_release", MakeReleaseParams())
     assert again == release

@@ -24,12 +24,13 @@ from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
 from jobs.datasets.evaluation import PHOTO_MAP
+from jobs.datasets.releases import Lead, ReleasedRecommender
 from jobs.errors import MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.report import formats
 from jobs.report.names import ARMS, METHODS, METRICS, VARIANTS
 from jobs.report.ranking import segment_name
-from jobs.report.recommendations import _SEGMENTS
+from jobs.report.recommendations import _SEGMENTS, _released
 from jobs.report.render import build_report, render
 from tests.errors import raises
 from tests.jobs.report.page import Page, normalised
@@ -178,6 +179,21 @@ def test_recommendations_and_history_are_those_of_the_tables(whole: Page) -> Non
     header, *nights = whole.tables["history: Nights"]
     assert [row[0].split()[0] for row in nights] == ["2025-12-28", "2025-12-27"]
     assert [row[header.index(ARMS[CHAMPION_ARM].name)] for row in nights] == ["68.3%", formats.MISSING]
+
+
+def test_which_recommender_the_release_holds_is_said_with_its_lead(whole: Page) -> None:
+    name = METHODS["two_tower"].name
+    assert f"The release holds {name}" in whole.text("recommendations")
+    assert "+3.1 points (+1.1 to +5.2)" in whole.text("recommendations")
+    unsure = Lead(difference=0.004, low=-0.012, high=0.02)
+    popular = METHODS["popularity"].name
+    told = {
+        ReleasedRecommender(note="so it is"): ("no recommender", "so it is"),
+        ReleasedRecommender(method="popularity", best="popularity"): (popular, "nothing is clearly better"),
+        ReleasedRecommender(method="popularity", best="als", lead=unsure): (popular, METHODS["als"].name, "−1.2"),
+    }
+    for recommender, words in told.items():
+        assert [word for word in words if word not in _released(recommender)] == []
 
 
 @pytest.mark.parametrize(("weight", "is_worth_it"), [(0.5, True), (0.0, False)])

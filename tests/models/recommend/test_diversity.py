@@ -40,17 +40,19 @@ def test_a_trade_off_of_one_changes_nothing_and_scores_of_any_scale_count_alike(
     vector_ID = unit_rows(random.normal(size=(30, 4)))
     pool_VP = np.array([random.permutation(30)[:10] for _ in range(4)])
     score_VP = -np.sort(-random.random((4, 10)), axis=1).astype(np.float32)
-    assert diversified(pool_VP, score_VP, vector_ID, 10, 1.0).tolist() == pool_VP.tolist()
-    mixed = diversified(pool_VP, score_VP, vector_ID, 6, 0.5)
+    assert diversified(pool_VP, score_VP, vector_ID, 10, 1.0)[0].tolist() == pool_VP.tolist()
+    mixed, _ = diversified(pool_VP, score_VP, vector_ID, 6, 0.5)
     assert mixed.tolist() != pool_VP[:, :6].tolist()
-    assert diversified(pool_VP, 50 * score_VP - 7, vector_ID, 6, 0.5).tolist() == mixed.tolist()
+    assert diversified(pool_VP, 50 * score_VP - 7, vector_ID, 6, 0.5)[0].tolist() == mixed.tolist()
 
 
 def test_places_that_are_not_filled_stay_so_and_equal_scores_are_none() -> None:
     vector_ID = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     pool = np.array([[0, 1, 2, NONE], [2, NONE, NONE, NONE], [NONE] * 4])
     score = np.array([[1.0, 1.0, 1.0, -np.inf], [0.5] + [-np.inf] * 3, [-np.inf] * 4], np.float32)
-    assert diversified(pool, score, vector_ID, 4, 0.5).tolist() == [[0, 2, 1, NONE], [2, NONE, NONE, NONE], [NONE] * 4]
+    item_VK, own_VK = diversified(pool, score, vector_ID, 4, 0.5)
+    assert item_VK.tolist() == [[0, 2, 1, NONE], [2, NONE, NONE, NONE], [NONE] * 4]
+    assert own_VK.tolist() == score.tolist()
 
 
 @pytest.mark.parametrize(("k", "trade_off"), [(5, 0.5), (2, 1.1), (2, -0.1)])

@@ -1,0 +1,76 @@
+"""The list of every visitor: the best by a method, equal pictures once, or chosen again so that they are less alike.
+
+Shape letters: V visitors, K places, I items, H interactions of the histories, M items of the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from models.recommend.diversity import diversified
+from models.recommend.interactions import NONE, Bools, Floats, Interactions, Ints
+from models.recommend.interface import Fitted
+from models.recommend.topk import top_k
+
+
+def best_lists(
+    fitted: Fitted,
+    histories: Interactions,
+    k: int,
+    *,
+    diversity: float,
+    pool_count: int,
+    vectors: Callable[[], Floats],
+    candidates: Ints | None = None,
+    excludes_seen: bool = True,
+    picture_I: Ints | None = None,
+) -> tuple[Ints, Floats]:
+    """Return the `k` items for every visitor, best first, int64 [V, K], and their scores; -1 and -inf fill the rows up.
+
+    With a `diversity` above 0 they are chosen by marginal relevance from the `pool_count` best, by the unit rows that
+    `vectors` gives: scores need not fall. With the number of each item's picture, `picture_I`, only the first item of a
+    picture is listed, and none whose picture the visitor has.
+    """
+    depth = max(k, pool_count) if diversity else k
+    if picture_I is None:
+        found = top_k(fitted, histories, depth, candidates=candidates, excludes_seen=excludes_seen)
+        pool_VP, score_VP = found.item_VK, found.score_VK
+    else:
+        pool_VP, score_VP = _each_picture_once(fitted, histories, depth, picture_I, candidates, excludes_seen)
+    return diversified(pool_VP, score_VP, vectors(), k, 1 - diversity) if diversity else (pool_VP, score_VP)
+
+
+def _each_picture_once(
+    fitted: Fitted, histories: Interactions, k: int, picture_I: Ints, candidates: Ints | None, excludes_seen: bool
+) -> tuple[Ints, Floats]:
+    """Return items and scores; for visitors whose list lost some it is looked deeper, until it is full or all is in."""
+    item_VK = np.full((histories.visitor_count, k), NONE, np.int64)
+    score_VK = np.full(item_VK.shape, -np.inf, np.float32)
+    left, depth = np.arange(histories.visitor_count), k
+    while len(left):
+        own = histories.take(left)
+        found = top_k(fitted, own, depth, candidates=candidates, excludes_seen=excludes_seen)
+        seen = own if excludes_seen else own.where(np.zeros(len(own.item_N), np.bool_))
+        is_first = _is_first(found.item_VK, seen, picture_I)
+        order = np.argsort(~is_first, axis=1, kind="stable")[:, :k]
+        is_kept = np.take_along_axis(is_first, order, axis=1)
+        item_VK[left] = np.where(is_kept, np.take_along_axis(found.item_VK, order, axis=1), NONE)
+        score_VK[left] = np.where(is_kept, np.take_along_axis(found.score_VK, order, axis=1), np.float32(-np.inf))
+        left = left[~is_kept[:, -1] & (found.item_VK[:, -1] != NONE)]
+        depth *= 2
+    return item_VK, score_VK
+
+
+def _is_first(item_VK: Ints, seen: Interactions, picture_I: Ints) -> Bools:
+    """Tell which items are the first of their picture in the visitor's list, and of a picture not seen, [V, K]."""
+    is_there_VK = item_VK != NONE
+    row_M, column_M = np.nonzero(is_there_VK)
+    row_N = np.concatenate([seen.row_visitors(), row_M])
+    picture_N = picture_I[np.concatenate([seen.item_N, item_VK[row_M, column_M]])]
+    _, first = np.unique(row_N * (picture_I.max(initial=0) + 1) + picture_N, return_index=True)
+    first_M = first[first >= len(seen.item_N)] - len(seen.item_N)
+    is_first_VK: Bools = np.zeros(item_VK.shape, np.bool_)
+    is_first_VK[row_M[first_M], column_M[first_M]] = True
+    return is_first_VK
