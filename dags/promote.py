@@ -25,9 +25,10 @@ DOC = f"""
 ### Make the candidate of a night live, if a person says so
 
 `open_review` keeps the candidate from being collected and collects what the reviewer needs; `approve` waits under
-**Required Actions** and shows the gate's verdict with links to the report, its contact sheet and MLflow, and a command
-that tries a search. Whoever answers says why. *Approve* makes the model the champion and publishes its release;
-*Reject*, and no answer within {REVIEW_HOURS} hours, fails the run. Either is noted in the promotion ledger.
+**Required Actions** and shows the gate's verdict with links to the report, which has a contact sheet, and to the
+version, both in MLflow, and a command that tries a search. Whoever answers says why. *Approve* makes the model the
+champion and publishes its release; *Reject*, and no answer within {REVIEW_HOURS} hours, fails the run. Either is noted
+in the promotion ledger.
 
 | parameter | meaning |
 |---|---|

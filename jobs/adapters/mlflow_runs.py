@@ -17,9 +17,9 @@ from jobs.config.settings import Settings
 from jobs.datasets.models import RegistrationFacts
 from jobs.errors import BadInput, MissingInput, NightlensError
 
+REPORT_FILE = "report.html"
+"""The artifact of a night's run that is its report."""
 _METRICS_AT_ONCE = 1000
-
-
 _PARAMS_AT_ONCE = 100
 
 
@@ -106,9 +106,18 @@ def log_evaluation(
 
 @translate_mlflow_errors
 def log_report(settings: Settings, registration: RegistrationFacts, html: str) -> None:
-    """Add the night's report to the run of a registration as artifact report.html."""
+    """Add the night's report to the run of a registration as the artifact `REPORT_FILE`."""
     client = client_of(settings)
-    client.log_text(_run_of(client, settings, registration).info.run_id, html, "report.html")
+    client.log_text(_run_of(client, settings, registration).info.run_id, html, REPORT_FILE)
+
+
+def report_page(run_page: str) -> str:
+    """Return where MLflow shows the report of a run that it shows at `run_page`.
+
+    >>> report_page("http://mlflow:5000/#/experiments/1/runs/abc")
+    'http://mlflow:5000/#/experiments/1/runs/abc/artifacts/report.html'
+    """
+    return f"{run_page}/artifacts/{REPORT_FILE}"
 
 
 def _run_of(client: mlflow.MlflowClient, settings: Settings, registration: RegistrationFacts) -> Run:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import shlex
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from jobs.adapters import mlflow_connection, mlflow_registry
 from jobs.adapters.local_services import mlflow_address, mlflow_command
+from jobs.adapters.mlflow_runs import report_page
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.models import REGISTRATION, RegistrationFacts
@@ -212,21 +214,40 @@ def _trial(catalogue: str, run_date: str) -> str:
     return shlex.join(["nightlens", "search", "cat", "--catalogue", catalogue, "--run-date", run_date, "--open"])
 
 
+def _mlflow_address(settings: Settings, registration: RegistrationFacts) -> str | None:
+    """Return the address of the server that shows a registration's store, None if none is known."""
+    store = registration.tracking_uri
+    if store.startswith("http"):
+        return store.rstrip("/")
+    return mlflow_address(settings) if store == settings.public_tracking_uri else None
+
+
+def _run_page(settings: Settings, registration: RegistrationFacts) -> str | None:
+    """Return the address of the night's run, None if no server is known to show it."""
+    address, page = _mlflow_address(settings, registration), registration.run_page
+    return address and (page if page.startswith("http") else f"{address}{page}")
+
+
 def _in_mlflow(settings: Settings, registration: RegistrationFacts) -> str:
     """Return where a version is shown: addresses, or the store that no known server shows and how to open it."""
     model, version, store = registration.model_name, registration.version, registration.tracking_uri
-    page = f"/#/models/{model}/versions/{version}"
-    named = f"{model} version {version}"
-    if store.startswith("http"):
-        return f"{named}: {store.rstrip('/')}{page}, the night's run: {registration.run_page}"
-    is_ours = store == settings.public_tracking_uri
-    address = mlflow_address(settings) if is_ours else None
+    address = _mlflow_address(settings, registration)
     if address is not None:
-        return f"{named}: {address}{page}, the night's run: {address}{registration.run_page}"
+        page = f"{address}/#/models/{model}/versions/{version}"
+        return f"{model} version {version}: {page}, the night's run: {_run_page(settings, registration)}"
     shown = f"{registration.in_words}, in the store `{store}`"
-    if not is_ours:
+    if store != settings.public_tracking_uri:
         return f"{shown}, which is not the one of these settings: `{settings.public_tracking_uri}`"
     return f"{shown}. No server is known to show it: start one with `{mlflow_command(settings)}`"
+
+
+def _report(settings: Settings, registration: RegistrationFacts, file: Path) -> str:
+    """Return the address of the night's report in MLflow, or its file where no server is known to show it.
+
+    Browsers follow no link from a served page to a file.
+    """
+    run_page = _run_page(settings, registration)
+    return f"the file `{file}`" if run_page is None else report_page(run_page)
 
 
 def _body(settings: Settings, lake: Lake, gate: Manifest, registration: RegistrationFacts) -> str:
@@ -241,8 +262,8 @@ def _body(settings: Settings, lake: Lake, gate: Manifest, registration: Registra
             "",
             evaluation.verdict.sentence,
             "",
-            f"- Report: {report.as_uri()}",
-            f"- Contact sheet, photos found side by side: {report.as_uri()}#examples",
+            f"- Report: {_report(settings, registration, report)}",
+            "- Contact sheet, photos found side by side: in the report, under *What people would see*",
             f"- MLflow: {_in_mlflow(settings, registration)}",
             f"- Try a search beside what is live: `{_trial(lake.catalogue, gate.partition['run_date'])}`",
             "",

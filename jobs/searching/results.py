@@ -62,6 +62,15 @@ Found = list[tuple[str, float]]
 """What an index returns for one query: (photo_id, score), best first."""
 
 
+@dataclass(frozen=True)
+class Similar:
+    """What one release finds, best first; of a search with a picture also what is grouped, and what is the picture."""
+
+    found: Found
+    alike: dict[str, tuple[str, ...]]
+    same: tuple[str, ...]
+
+
 def rank(
     found: Mapping[str, Found],
     photos: Mapping[str, Mapping[str, Photo]],

@@ -2,6 +2,8 @@
 
 It is what a reviewer tries by hand. It reads releases as a site does, through their index, and changes nothing that is
 live; a page of what it found is left beside the reports.
+
+What only searches with a picture need is imported by them alone, and what is wrong is said before a model is loaded.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.config.settings import Settings
 from jobs.datasets.clean import IMAGES
@@ -22,12 +24,12 @@ from jobs.report.photos import Photo, read_photos, thumbnail
 from jobs.searching.query import Query
 from jobs.searching.reasons import sentence
 from jobs.searching.releases import CANDIDATE, CHAMPION, open_releases
-from jobs.searching.results import Found, Results, Side, rank
-from jobs.searching.similar import Similar, find_similar, read_photo
-from models import serving
+from jobs.searching.results import Found, Results, Side, Similar, rank
 from models.images import decode_image
 from models.rerank.live import Asked
-from models.similar.duplicates import NearDuplicates
+
+if TYPE_CHECKING:
+    from models.similar.duplicates import NearDuplicates
 
 MAX_PHOTOS = 100
 
@@ -69,11 +71,10 @@ def search(
     photos = {role: _photos(lake, sides[role], found[role]) for role in similar}
     alike = {role: one.alike for role, (one, _) in similar.items()}
     hits = rank(found, photos, alike, {role: why for role, (_, why) in similar.items()})
-    pictures = [row[serving.IMAGE] for row in rows.values() if row is not None and serving.IMAGE in row]
     return Results(
         catalogue=catalogue,
         query=query,
-        picture=thumbnail(decode_image(pictures[0])) if pictures else None,
+        picture=None if query.is_words else _thumbnail(rows.values()),
         notes=(
             *_notes(opened, query, is_published),
             *(f"The {role} does not have the photo." for role in sides if role not in found),
@@ -84,9 +85,21 @@ def search(
 
 def _row(lake: Lake, release: OpenRelease, query: Query) -> dict[str, Any] | None:
     """Return what the model is given of a picture or photo; empty for words, None for a photo that is not there."""
+    if query.is_words:
+        return {}
+    from jobs.searching.similar import read_photo
+    from models import serving
+
     if query.photo_id is not None:
         return read_photo(lake, release, query.photo_id)
-    return {} if query.image is None else {serving.IMAGE: query.image}
+    return {serving.IMAGE: query.image}
+
+
+def _thumbnail(rows: Iterable[dict[str, Any] | None]) -> str:
+    """Return the picture searched with, of the first release that has it."""
+    from models import serving
+
+    return next(thumbnail(decode_image(row[serving.IMAGE])) for row in rows if row is not None)
 
 
 def _find(
@@ -97,6 +110,8 @@ def _find(
         (found,) = release.search([Asked(query.title, query.country)], k, with_reasons=True)
         why = {one.photo_id: sentence(one.reason) for one in found if one.reason}
         return Similar([(one.photo_id, one.score) for one in found], {}, ()), why
+    from jobs.searching.similar import find_similar
+
     asked: dict[str, Any] = {"photo_id": query.photo_id, "country": query.country, "how": near_duplicates}
     return find_similar(lake, release, row, k, **asked), {}
 

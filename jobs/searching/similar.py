@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import fsspec
@@ -17,6 +16,7 @@ from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.reader import OpenRelease
+from jobs.searching.results import Similar
 from models import serving
 from models.images import ImageError, decode_image
 from models.similar.duplicates import MAX_BITS, NearDuplicates, Shown, arrange, near_duplicates
@@ -24,15 +24,6 @@ from models.similar.picture_hash import WORDS, different_bits, picture_hash
 
 _SPARE = 20
 """Results asked for beyond those shown, as some are near duplicates."""
-
-
-@dataclass(frozen=True)
-class Similar:
-    """What is like a picture: (photo_id, score), best first, and what is grouped."""
-
-    found: list[tuple[str, float]]
-    alike: dict[str, tuple[str, ...]]
-    same: tuple[str, ...]
 
 
 def read_photo(lake: Lake, release: OpenRelease, photo_id: str) -> dict[str, Any] | None:

@@ -115,6 +115,20 @@ def test_a_version_is_linked_to_where_make_up_shows_its_store(settings: Settings
     )
 
 
+def test_the_report_is_linked_to_where_mlflow_serves_it_and_else_its_file_is_named(settings: Settings) -> None:
+    file = settings.report_dir / "test" / "2025-12-28.html"
+    ours = registration(settings)
+    assert promotion._report(settings, ours, file) == f"the file `{file}`"
+    record_services(settings, settings.tracking_uri, psutil.Process().create_time())
+    page = "#/experiments/1/runs/abc/artifacts/report.html"
+    assert promotion._report(settings, ours, file) == f"http://127.0.0.1:5017/{page}"
+    server = settings.model_copy(update={"tracking_uri": "http://ada:secret@mlflow:5000/"})
+    elsewhere = registration(server, "http://mlflow:5000/#/experiments/1/runs/abc")
+    assert promotion._report(server, elsewhere, file) == f"http://mlflow:5000/{page}"
+    database = registration(settings.model_copy(update={"tracking_uri": "postgresql://db/mlflow"}))
+    assert promotion._report(settings, database, file) == f"the file `{file}`"
+
+
 @pytest.mark.parametrize("is_of_another_store", [False, True])
 def test_without_a_server_of_the_store_the_command_that_opens_it_is_shown(
     settings: Settings, is_of_another_store: bool

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import subprocess
+import sys
 import webbrowser
 from collections.abc import Callable
 from datetime import date
@@ -562,6 +565,36 @@ def test_the_command_prints_the_table_and_where_the_page_is(
     assert (status, "NightlensError [no_browser]: " in error, "file://" in error) == (2, True, True)
     status, _, error = call("--catalogue", "test")
     assert (status, error.splitlines()[-1].startswith("nightlens search: BadInput [one_query_needed]: ")) == (2, True)
+
+
+def loaded_by(state_dir: Path, *arguments: str) -> tuple[int, set[str]]:
+    """Search in a process of its own; return its status and the modules that it has loaded in the end."""
+    code = "import sys; from jobs.commands.main import main; status = main(sys.argv[1:]); print(status, *sys.modules)"
+    command = [sys.executable, "-c", code, "search", *arguments]
+    environment = os.environ | {"NIGHTLENS_STATE_DIR": str(state_dir)}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    status, *modules = done.stdout.splitlines()[-1].split()
+    return int(status), set(modules)
+
+
+ELSEWHERE = {"pyspark", "mlflow", "great_expectations", "airflow", "torch_geometric", "jobs.report.render"}
+"""What no search needs."""
+OF_PICTURES = {"jobs.searching.similar", "models.similar.duplicates", "models.similar.picture_hash"}
+OF_MODELS = {"torch", "torchvision", "open_clip", "transformers", "lightgbm", "sklearn", "pandas"}
+
+
+def test_a_search_loads_what_it_needs_and_says_what_is_wrong_before_it_loads_a_model(both: RunContext) -> None:
+    state_dir = both.settings.state_dir
+    status, modules = loaded_by(state_dir, "cat", "--catalogue", "test")
+    assert (status, modules & (ELSEWHERE | OF_PICTURES)) == (0, set())
+    assert modules >= {"torch", "open_clip"}
+    status, modules = loaded_by(state_dir, "--photo", "p4", "--catalogue", "test")
+    assert (status, modules & ELSEWHERE) == (0, set())
+    assert modules >= OF_PICTURES
+    nowhere, never = ("--catalogue", "nowhere"), ("--catalogue", "test", "--run-date", "2025-01-01")
+    for wrong in (nowhere, never, ("--catalogue", "test", "-k", "0")):
+        status, modules = loaded_by(state_dir, "cat", *wrong)
+        assert (status, modules & (ELSEWHERE | OF_PICTURES | OF_MODELS)) == (2, set()), wrong
 
 
 @pytest.mark.quick
