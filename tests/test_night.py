@@ -17,24 +17,27 @@ from jobs.config.params.evaluation import TRUTHS, EvaluateSimilarParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
 from jobs.datasets.clean import VALIDATED
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.features import SPLITS
-from jobs.datasets.releases import LISTS, GateFacts, ReleaseFacts
+from jobs.datasets.models import ChampionFacts
+from jobs.datasets.releases import LISTS, GateFacts, LiveDayFacts, ReleaseFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.integers import microseconds
 from jobs.evaluation.ranking_task import read_task
 from jobs.housekeeping import lineage
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import open_release
-from jobs.reranking.reranked_arm import Reranked
+from jobs.reranking.reranked_arm import Reranked, reranker_digest
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from jobs.stages.measure_drift import PHOTOS, SEARCHES
 from models.rerank.live import Asked
 from tests.conftest import Contexts, context_in
 from tests.errors import raises
+from tests.released import NOW
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -81,11 +84,12 @@ class Nights:
 
 @pytest.fixture(scope="module")
 def nights(sample: tuple[Path, Any], spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nights:
-    """The last two nights of the sample, the first run twice; the second, told so, takes over its models."""
+    """The last two nights of the sample: the first, run twice, is promoted, the second takes over its models."""
     folder, info = sample
     home, last = tmp_path_factory.mktemp("nights"), info.last_complete_day
     first, second = (context_in(home, dataset_uri=str(folder), run_date=last - timedelta(days=days)) for days in (1, 0))
     manifests = [run_night(ctx) for ctx in (first, first.model_copy(update={"run_id": "again"}))]
+    promote(first.settings, first.catalogue, 1, by="ada", reason="the first", at=NOW)
     return Nights(folder, (first, second), *manifests, run_night(second, train_search={"retrain": "never"}))
 
 
@@ -198,6 +202,27 @@ def test_the_next_night_embeds_only_what_is_new_and_is_compared_with_the_first(n
     assert set(judged["outcome"]) == {"pass"}
     history = second_context.lake.history(EVALUATION)
     assert [m.partition["run_date"] for m in history] == [str(ctx.run_date) for ctx in nights.contexts]
+
+
+def test_the_second_night_compares_whole_searches_and_says_how_the_live_one_did(nights: Nights) -> None:
+    (context, tonight), first, second = nights.contexts, nights.first, nights.second
+    live = ChampionFacts.of(second["snapshot_champion"]).live
+    assert live is not None
+    assert live.reranker is not None
+    assert live.reranker.files_digest == reranker_digest(first["make_release"])
+    facts = EvaluationFacts.of(second["evaluate"])
+    assert (facts.champion_version, facts.champion_note) == (1, "")
+    assert (facts.verdict.challenger, facts.verdict.compared_with) == ("reranked", "champion")
+    ranks = tonight.lake.read_table(second["evaluate"], "ranks").pivot("arm", index="query_id", values="rank")
+    assert ranks["champion"].to_list() != ranks["finetuned_country_keywords"].to_list()  # though the model is the same
+    assert GateFacts.of(second["gate_release"]).figures.champion == "compared"
+    yesterday = LiveDayFacts.of(second["measure_live"])
+    assert yesterday.release == name_of(first["make_release"])
+    assert yesterday.measured is not None
+    assert 0 < yesterday.measured.hit_rate_at_10 < 1
+    assert LiveDayFacts.of(first["measure_live"]).note == "nothing was published"
+    page = (context.settings.report_dir / context.catalogue / f"{tonight.run_date}.html").read_text()
+    assert "Live yesterday" in page
 
 
 def test_a_night_that_was_run_is_not_computed_again(nights: Nights) -> None:
