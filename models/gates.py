@@ -90,6 +90,8 @@ class Evidence:
     lost_in_reading: float
     index_recall: float
     index_recall_low: float
+    open_seconds: float
+    bytes_per_photo: float
     latency_p99_milliseconds: float
     index_bytes: int
     quarantined_shares: Mapping[str, float]
@@ -108,6 +110,8 @@ class Limits:
     max_detectable_difference: float
     max_lost_in_reading: float
     min_index_recall: float
+    max_open_seconds: float
+    max_bytes_per_photo: float
     max_latency_p99_milliseconds: float
     max_index_bytes: int
     max_quarantined_share: float
@@ -152,9 +156,9 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     - A champion that could not be compared: inconclusive. Its own model and reranker: nothing to compare.
     - Better than counting, if that is asked: surely better than every baseline that counts or matches words. All must
       be beaten, so none of the intervals needs to be wider for their number (an intersection-union test).
-    - Always: what is lost in reading, index recall (with its interval), latency, size, quarantined rows and missing
-      images within their limits, and drift within those that are set, `min_drift_p` being shared out among what is
-      tested (Bonferroni). What has nothing to be compared with passes, and says so. A last day without searches fails.
+    - Always: what is lost in reading, index recall (with its interval), opening, latency, size, quarantined rows and
+      missing images within their limits, and drift within those that are set, `min_drift_p` being shared out among what
+      is tested (Bonferroni). What has nothing to be compared with passes, and says so. A last day without searches fails.
 
     Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
     """
@@ -273,6 +277,10 @@ def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
     figure, limit = f"{100 * lost:.2f} points", f"at most {100 * lost_most:g} points"
     yield _limit("hit rate lost in reading", figure, limit, is_within(lost, most=lost_most))
     yield _recall(evidence, limits.min_index_recall)
+    seconds, most = evidence.open_seconds, limits.max_open_seconds
+    yield _limit("time to open", f"{seconds:.2f} s", f"at most {most:g} s", is_within(seconds, most=most))
+    size, most = evidence.bytes_per_photo, limits.max_bytes_per_photo
+    yield _limit("bytes a photo", f"{size:,.0f}", f"at most {most:,.0f}", is_within(size, most=most))
     latency, most = evidence.latency_p99_milliseconds, limits.max_latency_p99_milliseconds
     yield _limit("search latency p99", f"{latency:.2f} ms", f"at most {most:g} ms", is_within(latency, most=most))
     size, largest = evidence.index_bytes, limits.max_index_bytes

@@ -103,23 +103,38 @@ class GateFigures(Facts):
     drift: Drift
 
 
+class ReadingCosts(Facts):
+    """What a release costs its reader, one process of this machine with its libraries loaded.
+
+    Opening maps files and checks digests, without the model. Latencies are of single searches, from words to photos, and
+    so is the rate of searches in one batch. `bytes_per_photo` are those of the files that are mapped, index and tables.
+    """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset(
+        {"open_seconds", "latency_p50_milliseconds", "latency_p99_milliseconds", "batch_searches_per_second"}
+    )
+
+    open_seconds: float
+    bytes_per_photo: float
+    latency_p50_milliseconds: float
+    latency_p99_milliseconds: float
+    batch_searches_per_second: float
+
+
 class GateFacts(Facts):
     """The verdict on a release, in a word, in a sentence, and by the reasons that stand in the way.
 
-    The latencies are of single searches in the release, from words to photos. The hit rates at 10 are of the same
+    The hit rates at 10 are of the same
     `read_search_count` test searches: `evaluated_hit_rate` is the evaluation's, `read_hit_rate` what the opened release
     finds with the tables of that time.
     """
-
-    MEASURED: ClassVar[frozenset[str]] = frozenset({"latency_p50_milliseconds", "latency_p99_milliseconds"})
 
     outcome: Outcome
     sentence: str
     reasons: tuple[str, ...]
     release: ReleaseName
     figures: GateFigures
-    latency_p50_milliseconds: float
-    latency_p99_milliseconds: float
+    costs: ReadingCosts
     read_search_count: int
     read_hit_rate: float
     evaluated_hit_rate: float

@@ -9,7 +9,7 @@ from jobs.datasets.clean import ValidatedFacts
 from jobs.datasets.evaluation import DriftFacts, EvaluationFacts, VerdictFacts
 from jobs.datasets.indexes import IndexCheckFacts, PhotoIndexFacts
 from jobs.datasets.models import ChampionFacts, LiveModel
-from jobs.datasets.releases import ReleaseFacts
+from jobs.datasets.releases import ReadingCosts, ReleaseFacts
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -18,7 +18,7 @@ from jobs.reranking.reranked_arm import reranker_digest
 from models.gates import Champion, Difference, Drift, Evidence, LowDay
 
 
-def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: float, read: ReaderCheck) -> Evidence:
+def evidence(lake: Lake, inputs: dict[str, Manifest], costs: ReadingCosts, read: ReaderCheck) -> Evidence:
     """Return what is known of the night's candidate, whose searches were timed and read by the caller.
 
     `inputs` are the runs by dataset name. Raises `BadInput` if the evaluation is of another arm than the release.
@@ -46,7 +46,9 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], latency_p99_milliseconds: 
         lost_in_reading=read.evaluated - read.read,
         index_recall=recall.recall_at_10,
         index_recall_low=recall.recall_at_10_low,
-        latency_p99_milliseconds=latency_p99_milliseconds,
+        open_seconds=costs.open_seconds,
+        bytes_per_photo=costs.bytes_per_photo,
+        latency_p99_milliseconds=costs.latency_p99_milliseconds,
         index_bytes=PhotoIndexFacts.of(inputs["photo_index"]).bytes,
         quarantined_shares=_quarantined_shares(ValidatedFacts.of(inputs["validated"])),
         missing_image_share=unusable / evaluation.corpus_photo_count,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,18 +18,20 @@ import polars as pl
 from jobs.config.params.release import GateReleaseParams
 from jobs.context import Chosen, RunContext
 from jobs.datasets.evaluation import EvaluationFacts
-from jobs.datasets.releases import GateFacts, GateFigures, ReleaseName
+from jobs.datasets.releases import GateFacts, GateFigures, ReadingCosts, ReleaseName
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.releasing.gate_evidence import evidence
 from jobs.releasing.published_pointer import name_of
-from jobs.releasing.reader import OpenRelease, open_release
+from jobs.releasing.reader import INDEX, SEARCH, OpenRelease, open_release
 from jobs.releasing.reader_check import read_through
 from models import gates
 from models.rerank.live import Asked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 HEADING = "## Gate"
@@ -50,10 +53,18 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
     release = inputs["release"]
     name = name_of(release)
     opened = open_release(ctx.lake, name, release.digest, with_model=True)
-    latencies = _latencies(opened, _searches(ctx.lake, inputs["evaluation"], params.latency_query_count, ctx.seed))
+    searches = _searches(ctx.lake, inputs["evaluation"], params.latency_query_count, ctx.seed)
+    latencies = _latencies(opened, searches)
     p50, p99 = (round(float(np.percentile(latencies, q)), 3) for q in (50, 99))
+    costs = ReadingCosts(
+        open_seconds=round(_seconds(lambda: open_release(ctx.lake, name, release.digest)), 3),
+        bytes_per_photo=round(_mapped_bytes(release) / release.row_counts["ids"], 1),
+        latency_p50_milliseconds=p50,
+        latency_p99_milliseconds=p99,
+        batch_searches_per_second=round(len(searches) / _seconds(lambda: opened.search(searches, _K)), 1),
+    )
     read = read_through(ctx.lake, inputs, opened, ctx.seed)
-    found = evidence(ctx.lake, inputs, p99, read)
+    found = evidence(ctx.lake, inputs, costs, read)
     limits = gates.Limits(**params.model_dump(exclude={"latency_query_count"}))
     verdict = gates.judge(found, limits)
     staged.write_table("findings", pl.DataFrame([asdict(finding) for finding in verdict.findings]))
@@ -67,8 +78,7 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
         read_search_count=read.search_count,
         read_hit_rate=read.read,
         evaluated_hit_rate=read.evaluated,
-        latency_p50_milliseconds=p50,
-        latency_p99_milliseconds=p99,
+        costs=costs,
     )
 
 
@@ -82,12 +92,17 @@ def _searches(lake: Lake, evaluation: Manifest, count: int, seed: int) -> list[A
 def _latencies(release: OpenRelease, searches: list[Asked]) -> NDArray[np.float64]:
     """Return the milliseconds of each search made by itself, words in, photos out, after one that warms up."""
     release.search(searches[:1], _K)
-    seconds = []
-    for asked in searches:
-        begun = time.perf_counter()
-        release.search([asked], _K)
-        seconds.append(time.perf_counter() - begun)
-    return 1000 * np.array(seconds)
+    return 1000 * np.array([_seconds(partial(release.search, [asked], _K)) for asked in searches])
+
+
+def _mapped_bytes(release: Manifest) -> int:
+    return sum(info.byte_count for name, info in release.files.items() if name.startswith((f"{INDEX}/", f"{SEARCH}/")))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def _figures(found: gates.Evidence, evaluation: EvaluationFacts) -> GateFigures:

@@ -526,8 +526,13 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
         "gate": {
             "outcome": story.gate,
             "release": {"run_date": ctx.run_date, "run_id": "0123456789abcdef", "version": 3},
-            "latency_p50_milliseconds": 0.412,
-            "latency_p99_milliseconds": 1.873,
+            "costs": {
+                "open_seconds": 0.123,
+                "bytes_per_photo": 2069.4,
+                "latency_p50_milliseconds": 0.412,
+                "latency_p99_milliseconds": 1.873,
+                "batch_searches_per_second": 111.4,
+            },
             "read_search_count": 1000,
             "read_hit_rate": 0.703,
             "evaluated_hit_rate": 0.705,

@@ -19,6 +19,8 @@ LIMITS = Limits(
     max_lost_in_reading=0.01,
     max_detectable_difference=0.1,
     min_index_recall=0.95,
+    max_open_seconds=2.0,
+    max_bytes_per_photo=2000.0,
     max_latency_p99_milliseconds=100.0,
     max_index_bytes=1000,
     max_quarantined_share=0.03,
@@ -47,6 +49,8 @@ GOOD = Evidence(
     lost_in_reading=0.01,
     index_recall=0.99,
     index_recall_low=0.98,
+    open_seconds=2.0,
+    bytes_per_photo=2000.0,
     latency_p99_milliseconds=12.5,
     index_bytes=1000,
     quarantined_shares={"photos": 0.0, "conversions": 0.03},
@@ -71,6 +75,8 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "better than counting",
         "hit rate lost in reading",
         "index recall@10",
+        "time to open",
+        "bytes a photo",
         "search latency p99",
         "index size",
         "quarantined rows of photos",
@@ -152,6 +158,8 @@ NOTHING = Difference(NAN, NAN, NAN, 0, NAN)
         {"index_recall": NAN},
         {"index_recall_low": NAN},
         {"index_recall": 1.0, "index_recall_low": 0.5},  # of one query
+        {"open_seconds": NAN},
+        {"bytes_per_photo": NAN},
         {"latency_p99_milliseconds": NAN},
         {"index_bytes": 0},
         {"quarantined_shares": {}},
@@ -240,6 +248,8 @@ def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
         ({"lost_in_reading": 0.0101}, "hit rate lost in reading"),
         ({"index_recall": 0.9499}, "index recall@10"),
         ({"index_recall": float("nan")}, "index recall@10"),
+        ({"open_seconds": 2.01}, "time to open"),
+        ({"bytes_per_photo": 2000.1}, "bytes a photo"),
         ({"latency_p99_milliseconds": 100.1}, "search latency p99"),
         ({"index_bytes": 1001}, "index size"),
         ({"quarantined_shares": {"photos": 0.031}}, "quarantined rows of photos"),
@@ -302,7 +312,7 @@ def test_a_limit_that_is_not_set_is_not_checked() -> None:
     far = Drift(1.0, 1.0, 1, 1.0, LowDay(1.0, 0.0), {"photos": 0.0}, {"searches": "and more"})
     verdict = judge(replace(GOOD, drift=far), unlimited)
     assert verdict.outcome == PASS
-    assert len(verdict.findings) == 13
+    assert len(verdict.findings) == 15
 
 
 shares = st.floats(-1, 1)

@@ -42,6 +42,8 @@ class GateReleaseParams(Params):
         description="how much lower the hit rate@10 may be where the release itself answers the evaluation's searches",
     )
     min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
+    max_open_seconds: float = Field(60.0, gt=0, description="time to open the release, without its model")
+    max_bytes_per_photo: float = Field(100_000.0, gt=0, description="bytes of index and tables of the search, by photo")
     max_latency_p99_milliseconds: float = Field(
         200.0, gt=0, description="99th percentile of single searches, words to photos"
     )

@@ -32,7 +32,9 @@ from tests.registered import commit_night, make_model
 from tests.released import NOW, Registry, commit_index, commit_release
 from tests.validated_lake import commit_tables
 
-PARAMS = GateReleaseParams(segment_margin=1.0, latency_query_count=10, max_latency_p99_milliseconds=1e9)
+PARAMS = GateReleaseParams(
+    segment_margin=1.0, latency_query_count=10, max_latency_p99_milliseconds=1e9, max_open_seconds=1e9
+)
 
 
 def commit_candidate(context: RunContext, story: Story) -> Manifest:
@@ -66,7 +68,12 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     assert facts.outcome == "pass"
     assert facts.reasons == ()
     assert facts.release == name_of(release)
-    assert 0 < facts.latency_p50_milliseconds <= facts.latency_p99_milliseconds
+    costs = facts.costs
+    assert 0 < costs.latency_p50_milliseconds <= costs.latency_p99_milliseconds
+    assert costs.open_seconds > 0
+    assert costs.batch_searches_per_second > 0
+    mapped = [info.byte_count for name, info in release.files.items() if name.startswith(("index/", "search/"))]
+    assert costs.bytes_per_photo == round(sum(mapped) / release.row_counts["ids"], 1) > 0
     figures = facts.figures
     difference, low, high = report_fixtures.OUTCOMES["better"]
     assert figures.difference == Difference(difference, low, high, 9412, 0.0128)
