@@ -158,7 +158,8 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
       be beaten, so none of the intervals needs to be wider for their number (an intersection-union test).
     - Always: what is lost in reading, index recall (with its interval), opening, latency, size, quarantined rows and
       missing images within their limits, and drift within those that are set, `min_drift_p` being shared out among what
-      is tested (Bonferroni). What has nothing to be compared with passes, and says so. A last day without searches fails.
+      is tested (Bonferroni). What has nothing to be compared with passes, and says so. A last day without searches
+      fails.
 
     Non-inferiority passes if the whole interval lies above -margin, fails if it lies below, and is inconclusive else.
     """
