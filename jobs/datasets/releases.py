@@ -106,8 +106,8 @@ class GateFigures(Facts):
 class ReadingCosts(Facts):
     """What a release costs its reader, one process of this machine with its libraries loaded.
 
-    Opening maps files and checks digests, without the model. Latencies are of single searches, from words to photos; the
-    rate is of searches in one batch. `bytes_per_photo` are those of the files that are mapped, index and tables.
+    Opening maps files and checks digests, without the model. Latencies are of single searches, from words to photos,
+    the rate is of searches in one batch. `bytes_per_photo` are those of the files that are mapped, index and tables.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset(
