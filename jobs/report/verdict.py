@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from jobs.config.params.arms import CHAMPION_ARM
@@ -30,6 +31,7 @@ def verdict(night: Night, metrics: Metrics) -> dict[str, Any]:
     version = night.facts(RegistrationFacts).version
     command = f"nightlens promote --catalogue {night.ctx.catalogue} --version {version} --reason WHY"
     counting = metrics.strongest_counting
+    over_counting = facts.counting[counting.key]
     return {
         "outcome": less.side,
         "situation": situation,
@@ -40,6 +42,7 @@ def verdict(night: Night, metrics: Metrics) -> dict[str, Any]:
         "other": metrics.whole(compared.key),
         "counting": counting,
         "counted": metrics.whole(counting.key),
+        "over_counting": difference(asdict(over_counting) | {"difference": over_counting.value}, POINTS).cell,
         "headline": _headline(facts, less, situation, metrics.whole(compared.key)["value"]),
         "advice": advice,
         "command": command if advice.endswith(":") else None,
