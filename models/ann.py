@@ -57,6 +57,18 @@ class Visibility:
         """Return the ids that a search from `country` ("" if it is not known) must not find, ascending."""
         return np.union1d(self.hidden, self.hidden_in.get(country, _NOTHING))
 
+    def hides(self, photo_ids: Sequence[str], countries: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Tell which photos must not be found from a country each, shape (N,).
+
+        >>> Visibility.of(["a"], {"DE": ["b"]}).hides(["a", "b", "b"], ["", "DE", "FR"]).tolist()
+        [True, True, False]
+        """
+        ids_N, country_N = hashed_ids(photo_ids), np.array(countries)
+        is_hidden_N: npt.NDArray[np.bool_] = np.isin(ids_N, self.hidden)
+        for country, ids in self.hidden_in.items():
+            is_hidden_N |= (country_N == country) & np.isin(ids_N, ids)
+        return is_hidden_N
+
 
 def _ids(photo_ids: Iterable[str]) -> Ints:
     return np.unique(hashed_ids(photo_ids))
