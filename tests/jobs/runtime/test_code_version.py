@@ -183,7 +183,7 @@ def versions(project: Path) -> dict[str, str]:
     return found
 
 
-RERANKING = {"train_reranker", "evaluate", "make_release", "gate_release"}
+RERANKING = {"snapshot_champion", "measure_live", "train_reranker", "evaluate", "make_release", "gate_release"}
 
 
 @pytest.mark.parametrize(
