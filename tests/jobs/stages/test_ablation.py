@@ -149,7 +149,7 @@ def commit_evaluation(ctx: RunContext, ranks: dict[str, list[int]], note: str = 
         for arm, found in ranks.items()
     ]
     frames = frames if in_order else [frame.reverse() for frame in frames]
-    facts = {"verdict": {"challenger": FULL}, "reranker_note": note}
+    facts = {"base_arm": FULL, "reranker_note": note}
     inputs = {"splits": ctx.read(SPLITS)}
     return commit_tables(ctx, EVALUATION, {"ranks": pl.concat(frames)}, inputs=inputs, facts=facts)
 
