@@ -40,7 +40,7 @@ _VISITORS_AT_ONCE = 10_000
 
 
 def choose(lake: Lake, night: Manifest) -> ReleasedRecommender:
-    """Return what a night's evaluation says is to be released; a note if it kept no popularity to be held against."""
+    """Return what to release by a night's evaluation; a note if the night kept no popularity to compare with."""
     facts = RecommendationFacts.of(night)
     kept = kept_methods(night)
     if POPULARITY not in kept:

@@ -96,7 +96,7 @@ def _row(lake: Lake, release: OpenRelease, query: Query) -> dict[str, Any] | Non
 
 
 def _thumbnail(rows: Iterable[dict[str, Any] | None]) -> str:
-    """Return the picture searched with, of the first release that has it."""
+    """Return a thumbnail of the search's picture, from the first release that has it."""
     from models import serving
 
     return next(thumbnail(decode_image(row[serving.IMAGE])) for row in rows if row is not None)

@@ -37,10 +37,13 @@ _WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Found:
-    """The champion's version, its published release, and the move that made it so if that was outside of Nightlens."""
+    """The champion's version, its published release, and the move that made it so if that was outside of Nightlens.
+
+    `release` is the name of a release that was collected since, None where none was published with the version.
+    """
 
     version: mlflow_registry.Version | None
-    release: Manifest | None
+    release: Manifest | str | None
     moved: OutsideMove | None
 
 
@@ -58,7 +61,8 @@ def choose(ctx: RunContext, params: SnapshotChampionParams, inputs: Inputs) -> C
     source = "none" if version is None else f"{version.uri} {version.tags.get('model_digest')}"
     release = _release_of(ctx.lake, state)
     sources = {"champion": source} | ({} if moved is None else {"moved": moved.digest})
-    sources |= {} if release is None else {"release": release.digest}
+    if release is not None:
+        sources["release"] = release if isinstance(release, str) else release.digest
     return Chosen(sources=sources, found=Found(version, release, moved))
 
 
@@ -72,7 +76,9 @@ def run(
         with staged.local_folder(FOLDER) as folder:
             mlflow_registry.download_model(ctx.settings, found.version, folder)
             _check_weights(found.version, folder)
-        if found.release is not None:
+        if isinstance(found.release, str):
+            live = live.model_copy(update={"reranker_note": f"its release {found.release} is no longer in the lake"})
+        elif found.release is not None:
             live = live.model_copy(update=_copy_reranker(ctx.lake, found.release, staged))
     facts = ChampionFacts(live=live, outside_move=found.moved)
     staged.write_file("champion.json", facts.model_dump_json(indent=1).encode())
@@ -89,11 +95,11 @@ def _outside_move(entries: list[Entry], state: State) -> OutsideMove | None:
     return OutsideMove(entry=since.number, reason=since.reason, published=published)
 
 
-def _release_of(lake: Lake, state: State) -> Manifest | None:
-    """Return the published release of the champion, None if the alias was moved away from it or it is gone."""
+def _release_of(lake: Lake, state: State) -> Manifest | str | None:
+    """Return the published release of the champion, its name if it is gone, None if the alias was moved away."""
     if state.release is None or state.release.version != state.champion:
         return None
-    return find_release(lake, state.release)
+    return find_release(lake, state.release) or str(state.release)
 
 
 def _copy_reranker(lake: Lake, release: Manifest, staged: StagedRun) -> dict[str, Any]:

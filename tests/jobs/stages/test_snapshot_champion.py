@@ -141,6 +141,18 @@ def test_a_reranker_of_other_features_is_noted_not_copied(tracked: RunContext, m
     assert reranker_digest(manifest) == ""
 
 
+def test_a_release_that_was_collected_since_is_noted_so_that_its_search_is_not_compared(
+    tracked: RunContext, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_champion(tracked)
+    monkeypatch.setattr(snapshot_champion, "find_release", lambda lake, name: None)
+    live = ChampionFacts.of(snapshot(make_context(run_date=NEXT_DAY))).live
+    assert live is not None
+    assert live.reranker is None
+    assert live.reranker_note.startswith("its release 2025-12-28/")
+    assert live.reranker_note.endswith(" is no longer in the lake")
+
+
 def test_a_champion_that_was_moved_away_from_its_release_comes_without_a_reranker(
     tracked: RunContext, make_context: Contexts
 ) -> None:
