@@ -15,7 +15,7 @@ from jobs.stages.registry import command
 
 REVIEW = "ti.xcom_pull(task_ids='open_review')"
 ANSWER = "ti.xcom_pull(task_ids='approve', key='answer')"
-CANDIDATE = {name: f"{{{{ {REVIEW}['{name}'] }}}}" for name in ("catalogue", "version", "run_date")}
+CANDIDATE = {name: f"{{{{ {REVIEW}['{name}'] }}}}" for name in ("catalogue", "version")}
 DECISION = [
     f"--{name}={{{{ {ANSWER}['{name}'] }}}}" for name in ("by", "reason")
 ]  # one word each: what people type may begin with a dash

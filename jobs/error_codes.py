@@ -172,6 +172,7 @@ CODES: dict[str, str] = {
     "rejected": "Nothing: somebody decided against this candidate. The promotion ledger says who, and why.",
     "release_of_older_version": "Run that night again, or a later one, and promote what it makes.",
     "release_being_removed": "Take another release.",
+    "release_not_registered": "Run register_model again, which registers the night's release.",
     "release_changed": "Restore the release from a copy, or publish another: `nightlens rollback`.",
     "repeated_column": "Rename or remove one of the two columns.",
     "repeated_file": "Remove one of the two files.",

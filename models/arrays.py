@@ -44,7 +44,8 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
 def open_arrays(kind: type[T], folder: Path) -> T:
     """Return what `save_arrays` wrote, its arrays mapped and read-only; they outlive the folder."""
     places = json.loads((folder / PLACES_FILE).read_text())
-    data = np.memmap(folder / DATA_FILE, dtype=np.uint8, mode="r")
+    file = folder / DATA_FILE
+    data = np.memmap(file, dtype=np.uint8, mode="r") if file.stat().st_size else np.zeros(0, dtype=np.uint8)
 
     def read(name: str) -> Any:
         dtype, shape, offset = (places[name][key] for key in ("dtype", "shape", "offset"))

@@ -1,28 +1,43 @@
-"""A search model behind one function that takes a table: what a model registry loads and serves.
+"""A release's search, and its model, behind functions that take tables: what a model registry loads and serves.
 
 The registry names this module as the loader of a model version and carries the `models` package along with
-the weights, so a version is loaded without this project installed. B rows, D embedding dimension.
+the files of the search, so a version is loaded without this project installed. B rows, D embedding dimension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.ann import ShardedIndex, Visibility
+from models.arrays import open_arrays
 from models.images import ImageError, decode_image
+from models.rerank.learning import Reranker
+from models.rerank.live import Asked, LiveSearch
 from models.search.completion import Exemplars
 from models.search.model import SearchModel
-from models.text import normalise_query
+from models.text import normalise_country, normalise_query
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-QUERY, COUNTRY, IMAGE, KEYWORDS = "query", "country", "image", "keywords"
+QUERY, COUNTRY, DEVICE, ORIENTATION = "query", "country", "device", "orientation"
+IMAGE, KEYWORDS = "image", "keywords"
+MODEL, INDEX, SEARCH, RERANKER, EXEMPLARS = "model", "index", "search", "reranker", "exemplars"
+"""The folders of a version."""
+HIDDEN_FILE, ELSEWHERE_FILE = "hidden.json", "elsewhere.json"
+"""The rules about hidden photos, `{country or "": [photo_id, ...]}`; and the files that the version refers to, by name:
+`{"uri": ..., "sha256": ...}`."""
+DEFAULT_COUNT = 10
 _BATCH = 256
 
 
@@ -73,15 +88,97 @@ class Embedder:
             raise ValueError(f"row {row}: the image cannot be used: {error}") from error
 
 
+class ReleasedSearch:
+    """The whole search of a release: model, index, tables, reranker and rules about hidden photos."""
+
+    def __init__(self, embedder: Embedder, live: LiveSearch) -> None:
+        self._embedder, self._live = embedder, live
+
+    @classmethod
+    def open(cls, folder: Path) -> ReleasedSearch:
+        """Open a version's folder; `ValueError` if a file that it refers to is not the one that was released."""
+        model = SearchModel.load(folder / MODEL)
+        hidden = json.loads((folder / HIDDEN_FILE).read_text())
+        texts = [path.read_text() for path in sorted((folder / RERANKER).glob("*.txt"))]
+        with TemporaryDirectory(prefix="nightlens-") as temporary:  # files that are mapped outlive it
+            if (folder / ELSEWHERE_FILE).exists():
+                _fetch(json.loads((folder / ELSEWHERE_FILE).read_text()), Path(temporary))
+                folder_of_large = Path(temporary)
+            else:
+                folder_of_large = folder
+            index = ShardedIndex.open(folder_of_large / INDEX, model.digest)
+            visibility = Visibility.of(hidden.pop("", ()), hidden)
+            live = LiveSearch.open(folder_of_large / SEARCH, index, visibility, Reranker(texts) if texts else None)
+        return cls(Embedder(model, open_arrays(Exemplars, folder / EXEMPLARS)), live)
+
+    def predict(self, frame: DataFrame, params: Mapping[str, Any] | None = None) -> Any:
+        """Return per row of `frame` the best photos and their scores, best first: columns `photos` and `scores`.
+
+        A row is as in `Embedder.predict`; a query may have a `device` (mobile, tablet, desktop) and an `orientation`
+        (landscape, portrait, squarish) too. A picture finds the photos that are closest to it. `params` may hold `k`,
+        how many photos, and `output`: "vectors" gives the rows' unit vectors instead, float32 [B, D]. Raises
+        `ValueError` as `Embedder.predict` does, and for other params.
+        """
+        asked = dict(params or {})
+        k, output = int(asked.get("k", DEFAULT_COUNT)), asked.get("output", "photos")
+        if k < 1 or output not in ("photos", "vectors"):
+            raise ValueError(f"params {asked}: k is a number from 1 on, output is 'photos' or 'vectors'")
+        vector_BD = self._embedder.predict(frame)
+        if output == "vectors":
+            return vector_BD
+        from pandas import DataFrame
+
+        found = self._find(frame, vector_BD, k)
+        columns = {"photos": [[name for name, _ in one] for one in found]}
+        return DataFrame(columns | {"scores": [[score for _, score in one] for one in found]}, index=frame.index)
+
+    def _find(self, frame: DataFrame, vector_BD: npt.NDArray[np.float32], k: int) -> list[list[tuple[str, float]]]:
+        names = (QUERY, COUNTRY, DEVICE, ORIENTATION, IMAGE)
+        rows = list(zip(*(_cells(frame, name) for name in names), strict=True))
+        by_words = [row for row, (*_, image) in enumerate(rows) if image is None]
+        by_picture = [row for row, (*_, image) in enumerate(rows) if image is not None]
+        found: list[list[tuple[str, float]]] = [[] for _ in rows]
+        if by_words:
+            asked = [Asked(words, country or "", *more) for words, country, *more, _ in (rows[row] for row in by_words)]
+            at = self._live.catalogue.tables.history.cutoff
+            for row, photos in zip(by_words, self._live.search(asked, vector_BD[by_words], k, at), strict=True):
+                found[row] = [(photo.photo_id, photo.score) for photo in photos]
+        if by_picture:
+            countries = [normalise_country(rows[row][1] or "") for row in by_picture]
+            similar = self._live.index.search(vector_BD[by_picture], k, self._live.visibility, countries)
+            for row, pairs in zip(by_picture, similar, strict=True):
+                found[row] = pairs
+        return found
+
+
 @torch.inference_mode()
 def embed_queries(model: SearchModel, asked: Sequence[tuple[str, str]]) -> npt.NDArray[np.float32]:
     """Return the unit vectors, float32 [B, D], of words in their normal form and countries ("" if not known)."""
     return model.encode_queries([model.query_text(words, country) for words, country in asked]).numpy()
 
 
-def _load_pyfunc(folder: str) -> Embedder:
-    """Return the embedder of the model saved in `folder`; the name is the one the registry looks for."""
-    return Embedder(SearchModel.load(Path(folder)))
+def _load_pyfunc(folder: str) -> ReleasedSearch:
+    """Return the search saved in `folder`; the name is the one the registry looks for."""
+    return ReleasedSearch.open(Path(folder))
+
+
+def _fetch(files: Mapping[str, Mapping[str, str]], folder: Path) -> None:
+    """Put files into a folder, local ones as links; `ValueError` if one is gone or is not what was released."""
+    for name, told in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fs, path = fsspec.url_to_fs(told["uri"])
+        try:
+            if "file" in fs.protocol:
+                target.symlink_to(path)
+            else:
+                fs.get_file(path, str(target))
+            with target.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError as error:
+            raise ValueError(f"{told['uri']} is gone: take a version whose release is still in the lake") from error
+        if found != told["sha256"]:
+            raise ValueError(f"{told['uri']} is not the file that was released: its SHA-256 differs")
 
 
 def _cells(frame: DataFrame, name: str) -> list[Any]:

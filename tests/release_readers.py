@@ -22,7 +22,7 @@ def read_and_check(reader: ReleaseReader) -> None:
     assert all(photo.startswith(expected) for photo, _ in found), "a mixture of releases"
     (shown,) = opened.recommend([[]], 100)
     assert [photo for photo, _ in shown] == [f"{expected}{place}" for place in range(len(found))], "a mixture"
-    assert opened.description["model"]["version"] == opened.name.version
+    assert opened.description["run_date"] == opened.name.run_date.isoformat()
 
 
 def read_until(root: str, catalogue: str, ready: Any, stop: Any, results: Any) -> None:

@@ -19,16 +19,19 @@ from jobs.config.params.arms import FULL
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.params.index import BuildIndexParams
 from jobs.config.params.release import MakeReleaseParams
-from jobs.config.params.training import TrainRerankerParams
+from jobs.config.params.training import RegisterModelParams, TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
 from jobs.datasets.evaluation import RECOMMENDATION
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.datasets.models import CHAMPION, REGISTRATION, RERANKER, RegistrationFacts
+from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.releasing import published_pointer
+from jobs.releasing.published_pointer import label_of
 from models import ann
 from models.evaluation.ranking import tie_order
 from models.indexing.building import build_index
@@ -42,6 +45,8 @@ from tests.validated_lake import commit_tables
 
 DIM = 24
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+REGISTERED: dict[str, int] = {}
+"""The versions of made-up releases, by what a release is called."""
 BY: dict[str, Any] = {"by": "ada", "reason": "better", "at": NOW}
 """Who promotes, why and when."""
 
@@ -106,7 +111,10 @@ def _commit_embeddings(
 
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:
-    """Commit what register_model would, for a registry that is made up."""
+    """Commit what register_model would of the night's release, for a registry that is made up."""
+    release = context.read(RELEASE)
+    REGISTERED.pop(label_of(release), None)  # the last is the latest
+    REGISTERED[label_of(release)] = version
     facts = RegistrationFacts(
         model_name="nightlens-test",
         version=version,
@@ -117,7 +125,19 @@ def commit_registration(context: RunContext, version: int, seed: int) -> Manifes
         run_page="/#/run",
         max_difference=0.0,
     )
-    return commit_tables(context, REGISTRATION, facts=facts, files={"registration.json": repr(facts).encode()})
+    return commit_tables(
+        context,
+        REGISTRATION,
+        inputs={"release": release},
+        label=release.run_id,
+        facts=facts,
+        files={"registration.json": repr(facts).encode()},
+    )
+
+
+def name_of(release: Manifest) -> ReleaseName:
+    """Return the name of a release that was registered last."""
+    return published_pointer.name_of(release, REGISTERED[label_of(release)])
 
 
 def commit_order(context: RunContext) -> None:
@@ -155,16 +175,31 @@ def commit_candidate(context: RunContext, version: int = 1, seed: int = 0, photo
     """Commit all that `make_release` needs; the photos are named after the night and the version."""
     names = [f"{context.run_date}-{version}-{number}" for number in range(photos)]
     commit_night(context, seed, photo_ids=names)
-    commit_registration(context, version, seed)
     commit_order(context)
     commit_recommendation(context, [*names, "p0"])
     commit_index(context, make_model(FULL, seed).digest, names, seed=version)
 
 
-def commit_release(context: RunContext, version: int = 1, seed: int = 0, photos: int = 9) -> Manifest:
-    """Commit a night up to its release."""
+def commit_release(
+    context: RunContext, version: int = 1, seed: int = 0, photos: int = 9, is_registered: bool = True
+) -> Manifest:
+    """Commit a night up to its release, which is registered as a version unless that is left to the caller."""
     commit_candidate(context, version, seed, photos)
-    return run_stage(context, "make_release", MakeReleaseParams())
+    release = run_stage(context, "make_release", MakeReleaseParams())
+    if is_registered:
+        commit_registration(context, version, seed)
+    return release
+
+
+def register_release(
+    context: RunContext, seed: int = 0, photo_ids: Sequence[str] = ("a", "b"), is_validated: bool = True
+) -> Manifest:
+    """Commit a night up to its release and register that in MLflow."""
+    commit_night(context, seed, is_validated, photo_ids)
+    commit_order(context)
+    commit_index(context, make_model(FULL, seed).digest, photo_ids)
+    run_stage(context, "make_release", MakeReleaseParams())
+    return run_stage(context, "register_model", RegisterModelParams())
 
 
 def commit_releases(make_context: Contexts, days: Iterable[int]) -> list[Manifest]:
@@ -193,7 +228,9 @@ class Registry:
         self.tags[number] |= tags
 
     def version(self, number: int) -> mlflow_registry.Version:
-        return mlflow_registry.Version("nightlens-test", number, f"run-{number}", self.tags[number])
+        labels = [label for label, version in REGISTERED.items() if version == number]
+        released = {mlflow_registry.RELEASE_TAG: labels[-1]} if labels else {}
+        return mlflow_registry.Version("nightlens-test", number, f"run-{number}", released | self.tags[number])
 
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of MLflow."""

@@ -138,7 +138,7 @@ def test_the_release_answers_from_words_as_the_evaluation_does(nights: Nights) -
     task = read_task(context.lake, inputs["splits"])
     asked = Reranked.read(context.lake, inputs, task).asked
     release = night["make_release"]
-    opened = open_release(context.lake, name_of(release), release.digest, with_model=True)
+    opened = open_release(context.lake, name_of(release, 1), release.digest, with_model=True)
     assert opened.live.catalogue.names.tolist() == [name.encode() for name in task.photos["photo_id"]]
     known = replace(opened.live.catalogue, tables=asked.search.tables, pictures=asked.search.pictures)
     released = replace(opened, live=replace(opened.live, catalogue=known))
@@ -217,7 +217,7 @@ def test_the_second_night_compares_whole_searches_and_says_how_the_live_one_did(
     assert ranks["champion"].to_list() != ranks["finetuned_country_keywords"].to_list()  # though the model is the same
     assert GateFacts.of(second["gate_release"]).figures.champion == "compared"
     yesterday = LiveDayFacts.of(second["measure_live"])
-    assert yesterday.release == name_of(first["make_release"])
+    assert yesterday.release == name_of(first["make_release"], 1)
     assert yesterday.measured is not None
     assert 0 < yesterday.measured.hit_rate_at_10 < 1
     assert LiveDayFacts.of(first["measure_live"]).note == "nothing was published"

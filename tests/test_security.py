@@ -34,7 +34,7 @@ from models.search.errors import ModelError
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.models.search.test_sources import write_folder
-from tests.registered import commit_night
+from tests.released import commit_release
 from tests.training_lake import commit_images, commit_splits
 
 SOURCES = [path for folder in ("jobs", "models", "dags") for path in sorted((PROJECT_ROOT / folder).rglob("*.py"))]
@@ -265,7 +265,7 @@ def test_no_secret_is_in_what_a_light_night_keeps_or_says(
         monkeypatch.setenv(name, value)
     settings = Settings.from_environment({"NIGHTLENS_STATE_DIR": str(tmp_path / "state"), **SECRETS_OF_SETTINGS})
     context = make_context(settings=settings)
-    commit_night(context)
+    commit_release(context, is_registered=False)
     monkeypatch.setenv("NIGHTLENS_STATE_DIR", str(settings.state_dir))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     night = ["--dataset", str(tmp_path), "--catalogue", "test", "--run-date", "2025-12-28"]

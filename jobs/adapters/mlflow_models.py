@@ -1,4 +1,4 @@
-"""A model in MLflow: logged and registered without pickles, and loaded back.
+"""A release's search as a model in MLflow: logged and registered without pickles, and loaded back.
 
 Apart from the registry, because this module depends on the code that loads a model: what only asks for versions and
 aliases does not.
@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
 import mlflow
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Schema, TensorSpec
+from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, ParamSpec, Property, Schema
 
 from jobs.adapters.mlflow_connection import client_of, model_name, translate_mlflow_errors
-from jobs.adapters.mlflow_registry import CHALLENGER, CHAMPION, Version, version_of, versions
+from jobs.adapters.mlflow_registry import CHALLENGER, CHAMPION, RELEASE_TAG, Version, version_of, versions
 from jobs.config.settings import PROJECT_ROOT, Settings
 from jobs.errors import BadInput
 
 _LOADER = "models.serving"
-
-
 _REQUIREMENTS = (
+    "faiss-cpu",
+    "fsspec",
+    "lightgbm",
     "mlflow",
     "numpy",
     "open-clip-torch",
@@ -35,7 +35,9 @@ _REQUIREMENTS = (
     "pillow",
     "pydantic",
     "regex",
+    "s3fs",
     "safetensors",
+    "scipy",
     "sentencepiece",
     "torch",
     "torchvision",
@@ -45,18 +47,16 @@ _REQUIREMENTS = (
 
 @translate_mlflow_errors
 def register_version(
-    settings: Settings, catalogue: str, run_id: str, folder: Path, dim: int, tags: Mapping[str, str], card: str
+    settings: Settings, catalogue: str, run_id: str, folder: Path, tags: Mapping[str, str], card: str
 ) -> Version:
-    """Register the model saved in `folder` with tags and card, or return the version of this digest there is.
+    """Register the search saved in `folder` with tags and card, or return the version of this release there is.
 
-    A version that another run made stays as it is.
-
-    Tags must hold `model_digest`. The version is made of the files of `folder` and the package `models`; nothing
-    is pickled. `dim` is the length of the vectors it returns.
+    Tags must hold `RELEASE_TAG`. The version is made of the files of `folder` (see `models.serving`) and the package
+    `models`; nothing is pickled.
     """
     client = client_of(settings)
     name = model_name(catalogue)
-    known = [v for v in versions(settings, catalogue) if v.tags.get("model_digest") == tags["model_digest"]]
+    known = [v for v in versions(settings, catalogue) if v.tags.get(RELEASE_TAG) == tags[RELEASE_TAG]]
     if known:
         number = known[0].number
     else:
@@ -68,21 +68,20 @@ def register_version(
                 loader_module=_LOADER,
                 data_path=str(folder),
                 code_paths=[str(PROJECT_ROOT / "models")],
-                signature=_signature(dim),
+                signature=_signature(),
                 input_example=pd.DataFrame({"query": ["cat", "sunset"], "country": ["GB", ""]}),
                 pip_requirements=[f"{package}=={installed_version(package)}" for package in _REQUIREMENTS],
                 tags=dict(tags),
             )
         made = client.create_model_version(name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id)
         number = int(made.version)
-    if not known or known[0].run_id == run_id:
-        client.update_model_version(name, str(number), card)
+    client.update_model_version(name, str(number), card)
     return version_of(client.get_model_version(name, str(number)))
 
 
 @translate_mlflow_errors
-def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame], npt.NDArray[np.float32]]:
-    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.Embedder`).
+def load_version(settings: Settings, version: Version) -> Callable[..., Any]:
+    """Load a version through MLflow, as a server would, and return its `predict` (see `models.serving.ReleasedSearch`).
 
     Raises `BadInput` for a version that would be loaded otherwise, above all from a pickle, which can run code.
     """
@@ -97,7 +96,7 @@ def load_version(settings: Settings, version: Version) -> Callable[[pd.DataFrame
             version=version.uri,
         )
     with _own_code_first():
-        predict: Callable[[pd.DataFrame], npt.NDArray[np.float32]] = mlflow.pyfunc.load_model(version.uri).predict
+        predict: Callable[..., Any] = mlflow.pyfunc.load_model(version.uri).predict
     return predict
 
 
@@ -115,10 +114,10 @@ def _ensure_model(client: mlflow.MlflowClient, name: str, catalogue: str) -> Non
     if client.search_registered_models(f"name = '{name}'"):
         return
     lines = [
-        f"Search models of the catalogue `{catalogue}`: one version for every new model.",
+        f"Searches of the catalogue `{catalogue}`: one version for every release.",
         "",
-        f"- **{CHALLENGER}** is the model of the last night.",
-        f"- **{CHAMPION}** is the model that is live. It moves by an explicit act alone: the DAG `nightlens_promote` "
+        f"- **{CHALLENGER}** is the search of the last night.",
+        f"- **{CHAMPION}** is the search that is live. It moves by an explicit act alone: the DAG `nightlens_promote` "
         f"or `nightlens promote --catalogue {catalogue} --version N --reason WHY`.",
     ]
     client.create_registered_model(name, description="\n".join(lines))
@@ -131,13 +130,20 @@ def _drop_unregistered(client: mlflow.MlflowClient, run_id: str) -> None:
         client.delete_logged_model(model.model_id)
 
 
-def _signature(dim: int) -> ModelSignature:
+def _signature() -> ModelSignature:
+    """Declare the tables of `ReleasedSearch.predict`; with the param `output` it gives vectors instead."""
     keyword = Object([Property("keyword", DataType.string), Property("confidence", DataType.double)])
     columns: dict[str, DataType | Array] = {
         "query": DataType.string,
         "country": DataType.string,
+        "device": DataType.string,
+        "orientation": DataType.string,
         "image": DataType.binary,
         "keywords": Array(keyword),
     }
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(kind, name, required=False) for name, kind in columns.items()]
-    return ModelSignature(Schema(inputs), Schema([TensorSpec(np.dtype("float32"), (-1, dim))]))
+    outputs = {"photos": Array(DataType.string), "scores": Array(DataType.double)}
+    return ModelSignature(
+        Schema([ColSpec(kind, name, required=False) for name, kind in columns.items()]),
+        Schema([ColSpec(kind, name) for name, kind in outputs.items()]),
+        ParamSchema([ParamSpec("k", DataType.long, 10), ParamSpec("output", DataType.string, "photos")]),
+    )

@@ -1,7 +1,7 @@
 """MLflow's registry: the registered model, its versions and aliases.
 
 Names, for a catalogue `sample`: experiment and registered model are both `nightlens-sample`. Alias `challenger`
-is the last night's model; `champion` is the one that is live and follows the promotion ledger (`jobs.releasing`).
+is the last night's search; `champion` is the one that is live and follows the promotion ledger (`jobs.releasing`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from jobs.adapters.mlflow_connection import client_of, model_name, translate_mlflow_errors
 from jobs.config.settings import Settings
 from jobs.errors import MissingInput
 
 CHALLENGER, CHAMPION = "challenger", "champion"
+RELEASE_TAG = "release"
+"""The tag of a version that names its release, as `ReleaseName` is spelled."""
+MODEL = "model"
+"""The folder of a version that holds the model of its search, as `models.serving` names it."""
 DESCRIPTION_LENGTH = 5000
 """What MLflow's database keeps of a description."""
 
@@ -45,15 +49,6 @@ class Version:
     def uri(self) -> str:
         """What MLflow calls it."""
         return f"models:/{self.name}/{self.number}"
-
-
-# -- the connection --------------------------------------------------------------------------------------
-
-
-# -- the run of a night ----------------------------------------------------------------------------------
-
-
-# -- the registry ----------------------------------------------------------------------------------------
 
 
 @translate_mlflow_errors
@@ -139,11 +134,15 @@ def set_tag(settings: Settings, version: Version, name: str, value: str) -> None
 
 @translate_mlflow_errors
 def download_model(settings: Settings, version: Version, folder: Path) -> None:
-    """Copy the files that were registered as a version into `folder`, which must exist."""
+    """Copy the files of the model that is in a version into `folder`, which must exist."""
     client_of(settings)
+    data = Model.load(version.uri).flavors["python_function"]["data"]
+    files = get_artifact_repository(version.uri)
+    # versions that an earlier version of Nightlens registered are the model alone
+    within = f"{data}/{MODEL}"
+    place = within if any(info.path == within for info in files.list_artifacts(data)) else data
     with tempfile.TemporaryDirectory(prefix="nightlens-") as temporary:
-        whole = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=temporary))
-        saved = whole / Model.load(str(whole)).flavors["python_function"]["data"]
+        saved = Path(files.download_artifacts(place, temporary))
         for path in sorted(saved.rglob("*")):
             if path.is_file():
                 target = folder / path.relative_to(saved)

@@ -41,15 +41,13 @@ def promote(
     environment: Environment,
     catalogue: Catalogue,
     version: Version,
-    run_date: RunDate = "",
     by: By = "",
     reason: Reason = "",
 ) -> None:
     """Make a model version the champion and publish its release."""
     from jobs.releasing import promotion
 
-    night = parse_run_date(run_date)
-    print(promotion.promote(environment.settings, catalogue, version, run_date=night, reason=reason, **decision(by)))
+    print(promotion.promote(environment.settings, catalogue, version, reason=reason, **decision(by)))
 
 
 @command("Review")
@@ -57,15 +55,13 @@ def reject(
     environment: Environment,
     catalogue: Catalogue,
     version: Version,
-    run_date: RunDate = "",
     by: By = "",
     reason: Reason = "",
 ) -> None:
     """Note that a candidate was rejected; ends with status 2."""
     from jobs.releasing import promotion
 
-    night = parse_run_date(run_date)
-    said = promotion.reject(environment.settings, catalogue, version, run_date=night, reason=reason, **decision(by))
+    said = promotion.reject(environment.settings, catalogue, version, reason=reason, **decision(by))
     raise Rejected("rejected", said, version=version)
 
 

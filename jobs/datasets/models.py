@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import ClassVar, Literal
 
+from pydantic import ConfigDict
+
 from jobs.datasets.embeddings import _PHOTO_VECTORS
 from jobs.datasets.schema import F64, I32, I64, STR, Dataset, Facts, Instant, Table, schema
 
@@ -171,12 +173,14 @@ reranker/<number>.txt (none where its search goes by vectors alone).
 
 
 class RegistrationFacts(Facts):
-    """The version that was registered, and the night's run in MLflow.
+    """The version that was registered, and the night's run in MLflow. Its release is the run's input `release`.
 
-    `run_page` is where people look at the run, `max_difference` how far the version's vectors are from the model's. A
-    model that equals an earlier night's has that night's version: `version_run_id` and `version_run_date` name the run
-    that made it. They are empty in runs that were committed before they were kept.
+    `run_page` is where people look at the run, `max_difference` how far the version's vectors are from the model's.
+    `is_copied` tells whether the version holds the index itself; otherwise it refers to the lake.
     """
+
+    # those of earlier versions also name the run that made the version
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     model_name: str
     version: int
@@ -186,17 +190,12 @@ class RegistrationFacts(Facts):
     tracking_uri: str
     run_page: str
     max_difference: float
-    version_run_id: str = ""
-    version_run_date: str = ""
+    is_copied: bool = True
 
     @property
     def in_words(self) -> str:
-        """The version and the night's run, and where the version is of another night, which run made it."""
-        version, run = f"model {self.model_name} version {self.version}", f"run {self.mlflow_run_id}"
-        if self.version_run_id in ("", self.mlflow_run_id):
-            return f"{version}, {run}"
-        made = f"made by run {self.version_run_id} of the night of {self.version_run_date}"
-        return f"{version}, {made}, whose model this night's equals; this night is {run}"
+        """The version and the night's run."""
+        return f"model {self.model_name} version {self.version}, run {self.mlflow_run_id}"
 
 
 REGISTRATION = Dataset("registration", "models", (), RegistrationFacts)

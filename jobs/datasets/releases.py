@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import ClassVar
 
+from pydantic import ConfigDict
+
 from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import _EXEMPLAR, EXEMPLARS
 from jobs.datasets.indexes import PHOTO_INDEX
@@ -35,10 +37,10 @@ class ReleasedRecommender(Facts):
 
 
 class ReleaseFacts(Facts):
-    """The registered version that is in the release, its model's digest, which arm it is, and what recommends."""
+    """The digest of the model that is in the release, which arm it is, and what recommends."""
 
-    model_name: str
-    version: int
+    model_config = ConfigDict(frozen=True, extra="ignore")  # those of earlier versions also name a registered version
+
     model_digest: str
     arm: str
     recommender: ReleasedRecommender = ReleasedRecommender(note="the release is of before recommenders were released")
@@ -69,7 +71,7 @@ night evaluated no recommender).
 
 
 class ReleaseName(Facts):
-    """A release in the lake, and the version of the registered model that is in it."""
+    """A release in the lake, and the version of the registered model that it is."""
 
     run_date: date
     run_id: str

@@ -17,12 +17,13 @@ from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
 from jobs.datasets.evaluation import EVALUATION
 from jobs.datasets.features import SPLITS, SplitsFacts
+from jobs.datasets.models import REGISTRATION, RegistrationFacts
 from jobs.datasets.releases import RELEASE, ReleaseFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from jobs.releasing.ledger import Ledger
-from jobs.releasing.published_pointer import find_release, name_of, read_pointer
+from jobs.releasing.ledger import Ledger, State
+from jobs.releasing.published_pointer import find_release, is_of, label_of, read_pointer
 from jobs.releasing.reader import RELEASE_FILE
 
 SHOWN = 5  # examples of what there is more of
@@ -141,10 +142,10 @@ def of_release(lake: Lake, name: str) -> list[str]:
     model, index, splits = (described[part] for part in ("model", "index", "splits"))
     files = {part: described[part] for part in ("vocabulary", "config") if described[part] is not None}
     return [
-        f"release {name_of(release)} of catalogue {described['catalogue']}: {_standing(lake, release)}",
+        f"release {label_of(release)} of catalogue {described['catalogue']}: {_standing(lake, release)}",
         f"night: {described['run_date']}, nothing known at or after {described['as_of']}",
-        f"model: {model['name']} version {model['version']}, arm {model['arm']}, digest {model['digest']}, "
-        f"trained until {model['trained_until']}, MLflow run {model['mlflow_run_id']}",
+        f"registered: {_registered(lake, release)}",
+        f"model: arm {model['arm']}, digest {model['digest']}, trained until {model['trained_until']}",
         f"index: {index['kind']}, {index['photo_count']:,} photos in {index['shard_count']} shards, "
         f"{index['bytes']:,} bytes, of model {index['model_digest']}",
         f"id map: {release.row_counts['ids']:,} rows",
@@ -156,6 +157,14 @@ def of_release(lake: Lake, name: str) -> list[str]:
         "made from",
         *_tree(lake, release, "", set()),
     ]
+
+
+def _registered(lake: Lake, release: Manifest) -> str:
+    """Return the version that a release is, in words."""
+    for manifest in lake.history(REGISTRATION):
+        if manifest.input_runs.get("release") == release.reference:
+            return RegistrationFacts.of(manifest).in_words
+    return "no version that the lake knows of"
 
 
 def _recommender(release: Manifest) -> str:
@@ -199,13 +208,14 @@ def _find_release(lake: Lake, name: str) -> Manifest:
 
 def _standing(lake: Lake, release: Manifest) -> str:
     """Return whether a release is live, was, or waits to be."""
-    name, entries = name_of(release), Ledger(lake).entries()
-    state = entries[-1].state if entries else None
-    if state is not None and state.release == name:
+    entries = Ledger(lake).entries()
+    state = entries[-1].state if entries else State()
+    if is_of(state.release, release):
         return f"published since entry {state.since} of the promotion ledger"
-    if state is not None and name in state.earlier:
-        return f"was published before, {state.earlier.index(name) + 1} back"
-    about = [entry for entry in entries if entry.release == name]
+    for number, name in enumerate(state.earlier, start=1):
+        if is_of(name, release):
+            return f"was published before, {number} back"
+    about = [entry for entry in entries if is_of(entry.release, release)]
     return f"not published, {about[-1].kind} in entry {about[-1].number}" if about else "a candidate nobody decided on"
 
 

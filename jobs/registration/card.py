@@ -31,15 +31,17 @@ class ModelFacts:
 
 
 def model_card(
-    ctx: RunContext, model: ModelFacts, splits: Manifest, base_model: Manifest, search_models: Manifest
+    ctx: RunContext, release: str, model: ModelFacts, splits: Manifest, base_model: Manifest, search_models: Manifest
 ) -> str:
-    """Return the card of a model, from the runs it came out of.
+    """Return the card of a release's search and its model, from the runs it came out of.
 
     It is made of headings, sentences and lists: MLflow shows tables without any space between their columns.
     """
     parts = [
-        f"# Search model of {ctx.catalogue}, {ctx.run_date}",
-        _purpose(model),
+        f"# Search of {ctx.catalogue}, {ctx.run_date}",
+        f"The whole search of the release `{release}`: from words to photos in order. It knows the photos, conversions "
+        f"and hidden photos of its night.",
+        f"Its model: {_purpose(model)}",
         *_results(model, search_models),
         "The test window's metrics, with intervals and the counting baselines, are in the source run: metrics "
         "`test/...`, artifact `report.html`.",
@@ -73,10 +75,7 @@ def _purpose(model: ModelFacts) -> str:
         if model.arm == ZERO_SHOT
         else "SigLIP towers fine-tuned on which photo visitors took after which query"
     )
-    return (
-        f"Embeds {query}, and {photo}, as unit vectors; their dot product ranks the photos. "
-        f"Arm `{model.arm}`: {learned}."
-    )
+    return f"embeds {query}, and {photo}, as unit vectors, whose dot product ranks. Arm `{model.arm}`: {learned}."
 
 
 def _results(model: ModelFacts, search_models: Manifest) -> list[str]:
@@ -107,12 +106,14 @@ def _model(model: ModelFacts) -> str:
 
 def _usage(catalogue: str) -> str:
     return f"""```python
-model = mlflow.pyfunc.load_model("models:/nightlens-{catalogue}@champion")
-model.predict(pandas.DataFrame({{"query": ["cat"], "country": ["GB"]}}))
-model.predict(pandas.DataFrame({{"image": [file_bytes], "keywords": [[{{"keyword": "cat", "confidence": 0.9}}]]}}))
+search = mlflow.pyfunc.load_model("models:/nightlens-{catalogue}@champion")
+search.predict(pandas.DataFrame({{"query": ["cat"], "country": ["GB"]}}), params={{"k": 10}})  # photos, scores
+search.predict(pandas.DataFrame({{"image": [file_bytes]}}))  # photos like a picture
+search.predict(pandas.DataFrame({{"query": ["cat"]}}), params={{"output": "vectors"}})
 ```
 
-Country and keywords may be left out. Never compare the vectors of two versions."""
+`mlflow models serve -m models:/nightlens-{catalogue}@champion --env-manager local -p 5001` answers them by REST. All
+columns but `query` or `image` may be left out. Never compare the vectors or scores of two versions."""
 
 
 def _data(splits: Manifest, search_models: Manifest) -> str:

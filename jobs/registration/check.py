@@ -1,4 +1,4 @@
-"""The check of a registered version: loaded back through MLflow it embeds as the model in the lake does."""
+"""The check of a registered version: loaded back through MLflow it embeds and finds as the release in the lake does."""
 
 from __future__ import annotations
 
@@ -15,27 +15,38 @@ from jobs.adapters import mlflow_models, mlflow_registry
 from jobs.context import RunContext
 from jobs.errors import NightlensError
 from jobs.lake.manifest import Manifest
+from jobs.releasing.reader import OpenRelease
 from models.images import decode_image
+from models.rerank.live import Asked
 from models.search.model import SearchModel
 
 TOLERANCE = 1e-6
+_COUNT = 10
 
 
-def check_version(ctx: RunContext, splits: Manifest, version: mlflow_registry.Version, model: SearchModel) -> float:
-    """Embed a few queries and pictures by the registered version and by `model`; return the largest difference.
+def check_version(ctx: RunContext, splits: Manifest, version: mlflow_registry.Version, opened: OpenRelease) -> float:
+    """Ask a registered version and its opened release the same; return how far its vectors are off, at most.
 
-    Raises `NightlensError` if it is more than `TOLERANCE`.
+    Raises `NightlensError` if that is more than `TOLERANCE`, or if it finds other photos for words.
     """
+    assert opened.model is not None, "open the release with its model"
     table = _probes(ctx, splits)
-    registered = mlflow_models.load_version(ctx.settings, version)(table)
-    difference = float(np.abs(registered - _embed(model, table)).max())
-    if not difference <= TOLERANCE:
+    predict = mlflow_models.load_version(ctx.settings, version)
+    difference = float(np.abs(predict(table, params={"output": "vectors"}) - _embed(opened.model, table)).max())
+    asked = table[table["image"].isna()]
+    found = predict(asked, params={"k": _COUNT})
+    searches = [Asked(query, country or "") for query, country in zip(asked["query"], asked["country"], strict=True)]
+    expected = [[photo.photo_id for photo in one] for one in opened.search(searches, _COUNT)]
+    changed = sum(mine != other for mine, other in zip(found["photos"], expected, strict=True))
+    if changed or not difference <= TOLERANCE:
         raise NightlensError(
             "loads_differently",
-            f"{version.uri} loaded through MLflow embeds differently from the model in the lake (by {difference:g}, "
-            f"allowed {TOLERANCE:g}). The alias was not moved. Delete that version in MLflow and rerun the stage.",
+            f"{version.uri} loaded through MLflow is not the release in the lake: its vectors differ by {difference:g} "
+            f"(allowed {TOLERANCE:g}), and it finds other photos in {changed} of {len(asked)} searches. The alias was "
+            f"not moved. Delete that version in MLflow and rerun the stage.",
             version=version.uri,
             difference=difference,
+            changed=changed,
         )
     return difference
 

@@ -30,7 +30,7 @@ def night_record(ctx: RunContext, arm: str, inputs: Inputs) -> NightRecord:
         key={
             "catalogue": ctx.catalogue,
             "run_date": ctx.run_date.isoformat(),
-            "lake_run": search_models.reference,
+            "lake_run": inputs["release"].reference,
             "arm": arm,
         },
         tags={"night": ctx.run_id, "code_version": ctx.code_version, "git_version": ctx.git_version},

@@ -13,11 +13,12 @@ from typing import Any
 
 from jobs.adapters import mlflow_connection, mlflow_registry
 from jobs.adapters.local_services import mlflow_address, mlflow_command
+from jobs.adapters.mlflow_registry import RELEASE_TAG
 from jobs.adapters.mlflow_runs import report_page
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.models import REGISTRATION, RegistrationFacts
-from jobs.datasets.releases import GATE, RELEASE, GateFacts, ReleaseFacts, ReleaseName
+from jobs.datasets.releases import GATE, RELEASE, GateFacts, ReleaseName
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -33,25 +34,23 @@ def promote(
     by: str,
     reason: str,
     at: datetime,
-    run_date: date | None = None,
 ) -> str:
     """Make a registered version the champion, publish its release, and return what changed.
 
-    The release is that of the night of `run_date`, or of the latest night that has one of this version. Raises
-    `BadInput` for a version that is not registered (and lists those that are), that never passed the check of
-    `register_model`, or without a reason; `MissingInput` if it has no release.
+    Raises `BadInput` for a version that is not registered (and lists those that are), that never passed the check of
+    `register_model`, or without a reason; `MissingInput` if its release is gone.
     """
     check_reason(reason)
     chosen = _registered(settings, catalogue, version)
     lake = Lake(settings.lake_uri, catalogue)
-    release = _release_of(lake, chosen, run_date)
-    name = name_of(release)
+    release = _release_of(lake, chosen)
+    name = name_of(release, chosen.number)
     before = reconcile(settings, lake, at)
 
     def draft(state: State) -> Draft | None:
         if state.release == name and state.champion == name.version:
             return None
-        return _draft(lake, "promoted", release, by, reason, at, state.promoted(name))
+        return _draft(lake, "promoted", name, by, reason, at, state.promoted(name))
 
     with claimed(lake, name):
         entry = Ledger(lake).append(draft)
@@ -76,9 +75,7 @@ def open_review(settings: Settings, catalogue: str, *, by: str, at: datetime, ru
     judged = GateFacts.of(gate)
     name = judged.release
     with claimed(lake, name):
-        release = lake.find(RELEASE, name.partition, name.run_id)
-        assert release is not None, "a claimed release is there"
-        Ledger(lake).append(lambda state: _draft(lake, "review_opened", release, by, "", at))
+        Ledger(lake).append(lambda state: _draft(lake, "review_opened", name, by, "", at))
     registration = RegistrationFacts.of(lake.current(REGISTRATION, name.partition))
     return {
         "catalogue": catalogue,
@@ -97,12 +94,12 @@ def reject(
     by: str,
     reason: str,
     at: datetime,
-    run_date: date | None = None,
 ) -> str:
     """Note in the ledger that a candidate was rejected, and return that; nothing that is live changes."""
     lake = Lake(settings.lake_uri, catalogue)
-    release = _release_of(lake, _registered(settings, catalogue, version), run_date)
-    entry = Ledger(lake).append(lambda state: _draft(lake, "rejected", release, by, reason, at))
+    chosen = _registered(settings, catalogue, version)
+    name = name_of(_release_of(lake, chosen), chosen.number)
+    entry = Ledger(lake).append(lambda state: _draft(lake, "rejected", name, by, reason, at))
     assert entry is not None, "a rejection is always written"
     why = f": {reason}" if reason else ""
     return f"version {version} of {catalogue} was rejected by {by}{why} (entry {entry.number} of the promotion ledger)"
@@ -151,25 +148,19 @@ def _registered(settings: Settings, catalogue: str, version: str | int) -> mlflo
     return chosen
 
 
-def _release_of(lake: Lake, version: mlflow_registry.Version, run_date: date | None) -> Manifest:
-    """Return the release of a version, that of the latest night unless one is asked for."""
-    found = [
-        release
-        for release in lake.history(RELEASE)
-        if (held := ReleaseFacts.of(release)).version == version.number
-        and held.model_digest == version.tags.get("model_digest")
-        and run_date in (None, date.fromisoformat(release.partition["run_date"]))
-    ]
-    if not found:
-        night = f" of the night of {run_date}" if run_date else ""
+def _release_of(lake: Lake, version: mlflow_registry.Version) -> Manifest:
+    """Return the release that a version is."""
+    run_date, _, run_id = version.tags.get(RELEASE_TAG, "").partition("/")
+    release = lake.find(RELEASE, {"run_date": run_date}, run_id) if run_id else None
+    if release is None:
         raise MissingInput(
             "version_without_release",
-            f"version {version.number} of {version.name} has no release{night} below {lake.root}. A model goes live "
-            f"with its index: rerun make_release for its night ({version.tags.get('run_date')}), or take another.",
+            f"the release of version {version.number} of {version.name} is not below {lake.root}: it was removed, or "
+            f"an earlier version of Nightlens registered the version. Run its night ({version.tags.get('run_date')}) "
+            f"again, or take another version.",
             version=version.number,
-            run_date=run_date,
         )
-    return found[-1]
+    return release
 
 
 def _gate_of(lake: Lake, run_date: date | None) -> Manifest:
@@ -186,9 +177,8 @@ def _gate_of(lake: Lake, run_date: date | None) -> Manifest:
 
 
 def _draft(
-    lake: Lake, kind: Kind, release: Manifest, by: str, reason: str, at: datetime, state: State | None = None
+    lake: Lake, kind: Kind, name: ReleaseName, by: str, reason: str, at: datetime, state: State | None = None
 ) -> Draft:
-    name = name_of(release)
     return Draft(
         kind=kind,
         at=at,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.config.settings import Settings
 from jobs.datasets.models import CHAMPION
-from jobs.datasets.releases import RELEASE, ReleaseFacts, ReleaseName
+from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.files import Store
@@ -59,10 +59,20 @@ def read_pointer(lake: Lake) -> Pointer | None:
         ) from error
 
 
-def name_of(release: Manifest) -> ReleaseName:
-    """Return the name of a release."""
+def name_of(release: Manifest, version: int) -> ReleaseName:
+    """Return the name of a release that is registered as a version."""
     run_date = date.fromisoformat(release.partition["run_date"])
-    return ReleaseName(run_date=run_date, run_id=release.run_id, version=ReleaseFacts.of(release).version)
+    return ReleaseName(run_date=run_date, run_id=release.run_id, version=version)
+
+
+def label_of(release: Manifest) -> str:
+    """Return what a release is called, as a name is spelled."""
+    return f"{release.partition['run_date']}/{release.run_id}"
+
+
+def is_of(name: ReleaseName | None, release: Manifest) -> bool:
+    """Tell whether a name is that of a release."""
+    return str(name) == label_of(release)
 
 
 def find_release(lake: Lake, name: ReleaseName) -> Manifest | None:
@@ -156,7 +166,7 @@ def follow_content(lake: Lake, before: Manifest, after: Manifest) -> None:
     To be called before the release's manifest is replaced, so that a call that was cut short can be made again.
     """
     pointer = read_pointer(lake)
-    if pointer is not None and pointer.release == name_of(before) and pointer.digest == before.digest:
+    if pointer is not None and is_of(pointer.release, before) and pointer.digest == before.digest:
         renewed = pointer.model_copy(update={"digest": after.digest})
         published(lake).put(POINTER, renewed.model_dump_json(indent=1).encode())
 
@@ -175,9 +185,9 @@ def doomed(lake: Lake) -> Store:
     return lake.store("published", "doomed")
 
 
-def key_of(name: ReleaseName) -> str:
+def key_of(release: ReleaseName | Manifest) -> str:
     """Return how a release is called in both folders."""
-    return f"{name.run_date}-{name.run_id}"
+    return f"{release.partition['run_date']}-{release.run_id}"
 
 
 @contextmanager

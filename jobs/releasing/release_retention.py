@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from jobs.config.params.release import RetentionParams
 from jobs.datasets.indexes import PHOTO_INDEX
-from jobs.datasets.releases import RELEASE, ReleaseName
+from jobs.datasets.releases import RELEASE
 from jobs.datasets.schema import Dataset
 from jobs.lake.catalogue import Lake
 from jobs.lake.inventory import remove_run
 from jobs.lake.manifest import Manifest, reference_of
 from jobs.releasing.ledger import Entry, Ledger
-from jobs.releasing.published_pointer import claims, doomed, key_of, name_of
+from jobs.releasing.published_pointer import claims, doomed, is_of, key_of
 
 
 def collect(lake: Lake, params: RetentionParams, now: datetime, *, dry_run: bool = False) -> list[str]:
@@ -30,15 +30,14 @@ def collect(lake: Lake, params: RetentionParams, now: datetime, *, dry_run: bool
     ledger = Ledger(lake)
     removed = []
     for release in rule.old(manifests, RELEASE):
-        name = name_of(release)
         if dry_run:
-            removed += [] if _is_needed(lake, ledger, name) else [release]
+            removed += [] if _is_needed(lake, ledger, release) else [release]
             continue
-        doomed(lake).put(key_of(name), b"")  # announced first: see jobs.releasing.published_pointer
-        if not _is_needed(lake, ledger, name):
+        doomed(lake).put(key_of(release), b"")  # announced first: see jobs.releasing.published_pointer
+        if not _is_needed(lake, ledger, release):
             remove_run(lake, release)
             removed.append(release)
-        doomed(lake).remove(key_of(name))
+        doomed(lake).remove(key_of(release))
     left = [manifest for manifest in manifests if manifest not in removed]
     while indexes := rule.old(left, PHOTO_INDEX):  # one may have linked to another
         for index in indexes if not dry_run else ():
@@ -76,17 +75,18 @@ def linked_runs(manifest: Manifest) -> Iterator[str]:
             yield reference
 
 
-def _is_needed(lake: Lake, ledger: Ledger, name: ReleaseName) -> bool:
+def _is_needed(lake: Lake, ledger: Ledger, release: Manifest) -> bool:
     """Tell whether a release is live, the one before it, awaits review, or is being published."""
-    if any(claim.rsplit(".", 1)[0] == key_of(name) for claim in claims(lake).names()):
+    if any(claim.rsplit(".", 1)[0] == key_of(release) for claim in claims(lake).names()):
         return True
     entries = ledger.entries()
     if not entries:
         return False
     state = entries[-1].state
-    return name in (state.release, *state.earlier[:1]) or _awaits_review(entries, name)
+    is_live = any(is_of(name, release) for name in (state.release, *state.earlier[:1]))
+    return is_live or _awaits_review(entries, release)
 
 
-def _awaits_review(entries: list[Entry], name: ReleaseName) -> bool:
-    about = [entry for entry in entries if entry.release == name and entry.kind != "moved_outside"]
+def _awaits_review(entries: list[Entry], release: Manifest) -> bool:
+    about = [entry for entry in entries if is_of(entry.release, release) and entry.kind != "moved_outside"]
     return bool(about) and about[-1].kind == "review_opened"

@@ -61,7 +61,7 @@ def rollback(settings: Settings, catalogue: str, *, by: str, reason: str, at: da
                 f"the rollback to the release {target} is entry {entry.number} of the promotion ledger, but alias and "
                 f"pointer do not follow it yet ({error}). Do not roll back again, which would go further back. Finish "
                 f"it, once that is mended: nightlens promote --catalogue {catalogue} --version {target.version} "
-                f"--run-date {target.run_date} --reason WHY",
+                f"--reason WHY",
                 release=str(target),
                 entry=entry.number,
             ) from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from jobs.datasets.releases import RELEASE
+from jobs.datasets.models import REGISTRATION, RegistrationFacts
+from jobs.datasets.releases import ReleaseName
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -32,7 +33,7 @@ def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
         )
     opened = _champion(lake, found is None) if is_published else {}
     if found is not None:
-        is_champion = CHAMPION in opened and opened[CHAMPION].name == name_of(found)
+        is_champion = CHAMPION in opened and opened[CHAMPION].name == found
         opened[CANDIDATE] = opened[CHAMPION] if is_champion else _open(lake, found)
     return opened
 
@@ -47,28 +48,39 @@ def _champion(lake: Lake, is_alone: bool) -> dict[str, OpenRelease]:
         return {}
 
 
-def _candidate(lake: Lake, run_date: date | None) -> Manifest | None:
-    releases = {release.partition["run_date"]: release for release in lake.history(RELEASE)}
+def _candidate(lake: Lake, run_date: date | None) -> ReleaseName | None:
+    """Return what was registered last, of a night or of all."""
+    registered = {manifest.partition["run_date"]: manifest for manifest in lake.history(REGISTRATION)}
+    releases = {night: name for night, manifest in registered.items() if (name := _release_of(lake, manifest))}
     if run_date is None:
         return releases[max(releases)] if releases else None
     if run_date.isoformat() not in releases:
         nights = ", ".join(releases) or "none"
         raise MissingInput(
             "no_such_night",
-            f"the night of {run_date} has no release below {lake.root}. Nights that have one: {nights}.",
+            f"the night of {run_date} has no registered release below {lake.root}. Nights that have one: {nights}.",
             run_date=run_date.isoformat(),
             nights=list(releases),
         )
     return releases[run_date.isoformat()]
 
 
-def _open(lake: Lake, release: Manifest) -> OpenRelease:
+def _release_of(lake: Lake, registration: Manifest) -> ReleaseName | None:
+    """Return what a registration registered; None if it is gone, or an earlier version registered a model alone."""
     try:
-        return open_release(lake, name_of(release), release.digest, with_model=True)
+        release = lake.by_reference(registration.input_runs.get("release", ""))
+    except MissingInput:
+        return None
+    return name_of(release, RegistrationFacts.of(registration).version)
+
+
+def _open(lake: Lake, name: ReleaseName) -> OpenRelease:
+    try:
+        return open_release(lake, name, with_model=True)
     except UNUSABLE as error:
         raise BadInput(
             "unusable_release",
-            f"the candidate {name_of(release)} cannot be opened: {error}. Run that night again, or take another: "
+            f"the candidate {name} cannot be opened: {error}. Run that night again, or take another: "
             f"--run-date YYYY-MM-DD",
-            release=str(name_of(release)),
+            release=str(name),
         ) from error

@@ -1,8 +1,7 @@
 """Stage `gate_release`: the night's candidate, opened as a reader opens it, timed, and judged by `models.gates`.
 
-The verdict goes to the report, and to the registered version in MLflow if this night made it (tags gate, gate_night,
-gate_release, gate_reasons; the last section of the description). It decides nothing: what goes live is decided by a
-person.
+The verdict goes to the report, and to the registered version in MLflow (tags gate and gate_reasons; the last section of
+the description). It decides nothing: what goes live is decided by a person.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ import polars as pl
 from jobs.config.params.release import GateReleaseParams
 from jobs.context import Chosen, RunContext
 from jobs.datasets.evaluation import EvaluationFacts
+from jobs.datasets.models import RegistrationFacts
 from jobs.datasets.releases import GateFacts, GateFigures, ReadingCosts, ReleaseName
+from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -51,7 +52,7 @@ def choose(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifes
 def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest], staged: StagedRun) -> GateFacts:
     """Open, time, judge and tell MLflow; a candidate that does not pass is a result, not an error."""
     release = inputs["release"]
-    name = name_of(release)
+    name = _name(inputs)
     opened = open_release(ctx.lake, name, release.digest, with_model=True)
     searches = _searches(ctx.lake, inputs["evaluation"], params.latency_query_count, ctx.seed)
     latencies = _latencies(opened, searches)
@@ -80,6 +81,18 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
         evaluated_hit_rate=read.evaluated,
         costs=costs,
     )
+
+
+def _name(inputs: dict[str, Manifest]) -> ReleaseName:
+    """Return the name of the registered release; `BadInput` if another is registered."""
+    release, registration = inputs["release"], inputs["registration"]
+    if registration.input_runs.get("release") != release.reference:
+        raise BadInput(
+            "release_not_registered",
+            f"{registration.reference} registered another release than {release.reference}. Rerun register_model.",
+            release=release.reference,
+        )
+    return name_of(release, RegistrationFacts.of(registration).version)
 
 
 def _searches(lake: Lake, evaluation: Manifest, count: int, seed: int) -> list[Asked]:
@@ -124,12 +137,8 @@ def _tell_mlflow(ctx: RunContext, release: ReleaseName, verdict: gates.Verdict) 
     from jobs.adapters import mlflow_registry
 
     version = mlflow_registry.find_version(ctx.settings, ctx.catalogue, release.version)
-    if version.tags.get("run_date") != ctx.run_date.isoformat():
-        return  # another night made the version, with an equal model: its verdict stays there
     tags = {
         "gate": verdict.outcome,
-        "gate_night": ctx.run_date.isoformat(),
-        "gate_release": release.run_id,
         "gate_reasons": "; ".join(verdict.reasons)[:5000],
     }
     for name, value in tags.items():

@@ -3,7 +3,8 @@
 The release links to the files of the runs it is made of, and release.json says which those are. Its own are the tables
 of the search (photos, words, and all conversions until the night's end: later ones than those of the evaluation), the
 exemplars (`models.search.completion`) of the arm, and what to show visitors next (`jobs.recommending.released`).
-It is a candidate; live it becomes by an explicit act (`jobs.releasing.promotion`).
+It is a candidate: `register_model` makes it a version of the registered model, and live it becomes by an explicit act
+(`jobs.releasing.promotion`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import EXEMPLARS, PhotoEmbeddingsFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.indexes import PhotoIndexFacts
-from jobs.datasets.models import RegistrationFacts, RerankerFacts, SearchModelsFacts
+from jobs.datasets.models import RerankerFacts, SearchModelsFacts
 from jobs.datasets.releases import ReleaseFacts
 from jobs.embedding.exemplars import exemplar_rows
 from jobs.errors import BadInput, MissingInput
@@ -32,9 +33,8 @@ from models.recommend.live import ShownPhotos
 
 def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest], staged: StagedRun) -> ReleaseFacts:
     """Check and bind; `BadInput` names what does not belong together."""
-    registration = RegistrationFacts.of(inputs["registration"])
-    arm = registration.arm
-    _check(inputs, registration)
+    arm = RerankerFacts.of(inputs["reranker"]).base_arm
+    digest = _check(inputs, arm)
     staged.link_files(inputs["search_models"], arm, MODEL)
     staged.link_files(inputs["photo_index"], INDEX)
     staged.link_table(inputs["photo_index"], "ids")
@@ -50,19 +50,20 @@ def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest],
     if not RerankerFacts.of(inputs["reranker"]).note:
         staged.link_files(inputs["reranker"], RERANKER_FILES.rstrip("/"))
     staged.write_table(EXEMPLARS, exemplar_rows(ctx.lake, inputs["photo_embeddings"], arm))
-    description = _describe(ctx, inputs, registration) | {"recommender": described}
+    description = _describe(ctx, inputs, arm, digest) | {"recommender": described}
     staged.write_file(RELEASE_FILE, json.dumps(description, indent=1, sort_keys=True).encode())
-    return ReleaseFacts(**registration.model_dump(include=set(ReleaseFacts.model_fields)), recommender=recommender)
+    return ReleaseFacts(model_digest=digest, arm=arm, recommender=recommender)
 
 
-def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None:
-    """Raise `BadInput` if model, registered version and index are not of one arm and model."""
-    arm, index, models = registration.arm, inputs["photo_index"], inputs["search_models"]
+def _check(inputs: dict[str, Manifest], arm: str) -> str:
+    """Return the digest of the arm's model; `BadInput` if model, vectors and index are not of one arm and model."""
+    index, models = inputs["photo_index"], inputs["search_models"]
     if index.params["arm"] != arm:
         raise BadInput(
             "arms_differ",
-            f"registered is arm {arm!r}, indexed is {index.params['arm']!r}. Rerun build_index --arm {arm}.",
-            registered=arm,
+            f"the reranker orders what arm {arm!r} finds, indexed is {index.params['arm']!r}. Rerun build_index --arm "
+            f"{arm}.",
+            reranked=arm,
             indexed=index.params["arm"],
         )
     trained = SearchModelsFacts.of(models).arms
@@ -75,16 +76,8 @@ def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None
         )
     embedded = PhotoEmbeddingsFacts.of(inputs["photo_embeddings"]).arms.get(arm)
     built = PhotoIndexFacts.of(index)
-    if (base := RerankerFacts.of(inputs["reranker"]).base_arm) != arm:
-        raise BadInput(
-            "arms_differ",
-            f"registered is arm {arm!r}, the reranker orders what {base!r} finds. Rerun register_model --arm {base}.",
-            registered=arm,
-            reranked=base,
-        )
     digests = {
         "search_models": trained[arm].model_digest,
-        "registration": registration.model_digest,
         "photo_embeddings": None if embedded is None else embedded.model_digest,
         "photo_index": built.model_digest,
     }
@@ -92,7 +85,7 @@ def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None
         found = ", ".join(f"{inputs[name].reference} is of model {digest}" for name, digest in digests.items())
         raise BadInput(
             "models_differ",
-            f"these do not belong together: {found}. Rerun register_model, embed_photos and build_index.",
+            f"these do not belong together: {found}. Rerun embed_photos and build_index.",
             models=digests,
         )
     if built.photo_count != index.row_counts["ids"]:
@@ -102,6 +95,7 @@ def _check(inputs: dict[str, Manifest], registration: RegistrationFacts) -> None
             f"Delete that run and rerun build_index.",
             run=index.reference,
         )
+    return trained[arm].model_digest
 
 
 def _check_photos(index: Manifest, photo_count: int) -> None:
@@ -115,21 +109,18 @@ def _check_photos(index: Manifest, photo_count: int) -> None:
         )
 
 
-def _describe(ctx: RunContext, inputs: dict[str, Manifest], registration: RegistrationFacts) -> dict[str, Any]:
+def _describe(ctx: RunContext, inputs: dict[str, Manifest], arm: str, digest: str) -> dict[str, Any]:
     """Return release.json: what a reader needs to know, and which runs it came from."""
     splits, index = SplitsFacts.of(inputs["splits"]), PhotoIndexFacts.of(inputs["photo_index"])
-    models, arm = inputs["search_models"], registration.arm
+    models = inputs["search_models"]
     trained = SearchModelsFacts.of(models)
     return {
         "catalogue": ctx.catalogue,
         "run_date": ctx.run_date.isoformat(),
         "as_of": ctx.as_of.isoformat(),
         "model": {
-            "name": registration.model_name,
-            "version": registration.version,
             "arm": arm,
-            "digest": registration.model_digest,
-            "mlflow_run_id": registration.version_run_id or registration.mlflow_run_id,
+            "digest": digest,
             "trained_until": trained.trained_until.isoformat(),
             "selected_until": trained.selected_until and trained.selected_until.isoformat(),
         },

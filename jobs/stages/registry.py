@@ -42,11 +42,11 @@ from jobs.errors import BadInput
 Group = Literal["data", "model", "vectors", "index", "evaluation", "release"]
 GROUPS: dict[Group, str] = {
     "data": "check the log, find the images, cut the windows",
-    "model": "train and register",
+    "model": "train",
     "vectors": "embed photos and queries, and look at how they lie",
     "index": "build and verify the index",
     "evaluation": "rank, recommend, compare",
-    "release": "bind, judge and report",
+    "release": "bind, register, judge and report",
 }
 """How Airflow groups the stages."""
 
@@ -153,14 +153,6 @@ STAGES: dict[str, StageSpec] = {
             uses_gpu=True,
         ),
         StageSpec(
-            "register_model",
-            RegisterModelParams,
-            ("splits", "base_model", "search_models"),
-            "registration",
-            "model",
-            "log and register the challenger",
-        ),
-        StageSpec(
             "embed_photos",
             EmbedPhotosParams,
             ("splits", "images", "search_models", "champion"),
@@ -252,12 +244,20 @@ STAGES: dict[str, StageSpec] = {
             "make_release",
             MakeReleaseParams,
             (
-                *("validated", "images", "splits", "search_models", "registration"),
+                *("validated", "images", "splits", "search_models"),
                 *("photo_embeddings", "photo_index", "reranker", "recommendation"),
             ),
             "release",
             "release",
             "bind the search and the best recommender into a release",
+        ),
+        StageSpec(
+            "register_model",
+            RegisterModelParams,
+            ("splits", "base_model", "search_models", "release"),
+            "registration",
+            "release",
+            "log the night, and register its search",
         ),
         StageSpec(
             "gate_release",

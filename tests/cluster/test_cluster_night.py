@@ -200,7 +200,7 @@ def check_registry(settings: Settings, lake: Lake) -> None:
     assert mlflow_registry.resolve_alias(settings, CATALOGUE, mlflow_registry.CHAMPION) is None
     assert any(path.endswith("model.safetensors") for path in lake.fs.find("nightlens/mlflow"))
     release = lake.current(RELEASE, PARTITION)
-    assert open_release(lake, name_of(release), release.digest).search is not None
+    assert open_release(lake, name_of(release, version.number), release.digest).search is not None
     page = (settings.report_dir / CATALOGUE / f"{RUN_DATE}.html").read_bytes()
     assert page == lake.read_file(lake.current(REPORT, PARTITION), "report.html")
 

@@ -116,7 +116,7 @@ def test_an_approval_promotes_with_name_and_reason_and_collects(dag: Any, client
     assert "reason" in seen[0]["params"]
     made = calls(stand_in)
     assert [call.split()[0] for call in made] == ["open_review", "promote", "collect_releases"]
-    assert made[1].startswith("promote --catalogue c --version 3 --run-date 2025-12-28 --by=")
+    assert made[1].startswith("promote --catalogue c --version 3 --by=")
     assert made[1].endswith(" --reason=-- clearly better; rm -rf x")
     assert "--by=nobody" not in made[1]
     assert made[2] == "collect_releases --catalogue c --keep-count 2 --keep-days 30"

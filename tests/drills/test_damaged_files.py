@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from jobs.adapters.spark_tables import read_parts
-from jobs.config.params.arms import FULL
 from jobs.context import RunContext
+from jobs.datasets.indexes import PHOTO_INDEX
 from jobs.datasets.models import BASE_MODEL, REGISTRATION
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput
@@ -28,7 +28,6 @@ from models.search.errors import ModelError
 from tests.conftest import Contexts
 from tests.drills.conftest import Call, flip
 from tests.errors import raises
-from tests.registered import commit_night
 from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
 
@@ -102,8 +101,8 @@ def test_a_stage_on_a_damaged_table_commits_nothing_until_its_run_is_made_again(
 
 @pytest.mark.parametrize("place", [20, 2000, -5])
 def test_damaged_weights_are_not_registered(tracked: RunContext, call: Call, place: int) -> None:
-    models = commit_night(tracked)
-    path = Path(tracked.lake.file_path(models, f"{FULL}/model.safetensors"))
+    release = commit_release(tracked, is_registered=False)
+    path = Path(tracked.lake.file_path(release, "model/model.safetensors"))
     flip(path, place)
     ended = call("register_model")
     assert ended.status == 2, ended.said
@@ -180,7 +179,7 @@ def test_a_cut_manifest_or_pointer_is_named_and_what_the_text_says_mends_it(
     commit_candidate(context)
     assert call("make_release").status == 0
     made = context.read(RELEASE)
-    damaged = made if whose == "output" else context.read(REGISTRATION)
+    damaged = made if whose == "output" else context.read(PHOTO_INDEX)
     folder = Path(context.lake.root) / damaged.reference
     path = folder / name if name == "manifest.json" else folder.parent / name
     data = path.read_bytes()

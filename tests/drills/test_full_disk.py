@@ -16,7 +16,6 @@ from jobs.datasets.releases import RELEASE
 from jobs.sample import TINY, make_sample
 from tests.conftest import Contexts, make_settings
 from tests.drills.conftest import Call, fill
-from tests.registered import commit_night
 from tests.released import Registry, commit_candidate, commit_release
 from tests.training_lake import commit_images, commit_splits
 
@@ -104,7 +103,7 @@ def test_a_full_disk_under_mlflow(
     (small_disk / "mlflow.db").write_bytes(database.read_bytes())
     monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"sqlite:///{small_disk / 'mlflow.db'}")
     monkeypatch.setenv("NIGHTLENS_ARTIFACT_URI", (small_disk / "artifacts").as_uri())
-    commit_night(tracked)
+    commit_release(tracked, is_registered=False)
     filler = fill(small_disk)
     ended = call("register_model")
     assert (ended.status, ended.code) == (1, "mlflow_out_of_reach"), ended.said

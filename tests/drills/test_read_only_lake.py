@@ -13,7 +13,6 @@ from jobs.context import RunContext
 from jobs.datasets.releases import RELEASE
 from tests.conftest import Contexts
 from tests.drills.conftest import Call
-from tests.registered import commit_night
 from tests.released import Registry, commit_candidate, commit_release
 
 
@@ -75,7 +74,7 @@ def test_a_read_only_state_folder_under_mlflow(
 ) -> None:
     monkeypatch.setenv("NIGHTLENS_LAKE_URI", str(tmp_path / "lake"))
     settings = tracked.settings.model_copy(update={"lake_uri": str(tmp_path / "lake")})
-    commit_night(tracked.model_copy(update={"settings": settings}))
+    commit_release(tracked.model_copy(update={"settings": settings}), is_registered=False)
     make_read_only(tracked.settings.state_dir)
     ended = call("register_model")
     assert ended.status == 2

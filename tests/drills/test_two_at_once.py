@@ -13,19 +13,18 @@ from typing import Any
 import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
-from jobs.config.params.arms import FULL
 from jobs.context import RunContext
 from jobs.datasets.releases import RELEASE
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
+from jobs.releasing.published_pointer import label_of
 from jobs.releasing.reader import ReleaseReader
 from tests.conftest import Contexts
 from tests.drills.racing import commit_each, promote_one
 from tests.jobs.lake.test_lake import PARAMS, ROWS, THINGS, fill
-from tests.registered import make_model
-from tests.released import NOW, commit_release
+from tests.released import NOW, commit_release, name_of
 
 SPAWN = multiprocessing.get_context("spawn")
 ROUNDS = 25
@@ -101,8 +100,8 @@ def test_promotions_that_race_leave_one_champion_for_ledger_alias_and_readers(
     client = mlflow_connection.client_of(settings)
     client.create_registered_model("nightlens-test")
     for number in (1, 2, 3):
-        commit_release(make_context(run_date=date(2025, 12, number)), version=number, seed=number - 1)
-        tags = {"model_digest": make_model(FULL, number - 1).digest, "load_check": "passed"}
+        release = commit_release(make_context(run_date=date(2025, 12, number)), version=number, seed=number - 1)
+        tags = {mlflow_registry.RELEASE_TAG: label_of(release), "load_check": "passed"}
         client.create_model_version("nightlens-test", source="file:///nowhere", tags=tags)
     promote(settings, "test", 1, by="ada", reason="first", at=NOW)
     state_dir = str(settings.state_dir)
@@ -117,4 +116,4 @@ def test_promotions_that_race_leave_one_champion_for_ledger_alias_and_readers(
     reader = ReleaseReader(make_context().lake)
     assert alias.number == state.champion == reader.current.name.version
     assert reader.current.name == state.release
-    assert {manifest.facts["version"] for manifest in tracked.lake.manifests(RELEASE)} == {1, 2, 3}
+    assert {name_of(manifest).version for manifest in tracked.lake.manifests(RELEASE)} == {1, 2, 3}

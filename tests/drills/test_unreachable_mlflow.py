@@ -22,8 +22,7 @@ from jobs.releasing.ledger import Ledger
 from jobs.releasing.published_pointer import read_pointer
 from tests.conftest import Contexts
 from tests.drills.conftest import Call
-from tests.registered import commit_night
-from tests.released import Registry, commit_releases
+from tests.released import Registry, commit_release, commit_releases
 
 COMMANDS = {
     "snapshot_champion": (),
@@ -93,7 +92,7 @@ def test_a_command_ends_soon_says_where_and_commits_nothing(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     context = make_context()
-    commit_night(context)
+    commit_release(context, is_registered=False)
     before = set(Path(context.lake.root).rglob("manifest.json"))
     with server() as address:
         monkeypatch.setenv("NIGHTLENS_TRACKING_URI", f"http://ops:planted-password@{address}")
@@ -179,7 +178,7 @@ def test_a_rollback_that_was_cut_off_says_how_to_finish_it_and_not_to_go_back_tw
 
 def test_a_night_goes_on_once_mlflow_is_back(tracked: RunContext, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    commit_night(tracked)
+    commit_release(tracked, is_registered=False)
     with monkeypatch.context() as away, refusing() as address:
         away.setenv("NIGHTLENS_TRACKING_URI", f"http://{address}")
         assert call("snapshot_champion").status == 1

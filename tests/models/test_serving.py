@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -10,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from models.ann import Visibility
+from models.rerank.live import Asked, FoundPhoto, LiveSearch
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel, build_tiny_model
-from models.serving import Embedder
+from models.serving import Embedder, ReleasedSearch
 
 
 def picture(colour: tuple[int, int, int]) -> bytes:
@@ -83,3 +88,57 @@ def test_more_rows_than_a_batch_come_back_in_order(model: SearchModel, monkeypat
 def test_what_is_no_row_is_named(model: SearchModel, table: dict[str, list[object]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Embedder(model).predict(pd.DataFrame(table))
+
+
+# -- the whole search --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Stub:
+    """A release's search that says what it was asked: photos named after words, device and orientation."""
+
+    visibility: Visibility = field(default_factory=Visibility)
+
+    def __post_init__(self) -> None:
+        self.index = SimpleNamespace(search=self.similar)
+        self.catalogue = SimpleNamespace(tables=SimpleNamespace(history=SimpleNamespace(cutoff=7)))
+
+    def search(self, asked: list[Asked], vector_BD: np.ndarray, k: int, at: int) -> list[list[FoundPhoto]]:
+        assert (len(vector_BD), at) == (len(asked), 7)
+        return [[FoundPhoto(f"{a.words} {a.country} {a.device} {a.orientation}", n) for n in range(k)] for a in asked]
+
+    def similar(self, vector_BD: np.ndarray, k: int, visibility: Visibility, countries: list[str]) -> Any:
+        assert len(vector_BD) == len(countries)
+        return [[(f"like a picture in {country!r}", 1.0)] * k for country in countries]
+
+
+def test_rows_of_words_and_pictures_find_photos_in_their_places(model: SearchModel) -> None:
+    table = pd.DataFrame(
+        {
+            "query": ["Cat", None, "sea"],
+            "country": ["gb", "de", None],
+            "device": ["mobile", None, None],
+            "orientation": [None, None, "portrait"],
+            "image": [None, picture((1, 2, 3)), None],
+        },
+        index=[5, 6, 9],
+    )
+    search = ReleasedSearch(Embedder(model), cast(LiveSearch, Stub()))
+    found = search.predict(table, {"k": 2})
+    assert found.index.tolist() == [5, 6, 9]
+    assert found["photos"].tolist() == [
+        ["cat GB mobile None"] * 2,
+        ["like a picture in 'DE'"] * 2,
+        ["sea  None portrait"] * 2,
+    ]
+    assert found["scores"].tolist() == [[0, 1], [1.0, 1.0], [0, 1]]
+    assert [len(one) for one in search.predict(table)["photos"]] == [10, 10, 10]
+    np.testing.assert_array_equal(search.predict(table, {"output": "vectors"}), Embedder(model).predict(table))
+    assert search.predict(pd.DataFrame({"query": []})).shape == (0, 2)
+
+
+@pytest.mark.parametrize("params", [{"k": 0}, {"k": -1}, {"output": "words"}])
+def test_params_that_mean_nothing_are_refused(model: SearchModel, params: dict[str, Any]) -> None:
+    search = ReleasedSearch(Embedder(model), cast(LiveSearch, Stub()))
+    with pytest.raises(ValueError, match="k is a number from 1 on"):
+        search.predict(pd.DataFrame({"query": ["cat"]}), params)

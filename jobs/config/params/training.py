@@ -127,7 +127,12 @@ class SnapshotChampionParams(Params):
 
 
 class RegisterModelParams(Params):
-    arm: str = Field(FULL, description="the arm that becomes the challenger")
+    max_copied_mb: int = Field(
+        1024,
+        ge=0,
+        description="a larger index, with the tables of the search, is not copied to MLflow: the version refers to the "
+        "release in the lake, MiB",
+    )
 
 
 class TrainRerankerParams(Params):

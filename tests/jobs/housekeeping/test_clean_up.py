@@ -20,10 +20,9 @@ from jobs.housekeeping.clean_up import LEAST_STALE, Removal, clean_up
 from jobs.lake.catalogue import Lake
 from jobs.releasing.ledger import Draft, Ledger
 from jobs.releasing.promotion import promote, reject
-from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import ReleaseReader
 from tests.conftest import Contexts, make_settings
-from tests.released import BY, NOW, Registry, commit_release, commit_releases, night
+from tests.released import BY, NOW, Registry, commit_release, commit_releases, name_of, night
 
 STRICT = CleanUpParams(keep_nights=1, keep_days=0)
 
@@ -99,7 +98,7 @@ def test_a_release_under_review_keeps_all_it_was_made_from_until_it_is_decided(
         needed += manifest.input_runs.values()
         seen += 1
     assert seen > 3
-    reject(settings, "test", 1, run_date=night(1), **BY)
+    reject(settings, "test", 1, **BY)
     clean(lake, make_context)
     assert nights_left(lake) == {"2025-12-02"}
     assert "run-1" not in removed_runs  # version 1 is in the ledger

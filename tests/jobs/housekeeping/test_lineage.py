@@ -12,16 +12,15 @@ from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import REGISTRATION
+from jobs.datasets.models import SEARCH_MODELS
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.lineage import of_photo, of_release
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
-from jobs.releasing.published_pointer import name_of
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.registered import make_model
-from tests.released import BY, Registry, commit_release, commit_releases, night
+from tests.released import BY, Registry, commit_registration, commit_release, commit_releases, name_of, night
 from tests.validated_lake import commit_tables
 
 
@@ -43,20 +42,21 @@ def test_a_release_is_told_part_by_part_down_to_the_log(make_context: Contexts, 
     with_log(context)
     release = run_stage(context, "make_release", MakeReleaseParams())
     assert release.run_id != first.run_id
+    commit_registration(context, 1, seed=0)
     name = str(name_of(release))
     text = "\n".join(of_release(context.lake, name))
     assert of_release(context.lake, "2025-12-01") == of_release(context.lake, name)
     assert f"release {name} of catalogue test: a candidate nobody decided on" in text
     assert "night: 2025-12-01, nothing known at or after 2025-12-02T00:00:00+00:00" in text
-    assert f"model: nightlens-test version 1, arm {FULL}, digest {make_model(FULL).digest}" in text
-    assert "MLflow run run-1" in text
+    assert "registered: model nightlens-test version 1, run run-1" in text
+    assert f"model: arm {FULL}, digest {make_model(FULL).digest}" in text
     assert "index: flat, 9 photos in " in text
     assert "id map: 9 rows" in text
     assert f"vocabulary: model/keywords.json, sha256 {release.files['model/keywords.json'].sha256}" in text
     assert "validation_end: 2025-12-22T00:00:00+00:00" in text
     assert f"log: {context.read(VALIDATED).reference}: photos 2" in text
     assert "from outside the lake: fabricated log" in text
-    for dataset in (REGISTRATION, SPLITS, VALIDATED):
+    for dataset in (SEARCH_MODELS, SPLITS, VALIDATED):
         assert context.read(dataset).reference in text.split("made from")[1]
 
 

@@ -15,7 +15,7 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.context import RunContext
 from jobs.datasets.evaluation import RECOMMENDATION
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import REGISTRATION, SEARCH_MODELS
+from jobs.datasets.models import SEARCH_MODELS
 from jobs.datasets.releases import LISTS, Lead, ReleasedRecommender, ReleaseFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.forget_visitor import forget
@@ -24,14 +24,14 @@ from jobs.nights.stage_runner import run_stage
 from jobs.recommending import released
 from jobs.recommending.conversion_log import read_log
 from jobs.recommending.released import choose, chosen
-from jobs.releasing.published_pointer import POINTER, Pointer, name_of, published
+from jobs.releasing.published_pointer import POINTER, Pointer, published
 from jobs.releasing.reader import OpenRelease, ReleaseReader, open_release
 from models.recommend.saving import ARRAYS
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.night_of_tastes import IDS, VISITORS, Night
 from tests.registered import commit_log
-from tests.released import commit_index, commit_order
+from tests.released import commit_index, commit_order, commit_registration, name_of
 from tests.validated_lake import commit_tables
 
 PARAMS = EvaluateRecommendersParams(methods=("random", "popularity", "mean_embedding"), protocols=())
@@ -97,10 +97,11 @@ def release(
     context = night.commit()
     run_stage(context, "evaluate_recommenders", evaluate)
     digest = context.read(SEARCH_MODELS).facts["arms"][FULL]["model_digest"]
-    commit_tables(context, REGISTRATION, facts={"arm": FULL, "version": 1, "model_digest": digest})
     commit_order(context)
     commit_index(context, digest, IDS)
-    return context, run_stage(context, "make_release", params or MakeReleaseParams())
+    made = run_stage(context, "make_release", params or MakeReleaseParams())
+    commit_registration(context, 1, seed=0)
+    return context, made
 
 
 def prefer(monkeypatch: pytest.MonkeyPatch, method: str) -> None:

@@ -13,13 +13,10 @@ import pytest
 
 from jobs.adapters import local_services, mlflow_models, mlflow_registry, mlflow_runs
 from jobs.config.params.arms import FULL
-from jobs.config.params.release import MakeReleaseParams
-from jobs.config.params.training import RegisterModelParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.models import RegistrationFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.nights.stage_runner import run_stage
 from jobs.releasing import promotion
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
@@ -27,8 +24,7 @@ from jobs.releasing.rollback import rollback
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.made_up_facts import made_up
-from tests.registered import commit_night, make_model
-from tests.released import BY, commit_index, commit_order
+from tests.released import BY, register_release
 
 
 def champion(context: RunContext) -> int | None:
@@ -43,11 +39,7 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
 
     facts = []
     for seed, context in enumerate((tracked, make_context(run_date=date(2025, 12, 29)))):
-        commit_night(context, seed, photo_ids=["a", "b"])
-        commit_order(context)
-        facts.append(RegistrationFacts.of(run_stage(context, "register_model", RegisterModelParams())))
-        commit_index(context, make_model(FULL, seed).digest, ["a", "b"])
-        run_stage(context, "make_release", MakeReleaseParams())
+        facts.append(RegistrationFacts.of(register_release(context, seed)))
     assert champion(tracked) is None
     mlflow_runs.log_evaluation(settings, facts[0], FULL, {f"{FULL}/hit_rate_at_10": 0.5})
 
@@ -81,11 +73,10 @@ def test_the_champion_moves_by_promotion_alone(tracked: RunContext, make_context
 
 
 def test_a_version_that_never_passed_its_check_is_refused(tracked: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit_night(tracked)
     with monkeypatch.context() as patched:
         patched.delattr(mlflow_models, "load_version")
         with pytest.raises(AttributeError):
-            run_stage(tracked, "register_model", RegisterModelParams())
+            register_release(tracked)
     with raises(BadInput, "version_not_checked", version=1):
         promote(tracked.settings, "test", 1, **BY)
     assert champion(tracked) is None

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from jobs.adapters import mlflow_registry
 from jobs.commands import main
-from jobs.config.params.arms import FULL
+from jobs.config.params.arms import FULL, ZERO_SHOT
 from jobs.config.params.release import MakeReleaseParams, RetentionParams
+from jobs.config.params.training import TrainRerankerParams
 from jobs.datasets.indexes import PHOTO_INDEX, PhotoIndexFacts
+from jobs.datasets.models import RERANKER
 from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
@@ -40,13 +42,14 @@ from tests.released import (
     NOW,
     Registry,
     commit_index,
-    commit_registration,
     commit_release,
     commit_releases,
+    name_of,
     night,
     see_night,
     unit_vectors,
 )
+from tests.validated_lake import commit_tables
 
 
 def found_photos(reader: ReleaseReader) -> set[str]:
@@ -68,12 +71,10 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["config"]["sha256"] == release.files["model/config.json"].sha256
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
     assert set(described["runs"]) == {
-        *("validated", "images", "splits", "search_models", "registration"),
+        *("validated", "images", "splits", "search_models"),
         *("photo_embeddings", "photo_index", "reranker", "recommendation"),
     }
     assert release.facts == {
-        "model_name": "nightlens-test",
-        "version": 1,
         "model_digest": make_model(FULL).digest,
         "arm": FULL,
         "recommender": {"note": "", "method": "popularity", "best": "popularity", "lead": None, "visitor_count": 1},
@@ -90,21 +91,19 @@ def test_what_does_not_belong_together_is_not_released(make_context: Contexts) -
     with raises(BadInput, "models_differ") as caught:
         run_stage(context, "make_release", MakeReleaseParams())
     models = caught.value.named["models"]
-    assert models["photo_index"] not in (models["registration"], models["search_models"])
+    assert models["photo_index"] != models["search_models"]
     assert context.read(RELEASE) == released
 
     commit_index(context, make_model(FULL).digest, ["a", "b"])
-    commit_registration(context, 2, seed=1)
-    with raises(BadInput, "models_differ") as caught:
+    commit_tables(context, RERANKER, params=TrainRerankerParams(), facts={"note": "too few", "base_arm": ZERO_SHOT})
+    with raises(BadInput, "arms_differ", reranked=ZERO_SHOT, indexed=FULL):
         run_stage(context, "make_release", MakeReleaseParams())
-    models = caught.value.named["models"]
-    assert models["registration"] not in (models["photo_index"], models["search_models"])
 
 
 def test_a_release_opens_whole_and_finds_its_photos(make_context: Contexts) -> None:
     context = make_context(run_date=night(1))
     release = commit_release(context)
-    opened = open_release(context.lake, published_pointer.name_of(release), release.digest, with_model=True)
+    opened = open_release(context.lake, name_of(release), release.digest, with_model=True)
     assert opened.model is not None
     assert opened.model.digest == make_model(FULL).digest
     (found,) = opened.similar(unit_vectors(1, 0), 3)
@@ -115,7 +114,7 @@ def test_a_release_opens_whole_and_finds_its_photos(make_context: Contexts) -> N
 def test_what_the_site_hides_is_not_found_in_the_release_of_that_night(make_context: Contexts) -> None:
     context = make_context(run_date=night(1))
     commit_log(context, hidden=[("2025-12-01-1-0", None), ("2025-12-01-1-1", "DE"), ("gone", "FR")])
-    opened = open_release(context.lake, published_pointer.name_of(commit_release(context)))
+    opened = open_release(context.lake, name_of(commit_release(context)))
     query = unit_vectors(1, 0)
     found = {
         country: {photo.rpartition("-")[2] for photo, _ in opened.similar(query, 100, [country])[0]}
@@ -161,7 +160,7 @@ def test_another_release_under_the_published_name_is_refused(make_context: Conte
     changed = json.loads(manifest.read_text())
     changed["files"].pop("model/keywords.json")
     manifest.write_text(json.dumps(changed))
-    with raises(BadInput, "unusable_release", release=str(published_pointer.name_of(release))) as caught:
+    with raises(BadInput, "unusable_release", release=str(name_of(release))) as caught:
         ReleaseReader(context.lake)
     assert caught.value.__cause__.code == "release_changed"
 
@@ -179,7 +178,7 @@ def test_a_promotion_moves_alias_and_pointer_and_is_noted(make_context: Contexts
     assert "is now version 1" in text
     assert "there was none" in text
     reader = ReleaseReader(lake)
-    assert reader.current.name == published_pointer.name_of(first)
+    assert reader.current.name == name_of(first)
     assert reader.refresh() is False
 
     see_night(make_context(run_date=night(2)))
@@ -193,38 +192,24 @@ def test_a_promotion_moves_alias_and_pointer_and_is_noted(make_context: Contexts
         (2, "promoted", "bob", "clearly better", 2, night(2)),
     ]
     assert entries[1].at == NOW
-    assert entries[1].state.earlier == (published_pointer.name_of(first),)
+    assert entries[1].state.earlier == (name_of(first),)
     assert "already" in promote(settings, "test", 2, **BY)
     assert len(Ledger(lake).entries()) == 2
-    assert entries[1].release == published_pointer.name_of(second)
+    assert entries[1].release == name_of(second)
 
 
 def test_a_promotion_needs_a_reason_a_release_and_a_checked_version(make_context: Contexts, registry: Registry) -> None:
     context = make_context(run_date=night(1))
     with raises(BadInput, "no_reason"):
         promote(context.settings, "test", 1, by="ada", reason="  ", at=NOW)
-    with raises(MissingInput, "version_without_release", version=1, run_date=None):
+    with raises(MissingInput, "version_without_release", version=1):
         promote(context.settings, "test", 1, **BY)
     commit_release(context)
-    with raises(MissingInput, "version_without_release", version=1, run_date=night(2)):
-        promote(context.settings, "test", 1, run_date=night(2), **BY)
     registry.tags[1]["load_check"] = "failed"
     with raises(BadInput, "version_not_checked", version=1):
         promote(context.settings, "test", 1, **BY)
     assert registry.champion is None
     assert Ledger(context.lake).entries() == []
-
-
-def test_the_same_model_with_a_newer_index_is_published_anew(make_context: Contexts, registry: Registry) -> None:
-    settings, lake = make_context().settings, make_context().lake
-    for n in (1, 2):
-        commit_release(make_context(run_date=night(n)), version=1, seed=0)
-    promote(settings, "test", 1, run_date=night(1), **BY)
-    reader = ReleaseReader(lake)
-    promote(settings, "test", 1, **BY)
-    assert reader.refresh() is True
-    assert reader.current.name.run_date == night(2)
-    assert registry.champion == 1
 
 
 def test_a_rollback_goes_back_and_further_back(make_context: Contexts, registry: Registry) -> None:
@@ -308,7 +293,7 @@ def test_the_command_line_says_who_and_why_and_what_happened(
     for version in ("1", "2"):
         assert call("promote", "--version", version, "--reason", "better")[0] == 0
     assert call("rollback", "--reason=-- dark photos", "--by", "eve")[1].startswith("Rolled back: published is")
-    status, said = call("reject", "--version", "3", "--reason", "worse", "--run-date", "2025-12-03")
+    status, said = call("reject", "--version", "3", "--reason", "worse")
     assert (status, said.startswith("nightlens reject: Rejected [rejected]: version 3 ")) == (2, True)
     assert "ada: worse" in said
     assert main.main(["ledger", "--catalogue", "test"]) == 0
@@ -404,7 +389,7 @@ STRICT = RetentionParams(keep_count=1, keep_days=0)
 
 
 def left(lake: Lake) -> list[int]:
-    return sorted(manifest.facts["version"] for manifest in lake.manifests(RELEASE))
+    return sorted(name_of(manifest).version for manifest in lake.manifests(RELEASE))
 
 
 def test_collected_is_what_no_rule_keeps(make_context: Contexts, registry: Registry) -> None:
@@ -432,14 +417,14 @@ def test_collected_is_what_no_rule_keeps(make_context: Contexts, registry: Regis
 def test_what_awaits_a_review_is_kept_until_it_is_decided(make_context: Contexts, registry: Registry) -> None:
     settings, lake = make_context().settings, make_context().lake
     first, _ = commit_releases(make_context, range(1, 3))
-    name = published_pointer.name_of(first)
+    name = name_of(first)
     Ledger(lake).append(
         lambda state: Draft(
             kind="review_opened", at=NOW, by="a", reason="", version=1, release=name, after_night=None, figures={}
         )
     )
     assert collect(lake, STRICT, NOW) == []
-    reject(settings, "test", 1, run_date=night(1), **BY)
+    reject(settings, "test", 1, **BY)
     collect(lake, STRICT, NOW)
     assert left(lake) == [2]
 
@@ -467,14 +452,12 @@ def test_a_release_that_is_being_published_is_not_collected_and_the_other_way_ro
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
     first, _ = commit_releases(make_context, range(1, 3))
-    with published_pointer.claimed(lake, published_pointer.name_of(first)):
+    with published_pointer.claimed(lake, name_of(first)):
         assert collect(lake, STRICT, NOW) == []
     monkeypatch.setattr(published_pointer, "_TRIES", 2)
-    published_pointer.doomed(lake).put(
-        published_pointer.key_of(published_pointer.name_of(first)), b""
-    )  # a collection that was cut off
-    with raises(LostWork, "release_being_removed", release=str(published_pointer.name_of(first))):
-        promote(settings, "test", 1, run_date=night(1), **BY)
+    published_pointer.doomed(lake).put(published_pointer.key_of(name_of(first)), b"")  # a collection that was cut off
+    with raises(LostWork, "release_being_removed", release=str(name_of(first))):
+        promote(settings, "test", 1, **BY)
     assert registry.champion is None
     collect(lake, STRICT, NOW)
     assert left(lake) == [2]

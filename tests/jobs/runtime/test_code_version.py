@@ -183,7 +183,10 @@ def versions(project: Path) -> dict[str, str]:
     return found
 
 
-RERANKING = {"snapshot_champion", "measure_live", "train_reranker", "evaluate", "make_release", "gate_release"}
+RERANKING = {
+    *("snapshot_champion", "measure_live", "train_reranker", "evaluate", "make_release", "register_model"),
+    "gate_release",
+}
 
 
 @pytest.mark.parametrize(

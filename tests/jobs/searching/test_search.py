@@ -82,7 +82,6 @@ def commit_candidate(
 ) -> Manifest:
     """Commit a night up to its release, of photos `p<number>` that its model has really embedded."""
     commit_night(context, seed)
-    commit_registration(context, version, seed)
     folder = Path(context.dataset_uri)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {f"p{number}": draw(number) for number in numbers}
@@ -92,7 +91,9 @@ def commit_candidate(
     commit_order(context)
     vectors = Embedder(make_model(FULL, seed)).predict(pd.DataFrame({"image": list(pictures.values())}))
     commit_index(context, make_model(FULL, seed).digest, list(pictures), vectors=vectors, exemplars=exemplars)
-    return run_stage(context, "make_release", MakeReleaseParams())
+    release = run_stage(context, "make_release", MakeReleaseParams())
+    commit_registration(context, version, seed)
+    return release
 
 
 def _commit_words_and_images(context: RunContext, numbers: range) -> None:
@@ -330,9 +331,9 @@ def test_the_same_model_with_photos_of_another_night_is_compared_and_named(
     make_context: Contexts, registry: Registry
 ) -> None:
     for n, numbers in ((1, range(10)), (2, range(2, 12))):
-        commit_candidate(make_context(run_date=night(n)), 1, 0, numbers)
+        commit_candidate(make_context(run_date=night(n)), n, 0, numbers)
     settings = make_context().settings
-    promote(settings, "test", 1, run_date=night(1), **BY)
+    promote(settings, "test", 1, **BY)
     results = search(settings, "test", make_query("cat"), 10)
     assert len(results.sides) == 2
     assert SAME_MODEL in results.notes
@@ -518,10 +519,10 @@ def test_a_release_whose_index_is_of_another_model_is_refused(
     context = make_context(run_date=night(1))
     commit_night(context, photo_ids=["a", "b"])
     commit_order(context)
-    commit_registration(context, 1, 0)
     commit_index(context, "0" * 16, ["a", "b"])
-    monkeypatch.setattr(make_release, "_check", lambda *_: None)
+    monkeypatch.setattr(make_release, "_check", lambda *_: make_model(FULL).digest)
     run_stage(context, "make_release", MakeReleaseParams())
+    commit_registration(context, 1, 0)
     with raises(BadInput, "unusable_release") as caught:
         search(context.settings, "test", make_query("cat"), 5)
     assert caught.value.__cause__.code == "models_differ"

@@ -9,27 +9,25 @@ from typing import Any
 import pytest
 
 from jobs.adapters import mlflow_connection, mlflow_registry
-from jobs.config.params.arms import FULL
 from jobs.config.params.release import GateReleaseParams, MakeReleaseParams
-from jobs.config.params.training import RegisterModelParams
 from jobs.context import RunContext
 from jobs.datasets.models import CHAMPION
 from jobs.datasets.releases import GATE, GateFacts, ReleaseFacts
+from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
-from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader_check import ReaderCheck
 from jobs.reranking.reranked_arm import reranker_digest
 from jobs.stages import gate_release
 from models.gates import Difference
 from tests.command_line import parse
 from tests.conftest import Contexts
+from tests.errors import raises
 from tests.jobs import report_fixtures
 from tests.jobs.report_fixtures import Story
-from tests.registered import commit_night, make_model
-from tests.released import NOW, Registry, commit_index, commit_release
+from tests.released import NOW, Registry, commit_release, name_of, register_release
 from tests.validated_lake import commit_tables
 
 PARAMS = GateReleaseParams(
@@ -85,12 +83,7 @@ def test_a_candidate_that_is_better_passes_and_mlflow_is_told(make_context: Cont
     assert (facts.read_search_count, facts.evaluated_hit_rate, facts.read_hit_rate) == (500, 0.7, 0.699)
     assert findings.filter(check="hit rate lost in reading")["figure"].to_list() == ["0.10 points"]
     assert {"detectable difference", "slices"} <= set(findings["check"])
-    assert {name: told[name] for name in ("gate", "gate_night", "gate_release", "gate_reasons")} == {
-        "gate": "pass",
-        "gate_night": "2025-12-28",
-        "gate_release": release.run_id,
-        "gate_reasons": "",
-    }
+    assert (told["gate"], told["gate_reasons"]) == ("pass", "")
     count = len(findings)
     assert told["## Gate"].splitlines()[0] == f"Night of 2025-12-28: **pass**, {count} of {count} checks passed."
     told.clear()
@@ -144,14 +137,14 @@ def test_the_same_model_with_another_reranker_is_another_search(
     assert facts.outcome == ("pass" if is_same else "inconclusive")
 
 
-@pytest.mark.parametrize("run_date", ["2025-12-27", "2025-12-29"])
-def test_the_verdict_of_a_version_that_another_night_made_stays(
-    make_context: Contexts, told: dict[str, Any], registry: Registry, run_date: str
+def test_a_release_that_is_not_the_registered_one_is_not_judged(
+    make_context: Contexts, told: dict[str, Any], registry: Registry
 ) -> None:
     context = make_context()
     commit_candidate(context, Story(outcome="better"))
-    registry.tags[1]["run_date"] = run_date
-    assert GateFacts.of(run_stage(context, "gate_release", PARAMS)).outcome == "pass"
+    release = run_stage(context, "make_release", MakeReleaseParams(recommend_to=7))
+    with raises(BadInput, "release_not_registered", release=release.reference):
+        run_stage(context, "gate_release", PARAMS)
     assert told == {}
 
 
@@ -186,10 +179,7 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
 
 def test_mlflow_keeps_the_verdict_with_the_version(tracked: RunContext) -> None:
     report_fixtures.commit_night(tracked, Story(outcome="worse"))
-    commit_night(tracked, photo_ids=["a", "b", "c"])
-    run_stage(tracked, "register_model", RegisterModelParams())
-    commit_index(tracked, make_model(FULL).digest, ["a", "b", "c"])
-    run_stage(tracked, "make_release", MakeReleaseParams())
+    register_release(tracked, photo_ids=["a", "b", "c"])
     before = mlflow_connection.client_of(tracked.settings).get_model_version("nightlens-test", "1").description
     run_stage(tracked, "gate_release", PARAMS)
     run_stage(tracked, "gate_release", PARAMS.model_copy(update={"margin": 0.5, "rule": "parity"}))

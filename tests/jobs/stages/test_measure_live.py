@@ -20,12 +20,11 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import reader
 from jobs.releasing.promotion import promote
-from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import open_release
 from models.evaluation.ranking import NOT_FOUND
 from models.rerank.live import Asked
 from tests.conftest import Contexts
-from tests.released import BY, Registry, commit_release, night, see_night
+from tests.released import BY, Registry, commit_release, name_of, night, see_night
 from tests.validated_lake import commit_tables
 
 Search = tuple[str, str | None, str, float]

@@ -4,42 +4,48 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import tenacity
 import torch
 
 from jobs.adapters import mlflow_connection, mlflow_models, mlflow_registry, mlflow_runs
 from jobs.config.params.arms import FULL, ZERO_SHOT
+from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, TrainSearchParams
 from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.models import REGISTRATION, SEARCH_MODELS, RegistrationFacts
+from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, LostWork, MissingInput, NightlensError
-from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.nights.stage_runner import run_stage
+from jobs.releasing.published_pointer import label_of, name_of
+from jobs.releasing.reader import open_release
+from models.rerank.live import Asked
 from tests.conftest import Contexts, context_in, make_settings
 from tests.errors import raises
-from tests.registered import commit_night, make_model
+from tests.registered import make_model
+from tests.released import commit_release, register_release
 
 pytestmark = pytest.mark.integration
 
 PARAMS = RegisterModelParams()
 NEXT_DAY = date(2025, 12, 29)
-
-
-def register(context: RunContext, seed: int = 0) -> Manifest:
-    commit_night(context, seed)
-    return run_stage(context, "register_model", PARAMS)
 
 
 def client(context: RunContext) -> mlflow.MlflowClient:
@@ -63,7 +69,7 @@ def night(new_mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -
     context = context_in(tmp_path_factory.mktemp("night"))
     context.settings.state_dir.mkdir()
     shutil.copy(new_mlflow_database, context.settings.state_dir / "mlflow.db")
-    register(context)
+    register_release(context)
     return context
 
 
@@ -81,6 +87,7 @@ def test_the_arm_becomes_a_version_that_embeds_as_the_model_in_the_lake(night: R
     assert version.tags == {
         "catalogue": "test",
         "run_date": "2025-12-28",
+        "release": label_of(night.read(RELEASE)),
         "arm": FULL,
         "model_digest": make_model(FULL).digest,
         "weights_sha256": version.tags["weights_sha256"],
@@ -92,24 +99,34 @@ def test_the_arm_becomes_a_version_that_embeds_as_the_model_in_the_lake(night: R
         "load_check": "passed",
     }
     predict = mlflow_models.load_version(night.settings, version)
-    found = predict(pd.DataFrame({"query": ["cat", "cat"], "country": ["GB", None]}))
+    asked = pd.DataFrame({"query": ["cat", "cat"], "country": ["GB", None]})
     with torch.inference_mode():
         expected = make_model(FULL).encode_queries(["GB: cat", "cat"]).numpy()
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(predict(asked, params={"output": "vectors"}), expected)
+    opened = open_release(night.lake, name_of(night.read(RELEASE), 1), with_model=True)
+    shown = opened.search([Asked("cat", "GB"), Asked("cat")], 1)
+    found = predict(asked, params={"k": 1})
+    assert found["photos"].tolist() == [[photo.photo_id for photo in one] for one in shown]
+    assert found["scores"].tolist() == [[photo.score for photo in one] for one in shown]
 
 
 def test_nothing_is_pickled_and_the_versions_form_is_declared(night: RunContext) -> None:
     artifacts = Path(night.settings.artifact_uri.removeprefix("file://"))
     names = {path.name for path in artifacts.rglob("*") if path.is_file() and path.suffix != ".py"}
     expected = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "model.safetensors", "config.json"}
-    expected |= {"keywords.json", "identity.json", "input_example.json", "serving_input_example.json"}
+    expected |= {"keywords.json", "identity.json", "input_example.json", "serving_input_example.json", "hidden.json"}
+    expected |= {"index.json", "arrays.bin", "arrays.json", "search.json"}
+    names = {name for name in names if not name.startswith("shard-")}
     assert names - {"registered_model_meta"} == expected  # MLflow leaves the former where it loaded a version from
     mlflow_connection.ensure_database(night.settings)  # of the databases of these tests, ask this one
     info = mlflow.models.get_model_info("models:/nightlens-test/1")
     assert info.signature is not None
-    assert [column.name for column in info.signature.inputs] == ["query", "country", "image", "keywords"]
+    assert [column.name for column in info.signature.inputs] == [
+        *("query", "country", "device", "orientation", "image", "keywords")
+    ]
     assert not any(column.required for column in info.signature.inputs)
-    assert info.signature.outputs.inputs[0].shape == (-1, 24)
+    assert [column.name for column in info.signature.outputs] == ["photos", "scores"]
+    assert [(param.name, param.default) for param in info.signature.params] == [("k", 10), ("output", "photos")]
     (requirements,) = artifacts.rglob("requirements.txt")
     lines = requirements.read_text().split()
     assert f"torch=={torch.__version__.split('+')[0]}" in lines
@@ -133,7 +150,7 @@ def test_the_run_holds_parameters_curves_metrics_and_inputs(night: RunContext) -
     assert sorted((point.step, point.value) for point in loss) == [(0, 1.5), (10, 1.0), (20, 0.5)]
     assert f"{FULL}/validation_hit_rate_at_10" in run.data.metrics
     inputs = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
-    assert set(inputs) == {"splits", "base_model", "search_models"}
+    assert set(inputs) == {"splits", "base_model", "search_models", "release"}
     models = night.lake.current(SEARCH_MODELS, night.partition)
     assert inputs["search_models"].source == models.reference
     assert models.digest.startswith(inputs["search_models"].digest)
@@ -141,9 +158,10 @@ def test_the_run_holds_parameters_curves_metrics_and_inputs(night: RunContext) -
 
 def test_the_card_says_what_the_model_is(night: RunContext) -> None:
     card = client(night).get_model_version("nightlens-test", "1").description
-    assert card.startswith("# Search model of test, 2025-12-28")
+    assert card.startswith("# Search of test, 2025-12-28")
     for part in (
-        "Embeds a query with the visitor's country, and a photo with its keywords, as unit vectors",
+        f"The whole search of the release `{label_of(night.read(RELEASE))}`",
+        "embeds a query with the visitor's country, and a photo with its keywords, as unit vectors",
         f"- Digest `{make_model(FULL).digest}`, base `tiny`",
         "- Train: 2024-12-19 up to, not including, 2025-12-19 UTC; 1 conversions",
         "Base: `source=tiny` ",
@@ -156,8 +174,7 @@ def test_the_card_says_what_the_model_is(night: RunContext) -> None:
 
 
 def test_a_night_that_validated_nothing_is_registered_and_says_so(tracked: RunContext) -> None:
-    commit_night(tracked, is_validated=False)
-    facts = run_stage(tracked, "register_model", PARAMS).facts
+    facts = register_release(tracked, is_validated=False).facts
     assert facts["max_difference"] == 0.0  # of queries of the training window
     card = client(tracked).get_model_version("nightlens-test", "1").description
     assert "Nothing was kept aside for validation: the weights are those of the last step." in card
@@ -200,7 +217,7 @@ def break_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
 def test_a_rerun_after_a_crash_leaves_one_run_one_model_one_version(
     tracked: RunContext, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
-    commit_night(tracked)
+    commit_release(tracked, is_registered=False)
     break_once(monkeypatch, owner, name)
     with pytest.raises(KeyboardInterrupt):
         run_stage(tracked, "register_model", PARAMS)
@@ -217,57 +234,71 @@ def test_a_rerun_after_a_crash_leaves_one_run_one_model_one_version(
     assert challenger_of(tracked).tags["load_check"] == "passed"
 
 
-def test_equal_weights_are_one_version_and_others_the_next(tracked: RunContext, make_context: Contexts) -> None:
-    def card() -> str:
-        return str(client(tracked).get_model_version("nightlens-test", "1").description)
+def test_every_release_is_a_version_with_a_run(tracked: RunContext, make_context: Contexts) -> None:
+    first, next_night = register_release(tracked), register_release(make_context(run_date=NEXT_DAY))
+    assert (first.facts["version"], next_night.facts["version"]) == (1, 2)  # of equal models
+    run_stage(tracked, "make_release", MakeReleaseParams(recommend_to=7))
+    again = run_stage(tracked, "register_model", PARAMS)
+    assert again.facts["version"] == 3
+    assert len({one.facts["mlflow_run_id"] for one in (first, next_night, again)}) == 3
+    assert challenger_of(tracked).number == 2  # the other is of a past night
 
-    first = register(tracked)
-    first_card = card()
-    same = register(make_context(run_date=NEXT_DAY))
-    assert same.facts["version"] == 1
-    assert same.facts["mlflow_run_id"] != first.facts["mlflow_run_id"]  # each night has a run of its own
-    made_by = (first.facts["mlflow_run_id"], tracked.run_date.isoformat())
-    assert (same.facts["version_run_id"], same.facts["version_run_date"]) == made_by
-    assert (first.facts["version_run_id"], first.facts["version_run_date"]) == made_by
-    assert card() == first_card
-    other = register(make_context(run_date=date(2025, 12, 30)), seed=1)
-    assert other.facts["version"] == 2
-    assert challenger_of(tracked).number == 2
+
+def test_a_large_index_stays_in_the_lake_and_is_checked_there(tracked: RunContext) -> None:
+    release = commit_release(tracked, is_registered=False)
+    facts = RegistrationFacts.of(run_stage(tracked, "register_model", RegisterModelParams(max_copied_mb=0)))
+    assert facts.is_copied is False
+    artifacts = Path(tracked.settings.artifact_uri.removeprefix("file://"))
+    assert not [path for path in artifacts.rglob("*") if path.suffix == ".faiss" or path.name == "arrays.npy"]
+    version = mlflow_registry.find_version(tracked.settings, "test", facts.version)
+    asked = pd.DataFrame({"query": ["cat", "sea"]})
+    assert all(mlflow_models.load_version(tracked.settings, version)(asked)["photos"].map(len) > 0)
+    stored = Path(tracked.lake.root) / release.files["search/search.json"].path
+    before = stored.read_text()
+    for change, message in ((lambda: stored.write_text(before + " "), "SHA-256 differs"), (stored.unlink, "is gone")):
+        change()
+        with pytest.raises(ValueError, match=message):
+            mlflow_models.load_version(tracked.settings, version)
 
 
 def test_a_past_night_that_is_recomputed_leaves_the_challenger_where_it_is(
     tracked: RunContext, make_context: Contexts
 ) -> None:
-    register(make_context(run_date=NEXT_DAY), seed=1)
-    register(tracked)
+    register_release(make_context(run_date=NEXT_DAY), seed=1)
+    register_release(tracked)
     challenger = challenger_of(tracked)
     assert (challenger.number, challenger.tags["run_date"]) == (1, "2025-12-29")
 
 
-def test_a_version_that_embeds_differently_is_not_made_challenger(
+def shifted(predict: Any, off: dict[str, Any], table: pd.DataFrame, params: dict[str, Any]) -> Any:
+    """Answer as `predict`, with vectors that are off, or the photos of some searches in another order."""
+    found = predict(table, params=params)
+    if params.get("output") == "vectors":
+        return found + off["vectors"]
+    photos = [list(reversed(one)) if row < off["photos"] else one for row, one in enumerate(found["photos"])]
+    return found.assign(photos=photos)
+
+
+def test_a_version_that_answers_differently_is_not_made_challenger(
     tracked: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit_night(tracked)
+    commit_release(tracked, is_registered=False)
     load = mlflow_models.load_version
-    monkeypatch.setattr(
-        mlflow_models, "load_version", lambda *args: lambda table: load(*args)(table) + np.float32(2e-6)
-    )
-    with raises(NightlensError, "loads_differently", version="models:/nightlens-test/1") as caught:
+    off = {"vectors": np.float32(2e-6), "photos": 0}
+    monkeypatch.setattr(mlflow_models, "load_version", lambda *args: partial(shifted, load(*args), off))
+    with raises(NightlensError, "loads_differently", version="models:/nightlens-test/1", changed=0) as caught:
         run_stage(tracked, "register_model", PARAMS)
     assert caught.value.named["difference"] == pytest.approx(2e-6, rel=0.5)
+    off |= {"vectors": np.float32(0), "photos": 1}
+    with raises(NightlensError, "loads_differently", difference=0.0, changed=1):
+        run_stage(tracked, "register_model", PARAMS)
     assert mlflow_registry.resolve_alias(tracked.settings, "test", mlflow_registry.CHALLENGER) is None
     with pytest.raises(MissingInput):
         tracked.read(REGISTRATION)
 
 
-def test_an_arm_that_was_not_trained_is_named(tracked: RunContext) -> None:
-    commit_night(tracked)
-    with raises(MissingInput, "arm_not_trained", arm="finetuned"):
-        run_stage(tracked, "register_model", RegisterModelParams(arm="finetuned"))
-
-
 def test_evaluation_and_report_join_the_run_of_the_registration(tracked: RunContext) -> None:
-    facts = RegistrationFacts.of(register(tracked))
+    facts = RegistrationFacts.of(register_release(tracked))
     metrics = {f"{FULL}/hit_rate_at_10": 0.61234, f"{ZERO_SHOT}/hit_rate_at_10": 0.2}
     for _ in range(2):  # a rerun logs the same points, not more
         mlflow_runs.log_evaluation(tracked.settings, facts, FULL, metrics)
@@ -314,7 +345,9 @@ def test_a_version_carries_its_code(night: RunContext, tmp_path: Path) -> None:
         "model = mlflow.pyfunc.load_model('models:/nightlens-test@challenger')\n"
         "assert 'jobs' not in sys.modules\n"
         "print(sys.modules['models'].__file__)\n"
-        "print(float(model.predict(pandas.DataFrame({'query': ['cat'], 'country': ['GB']}))[0, 0]).hex())\n"
+        "asked = pandas.DataFrame({'query': ['cat'], 'country': ['GB']})\n"
+        "print(float(model.predict(asked, params={'output': 'vectors'})[0, 0]).hex())\n"
+        "print(len(model.predict(asked)['photos'][0]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, night.settings.tracking_uri],
@@ -323,10 +356,37 @@ def test_a_version_carries_its_code(night: RunContext, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    module, value = done.stdout.split()
+    module, value, count = done.stdout.split()
+    assert int(count) > 0
     assert module.startswith(night.settings.artifact_uri.removeprefix("file://"))
     with torch.inference_mode():
         assert float.fromhex(value) == make_model(FULL).encode_queries(["GB: cat"])[0, 0].item()
+
+
+@pytest.mark.service
+def test_mlflow_serves_the_search(night: RunContext, tmp_path: Path) -> None:
+    uri = night.settings.tracking_uri
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model = "models:/nightlens-test@challenger"
+    line = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-p", str(port)]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri, "PATH": path}
+    asked = {"dataframe_records": [{"query": "cat", "country": "GB"}, {"query": "sea"}], "params": {"k": 1}}
+    server = subprocess.Popen(line, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        answer = tenacity.Retrying(wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(90))(
+            httpx.post, f"http://127.0.0.1:{port}/invocations", json=asked, timeout=30
+        )
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    opened = open_release(night.lake, name_of(night.read(RELEASE), 1), with_model=True)
+    shown = opened.search([Asked("cat", "GB"), Asked("sea")], 1)
+    assert answer.json()["predictions"] == [
+        {"photos": [photo.photo_id for photo in one], "scores": [photo.score for photo in one]} for one in shown
+    ]
 
 
 def _touch_registry(state_dir: str) -> str:
