@@ -53,6 +53,7 @@ CODES: dict[str, str] = {
     "experiment_deleted": "Restore the experiment in MLflow.",
     "features_removed": "Run embed_photos again with another --part-size: it embeds what is missing.",
     "folder_not_empty": "Name a new folder, or delete this one first.",
+    "facts_of_other_version": "Run the night again whose run the error names.",
     "foreign_version": "Delete that version in MLflow and rerun register_model: it may hold a pickle.",
     "future_in_reach": "Run split_temporal and audit_leaks again; if it goes on, the training's code is at fault.",
     "hard_negatives_need_one_process": "Train with --processes 1, or without hard negatives.",

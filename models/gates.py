@@ -92,6 +92,7 @@ class Evidence:
     index_recall_low: float
     open_seconds: float
     bytes_per_photo: float
+    memory_mb: float
     latency_p99_milliseconds: float
     index_bytes: int
     quarantined_shares: Mapping[str, float]
@@ -112,6 +113,7 @@ class Limits:
     min_index_recall: float
     max_open_seconds: float
     max_bytes_per_photo: float
+    max_memory_mb: float
     max_latency_p99_milliseconds: float
     max_index_bytes: int
     max_quarantined_share: float
@@ -282,6 +284,8 @@ def _measured(evidence: Evidence, limits: Limits) -> Iterable[Finding]:
     yield _limit("time to open", f"{seconds:.2f} s", f"at most {most:g} s", is_within(seconds, most=most))
     size, most = evidence.bytes_per_photo, limits.max_bytes_per_photo
     yield _limit("bytes a photo", f"{size:,.0f}", f"at most {most:,.0f}", is_within(size, most=most))
+    memory, most = evidence.memory_mb, limits.max_memory_mb
+    yield _limit("memory of a reader", f"{memory:,.0f} MiB", f"at most {most:,.0f} MiB", is_within(memory, most=most))
     latency, most = evidence.latency_p99_milliseconds, limits.max_latency_p99_milliseconds
     yield _limit("search latency p99", f"{latency:.2f} ms", f"at most {most:g} ms", is_within(latency, most=most))
     size, largest = evidence.index_bytes, limits.max_index_bytes

@@ -17,8 +17,11 @@ from pydantic import (
     PlainSerializer,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
 )
+
+from jobs.errors import BadInput
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 Instant = Annotated[
@@ -44,6 +47,10 @@ class HasFacts(Protocol):
     def facts(self) -> dict[str, Any]:
         """The facts as the manifest holds them."""
 
+    @property
+    def reference(self) -> str:
+        """Name of the run."""
+
 
 class Facts(BaseModel):
     """What a run found besides its tables and files; one class per dataset, declared beside its schema.
@@ -57,8 +64,17 @@ class Facts(BaseModel):
 
     @classmethod
     def of(cls, run: HasFacts) -> Self:
-        """Return the facts of a committed run of this class's dataset."""
-        return cls.model_validate(run.facts)
+        """Return the facts of a committed run of this class's dataset; `BadInput` for those of another version."""
+        try:
+            return cls.model_validate(run.facts)
+        except ValidationError as error:
+            places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+            raise BadInput(
+                "facts_of_other_version",
+                f"{run.reference} was made by another version of Nightlens: its facts differ in {places}. Run that "
+                f"night again.",
+                run=run.reference,
+            ) from error
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as a manifest holds them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
 from jobs.config.params.arms import CHAMPION_ARM
@@ -48,6 +50,7 @@ def evidence(lake: Lake, inputs: dict[str, Manifest], costs: ReadingCosts, read:
         index_recall_low=recall.recall_at_10_low,
         open_seconds=costs.open_seconds,
         bytes_per_photo=costs.bytes_per_photo,
+        memory_mb=math.nan if costs.memory_mb is None else costs.memory_mb,
         latency_p99_milliseconds=costs.latency_p99_milliseconds,
         index_bytes=PhotoIndexFacts.of(inputs["photo_index"]).bytes,
         quarantined_shares=_quarantined_shares(ValidatedFacts.of(inputs["validated"])),

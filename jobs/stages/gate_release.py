@@ -6,10 +6,7 @@ the description). It decides nothing: what goes live is decided by a person.
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,25 +15,20 @@ from jobs.config.params.release import GateReleaseParams
 from jobs.context import Chosen, RunContext
 from jobs.datasets.evaluation import EvaluationFacts
 from jobs.datasets.models import RegistrationFacts
-from jobs.datasets.releases import GateFacts, GateFigures, ReadingCosts, ReleaseName
+from jobs.datasets.releases import GateFacts, GateFigures, ReleaseName
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.releasing.gate_evidence import evidence
 from jobs.releasing.published_pointer import name_of
-from jobs.releasing.reader import INDEX, SEARCH, OpenRelease, open_release
+from jobs.releasing.reader import open_release
 from jobs.releasing.reader_check import read_through
+from jobs.releasing.reading_costs import measure
 from models import gates
 from models.rerank.live import Asked
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
 HEADING = "## Gate"
-_K = 10
 _WORDS = {
     gates.PASS: "The gate is passed.",
     gates.FAIL: "The gate is not passed.",
@@ -55,15 +47,7 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
     name = _name(inputs)
     opened = open_release(ctx.lake, name, release.digest, with_model=True)
     searches = _searches(ctx.lake, inputs["evaluation"], params.latency_query_count, ctx.seed)
-    latencies = _latencies(opened, searches)
-    p50, p99 = (round(float(np.percentile(latencies, q)), 3) for q in (50, 99))
-    costs = ReadingCosts(
-        open_seconds=round(_seconds(lambda: open_release(ctx.lake, name, release.digest)), 3),
-        bytes_per_photo=round(_mapped_bytes(release) / release.row_counts["ids"], 1),
-        latency_p50_milliseconds=p50,
-        latency_p99_milliseconds=p99,
-        batch_searches_per_second=round(len(searches) / _seconds(lambda: opened.search(searches, _K)), 1),
-    )
+    costs = measure(ctx.lake, release, opened, searches)
     read = read_through(ctx.lake, inputs, opened, ctx.seed)
     found = evidence(ctx.lake, inputs, costs, read)
     limits = gates.Limits(**params.model_dump(exclude={"latency_query_count"}))
@@ -100,22 +84,6 @@ def _searches(lake: Lake, evaluation: Manifest, count: int, seed: int) -> list[A
     rows = lake.read_table(evaluation, "queries", ["query_id", "query", "country"]).sort("query_id")
     chosen = np.random.default_rng(seed).choice(len(rows), min(count, len(rows)), replace=False)
     return [Asked(query, country) for query, country in rows[np.sort(chosen)].select("query", "country").iter_rows()]
-
-
-def _latencies(release: OpenRelease, searches: list[Asked]) -> NDArray[np.float64]:
-    """Return the milliseconds of each search made by itself, words in, photos out, after one that warms up."""
-    release.search(searches[:1], _K)
-    return 1000 * np.array([_seconds(partial(release.search, [asked], _K)) for asked in searches])
-
-
-def _mapped_bytes(release: Manifest) -> int:
-    return sum(info.byte_count for name, info in release.files.items() if name.startswith((f"{INDEX}/", f"{SEARCH}/")))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def _figures(found: gates.Evidence, evaluation: EvaluationFacts) -> GateFigures:

@@ -529,6 +529,7 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
             "costs": {
                 "open_seconds": 0.123,
                 "bytes_per_photo": 2069.4,
+                "memory_mb": 62.3,
                 "latency_p50_milliseconds": 0.412,
                 "latency_p99_milliseconds": 1.873,
                 "batch_searches_per_second": 111.4,

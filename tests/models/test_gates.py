@@ -21,6 +21,7 @@ LIMITS = Limits(
     min_index_recall=0.95,
     max_open_seconds=2.0,
     max_bytes_per_photo=2000.0,
+    max_memory_mb=500.0,
     max_latency_p99_milliseconds=100.0,
     max_index_bytes=1000,
     max_quarantined_share=0.03,
@@ -51,6 +52,7 @@ GOOD = Evidence(
     index_recall_low=0.98,
     open_seconds=2.0,
     bytes_per_photo=2000.0,
+    memory_mb=500.0,
     latency_p99_milliseconds=12.5,
     index_bytes=1000,
     quarantined_shares={"photos": 0.0, "conversions": 0.03},
@@ -77,6 +79,7 @@ def test_a_good_candidate_passes_and_nothing_stands_in_its_way() -> None:
         "index recall@10",
         "time to open",
         "bytes a photo",
+        "memory of a reader",
         "search latency p99",
         "index size",
         "quarantined rows of photos",
@@ -160,6 +163,7 @@ NOTHING = Difference(NAN, NAN, NAN, 0, NAN)
         {"index_recall": 1.0, "index_recall_low": 0.5},  # of one query
         {"open_seconds": NAN},
         {"bytes_per_photo": NAN},
+        {"memory_mb": NAN},
         {"latency_p99_milliseconds": NAN},
         {"index_bytes": 0},
         {"quarantined_shares": {}},
@@ -250,6 +254,7 @@ def test_the_champions_own_model_is_judged_by_its_index_alone() -> None:
         ({"index_recall": float("nan")}, "index recall@10"),
         ({"open_seconds": 2.01}, "time to open"),
         ({"bytes_per_photo": 2000.1}, "bytes a photo"),
+        ({"memory_mb": 500.1}, "memory of a reader"),
         ({"latency_p99_milliseconds": 100.1}, "search latency p99"),
         ({"index_bytes": 1001}, "index size"),
         ({"quarantined_shares": {"photos": 0.031}}, "quarantined rows of photos"),
@@ -312,7 +317,7 @@ def test_a_limit_that_is_not_set_is_not_checked() -> None:
     far = Drift(1.0, 1.0, 1, 1.0, LowDay(1.0, 0.0), {"photos": 0.0}, {"searches": "and more"})
     verdict = judge(replace(GOOD, drift=far), unlimited)
     assert verdict.outcome == PASS
-    assert len(verdict.findings) == 15
+    assert len(verdict.findings) == 16
 
 
 shares = st.floats(-1, 1)

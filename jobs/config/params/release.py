@@ -44,6 +44,9 @@ class GateReleaseParams(Params):
     min_index_recall: float = Field(0.95, ge=0, le=1, description="share of the exact 10 best that the index finds")
     max_open_seconds: float = Field(60.0, gt=0, description="time to open the release, without its model")
     max_bytes_per_photo: float = Field(100_000.0, gt=0, description="bytes of index and tables of the search, by photo")
+    max_memory_mb: float = Field(
+        32_768.0, gt=0, description="memory that a process takes to open and search the release, without its model, MiB"
+    )
     max_latency_p99_milliseconds: float = Field(
         200.0, gt=0, description="99th percentile of single searches, words to photos"
     )
