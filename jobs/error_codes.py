@@ -15,7 +15,7 @@ from typing import NamedTuple
 CODES: dict[str, str] = {
     "airflow_failed": "Read Airflow's own words below the error. `make down`, then `make up`, starts it anew.",
     "airflow_refused": "Mend the parameter that Airflow names, and start the run again.",
-    "architecture_unsupported": "Take a model whose text tower open_clip builds itself, and that is no CoCa model.",
+    "architecture_unsupported": "Take a model of open_clip that is no CoCa and has no text tower of transformers.",
     "arm_not_embedded": "Run embed_photos and embed_queries again, or name an arm that was embedded.",
     "arm_not_trained": "Run train_search again and name the arm in --arms.",
     "arms_differ": "Run the stages that the error names again, with one `--arm` for all.",

@@ -24,11 +24,13 @@ from models.images import ImageError, decode_image
 from models.rerank.learning import Reranker
 from models.rerank.live import Asked, LiveSearch
 from models.search.completion import Exemplars
-from models.search.model import SearchModel
 from models.text import normalise_country, normalise_query
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from models.search.model import SearchModel
+    from models.search.query_model import QueryModel
 
 QUERY, COUNTRY, DEVICE, ORIENTATION = "query", "country", "device", "orientation"
 IMAGE, KEYWORDS = "image", "keywords"
@@ -97,6 +99,8 @@ class ReleasedSearch:
     @classmethod
     def open(cls, folder: Path) -> ReleasedSearch:
         """Open a version's folder; `ValueError` if a file that it refers to is not the one that was released."""
+        from models.search.model import SearchModel  # loads open_clip, which those with words can do without
+
         model = SearchModel.load(folder / MODEL)
         hidden = json.loads((folder / HIDDEN_FILE).read_text())
         texts = [path.read_text() for path in sorted((folder / RERANKER).glob("*.txt"))]
@@ -152,7 +156,7 @@ class ReleasedSearch:
 
 
 @torch.inference_mode()
-def embed_queries(model: SearchModel, asked: Sequence[tuple[str, str]]) -> npt.NDArray[np.float32]:
+def embed_queries(model: QueryModel, asked: Sequence[tuple[str, str]]) -> npt.NDArray[np.float32]:
     """Return the unit vectors, float32 [B, D], of words in their normal form and countries ("" if not known)."""
     return model.encode_queries([model.query_text(words, country) for words, country in asked]).numpy()
 

@@ -30,7 +30,8 @@ from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import open_release
-from jobs.reranking.reranked_arm import Reranked, reranker_digest
+from jobs.reranking.reranked_arm import Reranked
+from jobs.reranking.saved import reranker_digest
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from jobs.stages.measure_drift import PHOTOS, SEARCHES

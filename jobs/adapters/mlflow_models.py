@@ -27,6 +27,7 @@ _LOADER = "models.serving"
 _REQUIREMENTS = (
     "faiss-cpu",
     "fsspec",
+    "ftfy",
     "lightgbm",
     "mlflow",
     "numpy",
@@ -39,6 +40,7 @@ _REQUIREMENTS = (
     "safetensors",
     "scipy",
     "sentencepiece",
+    "tokenizers",
     "torch",
     "torchvision",
     "transformers",

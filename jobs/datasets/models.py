@@ -116,7 +116,7 @@ SEARCH_MODELS = Dataset(
 class LiveReranker(Facts):
     """The reranker of the published release: until when it has looked at the log, and the search it was made for.
 
-    `files_digest` is of its files (`jobs.reranking.reranked_arm.reranker_digest`).
+    `files_digest` is of its files (`jobs.reranking.saved.reranker_digest`).
     """
 
     files_digest: str

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import polars as pl
@@ -37,6 +37,12 @@ def _shard_number(path: str) -> int:
     12
     """
     return int(path.rsplit("/", 1)[1].removeprefix("part-")[:5])
+
+
+def _read(file: IO[bytes], columns: list[str] | None) -> pa.Table:
+    """Return a Parquet file; pyarrow's own function for one or many, `read_table`, imports pandas."""
+    rows = pq.ParquetFile(file).read(columns)
+    return rows if columns is None else rows.select(columns)
 
 
 def catalogues(root_uri: str) -> list[str]:
@@ -138,7 +144,7 @@ class Lake(LakeFiles):
         parts = []
         for info in self._table(manifest, table).files:
             with self._open(info) as file:
-                parts.append(pq.read_table(file, columns=columns))
+                parts.append(_read(file, columns))
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
 
     def read_shards(
@@ -154,7 +160,7 @@ class Lake(LakeFiles):
             shard = _shard_number(info.path)
             if shards is None or shard in shards:
                 with self._open(info) as file:
-                    rows = pq.read_table(file, columns=columns)
+                    rows = _read(file, columns)
             else:  # its footer only, for the types
                 with self.fs.open(f"{self.root}/{info.path}", "rb") as file:
                     rows = pq.read_schema(file).empty_table()

@@ -29,7 +29,7 @@ def check_version(ctx: RunContext, splits: Manifest, version: mlflow_registry.Ve
 
     Raises `NightlensError` if that is more than `TOLERANCE`, or if it finds other photos for words.
     """
-    assert opened.model is not None, "open the release with its model"
+    assert isinstance(opened.model, SearchModel), "open the release with pictures"
     table = _probes(ctx, splits)
     predict = mlflow_models.load_version(ctx.settings, version)
     difference = float(np.abs(predict(table, params={"output": "vectors"}) - _embed(opened.model, table)).max())

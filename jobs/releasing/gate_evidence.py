@@ -16,7 +16,7 @@ from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.reader_check import ReaderCheck
-from jobs.reranking.reranked_arm import reranker_digest
+from jobs.reranking.saved import reranker_digest
 from models.gates import Champion, Difference, Drift, Evidence, LowDay
 
 

@@ -17,17 +17,17 @@ from jobs.evaluation.integers import microseconds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.published_pointer import Pointer, find_release, read_pointer
-from jobs.reranking.inputs import RERANKER_FILES
-from jobs.reranking.reranked_arm import read_reranker
+from jobs.reranking.saved import RERANKER_FILES, read_reranker
 from models import ann
 from models.indexing.files import DESCRIPTION_FILE as INDEX_DESCRIPTION
 from models.rerank.live import DESCRIPTION_FILE, Asked, FoundPhoto, LiveSearch
 from models.search.errors import ModelError
+from models.search.identity import ModelIdentity
 
 if TYPE_CHECKING:
     from models.recommend.live import LiveRecommender
     from models.search.completion import Exemplars
-    from models.search.model import SearchModel
+    from models.search.query_model import QueryModel
 
 RELEASE_FILE = "release.json"
 OLDER_VERSION = "release_of_older_version"
@@ -42,14 +42,15 @@ _TRIES = 100
 class OpenRelease:
     """A release that was read and checked as a whole. It stays usable when it is replaced, and when it is removed.
 
-    `description` is release.json. `model` and `exemplars`, by which a picture without keywords is searched with, are
-    None where the reader was told to leave them out, as is `recommender`.
+    `description` is release.json. `model`, `exemplars` and `recommender` are None where the reader was not told to open
+    them. Opened with pictures the model is a `SearchModel`, and exemplars are what a picture without keywords is
+    completed by; else it embeds queries only.
     """
 
     name: ReleaseName
     description: dict[str, Any]
     live: LiveSearch
-    model: SearchModel | None
+    model: QueryModel | None
     exemplars: Exemplars | None
     recommender: LiveRecommender | None = None
 
@@ -112,13 +113,17 @@ class OpenRelease:
 class ReleaseReader:
     """Follows what is published. Threads may share one: `current` is always one whole release.
 
-    With `with_model` the model is loaded too, for those who have queries rather than vectors, and with
-    `with_recommender` what recommends.
+    With `with_model` what reads words is loaded too, for those who have queries rather than vectors. That is all of
+    the model that `search` needs; it loads without open_clip, and embeds no pictures. With `with_pictures` the whole
+    model and the exemplars are loaded, and with `with_recommender` what recommends.
     """
 
-    def __init__(self, lake: Lake, with_model: bool = False, with_recommender: bool = False) -> None:
+    def __init__(
+        self, lake: Lake, with_model: bool = False, with_recommender: bool = False, with_pictures: bool = False
+    ) -> None:
         """Open what is published now; `MissingInput` if nothing is, `BadInput` if it is not what was published."""
-        self._lake, self._with = lake, {"with_model": with_model, "with_recommender": with_recommender}
+        self._lake = lake
+        self._with = {"with_model": with_model, "with_recommender": with_recommender, "with_pictures": with_pictures}
         self._lock = threading.Lock()
         self._entry, self._current = self._open()
 
@@ -178,13 +183,18 @@ class ReleaseReader:
 
 
 def open_release(
-    lake: Lake, name: ReleaseName, digest: str = "", with_model: bool = False, with_recommender: bool = False
+    lake: Lake,
+    name: ReleaseName,
+    digest: str = "",
+    with_model: bool = False,
+    with_recommender: bool = False,
+    with_pictures: bool = False,
 ) -> OpenRelease:
     """Read a release, published or not, and check that it is whole and belongs together.
 
-    `digest`, if given, is that of its content. A release that has no recommender is opened without one. Raises
-    `MissingInput` if it or a file of it is gone, `BadInput` if something was changed or model and index do not belong
-    together, `models.ann.UnusableIndex` likewise.
+    `digest`, if given, is that of its content; `ReleaseReader` says what is opened along. A release that has no
+    recommender is opened without one. Raises `MissingInput` if it or a file of it is gone, `BadInput` if something was
+    changed or model and index do not belong together, `models.ann.UnusableIndex` likewise.
     """
     lake.fs.invalidate_cache()  # an object store's listing may be older than the release
     manifest = find_release(lake, name)
@@ -214,14 +224,15 @@ def open_release(
         )
     described = description.get("recommender", {})
     with_recommender = with_recommender and bool(described.get("method"))
+    with_model |= with_pictures
     _verify(lake, manifest, (f"{MODEL}/",) * with_model + (f"{RECOMMENDER}/",) * with_recommender)
     with lake.local_folder(manifest, INDEX) as folder:  # files that are mapped outlive a temporary folder
         index = ann.ShardedIndex.open(folder, digests[0])
     reranker = read_reranker(lake, manifest) if description["reranker"] else None
     with lake.local_folder(manifest, SEARCH) as folder:
         live = LiveSearch.open(folder, index, read_visibility(lake, manifest), reranker)
-    model = _load_model(lake, manifest, digests[0]) if with_model else None
-    exemplars = None if model is None else as_exemplars(exemplar_rows(lake, manifest), model.dim)
+    model = _load_model(lake, manifest, digests[0], with_pictures) if with_model else None
+    exemplars = as_exemplars(exemplar_rows(lake, manifest), model.dim) if model and with_pictures else None
     recommender = _open_recommender(lake, manifest, described, live) if with_recommender else None
     return OpenRelease(name, description, live, model, exemplars, recommender)
 
@@ -263,15 +274,22 @@ def read_visibility(lake: Lake, manifest: Manifest) -> ann.Visibility:
     return ann.Visibility.of(hidden.filter(hidden["country"].is_null())["photo_id"], by_country)
 
 
-def _load_model(lake: Lake, manifest: Manifest, digest: str) -> SearchModel:
-    from models.search.model import SearchModel  # loads torch, which those with vectors can do without
+def _load_model(lake: Lake, manifest: Manifest, digest: str, with_pictures: bool) -> QueryModel:
+    """Return the model, without pictures only the half of it that reads words."""
+    from models.search.query_model import QueryModel  # loads torch, which those with vectors can do without
 
+    kind = QueryModel
+    if with_pictures:
+        from models.search.model import SearchModel  # loads open_clip, which those with words can do without
+
+        kind = SearchModel
     with lake.local_folder(manifest, MODEL) as folder:
-        model = SearchModel.load(folder)
-    if model.digest != digest:
+        identity = ModelIdentity.read(folder)  # `load` holds the weights against it
+        model = kind.load(folder)
+    if identity.digest != digest:
         raise BadInput(
             "model_changed",
-            f"{manifest.reference}: its model's digest is {model.digest}, {digest} was released",
+            f"{manifest.reference}: its model's digest is {identity.digest}, {digest} was released",
             release=manifest.reference,
         )
     return model

@@ -18,7 +18,7 @@ from jobs.lake.manifest import Manifest
 from jobs.releasing.reader import INDEX, SEARCH, OpenRelease, open_release
 from jobs.runtime.peak_memory import PeakMemory
 from models.rerank.live import Asked
-from models.rerank.loading import load_lightgbm
+from models.rerank.loading import load_library
 from models.serving import embed_queries
 
 _K = 10
@@ -55,7 +55,7 @@ def memory_of_reader(
     vectors: NDArray[np.float32],
 ) -> float:
     """Return by how many MiB this process grows, at its peak, to open a release and to search it one by one."""
-    load_lightgbm()  # libraries are not the release's
+    load_library()  # libraries are not the release's
     lake, before = Lake(root_uri, catalogue), psutil.Process().memory_info().rss
     with PeakMemory() as memory:
         release = open_release(lake, name, digest)

@@ -27,7 +27,6 @@ from models.rerank.features import Searches
 from models.rerank.search import Search
 from models.rerank.vectors import DenseVectors
 
-RERANKER_FILES = "reranker/"
 KNOWN = {"validation": ("train",), "test": ("train", "validation")}
 """The windows whose conversions are known when a window begins."""
 _NEVER = np.iinfo(np.int64).max

@@ -16,36 +16,12 @@ from jobs.errors import BadInput
 from jobs.evaluation.by_query import Judgements
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
-from jobs.lake.manifest import Manifest, fingerprint
-from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
+from jobs.lake.manifest import Manifest
+from jobs.reranking.inputs import WindowSearch
+from jobs.reranking.saved import read_reranker
 from models.evaluation.ranking import NOT_FOUND, Ints
 from models.rerank.candidates import SOURCES
-from models.rerank.features import FEATURES, Searches
-from models.rerank.learning import Reranker
-
-
-def read_reranker(lake: Lake, manifest: Manifest) -> Reranker:
-    """Return a night's reranker; `BadInput` if it knows other features than searches have."""
-    reranker = Reranker([lake.read_file(manifest, name).decode() for name in _files(manifest)])
-    if reranker.names != FEATURES:
-        raise BadInput(
-            "reranker_of_other_features",
-            f"{manifest.reference} was trained on features {list(reranker.names)}, searches have {list(FEATURES)}. "
-            f"Rerun train_reranker.",
-            run=manifest.reference,
-            features=list(reranker.names),
-        )
-    return reranker
-
-
-def reranker_digest(manifest: Manifest) -> str:
-    """Return what tells the reranker of a release or a night from another; empty if it has none."""
-    files = _files(manifest)
-    return fingerprint({name: manifest.files[name].sha256 for name in files}) if files else ""
-
-
-def _files(manifest: Manifest) -> list[str]:
-    return sorted(name for name in manifest.files if name.startswith(RERANKER_FILES))
+from models.rerank.features import Searches
 
 
 @dataclass(frozen=True)

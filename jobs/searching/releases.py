@@ -15,8 +15,10 @@ from jobs.releasing.reader import OLDER_VERSION, UNUSABLE, OpenRelease, ReleaseR
 CHAMPION, CANDIDATE = "champion", "candidate"
 
 
-def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
+def open_releases(lake: Lake, run_date: date | None, with_pictures: bool = False) -> dict[str, OpenRelease]:
     """Return what is published and the candidate of a night (by default the latest) with their models, by role.
+
+    The models read words, and `with_pictures` pictures as well.
 
     The champion is absent if nothing is published yet that this version can read; both are one object if the candidate
     is what is published.
@@ -31,17 +33,17 @@ def open_releases(lake: Lake, run_date: date | None) -> dict[str, OpenRelease]:
             f"there is no release below {lake.root} to search in. Run a night to its end: make nightly",
             lake=str(lake.root),
         )
-    opened = _champion(lake, found is None) if is_published else {}
+    opened = _champion(lake, with_pictures, found is None) if is_published else {}
     if found is not None:
         is_champion = CHAMPION in opened and opened[CHAMPION].name == found
-        opened[CANDIDATE] = opened[CHAMPION] if is_champion else _open(lake, found)
+        opened[CANDIDATE] = opened[CHAMPION] if is_champion else _open(lake, found, with_pictures)
     return opened
 
 
-def _champion(lake: Lake, is_alone: bool) -> dict[str, OpenRelease]:
+def _champion(lake: Lake, with_pictures: bool, is_alone: bool) -> dict[str, OpenRelease]:
     """Return the published release; beside a candidate one that an earlier version made is left out."""
     try:
-        return {CHAMPION: ReleaseReader(lake, with_model=True).current}
+        return {CHAMPION: ReleaseReader(lake, with_model=True, with_pictures=with_pictures).current}
     except BadInput as error:
         if is_alone or error.code != OLDER_VERSION:
             raise
@@ -74,9 +76,9 @@ def _release_of(lake: Lake, registration: Manifest) -> ReleaseName | None:
     return name_of(release, RegistrationFacts.of(registration).version)
 
 
-def _open(lake: Lake, name: ReleaseName) -> OpenRelease:
+def _open(lake: Lake, name: ReleaseName, with_pictures: bool) -> OpenRelease:
     try:
-        return open_release(lake, name, with_model=True)
+        return open_release(lake, name, with_model=True, with_pictures=with_pictures)
     except UNUSABLE as error:
         raise BadInput(
             "unusable_release",

@@ -54,7 +54,7 @@ def search(
             "count_out_of_range", f"-k {k}: from 1 to {MAX_PHOTOS} photos can be shown", count=k, most=MAX_PHOTOS
         )
     lake = open_catalogue(settings.lake_uri, catalogue)
-    opened = open_releases(lake, run_date)
+    opened = open_releases(lake, run_date, with_pictures=not query.is_words)
     is_published = read_pointer(lake) is not None
     sides = _distinct(opened)
     rows = {role: _row(lake, release, query) for role, release in sides.items()}

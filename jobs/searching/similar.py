@@ -19,6 +19,7 @@ from jobs.releasing.reader import OpenRelease
 from jobs.searching.results import Similar
 from models import serving
 from models.images import ImageError, decode_image
+from models.search.model import SearchModel
 from models.similar.duplicates import MAX_BITS, NearDuplicates, Shown, arrange, near_duplicates
 from models.similar.picture_hash import WORDS, different_bits, picture_hash
 
@@ -61,7 +62,7 @@ def find_similar(
     `row` is what the model takes; `photo_id` says which photo of the corpus it is, None for a file. Hidden photos the
     index leaves out by itself. As long as near duplicates leave too few, the search goes deeper.
     """
-    assert release.model is not None
+    assert isinstance(release.model, SearchModel)  # opened with pictures
     embedder = serving.Embedder(release.model)
     vector_1D = serving.Embedder(release.model, release.exemplars).predict(pd.DataFrame([row]))
     photo_count = release.live.index.description.photo_count

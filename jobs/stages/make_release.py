@@ -26,7 +26,7 @@ from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.recommending.released import write_recommender
 from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE, SEARCH, read_visibility
-from jobs.reranking.inputs import RERANKER_FILES
+from jobs.reranking.saved import RERANKER_FILES
 from jobs.reranking.tables import read_catalogue
 from models.recommend.live import ShownPhotos
 

@@ -43,7 +43,7 @@ def run(ctx: RunContext, params: RegisterModelParams, inputs: Inputs, staged: St
     run_id = mlflow_runs.log_night(ctx.settings, ctx.catalogue, night_record(ctx, released.arm, inputs))
     is_copied = large_bytes(release) <= params.max_copied_mb * _MB
     version = _register(ctx, inputs, run_id, is_copied)
-    opened = open_release(ctx.lake, name_of(release, version.number), release.digest, with_model=True)
+    opened = open_release(ctx.lake, name_of(release, version.number), release.digest, with_pictures=True)
     difference = check_version(ctx, inputs["splits"], version, opened)
     mlflow_registry.set_tag(ctx.settings, version, "load_check", "passed")
     if not _is_past(ctx):

@@ -28,8 +28,7 @@ from jobs.lake.staged_run import StagedRun
 from jobs.releasing.ledger import Entry, Ledger, State, as_of
 from jobs.releasing.published_pointer import find_release, last_night, reconcile
 from jobs.releasing.reader import RELEASE_FILE
-from jobs.reranking.inputs import RERANKER_FILES
-from jobs.reranking.reranked_arm import read_reranker, reranker_digest
+from jobs.reranking.saved import RERANKER_FILES, read_reranker, reranker_digest
 
 FOLDER = "champion"
 _WEIGHTS = "model.safetensors"

@@ -24,7 +24,8 @@ from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
-from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
+from jobs.reranking.inputs import WindowSearch
+from jobs.reranking.saved import RERANKER_FILES
 from jobs.runtime.progress import Progress
 from models.rerank.features import FEATURES
 from models.rerank.learning import CUTOFF, Options, Reranker, Rows, folds, train

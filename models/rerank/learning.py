@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.ranking import Ints
+from models.rerank.booster import Booster
 from models.rerank.features import FEATURES, Matrix, mask_history
 from models.rerank.loading import load_lightgbm
 
@@ -162,18 +163,13 @@ class Reranker:
     """Trained models, given by their texts: scores rows of features by the mean, and says what they look at."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._boosters = [load_lightgbm().Booster(model_str=text) for text in texts]
-        self.names: tuple[str, ...] = tuple(self._boosters[0].feature_name())
+        self._boosters = [Booster(text) for text in texts]
+        self.names = self._boosters[0].names
 
     def scores(self, matrix_NF: Matrix) -> NDArray[np.float64]:
         """Return the score of every row, shape (N,); only the order within a search means anything."""
-        if matrix_NF.shape[1] != len(self.names):
-            raise ValueError(f"the model knows {len(self.names)} features, the rows have {matrix_NF.shape[1]}")
-        if len(matrix_NF) == 0:
-            return np.zeros(0)
         threads = _threads(len(matrix_NF))
-        scores = [np.asarray(one.predict(matrix_NF, num_threads=threads), np.float64) for one in self._boosters]
-        mean_N: NDArray[np.float64] = np.mean(scores, axis=0)
+        mean_N: NDArray[np.float64] = np.mean([one.scores(matrix_NF, threads) for one in self._boosters], axis=0)
         return mean_N
 
     def contributions(self, matrix_NF: Matrix) -> NDArray[np.float64]:
@@ -182,12 +178,12 @@ class Reranker:
         Shapley values of the trees (Lundberg et al., 2020, https://doi.org/10.1038/s42256-019-0138-9), by the mean of
         the models. They and one number that is the same for all rows add up to the score.
         """
-        each = [np.asarray(one.predict(matrix_NF, pred_contrib=True, num_threads=1)) for one in self._boosters]
+        each = [one.contributions(matrix_NF, threads=1) for one in self._boosters]
         mean_NF: NDArray[np.float64] = np.mean(each, axis=0)[:, :-1]
         return mean_NF
 
     def importances(self) -> dict[str, tuple[float, int]]:
         """Return for each feature the loss it saved (gain, all splits together) and in how many splits it is used."""
-        gain = np.sum([one.feature_importance("gain") for one in self._boosters], axis=0).tolist()
-        split = np.sum([one.feature_importance("split") for one in self._boosters], axis=0).tolist()
+        gain = np.sum([one.importances("gain") for one in self._boosters], axis=0).tolist()
+        split = np.sum([one.importances("split") for one in self._boosters], axis=0).tolist()
         return {name: (float(g), int(s)) for name, g, s in zip(self.names, gain, split, strict=True)}

@@ -6,7 +6,6 @@ Shapes: B batch, D embedding dimension, C H W channels and pixels, L tokens. How
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -15,25 +14,24 @@ from typing import Any
 
 import torch
 from open_clip.model import CustomTextCLIP
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn import functional
 
 from models.search.config import ImageConfig, SearchModelConfig, tiny_architecture
 from models.search.errors import ModelError
-from models.search.identity import IDENTITY, ModelIdentity, query_text
+from models.search.identity import ModelIdentity
 from models.search.images import Preprocess, normalise_pixels
 from models.search.keywords import KeywordEncoder, KeywordVocabulary, PhotoKeywords, RaggedKeywords
-from models.search.text_tower import text_features
+from models.search.query_model import CONFIG, WEIGHTS, QueryModel, identity_differs, read_config, weights_do_not_fit
+from models.search.text_tower import TextTower
 from models.search.tokenizer import FOLDER as TOKENIZER_FOLDER
-from models.search.tokenizer import Tokenizer, learn_tokenizer, make_tokenizer, needs_files, save_tokenizer
+from models.search.tokenizer import Tokenizer, clip_tokenizer, learn_tokenizer, needs_files, read_tokenizer
 
-WEIGHTS, CONFIG, KEYWORDS = "model.safetensors", "config.json", "keywords.json"
+KEYWORDS = "keywords.json"
 
 
-class SearchModel(nn.Module):
+class SearchModel(QueryModel):
     """Scores a query and a photo by the dot product of two unit vectors of length `dim`."""
 
     def __init__(
@@ -43,42 +41,17 @@ class SearchModel(nn.Module):
         tokenizer: Tokenizer,
         vocabulary: KeywordVocabulary | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config, network, tokenizer)
         if config.uses_keywords != (vocabulary is not None):
             raise ModelError("model_files_disagree", "config.json and the keyword vocabulary do not belong together")
-        self.config = config
-        self.network = network
-        self.tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.keyword_encoder = None if vocabulary is None else KeywordEncoder(vocabulary.row_count, self.dim)
         self.preprocess = Preprocess(config.image)
-        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
-
-    @property
-    def dim(self) -> int:
-        """Length of the vectors."""
-        return int(self.config.architecture["embed_dim"])
-
-    @property
-    def uses_country(self) -> bool:
-        """Whether a query carries its country."""
-        return self.config.uses_country
 
     @property
     def uses_keywords(self) -> bool:
         """Whether a photo's vector depends on its keywords."""
         return self.config.uses_keywords
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
-
-    def train(self, mode: bool = True) -> SearchModel:
-        """Switch training mode as usual; digests known so far are forgotten."""
-        self._digests.clear()
-        super().train(mode)
-        return self
 
     # -- photos ----------------------------------------------------------------------------------------
 
@@ -111,26 +84,6 @@ class SearchModel(nn.Module):
             features_BD = features_BD.float() + self.keyword_encoder(keywords)
         return functional.normalize(features_BD.float(), dim=-1)
 
-    # -- queries ---------------------------------------------------------------------------------------
-
-    def query_text(self, query: str, country: str) -> str:
-        """Return what the text tower reads: "GB: cat" if the model uses the country and it is known, else "cat"."""
-        return query_text(query, country if self.uses_country else "")
-
-    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids, int64 [B, L], on the CPU."""
-        return self.tokenizer(list(texts))
-
-    def encode_tokens(self, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """Return text vectors, unit float32 [B, D]."""
-        return functional.normalize(text_features(self.network.text, tokens_BL).float(), dim=-1)
-
-    def encode_queries(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return query vectors, unit float32 [B, D]; make the texts with `query_text`."""
-        if not texts:
-            return torch.zeros(0, self.dim, device=self.device)
-        return self.encode_tokens(self.tokenize(texts).to(self.device))
-
     # -- identity --------------------------------------------------------------------------------------
 
     @property
@@ -147,13 +100,6 @@ class SearchModel(nn.Module):
         return self._digest("image", [parts, self.config.image.model_dump()], self.network.visual.state_dict())
 
     @property
-    def text_digest(self) -> str:
-        """Like `digest`, of what `query_text` and `encode_queries` depend on."""
-        architecture = self.config.architecture
-        parts = [architecture["embed_dim"], architecture["text_cfg"], architecture.get("quick_gelu", False)]
-        return self._digest("text", [parts, self.uses_country], self.network.text.state_dict())
-
-    @property
     def identity(self) -> ModelIdentity:
         """All digests together, with what else is needed to plan work for the model without loading it."""
         return ModelIdentity(
@@ -163,23 +109,6 @@ class SearchModel(nn.Module):
             dim=self.dim,
             uses_country=self.uses_country,
         )
-
-    def _digest(self, name: str, description: Any, tensors: dict[str, torch.Tensor]) -> str:
-        # PyTorch counts the in-place changes of a tensor, all but those of fused optimisers: see `train`.
-        state = tuple(
-            value
-            for tensor in tensors.values()
-            for value in (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
-        )
-        known = self._digests.get(name)
-        if known is not None and known[0] == state:
-            return known[1]
-        digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
-        for key, tensor in sorted(tensors.items()):
-            digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        self._digests[name] = (state, digest.hexdigest()[:16])
-        return self._digests[name][1]
 
     # -- files -----------------------------------------------------------------------------------------
 
@@ -191,7 +120,8 @@ class SearchModel(nn.Module):
         (folder / CONFIG).write_text(json.dumps(self.config.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
         if self.vocabulary is not None:
             (folder / KEYWORDS).write_text(self.vocabulary.to_json(), encoding="utf-8")
-        save_tokenizer(self.tokenizer, folder)
+        if needs_files(self.config.text_cfg):
+            self.tokenizer.save(folder / TOKENIZER_FOLDER)
         self.identity.save(folder)
 
     @classmethod
@@ -201,17 +131,7 @@ class SearchModel(nn.Module):
         The weights are checked against the digests that were written beside them.
         """
         folder = Path(folder)
-        for name in (CONFIG, WEIGHTS, IDENTITY):
-            if not (folder / name).is_file():
-                raise ModelError(
-                    "no_search_model", f"{folder} is no search model: it has no {name}", folder=folder, file=name
-                )
-
-        try:
-            config = SearchModelConfig.model_validate_json((folder / CONFIG).read_text())
-        except (ValidationError, UnicodeDecodeError) as error:
-            text = f"{folder / CONFIG} is not the config of a search model: {error}"
-            raise ModelError("model_file_unreadable", text, path=folder / CONFIG) from error
+        config = read_config(folder)
         vocabulary = None
         if config.uses_keywords:
             try:
@@ -219,26 +139,22 @@ class SearchModel(nn.Module):
             except (OSError, ValueError, KeyError, TypeError) as error:
                 text = f"{folder / KEYWORDS} is not the keywords of a search model: {error}"
                 raise ModelError("model_file_unreadable", text, path=folder / KEYWORDS) from error
-        source = folder / TOKENIZER_FOLDER if needs_files(config.text_cfg) else None
-        model = cls(config, build_network(config.architecture), make_tokenizer(config.text_cfg, source), vocabulary)
+        tokenizer = read_tokenizer(config.text_cfg, folder / TOKENIZER_FOLDER)
+        model = cls(config, build_network(config.architecture), tokenizer, vocabulary)
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
-            text = f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {error}"
-            raise ModelError("model_files_disagree", text, path=folder / WEIGHTS) from error
+            raise weights_do_not_fit(folder, error) from error
         if model.identity != ModelIdentity.read(folder):
-            raise ModelError(
-                "model_files_disagree",
-                f"{folder}: {IDENTITY} is of another model than {WEIGHTS} and {CONFIG} beside it",
-                path=folder / IDENTITY,
-            )
+            raise identity_differs(folder)
         return model.to(device).eval()
 
 
 def build_network(architecture: dict[str, Any]) -> CustomTextCLIP:
     """Return open_clip's two towers with random weights, always in the form visual.*, text.*, scale and bias.
 
-    Raises `ModelError` for architectures with a text tower of transformers or a decoder (CoCa).
+    The text tower is open_clip's by its weights and the project's by its code (`text_tower`). Raises `ModelError` for
+    architectures with a text tower of transformers or a decoder (CoCa).
     """
     cfg = deepcopy(architecture)
     cfg.pop("custom_text", None)
@@ -250,7 +166,9 @@ def build_network(architecture: dict[str, Any]) -> CustomTextCLIP:
     if cfg["vision_cfg"].get("timm_model_name"):
         cfg["vision_cfg"]["timm_model_pretrained"] = False
     cfg.setdefault("init_logit_bias", 0.0)  # models trained with softmax have none; training fits one
-    return CustomTextCLIP(**cfg)
+    network = CustomTextCLIP(**cfg)
+    network.text = TextTower.of_weights(architecture, network.text.state_dict())
+    return network
 
 
 def build_tiny_model(
@@ -281,7 +199,7 @@ def build_tiny_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(architecture)
-    return SearchModel(config, network, tokenizer or make_tokenizer(config.text_cfg), vocabulary).eval()
+    return SearchModel(config, network, tokenizer or clip_tokenizer(config.text_cfg), vocabulary).eval()
 
 
 def extend_model(base: SearchModel, *, uses_country: bool, vocabulary: KeywordVocabulary | None) -> SearchModel:

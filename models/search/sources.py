@@ -14,11 +14,13 @@ import open_clip
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from pydantic import ValidationError
 from safetensors import SafetensorError
+from transformers import AutoTokenizer
 
 from models.search.config import ImageConfig, SearchModelConfig
 from models.search.errors import ModelError
-from models.search.model import CONFIG, SearchModel, build_network
-from models.search.tokenizer import make_tokenizer, needs_files
+from models.search.model import SearchModel, build_network
+from models.search.query_model import CONFIG
+from models.search.tokenizer import Tokenizer, clip_tokenizer, make_tokenizer, needs_files, tokenizer_not_loaded
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
@@ -112,8 +114,21 @@ def _build(
         raise ModelError(
             "preprocessing_unsupported", f"{source}: its preprocessing is not supported ({error})", source=source
         ) from error
-    folder = tokenizer_folder if needs_files(config.text_cfg) else None
-    return SearchModel(config, network, make_tokenizer(config.text_cfg, folder)).eval()
+    return SearchModel(config, network, _import_tokenizer(config.text_cfg, tokenizer_folder)).eval()
+
+
+def _import_tokenizer(text_cfg: dict[str, Any], folder: Path | None) -> Tokenizer:
+    """Return a tower's tokenizer; one of its own is in the folder of the model, or without one asked from the hub."""
+    if not needs_files(text_cfg):
+        return clip_tokenizer(text_cfg)
+    name = str(folder or text_cfg["hf_tokenizer_name"])
+    try:
+        found = AutoTokenizer.from_pretrained(name)
+        special = {side: getattr(found, side) for side in ("padding_side", "truncation_side")}
+        special |= {token: getattr(found, token) for token in ("pad_token", "sep_token") if getattr(found, token)}
+        return make_tokenizer(text_cfg, found.backend_tokenizer, special)
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise tokenizer_not_loaded(name, error) from error
 
 
 def _weights_in(folder: Path) -> Path:

@@ -1,16 +1,19 @@
-"""A released search from words to photos: opening, single searches, batches, memory; beside FAISS and LightGBM alone.
+"""A released search from words to photos: cold start, opening, single searches, batches, memory; beside its libraries.
 
     pytest -m benchmark tests/benchmarks/test_search_benchmark.py -s
 
 NIGHTLENS_BENCHMARK_PHOTOS (25000) photos and NIGHTLENS_BENCHMARK_CONVERSIONS (1000000) conversions, made up (Zipf), a
 tiny SigLIP as the sample's, with random weights, a flat index, one thread. The floor is what two libraries take for the
-same search without anything around them: FAISS's 200 nearest vectors, and five LightGBM models on as many rows.
+same search without anything around them: FAISS's 200 nearest vectors, and five LightGBM models on as many rows. A cold
+process does all of it once, from the start of Python; its floor is a process that imports PyTorch.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +32,9 @@ from models.rerank.history import DAY, Events, History
 from models.rerank.learning import Options, Reranker, Rows, train
 from models.rerank.live import Asked, Catalogue, LiveSearch
 from models.rerank.tables import SearchTables
-from models.search.model import SearchModel, build_tiny_model
+from models.search.identity import ModelIdentity
+from models.search.model import build_tiny_model
+from models.search.query_model import QueryModel
 from models.serving import embed_queries
 
 PHOTOS = int(os.environ.get("NIGHTLENS_BENCHMARK_PHOTOS", "25000"))
@@ -119,6 +124,34 @@ def floor(folder: Path, rerankers: list[str], query_QD: ann.Floats) -> np.ndarra
     return milliseconds(search, len(query_QD))
 
 
+COLD = """
+import sys
+from pathlib import Path
+from models import ann
+from models.rerank.learning import Reranker
+from models.rerank.live import Asked, LiveSearch
+from models.search.identity import ModelIdentity
+from models.search.query_model import QueryModel
+from models.serving import embed_queries
+
+folder, words, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+model = QueryModel.load(folder / "model")
+index = ann.ShardedIndex.open(folder / "index", ModelIdentity.read(folder / "model").digest)
+reranker = Reranker([path.read_text() for path in sorted(folder.glob("reranker-*.txt"))])
+live = LiveSearch.open(folder / "search", index, ann.Visibility.of(), reranker)
+assert len(live.search([Asked(words)], embed_queries(model, [(words, "")]), 10, at)[0]) == 10
+"""
+
+
+def processor_seconds(code: str, *arguments: str) -> float:
+    """Return what a process that ends without taking its libraries apart has used; the second of two runs."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", f"{code}\nimport os; os._exit(0)", *arguments], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_a_search_from_words_to_photos(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
@@ -127,8 +160,8 @@ def test_a_search_from_words_to_photos(tmp_path: Path) -> None:
     byte_count = sum(path.stat().st_size for path in files)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.perf_counter()
-    model = SearchModel.load(tmp_path / "model")
-    index = ann.ShardedIndex.open(tmp_path / "index", model.digest, threads=1)
+    model = QueryModel.load(tmp_path / "model")
+    index = ann.ShardedIndex.open(tmp_path / "index", ModelIdentity.read(tmp_path / "model").digest, threads=1)
     live = LiveSearch.open(tmp_path / "search", index, ann.Visibility.of(), Reranker(rerankers))
     open_seconds = time.perf_counter() - begun
     numbers = zipf(np.random.default_rng(1), SEARCHES, QUERIES)
@@ -147,6 +180,10 @@ def test_a_search_from_words_to_photos(tmp_path: Path) -> None:
     embedding = milliseconds(lambda number: embed([asked[number]]), SEARCHES)
     least = floor(tmp_path, rerankers, embed(asked))
     p50, p99 = np.percentile(taken, (50, 99))
+    for number, text in enumerate(rerankers):
+        (tmp_path / f"reranker-{number}.txt").write_text(text)
+    cold = processor_seconds(COLD, str(tmp_path), words[0], str(NOW))
+    print(f"\na cold process: {cold:.1f} processor seconds; importing PyTorch {processor_seconds('import torch'):.1f}")
     print(f"\n{PHOTOS:,} photos, {CONVERSIONS:,} conversions: {byte_count / PHOTOS:,.0f} bytes a photo")
     print(f"open {open_seconds:.2f} s; a search {p50:.1f} ms (p50), {p99:.1f} ms (p99)")
     print(f"{1000 * SEARCHES / batch:,.0f}/s in a batch of {SEARCHES}; {memory:,.0f} MiB more at the peak")

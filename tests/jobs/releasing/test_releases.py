@@ -33,6 +33,9 @@ from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
 from jobs.releasing.release_retention import collect
 from jobs.releasing.rollback import rollback
+from models.search.model import SearchModel
+from models.search.query_model import QueryModel
+from models.serving import embed_queries
 from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.registered import commit_log, make_model
@@ -103,9 +106,14 @@ def test_what_does_not_belong_together_is_not_released(make_context: Contexts) -
 def test_a_release_opens_whole_and_finds_its_photos(make_context: Contexts) -> None:
     context = make_context(run_date=night(1))
     release = commit_release(context)
-    opened = open_release(context.lake, name_of(release), release.digest, with_model=True)
-    assert opened.model is not None
+    opened = open_release(context.lake, name_of(release), release.digest, with_pictures=True)
+    assert isinstance(opened.model, SearchModel)
     assert opened.model.digest == make_model(FULL).digest
+    assert opened.exemplars is not None
+    words = open_release(context.lake, name_of(release), release.digest, with_model=True)
+    assert words.exemplars is None
+    assert type(words.model) is QueryModel
+    assert (embed_queries(words.model, [("cat", "GB")]) == embed_queries(opened.model, [("cat", "GB")])).all()
     (found,) = opened.similar(unit_vectors(1, 0), 3)
     assert len(found) == 3
     assert all(photo.startswith("2025-12-01-1-") for photo, _ in found)

@@ -191,6 +191,8 @@ def test_the_order_is_the_rerankers_and_it_is_said_why_each_photo_is_there(
     assert "Why, in the candidate:" in render_table(results, 100, with_reasons=True)
     assert "Why" not in render_table(results, 100)
     assert write_page(context.settings, results).read_text().count("<summary>Why</summary>") == 10
+    status, modules = loaded_by(context.settings.state_dir, "cat", "--catalogue", "test")
+    assert (status, modules & (ELSEWHERE | OF_PICTURES)) == (0, set())
 
 
 def test_a_published_release_of_an_earlier_version_keeps_no_candidate_from_being_tried(
@@ -341,8 +343,8 @@ def test_the_same_model_with_photos_of_another_night_is_compared_and_named(
 
 def test_a_model_that_does_not_read_the_country_is_named(both: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = open_releases(both.lake, None)
-    monkeypatch.setattr("jobs.searching.side_by_side.open_releases", lambda lake, run_date: opened)
-    monkeypatch.setattr("models.search.model.SearchModel.uses_country", False)
+    monkeypatch.setattr("jobs.searching.side_by_side.open_releases", lambda *_, **__: opened)
+    monkeypatch.setattr("models.search.query_model.QueryModel.uses_country", False)
     notes = search(both.settings, "test", make_query("cat", "GB"), 2).notes
     assert "The candidate does not read the country." in notes
     assert not any("country" in note for note in search(both.settings, "test", make_query("cat"), 2).notes)
@@ -578,23 +580,34 @@ def loaded_by(state_dir: Path, *arguments: str) -> tuple[int, set[str]]:
     return int(status), set(modules)
 
 
-ELSEWHERE = {"pyspark", "mlflow", "great_expectations", "airflow", "torch_geometric", "jobs.report.render"}
+ELSEWHERE = {"pyspark", "mlflow", "great_expectations", "airflow", "torch_geometric", "jobs.report.render", "lightgbm"}
 """What no search needs."""
-OF_PICTURES = {"jobs.searching.similar", "models.similar.duplicates", "models.similar.picture_hash"}
-OF_MODELS = {"torch", "torchvision", "open_clip", "transformers", "lightgbm", "sklearn", "pandas"}
+OF_PICTURES = {
+    "jobs.searching.similar",
+    "models.similar.duplicates",
+    "models.similar.picture_hash",
+    "models.search.model",
+}
+OF_PICTURES |= {"open_clip", "torchvision", "transformers", "timm", "pandas", "sklearn", "scipy", "pyarrow.dataset"}
+OF_MODELS = {"torch", "sympy", "torch._dynamo"}
 
 
 def test_a_search_loads_what_it_needs_and_says_what_is_wrong_before_it_loads_a_model(both: RunContext) -> None:
     state_dir = both.settings.state_dir
     status, modules = loaded_by(state_dir, "cat", "--catalogue", "test")
     assert (status, modules & (ELSEWHERE | OF_PICTURES)) == (0, set())
-    assert modules >= {"torch", "open_clip"}
+    assert modules & OF_MODELS == {"torch"}  # and none of torch's compiler
     status, modules = loaded_by(state_dir, "--photo", "p4", "--catalogue", "test")
     assert (status, modules & ELSEWHERE) == (0, set())
-    assert modules >= OF_PICTURES
-    nowhere, never = ("--catalogue", "nowhere"), ("--catalogue", "test", "--run-date", "2025-01-01")
-    for wrong in (nowhere, never, ("--catalogue", "test", "-k", "0")):
-        status, modules = loaded_by(state_dir, "cat", *wrong)
+    assert modules >= OF_PICTURES - {"timm", "sklearn", "scipy", "pyarrow.dataset"}
+    here = ("--catalogue", "test")
+    for wrong in (
+        ("cat", "--catalogue", "nowhere"),
+        ("cat", *here, "--run-date", "2025-01-01"),
+        ("cat", *here, "-k", "0"),
+        (" ", *here),
+    ):
+        status, modules = loaded_by(state_dir, *wrong)
         assert (status, modules & (ELSEWHERE | OF_PICTURES | OF_MODELS)) == (2, set()), wrong
 
 

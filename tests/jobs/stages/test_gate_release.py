@@ -21,7 +21,7 @@ from jobs.releasing import reading_costs
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import open_review, promote
 from jobs.releasing.reader_check import ReaderCheck
-from jobs.reranking.reranked_arm import reranker_digest
+from jobs.reranking.saved import reranker_digest
 from jobs.stages import gate_release
 from models.gates import Difference
 from tests.command_line import parse

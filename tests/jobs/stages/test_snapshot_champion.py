@@ -20,8 +20,8 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing.ledger import Ledger
 from jobs.releasing.promotion import promote
-from jobs.reranking import reranked_arm
-from jobs.reranking.reranked_arm import reranker_digest
+from jobs.reranking import saved
+from jobs.reranking.saved import reranker_digest
 from jobs.stages import snapshot_champion
 from models.search.model import SearchModel
 from tests.conftest import Contexts
@@ -131,7 +131,7 @@ def test_a_reranker_of_other_features_is_noted_not_copied(
 ) -> None:
     commit_reranker(tracked, tiny_reranker())
     register_champion(tracked)
-    monkeypatch.setattr(reranked_arm, "FEATURES", ("vector_gup",))  # as in a later version
+    monkeypatch.setattr(saved, "FEATURES", ("vector_gup",))  # as in a later version
     manifest = snapshot(make_context(run_date=NEXT_DAY))
     live = ChampionFacts.of(manifest).live
     assert live is not None

@@ -22,8 +22,9 @@ from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
-from jobs.reranking.inputs import RERANKER_FILES, WindowSearch
+from jobs.reranking.inputs import WindowSearch
 from jobs.reranking.reranked_arm import Reranked
+from jobs.reranking.saved import RERANKER_FILES
 from jobs.reranking.tables import check_events
 from jobs.stages import train_reranker
 from jobs.stages.registry import STAGES

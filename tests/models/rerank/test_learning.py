@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.rerank.booster import Booster
 from models.rerank.features import FEATURES
 from models.rerank.learning import FOLD_COUNT, Options, Reranker, Rows, Trained, folds, train
+from models.rerank.loading import load_lightgbm
 from tests.models.rerank.world import Asked, World
 
 OPTIONS = Options(rounds=60, patience=20, learning_rate=0.1, seed=5)
@@ -116,6 +118,20 @@ def test_a_model_that_is_read_back_says_what_it_looks_at(stages: tuple[Asked, As
     with pytest.raises(ValueError, match="26 features"):
         reranker.scores(np.zeros((3, 2), dtype=np.float32))
     assert reranker.scores(np.zeros((0, 26), dtype=np.float32)).shape == (0,)
+
+
+def test_a_booster_gives_what_the_librarys_own_package_gives(stages: tuple[Asked, Asked], model: Trained) -> None:
+    peer, own = load_lightgbm().Booster(model_str=model.text), Booster(model.text)
+    matrix = rows_of(stages[1]).matrix[:500].copy()
+    matrix[::7, ::3] = np.nan
+    np.testing.assert_array_equal(own.scores(matrix, 1), peer.predict(matrix, num_threads=1))
+    np.testing.assert_array_equal(own.scores(matrix[:, ::-1], 2), peer.predict(matrix[:, ::-1], num_threads=2))
+    np.testing.assert_array_equal(own.contributions(matrix, 1), peer.predict(matrix, pred_contrib=True))
+    assert list(own.names) == peer.feature_name()
+    for kind in ("gain", "split"):
+        np.testing.assert_array_equal(own.importances(kind), peer.feature_importance(kind))
+    with pytest.raises(ValueError, match="LightGBM: "):
+        Booster("no model")
 
 
 def test_what_each_feature_adds_comes_to_the_score(stages: tuple[Asked, Asked], model: Trained) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process's memory map")
-def test_lightgbm_takes_the_openmp_that_torch_brings() -> None:
+@pytest.mark.parametrize("load", ["load_lightgbm", "load_library"])
+def test_lightgbm_takes_the_openmp_that_torch_brings(load: str) -> None:
     code = (
-        "from models.rerank.loading import load_lightgbm; load_lightgbm();"
+        f"from models.rerank.loading import {load}; {load}();"
         "print({line.split()[-1] for line in open('/proc/self/maps') if line.rstrip().endswith('libgomp.so.1')})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
