@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "folder_not_empty": "Name a new folder, or delete this one first.",
     "facts_of_other_version": "Run the night again whose run the error names.",
     "foreign_version": "Delete that version in MLflow and rerun register_model: it may hold a pickle.",
+    "forgotten_meanwhile": "Run refresh_counts again: it leaves the visitor out.",
     "future_in_reach": "Run split_temporal and audit_leaks again; if it goes on, the training's code is at fault.",
     "hard_negatives_need_one_process": "Train with --processes 1, or without hard negatives.",
     "hard_share_without_negatives": "Give both hard negatives and a share of them above 0, or neither.",

@@ -8,12 +8,13 @@ import numpy as np
 
 from jobs.lake.catalogue import Lake
 from jobs.releasing.reader import ReleaseReader
+from models.rerank.live import Asked
 
 DIM = 24
 
 
 def read_and_check(reader: ReleaseReader) -> None:
-    """Search and recommend once; photos found, id map and description must be of one whole release."""
+    """Search and recommend once; photos found, id map, description and counts must be of one whole release."""
     opened = reader.current
     expected = f"{opened.name.run_date}-{opened.name.version}-"
     query = np.full((1, DIM), DIM**-0.5, dtype=np.float32)
@@ -23,6 +24,11 @@ def read_and_check(reader: ReleaseReader) -> None:
     (shown,) = opened.recommend([[]], 100)
     assert [photo for photo, _ in shown] == [f"{expected}{place}" for place in range(len(found))], "a mixture"
     assert opened.description["run_date"] == opened.name.run_date.isoformat()
+    counted = opened.live.catalogue.tables.history.photo_sums[:, 0].sum()  # the releases themselves count nothing
+    assert counted == (0 if opened.counts is None else opened.counts.conversion_count), "counts of another time"
+    assert opened.counts is None or opened.counts.release == opened.name, "counts of another release"
+    (searched,) = opened.search([Asked("zebra")], 100, vectors=query)
+    assert {photo.photo_id for photo in searched} == {photo for photo, _ in found}
 
 
 def read_until(root: str, catalogue: str, ready: Any, stop: Any, results: Any) -> None:

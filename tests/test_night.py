@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs.config.params.arms import FULL
+from jobs.config.params.arms import FULL, TRENDING
 from jobs.config.params.evaluation import TRUTHS, EvaluateSimilarParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
@@ -52,7 +52,7 @@ ARMS = {
     "zero_shot",
     "finetuned",
     "finetuned_country_keywords",
-    "trending",
+    *TRENDING,
     "reranked",
 }
 
@@ -302,7 +302,7 @@ def test_a_night_by_the_published_protocol(
     everything = night["validate_logs"].row_counts["photos"]
     assert night["evaluate"].facts["corpus_photo_count"] == everything
     assert set(context.lake.read_table(night["audit_leaks"], "findings")["status"]) == {"passed"}
-    expected = ARMS if validation_share else ARMS - {"reranked", "trending"}
+    expected = ARMS if validation_share else ARMS - {"reranked", *TRENDING}
     assert set(night["evaluate"].facts["hit_rate_at_10"]) == expected
     assert night["verify_index"].facts["query_window"] == ("validation" if validation_share else "test")
     report = context.settings.report_dir / "test" / f"{context.run_date}.html"

@@ -22,6 +22,8 @@ from jobs.commands.options import (
 from jobs.config.params.release import RetentionParams
 from jobs.errors import Rejected
 from jobs.lake.catalogue import open_catalogue
+from jobs.nights.catalogue_name import catalogue_name
+from jobs.nights.night_plan import dataset_folder
 
 Version = Annotated[str, Option(help="model version of the candidate")]
 
@@ -80,6 +82,20 @@ def ledger(environment: Environment, catalogue: Catalogue) -> None:
 
     for entry in Ledger(open_catalogue(environment.settings.lake_uri, catalogue)).entries():
         print(entry.model_dump_json(exclude={"state"}))
+
+
+@command("Run")
+def refresh_counts(
+    environment: Environment,
+    dataset: Annotated[str, Option(help="folder in the Unsplash layout, whose log has gone on")],
+    catalogue: Annotated[str, Option(help="name of the data set in the lake; default: the folder's name")] = "",
+) -> None:
+    """Let the published search count the conversions since its night."""
+    from jobs.releasing.refresh_counts import refresh
+
+    folder = dataset_folder(environment.settings.state_dir, dataset)
+    lake = open_catalogue(environment.settings.lake_uri, catalogue or catalogue_name(folder))
+    print(refresh(environment.settings, lake, folder))
 
 
 @command("Tidy", RetentionParams)

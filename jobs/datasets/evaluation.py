@@ -260,26 +260,17 @@ class FrequencyCutsFacts(Facts):
     torso_min_count: int
 
 
-class TunedTrend(Facts):
-    """How much recent conversions count, and what the searches that it was tuned on say.
+class TrendingFacts(Facts):
+    """What fresh counts are worth: the hit rate@10 with counts refreshed every hour, less that of staler counts.
 
-    The hit rates are at 10 on `tuning_count` validation searches, with and without recent conversions.
+    `over_start` is the difference to counts of the window's beginning, `over_nightly` to counts refreshed once a day.
+    Both are None where the arms are left out, and `note` says why.
     """
 
-    refresh_hours: int
-    half_life_hours: float
-    query_weight: float
-    photo_weight: float
-    tuning_count: int
-    tuned_hit_rate: float
-    hit_rate_alone: float
-
-
-class TrendingFacts(Facts):
-    """How the arm `trending` is tuned, or None and why it is left out; `note` is empty if it is there."""
-
     note: str = ""
-    tuned: TunedTrend | None = None
+    over_start: Difference | None = None
+    over_nightly: Difference | None = None
+    sentence: str = ""
 
 
 AS_SHOWN = "as_shown"

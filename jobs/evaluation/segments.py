@@ -9,13 +9,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jobs.datasets.features import SplitsFacts
+from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.trending import Past
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.segments import FrequencyCuts, script_of
+from models.evaluation.segments import Events, FrequencyCuts, is_rising, script_of
 
 _WINDOWS = ("train", "validation", "test")
+_HOUR = 3_600_000_000
+_DAY = 24 * _HOUR
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Segments:
                 yield kind, name, (self.labels[kind] == name).to_numpy()
 
 
-def read_segments(lake: Lake, splits: Manifest, task: Task, past: Past) -> Segments:
+def read_segments(lake: Lake, splits: Manifest, task: Task) -> Segments:
     """Return the slices of the task's queries.
 
     Kinds: all; country; photo_age (was the photo there in the training window); query_seen (were the words searched
@@ -40,7 +43,7 @@ def read_segments(lake: Lake, splits: Manifest, task: Task, past: Past) -> Segme
     far more on the day before than in training, see `is_rising`); visitor (one-off: all searches of the visitor in the
     three windows fall on one day, UTC); script (of the query's letters).
     """
-    rising = pl.Series(past.is_rising(task, splits))
+    rising = pl.Series(_is_rising(lake, splits, task))
     counts = _scan(lake, splits, "train").group_by("query").agg(pl.len().alias("past_count")).collect()
     cuts = FrequencyCuts.of(counts["past_count"].to_numpy())
     scripts = {query: script_of(query) for query in task.texts["query"].unique()}
@@ -58,6 +61,22 @@ def read_segments(lake: Lake, splits: Manifest, task: Task, past: Past) -> Segme
         script=pl.col("query").replace_strict(scripts, return_dtype=pl.String),
     )
     return Segments(labels, cuts)
+
+
+def _is_rising(lake: Lake, splits: Manifest, task: Task) -> NDArray[np.bool_]:
+    """Tell of every search whether its words were asked for far more on the day before than in training, (Q,).
+
+    The day ends with the last full hour before the search.
+    """
+    words = task.texts.select("query").unique().sort("query").with_row_index("words")
+    rows = pl.concat([lake.read_table(splits, name, ["query", "converted_at"]) for name in _WINDOWS])
+    rows = rows.join(words, on="query")
+    asked = Events(integers(rows["words"]), integers(rows["converted_at"]))
+    words_U = integers(task.texts.join(words, on="query", how="left", maintain_order="left")["words"])
+    words_Q, now_Q = words_U[task.text_ids], task.asked_at // _HOUR * _HOUR
+    start, end = (np.full(len(now_Q), microseconds(bound)) for bound in SplitsFacts.of(splits).windows["train"])
+    usual_Q = asked.between(words_Q, start, end) / max((end[0] - start[0]) / _DAY, 1)
+    return is_rising(asked.between(words_Q, now_Q - _DAY, now_Q), usual_Q)
 
 
 def _day_counts(lake: Lake, splits: Manifest, task: Task) -> pl.DataFrame:

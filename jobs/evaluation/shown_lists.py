@@ -1,7 +1,7 @@
 """The lists that were shown: their rows, and how every arm would have ordered those of the test window.
 
 An arm orders the photos of a list alone: what was not shown had no chance to be taken, and nothing is known of it. The
-whole searches and `trending` are left out: they choose and mix candidates of their own.
+whole searches are left out: they choose candidates of their own.
 """
 
 from __future__ import annotations

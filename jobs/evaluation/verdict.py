@@ -1,9 +1,9 @@
-"""What the evaluation says in a sentence: is the candidate's search better than what is live, and than counting."""
+"""What the evaluation says in a sentence: is the search better than what is live, and what are fresh counts worth."""
 
 from __future__ import annotations
 
-from jobs.config.params.arms import CHAMPION_ARM, RERANKED, TRENDING, ZERO_SHOT
-from jobs.datasets.evaluation import VerdictFacts
+from jobs.config.params.arms import CHAMPION_ARM, HOURLY_COUNTS, NIGHTLY_COUNTS, RERANKED, TRENDING, ZERO_SHOT
+from jobs.datasets.evaluation import TrendingFacts, VerdictFacts
 from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.scorers import BASELINES
 from models.evaluation.metrics import columns
@@ -23,7 +23,7 @@ def rival(card: Scorecard, plan: Plan) -> str:
     """Return the arm shown beside the challenger: the champion, or else the strongest that ranks all by itself."""
     if CHAMPION_ARM in card.arms:
         return CHAMPION_ARM
-    others = {arm: rate for arm, rate in rates(card).items() if arm not in (plan.challenger, TRENDING, RERANKED)}
+    others = {arm: rate for arm, rate in rates(card).items() if arm not in (plan.challenger, *TRENDING, RERANKED)}
     return max(others, key=others.__getitem__)
 
 
@@ -54,6 +54,25 @@ def verdict(card: Scorecard, plan: Plan) -> VerdictFacts:
             f"{visitors} visitors for {queries} queries; detectable was {detectable:.3f})."
         ),
     )
+
+
+def trending(card: Scorecard, plan: Plan) -> TrendingFacts:
+    """Return what counts that are an hour old at most are worth, or why that is not known."""
+    if plan.reranker_note:
+        return TrendingFacts(note=f"without a reranker a search uses no counts ({plan.reranker_note})")
+    over_start, over_nightly = (_difference(card, HOURLY_COUNTS, arm) for arm in (RERANKED, NIGHTLY_COUNTS))
+    return TrendingFacts(
+        over_start=over_start,
+        over_nightly=over_nightly,
+        sentence=(
+            f"Counts refreshed every hour change the hit rate@{CUTOFF} by {_spell(over_nightly)} against counts "
+            f"refreshed once a day, and by {_spell(over_start)} against counts of the window's beginning."
+        ),
+    )
+
+
+def _spell(less: Difference) -> str:
+    return f"{less.value:+.3f} (95 % interval {less.low:+.3f} to {less.high:+.3f})"
 
 
 def _difference(card: Scorecard, arm: str, baseline: str) -> Difference:

@@ -2,9 +2,10 @@
 
 Runs are immutable but for this. Every row that carries the visitor's pseudonym goes from every table of every run, with
 the rejected rows of failed nights; files of text lose the pseudonym; manifests get the new counts and digests, and the
-pointer to a published release follows. The pseudonym stays on a list by which `validate_logs` blanks the visitor's rows
-from now on, for the log itself is not ours to change. Models that learned from these rows are not changed: train in
-full and promote, then roll nothing back.
+pointer to a published release follows. Fresh counts beside it are dropped: the next refresh makes them without the
+visitor. The pseudonym stays on a list by which the visitor's rows are blanked whenever the log is read from now on, for
+the log itself is not ours to change. Models that learned from these rows are not changed: train in full and promote,
+then roll nothing back.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ import pyarrow.parquet as pq
 
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.ingest.forgotten import forgotten_list
 from jobs.lake.catalogue import Lake
-from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest, TableInfo
+from jobs.releasing.fresh_counts import drop_counts
 from jobs.releasing.published_pointer import follow_content
 
 _HOLDERS = ("visitor_id", "record")  # columns that may hold a pseudonym: as it is, or in a bad row's text
 _TEXT_FILES = (".json", ".html", ".md", ".csv", ".txt")
 _ERASED = "[forgotten]"
-LIST = "forgotten"
 _AGAIN = "Then run forget again: until it says that no file holds the visitor, some may."
 
 
@@ -55,11 +56,6 @@ class Receipt:
         )
 
 
-def forgotten(lake: Lake) -> list[str]:
-    """Return the pseudonyms that `validate_logs` has to leave out, sorted."""
-    return [name.removesuffix(".json") for name in _list(lake).names(".json")]
-
-
 def forget(lake: Lake, raw_id: str, hide: Callable[[str], str], at: datetime) -> Receipt:
     """Remove a visitor, as of the moment `at`; safe to run again, also after it was cut short.
 
@@ -68,10 +64,11 @@ def forget(lake: Lake, raw_id: str, hide: Callable[[str], str], at: datetime) ->
     damaged manifest before any row goes, and a damaged table when its turn comes: what was removed until then stays
     removed.
     """
-    pseudonym, store = hide(raw_id), _list(lake)
+    pseudonym, store = hide(raw_id), forgotten_list(lake)
     if store.get(f"{pseudonym}.json") is None:
         _refuse_stranger(lake, raw_id, hide)
         store.put(f"{pseudonym}.json", b"{}")  # first of all: a night that begins now leaves the visitor out
+    drop_counts(lake)  # they hold no id, but count the visitor's conversions
     _manifests(lake)
     removed, changed = {}, []
     for path in _files(lake):
@@ -127,13 +124,9 @@ def _manifests(lake: Lake) -> dict[str, Manifest]:
     return found
 
 
-def _list(lake: Lake) -> Store:
-    return lake.store(LIST)
-
-
 def _files(lake: Lake) -> list[str]:
     """Return every file of the catalogue but the list itself."""
-    own = f"{_list(lake).folder}/"
+    own = f"{forgotten_list(lake).folder}/"
     return [path for path in sorted(lake.fs.find(lake.root)) if not path.startswith(own)]
 
 

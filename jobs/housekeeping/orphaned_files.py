@@ -1,4 +1,4 @@
-"""What cleaning up removes beside the lake's runs: checkpoints, vectors, published pages.
+"""What cleaning up removes beside the lake's runs: checkpoints, vectors, fresh counts, published pages.
 
 None of it is part of a run, so nothing that is committed can break: a rerun trains from the start or embeds anew. What
 somebody may still be writing or reading is left by its age. Another cleaner may be at work: files that are gone are
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from jobs.datasets.releases import RELEASE
 from jobs.lake.catalogue import Lake
 from jobs.lake.inventory import last_written, remove_files, stored
 from jobs.lake.manifest import Manifest
+from jobs.releasing import fresh_counts
 from models.search.identity import IDENTITY, ModelIdentity
 
 _PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")
@@ -32,14 +34,14 @@ class Removal:
 
 
 def remove_from_stores(lake: Lake, gone: Collection[str], since: datetime, *, dry_run: bool = False) -> list[Removal]:
-    """Remove checkpoints of killed trainings, and vectors of encoders that no run but those `gone` has.
+    """Remove checkpoints of killed trainings, vectors of encoders and counts of releases that no run but `gone` has.
 
     Only what was last written before `since`. The runs are listed here, after the caller has removed others, so a model
     that was committed meanwhile keeps its vectors.
     """
     runs = [manifest for manifest in lake.manifests() if manifest.reference not in gone]
     found = []
-    for what, paths in [*_checkpoints(lake), *_unused_vectors(lake, runs)]:
+    for what, paths in [*_checkpoints(lake), *_unused_vectors(lake, runs), *_orphaned_counts(lake, runs)]:
         if not _was_written_since(lake, paths, since):
             found.append(Removal(what, sum(paths.values())))
             if not dry_run:
@@ -82,6 +84,13 @@ def _unused_vectors(lake: Lake, runs: Collection[Manifest]) -> Iterator[tuple[st
         for (encoder,), paths in sorted(stored(lake, store, depth=1).items()):
             if encoder.split("-", 1)[0] not in digests:
                 yield f"{store} of {encoder}", paths
+
+
+def _orphaned_counts(lake: Lake, runs: Collection[Manifest]) -> Iterator[tuple[str, dict[str, int]]]:
+    releases = [manifest for manifest in runs if manifest.dataset == RELEASE.name]
+    for (folder, name), paths in sorted(stored(lake, "published", depth=2).items()):
+        if folder == fresh_counts.FOLDER and not any(fresh_counts.is_of(name, release) for release in releases):
+            yield f"fresh counts {name}", paths
 
 
 def _identities(lake: Lake, runs: Collection[Manifest]) -> list[ModelIdentity]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -272,17 +272,25 @@ class Source:
         return [c.name for c in LAYOUT[table].columns if any(part.position(c) is None for part in parts)]
 
 
-def find_source(folder: str, conversions_folder: str | None = None, unit_bytes: int = UNIT_BYTES) -> Source:
+def find_source(
+    folder: str,
+    conversions_folder: str | None = None,
+    unit_bytes: int = UNIT_BYTES,
+    tables: Collection[str] = tuple(LAYOUT),
+) -> Source:
     """Find and survey every part file below `folder` (a path or URL); conversions may lie in a folder of their own.
+
+    Of the other `tables` than those wanted nothing is surveyed.
 
     Raises `MissingInput` if the folder, a required table or its rows are not there, `BadInput` if a file cannot be
     what its name says: required columns missing, a column named twice, two forms or two copies of one table.
     """
     surveys: dict[str, tuple[Survey, ...]] = {}
-    for table in LAYOUT.values():
+    has_long_ids = any(_has_long_ids(part) for part in find_parts(folder, LAYOUT["photos"]))
+    for table in (LAYOUT[name] for name in tables):
         where = conversions_folder if table.name == "conversions" and conversions_folder else folder
         parts = find_parts(where, table)
-        if table.visitor and any(_has_long_ids(survey.part) for survey in surveys["photos"]):
+        if table.visitor and has_long_ids:
             parts = [replace(part, has_long_ids=True) for part in parts]
         surveys[table.name] = tuple(_survey_all(parts, unit_bytes))
         if table.is_required and not any(survey.line_count for survey in surveys[table.name]):

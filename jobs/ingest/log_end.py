@@ -7,12 +7,19 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 from jobs.errors import BadInput
-from jobs.ingest.layout import LAYOUT, PartFile, find_parts
+from jobs.ingest.layout import LAYOUT, PartFile, Source, find_parts
 from jobs.ingest.text_files import open_text, skip
 from jobs.ingest.times import utc_time
 
 MIN_DAY_SHARE = 0.1
 MAX_GAP_DAYS = 30
+_TIMES = {
+    "photos": "photo_submitted_at",
+    "conversions": "converted_at",
+    "collections": "photo_collected_at",
+    "impressions": "shown_at",
+}
+_LOGS = ("conversions", "impressions")
 
 
 def last_complete_day(folder: str, conversions_folder: str | None = None) -> date:
@@ -102,3 +109,26 @@ def _cell(line: bytes, delimiter: bytes, index: int) -> bytes:
 def _date_of(cell: bytes) -> date | None:
     moment = utc_time(cell.decode(errors="replace"))
     return None if moment is None else moment.date()
+
+
+def last_days(source: Source) -> dict[str, date]:
+    """Return the last plausible day of every table that has times."""
+    counts = {
+        table: count_days(source.parts(table), *_time_names(table)) for table in _TIMES if table in source.surveys
+    }
+    return {table: last_plausible_day(days) for table, days in counts.items() if days}
+
+
+def _time_names(table: str) -> tuple[str, ...]:
+    return next(column.names for column in LAYOUT[table].columns if column.name == _TIMES[table])
+
+
+def data_end(table: str, last_days: dict[str, date]) -> date:
+    """Return the first day at which a row of `table` is from the future.
+
+    Conversions and impressions end with their own log. Photos and memberships may come from a later dump than the
+    log, not from an earlier one: they end with whatever ends last.
+    """
+    if table in _LOGS and table in last_days:
+        return log_end([last_days[table]])
+    return log_end(last_days.values() or [date.max.replace(year=9998)])

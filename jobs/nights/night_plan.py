@@ -49,7 +49,7 @@ def plan_night(
     from jobs.lake.catalogue import Lake
 
     is_sample = dataset in ("", SAMPLE)
-    folder = str(ensure_sample(settings.state_dir)) if is_sample else _existing(dataset)
+    folder = dataset_folder(settings.state_dir, dataset)
     chosen = ("sample" if is_sample else "small") if preset == "auto" else preset
     if chosen not in PRESETS:
         raise BadInput("no_such_preset", f"unknown preset {chosen!r}; there are {', '.join(PRESETS)}", preset=chosen)
@@ -132,6 +132,11 @@ def ensure_sample(state_dir: Path) -> Path:
 
         make_sample(folder)
     return folder
+
+
+def dataset_folder(state_dir: Path, dataset: str) -> str:
+    """Return where a data set is: the generated sample where none is named; `MissingInput` if it is not there."""
+    return str(ensure_sample(state_dir)) if dataset in ("", SAMPLE) else _existing(dataset)
 
 
 def dataset_place(dataset: str) -> str:

@@ -1,11 +1,15 @@
-"""Reading what is published: one release at a time, whole, checked, and followed when another is published."""
+"""Reading what is published: one release at a time, whole, checked, and followed when another is published.
+
+Fresh counts of conversions since its night may lie beside it (`jobs.releasing.fresh_counts`); they are followed too.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,8 @@ from jobs.errors import BadInput, MissingInput, NightlensError
 from jobs.evaluation.integers import microseconds
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.releasing import fresh_counts
+from jobs.releasing.fresh_counts import CountsPointer
 from jobs.releasing.published_pointer import Pointer, find_release, read_pointer
 from jobs.reranking.saved import RERANKER_FILES, read_reranker
 from models import ann
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from models.search.completion import Exemplars
     from models.search.query_model import QueryModel
 
+log = logging.getLogger("nightlens.reader")
 RELEASE_FILE = "release.json"
 OLDER_VERSION = "release_of_older_version"
 """The code of the error about a release that this version cannot read."""
@@ -44,7 +51,8 @@ class OpenRelease:
 
     `description` is release.json. `model`, `exemplars` and `recommender` are None where the reader was not told to open
     them. Opened with pictures the model is a `SearchModel`, and exemplars are what a picture without keywords is
-    completed by; else it embeds queries only.
+    completed by; else it embeds queries only. `counts` says which fresh counts its search uses, None where it uses the
+    release's own.
     """
 
     name: ReleaseName
@@ -53,6 +61,12 @@ class OpenRelease:
     model: QueryModel | None
     exemplars: Exemplars | None
     recommender: LiveRecommender | None = None
+    counts: CountsPointer | None = None
+
+    @property
+    def counts_until(self) -> datetime:
+        """Until when the search knows conversions."""
+        return datetime.fromisoformat(self.description["counts_until"]) if self.counts is None else self.counts.until
 
     def search(
         self,
@@ -113,6 +127,9 @@ class OpenRelease:
 class ReleaseReader:
     """Follows what is published. Threads may share one: `current` is always one whole release.
 
+    Its search counts the conversions since its night as well, where `refresh_counts` has counted them. Counts that are
+    damaged or gone are no error: a warning is logged once, and the release is served with its own, which the gate saw.
+
     With `with_model` what reads words is loaded too, for those who have queries rather than vectors. That is all of
     the model that `search` needs; it loads without open_clip, and embeds no pictures. With `with_pictures` the whole
     model and the exemplars are loaded, and with `with_recommender` what recommends.
@@ -125,7 +142,7 @@ class ReleaseReader:
         self._lake = lake
         self._with = {"with_model": with_model, "with_recommender": with_recommender, "with_pictures": with_pictures}
         self._lock = threading.Lock()
-        self._entry, self._current = self._open()
+        self.published, self._current, self._counts_said = self._follow()
 
     @property
     def current(self) -> OpenRelease:
@@ -133,27 +150,41 @@ class ReleaseReader:
         return self._current
 
     def refresh(self) -> bool:
-        """Open what is published now if that is another release; tell whether it was.
+        """Open what is published now if that is another release or has other counts; tell whether it was.
 
-        Costs one small read if not. If the new release cannot be opened its error is raised and the old one stays.
+        Costs two small reads if not. If the new release cannot be opened its error is raised and the old one stays.
         """
         with self._lock:
-            pointer = read_pointer(self._lake)
-            if pointer is not None and pointer.entry == self._entry:
+            pointer, (seen, _) = read_pointer(self._lake), self.published
+            is_seen = pointer is not None and pointer.entry == seen.entry
+            if is_seen and fresh_counts.said(self._lake) == self._counts_said:
                 return False
-            before = self._current.name
-            self._entry, self._current = self._open(keep=self._current)
-            return self._current.name != before
+            before = self._current
+            self.published, self._current, self._counts_said = self._follow(keep=self.published[1])
+            return (self._current.name, self._current.counts) != (before.name, before.counts)
 
-    def _open(self, keep: OpenRelease | None = None) -> tuple[int, OpenRelease]:
+    def _follow(self, keep: OpenRelease | None = None) -> tuple[tuple[Pointer, OpenRelease], OpenRelease, bytes | None]:
+        """Return what is published, the same with its fresh counts, and what was said of these."""
+        pointer, release = self._open(keep)
+        for _ in range(_TRIES):
+            said = fresh_counts.said(self._lake)
+            try:
+                return (pointer, release), _with_counts(self._lake, release, pointer.digest, said), said
+            except UNUSABLE as error:
+                if fresh_counts.said(self._lake) == said:  # else they were replaced and removed meanwhile
+                    log.warning("the fresh counts of %s cannot be used, its own are: %s", release.name, error)
+                    break
+        return (pointer, release), release, said
+
+    def _open(self, keep: OpenRelease | None = None) -> tuple[Pointer, OpenRelease]:
         """Open what the pointer names. What fails because it was replaced and removed meanwhile is not an error."""
         for _ in range(_TRIES):
             pointer = self._pointer()
             assert pointer.release is not None
             if keep is not None and keep.name == pointer.release:
-                return pointer.entry, keep
+                return pointer, keep
             try:
-                return pointer.entry, open_release(self._lake, pointer.release, pointer.digest, **self._with)
+                return pointer, open_release(self._lake, pointer.release, pointer.digest, **self._with)
             except UNUSABLE as error:
                 if read_pointer(self._lake) == pointer:
                     if getattr(error, "code", "") == OLDER_VERSION:
@@ -180,6 +211,18 @@ class ReleaseReader:
                 lake=str(self._lake.root),
             )
         return pointer
+
+
+def _with_counts(lake: Lake, release: OpenRelease, digest: str, said: bytes | None) -> OpenRelease:
+    """Return a release with the fresh counts that are said to be current, or as it is if they are of another."""
+    pointer = fresh_counts.parse(said)
+    if pointer is None or (pointer.release, pointer.digest) != (release.name, digest):
+        return release
+    counts, catalogue = fresh_counts.open_counts(lake, pointer), release.live.catalogue
+    if counts.history.photo_count != len(catalogue.ids):
+        raise ValueError(f"{pointer.name} counts {counts.history.photo_count} photos, not {len(catalogue.ids)}")
+    catalogue = replace(catalogue, tables=catalogue.tables.counting(counts))
+    return replace(release, live=replace(release.live, catalogue=catalogue), counts=pointer)
 
 
 def open_release(

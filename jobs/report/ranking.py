@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from jobs.config.params.arms import TRENDING, ZERO_SHOT
+from jobs.config.params.arms import HOURLY_COUNTS, ZERO_SHOT
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.errors import MissingInput
 from jobs.report import formats
@@ -157,18 +157,18 @@ def slices(
 ) -> list[dict[str, Any]]:
     """Return the slices: the challenger beside its rival, the strongest counting arm and zero-shot.
 
-    Of rising queries the arm `trending` takes the place of zero-shot. `comparisons` is the table
+    Of rising queries the search with counts of the hour takes the place of zero-shot. `comparisons` is the table
     `segment_comparisons`.
     """
     known = {one.key for one in metrics.arms}
     primary = comparisons.filter(metric=PRIMARY, k=PRIMARY_K, arm=challenger)
     compared = by_key(primary, "segment_kind", "segment", "baseline")
-    rising = compared.get(("query_trend", "rising", TRENDING))
+    rising = compared.get(("query_trend", "rising", HOURLY_COUNTS))
     found = []
     for kind, (title, meaning) in SLICES.items():
         if not metrics.segments(kind):
             continue
-        fourth = TRENDING if kind == "query_trend" and TRENDING in known else ZERO_SHOT
+        fourth = HOURLY_COUNTS if kind == "query_trend" and HOURLY_COUNTS in known else ZERO_SHOT
         keys = dict.fromkeys([challenger, facts.rival, metrics.strongest_counting.key, fourth])
         arms = [arm(key) for key in keys if key in known]
         segments = [

@@ -24,7 +24,7 @@ from models.keyword_match import token_ids
 from models.rerank.features import Photos
 from models.rerank.history import DEVICES, Events, History
 from models.rerank.live import Catalogue
-from models.rerank.tables import SearchTables
+from models.rerank.tables import Conversions, SearchTables
 
 EVENTS_CHECK = "events_before_cutoff"
 ALL_WINDOWS = ("train", "validation", "test")
@@ -89,6 +89,16 @@ def read_catalogue(
     numbers = picture_numbers(lake, inputs["images"], photos)
     shown = Availability(tables.photos.available_at, picture=numbers)
     return Catalogue.of(photos["photo_id"].to_list(), shown.pictures, tables)
+
+
+def conversions_of(events: pl.DataFrame, place_E: Ints) -> Conversions:
+    """Return conversions (query, country, device_type) of photos that have these places, as counts take them."""
+    return Conversions(
+        photo=place_E,
+        query=token_ids(events["query"].to_list()),
+        country=events["country"].fill_null("").to_numpy().astype(np.str_),
+        device=_devices(events["device_type"]),
+    )
 
 
 def check_events(events: pl.DataFrame, cutoff: datetime) -> EventsCheck:

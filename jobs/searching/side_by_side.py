@@ -151,6 +151,12 @@ def _notes(opened: dict[str, OpenRelease], query: Query, is_published: bool) -> 
         notes.append("Champion and candidate are the same model: they differ in the photos and counts of their nights.")
     else:
         notes.append("Scores of two models do not compare, places do.")
+    if query.is_words:
+        notes += [
+            f"The {role} counts conversions until {one.counts_until:%Y-%m-%d %H:%M} UTC."
+            for role, one in _distinct(opened).items()
+            if one.live.reranker is not None
+        ]
     if query.country and query.is_words:
         notes += [f"The {role} does not read the country." for role, one in _distinct(opened).items() if _is_deaf(one)]
     return tuple(notes)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from jobs.config.params.arms import RERANKED, TRENDING
 from jobs.config.params.evaluation import EvaluateParams
 from jobs.context import RunContext
-from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts, TrendingFacts
+from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts
 from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.availability import read_availability
@@ -40,12 +40,12 @@ from jobs.evaluation.tables import (
     ranks_table,
     whole_metrics_table,
 )
-from jobs.evaluation.trending import Past, Trending
-from jobs.evaluation.verdict import rates, rival, verdict
+from jobs.evaluation.verdict import rates, rival, trending, verdict
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.reranking.reranked_arm import Reranked
+from jobs.reranking.trending import Trending
 from jobs.runtime.progress import timed
 from models.evaluation.ranking import TIE_RULE, Availability, Scorer, top_photos
 from models.evaluation.scorecard import Scorecard
@@ -60,7 +60,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
     """Rank, measure and compare; a missing or unfinished arm raises."""
     plan, seconds = Plan.of(inputs), dict[str, float]()
     with timed(log, seconds, "read"):
-        asked = _Asked.read(ctx.lake, inputs, params)
+        asked = _Asked.read(ctx.lake, inputs)
         shown = ShownLists.read(ctx.lake, inputs, asked.task)
     load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
     ranked, checks, recall = _Ranked(), list[EventsCheck](), dict[str, dict[str, float]]()
@@ -75,8 +75,8 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
             rank_Q, recall[arm] = search.ranks()
             ranked.add(arm, (rank_Q, search.judged_ranks(asked.judgements)))
             checks.append(search.check)
-    with timed(log, seconds, TRENDING):
-        trending = _rank_trending(ctx, params, inputs, asked, ranked, partial(load, plan.base_arm))
+        if arm == RERANKED:
+            _rank_trending(ctx.lake, inputs["splits"], asked.task, search, ranked, seconds)
     with timed(log, seconds, "intervals"):
         card, query_card = _measure(staged, plan, asked, ranked)
         off_policy, off_policy_facts = shown.values()
@@ -104,7 +104,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         champion_version=plan.champion_version,
         champion_note=plan.champion_note,
         reranker_note=plan.reranker_note,
-        trending=trending,
+        trending=trending(card, plan),
         off_policy=off_policy_facts,
         checks=tuple(checks),
         candidate_recall=recall.get(RERANKED, {}),
@@ -116,22 +116,20 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
 
 @dataclass(frozen=True)
 class _Asked:
-    """What every arm is asked and may show, and what the searches may know and are told apart by."""
+    """What every arm is asked and may show, and what the searches are told apart by."""
 
     task: Task
     availability: Availability
-    past: Past
     segments: Segments
     judgements: Judgements
 
     @classmethod
-    def read(cls, lake: Lake, inputs: dict[str, Manifest], params: EvaluateParams) -> _Asked:
+    def read(cls, lake: Lake, inputs: dict[str, Manifest]) -> _Asked:
         splits = inputs["splits"]
         task = read_task(lake, splits)
         available = read_availability(lake, inputs, task)
-        past = Past.read(lake, splits, task, params.trend_refresh_hours)
-        segments = read_segments(lake, splits, task, past)
-        return cls(task, available, past, segments, Judgements.of(task, available.picture))
+        segments = read_segments(lake, splits, task)
+        return cls(task, available, segments, Judgements.of(task, available.picture))
 
 
 @dataclass(frozen=True)
@@ -158,20 +156,13 @@ def _load(
 
 
 def _rank_trending(
-    ctx: RunContext,
-    params: EvaluateParams,
-    inputs: dict[str, Manifest],
-    asked: _Asked,
-    ranked: _Ranked,
-    load_challenger: Callable[[Task], tuple[Scorer, int]],
-) -> TrendingFacts:
-    def load(task: Task) -> tuple[Scorer, Availability]:
-        return load_challenger(task)[0], read_availability(ctx.lake, inputs, task)
-
-    found = Trending.find(ctx.lake, inputs["splits"], asked.task, asked.past, asked.judgements, load, params)
-    if found.ranks is not None:
-        ranked.add(TRENDING, found.ranks)
-    return found.facts
+    lake: Lake, splits: Manifest, task: Task, reranked: Reranked, ranked: _Ranked, seconds: dict[str, float]
+) -> None:
+    """Rank with counts refreshed within the window; the evaluation by query has no time of day and goes without."""
+    trending = Trending.read(lake, splits, task, reranked)
+    for arm, hours in TRENDING.items():
+        with timed(log, seconds, arm):
+            ranked.converted[arm] = trending.ranks(hours)
 
 
 def _whole_search(lake: Lake, inputs: dict[str, Manifest], plan: Plan, arm: str, task: Task) -> Reranked:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.evaluation.ranking import Ints
+
 HEAD_SHARE, TORSO_SHARE = 0.5, 0.9
 """The most frequent queries with up to half of the past searches are the head, those up to nine tenths the torso."""
 
@@ -52,6 +54,23 @@ class FrequencyCuts:
         if count >= self.head_min_count:
             return "head"
         return "torso" if count >= self.torso_min_count else "tail"
+
+
+class Events:
+    """What happened to numbered things, counted between instants (integers of one unit)."""
+
+    def __init__(self, key_N: Ints, at_N: Ints) -> None:
+        self._at_N = np.sort(at_N)
+        self._stride = len(at_N) + 1
+        # key and place in time as one number, so that a key's events up to an instant are one slice
+        self._place_N = np.sort(key_N * self._stride + np.searchsorted(self._at_N, at_N))
+
+    def between(self, key_S: Ints, start_S: Ints, end_S: Ints) -> Ints:
+        """Return how many events of each key there were from an instant until before another, shape (S,)."""
+        return self._before(key_S, end_S) - self._before(key_S, start_S)
+
+    def _before(self, key_S: Ints, as_of_S: Ints) -> Ints:
+        return np.searchsorted(self._place_N, key_S * self._stride + np.searchsorted(self._at_N, as_of_S))
 
 
 def is_rising(last_day_Q: ArrayLike, usual_Q: ArrayLike) -> NDArray[np.bool_]:

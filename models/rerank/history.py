@@ -5,11 +5,13 @@ Shape letters: E events (past conversions), P photos, C countries, D devices, N 
 One cutoff for a whole window, not one per search: every search of a window sees what was known when the window
 began, as the counting baselines do, so that arms compare and training looks like the test. An event at or past
 the cutoff changes nothing here.
+
+What is known later can be put on top (`History.plus`): it counts as if made at the cutoff, which stays where it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,17 @@ class Tally:
             sums[:, column] = np.bincount(place, weights=weight_E, minlength=len(keys))
         return cls(keys, sums)
 
+    def plus(self, key_E: Ints) -> Tally:
+        """Return the tally with one more of each key, which weighs 1 in every column; negative keys are left out."""
+        more = Tally.of(key_E, np.ones((len(key_E), self.sums.shape[1])))
+        place = np.searchsorted(self.keys, more.keys)
+        known = self.keys[place.clip(max=len(self.keys) - 1)] if len(self.keys) else np.full(len(place), -1)
+        is_new = known != more.keys
+        keys = np.insert(self.keys, place[is_new], more.keys[is_new])
+        sums = np.insert(self.sums, place[is_new], 0.0, axis=0)
+        sums[np.searchsorted(keys, more.keys)] += more.sums
+        return Tally(keys, sums)
+
     def at(self, key_N: Ints) -> Float64s:
         """Return the sums of each key, shape (N, weights), 0 for a key never seen."""
         if len(self.keys) == 0:
@@ -100,7 +113,6 @@ class History:
         np.maximum.at(last_at_P, past.photo, past.at.astype(np.float64))
         countries = np.bincount(past.country, minlength=country_count + 1)
         by_device = _count_devices(past, photo_count)
-        exposure = np.clip((cutoff - available_at_P) / DAY, 0, 28).sum()
         weights = np.column_stack([one, decayed])
         query_photo = np.where(past.query >= 0, past.query * photo_count + past.photo, -1)
         triple = np.where(query_photo >= 0, query_photo * country_count + past.country, -1)
@@ -108,17 +120,89 @@ class History:
             cutoff=cutoff,
             country_count=country_count,
             photo_count=photo_count,
-            photo_sums=np.column_stack(sums),
+            photo_sums=np.column_stack(sums).astype(np.float64),  # of no events numpy counts integers
             last_at=np.where(np.isfinite(last_at_P), last_at_P, np.nan),
-            country_share=(countries + 1.0) / (countries.sum() + country_count + 1),
+            country_share=_shares(countries),
             photo_devices=by_device,
-            device_share=(by_device.sum(axis=0) + 1.0) / (by_device.sum() + len(DEVICES)),
-            daily_rate=float(windows[2].sum() / exposure) if exposure > 0 else 0.0,
+            device_share=_shares(by_device.sum(axis=0)),
+            daily_rate=_daily_rate(float(windows[2].sum()), cutoff, available_at_P),
             by_photo_country=Tally.of(past.photo * country_count + past.country, weights),
             by_query=Tally.of(past.query, weights[:, :1]),
             by_query_photo=Tally.of(query_photo, weights),
             by_query_country_photo=Tally.of(triple, weights[:, :1]),
         )
+
+    def plus(self, events: Events, available_at_P: Ints) -> History:
+        """Return the history with further conversions, whenever they were made, as if made at the cutoff.
+
+        Each weighs 1 in every window and in decayed counts. It costs as much as the tables are long, not the log.
+        """
+        count_P = np.bincount(events.photo, minlength=self.photo_count)
+        photo_sums = self.photo_sums + count_P[:, None]
+        by_device = self.photo_devices + _count_devices(events, self.photo_count)
+        query_photo = np.where(events.query >= 0, events.query * self.photo_count + events.photo, -1)
+        triple = np.where(query_photo >= 0, query_photo * self.country_count + events.country, -1)
+        countries = self._country_counts + np.bincount(events.country, minlength=self.country_count + 1)
+        return replace(
+            self,
+            photo_sums=photo_sums,
+            last_at=np.where(count_P > 0, float(self.cutoff), self.last_at),
+            country_share=_shares(countries),
+            photo_devices=by_device,
+            device_share=_shares(by_device.sum(axis=0)),
+            daily_rate=_daily_rate(float(photo_sums[:, 4].sum()), self.cutoff, available_at_P),
+            by_photo_country=self.by_photo_country.plus(events.photo * self.country_count + events.country),
+            by_query=self.by_query.plus(events.query),
+            by_query_photo=self.by_query_photo.plus(query_photo),
+            by_query_country_photo=self.by_query_country_photo.plus(triple),
+        )
+
+    def renumbered(self, query_Q: Ints, country_C: Ints, country_count: int) -> History:
+        """Return the history with other numbers: query q is called `query_Q[q]`, and countries likewise.
+
+        The new numbers ascend, so tallies keep their order.
+        """
+
+        def of_country(key: Ints) -> Ints:
+            rest, country = np.divmod(key, self.country_count)
+            return rest * country_count + country_C[country]
+
+        def of_query(key: Ints) -> Ints:
+            query, photo = np.divmod(key, self.photo_count)
+            return query_Q[query] * self.photo_count + photo
+
+        countries = np.zeros(country_count + 1)
+        countries[country_C] = self._country_counts[:-1]
+        pairs, country = np.divmod(self.by_query_country_photo.keys, self.country_count)
+        return replace(
+            self,
+            country_count=country_count,
+            country_share=_shares(countries),
+            by_photo_country=replace(self.by_photo_country, keys=of_country(self.by_photo_country.keys)),
+            by_query=replace(self.by_query, keys=query_Q[self.by_query.keys]),
+            by_query_photo=replace(self.by_query_photo, keys=of_query(self.by_query_photo.keys)),
+            by_query_country_photo=replace(
+                self.by_query_country_photo, keys=of_query(pairs) * country_count + country_C[country]
+            ),
+        )
+
+    @property
+    def _country_counts(self) -> Float64s:
+        """The events by country, and of any other country, shape (C + 1,): what the shares were made of."""
+        event_count = self.photo_sums[:, 0].sum()
+        counts: Float64s = np.rint(self.country_share * (event_count + self.country_count + 1) - 1)
+        return counts
+
+
+def _shares(counts: Float64s | Ints) -> Float64s:
+    """Return the smoothed shares of counts: never 0, 1 in all."""
+    shares: Float64s = (counts + 1.0) / (counts.sum() + len(counts))
+    return shares
+
+
+def _daily_rate(recent_count: float, cutoff: int, available_at_P: Ints) -> float:
+    exposure = np.clip((cutoff - available_at_P) / DAY, 0, 28).sum()
+    return float(recent_count / exposure) if exposure > 0 else 0.0
 
 
 def _count_devices(past: Events, photo_count: int) -> Float64s:

@@ -6,7 +6,7 @@ Shape letters: P photos, U distinct texts, B searches. Photos stand in the order
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,41 @@ from numpy.typing import NDArray
 from models.evaluation.ranking import Ints
 from models.keyword_match import KeywordMatch, token_ids
 from models.rerank.features import ORIENTATIONS, Photos, Searches
-from models.rerank.history import DEVICES, History
+from models.rerank.history import DEVICES, Events, History
+
+
+@dataclass(frozen=True)
+class Conversions:
+    """Conversions by photo's place, `token_ids` of the query, code of the country, and device as in `Events`."""
+
+    photo: Ints
+    query: NDArray[np.uint64]
+    country: NDArray[np.str_]
+    device: Ints
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What of a search's tables changes with every conversion; `queries` and `countries` as in `SearchTables`."""
+
+    history: History
+    queries: NDArray[np.uint64]
+    countries: NDArray[np.str_]
+
+    def plus(self, fresh: Conversions, available_at_P: Ints) -> Counts:
+        """Return the counts with further conversions as `History.plus` adds them; new queries and countries join."""
+        queries, countries = np.union1d(self.queries, fresh.query), np.union1d(self.countries, fresh.country)
+        history = self.history.renumbered(
+            np.searchsorted(queries, self.queries), np.searchsorted(countries, self.countries), len(countries)
+        )
+        events = Events(
+            photo=fresh.photo,
+            query=np.searchsorted(queries, fresh.query),
+            country=np.searchsorted(countries, fresh.country),
+            device=fresh.device,
+            at=np.full(len(fresh.photo), history.cutoff),
+        )
+        return Counts(history.plus(events, available_at_P), queries, countries)
 
 
 @dataclass(frozen=True)
@@ -31,6 +65,15 @@ class SearchTables:
     queries: NDArray[np.uint64]
     countries: NDArray[np.str_]
 
+    @property
+    def counts(self) -> Counts:
+        """What of the tables changes with every conversion."""
+        return Counts(self.history, self.queries, self.countries)
+
+    def counting(self, counts: Counts) -> SearchTables:
+        """Return the same tables with other counts."""
+        return replace(self, history=counts.history, queries=counts.queries, countries=counts.countries)
+
     def searches(
         self,
         text_B: Ints,
@@ -44,8 +87,8 @@ class SearchTables:
 
         Devices and orientations are of each search; unknown ones, and None, say nothing.
         """
-        query_U = _numbers(self.queries, token_ids(words))
-        country_U = _numbers(self.countries, np.array(countries, dtype=np.str_))
+        query_U = numbers_of(self.queries, token_ids(words))
+        country_U = numbers_of(self.countries, np.array(countries, dtype=np.str_))
         unknown = [None] * len(text_B)
         return Searches(
             text=text_B,
@@ -57,7 +100,7 @@ class SearchTables:
         )
 
 
-def _numbers(known: NDArray[np.uint64] | NDArray[np.str_], asked: NDArray[np.uint64] | NDArray[np.str_]) -> Ints:
+def numbers_of(known: NDArray[np.uint64] | NDArray[np.str_], asked: NDArray[np.uint64] | NDArray[np.str_]) -> Ints:
     """Return the place of each asked value among the known ones, which ascend; -1 for others."""
     if not len(known):
         return np.full(len(asked), -1, dtype=np.int64)

@@ -28,8 +28,7 @@ class Units:
     starting: float = 40.0  # a stage that starts Spark
     # test_scaling_benchmark.py
     billion_scores: float = 36.1  # exact ranking, 768 numbers
-    billion_mixed: float = 19.0  # recent conversions mixed in, and ranked
-    mixture: float = 3.2  # a billion scores by another mixture of the same counts
+    refreshed_million: float = 0.207  # fresh conversions on top of a million different (photo, query, country)
     picture_read: float = 0.00459
     picture_gflop: float = 35.4
     text_gflop: float = 7.2
@@ -118,7 +117,7 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
     scores = site.photos * site.ranked_searches / 1e9
     learned_from = min(20e3, 3 * daily)
     gflop_seconds = 1e-3 / a.tflops  # a GPU's seconds per GFLOP
-    tuning = 2 * u.billion_scores + 3 * u.billion_mixed + 16 * u.mixture  # scored twice, three half-lives, 16 mixtures
+    refreshes = (24 + 4 + 1) * 7  # in a test window of a week, every 1, 6 and 24 hours
     index = u.index_million_photos * u.vector_numbers / 256
     return [
         Work(
@@ -144,9 +143,9 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
         ),
         Work(
             "evaluate",
-            (8 * u.billion_scores + u.billion_mixed) * scores
-            + site.photos * min(5000, site.ranked_searches / 20) / 1e9 * tuning
-            + 2 * u.reranked_search * site.ranked_searches,  # the candidate's search and the champion's
+            (8 + 3) * u.billion_scores * scores
+            + refreshes * u.refreshed_million * millions * a.different_share
+            + 5 * u.reranked_search * site.ranked_searches,  # the candidate's, it with fresher counts, the champion's
             0,
             "one process",
         ),

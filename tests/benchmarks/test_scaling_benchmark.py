@@ -20,8 +20,9 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.evaluation.ranking import Availability, dense_scorer, rank_targets
-from models.evaluation.trending import HOUR, Conversions, Mixture, Searches, mixed_ranks
 from models.images import decode_image
+from models.rerank.history import Events, History
+from models.rerank.tables import Conversions, Counts
 from models.search.config import ImageConfig
 from models.search.images import Preprocess
 
@@ -75,28 +76,22 @@ def test_exact_ranking() -> None:
     assert ours < sorting
 
 
-def test_recent_conversions_mixed_in() -> None:
-    random = np.random.default_rng(0)
-    score_UP = random.normal(size=(100, RANKED_PHOTOS)).astype(np.float32)
-    at_N = np.sort(random.integers(0, 200 * HOUR, 100_000))
-    key_N, photo_N = random.integers(0, 100, len(at_N)), random.integers(0, RANKED_PHOTOS, len(at_N))
-    by_words = Conversions(key_N, photo_N, at_N, RANKED_PHOTOS)
-    by_photo = Conversions(np.zeros_like(key_N), photo_N, at_N, RANKED_PHOTOS)
-    text_Q, target_Q = np.arange(100), random.integers(0, RANKED_PHOTOS, 100)
-    asked_Q = np.full(100, 190 * HOUR)
-    searches = Searches(text_Q, text_Q, target_Q, asked_Q, asked_Q)
-    availability, cells = Availability(np.zeros(RANKED_PHOTOS, np.int64)), RANKED_PHOTOS * len(text_Q)
-    one = Mixture(24, 1, 0.5)
-    more = [Mixture(24, weight, 0.5) for weight in range(1, 9)]
+def test_fresh_conversions_counted() -> None:
+    """An hour's conversions put on top of the counts of a million different (photo, query, country)."""
+    random, photos, day = np.random.default_rng(0), 100_000, 86_400_000_000
+    available, count = np.zeros(photos, np.int64), 1_000_000
 
-    def mixed(mixtures: list[Mixture]) -> np.ndarray:
-        return mixed_ranks(lambda text_B: score_UP[text_B], searches, by_words, by_photo, availability, mixtures)
+    def made(count: int) -> Conversions:
+        texts, places = random.integers(0, 200_000, count).astype(np.uint64), random.integers(0, photos, count)
+        countries = np.array(["BR", "DE", "IN", "US"])[random.integers(0, 4, count)]
+        return Conversions(places, texts, countries, random.integers(-1, 3, count))
 
-    alone, several = cpu_seconds(lambda: mixed([one]), cells), cpu_seconds(lambda: mixed(more), cells)
-    each = (several - alone) / (len(more) - 1)
-    print(f"\nconversions mixed in: {1e9 * alone:.1f} CPU s a billion scores, {1e9 * each:.1f} each mixture more")
-    assert mixed(more)[0].tolist() == mixed([one])[0].tolist()
-    assert 0 < each < alone
+    nothing = Events(*(np.zeros(0, np.int64) for _ in range(5)))
+    empty = Counts(History.of(nothing, day, available, 0, 7.0), np.zeros(0, np.uint64), np.array([], np.str_))
+    counts, hour = empty.plus(made(count), available), made(1000)
+    seconds = cpu_seconds(lambda: counts.plus(hour, available), 1)
+    print(f"\nan hour's conversions on top of {len(counts.history.by_query_country_photo.keys):,}: {seconds:.3f} CPU s")
+    assert counts.plus(hour, available).history.photo_sums[:, 0].sum() == count + 1000
 
 
 def test_pictures_read() -> None:

@@ -39,7 +39,7 @@ def test_tasks_retry_time_out_and_share_the_gpu(dag: Any) -> None:
         assert (task.pool == "gpu") == spec.uses_gpu
 
 
-@pytest.mark.parametrize("name", ["nightlens_nightly", "nightlens_deadline", "nightlens_clean_up"])
+@pytest.mark.parametrize("name", ["nightlens_nightly", "nightlens_deadline", "nightlens_clean_up", "nightlens_hourly"])
 def test_what_is_turned_on_waits_for_its_next_time(
     dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

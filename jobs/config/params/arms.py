@@ -19,7 +19,9 @@ CHAMPION_ARM = "champion"
 RERANKED = "reranked"
 
 
-TRENDING = "trending"
+NIGHTLY_COUNTS, HOURLY_COUNTS = "trending_24h", "trending_1h"
+TRENDING = {NIGHTLY_COUNTS: 24, "trending_6h": 6, HOURLY_COUNTS: 1}
+"""The reranked arm with its counts refreshed every so many hours within the test window."""
 
 
 ARMS: dict[str, dict[str, Any]] = {

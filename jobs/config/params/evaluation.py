@@ -12,15 +12,6 @@ from jobs.config.params.base import Params
 
 class EvaluateParams(Params):
     contact_sheet_queries: int = Field(12, ge=1, description="queries shown with their top photos")
-    trend_tuning_searches: int = Field(
-        5000,
-        ge=0,
-        description="validation searches, at most, that the weight of recent conversions is tuned on; 0 leaves the arm "
-        "`trending` out",
-    )
-    trend_refresh_hours: int = Field(
-        1, ge=1, le=24, description="the site counts recent conversions anew after so many hours"
-    )
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
     )

@@ -16,7 +16,8 @@ from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
 from jobs.datasets.reports import REPORT
 from jobs.errors import MissingInput, NightlensError
-from jobs.housekeeping.forget_visitor import forget, forgotten
+from jobs.housekeeping.forget_visitor import forget
+from jobs.ingest.forgotten import forgotten
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from tests.conftest import Contexts

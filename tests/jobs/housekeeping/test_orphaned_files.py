@@ -16,9 +16,11 @@ from jobs.housekeeping.orphaned_files import remove_from_stores, remove_pages
 from jobs.lake.catalogue import Lake
 from jobs.lake.inventory import stored
 from jobs.lake.vector_store import read_part
+from jobs.releasing import fresh_counts
+from jobs.releasing.published_pointer import key_of
 from tests.conftest import Contexts, make_settings
 from tests.registered import commit_night, make_model
-from tests.released import NOW, night
+from tests.released import NOW, commit_release, night
 
 SINCE = NOW - LEAST_STALE
 OLD = SINCE - timedelta(hours=1)
@@ -56,6 +58,21 @@ def test_checkpoints_go_when_nobody_has_written_them_for_long(lake: Lake) -> Non
     assert set(stored(lake, "checkpoints", 2)) == {("base_model", "running"), ("search_models", "half")}
     assert all(path.exists() for path in half)
     assert remove_from_stores(lake, [], SINCE) == []
+
+
+def test_counts_go_with_their_release(make_context: Contexts, lake: Lake) -> None:
+    releases = [commit_release(make_context(run_date=night(n)), version=n, seed=n) for n in (1, 2)]
+    keys = [key_of(release) for release in releases]
+    kept, gone, young = (
+        put(lake, "published", fresh_counts.FOLDER, f"{key}.20251202T100000.{name}", "arrays.bin", old=is_old)
+        for key, name, is_old in ((keys[0], "a", True), (keys[1], "b", True), (keys[1], "c", False))
+    )
+    put(lake, "published", "claims", "x")
+    assert remove_from_stores(lake, [], SINCE) == []
+    (removed,) = remove_from_stores(lake, [releases[1].reference], SINCE)
+    assert removed.what == f"fresh counts {gone.parent.name}"
+    assert [path.exists() for path in (kept, gone, young)] == [True, False, True]
+    assert not gone.parent.exists()
 
 
 def test_vectors_go_with_the_last_model_that_made_them(make_context: Contexts, lake: Lake) -> None:

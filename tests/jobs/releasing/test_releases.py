@@ -27,7 +27,7 @@ from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import BadInput, LostWork, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.nights.stage_runner import run_stage
-from jobs.releasing import published_pointer
+from jobs.releasing import fresh_counts, published_pointer
 from jobs.releasing.ledger import Draft, Entry, Ledger, State, as_of
 from jobs.releasing.promotion import promote, reject
 from jobs.releasing.reader import ReleaseReader, open_release
@@ -38,6 +38,7 @@ from models.search.query_model import QueryModel
 from models.serving import embed_queries
 from tests.conftest import Contexts, make_settings
 from tests.errors import raises
+from tests.fresh_counts import write_fresh_counts
 from tests.registered import commit_log, make_model
 from tests.release_readers import read_until
 from tests.released import (
@@ -498,6 +499,14 @@ def test_all_of_it_works_on_an_object_store(tmp_path: Path, make_context: Contex
 # -- readers while everything moves ------------------------------------------------------------------------
 
 
+def swap_counts(lake: Lake, chance: random.Random) -> None:
+    """Make other counts current, more often than not; now and then remove the others, or all of them."""
+    if chance.random() < 0.6:
+        made = write_fresh_counts(lake, chance.randint(1, 50))
+        if chance.random() < 0.2:
+            fresh_counts.remove_but(lake, [made.name] if chance.random() < 0.5 else [])
+
+
 @pytest.mark.parametrize(
     ("swap_count", "reader_count"),
     [
@@ -505,7 +514,7 @@ def test_all_of_it_works_on_an_object_store(tmp_path: Path, make_context: Contex
         pytest.param(1000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
-def test_no_read_fails_or_mixes_while_releases_are_swapped_and_collected(
+def test_no_read_fails_or_mixes_while_releases_and_counts_are_swapped_and_collected(
     make_context: Contexts, registry: Registry, swap_count: int, reader_count: int
 ) -> None:
     settings, lake = make_context().settings, make_context().lake
@@ -535,6 +544,7 @@ def test_no_read_fails_or_mixes_while_releases_are_swapped_and_collected(
             swaps += 1
         except (BadInput, MissingInput):  # nothing to go back to, or it was collected: a person would be told
             continue
+        swap_counts(lake, chance)
         if chance.random() < 0.3:
             collected += len(collect(lake, STRICT, NOW + timedelta(days=1)))
     stop.set()

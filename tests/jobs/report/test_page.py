@@ -19,13 +19,13 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from jobs.config.params.arms import CHAMPION_ARM, FULL, RERANKED, TRENDING, ZERO_SHOT
+from jobs.config.params.arms import CHAMPION_ARM, FULL, HOURLY_COUNTS, RERANKED, ZERO_SHOT
 from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
 from jobs.datasets.evaluation import PHOTO_MAP
 from jobs.datasets.releases import Lead, ReleasedRecommender
-from jobs.errors import MissingInput
+from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.report import formats
 from jobs.report.names import ARMS, METHODS, METRICS, VARIANTS
@@ -118,7 +118,10 @@ def test_metrics_in_the_page_equal_those_in_the_table(whole: Page) -> None:
 
 
 def test_slices_in_the_page_equal_those_in_the_table(whole: Page) -> None:
-    for title, kind, fourth in (("By country", "country", ZERO_SHOT), ("Rising and steady", "query_trend", TRENDING)):
+    for title, kind, fourth in (
+        ("By country", "country", ZERO_SHOT),
+        ("Rising and steady", "query_trend", HOURLY_COUNTS),
+    ):
         header, *rows = next(t for name, t in whole.tables.items() if name.startswith(f"slices: Hit rate@10, {title}"))
         arms = [RERANKED, CHAMPION_ARM, "most_converted_for_query", fourth]
         names = [ARMS[key].name for key in arms]
@@ -194,19 +197,6 @@ def test_which_recommender_the_release_holds_is_said_with_its_lead(whole: Page) 
     }
     for recommender, words in told.items():
         assert [word for word in words if word not in _released(recommender)] == []
-
-
-@pytest.mark.parametrize(("weight", "is_worth_it"), [(0.5, True), (0.0, False)])
-def test_recent_conversions_that_are_worth_nothing_are_said_to_be(
-    make_context: Make, weight: float, is_worth_it: bool
-) -> None:
-    context = make_context()
-    commit_night(context, BETTER)
-    night = night_of(context)
-    night.inputs["evaluation"].facts["trending"]["tuned"]["query_weight"] = weight
-    meaning = Page(render(build_report(night))).text("slices").partition("Rising:")[2]
-    assert "69.1%" in meaning
-    assert ("71.5%" in meaning) == is_worth_it
 
 
 @pytest.mark.parametrize(
@@ -353,7 +343,7 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("without", [(), ("map", "similar", "recommendations", "reranker", TRENDING)])
+@pytest.mark.parametrize("without", [(), ("map", "similar", "recommendations", "reranker")])
 def test_hostile_text_stays_text(make_context: Make, tmp_path: Path, without: tuple[str, ...]) -> None:
     folder = tmp_path / HOSTILE.replace("/", " ")
     context = make_context(git_version=HOSTILE, dataset_uri=str(folder))
@@ -442,15 +432,18 @@ def test_the_sections_come_in_order_and_are_linked(whole: Page) -> None:
         ("", "reranker"),
         ("", "similar"),
         ("", "recommendations"),
-        ("", TRENDING),
     ],
 )
 def test_a_section_that_has_nothing_is_not_there_or_says_why(make_context: Make, gone: str, without: str) -> None:
     page = page_of(make_context(), Story(without=frozenset({without})))
     assert list(page.sections) == [name for name in SECTIONS if name not in ("ablation", gone)]
     assert {link["href"] for link in page.all("a")}.isdisjoint({"#ablation", f"#{gone}"})
-    place = "slices" if without == TRENDING else without
-    assert gone or "left out: so it is" in page.text(place)
+    assert gone or "left out: so it is" in page.text(without)
+
+
+def test_what_fresh_counts_are_worth_is_said_or_why_it_is_not_known(make_context: Make) -> None:
+    assert "Counts refreshed every hour change little." in page_of(make_context(), BETTER).text("arms")
+    assert "left out: so it is" in page_of(make_context(), Story(without=frozenset({"reranker"}))).text("arms")
 
 
 def test_an_ablation_on_other_splits_or_of_another_night_is_not_shown(make_context: Make) -> None:
@@ -498,6 +491,6 @@ def test_a_fact_that_an_input_lacks_is_named(make_context: Make) -> None:
     commit_night(context)
     night = night_of(context)
     night.inputs["index_check"].facts.pop("recall_at_10")
-    with pytest.raises(ValueError, match=r"recall_at_10\n  Field required"):
+    with raises(BadInput, "facts_of_other_version", run=night.inputs["index_check"].reference):
         build_report(night)
     assert "recall_at_10" in context.read(named("index_check")).facts

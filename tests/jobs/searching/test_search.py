@@ -187,7 +187,9 @@ def test_the_order_is_the_rerankers_and_it_is_said_why_each_photo_is_there(
     assert {hit.photo.photo_id for hit in side.hits} == {f"p{n}" for n in range(10)}
     for hit in side.hits:
         assert re.match(r"named by closeness[^;]*; .*closeness of the photo .*[+-]\d\.\d\d", hit.why)
-    assert results.notes[-1].startswith("Nothing is published yet")  # counts read the country, if the model does not
+    nothing, until = results.notes  # and none on the country: counts read it, if the model does not
+    assert nothing.startswith("Nothing is published yet")
+    assert f"{opened.counts_until:%Y-%m-%d %H:%M}" in until
     assert "Why, in the candidate:" in render_table(results, 100, with_reasons=True)
     assert "Why" not in render_table(results, 100)
     assert write_page(context.settings, results).read_text().count("<summary>Why</summary>") == 10

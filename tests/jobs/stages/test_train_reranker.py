@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs.config.params.arms import FULL
+from jobs.config.params.arms import FULL, TRENDING
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
@@ -41,7 +41,9 @@ from tests.jobs.stages.test_evaluate import (
     TEST_START,
     TRAIN_END,
     Night,
+    begin_a_trend,
     make_published,
+    ranks_of,
 )
 from tests.jobs.stages.test_evaluate import PARAMS as EVALUATE
 
@@ -174,7 +176,7 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     verdict = facts.verdict
     assert (verdict.challenger, facts.base_arm, verdict.compared_with) == ("reranked", FULL, "zero_shot")
     assert verdict.difference == pytest.approx(facts.hit_rate_at_10["reranked"] - facts.hit_rate_at_10["zero_shot"])
-    assert facts.rival not in ("reranked", "trending")
+    assert facts.rival not in ("reranked", *TRENDING)
     assert facts.reranker_note == ""
     assert facts.checks[0].event_count == 700  # training and validation are known, the test is not
     ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
@@ -195,6 +197,39 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     shown = found.join(own, on=["query", "country", "converted_photo_id"])
     assert len(shown) >= len(found) > 0
     assert set(found["position"]) <= set(shown["rank"])
+
+
+def evaluated(night: Night) -> tuple[EvaluationFacts, dict[str, pl.DataFrame]]:
+    context = night.commit()
+    run_stage(context, "train_reranker", PARAMS)
+    manifest = run_stage(context, "evaluate", EVALUATE)
+    names = ("ranks", "queries", "judgement_ranks")
+    return EvaluationFacts.of(manifest), {name: context.lake.read_table(manifest, name) for name in names}
+
+
+def test_fresher_counts_follow_a_trend_and_know_nothing_of_what_comes_later(night: Night) -> None:
+    follows = begin_a_trend(night)
+    facts, tables = evaluated(night)
+    assert set(TRENDING) < set(tables["ranks"]["arm"])
+    assert set(TRENDING).isdisjoint(tables["judgement_ranks"]["arm"])  # a query has no time of day
+    ranks = {arm: ranks_of(tables, arm) for arm in ("reranked", *TRENDING)}
+    followers = {arm: found.filter(follows).sort("visitor_id")["rank"] for arm, found in ranks.items()}
+    assert followers["trending_1h"][:3].to_list() == followers["reranked"][:3].to_list()  # nobody has followed yet
+    first = {arm: int((found != followers["reranked"]).arg_max() or 0) for arm, found in followers.items()}
+    assert 0 < first["trending_1h"] <= first["trending_6h"]  # three in an hour, from midnight on
+    assert first["trending_24h"] == 0  # all is over before the next midnight
+    assert followers["trending_1h"][30:].mean() < followers["reranked"][30:].mean()
+    trending, rates = facts.trending, facts.hit_rate_at_10
+    assert trending.note == ""
+    for found, arm in ((trending.over_start, "reranked"), (trending.over_nightly, "trending_24h")):
+        assert found is not None
+        assert found.value == pytest.approx(rates["trending_1h"] - rates[arm])
+        assert found.low <= found.value <= found.high
+    night.test = night.test.filter(pl.col("converted_at") < TEST_START + timedelta(days=3, hours=9, minutes=5))
+    _, short = evaluated(night)
+    for arm in TRENDING:
+        same = ranks[arm].join(night.test, on=["visitor_id", "query", "country", "photo_id"], how="semi")
+        assert same.sort(pl.all()).equals(ranks_of(short, arm).sort(pl.all()))
 
 
 def live_search(night: Night, manifest: Manifest, **changed: Any) -> dict[str, Any]:

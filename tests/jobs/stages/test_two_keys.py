@@ -99,7 +99,7 @@ def test_arms_intervals_and_the_reranker_are_the_same(night: Night, make_context
         for name, log in logs.items():
             setattr(night, name, with_pseudonyms(log, key))
         context, reranker = reranking.trained(night)
-        manifest = run_stage(context, "evaluate", EVALUATE.model_copy(update={"trend_tuning_searches": 50}))
+        manifest = run_stage(context, "evaluate", EVALUATE)
         assert manifest.facts["reranker_note"] == ""
         found.append(figures(context, reranker) | figures(context, manifest))
     assert_equal(found)
