@@ -1,5 +1,5 @@
 # Nightlens. `make nightly` runs a night, `make test` the tests; `make help` lists the rest.
-.PHONY: help nightly ablation retraining test test-rest test-all check up down setup preflight benchmark cluster format clean
+.PHONY: help nightly ablation retraining backtest test test-rest test-all check up down setup preflight benchmark cluster format clean
 .DEFAULT_GOAL := help
 
 # the first that really runs: a name on the PATH may be a version manager's shim for a version that is not there
@@ -37,6 +37,9 @@ ablation: setup ## compare variants of the model on a night that has run: make a
 
 retraining: setup ## compare incremental with full training over nights: make retraining [NIGHTS=10]
 	@$(NIGHTLENS) retraining $(WHICH_NIGHT) $(if $(NIGHTS),--nights "$(NIGHTS)")
+
+backtest: setup ## say what refitting on the held-back days is worth: make backtest [NIGHTS=7] [EPOCHS=n]
+	@$(NIGHTLENS) backtest $(WHICH_NIGHT) $(if $(NIGHTS),--nights "$(NIGHTS)") $(if $(EPOCHS),--epochs "$(EPOCHS)")
 
 test: setup ## run the quick tests: about five minutes on two cores, no Airflow, no whole night
 	@.venv/bin/python -m pytest

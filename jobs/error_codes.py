@@ -233,6 +233,7 @@ CODES: dict[str, str] = {
     "version_without_weights": "Restore MLflow's artifacts, or promote another version.",
     "visitor_still_there": "Run forget again.",
     "weights_are_pickled": "Convert the weights to safetensors once.",
+    "windows_not_of_a_backtest": "Run the whole series of nights again: make backtest.",
     "wrong_usage": "Correct the call; `nightlens <command> --help` describes its options.",
 }
 

@@ -73,6 +73,19 @@ class Windows:
             raise ValueError(f"boundaries are not in order: {', '.join(edge.isoformat() for edge in edges)}")
         return cls(*edges)
 
+    def held_back(self, days: int) -> Windows:
+        """Return the windows of a night that ends where this test begins and tests on its own last `days` days.
+
+        Training and validation end as many days earlier than here.
+
+        >>> next_day = Windows.before(datetime(2025, 2, 1, tzinfo=UTC), test_days=1, validation_days=3, train_days=5)
+        >>> night = Windows.before(next_day.validation_end, test_days=7, validation_days=3, train_days=5)
+        >>> next_day.held_back(7) == night
+        True
+        """
+        start, train_end, end = (edge - timedelta(days=days) for edge in list(self.boundaries.values())[:3])
+        return Windows(start, train_end, end, self.validation_end)
+
     @property
     def boundaries(self) -> dict[str, datetime]:
         """The four boundaries by name, earliest first."""

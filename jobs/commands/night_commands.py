@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from jobs.commands.options import Environment, command, given_values
-from jobs.config.params.ablation import CompareVariantsParams, TrainVariantParams
+from jobs.config.params.ablation import CompareBacktestParams, CompareVariantsParams, TrainVariantParams
 from jobs.config.params.arms import COMPARED
 from jobs.config.params.night import NightParams, WhichNightParams
+from jobs.config.params.training import TrainSearchParams
 from jobs.config.settings import Settings
 from jobs.lake.catalogue import catalogues
 from jobs.nights import night_plan
@@ -66,6 +67,22 @@ def retraining(
     from jobs.nights.retraining_nights import compare_nights
 
     print(compare_nights(environment.settings, _plan(environment.settings, given), nights))
+
+
+@command("Run", WhichNightParams)
+def backtest(
+    environment: Environment,
+    nights: Annotated[int, typer.Option(help="days that ask; as many nights more run before")] = 7,
+    epochs: Annotated[str, typer.Option(help="passes each tower is trained for; default: the preset's")] = "",
+    **given: str,
+) -> None:
+    """Say what refitting on the days held back is worth: the next day's searches, night after night."""
+    from jobs.nights.backtest_nights import backtest
+
+    params = CompareBacktestParams.checked("compare_backtest", {"nights": nights})
+    training = TrainSearchParams.checked("train_search", given_values(TrainSearchParams, {"epochs": epochs}))
+    passes = training.epochs if epochs else None
+    print(backtest(environment.settings, _plan(environment.settings, given), params.nights, passes))
 
 
 @command("Look up", WhichNightParams)

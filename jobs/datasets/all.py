@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobs.datasets.backtest import BACKTEST, NEXT_DAY
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.datasets.evaluation import DRIFT, EVALUATION, PHOTO_MAP, RECOMMENDATION, SIMILAR
@@ -39,6 +40,8 @@ ALL = (
     VARIANT,
     ABLATION,
     RETRAINING,
+    NEXT_DAY,
+    BACKTEST,
 )
 
 

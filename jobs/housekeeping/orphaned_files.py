@@ -22,7 +22,7 @@ from jobs.releasing import fresh_counts
 from models.search.identity import IDENTITY, ModelIdentity
 
 _PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")
-_OF_THE_PAGE = "-data-docs", "-ablation.md", "-retraining.md"
+_OF_THE_PAGE = "-data-docs", "-ablation.md", "-retraining.md", "-backtest.md"
 
 
 @dataclass(frozen=True)

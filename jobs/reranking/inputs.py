@@ -18,7 +18,7 @@ from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import check_arm
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.scorers import read_vectors
+from jobs.evaluation.scorers import ArmVectors, read_vectors
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.reranking.tables import read_tables
@@ -52,9 +52,22 @@ class WindowSearch:
         """
         check_arm(inputs, arm)
         uses_country = QueryEmbeddingsFacts.of(inputs["query_embeddings"]).arms[arm].uses_country
+        vectors = read_vectors(lake, inputs, uses_country, task, arm, params["max_missing_share"])
+        return cls.by_vectors(lake, inputs, task, vectors, params, **parts)
+
+    @classmethod
+    def by_vectors(
+        cls,
+        lake: Lake,
+        inputs: dict[str, Manifest],
+        task: Task,
+        vectors: ArmVectors,
+        params: dict[str, Any],
+        **parts: Any,
+    ) -> WindowSearch:
+        """Return the task's searches and the search by vectors that are at hand; parameters and errors as in `read`."""
         start = SplitsFacts.of(inputs["splits"]).windows[task.window][0]
         tables, check = read_tables(lake, inputs, task.photos, KNOWN[task.window], start, params["half_life_days"])
-        vectors = read_vectors(lake, inputs, uses_country, task, arm, params["max_missing_share"])
         availability = read_availability(lake, inputs, task)
         since_P = np.where(vectors.has_vector_P, availability.since, _NEVER)  # without a vector it is in no index
         availability = replace(availability, since=since_P)

@@ -56,7 +56,9 @@ def run(ctx: RunContext, params: GateReleaseParams, inputs: dict[str, Manifest],
     _tell_mlflow(ctx, name, verdict)  # before the commit: a rerun after a failure tries again
     return GateFacts(
         outcome=verdict.outcome,
-        sentence=" ".join([_WORDS[verdict.outcome], *(f"{reason}." for reason in verdict.reasons)]),
+        sentence=" ".join(
+            [_WORDS[verdict.outcome], *(f"{reason[:1].upper()}{reason[1:]}." for reason in verdict.reasons)]
+        ),
         reasons=verdict.reasons,
         release=name,
         figures=_figures(found, EvaluationFacts.of(inputs["evaluation"])),

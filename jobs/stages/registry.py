@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-from jobs.config.params.ablation import CompareRetrainingParams, CompareVariantsParams, TrainVariantParams
+from jobs.config.params.ablation import (
+    CompareBacktestParams,
+    CompareRetrainingParams,
+    CompareVariantsParams,
+    RankNextDayParams,
+    TrainVariantParams,
+)
 from jobs.config.params.base import Params
 from jobs.config.params.embedding import EmbedPhotosParams, EmbedQueriesParams, MapEmbeddingsParams, MeasureDriftParams
 from jobs.config.params.evaluation import (
@@ -319,14 +325,36 @@ ABLATION: dict[str, StageSpec] = {
             "compare ways to retrain",
             may_read=("variant",),
         ),
+        StageSpec(
+            "rank_next_day",
+            RankNextDayParams,
+            ("splits", "validated", "images", "search_models"),
+            "next_day",
+            "evaluation",
+            "ask the day's searches of the release before it, refitted and not",
+            timeout_minutes=240,
+            uses_gpu=True,
+        ),
+        StageSpec(
+            "compare_backtest",
+            CompareBacktestParams,
+            (),
+            "backtest",
+            "evaluation",
+            "say what refitting is worth",
+            may_read=("next_day", "splits"),
+        ),
     )
 }
-"""The stages of the ablation, after a night's `train_base`; `train_variant` runs once per variant and repetition."""
+"""The stages of ablation and comparisons, which no night runs.
+
+`train_variant` runs once per variant and repetition, after a night's `train_base`.
+"""
 
 ALL = STAGES | ABLATION
 MAKERS = {spec.output: spec.name for spec in ALL.values()}
 """The stage that commits a dataset, by the dataset's name."""
-_PRESET_OF = {"train_variant": "train_search"}
+_PRESET_OF = {"train_variant": "train_search", "rank_next_day": "train_reranker"}
 
 
 def edges(specs: dict[str, StageSpec]) -> dict[str, tuple[str, ...]]:

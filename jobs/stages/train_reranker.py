@@ -1,16 +1,14 @@
 """Stage `train_reranker`: learn the order of a search's candidates, from the searches of the validation window.
 
 The towers have not learned from that window, so their scores are as good there as they will be on the test. Features
-know what was known when the window began (see `jobs.reranking.inputs`). Several models are trained, each held out from
-another part of the visitors, and the mean of their scores is the order. A window with too few searches trains
-nothing, and neither does an empty one: the fact `note` says so, and the evaluation leaves the arm out.
+know what was known when the window began (see `jobs.reranking.inputs`). A window with too few searches trains nothing,
+and neither does an empty one: the fact `note` says so, and the evaluation leaves the arm out.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,14 +19,14 @@ from jobs.context import RunContext
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import LearnedOrder, RerankerFacts, SearchModelsFacts
 from jobs.errors import MissingInput
-from jobs.evaluation.ranking_task import Task, read_task
+from jobs.evaluation.ranking_task import read_task
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.reranking.inputs import WindowSearch
+from jobs.reranking.learned_order import candidate_rows, grow, sampled, too_few
 from jobs.reranking.saved import RERANKER_FILES
-from jobs.runtime.progress import Progress
 from models.rerank.features import FEATURES
-from models.rerank.learning import CUTOFF, Options, Reranker, Rows, folds, train
+from models.rerank.learning import CUTOFF
 
 log = logging.getLogger("nightlens.train_reranker")
 
@@ -50,33 +48,29 @@ def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest
     )
     if not inputs["splits"].row_counts["validation"]:
         return _leave_out(staged, params, found(search_count=0, learnable_search_count=0, note=NO_WINDOW))
-    task = _sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
+    task = sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
     asked = WindowSearch.read(ctx.lake, inputs, task, arm, params.model_dump(), reranker=None)
-    rows = _rows(asked, task)
+    rows = candidate_rows(asked, task)
     learnable = rows.learnable()
     facts = found(
         search_count=len(rows.count),
         learnable_search_count=len(learnable.count),
-        note=_too_few(learnable, len(rows.count), params),
+        note=too_few(learnable, len(rows.count), params),
         feature_names=FEATURES,
         checks=(asked.check,),
     )
     if facts.note:
         return _leave_out(staged, params, facts)
-    fold_S = folds(learnable.visitor, ctx.seed)
-    trained, after_S = [], np.empty(len(fold_S), dtype=np.int64)
-    for fold in range(fold_S.max() + 1):
-        fit, held_out = learnable.of_searches(fold_S != fold), learnable.of_searches(fold_S == fold)
-        trained.append(train(fit, held_out, _options(params, ctx.seed + fold)))
-        staged.write_file(f"{RERANKER_FILES}{fold}.txt", trained[-1].text.encode())
-        after_S[fold_S == fold] = held_out.ranks(Reranker([trained[-1].text]).scores(held_out.matrix))
-    _write_tables(staged, Reranker([one.text for one in trained]).importances(), trained[0].curves)
+    grown = grow(learnable, params, ctx.seed)
+    for fold, one in enumerate(grown.models):
+        staged.write_file(f"{RERANKER_FILES}{fold}.txt", one.text.encode())
+    _write_tables(staged, grown.reranker.importances(), grown.models[0].curves)
     rank_N = learnable.matrix[:, FEATURES.index("vector_rank")]
     before_S = learnable.ranks(-np.nan_to_num(rank_N, nan=np.inf))
     learned = LearnedOrder(
-        best_rounds=tuple(one.best_round for one in trained),
+        best_rounds=tuple(one.best_round for one in grown.models),
         held_out_hit_rate_before=float((before_S <= CUTOFF).mean()),
-        held_out_hit_rate_after=float((after_S <= CUTOFF).mean()),
+        held_out_hit_rate_after=float((grown.held_out_rank <= CUTOFF).mean()),
         seconds=round(time.perf_counter() - begun, 2),
     )
     return facts.model_copy(update={"learned": learned})
@@ -96,50 +90,6 @@ def _leave_out(staged: StagedRun, params: TrainRerankerParams, facts: RerankerFa
     log.warning("train_reranker: %s", facts.note)
     _write_tables(staged, {}, {})
     return facts
-
-
-def _sampled(task: Task, limit: int, seed: int) -> Task:
-    """Return the task with at most `limit` of its searches, a sample that the seed decides."""
-    if len(task.targets) <= limit:
-        return task
-    kept = np.sort(np.random.default_rng(seed).choice(len(task.targets), limit, replace=False))
-    return replace(
-        task,
-        queries=task.queries[kept],
-        text_ids=task.text_ids[kept],
-        targets=task.targets[kept],
-        visitors=task.visitors[kept],
-        asked_at=task.asked_at[kept],
-    )
-
-
-def _rows(asked: WindowSearch, task: Task) -> Rows:
-    """Return the candidates of all searches with their features."""
-    progress = Progress(log, "searches with features", len(task.targets))
-    parts = []
-    for block, searches in asked.search.blocks(asked.searches):
-        candidates = asked.search.candidates(searches)
-        is_converted_N = candidates.place == asked.target[block][candidates.row]
-        matrix = asked.search.features(searches, candidates)
-        parts.append(Rows(matrix, is_converted_N, candidates.count, task.visitors[block]))
-        progress.advance(len(block))
-    return Rows.joined(parts)
-
-
-def _too_few(learnable: Rows, search_count: int, params: TrainRerankerParams) -> str:
-    """Return why nothing can be learned, or nothing."""
-    found, visitor_count = len(learnable.count), len(np.unique(learnable.visitor))
-    if found >= params.min_search_count and visitor_count > 1:
-        return ""
-    return (
-        f"the photo converted is among the candidates in only {found} of {search_count} searches ({visitor_count} "
-        f"visitors) of the validation window; {params.min_search_count} are needed to learn an order "
-        f"(min_search_count). Lengthen the window (--validation-days of split_temporal) or wait for more conversions."
-    )
-
-
-def _options(params: TrainRerankerParams, seed: int) -> Options:
-    return Options(**params.model_dump(include=set(Options.__dataclass_fields__)), seed=seed)
 
 
 def _write_tables(staged: StagedRun, importances: dict[str, tuple[float, int]], curves: dict[str, list[float]]) -> None:

@@ -16,9 +16,9 @@ from jobs.evaluation.availability import read_availability
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
-from jobs.training.arm_inputs import ArmInputs, read_pairs
+from jobs.training.arm_inputs import read_pairs
 from jobs.training.arms import load_model, measure, starting_model, train_arm
-from jobs.training.inputs import curve_rows, model_errors_of, open_pixels
+from jobs.training.inputs import curve_rows, keyword_lists, model_errors_of, open_pixels
 from models.evaluation.ranking import dense_scorer, rank_targets
 from models.search.data import PhotoPixels
 from models.search.keywords import RaggedKeywords
@@ -50,7 +50,7 @@ def train_and_rank(
             found = {"best_validation_hit_rate": result.best_hit_rate, "training": measure(result)}
             facts = facts.model_copy(update=found)
         task = read_task(ctx.lake, inputs["splits"])
-        photo_PD, has_vector_P = photo_matrix(model, task, pairs, pixels)
+        photo_PD, has_vector_P = photo_matrix(model, task, pairs.photos, pixels)
         scorer = dense_scorer(text_matrix(model, task), photo_PD, has_vector_P)
     availability = read_availability(ctx.lake, inputs, task)
     rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, availability)
@@ -91,13 +91,14 @@ def _own_arm(models: Manifest) -> dict[str, object]:
 
 @torch.inference_mode()
 def photo_matrix(
-    model: SearchModel, task: Task, pairs: ArmInputs, pixels: PhotoPixels
+    model: SearchModel, task: Task, photos: pl.DataFrame, pixels: PhotoPixels
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the vectors of the task's photos, shape (P, D), zero where there is none, and which there are, (P,)."""
-    keywords = None if model.vocabulary is None else RaggedKeywords.encode(model.vocabulary, pairs.keywords)
-    numbers = task.photos.join(
-        pairs.photos.select("photo_id", "photo"), on="photo_id", how="left", maintain_order="left"
-    )
+    """Return the vectors of the task's photos, shape (P, D), zero where there is none, and which there are, (P,).
+
+    `photos` are those of `read_photos` that `pixels` numbers.
+    """
+    keywords = None if model.vocabulary is None else RaggedKeywords.encode(model.vocabulary, keyword_lists(photos))
+    numbers = task.photos.join(photos.select("photo_id", "photo"), on="photo_id", how="left", maintain_order="left")
     has_picture_P = numbers["photo"].is_not_null().to_numpy()
     photo_PD = np.zeros((len(numbers), model.dim), np.float32)
     found = photo_vectors(model, numbers["photo"].drop_nulls().to_numpy(), pixels, keywords).cpu().numpy()

@@ -1,12 +1,14 @@
-"""Params of the ablation and of the comparison of retraining."""
+"""Params of the ablation, of the comparison of retraining, and of the backtest."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from jobs.config.params.arms import AS_TRAINED, COMPARED, FULL, VARIANTS, ZERO_SHOT
 from jobs.config.params.base import Params
-from jobs.config.params.training import TrainSearchParams
+from jobs.config.params.training import TrainRerankerParams, TrainSearchParams
 
 
 class TrainVariantParams(TrainSearchParams):
@@ -44,3 +46,14 @@ class CompareVariantsParams(Params):
 
 class CompareRetrainingParams(Params):
     nights: int = Field(10, ge=2, description="consecutive nights, the last of them the run date")
+
+
+class RankNextDayParams(TrainRerankerParams):
+    when_too_few: Literal["fail"] = Field("fail", description="a release without a reranker is not compared")
+    held_back_days: int = Field(
+        7, ge=1, description="days that a night tests on, which its tower and its reranker have not seen"
+    )
+
+
+class CompareBacktestParams(Params):
+    nights: int = Field(7, ge=1, description="consecutive days that ask, the last of them the run date")

@@ -23,7 +23,7 @@ from tests.command_line import parse
 from tests.fuzzing import LONG, ODD_TEXTS, QUICK
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-STARTING = {"up", "down", "try_notifiers", "nightly", "ablation", "retraining", "make_sample", "plan_night"}
+STARTING = {"up", "down", "try_notifiers", "nightly", "ablation", "retraining", "backtest", "make_sample", "plan_night"}
 """Commands that start services or nights, or make the sample where no data set is named: they are only parsed."""
 WITH_MLFLOW = {"open_review", "promote", "reject", "rollback", "clean_up"}
 """Commands that make MLflow's database first, which takes a while."""

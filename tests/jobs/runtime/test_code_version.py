@@ -185,7 +185,7 @@ def versions(project: Path) -> dict[str, str]:
 
 RERANKING = {
     *("snapshot_champion", "measure_live", "train_reranker", "evaluate", "make_release", "register_model"),
-    "gate_release",
+    *("gate_release", "rank_next_day"),
 }
 
 
