@@ -165,7 +165,7 @@ def test_a_review_shows_verdict_and_links_and_its_decision_rests_on_the_figures(
     assert (shown["version"], shown["run_date"], shown["catalogue"]) == ("1", "2025-12-28", "test")
     assert shown["subject"] == "test: make version 1 of 2025-12-28 live? Gate: inconclusive"
     report = context.settings.report_dir / "test" / "2025-12-28.html"
-    for part in ("not shown to be better than the champion", f"- Report: the file `{report}`\n", "| pass | index"):
+    for part in ("Not shown to be better than the champion", f"- Report: the file `{report}`\n", "| pass | index"):
         assert part in shown["body"], part
     assert report.as_uri() not in shown["body"]
     where, shown_by = f"run run-1, in the store `{context.settings.tracking_uri}`", "start one with `mlflow server "
