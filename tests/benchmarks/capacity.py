@@ -81,7 +81,7 @@ class Site:
 
 
 SITES = (
-    Site("25 thousand photos, 1 million conversions", 25e3, 1e6, 200e3, 1, 8, 1),
+    Site("25 thousand photos, 1 million conversions", 25e3, 1e6, 50e3, 1, 8, 1),
     Site("3 million photos, 250 million conversions", 3e6, 250e6, 10e3, 8, 16, 8),
     Site("1 billion photos, 10 billion conversions", 1e9, 10e9, 200, 128, 32, 128),
 )

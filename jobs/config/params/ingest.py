@@ -64,7 +64,7 @@ class SplitTemporalParams(Params):
     validation_days: int = Field(3, ge=1, le=36_500, description="length of the window before it, for early stopping")
     train_days: int = Field(365, ge=1, le=36_500, description="how far back training reaches")
     max_ranked_searches: int = Field(
-        200_000, ge=1, description="test searches that are ranked, at most: beyond, all those of a sample of visitors"
+        50_000, ge=1, description="test searches that are ranked, at most: beyond, all those of a sample of visitors"
     )
     shards: int = Field(
         8, ge=1, le=100_000, description="files by photo that training processes share out; more for a large log"

@@ -253,7 +253,7 @@ def test_every_false_fact_is_named(night: Night, caplog: pytest.LogCaptureFixtur
         assert {re.split("[. ]", fault.text)[0] for fault in faults} == {name}
     plant(night, night.tables(), shard_count=2, max_ranked_searches=5)
     assert failed_checks(night, caplog) == {
-        "facts": "max_ranked_searches is declared as 5, should be 200000; shard_count is declared as 2, should be 8"
+        "facts": "max_ranked_searches is declared as 5, should be 50000; shard_count is declared as 2, should be 8"
     }
 
 

@@ -183,7 +183,7 @@ def test_a_small_log_is_split_once_with_its_facts(
             "photo_not_yet_submitted": 1,
         },
         "photos_by_age": {"before_train": 1, "train": 1, "validation": 0, "test": 1},
-        "max_ranked_searches": 200_000,
+        "max_ranked_searches": 50_000,
     }
     assert read_rows(ctx, manifest, "train") == [
         ("v1", "cat", "GB", "old", EDGES[0], 2, 3.0, "mobile", "portrait", 3),
@@ -265,7 +265,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkS
             "photo_not_yet_submitted": 1,
         },
         "photos_by_age": {"before_train": 1, "train": 1, "validation": 0, "test": 1, "after_as_of": 1},
-        "max_ranked_searches": 200_000,
+        "max_ranked_searches": 50_000,
     }
     assert read_rows(ctx, manifest, "train") == [
         ("v1", "cat", "GB", "old", EDGES[0] - TICKS[2], 3, 4.0, "tablet", "all", 4),
