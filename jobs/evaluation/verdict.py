@@ -65,14 +65,15 @@ def trending(card: Scorecard, plan: Plan) -> TrendingFacts:
         over_start=over_start,
         over_nightly=over_nightly,
         sentence=(
-            f"Counts refreshed every hour change the hit rate@{CUTOFF} by {_spell(over_nightly)} against counts "
-            f"refreshed once a day, and by {_spell(over_start)} against counts of the window's beginning."
+            f"With counts refreshed every hour instead of every day the hit rate@{CUTOFF} of the released search "
+            f"changes by {_spell(over_nightly)}, instead of at the window's beginning by {_spell(over_start)}."
         ),
     )
 
 
 def _spell(less: Difference) -> str:
-    return f"{less.value:+.3f} (95 % interval {less.low:+.3f} to {less.high:+.3f})"
+    value, low, high = (100 * one for one in (less.value, less.low, less.high))
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def _difference(card: Scorecard, arm: str, baseline: str) -> Difference:
