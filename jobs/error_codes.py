@@ -74,6 +74,7 @@ CODES: dict[str, str] = {
     "leak_found": "Train nothing on these splits. Rerun split_temporal; if a check fails again, its query is at fault.",
     "ledger_busy": "Run the same command again.",
     "line_break_in_id": "Close the quote in that row or in one before it.",
+    "log_shrank": "Look whether the log's export is whole, and run refresh_counts again.",
     "loads_differently": "Delete that version in MLflow and rerun register_model.",
     "loss_not_finite": "Train with a lower learning rate.",
     "loss_unknown": "Name a loss that exists; the text lists them.",
@@ -227,6 +228,7 @@ CODES: dict[str, str] = {
     "vectors_not_of_length_one": "Run embed_photos and embed_queries again.",
     "vectors_of_other_model": "Run embed_photos, embed_queries and build_index again.",
     "vectors_repeated": "Run the stage that made the run in the text again.",
+    "version_is_live": "Roll back: `nightlens rollback`.",
     "version_not_checked": "Take a version that passed the check of register_model.",
     "version_without_release": "Rerun make_release for the night of that version, or take another version.",
     "version_without_tags": "Promote a version that register_model registered.",
@@ -234,6 +236,7 @@ CODES: dict[str, str] = {
     "visitor_still_there": "Run forget again.",
     "weights_are_pickled": "Convert the weights to safetensors once.",
     "windows_not_of_a_backtest": "Run the whole series of nights again: make backtest.",
+    "why_of_words_only": "Leave --why out, or search by words.",
     "wrong_usage": "Correct the call; `nightlens <command> --help` describes its options.",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,8 @@ import torch
 from models.ann import ShardedIndex, Visibility
 from models.arrays import open_arrays
 from models.images import ImageError, decode_image
+from models.rerank.features import ORIENTATIONS
+from models.rerank.history import DEVICES
 from models.rerank.learning import Reranker
 from models.rerank.live import Asked, LiveSearch
 from models.search.completion import Exemplars
@@ -60,7 +63,11 @@ class Embedder:
         columns, empty cells and blank queries are the same. Raises `ValueError` naming the row that is neither, both,
         or not a picture.
         """
+        if not {QUERY, IMAGE} & set(frame.columns):
+            raise ValueError(f"the table has neither a column {QUERY!r} nor {IMAGE!r}, only {list(frame.columns)}")
         queries, countries, images, keywords = (_cells(frame, name) for name in (QUERY, COUNTRY, IMAGE, KEYWORDS))
+        _check_kinds(QUERY, queries, str)
+        _check_kinds(IMAGE, images, bytes)
         queries = [normalise_query(query or "") or None for query in queries]
         for row, (query, image) in enumerate(zip(queries, images, strict=True)):
             if (query is None) == (image is None):
@@ -118,15 +125,20 @@ class ReleasedSearch:
     def predict(self, frame: DataFrame, params: Mapping[str, Any] | None = None) -> Any:
         """Return per row of `frame` the best photos and their scores, best first: columns `photos` and `scores`.
 
+        There are fewer than `k` where fewer are candidates.
+
         A row is as in `Embedder.predict`; a query may have a `device` (mobile, tablet, desktop) and an `orientation`
         (landscape, portrait, squarish) too. A picture finds the photos that are closest to it. `params` may hold `k`,
         how many photos, and `output`: "vectors" gives the rows' unit vectors instead, float32 [B, D]. Raises
         `ValueError` as `Embedder.predict` does, and for other params.
         """
-        asked = dict(params or {})
-        k, output = int(asked.get("k", DEFAULT_COUNT)), asked.get("output", "photos")
-        if k < 1 or output not in ("photos", "vectors"):
+        asked = {"k": DEFAULT_COUNT, "output": "photos"} | dict(params or {})
+        k, output = asked["k"], asked["output"]
+        if not isinstance(k, int) or k < 1 or output not in ("photos", "vectors"):
             raise ValueError(f"params {asked}: k is a number from 1 on, output is 'photos' or 'vectors'")
+        _check_values(DEVICE, _cells(frame, DEVICE), DEVICES)
+        _check_values(ORIENTATION, _cells(frame, ORIENTATION), ORIENTATIONS)
+        _check_countries(_cells(frame, COUNTRY))
         vector_BD = self._embedder.predict(frame)
         if output == "vectors":
             return vector_BD
@@ -191,6 +203,27 @@ def _cells(frame: DataFrame, name: str) -> list[Any]:
         return [None] * len(frame)
     column = frame[name]
     return column.astype(object).where(column.notna(), None).tolist()
+
+
+def _check_kinds(name: str, cells: Sequence[Any], kind: type) -> None:
+    """Raise `ValueError` that names the first cell of another kind."""
+    for row, cell in enumerate(cells):
+        if cell is not None and not isinstance(cell, kind):
+            raise ValueError(f"row {row}: {name} is to be {kind.__name__}, not {type(cell).__name__}")
+
+
+def _check_values(name: str, cells: Sequence[Any], known: Sequence[str]) -> None:
+    """Raise `ValueError` that names the first cell whose value is none of the known ones."""
+    for row, cell in enumerate(cells):
+        if cell is not None and cell not in known:
+            raise ValueError(f"row {row}: {name} is one of {', '.join(known)}, not {cell!r}")
+
+
+def _check_countries(cells: Sequence[Any]) -> None:
+    """Raise `ValueError` that names the first cell that is no country's two letters; "" is an unknown one."""
+    for row, cell in enumerate(cells):
+        if cell is not None and not (isinstance(cell, str) and re.fullmatch("([A-Za-z]{2})?", cell)):
+            raise ValueError(f"row {row}: country is two letters (ISO 3166), such as GB, not {cell!r}")
 
 
 def _batches(rows: list[int]) -> list[list[int]]:

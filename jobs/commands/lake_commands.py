@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from jobs.commands.options import Catalogue, Environment, RunDate, command, given_values, now, parse_run_date
-from jobs.config.params.arms import FULL
 from jobs.config.params.release import CleanUpParams
 from jobs.errors import BadInput
 from jobs.lake.catalogue import Lake, open_catalogue
@@ -30,7 +29,7 @@ def lineage(
     ],
     catalogue: Catalogue,
     run_date: Annotated[str, Option(help="the night; needed for a metric or a photo")] = "",
-    arm: Annotated[str, Option(help="of the metric")] = FULL,
+    arm: Annotated[str, Option(help="of the metric; default: the challenger, the night's whole search")] = "",
     rows: Annotated[Path | None, Option(help="CSV file for all log rows behind a metric")] = None,
 ) -> None:
     """Tell what a figure, a photo, a run or a release was made from."""
@@ -104,6 +103,8 @@ def clean_up(
         raise BadInput("no_catalogue_named", "say which catalogue: --catalogue, or --dataset with its folder")
     params = CleanUpParams.checked("clean_up", given_values(CleanUpParams, given))
     name = catalogue or catalogue_name(dataset)
+    if catalogue:  # a folder's name is one's own before any night has run
+        open_catalogue(environment.settings.lake_uri, catalogue)
     removed = clean_up.clean_up(environment.settings, name, params, now(), dry_run=dry_run)
     done = "would remove" if dry_run else "removed"
     lines = [f"{done} {one.what}  {one.byte_count:,} bytes" for one in removed]

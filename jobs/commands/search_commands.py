@@ -41,6 +41,8 @@ def search(
     from jobs.searching.query import make_query
 
     asked = make_query(query, country, image, photo)
+    if with_reasons and not asked.is_words:
+        raise BadInput("why_of_words_only", "--why says why words find a photo: leave it out, or search by words")
     settings, day = environment.settings, parse_run_date(run_date)
     open_catalogue(settings.lake_uri, catalogue)  # what is wrong is said before the models' libraries are loaded
     from jobs.searching import side_by_side

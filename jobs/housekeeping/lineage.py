@@ -15,7 +15,7 @@ import polars as pl
 
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, PhotoEmbeddingsFacts
-from jobs.datasets.evaluation import EVALUATION
+from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.models import REGISTRATION, RegistrationFacts
 from jobs.datasets.releases import RELEASE, ReleaseFacts
@@ -40,11 +40,12 @@ def of_run(lake: Lake, reference: str) -> list[str]:
 def of_metric(lake: Lake, run_date: str, metric: str, k: int, arm: str, rows_to: Path | None = None) -> list[str]:
     """Return what a figure of a night's report is the mean of, and what that was made from.
 
-    `rows_to` is a CSV file for the log rows behind the figure, one a row with the rank of its photo. Raises `BadInput`
-    naming the arms and metrics there are if there is no such figure.
+    It is of the challenger unless an `arm` is named. `rows_to` is a CSV file for the log rows behind the figure, one a
+    row with the rank of its photo. Raises `BadInput` naming the arms and metrics there are if there is no such figure.
     """
     partition = {"run_date": run_date}
     evaluation = lake.current(EVALUATION, partition)
+    arm = arm or EvaluationFacts.of(evaluation).verdict.challenger
     metrics = lake.read_table(evaluation, "metrics").filter(pl.col("segment_kind") == "all")
     found = metrics.filter((pl.col("arm") == arm) & (pl.col("metric") == metric) & (pl.col("k") == k))
     if found.is_empty():

@@ -15,6 +15,7 @@ from rich.table import Column
 
 from jobs.datasets.clean import VALIDATED
 from jobs.errors import MissingInput
+from jobs.ingest.row_limits import HOURLY
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.runtime.terminal import table_lines
@@ -110,6 +111,8 @@ def _committed(lake: Lake) -> Iterator[Evidence]:
 
 def _refused(lake: Lake) -> Iterator[Evidence]:
     for run_id in lake.store(_REFUSED).names():
+        if run_id == HOURLY:  # of no night
+            continue
         store = lake.store(_REFUSED, run_id)
         run_date = json.loads(store.get("validation.json") or b"{}").get("run_date")
         if run_date is not None:

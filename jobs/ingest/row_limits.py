@@ -13,10 +13,16 @@ from jobs.datasets.clean import VALIDATED
 from jobs.errors import GateFailed
 from jobs.lake.catalogue import Lake
 
+HOURLY = "refresh_counts"
+"""The attempt that is no night's."""
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from jobs.ingest.row_validation import ValidatedTable
+
+
+_LIMITS = '`make nightly LIMITS="--max-bad-share 0.1"`; also --max-critical-share, --max-without-photo-share'
 
 
 def min_shares(params: ValidateLogsParams) -> dict[str, float]:
@@ -45,13 +51,14 @@ def check_limits(
     rows = lake.store("rejected", attempt, "quarantine")
     write_parts(union([judged.quarantine for judged in failed]).drop("unit"), lake, rows.folder)
     advice = [_about_photos(lake, judged) for judged in failed if _lacks_photos(judged)]
+    shown, limits = "`nightlens quarantine` shows the bad rows; they", f"raise the limit ({_LIMITS})"
+    if attempt == HOURLY:
+        shown, limits = "The bad rows", "let the next night raise the limit"
     raise GateFailed(
         "too_many_bad_rows",
         f"{' '.join(_complaint(judged, params) for judged in failed)} Nothing was committed. {' '.join(advice[:1])}"
-        f"`nightlens quarantine` shows the bad rows; they, validation.json and Data Docs are in "
-        f'{lake.uri(store.folder)}. Mend the data, raise the limit (`make nightly LIMITS="--max-bad-share 0.1"`; '
-        f"also --max-critical-share, --max-without-photo-share), or change the rules "
-        f"(great_expectations/{failed[0].table}.json).",
+        f"{shown}, validation.json and Data Docs are in {lake.uri(store.folder)}. Mend the data, {limits}, or "
+        f"change the rules (great_expectations/{failed[0].table}.json).",
         tables=[judged.table for judged in failed],
     )
 

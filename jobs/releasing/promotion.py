@@ -95,10 +95,17 @@ def reject(
     reason: str,
     at: datetime,
 ) -> str:
-    """Note in the ledger that a candidate was rejected, and return that; nothing that is live changes."""
+    """Note in the ledger that a candidate was rejected, and return that; `BadInput` if it is live."""
     lake = Lake(settings.lake_uri, catalogue)
     chosen = _registered(settings, catalogue, version)
     name = name_of(_release_of(lake, chosen), chosen.number)
+    if Ledger(lake).state().release == name:
+        raise BadInput(
+            "version_is_live",
+            f"version {version} of {catalogue} is live, so it cannot be rejected. To take it back: nightlens rollback "
+            f"--catalogue {catalogue} --reason WHY",
+            version=version,
+        )
     entry = Ledger(lake).append(lambda state: _draft(lake, "rejected", name, by, reason, at))
     assert entry is not None, "a rejection is always written"
     why = f": {reason}" if reason else ""

@@ -20,11 +20,12 @@ from jobs.adapters.spark_tables import read_spark
 from jobs.adapters.sql_files import run_sql
 from jobs.config.params.ingest import ValidateLogsParams
 from jobs.config.settings import Settings
-from jobs.errors import LostWork, NightlensError
+from jobs.datasets.clean import ValidatedFacts
+from jobs.errors import GateFailed, LostWork, NightlensError
 from jobs.ingest import Source, find_source
 from jobs.ingest.forgotten import forgotten
 from jobs.ingest.log_end import data_end, last_days
-from jobs.ingest.row_limits import check_limits, min_shares
+from jobs.ingest.row_limits import HOURLY, check_limits, min_shares
 from jobs.ingest.rows import pseudonym
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest, fingerprint
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from jobs.ingest.row_validation import ValidatedTable
 
 log = logging.getLogger("nightlens.progress")
-ATTEMPT = "refresh_counts"
-"""The name under which the evidence of a log that was refused lies."""
 
 
 def refresh(settings: Settings, lake: Lake, dataset: str) -> str:
@@ -59,17 +58,20 @@ def refresh(settings: Settings, lake: Lake, dataset: str) -> str:
     before = fresh_counts.current(lake)
     if before is not None and before.source == source and _is_whole(lake, before):
         return f"Nothing new: the release {release.name} counts until {_spell(before.until)}, as before."
-    rows, unknown_count = found.read(settings, lake, release)
+    rows, unknown_count, bad_count = found.read(settings, lake, release)
     catalogue = release.live.catalogue
     place = catalogue.places(rows["photo_id"].to_list())
     unknown_count += int((place < 0).sum())
     rows, place = rows.filter(place >= 0), place[place >= 0]
     left_out = f"Left out are {unknown_count:,} conversions of photos that it does not have."
+    if bad_count:
+        left_out += f" Of the log's rows {bad_count:,} more are bad than on its night."
+    until: datetime = rows["converted_at"].max() if len(rows) else release.counts_until  # type: ignore[assignment]
+    _check_end(until, before, release)
     if not len(rows):
         fresh_counts.drop_counts(lake)
         return f"Nothing new: the release {release.name} counts until {_spell(release.counts_until)}. {left_out}"
     counts = catalogue.tables.counts.plus(conversions_of(rows, place), catalogue.tables.photos.available_at)
-    until: datetime = rows["converted_at"].max()  # type: ignore[assignment]
     name = fresh_counts.new_name(release.name, until, uuid.uuid4().hex[:8])
     pointer = CountsPointer(
         release=release.name,
@@ -83,6 +85,20 @@ def refresh(settings: Settings, lake: Lake, dataset: str) -> str:
     _swap(lake, pointer, before, found.forgotten)
     added = f"{len(rows):,} conversions since its night"
     return f"The release {release.name} now counts until {_spell(until)}: {added}. {left_out}"
+
+
+def _check_end(until: datetime, before: CountsPointer | None, release: OpenRelease) -> None:
+    """Raise `GateFailed` if the log ends before what was counted of it already: an export broke."""
+    if before is None or before.release != release.name or until >= before.until:
+        return
+    raise GateFailed(
+        "log_shrank",
+        f"the last good conversion is of {_spell(until)} or before, but {before.conversion_count:,} until "
+        f"{_spell(before.until)} were counted already. Nothing was swapped. Look whether the export is whole. If those "
+        f"are to be forgotten, delete store/published/{fresh_counts.POINTER} of the catalogue and run refresh_counts "
+        f"again.",
+        until=before.until.isoformat(),
+    )
 
 
 def _is_whole(lake: Lake, pointer: CountsPointer) -> bool:
@@ -131,15 +147,22 @@ class _Log:
         """What tells it from others."""
         return {"files": self.source.digests, "key": pseudonym("", self.key), "forgotten": self.forgotten}
 
-    def read(self, settings: Settings, lake: Lake, release: OpenRelease) -> tuple[pl.DataFrame, int]:
-        """Return the good conversions since the release's night, and how many others name a photo it did not have."""
+    def read(self, settings: Settings, lake: Lake, release: OpenRelease) -> tuple[pl.DataFrame, int, int]:
+        """Return the good conversions since the release's night, and how many others name a photo it did not have.
+
+        The last is how many more rows of the whole log are bad than on the release's night.
+        """
         log.info("reading the log, for the conversions since %s", _spell(release.counts_until))
-        with loading_meanwhile("jobs.ingest.row_validation"), spark_session(settings, ATTEMPT) as spark:
+        with loading_meanwhile("jobs.ingest.row_validation"), spark_session(settings, HOURLY) as spark:
             photos = read_spark(spark, lake, self.validated, "photos")
             judged = self._judge(spark, release, lake.catalogue, photos)
             try:
-                check_limits(lake, release.name.run_date, ATTEMPT, self.params, [judged])
-                return _since(spark, release.counts_until, judged, photos)
+                check_limits(lake, release.name.run_date, HOURLY, self.params, [judged])
+                lake.store("rejected", HOURLY).clear()  # of an earlier hour
+                bad_count = (
+                    judged.counts.quarantined - ValidatedFacts.of(self.validated).counts["conversions"].quarantined
+                )
+                return *_since(spark, release.counts_until, judged, photos), max(bad_count, 0)
             finally:
                 judged.frame.unpersist()
 
@@ -150,7 +173,7 @@ class _Log:
         as_of = datetime.fromisoformat(release.description["as_of"])
         judge = Judge(
             spark,
-            Inspector(f"{catalogue} {ATTEMPT}", as_of),
+            Inspector(f"{catalogue} {HOURLY}", as_of),
             self.source,
             self.key,
             self.params.bot_conversions_per_minute,

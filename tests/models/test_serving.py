@@ -83,6 +83,9 @@ def test_more_rows_than_a_batch_come_back_in_order(model: SearchModel, monkeypat
         ({"query": ["cat", "\u200b"]}, "row 1"),
         ({"query": ["cat"], "image": [picture((0, 0, 0))]}, "row 0"),
         ({"image": [picture((0, 0, 0)), b"no picture"]}, r"row 1: .*not_an_image"),
+        ({"image": [picture((0, 0, 0)), "photo.jpg"]}, "row 1: image is to be bytes, not str"),
+        ({"query": ["cat", ["dog"]]}, "row 1: query is to be str, not list"),
+        ({"Query": ["cat"]}, "neither a column 'query' nor 'image'"),
     ],
 )
 def test_what_is_no_row_is_named(model: SearchModel, table: dict[str, list[object]], message: str) -> None:
@@ -137,7 +140,17 @@ def test_rows_of_words_and_pictures_find_photos_in_their_places(model: SearchMod
     assert search.predict(pd.DataFrame({"query": []})).shape == (0, 2)
 
 
-@pytest.mark.parametrize("params", [{"k": 0}, {"k": -1}, {"output": "words"}])
+@pytest.mark.parametrize(
+    ("column", "known", "other"),
+    [("country", "gb", "Germany"), ("device", "tablet", "fridge"), ("orientation", "portrait", "diagonal")],
+)
+def test_what_a_search_cannot_be_of_is_named(model: SearchModel, column: str, known: str, other: str) -> None:
+    search = ReleasedSearch(Embedder(model), cast(LiveSearch, Stub()))
+    with pytest.raises(ValueError, match=f"row 1: {column} is .*{other}"):
+        search.predict(pd.DataFrame({"query": ["cat", "cat"], column: [known, other]}))
+
+
+@pytest.mark.parametrize("params", [{"k": 0}, {"k": -1}, {"k": None}, {"k": 1.5}, {"output": "words"}])
 def test_params_that_mean_nothing_are_refused(model: SearchModel, params: dict[str, Any]) -> None:
     search = ReleasedSearch(Embedder(model), cast(LiveSearch, Stub()))
     with pytest.raises(ValueError, match="k is a number from 1 on"):

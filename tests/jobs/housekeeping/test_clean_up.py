@@ -184,5 +184,6 @@ def test_the_command_says_what_it_removed_and_how_much(
     assert capsys.readouterr().out == "removed 0 things, 0 bytes in all\n"
     assert main.main(["clean_up", "--catalogue", "test", "--keep-nights", "0"]) == 2
     assert main.main(["clean_up"]) == 2
+    assert main.main(["clean_up", "--catalogue", "tset"]) == 2
     with pytest.raises(MissingInput):
         make_context(run_date=night(1)).read(RELEASE)

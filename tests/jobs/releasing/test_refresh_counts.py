@@ -20,6 +20,8 @@ from jobs.datasets.clean import VALIDATED
 from jobs.datasets.models import RERANKER
 from jobs.errors import GateFailed, LostWork, MissingInput
 from jobs.housekeeping.forget_visitor import forget
+from jobs.housekeeping.quarantine import find_evidence
+from jobs.ingest.row_limits import HOURLY
 from jobs.ingest.rows import pseudonym
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import fresh_counts, refresh_counts
@@ -91,7 +93,8 @@ def site(spark: SparkSession, tmp_path: Path, registry: Registry) -> Site:
         "photos": photos.with_columns(submitted_at=datetime(2025, 10, 1, tzinfo=UTC)),
         "conversions": pl.DataFrame({"visitor_id": [pseudonym(visitor(0), b"test-key")]}),
     }
-    commit_tables(context, VALIDATED, clean, params=PARAMS)
+    counts = {"conversions": {"input": 280, "clean": 280, "quarantined": 0, "unreadable": 0, "repaired": 0}}
+    commit_tables(context, VALIDATED, clean, params=PARAMS, facts={"counts": counts})
     commit_night(context, 0, photo_ids=PHOTOS)
     commit_order(context)
     order = {"reranker/0.txt": tiny_reranker().encode()}
@@ -122,6 +125,7 @@ def test_what_came_since_the_night_is_counted_once(site: Site) -> None:
     site.files.add("conversions", converted_at="2025-12-28 23:00:00", photo_id=PHOTOS[0], keyword="zebra")  # late
     assert "3 conversions since its night" in (told := site.refresh())
     assert "Left out are 2 conversions" in told
+    assert "2 more are bad" in told  # the country, and the photo that nobody knows
     assert site.counted() == {PHOTOS[0]: 2, PHOTOS[3]: 1}
     assert "NZ" in site.release.live.catalogue.tables.countries
     assert site.release.counts_until == datetime(2025, 12, 29, 12, tzinfo=UTC)
@@ -150,7 +154,22 @@ def test_a_log_with_too_many_bad_rows_changes_nothing_and_leaves_evidence(site: 
     with raises(GateFailed, "too_many_bad_rows", tables=["conversions"]):
         site.refresh()
     assert site.release.counts is None
-    assert "validation.json" in site.context.lake.store("rejected", refresh_counts.ATTEMPT).names()
+    assert "validation.json" in site.context.lake.store("rejected", HOURLY).names()
+    with raises(MissingInput, "night_not_validated", run_date=night(2)):
+        find_evidence(site.context.lake, night(2))  # it is of no night
+    assert find_evidence(site.context.lake, None).manifest is not None
+
+
+def test_a_log_that_ends_before_what_was_counted_changes_nothing(site: Site) -> None:
+    site.add(0, anonymous_user_id=visitor(1))
+    whole = len(site.files.lines["conversions"])
+    site.add(4, anonymous_user_id=visitor(2))
+    site.refresh()
+    for left in (whole, whole - 1):  # without the latest conversion, and without any since the night
+        del site.files.lines["conversions"][left:]
+        with raises(GateFailed, "log_shrank", until="2025-12-29T14:00:00+00:00"):
+            site.refresh()
+        assert site.counted() == {PHOTOS[0]: 2}
 
 
 def test_a_forgotten_visitor_is_counted_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -434,6 +434,9 @@ def test_what_awaits_a_review_is_kept_until_it_is_decided(make_context: Contexts
     )
     assert collect(lake, STRICT, NOW) == []
     reject(settings, "test", 1, **BY)
+    promote(settings, "test", 2, **BY)
+    with raises(BadInput, "version_is_live", version=2):
+        reject(settings, "test", 2, **BY)
     collect(lake, STRICT, NOW)
     assert left(lake) == [2]
 
