@@ -249,7 +249,7 @@ def test_a_large_index_stays_in_the_lake_and_is_checked_there(tracked: RunContex
     facts = RegistrationFacts.of(run_stage(tracked, "register_model", RegisterModelParams(max_copied_mb=0)))
     assert facts.is_copied is False
     artifacts = Path(tracked.settings.artifact_uri.removeprefix("file://"))
-    assert not [path for path in artifacts.rglob("*") if path.suffix == ".faiss" or path.name == "arrays.npy"]
+    assert not [path for path in artifacts.rglob("*") if path.suffix == ".faiss" or path.name == "search.json"]
     version = mlflow_registry.find_version(tracked.settings, "test", facts.version)
     asked = pd.DataFrame({"query": ["cat", "sea"]})
     assert all(mlflow_models.load_version(tracked.settings, version)(asked)["photos"].map(len) > 0)

@@ -21,7 +21,7 @@ QUERIES, COUNTRIES = np.array([10, 20, 30, 40], np.uint64), np.array(["DE", "FR"
 
 
 def replay_of(random: np.random.Generator, count: int) -> Replay:
-    """Before the window only the first text was asked for, from DE; the window's conversions are of all texts."""
+    """Before the window people in DE asked for the first text alone; the window's conversions are of all texts."""
     zeros, available = np.zeros(5, np.int64), np.zeros(PHOTOS, np.int64)
     past = Events(random.integers(0, PHOTOS, 5), zeros, zeros, zeros, random.integers(0, START, 5))
     tables = SearchTables(
