@@ -3,7 +3,17 @@
 -- The visitors of a day are numbered apart from those of other days, so that no process sorts all of them.
 -- View: conversions.
 WITH firsts AS (
-  SELECT visitor_id, MIN(STRUCT(converted_at, source_file, source_line)) AS first_row
+  SELECT
+    visitor_id,
+    MIN(
+      STRUCT(
+        converted_at,
+        source_file IS NOT NULL AS has_file,
+        source_file,
+        source_line IS NOT NULL AS has_line,
+        source_line
+      )
+    ) AS first_row
   FROM conversions
   GROUP BY visitor_id
 ),
@@ -16,6 +26,6 @@ days AS (
 )
 SELECT
   visitor_id,
-  earlier_count + ROW_NUMBER() OVER (PARTITION BY day ORDER BY first_row) - 1 AS visitor
+  CAST(earlier_count + ROW_NUMBER() OVER (PARTITION BY day ORDER BY first_row) - 1 AS BIGINT) AS visitor
 FROM firsts
 JOIN days ON days.day = DATE(firsts.first_row.converted_at)

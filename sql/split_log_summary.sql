@@ -1,5 +1,4 @@
 -- How the conversion log lies around the windows: one row per period that has conversions.
--- first_at and last_at are text, for messages, in the session's time zone (UTC).
 -- known_count: conversions of a photo that had been submitted by then; only these can enter a split.
 -- Views: conversions, photos. Markers: train_start, train_end, validation_end, test_end.
 WITH known_photos AS (
@@ -23,7 +22,7 @@ SELECT
   period,
   COUNT(*) AS conversion_count,
   COUNT_IF(is_known) AS known_count,
-  CAST(MIN(converted_at) AS STRING) AS first_at,
-  CAST(MAX(converted_at) AS STRING) AS last_at
+  MIN(converted_at) AS first_at,
+  MAX(converted_at) AS last_at
 FROM log
 GROUP BY period

@@ -1,31 +1,23 @@
-"""Great Expectations on Spark frames: suites from great_expectations/*.json, verdicts, Data Docs pages.
+"""Great Expectations: runs a table's suite on a sample of its rows, as the oracle of our own counts; Data Docs pages.
 
-The only module that imports the library. An expectation's `meta` says what follows from it: `reason`, the fault's
-name, and `severity`:
-
-- quarantine: the rows that fail it are bad;
-- critical: they are bad, and the table is refused if more of them fail than `mostly` allows;
-- warn: it is reported and nothing follows.
-
-`shows` may name the column whose values are shown as examples where the rule's own column only says yes or no.
-
-Great Expectations counts the failing rows and gives each expectation's condition as Spark SQL. The rows are then
-told apart by these conditions where they lie, in one pass; none are collected here, so their number does not matter.
+The only module that imports the library. Its pandas engine judges the sample, which the rules were asked of with
+Polars too. If the two say otherwise of a single row, nothing is believed. Its results then get the exact counts of
+the whole table, so that verdicts and pages are of every row.
 """
 
 from __future__ import annotations
 
-import ast
 import html
 import itertools
-import json
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import great_expectations as gx
+import polars as pl
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.types.base import (
     DataContextConfig,
@@ -35,31 +27,41 @@ from great_expectations.data_context.types.base import (
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 from great_expectations.render.view.view import DefaultJinjaPageView
 
-from jobs.config.settings import PROJECT_ROOT
-from jobs.errors import BadInput, NightlensError
+from jobs.errors import NightlensError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
-    from pyspark.sql import DataFrame
 
-SUITE_FOLDER = PROJECT_ROOT / "great_expectations"
-Severity = Literal["quarantine", "critical", "warn"]
-_NATIVE_SEVERITY: dict[Severity, str] = {"quarantine": "warning", "critical": "critical", "warn": "info"}
+    from jobs.ingest.rules import Rule
+
+_NATIVE_SEVERITY = {"quarantine": "warning", "critical": "critical", "warn": "info"}
+_NOT_NULL = "expect_column_values_to_not_be_null"
+_SHOWN_LENGTH = 200
 
 
 @dataclass(frozen=True)
-class Rule:
-    """The outcome of one expectation. `condition` is true in Spark SQL for exactly the rows that fail it."""
+class Counted:
+    """How many rows fail a rule, and in how many its column is null, which passes (but for `not_be_null`)."""
+
+    failed: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one rule."""
 
     reason: str
-    severity: Severity
+    severity: str
     column: str
     expectation: str
-    condition: str
     failed_count: int
     is_met: bool  # the share that fails is within the expectation's `mostly`
     max_share: float  # that may fail, by `mostly`
     shows: str  # the column whose values are examples
+    new_failed_count: int  # among the new rows of the log
+    is_met_by_new: bool  # as is_met, of the new rows alone
 
 
 @dataclass(frozen=True)
@@ -67,32 +69,15 @@ class Verdict:
     """The outcome of one table's suite: its rules in the suite's order."""
 
     table: str
-    rules: list[Rule]
+    rules: list[Outcome]
     result: ExpectationSuiteValidationResult
+    row_count: int
+    new_row_count: int
 
     @property
-    def broken(self) -> list[Rule]:
+    def broken(self) -> list[Outcome]:
         """The critical rules that more rows fail than may."""
         return [rule for rule in self.rules if rule.severity == "critical" and not rule.is_met]
-
-
-def load_suite(table: str) -> dict[str, Any]:
-    """Return a table's suite; `BadInput` if an expectation lacks a reason or a known severity."""
-    path = SUITE_FOLDER / f"{table}.json"
-    suite: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for expectation in suite["expectations"]:
-        meta = expectation.get("meta", {})
-        if not re.fullmatch(r"[a-z0-9_]+", meta.get("reason", "")) or meta.get("severity") not in _NATIVE_SEVERITY:
-            raise BadInput(
-                "incomplete_rule",
-                f"{path}: {expectation['type']} on {expectation['kwargs'].get('column')} needs meta.reason (small "
-                f"letters, digits and _) and meta.severity ({', '.join(_NATIVE_SEVERITY)})",
-                path=path,
-                rule=expectation["type"],
-                column=expectation["kwargs"].get("column"),
-            )
-        expectation["severity"] = _NATIVE_SEVERITY[meta["severity"]]
-    return suite
 
 
 class Inspector:
@@ -106,67 +91,184 @@ class Inspector:
             analytics_enabled=False,
         )
         self._context = gx.get_context(mode="ephemeral", project_config=config)
-        self._spark = self._context.data_sources.add_spark("spark")
         self._run_id = RunIdentifier(run_name=night, run_time=run_time)
 
-    def inspect(self, table: str, frame: DataFrame, parameters: dict[str, Any]) -> Verdict:
-        """Run a table's suite on a frame, best a cached one: one Spark job counts the rows that fail each rule.
+    def inspect(
+        self,
+        table: str,
+        rules: Sequence[Rule],
+        sample: pl.DataFrame,
+        failed: pl.DataFrame,
+        row_count: int,
+        counted: Sequence[Counted],
+        new_row_count: int | None = None,
+        new_counted: Sequence[Counted] | None = None,
+    ) -> Verdict:
+        """Let the library judge a sample, compare row by row, and return the verdict of the whole table.
 
-        `parameters` are the values of the suite's `$PARAMETER`s.
+        `failed` has a Boolean column "0", "1" ... per rule: which rows of the sample fail it. `counted` are the counts
+        of each rule over all `row_count` rows, `new_counted` those over the `new_row_count` new rows; None if all are
+        new. Raises `NightlensError` if the library could not evaluate a rule or judges a row otherwise.
         """
-        batch = self._spark.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-        suite = self._context.suites.add(gx.ExpectationSuite(**load_suite(table)))
-        definition = gx.ValidationDefinition(name=table, data=batch, suite=suite)
-        result = self._context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": frame},
-            expectation_parameters=parameters,
-            # Values of failing rows would cost a job per rule; `render_page` is given them.
+        if new_row_count is None or new_counted is None:
+            new_row_count, new_counted = row_count, counted
+        result = self._run(table, rules, sample)
+        outcomes = []
+        for number, (rule, found) in enumerate(zip(rules, result.results, strict=True)):
+            if "unexpected_index_list" not in found.result:
+                raise rule.refused(str(found.exception_info))
+            _compare(rule, sample, failed[str(number)], found.result["unexpected_index_list"] or [])
+            is_met = _put_counts(found, rule, row_count, counted[number])
+            outcomes.append(_outcome(rule, counted[number], is_met, new_row_count, new_counted[number]))
+        _put_statistics(result)
+        return Verdict(table, outcomes, result, row_count, new_row_count)
+
+    def _run(self, table: str, rules: Sequence[Rule], sample: pl.DataFrame) -> ExpectationSuiteValidationResult:
+        """Return the library's results of a table's suite on a sample, in the suite's order."""
+        source = self._context.data_sources.add_or_update_pandas(table)
+        batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("sample")
+        expectations = [_expectation(rule, number, sample) for number, rule in enumerate(rules)]
+        suite = gx.ExpectationSuite(name=table, expectations=expectations)
+        columns = sample.select(sorted({rule.column for rule in rules} & set(sample.columns)))
+        result = batch.get_batch({"dataframe": _pandas(columns)}).validate(
+            suite,
             result_format={
-                "result_format": "BASIC",
+                "result_format": "COMPLETE",
                 "partial_unexpected_count": 0,
-                "return_unexpected_index_query": True,
+                "exclude_unexpected_values": True,
+                "return_unexpected_index_query": False,
             },
-            run_id=self._run_id,
         )
-        return Verdict(table, [_rule(table, outcome) for outcome in result.results], result)
+        result.meta = {"great_expectations_version": gx.__version__, "run_id": self._run_id}  # nothing of the sample
+        result.results.sort(key=_number_of)
+        return result
 
 
-def _rule(table: str, outcome: ExpectationValidationResult) -> Rule:
-    config, result = outcome.expectation_config, outcome.result
-    assert config is not None
-    if "unexpected_index_query" not in result:
-        raise NightlensError(
-            "rule_not_of_rows",
-            f"great_expectations/{table}.json: {config.type} on {config.kwargs.get('column')} could not be evaluated. "
-            f"It must be about single rows, of a column in sql/validate_{table}.sql. {outcome.exception_info}",
-            table=table,
-            rule=config.type,
-            column=config.kwargs.get("column"),
-        )
-    return Rule(
-        reason=config.meta["reason"],
-        severity=config.meta["severity"],
-        column=config.kwargs["column"],
-        expectation=config.type,
-        condition=_condition(result["unexpected_index_query"]),
-        failed_count=result["unexpected_count"] or 0,  # null where there is no row
-        is_met=bool(outcome.success),
-        max_share=1 - float(config.kwargs.get("mostly", 1)),
-        shows=config.meta.get("shows", config.kwargs["column"]),
+def _number_of(found: ExpectationValidationResult) -> int:
+    assert found.expectation_config is not None
+    number: int = found.expectation_config.meta["number"]
+    return number
+
+
+def _expectation(rule: Rule, number: int, sample: pl.DataFrame) -> dict[str, Any]:
+    """Return a rule as the library takes it."""
+    kwargs = rule.kwargs | {"column": rule.column, "mostly": rule.min_share}
+    if "regex" in kwargs:
+        kwargs["regex"] = python_regex(kwargs["regex"])
+    if isinstance(sample.schema.get(rule.column), pl.Datetime):
+        # the library compares its times, which know their time zone, with no other times and with no days
+        kwargs |= {key: _instant(kwargs[key]) for key in ("min_value", "max_value") if kwargs.get(key) is not None}
+    meta: dict[str, Any] = {"number": number, "reason": rule.reason}
+    if rule.notes:
+        meta["notes"] = {"format": "markdown", "content": list(rule.notes)}
+    return {"type": rule.expectation, "kwargs": kwargs, "meta": meta, "severity": _NATIVE_SEVERITY[rule.severity]}
+
+
+def _instant(value: Any) -> str:
+    at = datetime.fromisoformat(str(value))
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+
+
+_ESCAPE = re.compile(r"\\(?:x\{([0-9A-Fa-f]+)\}|(.))", re.DOTALL)
+
+
+def python_regex(pattern: str) -> str:
+    r"""Return a suite's regular expression as Python 3.11 spells it: `\x{H}` is `\UHHHHHHHH` there, `\z` is `\Z`.
+
+    >>> print(python_regex(r"\A[\x{202A}-\x{10FFFF}]\\z\z"))
+    \A[\U0000202A-\U0010FFFF]\\z\Z
+    """
+
+    def spell(found: re.Match[str]) -> str:
+        if found[1]:
+            return f"\\U{found[1].upper():0>8}"
+        return r"\Z" if found[2] == "z" else found[0]
+
+    return _ESCAPE.sub(spell, pattern)
+
+
+def _pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    """Return the rows for the library: Arrow's columns, where NaN is no null; times as it can compare them."""
+    times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+    aware = frame.with_columns(pl.col(times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+    found = aware.to_pandas(use_pyarrow_extension_array=True)
+    return found.astype(dict.fromkeys(times, "datetime64[us, UTC]"))
+
+
+def _compare(rule: Rule, sample: pl.DataFrame, failed: pl.Series, unexpected: list[int]) -> None:
+    """Raise `NightlensError` if the rows that fail a rule are not the rows the library did not expect."""
+    differing = sorted(set(failed.arg_true()) ^ set(unexpected))
+    if not differing:
+        return
+    row = differing[0]
+    value = repr(sample[rule.column][row])[:_SHOWN_LENGTH]
+    ours, theirs = ("passes", "fails") if row in unexpected else ("fails", "passes")
+    raise NightlensError(
+        "engines_disagree",
+        f"{rule.table}: the rule {rule.reason} ({rule.expectation} on {rule.column}) differs in {len(differing):,} of "
+        f"{len(sample):,} rows of the sample. The first value {ours} by Polars and {theirs} by Great Expectations: "
+        f"{value}. Write the rule in great_expectations/{rule.table}.json so that both read it alike.",
+        table=rule.table,
+        reason=rule.reason,
+        rule=rule.expectation,
+        column=rule.column,
+        value=value,
     )
 
 
-def _condition(query: str) -> str:
-    """Return the SQL inside the query by which Great Expectations names the failing rows.
+def _considered(rule: Rule, row_count: int, counted: Counted) -> int:
+    """Return how many values a rule is asked of: nulls only by `not_be_null`."""
+    return row_count if rule.expectation == _NOT_NULL else row_count - counted.missing
 
-    >>> _condition('''df.filter(F.expr("(a IS NOT NULL) AND (NOT (a IN ('x')))"))''')
-    "(a IS NOT NULL) AND (NOT (a IN ('x')))"
-    """
-    call = ast.parse(query, mode="eval").body
-    assert isinstance(call, ast.Call)
-    assert isinstance(call.args[0], ast.Call)
-    condition: str = ast.literal_eval(call.args[0].args[0])
-    return condition
+
+def _is_met(rule: Rule, row_count: int, counted: Counted) -> bool:
+    """Return the library's verdict on a rule: of no value at all it is met."""
+    considered = _considered(rule, row_count, counted)
+    return considered == 0 or (considered - counted.failed) / considered >= rule.min_share
+
+
+def _outcome(rule: Rule, counted: Counted, is_met: bool, new_row_count: int, new: Counted) -> Outcome:
+    return Outcome(
+        reason=rule.reason,
+        severity=rule.severity,
+        column=rule.column,
+        expectation=rule.expectation,
+        failed_count=counted.failed,
+        is_met=is_met,
+        max_share=1 - rule.min_share,
+        shows=rule.shows,
+        new_failed_count=new.failed,
+        is_met_by_new=_is_met(rule, new_row_count, new),
+    )
+
+
+def _put_counts(found: ExpectationValidationResult, rule: Rule, row_count: int, counted: Counted) -> bool:
+    """Replace a result's counts of the sample by those of the whole table; return whether the rule is met."""
+    considered = _considered(rule, row_count, counted)
+    percent = counted.failed / considered * 100 if considered else None
+    assert found.expectation_config is not None
+    found.expectation_config.kwargs |= rule.kwargs  # as the suite spells them
+    found.result = {"element_count": row_count, "unexpected_count": counted.failed, "unexpected_percent": percent}
+    if rule.expectation != _NOT_NULL:
+        found.result |= {
+            "missing_count": counted.missing,
+            "missing_percent": counted.missing / row_count * 100 if row_count else None,
+            "unexpected_percent_total": counted.failed / row_count * 100 if row_count else None,
+            "unexpected_percent_nonmissing": percent,
+        }
+    found.success = _is_met(rule, row_count, counted)
+    return found.success
+
+
+def _put_statistics(result: ExpectationSuiteValidationResult) -> None:
+    met, count = sum(bool(found.success) for found in result.results), len(result.results)
+    result.success = met == count
+    result.statistics = {
+        "evaluated_expectations": count,
+        "successful_expectations": met,
+        "unsuccessful_expectations": count - met,
+        "success_percent": met / count * 100 if count else None,
+    }
 
 
 # -- Data Docs ---------------------------------------------------------------------------------------------
@@ -201,15 +303,30 @@ _VOLATILE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b\d{8}T\d{
 
 
 def render_page(verdict: Verdict, samples: list[list[str]]) -> str:
-    """Return the Data Docs page of a verdict, with a few values that fail each rule."""
+    """Return the Data Docs page of a verdict, with a few values that fail each rule and what the new rows do."""
     for outcome, values in zip(verdict.result.results, samples, strict=True):
         outcome.result["partial_unexpected_list"] = values
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(verdict.result)
-    return _self_contained(DefaultJinjaPageView().render(document), verdict.table)
+    return _self_contained(DefaultJinjaPageView().render(document), verdict.table, _new_rows(verdict))
 
 
-def _self_contained(page: str, table: str) -> str:
-    """Return a Data Docs page that is legible offline and equal for equal results.
+def _new_rows(verdict: Verdict) -> str:
+    """Return the part of a table's page about the new rows alone."""
+    counts = f"The table has {verdict.row_count:,} readable rows; {verdict.new_row_count:,} of them are new."
+    head = f"<h4>New rows</h4><p>{counts}</p>"
+    lines = [
+        f"<tr><td>{rule.reason}</td><td>{rule.column}</td>{_number(rule.new_failed_count)}{_limit(rule.is_met_by_new)}</tr>"
+        for rule in verdict.rules
+        if rule.new_failed_count
+    ]
+    if not lines:
+        return f"{head}<p>None of them fails a rule.</p>"
+    kinds = "<tr><th>reason</th><th>column</th><th class='number'>new rows</th><th>within its limit</th></tr>"
+    return f"{head}<table>{kinds}{''.join(lines)}</table>"
+
+
+def _self_contained(page: str, table: str, first: str) -> str:
+    """Return a Data Docs page that is legible offline and equal for equal results; `first` is put before it.
 
     As rendered it takes its looks and scripts from other sites, and holds random ids and the time of day.
     """
@@ -224,7 +341,7 @@ def _self_contained(page: str, table: str) -> str:
     names: dict[str, str] = {}
     body = _VOLATILE.sub(lambda found: names.setdefault(found[0], f"n{next(counter)}"), content[0])
     body = re.sub(r'<a href="[^"#][^"]*"[^>]*>(.*?)</a>', r"\1", body)
-    return _PAGE.format(title=table, body=_BACK + body)
+    return _PAGE.format(title=table, body=_BACK + first + body)
 
 
 def render_index(verdicts: list[Verdict], counts: dict[str, dict[str, int]], title: str) -> str:
@@ -234,27 +351,31 @@ def render_index(verdicts: list[Verdict], counts: dict[str, dict[str, int]], tit
         unmet = sum(not rule.is_met for rule in verdict.rules)
         status = f"<td class='failed'>{unmet} not met</td>" if unmet else "<td class='passed'>all met</td>"
         link = f"<td><a href='{verdict.table}.html'>{verdict.table}</a></td>"
-        tables.append(
-            f"<tr>{link}{''.join(_number(counts[verdict.table][kind]) for kind in _INDEX_KINDS)}"
-            f"{_number(len(verdict.rules))}{status}</tr>"
-        )
+        found = {"new": verdict.new_row_count, "rules": len(verdict.rules)} | counts[verdict.table]
+        tables.append(f"<tr>{link}{''.join(_number(found[kind]) for kind in _INDEX_KINDS)}{status}</tr>")
         rules += [
-            f"<tr>{link}<td>{rule.reason}</td><td>{rule.column}</td>{_number(rule.failed_count)}<td>{rule.severity}</td>"
-            f"<td class='{'passed' if rule.is_met else 'failed'}'>{'yes' if rule.is_met else 'no'}</td></tr>"
+            f"<tr>{link}<td>{rule.reason}</td><td>{rule.column}</td>{_number(rule.failed_count)}"
+            f"{_number(rule.new_failed_count)}<td>{rule.severity}</td>{_limit(rule.is_met)}"
+            f"{_limit(rule.is_met_by_new)}</tr>"
             for rule in verdict.rules
             if rule.failed_count
         ]
-    kinds = "".join(f"<th class='number'>{kind}</th>" for kind in (*_INDEX_KINDS, "rules"))
+    kinds = "".join(f"<th class='number'>{kind}</th>" for kind in _INDEX_KINDS)
     body = [f"<h1>{html.escape(title)}</h1><table><tr><th>table</th>{kinds}<th>expectations</th></tr>", *tables]
     body.append("</table><p>Unreadable are rows whose columns cannot be told apart; no rule is asked about them.</p>")
     if rules:
         body.append("<h2>Rules that some rows fail</h2><table><tr><th>table</th><th>reason</th><th>column</th>")
-        body.append("<th class='number'>rows</th><th>severity</th><th>within its limit</th></tr>")
+        body.append("<th class='number'>rows</th><th class='number'>new</th><th>severity</th>")
+        body.append("<th>within its limit</th><th>by the new rows</th></tr>")
         body += [*rules, "</table>"]
     return _PAGE.format(title="Data Docs", body="".join(body))
 
 
-_INDEX_KINDS = ("input", "clean", "quarantined", "unreadable", "repaired")
+_INDEX_KINDS = ("input", "new", "clean", "quarantined", "unreadable", "repaired", "rules")
+
+
+def _limit(is_met: bool) -> str:
+    return f"<td class='{'passed' if is_met else 'failed'}'>{'yes' if is_met else 'no'}</td>"
 
 
 def _number(count: int) -> str:

@@ -33,6 +33,9 @@ MAX_RETRY_AFTER_SECONDS = 120.0  # a host that asks for more is left alone for t
 MAX_HOST_FAILURES = 200  # so many tries in a row came to nothing: the host is left alone
 REDIRECTS = (301, 302, 303, 307, 308)
 HEADERS = [("User-Agent", "nightlens/0.1"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+PLAIN_URL = rf"^https?://{_LABEL}(\.{_LABEL})*(:[0-9]{{1,4}})?/[A-Za-z0-9/._~-]*$"
+"""Pattern, of Python and of Rust, of URLs that `checked_url` takes and to which `sized_url` only adds its query."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Item = TypeVar("Item")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +26,10 @@ done
 exec "{java}" "${{arguments[@]}}"
 """
 
+_MANY_ROWS = 1_000_000
+"""With so many rows the optimising compiler saves more time than it takes."""
+_HUGE_METHODS = "-XX:-DontCompileHugeMethods"
+"""Spark makes one long method of a query, which Java would interpret for ever: of many rows each then costs twice."""
 _STACK = "-Xss16m"
 """What an algorithm has made pass by pass is read by recursion, deeper than Java's own stack goes: ALS in 15 passes."""
 
@@ -85,21 +87,8 @@ def _packaged_java_home(state_dir: Path) -> Path:
     return home
 
 
-@contextmanager
-def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
-    """Give a Spark session for one stage and stop it at the end of the block; one already running is shared."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ["JAVA_HOME"] = str(java_home(settings.state_dir))
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    is_local = settings.spark_master.startswith("local")
-    if is_local:
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    from pyspark.sql import SparkSession
-
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        yield running
-        return
+def session_conf(settings: Settings, row_count: int) -> dict[str, str]:
+    """Return the settings of a session for tables of so many rows; those of `settings.spark_conf` come last."""
     conf = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
@@ -118,21 +107,42 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "60",
         "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
         "spark.driver.extraJavaOptions": _STACK,
-        "spark.executor.extraJavaOptions": _STACK,
+        "spark.executor.extraJavaOptions": f"{_STACK} {_HUGE_METHODS}",
     }
-    if is_local:
+    if settings.spark_master.startswith("local"):
         conf |= {
             "spark.sql.shuffle.partitions": "4",
             # Short jobs on few cores: the optimising compiler would take more time than it saves.
             # Its code has little room by default: a session of many queries fills it and is interpreted from then on.
             "spark.driver.extraJavaOptions": (
-                f"{_STACK} -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+                f"{_STACK} {_HUGE_METHODS if row_count >= _MANY_ROWS else '-XX:TieredStopAtLevel=1'} "
+                f"-XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
             ),
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
         }
+    return conf | settings.spark_conf
+
+
+@contextmanager
+def spark_session(settings: Settings, name: str, row_count: int = 0) -> Iterator[SparkSession]:
+    """Give a Spark session for one stage and stop it at the end of the block; one already running is shared.
+
+    `row_count` is how many rows its tables have, if that may be many.
+    """
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["JAVA_HOME"] = str(java_home(settings.state_dir))
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    if settings.spark_master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        yield running
+        return
     builder = SparkSession.builder.appName(f"nightlens {name}").master(settings.spark_master)
-    for key, value in (conf | settings.spark_conf).items():
+    for key, value in session_conf(settings, row_count).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
@@ -140,13 +150,3 @@ def spark_session(settings: Settings, name: str) -> Iterator[SparkSession]:
         yield session
     finally:
         session.stop()
-
-
-@contextmanager
-def loading_meanwhile(module: str) -> Iterator[None]:
-    """Import a module while the block waits for Spark to start, which for some libraries takes as long."""
-    importlib.import_module("pyspark.sql")  # both sides want it; two threads must not meet in its import cycles
-    with ThreadPoolExecutor(1) as loader:
-        loading = loader.submit(importlib.import_module, module)
-        yield
-        loading.result()

@@ -6,14 +6,14 @@ needs no connector of its own; an object appears whole or not at all, so neither
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from jobs.adapters.parquet_parts import part_path, write_part
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from jobs.lake.manifest import Manifest
     from jobs.lake.staged_run import StagedRun
 
-ROWS_PER_FILE = 2_000_000
-"""Tables of more rows are cut into more files."""
-_ROWS_PER_GROUP = 131_072
-
 
 def read_spark(spark: SparkSession, lake: Lake, manifest: Manifest, table: str) -> DataFrame:
     """Read one table of a committed run as a Spark frame."""
@@ -36,7 +32,7 @@ def read_spark(spark: SparkSession, lake: Lake, manifest: Manifest, table: str) 
     uris = lake.table_uris(manifest, table)
     with lake.fs.open(uris[0], "rb") as file:
         schema = pq.read_schema(file)
-    return _read_objects(spark, lake.fs, uris, schema.remove_metadata())
+    return read_objects(spark, lake.fs, uris, schema.remove_metadata())
 
 
 def read_parts(spark: SparkSession, store: Store, schema: pa.Schema) -> DataFrame:
@@ -47,7 +43,7 @@ def read_parts(spark: SparkSession, store: Store, schema: pa.Schema) -> DataFram
         return spark.createDataFrame(schema.empty_table())
     if store.lake.is_local:
         return spark.read.schema(from_arrow_schema(schema)).parquet(*store.spark_uris(".parquet"))
-    return _read_objects(spark, store.lake.fs, store.uris(".parquet"), schema)
+    return read_objects(spark, store.lake.fs, store.uris(".parquet"), schema)
 
 
 def write_spark(frame: DataFrame, staged: StagedRun, table: str) -> None:
@@ -63,61 +59,46 @@ def write_parts(frame: DataFrame, lake: LakeFiles, folder: str) -> None:
     from pyspark.sql.pandas.types import to_arrow_schema
 
     schema = to_arrow_schema(frame.schema, timezone="UTC")
-    write = partial(_write_object, fs=lake.fs, folder=folder, schema=schema)
+    write = partial(_write_object, lake=lake, folder=folder, schema=schema)
     if not frame.mapInArrow(write, "written long").collect():  # a frame without rows may have no partitions
-        _put_object([], lake.fs, f"{folder}/part-00000.parquet", schema)
+        write_part([], lake, part_path(folder, 0), schema)
 
 
-def _read_objects(spark: SparkSession, fs: AbstractFileSystem, uris: list[str], schema: pa.Schema) -> DataFrame:
-    """Return the rows of objects, each read by a task of its own."""
+def read_objects(
+    spark: SparkSession, fs: AbstractFileSystem, uris: Sequence[str], schema: pa.Schema, number: str = ""
+) -> DataFrame:
+    """Return the rows of Parquet files, each read by a task of its own.
+
+    `number` is the name of a further column (int32) for the index of the file among them; without one there is none.
+    """
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    numbered = spark.createDataFrame(pa.table({"number": pa.array(range(len(uris)), pa.int32()), "uri": uris}))
+    numbered = spark.createDataFrame(pa.table({"number": pa.array(range(len(uris)), pa.int32()), "uri": list(uris)}))
     spread = numbered.repartitionById(len(uris), "number")
-    return spread.mapInArrow(partial(_read_object, fs=fs, schema=schema), from_arrow_schema(schema))
+    found = schema.append(pa.field(number, pa.int32())) if number else schema
+    return spread.mapInArrow(partial(_read_object, fs=fs, schema=schema, number=number), from_arrow_schema(found))
 
 
 def _read_object(
-    batches: Iterator[pa.RecordBatch], fs: AbstractFileSystem, schema: pa.Schema
+    batches: Iterator[pa.RecordBatch], fs: AbstractFileSystem, schema: pa.Schema, number: str
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for uri in batch.column("uri").to_pylist():
+        for place, uri in zip(batch["number"].to_pylist(), batch["uri"].to_pylist(), strict=True):
             with fs.open(uri, "rb") as file:
                 parquet = pq.ParquetFile(file, page_checksum_verification=True)
                 for rows in parquet.iter_batches(columns=schema.names):
-                    yield from pa.Table.from_batches([rows]).select(schema.names).cast(schema).to_batches()
+                    found = pa.Table.from_batches([rows]).select(schema.names).cast(schema)
+                    if number:
+                        found = found.append_column(number, pa.array([place] * len(found), pa.int32()))
+                    yield from found.to_batches()
 
 
 def _write_object(
-    batches: Iterator[pa.RecordBatch], fs: AbstractFileSystem, folder: str, schema: pa.Schema
+    batches: Iterator[pa.RecordBatch], lake: LakeFiles, folder: str, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Write a partition's rows as one object named by its number: a task that is tried again replaces it."""
     from pyspark import TaskContext
 
     context: Any = TaskContext.get()
-    count = _put_object(batches, fs, f"{folder}/part-{context.partitionId():05d}.parquet", schema)
+    count = write_part(batches, lake, part_path(folder, context.partitionId()), schema)
     yield pa.record_batch({"written": pa.array([count], pa.int64())})
-
-
-def _put_object(batches: Iterable[pa.RecordBatch], fs: AbstractFileSystem, path: str, schema: pa.Schema) -> int:
-    """Write rows as one object, whole or not at all; return how many they are."""
-    with tempfile.TemporaryDirectory(prefix="nightlens-") as temporary:
-        local, count = Path(temporary) / "part.parquet", 0
-        with pq.ParquetWriter(local, schema, compression="zstd") as writer:
-            for rows in _groups(batches, schema):
-                writer.write_table(rows, row_group_size=_ROWS_PER_GROUP)
-                count += len(rows)
-        fs.put_file(str(local), path)
-    return count
-
-
-def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Gather batches into tables of about a row group each."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(len(rows) for rows in held) >= _ROWS_PER_GROUP:
-            yield pa.Table.from_batches(held).cast(schema)
-            held = []
-    if held:
-        yield pa.Table.from_batches(held).cast(schema)

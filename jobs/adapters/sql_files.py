@@ -26,4 +26,7 @@ def run_sql(spark: SparkSession, name: str, views: dict[str, DataFrame], **marke
     """Run `sql/<name>.sql` over `views` (view name to frame) with its :markers bound to typed values."""
     for view, frame in views.items():
         frame.createOrReplaceTempView(view)
-    return spark.sql(load_sql(name), args=markers)
+    found = spark.sql(load_sql(name), args=markers)
+    for view in views:  # the rows know their views without the names
+        spark.catalog.dropTempView(view)
+    return found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jobs.adapters.spark_tables import ROWS_PER_FILE
-from jobs.adapters.sql_files import run_sql
+from jobs.adapters.parquet_parts import ROWS_PER_FILE
+from jobs.adapters.query_engine import Frame, QueryEngine
 from jobs.auditing.violations import Violation
 from jobs.config.params.ingest import EIGHTY_TWENTY, SplitTemporalParams
 from jobs.datasets.features import SplitsFacts
@@ -14,19 +14,16 @@ from jobs.errors import BadInput
 from jobs.lake.manifest import Manifest
 from models.windows import END_OF_TIME, SPLIT_NAMES, Windows, instant
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
 _WINDOWS = frozenset({"protocol", "train_start", "train_end", "validation_end", "test_end"})
 
 
 def derive_windows(
-    spark: SparkSession, views: dict[str, DataFrame], as_of: datetime, params: SplitTemporalParams
+    engine: QueryEngine, views: dict[str, Frame], as_of: datetime, params: SplitTemporalParams
 ) -> Windows:
     """Return the windows that night, log and parameters call for, whatever the splits declare."""
     if params.protocol == EIGHTY_TWENTY:
         markers = {"as_of": as_of, "validation_share": params.validation_share}
-        [found] = run_sql(spark, "audit_quantiles", views, **markers).collect()
+        [found] = engine.collect(engine.run("audit_quantiles", views, **markers)).to_dicts()
         if found["validation_end"] is None:
             raise BadInput(
                 "nothing_to_cut",
@@ -48,8 +45,8 @@ def corpus_end(params: SplitTemporalParams, windows: Windows) -> datetime:
 
 
 def derive_facts(
-    spark: SparkSession,
-    views: dict[str, DataFrame],
+    engine: QueryEngine,
+    views: dict[str, Frame],
     validated: Manifest,
     params: SplitTemporalParams,
     windows: Windows,
@@ -60,7 +57,7 @@ def derive_facts(
         "conversions": dict.fromkeys(("before_train", *SPLIT_NAMES, "after_as_of", "photo_not_yet_submitted"), 0),
         "photos_by_age": dict.fromkeys(("before_train", *SPLIT_NAMES), 0),
     }
-    for row in run_sql(spark, "audit_counts", views, **markers).collect():
+    for row in engine.collect(engine.run("audit_counts", views, **markers)).to_dicts():
         counts[row["fact"]][row["period"]] = row["row_count"]
     return SplitsFacts(
         protocol=params.protocol,

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from jobs.adapters.query_engine import Frame, QueryEngine
 from jobs.auditing.violations import Violation
 from jobs.datasets.clean import VALIDATED
 from models.windows import in_words
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 TIMES: dict[str, str | None] = {
     "photos": "submitted_at",
@@ -57,10 +53,12 @@ class Sizes:
     filled_then: dict[str, int]
 
 
-def count_rows(frames: dict[str, DataFrame], as_of: datetime, last_as_of: datetime) -> dict[str, Sizes]:
+def count_rows(
+    engine: QueryEngine, frames: dict[str, Frame], as_of: datetime, last_as_of: datetime
+) -> dict[str, Sizes]:
     """Count in one pass over each table; `last_as_of` is where the last night ended."""
-    parts = [_counts(table, frames[table], as_of, last_as_of) for table in TIMES]
-    counted = {row["table"]: row["counts"] for row in reduce(lambda one, other: one.unionAll(other), parts).collect()}
+    parts = [engine.select(frames[table], *_counts(table, as_of, last_as_of)) for table in TIMES]
+    counted = dict(engine.collect(engine.union(parts)).select("table", "counts").iter_rows())
     found = {}
     for table in TIMES:
         names = VALIDATED.table(table).schema.names
@@ -71,7 +69,8 @@ def count_rows(frames: dict[str, DataFrame], as_of: datetime, last_as_of: dateti
     return found
 
 
-def _counts(table: str, frame: DataFrame, as_of: datetime, last_as_of: datetime) -> DataFrame:
+def _counts(table: str, as_of: datetime, last_as_of: datetime) -> tuple[str, str]:
+    """Return expressions for a table's name and its counts, in the order of `Sizes`."""
     time = TIMES[table]
     days = timedelta(days=_patience(table, as_of, last_as_of)) if time else timedelta()
     now, then = _before(time, as_of), _before(time, last_as_of)
@@ -81,7 +80,7 @@ def _counts(table: str, frame: DataFrame, as_of: datetime, last_as_of: datetime)
     names = VALIDATED.table(table).schema.names
     conditions += [f"{known} AND {name} IS NOT NULL" for known in (now, then) for name in names]
     counts = ", ".join(f"COUNT_IF({condition})" for condition in conditions)
-    return frame.selectExpr(f"'{table}' AS `table`", f"ARRAY({counts}) AS counts")
+    return f"'{table}' AS `table`", f"ARRAY({counts}) AS counts"
 
 
 def _before(time: str | None, instant: datetime) -> str:

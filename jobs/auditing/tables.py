@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
-from jobs.adapters.spark_tables import read_spark
-from jobs.adapters.sql_files import run_sql
+import pyarrow as pa
+
+from jobs.adapters.query_engine import Frame, QueryEngine
 from jobs.auditing.violations import Violation
 from jobs.datasets.features import IMPRESSIONS, SPLITS
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.windows import SPLIT_NAMES
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row, SparkSession
 
 _LONGEST = 80  # characters of a value in a message
 
@@ -68,54 +65,57 @@ HELD = dict.fromkeys(SPLIT_NAMES, _WINDOW) | {
 }
 """How the tables that training reads are held, every column by a check."""
 
-COLUMNS = {table.name: table.schema.names for table in SPLITS.tables} | {
-    "impressions.pairs": IMPRESSIONS.table("pairs").schema.names
+COLUMNS: dict[str, pa.Schema] = {table.name: table.schema for table in SPLITS.tables} | {
+    "impressions.pairs": IMPRESSIONS.table("pairs").schema
 }
 """The declared columns of these tables."""
 
 
 def audited(
-    spark: SparkSession,
+    engine: QueryEngine,
     lake: Lake,
     runs: Mapping[str, Manifest],
-    views: dict[str, DataFrame],
+    views: dict[str, Frame],
     markers: dict[str, datetime],
-) -> dict[str, DataFrame]:
+) -> dict[str, Frame]:
     """Return the tables of `runs` (splits, impressions) as `found`, and as `derived` what the `views` call for.
 
-    Both have all tables beneath one another: `table`, `key` and `values` (arrays of text), their digests, and
+    Both have all tables beneath one another: `table`, `key` and `cells` (arrays of text), their digests, and
     `is_outside`, whether a row by itself lies outside its window.
     """
     edges = [markers[name].isoformat() for name in ("train_start", "train_end", "validation_end", "test_end")]
     found = [
         _side(
-            read_spark(spark, lake, runs["splits"], name),
+            engine,
+            engine.table(lake, runs["splits"], name),
             name,
             outside=f"NOT COALESCE(converted_at >= TIMESTAMP '{start}' AND converted_at < TIMESTAMP '{end}', FALSE)",
         )
         for name, (start, end) in zip(SPLIT_NAMES, pairwise(edges), strict=True)
     ]
-    derived = [_side(run_sql(spark, "audit_conversions", views, **markers), SPLIT_NAMES[0], label="split")]
+    derived = [_side(engine, engine.run("audit_conversions", views, **markers), SPLIT_NAMES[0], label="split")]
     for dataset, table, name, query in (
         ("splits", "photos", "photos", "audit_photos"),
         ("splits", "photo_keywords", "photo_keywords", "audit_keywords"),
         ("impressions", "pairs", "impressions.pairs", "audit_pairs"),
     ):
-        found.append(_side(read_spark(spark, lake, runs[dataset], table), name))
-        derived.append(_side(run_sql(spark, query, views, **markers), name))
-    return {"found": _union(found), "derived": _union(derived)}
+        found.append(_side(engine, engine.table(lake, runs[dataset], table), name))
+        derived.append(_side(engine, engine.run(query, views, **markers), name))
+    return {"found": engine.union(found), "derived": engine.union(derived)}
 
 
-def compare(spark: SparkSession, tables: dict[str, DataFrame]) -> list[Violation]:
+def compare(engine: QueryEngine, tables: dict[str, Frame]) -> list[Violation]:
     """Return where the tables that `audited` gives differ from what was derived, faults of a kind as one."""
-    suspects = run_sql(spark, "audit_suspects", tables).persist()
-    try:
-        if suspects.isEmpty():
-            return []
-        faults = run_sql(spark, "audit_differences", tables | {"suspects": suspects}).collect()
-    finally:
-        suspects.unpersist()
-    return [_violation(row) for row in sorted(faults)]
+    # kept: to derive rows and to group them at once would take the memory of both
+    digests = {
+        side: engine.keep(engine.select(frame, "key_digest", "value_digest", "is_outside"))
+        for side, frame in tables.items()
+    }
+    suspects = engine.keep(engine.run("audit_suspects", digests))
+    if not engine.collect(engine.select(suspects, "COUNT(*) AS suspect_count")).item():
+        return []
+    faults = engine.collect(engine.run("audit_differences", tables | {"suspects": suspects}))
+    return [_violation(row) for row in faults.sort("table", "fault").to_dicts()]
 
 
 def undeclared_columns(splits: Manifest) -> list[Violation]:
@@ -128,30 +128,33 @@ def undeclared_columns(splits: Manifest) -> list[Violation]:
     ]
 
 
-def _union(frames: Iterable[DataFrame]) -> DataFrame:
-    return reduce(lambda one, other: one.unionAll(other), frames)
-
-
 def _columns(table: str) -> list[str]:
-    return [column for column in COLUMNS[table] if column not in HELD[table].key]
+    return [column for column in COLUMNS[table].names if column not in HELD[table].key]
 
 
-def _side(frame: DataFrame, table: str, label: str = "", outside: str = "FALSE") -> DataFrame:
+def _side(engine: QueryEngine, frame: Frame, table: str, label: str = "", outside: str = "FALSE") -> Frame:
     """Return a table's rows as they are compared; `label` is the column that names the table, if it is of several."""
     name = label or f"'{table}'"
     key, values = HELD[table].key, _columns(table)
-    return frame.selectExpr(
+    return engine.select(
+        frame,
         f"{name} AS `table`",
-        f"ARRAY({_texts(key)}) AS key",
-        f"ARRAY({_texts(values)}) AS values",
+        f"ARRAY({_texts(table, key)}) AS key",
+        f"ARRAY({_texts(table, values)}) AS cells",
         f"{outside} AS is_outside",
         f"{_digest(name, *key)} AS key_digest",
         f"{_digest(*values)} AS value_digest",
     )
 
 
-def _texts(columns: Iterable[str]) -> str:
-    return ", ".join(f"CAST({column} AS STRING)" for column in columns)
+def _texts(table: str, columns: Iterable[str]) -> str:
+    """Return columns as texts in SQL; instants in UTC, without the zone that some engines write."""
+    types = COLUMNS[table]
+    plain = [
+        f"CAST({column} AS TIMESTAMP_NTZ)" if pa.types.is_timestamp(types.field(column).type) else column
+        for column in columns
+    ]
+    return ", ".join(f"CAST({column} AS STRING)" for column in plain)
 
 
 def _digest(*columns: str) -> str:
@@ -159,7 +162,7 @@ def _digest(*columns: str) -> str:
     return f"XXHASH64({', '.join(f'{column}, {column} IS NULL' for column in columns)})"
 
 
-def _violation(row: Row) -> Violation:
+def _violation(row: dict[str, Any]) -> Violation:
     table, fault, held = row["table"], row["fault"], HELD[row["table"]]
     was, should_be = (_short(value) for value in (row["was"], row["should_be"]))
     if fault.isdigit():

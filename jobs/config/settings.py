@@ -147,6 +147,14 @@ class Settings(_Settings):
     spark_conf: Annotated[dict[str, str], NoDecode, BeforeValidator(_spark_conf)] = Field(
         default_factory=dict, description="further Spark settings, as JSON", repr=False
     )
+    spark_from_rows: int = Field(
+        50_000_000,
+        ge=1,
+        description="tables of so many rows together are for Spark; a stage queries smaller ones in its own process",
+    )
+    query_memory_mb: int = Field(
+        2048, ge=256, description="memory (MiB) of queries outside Spark; what does not fit goes to temporary files"
+    )
     pseudonym_key: SecretStr = Field(
         default_factory=lambda given: _own_pseudonym_key(given["state_dir"]),
         description="key of the visitor pseudonyms; keep it out of the lake",

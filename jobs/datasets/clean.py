@@ -36,15 +36,21 @@ class RowCounts(Facts):
 class ValidatedFacts(Facts):
     """What validation found; dicts are by table.
 
-    `last_days` has the last plausible day of tables with times. `reasons` and `repairs` count rows by name, `warnings`
-    the rows that fail a rule which only warns. `data_docs` is the file that the Data Docs begin with.
+    `new_rows` counts the rows that the night before did not have. `read_by` has digests of what the reading of a row
+    depends on besides its bytes. `last_days` has the last plausible day of tables with times. `reasons` and `repairs`
+    count rows by name, `warnings` the rows that fail a rule which only warns. `data_docs` is the file that the Data
+    Docs begin with.
     """
+
+    MEASURED: ClassVar[frozenset[str]] = frozenset({"new_rows", "read_by"})
 
     dataset_version: str
     part_files: dict[str, list[str]]
     missing_columns: dict[str, list[str]]
     last_days: dict[str, date]
+    read_by: dict[str, str]
     counts: dict[str, RowCounts]
+    new_rows: dict[str, int]
     bad_share: dict[str, float]
     reasons: dict[str, dict[str, int]]
     repairs: dict[str, dict[str, int]]
@@ -159,6 +165,18 @@ VALIDATED = Dataset(
             "repairs",
             schema(table=STR, source_file=STR, source_line=I64, repair=STR, column=STR),
             may_be_empty=True,
+        ),
+        Table(
+            "units",  # what the tables were read in: stretches of part files
+            schema(
+                table=STR,
+                source_file=STR,
+                first_line=I64,
+                row_count=I64,
+                sha256=STR,  # of the bytes
+                kept=STR,  # the name under which the lake's store of rows keeps them
+                is_new=BOOL,  # the night before did not have these rows
+            ),
         ),
     ),
     ValidatedFacts,

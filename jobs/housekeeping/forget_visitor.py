@@ -2,10 +2,10 @@
 
 Runs are immutable but for this. Every row that carries the visitor's pseudonym goes from every table of every run, with
 the rejected rows of failed nights; files of text lose the pseudonym; manifests get the new counts and digests, and the
-pointer to a published release follows. Fresh counts beside it are dropped: the next refresh makes them without the
-visitor. The pseudonym stays on a list by which the visitor's rows are blanked whenever the log is read from now on, for
-the log itself is not ours to change. Models that learned from these rows are not changed: train in full and promote,
-then roll nothing back.
+pointer to a published release follows. Fresh counts beside it are dropped, and so are kept units that hold the visitor:
+the next refresh and the next night make them without. The pseudonym stays on a list by which the visitor's rows are
+blanked whenever the log is read from now on, for the log itself is not ours to change. Models that learned from these
+rows are not changed: train in full and promote, then roll nothing back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from jobs.datasets.releases import RELEASE
 from jobs.errors import BadInput, MissingInput, NightlensError
+from jobs.ingest import kept_rows
 from jobs.ingest.forgotten import forgotten_list
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest, TableInfo
@@ -70,7 +71,7 @@ def forget(lake: Lake, raw_id: str, hide: Callable[[str], str], at: datetime) ->
         store.put(f"{pseudonym}.json", b"{}")  # first of all: a night that begins now leaves the visitor out
     drop_counts(lake)  # they hold no id, but count the visitor's conversions
     _manifests(lake)
-    removed, changed = {}, []
+    removed, changed = _remove_kept_rows(lake, pseudonym), []
     for path in _files(lake):
         if path.endswith(".parquet"):
             if count := _remove_rows(lake, path, pseudonym):
@@ -152,6 +153,22 @@ def _remove_rows(lake: Lake, path: str, pseudonym: str) -> int:
         pq.write_table(kept, buffer, compression="zstd")
         lake.put(path, buffer.getvalue())
     return len(table) - len(kept)
+
+
+def _remove_kept_rows(lake: Lake, pseudonym: str) -> dict[str, int]:
+    """Remove the kept units that hold the visitor; return how many rows of theirs each held."""
+    found = {}
+    paths = [path for path in _files(lake) if path.startswith(f"{lake.store(kept_rows.STORE).folder}/")]
+    for path in paths:
+        if path.endswith(kept_rows.SAMPLE) or not _holds(lake, path, [pseudonym]):
+            continue
+        with _readable(path), lake.fs.open(path, "rb") as file:
+            visitors = pq.ParquetFile(file).read(["visitor_id"])["visitor_id"]
+        found[_name(lake, path)] = pc.sum(pc.equal(visitors, pseudonym)).as_py() or 0
+        for beside in (path, path.removesuffix(".parquet") + kept_rows.SAMPLE):
+            if beside in paths:
+                lake.fs.rm_file(beside)
+    return found
 
 
 @contextmanager

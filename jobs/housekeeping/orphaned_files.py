@@ -1,4 +1,4 @@
-"""What cleaning up removes beside the lake's runs: checkpoints, vectors, fresh counts, published pages.
+"""What cleaning up removes beside the lake's runs: checkpoints, vectors, kept rows, fresh counts, published pages.
 
 None of it is part of a run, so nothing that is committed can break: a rerun trains from the start or embeds anew. What
 somebody may still be writing or reading is left by its age. Another cleaner may be at work: files that are gone are
@@ -7,6 +7,7 @@ no fault. Downloaded pictures are not touched: a night takes them over without w
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from jobs.datasets.clean import VALIDATED
 from jobs.datasets.releases import RELEASE
+from jobs.ingest import kept_rows, settled_units
 from jobs.lake.catalogue import Lake
 from jobs.lake.inventory import last_written, remove_files, stored
 from jobs.lake.manifest import Manifest
@@ -34,14 +37,20 @@ class Removal:
 
 
 def remove_from_stores(lake: Lake, gone: Collection[str], since: datetime, *, dry_run: bool = False) -> list[Removal]:
-    """Remove checkpoints of killed trainings, vectors of encoders and counts of releases that no run but `gone` has.
+    """Remove checkpoints of killed trainings, and vectors, kept rows and counts that no run but `gone` has.
 
     Only what was last written before `since`. The runs are listed here, after the caller has removed others, so a model
     that was committed meanwhile keeps its vectors.
     """
     runs = [manifest for manifest in lake.manifests() if manifest.reference not in gone]
     found = []
-    for what, paths in [*_checkpoints(lake), *_unused_vectors(lake, runs), *_orphaned_counts(lake, runs)]:
+    orphans = [
+        _checkpoints(lake),
+        _unused_vectors(lake, runs),
+        _orphaned_counts(lake, runs),
+        _unused_rows(lake, runs, since),
+    ]
+    for what, paths in itertools.chain(*orphans):
         if not _was_written_since(lake, paths, since):
             found.append(Removal(what, sum(paths.values())))
             if not dry_run:
@@ -84,6 +93,30 @@ def _unused_vectors(lake: Lake, runs: Collection[Manifest]) -> Iterator[tuple[st
         for (encoder,), paths in sorted(stored(lake, store, depth=1).items()):
             if encoder.split("-", 1)[0] not in digests:
                 yield f"{store} of {encoder}", paths
+
+
+def _unused_rows(lake: Lake, runs: Collection[Manifest], since: datetime) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield the kept units that no validated night was read in, and their outcomes that none consists of, by table."""
+    nights = [manifest for manifest in runs if manifest.dataset == VALIDATED.name and "units" in manifest.tables]
+    used = {
+        kept_rows.STORE: {name for night in nights for name in lake.read_table(night, "units", ["kept"])["kept"]},
+        settled_units.STORE: {_stem(path) for night in nights for path in night.paths},
+    }
+    for store, names in used.items():
+        for (table,), paths in sorted(stored(lake, store, depth=1).items()):
+            unused = {path: size for path, size in paths.items() if _stem(path) not in names}
+            old = {path: size for path, size in unused.items() if not _was_written_since(lake, [path], since)}
+            if old:
+                yield f"{store} of {table}, {len(old):,} files that no night needs", old
+
+
+def _stem(path: str) -> str:
+    """Return what the files of one unit have in common.
+
+    >>> _stem("store/settled/photos/0a1b.quarantine.parquet")
+    '0a1b'
+    """
+    return path.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
 def _orphaned_counts(lake: Lake, runs: Collection[Manifest]) -> Iterator[tuple[str, dict[str, int]]]:

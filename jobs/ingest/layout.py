@@ -1,8 +1,10 @@
 """The Unsplash layout: which tables and columns there are, where the part files lie, how they are cut for work.
 
 A table is one or more part files: photos.tsv000, photos.tsv001 ..., photos.tsv, or the same with csv, in any case, and
-compressed or not (.gz, .zst). The header of each part names its columns and shows the delimiter; the extension is not
-trusted (one release holds tabs in files called csv). Nothing here looks at a row; that is `jobs.ingest.records`.
+compressed or not (.gz, .zst), or photos.parquet. The header of each part names its columns and shows the delimiter; the
+extension is not trusted (one release holds tabs in files called csv). A log may also be a folder of such files, called
+as they like, as exporters write them day by day: conversions/2026-03-01.csv.gz. Nothing here looks at a row; that is
+`jobs.ingest.records`.
 """
 
 from __future__ import annotations
@@ -14,15 +16,26 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import fsspec
+import polars as pl
 
-from jobs.errors import BadInput, MissingInput
+from jobs.errors import BadInput, LostWork, MissingInput
+from jobs.ingest import parquet_files
 from jobs.ingest.dataset_file import NAME, DatasetFile, read_dataset_file
 from jobs.ingest.photo_files import EXTENSIONS
 from jobs.ingest.records import Form
-from jobs.ingest.text_files import COMPRESSIONS, compression, line_count, open_text, read_head, skip, stretches
+from jobs.ingest.text_files import (
+    COMPRESSIONS,
+    compression,
+    line_count,
+    open_text,
+    read_head,
+    refuse_repeated,
+    skip,
+    stretches,
+)
 
-UNIT_BYTES = 8 << 20
-COMPRESSED_UNITS = 8  # a compressed file cannot be entered in the middle: fewer units, as each reads from the start
+UNIT_BYTES = 16 << 20
+COMPRESSED_UNITS = 4  # a compressed file cannot be entered in the middle: fewer units, as each reads from the start
 _BESIDE = ("md5", "sha1", "sha256", "crc", "asc", "sig", "md", "toml", *EXTENSIONS)
 """Endings of files that may lie beside the tables under a table's name: checksums, notes, pictures."""
 
@@ -60,8 +73,17 @@ class TableLayout:
         return next((column for column in self.columns if column.pseudonym), None)
 
 
-PHOTO_ID_PATTERN = r"\A(?!\s)[^\p{C}\p{Zl}\p{Zp}]{1,128}(?<!\s)\z"
-"""Java's pattern of a photo's id: a site's own text, of printable characters, without white space around it."""
+_UNSEEN = (  # Unicode's control, format and private characters, and its separators of lines and paragraphs
+    r"\x00-\x1F\x7F-\x9F\xAD\x{600}-\x{605}\x{61C}\x{6DD}\x{70F}\x{890}\x{891}\x{8E2}\x{180E}\x{200B}-\x{200F}"
+    r"\x{2028}-\x{202E}\x{2060}-\x{206F}\x{E000}-\x{F8FF}\x{FEFF}\x{FFF0}-\x{FFFB}\x{FFFE}\x{FFFF}\x{110BD}\x{110CD}"
+    r"\x{13430}-\x{1343F}\x{1BCA0}-\x{1BCA3}\x{1D173}-\x{1D17A}\x{E0000}-\x{E00FF}\x{F0000}-\x{10FFFF}"
+)
+PHOTO_ID_PATTERN = rf"\A[^ {_UNSEEN}](?:[^{_UNSEEN}]{{0,126}}[^ {_UNSEEN}])?\z"
+"""A photo's id: a site's own text, of 1 to 128 printable characters, without a space around it.
+
+The pattern is in the syntax that Polars, DuckDB and Java share. A character that Unicode has not assigned yet passes:
+engines know different versions of Unicode, and each would say otherwise.
+"""
 _PHOTO_ID = Column("photo_id", is_required=True, is_photo=True)
 
 
@@ -174,7 +196,7 @@ VERSION_MARKS: dict[str, dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class PartFile:
-    """One part of a table, known by its header. `name` is the file's name without its folder."""
+    """One part of a table, known by its header. `name` is the file's name below the data set's folder."""
 
     table: str
     uri: str
@@ -183,6 +205,11 @@ class PartFile:
     header_bytes: int
     form: Form
     has_long_ids: bool = False  # ids in the table of photos may look like visitors' ids
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it is no text but Parquet."""
+        return parquet_files.is_parquet(self.name)
 
     def position(self, column: Column) -> int | None:
         """Return the index of a column in this part, or None if the part has no such column."""
@@ -193,7 +220,8 @@ class PartFile:
 class Unit:
     """A stretch of whole records of one part file: what one task reads.
 
-    `previous` is the line before the stretch, whole or empty, so that a repeated record is seen across the cut.
+    `previous` is the line before the stretch, whole or empty, so that a repeated record is seen across the cut. Of a
+    Parquet file `offset` is a row group, `byte_count` says how many, and a row's line is its number, from 2.
     """
 
     part: PartFile
@@ -202,12 +230,36 @@ class Unit:
     byte_count: int
     first_line: int
     previous: bytes
+    sha256: str
 
     def read(self) -> bytes:
-        """Return the unit's bytes, decompressed."""
+        """Return the unit's bytes, decompressed; `LostWork` if they are no longer what was surveyed."""
         with open_text(self.part.uri) as file:
             skip(file, self.offset)
-            return file.read(self.byte_count)
+            data = file.read(self.byte_count)
+        self._check(hashlib.sha256(data).hexdigest())
+        return data
+
+    def read_texts(self) -> pl.DataFrame:
+        """Return the texts of a unit of Parquet in columns "0", "1" ...; `LostWork` as `read`."""
+        self._check(_group_digest(file_digest(self.part.uri), self.offset, self.byte_count))
+        return self._texts(self.offset, self.byte_count)
+
+    def read_text_before(self) -> pl.DataFrame:
+        """Return the row before a unit of Parquet, none if it is the file's first, in the same columns."""
+        return self._texts(max(self.offset - 1, 0), 1 if self.offset else 0).tail(1)
+
+    def _texts(self, first: int, count: int) -> pl.DataFrame:
+        texts = parquet_files.read_texts(self.part.uri, first, count)
+        return texts.rename({name: str(place) for place, name in enumerate(texts.columns)})
+
+    def _check(self, sha256: str) -> None:
+        if sha256 != self.sha256:
+            raise LostWork(
+                "source_changed",
+                f"{self.part.uri} changed while it was read. Run the same command again when nobody writes to it.",
+                path=self.part.uri,
+            )
 
 
 @dataclass(frozen=True)
@@ -238,6 +290,11 @@ class Source:
     def line_count(self, table: str) -> int:
         """Lines of a table, headers left out."""
         return sum(survey.line_count for survey in self.surveys[table])
+
+    @property
+    def row_count(self) -> int:
+        """Lines of all tables, headers left out."""
+        return sum(self.line_count(table) for table in self.surveys)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -324,10 +381,15 @@ def find_parts(folder: str, table: TableLayout) -> list[PartFile]:
             folder=folder,
         )
     fs.invalidate_cache()
+    root = path.rstrip("/")
     begin = re.compile(rf"{table.name}(?![A-Za-z])", re.IGNORECASE)
-    listed = [name for found in fs.ls(path, detail=False) if begin.match(name := found.rsplit("/", 1)[-1])]
-    names = _part_names(folder, table, [name for name in listed if not fs.isdir(f"{path.rstrip('/')}/{name}")])
-    forms = {name.split(".")[1][:3].lower(): name for name in names}
+    found = [name for one in fs.ls(path, detail=False) if begin.match(name := one.rsplit("/", 1)[-1])]
+    names = _part_names(folder, table, [name for name in found if not fs.isdir(f"{root}/{name}")])
+    forms = {_form_of(name): name for name in names}
+    if table.visitor is not None and table.name in found and fs.isdir(f"{root}/{table.name}"):
+        of_days = _names_of_days(folder, table, [one[len(root) + 1 :] for one in fs.find(f"{root}/{table.name}")])
+        names += of_days
+        forms |= {"folder": f"{table.name}/"} if of_days else {}
     if len(forms) > 1:
         raise BadInput(
             "table_in_two_forms",
@@ -344,13 +406,38 @@ def find_parts(folder: str, table: TableLayout) -> list[PartFile]:
             folder=folder,
             table=table.name,
         )
-    return [_read_header(fs.unstrip_protocol(f"{path.rstrip('/')}/{name}"), name, table) for name in names]
+    return [_read_header(fs.unstrip_protocol(f"{root}/{name}"), name, table) for name in names]
+
+
+def _form_of(name: str) -> str:
+    """Return the form of a part by its name.
+
+    >>> _form_of("photos.tsv000.gz"), _form_of("Photos.CSV"), _form_of("photos.parquet")
+    ('tsv', 'csv', 'par')
+    """
+    return name.split(".")[1][:3].lower()
 
 
 def _part_names(folder: str, table: TableLayout, names: list[str]) -> list[str]:
     """Return the parts of a table in order, of files that begin with its name; `BadInput` if one is not read."""
-    endings = "|".join(COMPRESSIONS)
-    pattern = re.compile(rf"({table.name}\.(?:tsv|csv)\d*)(?:\.(?:{endings}))?", re.IGNORECASE)
+    pattern = re.compile(rf"({table.name}\.(?:(?:tsv|csv)\d*(?=$|\.))){_PACKED}|({table.name}\.parquet)", re.IGNORECASE)
+    return _readable(folder, table, names, pattern, f"{table.name}.tsv000, {table.name}.csv or {table.name}.tsv000.gz")
+
+
+def _names_of_days(folder: str, table: TableLayout, names: list[str]) -> list[str]:
+    """Return the parts of a log that is a folder, in order; `BadInput` if it holds a file that is not read.
+
+    What exporters leave beside them begins with a point or an underscore.
+    """
+    seen = [name for name in names if not any(one.startswith((".", "_")) for one in name.split("/"))]
+    pattern = re.compile(rf"(.+\.(?:(?:tsv|csv)\d*)){_PACKED}|(.+\.parquet)", re.IGNORECASE)
+    return _readable(folder, table, seen, pattern, "as you like, ending in .tsv, .csv, .csv.gz, .csv.zst or .parquet")
+
+
+_PACKED = rf"(?:\.(?:{'|'.join(COMPRESSIONS)}))?"
+
+
+def _readable(folder: str, table: TableLayout, names: list[str], pattern: re.Pattern[str], called: str) -> list[str]:
     parts: dict[str, str] = {}
     for name in sorted(names, key=str.lower):
         found = pattern.fullmatch(name)
@@ -359,16 +446,17 @@ def _part_names(folder: str, table: TableLayout, names: list[str]) -> list[str]:
                 raise BadInput(
                     "unread_file",
                     f"{folder}/{name} looks like a part of {table.name} and is not read. Parts are called "
-                    f"{table.name}.tsv000, {table.name}.csv or {table.name}.tsv000.gz: rename it, or move it away.",
+                    f"{called}: rename it, or move it away.",
                     path=f"{folder}/{name}",
                     table=table.name,
                 )
             continue
-        twin = parts.setdefault(found[1].lower(), name)
+        part = (found[1] or found[2]).lower()
+        twin = parts.setdefault(part, name)
         if twin != name:
             raise BadInput(
                 "repeated_part",
-                f"{folder} holds the part {found[1].lower()} twice, as {twin} and as {name}: move one of them away",
+                f"{folder} holds the part {part} twice, as {twin} and as {name}: move one of them away",
                 folder=folder,
                 table=table.name,
                 files=[twin, name],
@@ -378,19 +466,28 @@ def _part_names(folder: str, table: TableLayout, names: list[str]) -> list[str]:
 
 def _read_header(uri: str, name: str, table: TableLayout) -> PartFile:
     _, path = fsspec.url_to_fs(uri)
-    with open_text(uri) as file:
-        head = read_head(file, path, lambda line: b"\t" if b"\t" in line else b",", str.lower)
-    part = PartFile(table.name, uri, name, head.names, head.byte_count, head.form)
+    if parquet_files.is_parquet(name):
+        names = parquet_files.read_names(uri)
+        refuse_repeated(names, path)
+        part = PartFile(table.name, uri, name, names, 0, Form(b"\t", len(names)))
+    else:
+        with open_text(uri) as file:
+            head = read_head(file, path, lambda line: b"\t" if b"\t" in line else b",", str.lower)
+        part = PartFile(table.name, uri, name, head.names, head.byte_count, head.form)
     missing = [column.name for column in table.columns if column.is_required and part.position(column) is None]
     if missing:
+        where = "It must have them" if part.is_parquet else _HEADER
         raise BadInput(
             "missing_columns",
-            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. Its first line must name "
-            f"the columns in UTF-8, separated by tabs or commas; found were: {', '.join(head.names)[:300]}",
+            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. {where}; found were: "
+            f"{', '.join(part.header)[:300]}",
             path=path,
             columns=missing,
         )
     return part
+
+
+_HEADER = "Its first line must name the columns in UTF-8, separated by tabs or commas"
 
 
 def _survey_all(parts: list[PartFile], unit_bytes: int) -> Iterator[Survey]:
@@ -406,6 +503,8 @@ def survey(part: PartFile, first_number: int = 0, unit_bytes: int = UNIT_BYTES) 
     A file of any size is read by as many tasks as it has units; only this pass, which runs as fast as the disk and
     SHA-256, is sequential.
     """
+    if part.is_parquet:
+        return _survey_parquet(part, first_number, unit_bytes)
     _, path = fsspec.url_to_fs(part.uri)
     size = unit_bytes * (COMPRESSED_UNITS if compression(part.name) else 1)
     digest, previous = hashlib.sha256(), b""
@@ -415,11 +514,40 @@ def survey(part: PartFile, first_number: int = 0, unit_bytes: int = UNIT_BYTES) 
         digest.update(file.read(part.header_bytes))
         for stretch in stretches(file, part.form, size, path):
             digest.update(stretch)
-            units.append(Unit(part, first_number + len(units), offset, len(stretch), line, previous))
+            sha256 = hashlib.sha256(stretch).hexdigest()
+            units.append(Unit(part, first_number + len(units), offset, len(stretch), line, previous, sha256))
             offset += len(stretch)
             line += line_count(stretch)
             previous = stretch[stretch.rfind(b"\n", 0, -1) + 1 :].removesuffix(b"\n")
     return Survey(part, digest.hexdigest(), line - 2, tuple(units))
+
+
+def _survey_parquet(part: PartFile, first_number: int, unit_bytes: int) -> Survey:
+    sha256 = file_digest(part.uri)
+    found = parquet_files.groups(part.uri, unit_bytes)
+    units = tuple(
+        Unit(
+            part,
+            first_number + number,
+            group.first,
+            group.count,
+            2 + group.first_row,
+            b"",
+            _group_digest(sha256, group.first, group.count),
+        )
+        for number, group in enumerate(found)
+    )
+    return Survey(part, sha256, sum(group.row_count for group in found), units)
+
+
+def file_digest(uri: str) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with fsspec.open(uri, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _group_digest(sha256: str, first: int, count: int) -> str:
+    return hashlib.sha256(f"{sha256} {first} {count}".encode()).hexdigest()
 
 
 def _refuse_copies(surveys: tuple[Survey, ...]) -> None:

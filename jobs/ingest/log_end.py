@@ -6,19 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
+import numpy as np
+
 from jobs.errors import BadInput
-from jobs.ingest.layout import LAYOUT, PartFile, Source, find_parts
+from jobs.ingest.layout import LAYOUT, UNIT_BYTES, PartFile, find_parts
+from jobs.ingest.parquet_files import groups, read_texts
 from jobs.ingest.text_files import open_text, skip
 from jobs.ingest.times import utc_time
 
 MIN_DAY_SHARE = 0.1
 MAX_GAP_DAYS = 30
-_TIMES = {
-    "photos": "photo_submitted_at",
-    "conversions": "converted_at",
-    "collections": "photo_collected_at",
-    "impressions": "shown_at",
-}
+_DAY_LENGTH = len("2025-12-28")
 _LOGS = ("conversions", "impressions")
 
 
@@ -76,51 +74,59 @@ def count_days(parts: list[PartFile], *names: str) -> Counter[date]:
 
     The column stands in a part under the first of the `names` that its header has.
     """
-    cells: Counter[bytes] = Counter()
-    for part in parts:
-        index = next((part.header.index(name) for name in names if name in part.header), None)
-        if index is None:
-            continue
-        delimiter = part.form.delimiter
-        with open_text(part.uri) as file:
-            skip(file, part.header_bytes)
-            if index == 0:
-                cells.update(
-                    head if (head := line[:11].lstrip(b'"')[:10])[4:5] == b"-" else _cell(line, delimiter, 0)
-                    for line in file
-                )
-            else:
-                cells.update(_cell(line, delimiter, index) for line in file)
     days: Counter[date] = Counter()
-    for cell, count in cells.items():
-        day = _date_of(cell)
-        if day is not None:
-            days[day] += count
+    for part in parts:
+        name = next((name for name in names if name in part.header), None)
+        if name is None:
+            continue
+        for cell, count in (_cells_of_parquet if part.is_parquet else _cells_of_text)(part, name).items():
+            moment = utc_time(cell.decode(errors="replace"))
+            days.update({} if moment is None else {moment.date(): count})
     return days
+
+
+def _cells_of_parquet(part: PartFile, name: str) -> Counter[bytes]:
+    cells: Counter[bytes] = Counter()
+    for group in groups(part.uri, UNIT_BYTES):
+        texts = read_texts(part.uri, group.first, group.count, [name])[name].drop_nulls()
+        cells.update(_day(text.encode()) for text in texts.to_list())
+    return cells
+
+
+def _cells_of_text(part: PartFile, name: str) -> Counter[bytes]:
+    cells: Counter[bytes] = Counter()
+    index, delimiter = part.header.index(name), part.form.delimiter
+    with open_text(part.uri) as file:
+        skip(file, part.header_bytes)
+        while block := file.read(UNIT_BYTES) + file.readline():
+            if index == 0 and (found := _leading_days(block)) is not None:
+                cells.update(found)
+            else:
+                cells.update(_cell(line, delimiter, index) for line in block.splitlines())
+    return cells
+
+
+def _leading_days(block: bytes) -> dict[bytes, int] | None:
+    """Count the first ten bytes of lines if all of them may be days, such as 2025-12-28; None if some are not."""
+    buffer = np.frombuffer(block, np.uint8)
+    starts = np.concatenate(([0], np.flatnonzero(buffer[:-1] == ord("\n")) + 1))
+    starts += buffer[starts] == ord('"')
+    starts = starts[starts + _DAY_LENGTH <= len(buffer)]
+    heads = np.lib.stride_tricks.sliding_window_view(buffer, _DAY_LENGTH)[starts]
+    if not (heads[:, [4, 7]] == ord("-")).all():
+        return None
+    days, counts = np.unique(np.ascontiguousarray(heads).view(f"S{_DAY_LENGTH}"), return_counts=True)
+    return dict(zip(days.tolist(), counts.tolist(), strict=True))
 
 
 def _cell(line: bytes, delimiter: bytes, index: int) -> bytes:
     """Return the day of a cell such as 2025-12-28 23:59:11, the whole cell of another form."""
     fields = line.split(delimiter, index + 1)
-    cell = fields[index].strip(b'"\r\n') if len(fields) > index else b""
-    return cell[:10] if cell[4:5] == b"-" else cell
+    return _day(fields[index].strip(b'"\r\n') if len(fields) > index else b"")
 
 
-def _date_of(cell: bytes) -> date | None:
-    moment = utc_time(cell.decode(errors="replace"))
-    return None if moment is None else moment.date()
-
-
-def last_days(source: Source) -> dict[str, date]:
-    """Return the last plausible day of every table that has times."""
-    counts = {
-        table: count_days(source.parts(table), *_time_names(table)) for table in _TIMES if table in source.surveys
-    }
-    return {table: last_plausible_day(days) for table, days in counts.items() if days}
-
-
-def _time_names(table: str) -> tuple[str, ...]:
-    return next(column.names for column in LAYOUT[table].columns if column.name == _TIMES[table])
+def _day(cell: bytes) -> bytes:
+    return cell[:_DAY_LENGTH] if cell[4:5] == b"-" else cell
 
 
 def data_end(table: str, last_days: dict[str, date]) -> date:

@@ -209,15 +209,19 @@ def split_records(data: bytes, form: Form, first_line: int = 2) -> Iterator[Reco
         lines.pop()
     index = 0
     while index < len(lines):
-        line = lines[index]
-        if _QUOTE in line:
-            record = _quoted(lines, index, form, first_line)
-        elif stands_alone(line, form):
-            record = _plain(line, form, first_line + index)
-        else:
-            record = _broken(lines, index, form, first_line)
+        record = read_record(lines, index, form, first_line)
         yield record
         index += record.line_count
+
+
+def read_record(lines: list[bytes], index: int, form: Form, first_line: int) -> Record:
+    """Return the record that begins at `lines[index]`; it depends on no more than `MAX_LINES` lines after that."""
+    line = lines[index]
+    if _QUOTE in line:
+        return _quoted(lines, index, form, first_line)
+    if stands_alone(line, form):
+        return _plain(line, form, first_line + index)
+    return _broken(lines, index, form, first_line)
 
 
 def _plain(line: bytes, form: Form, number: int) -> Record:
@@ -266,9 +270,8 @@ def _read_quoted(lines: list[bytes], start: int, form: Form) -> tuple[list[bytes
         if closing < 0:
             return None
         value = text[position + 1 : closing].replace(b'""', _QUOTE)
-        for what, pattern in _BREAKS:
-            value, count = pattern.subn(b" ", value)
-            repairs += ((what, len(fields)),) if count else ()
+        value, breaks = _mend(value)
+        repairs += tuple((what, len(fields)) for what in breaks)
         fields.append(value)
         rest = text[closing + 1 :]
         if rest in (b"", b"\r"):
@@ -276,6 +279,20 @@ def _read_quoted(lines: list[bytes], start: int, form: Form) -> tuple[list[bytes
         if not rest.startswith(form.delimiter):
             return None
         position = closing + 2
+
+
+def mend_breaks(values: list[bytes]) -> tuple[list[bytes], _Repairs]:
+    """Return values with a space for line breaks and tabs in them, and these repairs."""
+    mended = [_mend(value) for value in values]
+    return [value for value, _ in mended], tuple((what, n) for n, (_, breaks) in enumerate(mended) for what in breaks)
+
+
+def _mend(value: bytes) -> tuple[bytes, list[str]]:
+    breaks = []
+    for what, pattern in _BREAKS:
+        value, count = pattern.subn(b" ", value)
+        breaks += [what] if count else []
+    return value, breaks
 
 
 def _closing_quote(

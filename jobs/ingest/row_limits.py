@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from functools import reduce
 from typing import TYPE_CHECKING
 
-from jobs.adapters.spark_tables import write_parts
 from jobs.config.params.ingest import ValidateLogsParams
 from jobs.datasets.clean import VALIDATED
 from jobs.errors import GateFailed
@@ -17,9 +15,7 @@ HOURLY = "refresh_counts"
 """The attempt that is no night's."""
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-    from jobs.ingest.row_validation import ValidatedTable
+    from jobs.ingest.judged_table import JudgedTable
 
 
 _LIMITS = '`make nightly LIMITS="--max-bad-share 0.1"`; also --max-critical-share, --max-without-photo-share'
@@ -35,7 +31,7 @@ def min_shares(params: ValidateLogsParams) -> dict[str, float]:
 
 
 def check_limits(
-    lake: Lake, run_date: date, attempt: str, params: ValidateLogsParams, tables: list[ValidatedTable]
+    lake: Lake, run_date: date, attempt: str, params: ValidateLogsParams, tables: list[JudgedTable]
 ) -> None:
     """Raise `GateFailed` and keep the evidence if a table has too many bad rows or breaks a critical rule.
 
@@ -49,7 +45,9 @@ def check_limits(
     for name, data in documents(lake.catalogue, run_date, tables).items():
         store.put(name, data)
     rows = lake.store("rejected", attempt, "quarantine")
-    write_parts(union([judged.quarantine for judged in failed]).drop("unit"), lake, rows.folder)
+    for judged in failed:
+        for info in judged.files["quarantine"]:
+            rows.put(info.path.rsplit("/", 1)[1], lake.fs.cat_file(f"{lake.root}/{info.path}"))
     advice = [_about_photos(lake, judged) for judged in failed if _lacks_photos(judged)]
     shown, limits = "`nightlens quarantine` shows the bad rows; they", f"raise the limit ({_LIMITS})"
     if attempt == HOURLY:
@@ -63,7 +61,7 @@ def check_limits(
     )
 
 
-def _complaint(judged: ValidatedTable, params: ValidateLogsParams) -> str:
+def _complaint(judged: JudgedTable, params: ValidateLogsParams) -> str:
     """Say which limit a table is over, by how much, with the first row of each of the five most frequent reasons."""
     top = sorted(judged.reasons.items(), key=lambda item: (-item[1], item[0]))[:5]
     found = [
@@ -83,13 +81,13 @@ def _complaint(judged: ValidatedTable, params: ValidateLogsParams) -> str:
     )
 
 
-def _lacks_photos(judged: ValidatedTable) -> bool:
+def _lacks_photos(judged: JudgedTable) -> bool:
     return any(rule.reason == "unknown_photo_id" for rule in judged.verdict.broken)
 
 
-def _about_photos(lake: Lake, judged: ValidatedTable) -> str:
+def _about_photos(lake: Lake, judged: JudgedTable) -> str:
     """Say whether the photos that a table names and the table of photos lacks were there on an earlier night."""
-    missing = {row[0] for row in judged.frame.where("NOT photo_is_known").select("photo_id").distinct().collect()}
+    missing = set(judged.without_photo["photo_id"])
     history = lake.history(VALIDATED)
     text = f"The rows of {judged.table} name {len(missing):,} photos that the table of photos lacks. "
     if not history:
@@ -105,21 +103,16 @@ def _about_photos(lake: Lake, judged: ValidatedTable) -> str:
     )
 
 
-def documents(catalogue: str, run_date: date, tables: list[ValidatedTable]) -> dict[str, bytes]:
+def documents(catalogue: str, run_date: date, tables: list[JudgedTable]) -> dict[str, bytes]:
     """Return validation.json and the Data Docs pages by name."""
     from jobs.adapters.expectations import render_index, render_page
 
     summary = {judged.table: judged.as_json() for judged in tables}
     title = f"Data quality of {catalogue}, {run_date}"
-    counts = {judged.table: judged.counts.as_json() for judged in tables}
+    counts = {judged.table: judged.counts.as_json() | {"new": judged.new_row_count} for judged in tables}
     index = render_index([judged.verdict for judged in tables], counts, title)
     pages = {f"data_docs/{judged.table}.html": render_page(judged.verdict, judged.values).encode() for judged in tables}
     text = json.dumps(
         {"run_date": run_date.isoformat(), "tables": summary}, indent=1, sort_keys=True, ensure_ascii=False
     )
     return {"validation.json": text.encode(), "data_docs/index.html": index.encode(), **pages}
-
-
-def union(frames: list[DataFrame]) -> DataFrame:
-    """Return the rows of all frames."""
-    return reduce(lambda one, other: one.union(other), frames)

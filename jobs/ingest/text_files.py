@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -130,6 +130,15 @@ def read_head(
     text = line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
     cells = read_line(text, delimiter) or text.split(delimiter)
     names = tuple(spelled(cell.decode(errors="replace").strip().strip('"')) for cell in cells)
+    refuse_repeated(names, path)
+    first = file.read(_LEARNED_BYTES)
+    if len(first) == _LEARNED_BYTES:
+        first = first[: first.rfind(b"\n") + 1]
+    return Head(names, len(line), learn_form(first, delimiter, len(names), line.endswith(b"\r\n")))
+
+
+def refuse_repeated(names: Sequence[str], path: str) -> None:
+    """Raise `BadInput` if columns of a file have one name."""
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise BadInput(
@@ -138,10 +147,6 @@ def read_head(
             path=path,
             column=repeated[0],
         )
-    first = file.read(_LEARNED_BYTES)
-    if len(first) == _LEARNED_BYTES:
-        first = first[: first.rfind(b"\n") + 1]
-    return Head(names, len(line), learn_form(first, delimiter, len(names), line.endswith(b"\r\n")))
 
 
 def stretches(file: BinaryIO, form: Form, byte_count: int, path: str) -> Iterator[bytes]:

@@ -68,6 +68,20 @@ def utc_time(text: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
+_COMMON_FORM = r"^[12]\d{3}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?$"
+
+
+def read_times(texts: pl.Series) -> pl.Series:
+    """Return the times that texts name as `utc_time` does, by columns where they are of the commonest form."""
+    common = texts.set(~texts.str.contains(_COMMON_FORM), None).str.replace("T", " ", literal=True)
+    times = common.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    others = texts.filter(times.is_null() & texts.is_not_null()).unique()
+    if others.is_empty():
+        return times
+    read = pl.Series([utc_time(text) for text in others.to_list()], dtype=times.dtype)
+    return times.fill_null(texts.replace_strict(others, read, default=None, return_dtype=times.dtype))
+
+
 def read_texts(texts: pl.Series) -> pl.Series:
     """Return what texts name as a struct: `utc` if that is known, else `local`, a time without a zone; or neither."""
     known = {text: read_time(text) for text in texts.unique().drop_nulls().to_list()}

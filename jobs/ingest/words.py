@@ -7,6 +7,7 @@ from itertools import islice
 import fsspec
 
 from jobs.ingest.layout import LAYOUT, UNIT_BYTES, PartFile, find_parts
+from jobs.ingest.parquet_files import groups, read_texts
 from jobs.ingest.records import split_records
 from jobs.ingest.text_files import open_text, skip, stretches
 
@@ -25,6 +26,13 @@ def has_words(folder: str) -> bool:
 
 
 def _has_some(part: PartFile, names: tuple[str, ...]) -> bool:
+    if part.is_parquet:
+        found = [name for name in names if name in part.header]
+        return any(
+            read_texts(part.uri, group.first, group.count, found).null_count().sum_horizontal().item()
+            < group.row_count * len(found)
+            for group in groups(part.uri, UNIT_BYTES)
+        )
     places = [part.header.index(name) for name in names if name in part.header]
     _, path = fsspec.url_to_fs(part.uri)
     with open_text(part.uri) as file:

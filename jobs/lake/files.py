@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -141,6 +142,24 @@ class LakeFiles:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
             raise
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Path]:
+        """Give a local file to write; it is at `path`, whole, when the block ends well, and else nowhere."""
+        if self.is_local:
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            try:
+                yield fresh
+                fresh.replace(target)
+            finally:
+                fresh.unlink(missing_ok=True)
+            return
+        with tempfile.TemporaryDirectory(prefix="nightlens-") as folder:
+            fresh = Path(folder) / "file"
+            yield fresh
+            self.fs.put_file(str(fresh), path)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write a file whole unless there is one; tell whether it was written. Of several writers one succeeds."""

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,6 +145,18 @@ class StagedRun:
     def link_table(self, manifest: Manifest, table: str) -> None:
         """Take over a table of a committed run without copying it."""
         self._linked_tables[self.dataset.table(table).name] = manifest.tables[table]
+
+    def link_parts(self, table: str, parts: Sequence[FileInfo]) -> None:
+        """Let a table consist of Parquet files that a store holds; of no file at all it is empty."""
+        declared = self.dataset.table(table)
+        if not parts:
+            self.write_table(table, pl.DataFrame(pl.from_arrow(declared.schema.empty_table())))
+            return
+        self._linked_tables[table] = TableInfo(
+            files=list(parts),
+            row_count=sum(info.row_count or 0 for info in parts),
+            columns={one.name: str(one.type) for one in declared.schema},
+        )
 
     def commit(self, facts: Facts = _NOTHING_FOUND) -> Manifest:
         """Check every declared table (present, schema, rows), then write the manifest and swap the pointer.

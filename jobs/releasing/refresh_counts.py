@@ -1,8 +1,9 @@
 """`nightlens refresh_counts`: count the conversions since the published release's night for its searches.
 
-The rows pass the rules, limits and names of a night. The whole log is judged each time, since a row's verdict needs
-its neighbours. Only conversions from the release's `counts_until` on count, one per visitor, query, country and photo
-as in a night's splits. Rows of before it that come in late are the next night's. Nothing of the release changes.
+The rows pass the rules, limits and names of a night. Only what is new of the log is read; rules about several rows are
+asked of all, since a row's verdict needs its neighbours. Only conversions from the release's `counts_until` on count,
+one per visitor, query, country and photo as in a night's splits. Rows of before it that come in late are the next
+night's. Nothing of the release changes.
 """
 
 from __future__ import annotations
@@ -15,16 +16,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from jobs.adapters.spark_session import loading_meanwhile, spark_session
-from jobs.adapters.spark_tables import read_spark
-from jobs.adapters.sql_files import run_sql
+from jobs.adapters.query_engine import Frame, QueryEngine, query_engine
 from jobs.config.params.ingest import ValidateLogsParams
 from jobs.config.settings import Settings
-from jobs.datasets.clean import ValidatedFacts
+from jobs.datasets.clean import VALIDATED, ValidatedFacts
 from jobs.errors import GateFailed, LostWork, NightlensError
 from jobs.ingest import Source, find_source
 from jobs.ingest.forgotten import forgotten
-from jobs.ingest.log_end import data_end, last_days
 from jobs.ingest.row_limits import HOURLY, check_limits, min_shares
 from jobs.ingest.rows import pseudonym
 from jobs.lake.catalogue import Lake
@@ -33,12 +31,11 @@ from jobs.releasing import fresh_counts
 from jobs.releasing.fresh_counts import CountsPointer
 from jobs.releasing.reader import OpenRelease, ReleaseReader
 from jobs.reranking.tables import conversions_of
+from jobs.runtime.code_version import stage_version
 from models.windows import END_OF_TIME
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-    from jobs.ingest.row_validation import ValidatedTable
+    from jobs.ingest.judged_table import JudgedTable
 
 log = logging.getLogger("nightlens.progress")
 
@@ -153,41 +150,46 @@ class _Log:
         The last is how many more rows of the whole log are bad than on the release's night.
         """
         log.info("reading the log, for the conversions since %s", _spell(release.counts_until))
-        with loading_meanwhile("jobs.ingest.row_validation"), spark_session(settings, HOURLY) as spark:
-            photos = read_spark(spark, lake, self.validated, "photos")
-            judged = self._judge(spark, release, lake.catalogue, photos)
-            try:
-                check_limits(lake, release.name.run_date, HOURLY, self.params, [judged])
-                lake.store("rejected", HOURLY).clear()  # of an earlier hour
-                bad_count = (
-                    judged.counts.quarantined - ValidatedFacts.of(self.validated).counts["conversions"].quarantined
-                )
-                return *_since(spark, release.counts_until, judged, photos), max(bad_count, 0)
-            finally:
-                judged.frame.unpersist()
-
-    def _judge(self, spark: SparkSession, release: OpenRelease, catalogue: str, photos: DataFrame) -> ValidatedTable:
         from jobs.adapters.expectations import Inspector
-        from jobs.ingest.row_validation import Judge
+        from jobs.ingest.judging import Judge
 
         as_of = datetime.fromisoformat(release.description["as_of"])
-        judge = Judge(
-            spark,
-            Inspector(f"{catalogue} {HOURLY}", as_of),
-            self.source,
-            self.key,
-            self.params.bot_conversions_per_minute,
-            min_shares(self.params),
-            self.forgotten,
-        )
-        known = photos.selectExpr("photo_id", "submitted_at", "TRUE AS is_clean")
-        return judge.judge("conversions", data_end("conversions", last_days(self.source)), known)
+        with query_engine(settings, HOURLY, self.source.row_count) as engine:
+            judge = Judge(
+                engine=engine,
+                lake=lake,
+                inspector=Inspector(f"{lake.catalogue} {HOURLY}", as_of),
+                source=self.source,
+                key=self.key,
+                burst_limit=self.params.bot_conversions_per_minute,
+                min_shares=min_shares(self.params),
+                version=stage_version("jobs.ingest.kept_rows"),
+                forgotten=self.forgotten,
+            )
+            photos = engine.table(lake, self.validated, "photos")
+            known = engine.select(photos, "photo_id", "submitted_at", "TRUE AS is_clean")
+            judged = judge.judge("conversions", known)
+            check_limits(lake, release.name.run_date, HOURLY, self.params, [judged])
+            lake.store("rejected", HOURLY).clear()  # of an earlier hour
+            before = ValidatedFacts.of(self.validated).counts["conversions"]
+            rows, unknown_count = _since(engine, lake, release.counts_until, judged, photos)
+        return rows, unknown_count, max(judged.counts.quarantined - before.quarantined, 0)
 
 
-def _since(spark: SparkSession, start: datetime, judged: ValidatedTable, photos: DataFrame) -> tuple[pl.DataFrame, int]:
-    views = {"conversions": judged.clean, "photos": photos}
-    views["visitors"] = run_sql(spark, "number_visitors", views)
-    rows = run_sql(spark, "split_window", views, window_start=start, window_end=END_OF_TIME)
-    found = rows.select("query", "country", "photo_id", "device_type", "converted_at").toArrow()
-    unknown = judged.frame.where("reasons = ARRAY('unknown_photo_id')")
-    return pl.DataFrame(pl.from_arrow(found)), unknown.where(unknown.converted_at >= start).count()
+def _since(
+    engine: QueryEngine, lake: Lake, start: datetime, judged: JudgedTable, photos: Frame
+) -> tuple[pl.DataFrame, int]:
+    """Return the good conversions since `start`, and how many others are bad only for the photo that they name."""
+    unknown = judged.without_photo.filter(pl.col("converted_at") >= start)
+    views = {
+        "conversions": engine.files(_files(lake, judged), VALIDATED.table("conversions").schema.names),
+        "photos": photos,
+    }
+    views["visitors"] = engine.run("number_visitors", views)
+    rows = engine.run("split_window", views, window_start=start, window_end=END_OF_TIME)
+    columns = ("query", "country", "photo_id", "device_type", "converted_at")
+    return engine.collect(engine.select(rows, *columns)), len(unknown)
+
+
+def _files(lake: Lake, judged: JudgedTable) -> list[str]:
+    return [lake.uri(f"{lake.root}/{info.path}") for info in judged.files["conversions"]]

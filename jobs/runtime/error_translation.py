@@ -19,7 +19,9 @@ from jobs.errors import BadInput, LostWork, NightlensError
 _IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 _IS_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _IS_NO_PLACE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
-_FULL = re.compile("No space left on device|Disk quota exceeded|database or disk is full", re.IGNORECASE)
+_FULL = re.compile(
+    "No space left on device|Disk quota exceeded|database or disk is full|max_temp_directory_size", re.IGNORECASE
+)
 _REFUSED = re.compile(
     "Read-only file system|attempt to write a readonly database|Permission denied|Input/output error", re.IGNORECASE
 )
@@ -115,6 +117,12 @@ def _of_memory(error: BaseException) -> NightlensError | None:
             "java_out_of_memory",
             "Java ran out of memory. Give Spark's driver more, such as NIGHTLENS_SPARK_DRIVER_MEMORY=6g, and run the "
             "same command again.",
+        )
+    if type(error).__module__.endswith("duckdb") and type(error).__name__ == "OutOfMemoryException":
+        return NightlensError(
+            "query_out_of_memory",
+            "a query ran out of memory. Give queries more, such as NIGHTLENS_QUERY_MEMORY_MB=4096, and run the same "
+            "command again.",
         )
     if isinstance(error, MemoryError):
         return LostWork(

@@ -11,13 +11,11 @@ never known. The validated tables themselves are compared with those of the last
 from __future__ import annotations
 
 import logging
-from datetime import date
-from typing import TYPE_CHECKING
+from datetime import date, datetime
 
 import polars as pl
 
-from jobs.adapters.spark_session import spark_session
-from jobs.adapters.spark_tables import read_spark
+from jobs.adapters.query_engine import QueryEngine, query_engine
 from jobs.auditing.facts import corpus_end, derive_facts, derive_windows, false_facts
 from jobs.auditing.sizes import TIMES, Sizes, count_rows, odd_sizes, size_rows
 from jobs.auditing.tables import audited, compare, undeclared_columns
@@ -27,11 +25,6 @@ from jobs.context import Chosen, Inputs, RunContext
 from jobs.datasets.features import LEAK_AUDIT, LeakAuditFacts, SplitsFacts
 from jobs.errors import BadInput, GateFailed
 from jobs.lake.staged_run import StagedRun
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pyspark.sql import SparkSession
 
 log = logging.getLogger("nightlens")
 
@@ -58,7 +51,7 @@ def run(ctx: RunContext, params: AuditLeaksParams, inputs: Inputs, staged: Stage
     """Write the findings and sizes if every check passes; else log them all and raise `GateFailed`."""
     validated, splits = inputs["validated"], inputs["splits"]
     for made, of in (("splits", "validated"), ("impressions", "splits")):
-        if inputs[made].input_runs[of] != inputs[of].reference:
+        if inputs[made].identity["inputs"][of] != inputs[of].digest:  # a run of the same content will do
             raise BadInput(
                 "inputs_outdated",
                 f"{inputs[made].reference} was made from {inputs[made].input_runs[of]}, but {of} is now "
@@ -69,8 +62,8 @@ def run(ctx: RunContext, params: AuditLeaksParams, inputs: Inputs, staged: Stage
     last_day = date.fromisoformat(last_night.partition["run_date"]) if last_night else None
     last_end = ctx.as_of - (ctx.run_date - last_day) if last_day else ctx.as_of
     photo_count = validated.row_counts["photos"]
-    with spark_session(ctx.settings, "audit_leaks") as spark:
-        violations, sizes = _compare(spark, ctx, inputs, last_end)
+    with query_engine(ctx.settings, "audit_leaks", sum(validated.row_counts[name] for name in TIMES)) as engine:
+        violations, sizes = _compare(engine, ctx, inputs, last_end)
     if last_night is not None:
         violations += odd_sizes(
             sizes,
@@ -88,21 +81,21 @@ def run(ctx: RunContext, params: AuditLeaksParams, inputs: Inputs, staged: Stage
 
 
 def _compare(
-    spark: SparkSession, ctx: RunContext, inputs: Inputs, last_end: datetime
+    engine: QueryEngine, ctx: RunContext, inputs: Inputs, last_end: datetime
 ) -> tuple[list[Violation], dict[str, Sizes]]:
     """Return all that is wrong with the splits, and the sizes of the validated tables."""
     validated, splits = inputs["validated"], inputs["splits"]
     params = SplitTemporalParams.model_validate(splits.params)
-    views = {name: read_spark(spark, ctx.lake, validated, name) for name in TIMES}
-    windows = derive_windows(spark, views, ctx.as_of, params)
-    facts = derive_facts(spark, views, validated, params, windows)
+    views = {name: engine.table(ctx.lake, validated, name) for name in TIMES}
+    windows = derive_windows(engine, views, ctx.as_of, params)
+    facts = derive_facts(engine, views, validated, params, windows)
     markers = windows.boundaries | {"corpus_end": corpus_end(params, windows)}
     violations = [
         *false_facts(SplitsFacts.of(splits), facts),
         *undeclared_columns(splits),
-        *compare(spark, audited(spark, ctx.lake, inputs, views, markers)),
+        *compare(engine, audited(engine, ctx.lake, inputs, views, markers)),
     ]
-    return violations, count_rows(views, ctx.as_of, last_end)
+    return violations, count_rows(engine, views, ctx.as_of, last_end)
 
 
 def _judge(table: pl.DataFrame, params: AuditLeaksParams, splits: str) -> None:

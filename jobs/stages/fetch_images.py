@@ -2,60 +2,49 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+import fsspec
 import polars as pl
 
-from jobs.adapters.safe_download import Fetcher, Limits, each_completed
+from jobs.adapters.safe_download import Limits
 from jobs.context import Chosen
 from jobs.datasets.clean import IMAGES, ImagesFacts
 from jobs.errors import GateFailed
-from jobs.ingest.image_sources import (
-    FetchedImages,
-    ImageFile,
-    ImageLocator,
-    Known,
-    Row,
-    list_images,
-    listing_digest,
-    picture_rules,
-)
+from jobs.ingest.image_listing import Listing, list_images
+from jobs.ingest.image_sources import FetchJob, picture_rules
+from jobs.ingest.images_here import find_here
+from jobs.ingest.images_in_spark import find_in_spark
 from jobs.ingest.photo_files import EXTENSIONS
-from jobs.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from jobs.config.params.ingest import FetchImagesParams
     from jobs.context import Inputs, RunContext
+    from jobs.lake.manifest import Manifest
     from jobs.lake.staged_run import StagedRun
 
-log = logging.getLogger("nightlens.fetch_images")
-
-EXAMPLE_COUNT = 3  # per reason, where too many photos are without an image
+STATUSES = ("present", "fetched", "missing", "refused", "failed")
 
 
 def choose(ctx: RunContext, params: FetchImagesParams, inputs: Inputs) -> Chosen:
     """List the data set's images."""
-    files = list_images(ctx.dataset_uri)
+    listing = list_images(ctx.dataset_uri)
     allowed = str(ctx.settings.allow_private_addresses)
-    return Chosen(sources={"images": listing_digest(files), "allow_private_addresses": allowed}, found=files)
+    return Chosen(sources={"images": listing.digest, "allow_private_addresses": allowed}, found=listing)
 
 
-def run(
-    ctx: RunContext, params: FetchImagesParams, inputs: Inputs, staged: StagedRun, files: dict[str, ImageFile]
-) -> ImagesFacts:
+def run(ctx: RunContext, params: FetchImagesParams, inputs: Inputs, staged: StagedRun, listing: Listing) -> ImagesFacts:
     """Write where the bytes of every photo are, with size and SHA-256, or why there are none.
 
-    Only bytes that decode count, so nothing that trains or embeds sees a file that is no picture.
+    Only bytes that decode count, so nothing that trains or embeds sees a file that is no picture. From
+    `spark_from_rows` photos or files on, Spark's tasks share the work.
 
     Raises `GateFailed` if more than `max_missing_share` of the photos end without an image; what was
     downloaded by then is kept.
     """
     begun = time.perf_counter()
-    photos = ctx.lake.read_table(inputs["validated"], "photos", ["photo_id", "image_url"])
     limits = Limits(
         max_bytes=params.max_bytes,
         timeout_seconds=params.timeout_seconds,
@@ -64,77 +53,48 @@ def run(
         allow_private_addresses=ctx.settings.allow_private_addresses,
         seed=ctx.seed,
     )
-    progress = Progress(log, "images found or fetched", len(photos))
-    with Fetcher(limits) as fetcher:
-        finder = ImageLocator(files, _known_files(ctx, params), FetchedImages(ctx.lake), fetcher, params)
-        rows: list[Row] = []
-        for row in each_completed(finder.find, photos.iter_rows(), params.concurrency):
-            rows.append(row)
-            progress.advance()
-    images = _table("images", rows).sort("photo_id")
-    files_found = _table("files", finder.local_files)
-    check_share(images, files_found, ctx.dataset_uri, params.max_missing_share)
-    staged.write_table("images", images)
-    staged.write_table("files", files_found)
-    counts = Counter(images["status"].to_list())
+    job = FetchJob(params, limits, ctx.lake, fsspec.url_to_fs(ctx.dataset_uri)[0])
+    check = partial(check_share, dataset_uri=ctx.dataset_uri, max_missing_share=params.max_missing_share)
+    row_count = max(inputs["validated"].row_counts["photos"], listing.row_count)
+    find = find_in_spark if row_count >= ctx.settings.spark_from_rows else find_here
+    counts = find(ctx, job, inputs, staged, listing, _last_night(ctx, params), check)
+    of_status = dict(counts.group_by("status").agg(pl.col("count").sum()).iter_rows())
+    reasons = counts.drop_nulls("reason").group_by("reason").agg(pl.col("count").sum()).sort("reason")
     return ImagesFacts(
-        present_count=counts["present"],
-        fetched_count=counts["fetched"],
-        missing_count=counts["missing"],
-        refused_count=counts["refused"],
-        failed_count=counts["failed"],
-        reasons=dict(sorted(Counter(images["reason"].drop_nulls().to_list()).items())),
-        downloaded_count=finder.downloaded_count,
-        hashed_count=finder.hashed_count,
-        byte_count=int(images["byte_count"].sum()),
+        **{f"{status}_count": of_status.get(status, 0) for status in STATUSES},
+        reasons=dict(reasons.iter_rows()),
+        downloaded_count=int(counts["downloaded_count"].sum()),
+        hashed_count=int(counts["hashed_count"].sum()),
+        byte_count=int(counts["byte_count"].sum()),
         picture_rules=picture_rules(params),
         seconds=round(time.perf_counter() - begun, 3),
     )
 
 
-def _table(name: str, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-    schema = dict(pl.DataFrame(IMAGES.table(name).schema.empty_table()).schema)
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _known_files(ctx: RunContext, params: FetchImagesParams) -> Known:
-    """Return what the latest night found of files: those that did not change since need not be read again."""
+def _last_night(ctx: RunContext, params: FetchImagesParams) -> Manifest | None:
+    """Return the run that knows files by the rules of this one: those that did not change are not read again."""
     history = ctx.lake.history(IMAGES)
-    if not history or history[-1].facts.get("picture_rules") != picture_rules(params):
-        return {}
-    files = ctx.lake.read_table(history[-1], "files").drop_nulls(["modified_ns", "sha256"])
-    files = files.filter(pl.col("reason").ne_missing("out_of_memory"))  # another time there may be more
-    columns = ("uri", "byte_count", "modified_ns", "sha256", "reason")
-    return {(uri, size, at): (sha256, reason) for uri, size, at, sha256, reason in files.select(columns).iter_rows()}
+    return history[-1] if history and history[-1].facts.get("picture_rules") == picture_rules(params) else None
 
 
-def check_share(images: pl.DataFrame, files: pl.DataFrame, dataset_uri: str, max_missing_share: float) -> None:
-    """Raise `GateFailed` with counts and examples per reason if too many photos have no image.
-
-    An example is the name of the file that is no picture, or the id of a photo without a file.
-    """
-    without = images.filter(pl.col("uri").is_null())
-    share = len(without) / max(1, len(images))
+def check_share(counts: pl.DataFrame, dataset_uri: str, max_missing_share: float) -> None:
+    """Raise `GateFailed` with counts and examples per reason if too many photos have no image."""
+    without = counts.filter(~pl.col("status").is_in(["present", "fetched"]))
+    missing, photos = int(without["count"].sum()), int(counts["count"].sum())
+    share = missing / max(1, photos)
     if share <= max_missing_share:
         return
-    names = files.select("photo_id", file_name=pl.col("uri").str.split("/").list.last())
-    groups: Iterable[tuple[str, str, int, list[str]]] = (
-        without.join(names, on="photo_id", how="left")
-        .with_columns(example=pl.coalesce("file_name", "photo_id"))
-        .group_by("status", "reason")
-        .agg(count=pl.len(), examples=pl.col("example").sort().head(EXAMPLE_COUNT))
-        .sort("count", "status", "reason", descending=[True, False, False])
-        .iter_rows()
-    )
+    groups = without.sort("count", "status", "reason", descending=[True, False, False])
     reasons = "; ".join(
-        f"{status} ({reason}): {count}, such as {', '.join(examples)}" for status, reason, count, examples in groups
+        f"{status} ({reason}): {count}, such as {', '.join(examples)}"
+        for status, reason, count, examples in groups.select("status", "reason", "count", "examples").iter_rows()
     )
     raise GateFailed(
         "too_many_images_missing",
-        f"{len(without)} of {len(images)} photos ({share:.1%}) have no image, allowed are {max_missing_share:.1%}. "
+        f"{missing} of {photos} photos ({share:.1%}) have no image, allowed are {max_missing_share:.1%}. "
         f"{reasons}. Put pictures named <photo_id>.jpg (or {', '.join(EXTENSIONS[1:])}) into {dataset_uri}/photos, "
         f"make the addresses reachable, or raise --max-missing-share. What was downloaded is kept: a rerun fetches "
         f"the rest.",
-        missing=len(without),
-        photos=len(images),
+        missing=missing,
+        photos=photos,
     )

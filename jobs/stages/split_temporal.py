@@ -11,12 +11,11 @@ hold the same photos, so that training processes can share them out.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import Any
 
-from jobs.adapters.spark_session import spark_session
-from jobs.adapters.spark_tables import ROWS_PER_FILE, read_spark, write_spark
-from jobs.adapters.sql_files import run_sql
+from jobs.adapters.parquet_parts import ROWS_PER_FILE
+from jobs.adapters.query_engine import Frame, QueryEngine, query_engine
 from jobs.config.params.ingest import EIGHTY_TWENTY, SplitTemporalParams
 from jobs.context import Inputs, RunContext
 from jobs.datasets.features import SplitsFacts
@@ -24,38 +23,34 @@ from jobs.errors import MissingInput
 from jobs.lake.staged_run import StagedRun
 from models.windows import END_OF_TIME, Windows, instant
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pyspark.sql import DataFrame, Row, SparkSession
-
+_TABLES = ("conversions", "photos", "keywords")
 _CONVERSION_ORDER = ("visitor", "converted_at", "query", "country", "photo_id")
 
 
 def run(ctx: RunContext, params: SplitTemporalParams, inputs: Inputs, staged: StagedRun) -> SplitsFacts:
     """Write the splits and the corpus; `MissingInput` if a window holds no conversion."""
     validated = inputs["validated"]
-    with spark_session(ctx.settings, "split_temporal") as spark:
-        views = {name: read_spark(spark, ctx.lake, validated, name) for name in ("conversions", "photos", "keywords")}
-        windows = _find_windows(spark, views, ctx.as_of, params)
+    row_count = sum(validated.row_counts[name] for name in _TABLES)
+    with query_engine(ctx.settings, "split_temporal", row_count) as engine:
+        views = {name: engine.table(ctx.lake, validated, name) for name in _TABLES}
+        windows = _find_windows(engine, views, ctx.as_of, params)
         shards = max(params.shards, *(1 + rows // ROWS_PER_FILE for rows in validated.row_counts.values()))
         corpus_end = END_OF_TIME if params.protocol == EIGHTY_TWENTY else windows.test_end
-        conversions = _count_conversions(spark, views, windows, params)
-        views["visitors"] = run_sql(spark, "number_visitors", views).persist()
+        conversions = _count_conversions(engine, views, windows, params)
+        with_visitors = views | {"visitors": engine.keep(engine.run("number_visitors", views))}
         for name, (start, end) in windows.spans.items():
-            rows = run_sql(spark, "split_window", views, window_start=start, window_end=end)
+            rows = engine.run("split_window", with_visitors, window_start=start, window_end=end)
             if name == "train":
-                _write(rows, staged, name, shards, "photo_id", _CONVERSION_ORDER)
+                engine.write(rows, staged, name, shards, "photo_id", _CONVERSION_ORDER)
             else:
-                _write(rows, staged, name, 1 + conversions[name] // ROWS_PER_FILE, "visitor", _CONVERSION_ORDER)
-        corpus = run_sql(spark, "split_corpus", views, train_end=windows.train_end, corpus_end=corpus_end)
-        _write(corpus, staged, "photos", shards, "photo_id", ("photo_id",))
-        keywords = run_sql(spark, "split_keywords", views, corpus_end=corpus_end)
-        _write(keywords, staged, "photo_keywords", shards, "photo_id", ("photo_id", "keyword"))
-        views.pop("visitors").unpersist()
-        ages = run_sql(spark, "split_photo_ages", views, **windows.boundaries, corpus_end=corpus_end).collect()
+                engine.write(rows, staged, name, 1 + conversions[name] // ROWS_PER_FILE, "visitor", _CONVERSION_ORDER)
+        corpus = engine.run("split_corpus", views, train_end=windows.train_end, corpus_end=corpus_end)
+        engine.write(corpus, staged, "photos", shards, "photo_id", ("photo_id",))
+        keywords = engine.run("split_keywords", views, corpus_end=corpus_end)
+        engine.write(keywords, staged, "photo_keywords", shards, "photo_id", ("photo_id", "keyword"))
+        ages = engine.collect(engine.run("split_photo_ages", views, **windows.boundaries, corpus_end=corpus_end))
     photos_by_age = dict.fromkeys(("before_train", *windows.spans), 0)
-    photos_by_age |= {row["period"]: row["photo_count"] for row in ages}
+    photos_by_age |= dict(ages.select("period", "photo_count").iter_rows())
     return SplitsFacts(
         protocol=params.protocol,
         **windows.boundaries,
@@ -67,13 +62,13 @@ def run(ctx: RunContext, params: SplitTemporalParams, inputs: Inputs, staged: St
 
 
 def _find_windows(
-    spark: SparkSession, views: dict[str, DataFrame], as_of: datetime, params: SplitTemporalParams
+    engine: QueryEngine, views: dict[str, Frame], as_of: datetime, params: SplitTemporalParams
 ) -> Windows:
     """Return the windows of the protocol; `MissingInput` if the log has nothing that could be cut by number."""
     if params.protocol != EIGHTY_TWENTY:
         return Windows.before(as_of, **params.model_dump(include={"test_days", "validation_days", "train_days"}))
     markers = {"as_of": as_of, "validation_share": params.validation_share}
-    [found] = run_sql(spark, "split_quantiles", views, **markers).collect()
+    [found] = engine.collect(engine.run("split_quantiles", views, **markers)).to_dicts()
     if not found["conversion_count"]:
         raise MissingInput(
             "nothing_to_cut",
@@ -83,20 +78,12 @@ def _find_windows(
     return Windows.at(as_of, **{name: instant(found[name]) for name in ("train_start", "train_end", "validation_end")})
 
 
-def _write(frame: DataFrame, staged: StagedRun, table: str, file_count: int, by: str, order: tuple[str, ...]) -> None:
-    """Write a frame whose rows are told apart by `order`, as the same bytes whatever order they come in.
-
-    The file of a row, and its number, depend on the hash of the column `by` only.
-    """
-    ordered = frame.repartition(file_count, by).sortWithinPartitions(*order)
-    write_spark(ordered, staged, table)
-
-
 def _count_conversions(
-    spark: SparkSession, views: dict[str, DataFrame], windows: Windows, params: SplitTemporalParams
+    engine: QueryEngine, views: dict[str, Frame], windows: Windows, params: SplitTemporalParams
 ) -> dict[str, int]:
     """Return the number of the log's rows by where they go; `MissingInput` if a window that is wanted gets none."""
-    periods = {row["period"]: row for row in run_sql(spark, "split_log_summary", views, **windows.boundaries).collect()}
+    summary = engine.collect(engine.run("split_log_summary", views, **windows.boundaries))
+    periods = {row["period"]: row for row in summary.to_dicts()}
     totals = {name: row["conversion_count"] for name, row in periods.items()}
     counts = {name: periods[name]["known_count"] if name in periods else 0 for name in windows.spans}
     is_cut_by_number = params.protocol == EIGHTY_TWENTY
@@ -119,8 +106,11 @@ _ADVICE_BY_DAYS = "shorter windows (--test-days, --validation-days, --train-days
 _ADVICE_BY_NUMBER = "another --validation-share: the log has too few instants for these"
 
 
-def _empty_windows_message(empty: list[str], windows: Windows, periods: list[Row], advice: str) -> str:
-    first, last = min(row["first_at"] for row in periods), max(row["last_at"] for row in periods)
+def _empty_windows_message(empty: list[str], windows: Windows, periods: list[dict[str, Any]], advice: str) -> str:
+    first, last = (
+        f"{at:%Y-%m-%d %H:%M:%S.%f}".removesuffix(".000000")
+        for at in (min(row["first_at"] for row in periods), max(row["last_at"] for row in periods))
+    )
     wanted = "; ".join(f"{name} [{start:%Y-%m-%d}, {end:%Y-%m-%d})" for name, (start, end) in windows.spans.items())
     run_date = f"{windows.spans['test'][1] - timedelta(microseconds=1):%Y-%m-%d}"
     another = "" if last[:10] == run_date else f"another run date (DATE=..., --run-date), such as {last[:10]}, or "

@@ -11,21 +11,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobs.config.params.release import PublishReportParams
+from jobs.config.settings import Settings
 
 PRICES = PublishReportParams()
+SPARK_FROM_ROWS: int = Settings.model_fields["spark_from_rows"].default
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a million rows cost the stages that read the log, in one process or on Spark."""
+
+    read: float  # validated, new
+    kept: float  # validated, read on an earlier night
+    split: float
+    audit: float
+    starting: float
 
 
 @dataclass(frozen=True)
 class Units:
     """What one of a thing costs: CPU-seconds of one core of the machine named in the page, unless said otherwise."""
 
-    # test_log_benchmark.py: a million conversions, and what is left at none
-    validate_conversions: float = 220.5
-    split_conversions: float = 21.8
-    audit_conversions: float = 54.5
-    # the same benchmark (25,000 photos, 200,000 keywords) against the sample's night: a million rows of other tables
-    validate_rows: float = 334.0
-    starting: float = 40.0  # a stage that starts Spark
+    # test_log_benchmark.py, 1,000,000 against 5,000,000 conversions: a million rows, and what is left at none
+    here: Reading = Reading(read=4.3, kept=0.6, split=3.5, audit=2.4, starting=5.0)
+    # the same with NIGHTLENS_SPARK_FROM_ROWS=1, 200,000 against 2,000,000
+    spark: Reading = Reading(read=12.9, kept=8.1, split=25.8, audit=20.8, starting=20.0)
+    starting: float = 40.0  # a stage that starts Spark and loads a model
     # test_scaling_benchmark.py
     billion_scores: float = 36.1  # exact ranking, 768 numbers
     refreshed_million: float = 0.207  # fresh conversions on top of a million different (photo, query, country)
@@ -38,7 +49,7 @@ class Units:
     reranked_search: float = 0.0087  # by a whole search, the queries that are judged among them
     reranker_search: float = 0.0355
     # rows of the lake, bytes
-    conversion_bytes: float = 2 * 23.0  # validated and split
+    conversion_bytes: float = 34.0 + 30.0 + 23.0  # as it was read, validated, split
     photo_bytes: float = 500.0
     vector_numbers: int = 768
 
@@ -94,11 +105,12 @@ class Work:
     stage: str
     cpu_seconds: float
     gpu_seconds: float
-    where: str  # "Spark" | "one process" | "GPU"
+    where: str  # "Spark" | "one machine" | "one process" | "GPU"
 
     def hours(self, site: Site) -> float:
         """Return how long it takes on the machines of the site, work shared out evenly."""
-        cores = {"Spark": site.workers * site.cores, "GPU": site.workers * site.cores, "one process": 1}[self.where]
+        all_cores = site.workers * site.cores
+        cores = {"Spark": all_cores, "GPU": all_cores, "one machine": site.cores, "one process": 1}[self.where]
         return max(self.cpu_seconds / cores, self.gpu_seconds / site.gpus) / 3600
 
 
@@ -117,17 +129,15 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
     scores = site.photos * site.ranked_searches / 1e9
     learned_from = min(20e3, 3 * daily)
     gflop_seconds = 1e-3 / a.tflops  # a GPU's seconds per GFLOP
+    rows = millions + photo_millions * a.rows_per_photo
+    new = rows if is_first else daily / 1e6 + photo_millions * a.rows_per_photo * a.new_photo_share
+    reading, where = (u.spark, "Spark") if rows >= SPARK_FROM_ROWS / 1e6 else (u.here, "one machine")
     refreshes = (24 + 4 + 1) * 7  # in a test window of a week, every 1, 6 and 24 hours
     index = u.index_million_photos * u.vector_numbers / 256
     return [
-        Work(
-            "validate_logs",
-            u.starting + u.validate_conversions * millions + u.validate_rows * photo_millions * a.rows_per_photo,
-            0,
-            "Spark",
-        ),
-        Work("split_temporal", u.starting + u.split_conversions * millions, 0, "Spark"),
-        Work("audit_leaks", u.starting + u.audit_conversions * millions, 0, "Spark"),
+        Work("validate_logs", reading.starting + reading.read * new + reading.kept * (rows - new), 0, where),
+        Work("split_temporal", reading.starting + reading.split * millions, 0, where),
+        Work("audit_leaks", reading.starting + reading.audit * millions, 0, where),
         Work(
             "train_search", pairs * u.picture_read, 3 * pairs * (u.picture_gflop + u.text_gflop) * gflop_seconds, "GPU"
         ),

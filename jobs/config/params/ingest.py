@@ -41,7 +41,7 @@ class ValidateLogsParams(Params):
 
 class FetchImagesParams(Params):
     width: int = Field(512, ge=16, le=4096, description="width asked for in the image URL, pixels")
-    concurrency: int = Field(16, ge=1, le=256, description="downloads at a time")
+    concurrency: int = Field(16, ge=1, le=256, description="downloads at a time, in all tasks together")
     max_bytes: int = Field(30_000_000, ge=1, description="refuse a longer body")
     max_pixels: int = Field(100_000_000, ge=1, description="refuse a picture with more pixels when decoded")
     retry_count: int = Field(4, ge=0, le=20, description="further tries after 429, 5xx and broken connections")

@@ -1,114 +1,160 @@
-"""Suites and verdicts: conditions name the rows that fail, limits hold, pages are whole, safe and repeatable."""
+"""Verdicts: the sample's rows are compared one by one, counts are the whole table's, pages are whole and safe."""
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
 import pytest
 
-from jobs.adapters.expectations import SUITE_FOLDER, Inspector, load_suite, render_index, render_page
-from jobs.errors import BadInput, NightlensError
-from jobs.ingest.layout import LAYOUT
+from jobs.adapters.expectations import Counted, Inspector, Verdict, render_index, render_page
+from jobs.errors import NightlensError
+from jobs.ingest.rules import Rule, failures
 from tests.errors import raises
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 ATTACK = "<script>alert('x')</script><img src=x onerror=alert(1)>"
-ROWS = [(1, "cat", True), (2, None, True), (3, ATTACK, True), (4, 'it\'s \\d+ "quoted"', False), (-5, "dog", None)]
-PARAMETERS = {"min_share": 0.7, "largest": 3}
+SAMPLE = pl.DataFrame(
+    {
+        "n": [1, 2, 3, 4, -5],
+        "word": ["cat", None, ATTACK, 'it\'s \\d+ "quoted"', "dog"],
+        "flag": [True, True, True, False, None],
+        "at": [datetime(2025, 12, day, tzinfo=UTC) for day in (1, 2, 3, 4, 5)],
+    }
+)
 
 
-def expectation(kind: str, column: str, reason: str, severity: str = "quarantine", **kwargs: Any) -> dict[str, Any]:
-    return {
-        "type": f"expect_column_{kind}",
-        "kwargs": {"column": column, "mostly": {"$PARAMETER": "min_share"}, **kwargs},
-        "meta": {"reason": reason, "severity": severity},
+def rule_of(kind: str, column: str, reason: str, severity: Any = "quarantine", **kwargs: Any) -> Rule:
+    is_of_night = column == "at"
+    notes = (f"Of {ATTACK}",) if reason == "long" else ()
+    return Rule("things", reason, severity, column, f"expect_column_{kind}", kwargs, 0.7, column, is_of_night, notes)
+
+
+RULES = [
+    rule_of("values_to_not_be_null", "word", "null_word"),
+    rule_of("values_to_match_regex", "word", "odd_word", "critical", regex=r"\A[a-z]+\z"),
+    rule_of("values_to_be_between", "n", "large", "warn", max_value=3),
+    rule_of("values_to_be_between", "n", "small", "critical", min_value=0),
+    rule_of("values_to_be_in_set", "flag", "not_so", value_set=[True]),
+    rule_of("value_lengths_to_be_between", "word", "long", max_value=20),
+    rule_of("values_to_be_between", "at", "late", max_value="2025-12-05", strict_max=True),
+]
+FAILED = SAMPLE.select(failures(RULES, SAMPLE.schema))
+COUNTED = [Counted(FAILED[str(n)].sum(), SAMPLE[rule.column].null_count()) for n, rule in enumerate(RULES)]
+COUNTS = dict.fromkeys(("input", "clean", "quarantined", "unreadable", "repaired"), 1234)
+
+
+def inspect(**changed: Any) -> Verdict:
+    given = {"rules": RULES, "sample": SAMPLE, "failed": FAILED, "row_count": len(SAMPLE), "counted": COUNTED}
+    return Inspector("a night", datetime(2025, 12, 29, tzinfo=UTC)).inspect("things", **(given | changed))
+
+
+def test_a_verdict_says_which_rules_too_many_rows_fail() -> None:
+    verdict = inspect()
+    assert [(rule.reason, rule.failed_count) for rule in verdict.rules] == [
+        ("null_word", 1),
+        ("odd_word", 2),
+        ("large", 1),
+        ("small", 1),
+        ("not_so", 1),
+        ("long", 1),
+        ("late", 1),
+    ]
+    # odd_word: 2 of 4 words; large and small: 1 of 5; not_so and long: 1 of 4. At least 0.7 must be right.
+    assert [rule.reason for rule in verdict.rules if not rule.is_met] == ["odd_word"]
+    assert [rule.reason for rule in verdict.broken] == ["odd_word"]
+    assert [found.expectation_config.meta["reason"] for found in verdict.result.results] == [r.reason for r in RULES]
+
+
+@pytest.mark.parametrize("number", range(len(RULES)))
+@pytest.mark.parametrize("row", [0, 1, 4])
+def test_a_row_that_the_library_judges_otherwise_is_an_error(number: int, row: int) -> None:
+    turned = FAILED.with_columns(pl.col(str(number)) ^ (pl.int_range(pl.len()) == row))
+    column = RULES[number].column
+    with raises(
+        NightlensError, "engines_disagree", table="things", column=column, reason=RULES[number].reason
+    ) as error:
+        inspect(failed=turned)
+    assert error.value.named["value"] == repr(SAMPLE[column][row])
+
+
+def test_a_rule_that_the_library_cannot_evaluate_is_an_error() -> None:
+    with raises(NightlensError, "rule_not_of_rows", table="things", column="word"):
+        inspect(sample=SAMPLE.drop("word"))
+
+
+# Of 1,000 rows, 100 without a value: 0.7 of 900 must be right, and of all 1,000 where null is the fault.
+@pytest.mark.parametrize(("failed", "is_met"), [(0, True), (270, True), (271, False), (900, False)])
+def test_counts_and_limits_are_those_of_the_whole_table(failed: int, is_met: bool) -> None:
+    verdict = inspect(row_count=1000, counted=[Counted(300, 300), *[Counted(failed, 100)] * 6])
+    assert [rule.is_met for rule in verdict.rules] == [True, *[is_met] * 6]
+    assert verdict.result.success == is_met
+    assert verdict.result.statistics["successful_expectations"] == (7 if is_met else 1)
+    assert verdict.result.results[0].result == {
+        "element_count": 1000,
+        "unexpected_count": 300,
+        "unexpected_percent": pytest.approx(30),
+    }
+    assert verdict.result.results[1].success == is_met
+    assert verdict.result.results[1].result == {
+        "element_count": 1000,
+        "unexpected_count": failed,
+        "unexpected_percent": pytest.approx(failed / 9),
+        "missing_count": 100,
+        "missing_percent": 10,
+        "unexpected_percent_total": failed / 10,
+        "unexpected_percent_nonmissing": pytest.approx(failed / 9),
     }
 
 
-SUITE = [
-    expectation("values_to_not_be_null", "word", "null_word"),
-    expectation("values_to_match_regex", "word", "odd_word", "critical", regex=r"\A[a-z]+\z"),
-    expectation("values_to_be_between", "n", "large", "warn", max_value={"$PARAMETER": "largest"}),
-    expectation("values_to_be_between", "n", "small", "critical", min_value=0),
-    expectation("values_to_be_in_set", "flag", "not_so", value_set=[True]),
-    expectation("value_lengths_to_be_between", "word", "long", max_value=20),
-]
+def test_new_rows_have_a_verdict_of_their_own() -> None:
+    new = [Counted(0, 0), Counted(5, 10), *[Counted(0, 20)] * 5]
+    counted = [Counted(30, 30), Counted(100, 30), *[Counted(0, 100)] * 5]
+    verdict = inspect(row_count=1000, counted=counted, new_row_count=20, new_counted=new)
+    assert [(rule.new_failed_count, rule.is_met, rule.is_met_by_new) for rule in verdict.rules] == [
+        (0, True, True),
+        (5, True, False),  # 5 of 10 words
+        *[(0, True, True)] * 5,
+    ]
+    assert verdict.new_row_count == 20
+    assert verdict.broken == []
+    page = render_page(verdict, [[] for _ in RULES])
+    assert "The table has 1,000 rows; 20 are new." in page
+    index = render_index([verdict], {"things": COUNTS}, "A night")
+    line = next(line for line in index.split("<tr>") if "odd_word" in line)
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", line) == ["odd_word", "word", "100", "5", "critical", "yes", "no"]
 
 
-@pytest.fixture
-def write_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def write(expectations: list[dict[str, Any]]) -> None:
-        suite = {"name": "things", "expectations": expectations}
-        (tmp_path / "things.json").write_text(json.dumps(suite))
-        monkeypatch.setattr("jobs.adapters.expectations.SUITE_FOLDER", tmp_path)
-
-    return write
+def test_without_word_of_new_rows_all_are_new() -> None:
+    verdict = inspect()
+    assert verdict.new_row_count == len(SAMPLE)
+    assert all((r.new_failed_count, r.is_met_by_new) == (r.failed_count, r.is_met) for r in verdict.rules)
 
 
-def inspector() -> Inspector:
-    return Inspector("a night", datetime(2025, 12, 29, tzinfo=UTC))
+def test_a_table_without_rows_meets_every_rule() -> None:
+    verdict = inspect(sample=SAMPLE.clear(), failed=FAILED.clear(), row_count=0, counted=[Counted(0, 0)] * 7)
+    assert all(rule.is_met and rule.is_met_by_new for rule in verdict.rules)
+    assert verdict.result.success
+    assert "things" in render_page(verdict, [[] for _ in RULES])
 
 
-@pytest.mark.integration
-@pytest.mark.spark
-def test_conditions_name_the_rows_that_fail_and_limits_are_kept(spark: SparkSession, write_suite: Any) -> None:
-    write_suite(SUITE)
-    frame = spark.createDataFrame(ROWS, "n int, word string, flag boolean")
-    verdict = inspector().inspect("things", frame, PARAMETERS)
-    failing = {r.reason: [row["n"] for row in frame.where(r.condition).collect()] for r in verdict.rules}
-    assert failing == {"null_word": [2], "odd_word": [3, 4], "large": [4], "small": [-5], "not_so": [4], "long": [3]}
-    assert {r.reason: r.failed_count for r in verdict.rules} == {reason: len(ns) for reason, ns in failing.items()}
-    # odd_word: 2 of 4 words; large and small: 1 of 5; not_so and long: 1 of 4. At least 0.7 must be right.
-    assert [r.reason for r in verdict.rules if not r.is_met] == ["odd_word"]
-    assert [r.reason for r in verdict.broken] == ["odd_word"]
-
-
-@pytest.mark.integration
-@pytest.mark.spark
-def test_pages_are_whole_safe_and_the_same_every_time(spark: SparkSession, write_suite: Any) -> None:
-    write_suite(SUITE)
-    frame = spark.createDataFrame(ROWS, "n int, word string, flag boolean")
-    samples = [[], [ATTACK], ["4"], ["-5"], ["false"], [ATTACK]]
+def test_pages_are_whole_safe_and_the_same_every_time() -> None:
+    samples = [[], [ATTACK], ["4"], ["-5"], ["false"], [ATTACK], []]
     pages = []
     for _ in range(2):
-        verdict = inspector().inspect("things", frame, PARAMETERS)
-        counts = dict.fromkeys(("input", "clean", "quarantined", "unreadable", "repaired"), 1234)
-        pages.append(render_page(verdict, samples) + render_index([verdict], {"things": counts}, "A & B"))
+        verdict = inspect(row_count=56_789)
+        pages.append(render_page(verdict, samples) + render_index([verdict], {"things": COUNTS}, "A & B"))
     assert pages[0] == pages[1]
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:|//)""", pages[0])
     assert "<script" not in pages[0]
     assert pages[0].count("default-src 'none'") == 2  # no inline script or handler runs in either page
-    for text in ("values must match this regular expression", "1,234", "A &amp; B", "odd_word", "2025-12-29"):
+    for text in (
+        "values must match this regular expression",
+        "1,234",
+        "56,789 rows",
+        "A &amp; B",
+        "odd_word",
+        "2025-12-29",
+    ):
         assert text in pages[0]
-
-
-@pytest.mark.spark
-def test_an_expectation_that_is_not_about_rows_is_refused(spark: SparkSession, write_suite: Any) -> None:
-    write_suite([expectation("values_to_not_be_null", "no_such_column", "none")])
-    frame = spark.createDataFrame(ROWS, "n int, word string, flag boolean")
-    rule = "expect_column_values_to_not_be_null"
-    with raises(NightlensError, "rule_not_of_rows", table="things", rule=rule, column="no_such_column"):
-        inspector().inspect("things", frame, PARAMETERS)
-
-
-@pytest.mark.parametrize("meta", [{}, {"reason": "x"}, {"reason": "x y", "severity": "warn"}, {"severity": "critical"}])
-def test_an_expectation_needs_a_reason_and_a_severity(write_suite: Any, meta: dict[str, str]) -> None:
-    write_suite([SUITE[0] | {"meta": meta}])
-    with raises(BadInput, "incomplete_rule", rule="expect_column_values_to_not_be_null", column="word"):
-        load_suite("things")
-
-
-def test_every_table_has_a_suite_and_its_folder_is_no_package() -> None:
-    assert {path.stem for path in SUITE_FOLDER.glob("*.json")} == set(LAYOUT)
-    assert not (SUITE_FOLDER / "__init__.py").exists()
-    for table in LAYOUT:
-        rules = load_suite(table)["expectations"]
-        keys = [(rule["type"], rule["kwargs"]["column"], rule["meta"]["reason"]) for rule in rules]
-        assert len(keys) == len(set(keys))
-        assert all("mostly" in rule["kwargs"] for rule in rules if rule["meta"]["severity"] != "warn")

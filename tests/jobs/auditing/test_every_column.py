@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
-import pytest
 
-from jobs.adapters.spark_tables import read_spark
+from jobs.adapters.query_engine import query_engine
 from jobs.auditing.tables import COLUMNS, HELD, audited, compare
 from jobs.config.params.ingest import MeasureImpressionsParams, SplitTemporalParams
 from jobs.datasets.clean import VALIDATED
@@ -18,11 +16,6 @@ from jobs.nights.stage_runner import run_stage
 from models.windows import SPLIT_NAMES, Windows
 from tests.conftest import Contexts
 from tests.validated_lake import commit_tables
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
 DAYS = {"test_days": 7, "validation_days": 3, "train_days": 30}
@@ -110,10 +103,9 @@ def planted(table: str, honest: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, i
     return pl.DataFrame([*kept, rows[doubled]], schema=honest.schema, orient="row"), faults
 
 
-@pytest.mark.quick
-def test_a_wrong_value_in_any_declared_column_is_named(spark: SparkSession, make_context: Contexts) -> None:
+def test_a_wrong_value_in_any_declared_column_is_named(make_context: Contexts) -> None:
     for name, columns in COLUMNS.items():
-        assert sorted([*HELD[name].key, *HELD[name].checks]) == sorted(columns)
+        assert sorted([*HELD[name].key, *HELD[name].checks]) == sorted(columns.names)
     ctx = make_context(run_date=AS_OF.date() - timedelta(days=1))
     validated = commit_tables(ctx, VALIDATED, world())
     honest = {
@@ -132,10 +124,11 @@ def test_a_wrong_value_in_any_declared_column_is_named(spark: SparkSession, make
         )
         for dataset in (SPLITS, IMPRESSIONS)
     }
-    views = {name: read_spark(spark, ctx.lake, validated, name) for name in world()}
     markers = Windows.before(AS_OF, **DAYS).boundaries | {"corpus_end": AS_OF}
-    assert compare(spark, audited(spark, ctx.lake, honest, views, markers)) == []
-    found = compare(spark, audited(spark, ctx.lake, wrong, views, markers))
+    with query_engine(ctx.settings, "test", 0) as engine:
+        views = {name: engine.table(ctx.lake, validated, name) for name in world()}
+        assert compare(engine, audited(engine, ctx.lake, honest, views, markers)) == []
+        found = compare(engine, audited(engine, ctx.lake, wrong, views, markers))
     named = {(fault.text.split("|")[0].split("(")[0].strip(), fault.check): fault.count for fault in found}
     assert sum(named.values()) == sum(fault.count for fault in found)
     expected: dict[tuple[str, str], int] = {}

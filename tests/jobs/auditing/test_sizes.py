@@ -14,7 +14,7 @@ from jobs.datasets.clean import VALIDATED
 
 AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
 LAST = AS_OF - timedelta(days=1)
-EVENTS = {"quarantine", "repairs"}
+EVENTS = {"quarantine", "repairs", "units"}
 
 
 def sizes(rows: int = 100, grown: int = 0, **changes: Any) -> Sizes:

@@ -27,9 +27,12 @@ WRONG = [
     ("spark_master", "lokal[2]", "local[2]"),
     ("spark_driver_memory", "lots", "3g"),
     ("spark_driver_memory", "3", "3g"),
+    ("query_memory_mb", "16", "256"),
     ("spark_conf", "spark.ui.enabled=s3cret", "JSON object"),
     ("spark_conf", '["s3cret"]', "JSON object"),
     ("spark_conf", '{"spark.ui.enabled": false}', "JSON object"),
+    ("spark_from_rows", "many", "integer"),
+    ("spark_from_rows", "0", "greater than or equal to 1"),
     ("allow_private_addresses", "maybe", "true or false"),
 ]
 RIGHT = {
@@ -41,7 +44,9 @@ RIGHT = {
     "spark_master": "local-cluster[2, 1, 1024]",
     "spark_driver_memory": "512m",
     "spark_conf": '{"spark.executor.cores": "2"}',
+    "query_memory_mb": "512",
     "pseudonym_key": "any text",
+    "spark_from_rows": "1000000",
     "allow_private_addresses": "1",
 }
 

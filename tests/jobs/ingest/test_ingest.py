@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ from jobs.ingest import (
 )
 from jobs.ingest.layout import LAYOUT, PartFile, Unit, find_parts, survey
 from jobs.ingest.records import MAX_LINES, Form, Record, is_whole, learn_form, split_records
-from jobs.ingest.rows import pseudonym, rows_schema, unit_batches
+from jobs.ingest.rows import UnitReader, pseudonym
 from tests.errors import raises
 from tests.jobs.layout_files import COLUMNS, LayoutFiles, visitor
 
@@ -287,9 +288,13 @@ def test_columns_that_contradict_are_said(folder: Path) -> None:
 
 
 def rows_of(folder: Path, table: str) -> list[dict[str, object]]:
-    units = find_source(str(folder)).units(table)
-    batches = [batch for unit in units for batch in unit_batches(unit, b"key")]
-    return pa.Table.from_batches(batches, schema=rows_schema(table)).to_pylist()
+    return [row for unit in find_source(str(folder)).units(table) for row in rows_of_unit(unit)]
+
+
+def rows_of_unit(unit: Unit, forgotten: frozenset[str] = frozenset()) -> list[dict[str, object]]:
+    where = {"unit": unit.number, "source_file": unit.part.name}
+    rows = UnitReader(unit, b"key", forgotten).rows().to_dicts()
+    return [where | row | {"source_line": unit.first_line + row["line"]} for row in rows]
 
 
 def test_columns_go_by_name_in_any_order_and_by_their_older_names(folder: Path) -> None:
@@ -367,8 +372,8 @@ def test_compressed_parts_are_read_as_the_plain_ones(folder: Path, kind: str) ->
     assert {f"{name}.{kind}": digest for name, digest in plain.digests.items()} == packed.digests
     assert last_complete_day(str(folder)) == DAY
     for table in LAYOUT:
-        after = [row for unit in packed.units(table) for b in unit_batches(unit, b"key") for row in b.to_pylist()]
-        hide = {"unit": 0, "source_file": ""}
+        after = [row for unit in packed.units(table) for row in rows_of_unit(unit)]
+        hide = {"unit": 0, "source_file": "", "line": 0}
         assert [row | hide for row in after] == [row | hide for row in before[table]]
         assert len(packed.units(table)) > 1
 
@@ -385,6 +390,85 @@ def test_a_cut_or_broken_compressed_part_is_refused_by_name(folder: Path, kind: 
         find_source(str(folder))
 
 
+def write_days(folder: Path, write: Callable[[Path, list[list[str]]], object]) -> list[Path]:
+    """Put a folder with a file a day in the place of a log; rows of a day may lie in a later file."""
+    path = folder / "conversions.tsv000"
+    header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
+    path.unlink()
+    made = []
+    for day, chosen in (("01", rows[1:]), ("02", rows[:1])):
+        made.append(folder / "conversions" / f"day=2026-03-{day}" / "part-0")
+        made[-1].parent.mkdir(parents=True)
+        write(made[-1], [header, *chosen])
+    (folder / "conversions" / "_SUCCESS").touch()
+    return made
+
+
+def as_text(path: Path, rows: list[list[str]]) -> None:
+    text = "".join("\t".join(row) + "\n" for row in rows).encode()
+    path.with_name("part-0.csv.zst").write_bytes(pa.Codec("zstd").compress(text, asbytes=True))
+
+
+def as_parquet(path: Path, rows: list[list[str]]) -> None:
+    header, *values = rows
+    texts = pl.DataFrame(values, header, orient="row").with_columns(pl.all().replace("", None))
+    typed = texts.with_columns(
+        pl.col("converted_at").str.to_datetime(time_unit="ns").dt.replace_time_zone("UTC"),
+        pl.col("position").cast(pl.Int64),
+        path=pl.lit(["a", "b"]),
+    )
+    typed.write_parquet(path.with_name("part-0.parquet"), row_group_size=1)
+
+
+@pytest.mark.parametrize("write", [as_text, as_parquet])
+def test_a_log_may_be_a_folder_of_files_by_day(folder: Path, write: Callable[[Path, list[list[str]]], object]) -> None:
+    before = rows_of(folder, "conversions")
+    paths = write_days(folder, write)
+    after = rows_of(folder, "conversions")
+    names = [next(path.parent.iterdir()).relative_to(folder).as_posix() for path in paths]
+    assert [row["source_file"] for row in after] == [names[0]] * (len(before) - 1) + [names[1]]
+    assert [row["source_line"] for row in after] == [*range(2, len(before) + 1), 2]
+    skipped = {"unit", "source_file", "source_line", "line", "converted_at", "record", "record_sha256"}
+    seen = [[{k: v for k, v in row.items() if k not in skipped} for row in rows] for rows in (before, after)]
+    assert seen[1] == seen[0][1:] + seen[0][:1]
+    assert last_complete_day(str(folder)) == DAY
+    (folder / "conversions.csv").write_text("converted_at\n")
+    with raises(BadInput, "table_in_two_forms", files=["conversions.csv", "conversions/"]):
+        find_source(str(folder))
+
+
+def test_a_parquet_log_meets_the_rules_of_a_text(folder: Path) -> None:
+    """What shows in the bytes of a text shows in the values of Parquet; cuts between row groups change nothing."""
+    good = dict(zip(COLUMNS["conversions"], LayoutFiles(photo_count=1, days=0).row("conversions"), strict=True))
+    odd = [
+        good,
+        good,
+        good | {"keyword": "a\nb\tc"},
+        good | {"keyword": f"who is {visitor(3)}"},
+        good | {"keyword": "a\0b"},
+        good | {"keyword": ""},
+    ]
+    (folder / "conversions.tsv000").unlink()
+    for name, size in (("conversions.parquet", 10), ("conversions.parquet", 1)):
+        pl.DataFrame(odd).write_parquet(folder / name, row_group_size=size)
+        rows = rows_of(folder, "conversions")
+        assert [row["is_duplicate_of_previous"] for row in rows] == [False, True, False, False, False, False]
+        assert [row["keyword"] for row in rows[2:]] == [
+            "a b c",
+            f"who is {pseudonym(visitor(3), b'key')}",
+            "a\0b",
+            None,
+        ]
+        assert [one["repair"] for one in rows[2]["repairs"]] == ["quoted_newline", "quoted_tab"]  # type: ignore[attr-defined]
+        assert [row["has_stray_visitor_id"] for row in rows] == [False, False, False, True, False, False]
+        assert [row["has_nul"] for row in rows] == [False, False, False, False, True, False]
+        assert {row["visitor_id"] for row in rows} == {pseudonym(good["anonymous_user_id"], b"key")}
+    assert len(find_source(str(folder), unit_bytes=1).units("conversions")) == 6
+    (folder / "conversions.parquet").write_bytes(b"PAR1 this is none")
+    with raises(BadInput, "unreadable_file"):
+        find_source(str(folder))
+
+
 def test_names_of_parts_may_be_spelled_in_any_case(folder: Path) -> None:
     (folder / "keywords.tsv000").rename(folder / "Keywords.TSV000")
     rows = rows_of(folder, "keywords")
@@ -395,7 +479,7 @@ def test_names_of_parts_may_be_spelled_in_any_case(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("conversions-000.tsv", "conversions_2.csv", "photos.parquet", "conversions.tsv000.bak", "keywords.tsv (1)"),
+        *("conversions-000.tsv", "conversions_2.csv", "photos.orc", "conversions.tsv000.bak", "keywords.tsv (1)"),
         *("conversions.tsv001.bz2", "Photos.xlsx", "colors", "keywords.tsv000~"),
     ],
 )
@@ -524,7 +608,7 @@ def test_of_a_forgotten_visitor_a_row_says_only_where_it_stands(tmp_path: Path) 
     folder = files.write(tmp_path)
     gone = frozenset({pseudonym(visitor(0), b"key")})
     units = find_source(str(folder)).units("conversions")
-    rows = [row for unit in units for batch in unit_batches(unit, b"key", gone) for row in batch.to_pylist()]
+    rows = [row for unit in units for row in rows_of_unit(unit, gone)]
     assert [row["faults"] for row in rows] == [["forgotten"], [], ["forgotten"]]
     assert [row["source_line"] for row in rows] == [2, 3, 4]
     assert rows[1]["visitor_id"] == pseudonym(visitor(1), b"key")
@@ -538,7 +622,7 @@ def test_a_repeated_record_is_seen_across_a_cut(tmp_path: Path) -> None:
     folder = files.write(tmp_path)
     for unit_bytes in (1, 1 << 20):
         units = find_source(str(folder), unit_bytes=unit_bytes).units("conversions")
-        rows = [row for unit in units for batch in unit_batches(unit, b"key") for row in batch.to_pylist()]
+        rows = [row for unit in units for row in rows_of_unit(unit)]
         assert [row["is_duplicate_of_previous"] for row in rows] == [False, False, False, True]
 
 

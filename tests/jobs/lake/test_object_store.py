@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import fsspec
 import polars as pl
@@ -11,17 +12,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
+from PIL import Image
 from pyspark.sql import SparkSession
 
 from jobs.adapters.spark_tables import read_parts, read_spark, write_spark
 from jobs.config.params.base import Params
-from jobs.config.params.ingest import AuditLeaksParams, MeasureImpressionsParams, SplitTemporalParams
+from jobs.config.params.ingest import (
+    AuditLeaksParams,
+    FetchImagesParams,
+    MeasureImpressionsParams,
+    SplitTemporalParams,
+)
 from jobs.context import RunContext
+from jobs.datasets.clean import VALIDATED
 from jobs.datasets.features import SPLITS
 from jobs.datasets.schema import Dataset, Table
 from jobs.nights.stage_runner import run_stage
 from tests.conftest import Contexts
-from tests.validated_lake import commit_validated
+from tests.validated_lake import commit_tables, commit_validated
 
 pytestmark = [pytest.mark.spark, pytest.mark.service]
 
@@ -47,9 +55,13 @@ def bucket() -> Iterator[str]:
     options = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
     before = fsspec.config.conf.get("s3")
     fsspec.config.conf["s3"] = options
+    elsewhere = {"ENDPOINT_URL": options["endpoint_url"], "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
     try:
         fsspec.filesystem("s3").mkdir("nightlens")
-        yield "s3://nightlens/lake"
+        with pytest.MonkeyPatch.context() as environment:  # Polars asks there
+            for name, value in (elsewhere | {"REGION": "us-east-1", "ALLOW_HTTP": "true"}).items():
+                environment.setenv(f"AWS_{name}", value)
+            yield "s3://nightlens/lake"
     finally:
         if before is None:
             del fsspec.config.conf["s3"]
@@ -114,10 +126,33 @@ def test_a_task_that_fails_leaves_no_object(spark: SparkSession, remote: RunCont
     assert remote.lake.fs.glob(f"{staged.table_folder('rows')}/*") == []
 
 
-@pytest.mark.slow
-def test_the_splits_of_a_night_are_those_of_a_local_lake(
-    spark: SparkSession, remote: RunContext, make_context: Contexts
+@pytest.mark.parametrize("spark_from_rows", [1_000_000, 1], ids=["one process", "Spark"])
+def test_images_of_a_bucket_are_found_and_not_read_again(
+    spark: SparkSession, remote: RunContext, make_context: Contexts, spark_from_rows: int
 ) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    for name, body in {"a": buffer.getvalue(), "b": b"<html>", "c": buffer.getvalue()}.items():
+        remote.lake.fs.pipe_file(f"nightlens/set-{spark_from_rows}/photos/{name}.png", body)
+    settings = remote.settings.model_copy(update={"spark_from_rows": spark_from_rows})
+    hashed = []
+    for day in (27, 28):
+        ctx = make_context(
+            settings=settings,
+            dataset_uri=f"s3://nightlens/set-{spark_from_rows}",
+            catalogue=f"images-{spark_from_rows}",
+            run_date=date(2025, 12, day),
+        )
+        commit_tables(ctx, VALIDATED, {"photos": pl.DataFrame({"photo_id": ["a", "b", "c", "d"]})})
+        manifest = run_stage(ctx, "fetch_images", FetchImagesParams(max_missing_share=1.0))
+        hashed.append(manifest.facts["hashed_count"])
+        images = ctx.lake.read_table(manifest, "images")
+        assert images["status"].to_list() == ["present", "refused", "present", "missing"]
+        assert images["uri"][0] == f"s3://nightlens/set-{spark_from_rows}/photos/a.png"
+    assert hashed == [3, 0]
+
+
+def test_the_splits_of_a_night_are_those_of_a_local_lake(remote: RunContext, make_context: Contexts) -> None:
     found: dict[str, dict[str, pl.DataFrame]] = {}
     for name, ctx in (("local", make_context()), ("remote", remote)):
         commit_validated(ctx, *log_of_a_week(ctx))

@@ -6,7 +6,7 @@ import logging
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -25,11 +25,6 @@ from jobs.stages.audit_leaks import CHECKS
 from tests.conftest import Contexts, context_in
 from tests.errors import raises
 from tests.validated_lake import LOG_COLUMNS, commit_tables, commit_validated
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-pytestmark = [pytest.mark.spark, pytest.mark.integration]
 
 PARAMS = SplitTemporalParams(test_days=7, validation_days=3, train_days=30)
 AUDIT = AuditLeaksParams()
@@ -75,13 +70,13 @@ BY_NUMBER = SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.2)
 
 
 @pytest.fixture(scope="module")
-def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     """A night whose splits are honest."""
     return make_night(tmp_path_factory.mktemp("audit"), PARAMS)
 
 
 @pytest.fixture(scope="module")
-def night_by_number(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
+def night_by_number(tmp_path_factory: pytest.TempPathFactory) -> Night:
     """The same by the protocol 80/20: train until VALIDATION_DAY, test from TEST_DAY on, all three photos."""
     return make_night(tmp_path_factory.mktemp("by_number"), BY_NUMBER)
 
@@ -122,7 +117,6 @@ def with_row(tables: Tables, split: str, *row: object) -> Tables:
     return tables | {split: pl.concat([tables[split], added])}
 
 
-@pytest.mark.quick
 def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(night, night.tables())
     manifest = run_stage(night.ctx, "audit_leaks", AUDIT)
@@ -131,7 +125,7 @@ def test_honest_splits_pass_once(night: Night, monkeypatch: pytest.MonkeyPatch) 
     assert set(findings["status"]) == {"passed"}
     assert findings["violation_count"].sum() == 0
     assert manifest.facts == {"check_count": 9, "violation_count": 0, "photo_count": 3, "compared_with": None}
-    monkeypatch.setattr(audit_leaks, "spark_session", None)
+    monkeypatch.setattr(audit_leaks, "query_engine", None)
     assert run_stage(night.ctx, "audit_leaks", AUDIT) == manifest
 
 
@@ -285,20 +279,33 @@ def test_a_leak_into_splits_by_number_is_found(night_by_number: Night, caplog: p
     assert failed["vocabularies"] == "photos.is_in_train is true, should be false | photo_id=late"
 
 
-def test_splits_of_other_tables_are_refused(spark: SparkSession, make_context: Contexts) -> None:
+def test_splits_of_other_tables_are_refused(make_context: Contexts) -> None:
     ctx = make_context()
     first = commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     splits = commit_tables(ctx, SPLITS, stale_tables(), params=PARAMS, inputs={"validated": first})
     shown = commit_tables(ctx, IMPRESSIONS, inputs={"validated": first, "splits": splits})
-    commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS, label="newer")
+    commit_validated(ctx, PHOTOS, CONVERSIONS.head(6), KEYWORDS)
     with raises(BadInput, "inputs_outdated", run=splits.reference):
         run_stage(ctx, "audit_leaks", AUDIT)
     with raises(MissingInput, "stage_not_run", dataset="leak_audit"):
         ctx.read(LEAK_AUDIT)
     ctx.lake.point_to(first)
-    commit_tables(ctx, SPLITS, stale_tables(), label="newer", params=PARAMS, inputs={"validated": first})
+    others = stale_tables() | {"test": CONVERSIONS.tail(1)}
+    commit_tables(ctx, SPLITS, others, params=PARAMS, inputs={"validated": first})
     with raises(BadInput, "inputs_outdated", run=shown.reference):
         run_stage(ctx, "audit_leaks", AUDIT)
+
+
+def test_splits_made_anew_with_the_same_rows_are_audited(night: Night) -> None:
+    plant(night, night.tables())
+    facts = night.splits.facts
+    inputs = {"validated": night.validated}
+    anew = commit_tables(
+        night.ctx, SPLITS, night.tables(), label="anew", params=night.params, inputs=inputs, facts=facts
+    )
+    assert night.ctx.read(IMPRESSIONS).input_runs["splits"] != anew.reference
+    never_asked = AuditLeaksParams(max_size_ratio=1.7)  # else the audit of the first would do
+    assert run_stage(night.ctx, "audit_leaks", never_asked).facts["violation_count"] == 0
 
 
 def stale_tables() -> Tables:
@@ -306,9 +313,7 @@ def stale_tables() -> Tables:
     return {"train": rows, "validation": rows, "test": rows, "photos": PHOTOS.select("photo_id", "submitted_at")}
 
 
-def test_a_table_that_doubles_between_nights_is_named(
-    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_table_that_doubles_between_nights_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The keywords double: the splits, which have each once, show nothing of it."""
     photos = PHOTOS.head(2)
     keywords = pl.DataFrame({"photo_id": "old", "keyword": [f"word {n}" for n in range(30)], "confidence": 1.0})

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jobs.adapters.sql_files import run_sql
+from jobs.adapters.query_engine import query_engine
 from jobs.config.params.ingest import EIGHTY_TWENTY, SplitTemporalParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
@@ -24,11 +24,6 @@ from models.windows import Windows, instant
 from tests.conftest import Contexts, make_settings
 from tests.errors import raises
 from tests.validated_lake import LOG_COLUMNS, commit_validated
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-pytestmark = pytest.mark.spark
 
 PARAMS = SplitTemporalParams(test_days=2, validation_days=1, train_days=4)
 AS_OF = datetime(2025, 12, 29, tzinfo=UTC)
@@ -128,7 +123,7 @@ def read_rows(ctx: RunContext, manifest: Manifest, table: str) -> list[tuple[obj
 )
 @given(cases=st.lists(logs, min_size=15, max_size=30))
 def test_the_split_is_the_plain_one_and_loses_nothing(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, make_context: Contexts, cases: list[Log]
+    tmp_path_factory: pytest.TempPathFactory, make_context: Contexts, cases: list[Log]
 ) -> None:
     ctx = make_context(settings=make_settings(tmp_path_factory.mktemp("state")))
     photos, log = frames_of(cases)
@@ -161,9 +156,7 @@ def test_the_split_is_the_plain_one_and_loses_nothing(
     assert sum(manifest.facts["photos_by_age"].values()) == corpus.height
 
 
-def test_a_small_log_is_split_once_with_its_facts(
-    spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_log_is_split_once_with_its_facts(make_context: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     manifest = run_stage(ctx, "split_temporal", PARAMS)
@@ -195,12 +188,12 @@ def test_a_small_log_is_split_once_with_its_facts(
         ("old", datetime(2025, 1, 1, tzinfo=UTC), "an old one", None, True),
     ]
     assert read_rows(ctx, manifest, "photo_keywords") == [("old", "age", 0.5)]
-    monkeypatch.setattr(split_temporal, "spark_session", None)  # a rerun must not need it
+    monkeypatch.setattr(split_temporal, "query_engine", None)  # a rerun must not need it
     assert run_stage(ctx, "split_temporal", PARAMS) == manifest
 
 
 def test_the_same_rows_in_another_order_give_the_same_bytes(
-    spark: SparkSession, make_context: Contexts, monkeypatch: pytest.MonkeyPatch
+    make_context: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(split_temporal, "ROWS_PER_FILE", 3)
     digests = []
@@ -217,7 +210,8 @@ def test_the_same_rows_in_another_order_give_the_same_bytes(
 def test_the_run_date_that_was_chosen_is_not_advised_again(run_day: int, is_advised: bool) -> None:
     as_of = datetime(2025, 3, run_day + 1, tzinfo=UTC)
     windows = Windows.before(as_of, test_days=7, validation_days=3, train_days=365)
-    log: Any = [{"first_at": "2025-03-01 08:00:00", "last_at": "2025-03-01 09:00:00", "conversion_count": 5}]
+    first, last = (datetime(2025, 3, 1, hour, tzinfo=UTC) for hour in (8, 9))
+    log = [{"first_at": first, "last_at": last, "conversion_count": 5}]
     text = split_temporal._empty_windows_message(["train"], windows, log, "shorter windows")
     assert ("another run date (DATE=..., --run-date), such as 2025-03-01, or" in text) == is_advised
     assert text.endswith("shorter windows.")
@@ -227,7 +221,7 @@ def test_the_run_date_that_was_chosen_is_not_advised_again(run_day: int, is_advi
     ("run_date", "empty"), [(date(2026, 3, 1), ["train", "validation", "test"]), (date(2025, 12, 24), ["test"])]
 )
 def test_an_empty_window_says_what_the_log_has_and_what_to_do(
-    spark: SparkSession, make_context: Contexts, run_date: date, empty: list[str]
+    make_context: Contexts, run_date: date, empty: list[str]
 ) -> None:
     ctx = make_context(run_date=run_date)
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
@@ -244,7 +238,7 @@ def test_an_empty_window_says_what_the_log_has_and_what_to_do(
 # -- 80/20: cut by number, all photos ----------------------------------------------------------------------
 
 
-def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkSession, make_context: Contexts) -> None:
+def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(make_context: Contexts) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     manifest = run_stage(ctx, "split_temporal", SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0.25))
@@ -286,10 +280,7 @@ def test_eighty_twenty_cuts_the_log_by_number_and_takes_all_photos(spark: SparkS
     assert set(read_rows(ctx, manifest, "photo_keywords")) == {("old", "age", 0.5), ("late", "future", 1.0)}
 
 
-@pytest.mark.integration
-def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
-    spark: SparkSession, make_context: Contexts
-) -> None:
+def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(make_context: Contexts) -> None:
     ctx = make_context()
     commit_validated(ctx, PHOTOS, CONVERSIONS, KEYWORDS)
     published = SplitTemporalParams(protocol=EIGHTY_TWENTY, validation_share=0)
@@ -309,9 +300,8 @@ def test_eighty_twenty_may_keep_nothing_aside_but_not_lose_what_it_should_keep(
         run_stage(early, "split_temporal", published)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("share", ["0", "0.1", "0.33"])
-def test_both_queries_cut_where_a_plain_sort_does(spark: SparkSession, share: str) -> None:
+def test_both_queries_cut_where_a_plain_sort_does(make_context: Contexts, share: str) -> None:
     random = Random(share)
     submitted = {"a": AS_OF - timedelta(days=90), "b": AS_OF - timedelta(days=10)}
     log = [  # quarters of hours, so that many are equal
@@ -322,11 +312,11 @@ def test_both_queries_cut_where_a_plain_sort_does(spark: SparkSession, share: st
     cuts = [int((Fraction("0.8") - kept) * len(times)) for kept in (Fraction(share), 0)]
     photos = pl.DataFrame({"photo_id": list(submitted), "submitted_at": list(submitted.values())})
     conversions = pl.DataFrame(log, schema=["photo_id", "converted_at"], orient="row")
-    views = {
-        "photos": spark.createDataFrame(photos.to_arrow()),
-        "conversions": spark.createDataFrame(conversions.to_arrow()),
-    }
-    for query in ("split_quantiles", "audit_quantiles"):
-        [row] = run_sql(spark, query, views, as_of=AS_OF, validation_share=float(share)).collect()
-        assert [instant(row[name]) for name in ("train_end", "validation_end")] == [times[cut] for cut in cuts], query
-        assert instant(row["train_start"]) == min(at for _, at in log)
+    with query_engine(make_context().settings, "test", 0) as engine:
+        views = {"photos": engine.frame(photos), "conversions": engine.frame(conversions)}
+        for query in ("split_quantiles", "audit_quantiles"):
+            cut = engine.run(query, views, as_of=AS_OF, validation_share=float(share))
+            [row] = engine.collect(cut).to_dicts()
+            ends = [instant(row[name]) for name in ("train_end", "validation_end")]
+            assert ends == [times[cut] for cut in cuts], query
+            assert instant(row["train_start"]) == min(at for _, at in log)
