@@ -71,7 +71,7 @@ class Judge:
     key: bytes = field(repr=False)
     burst_limit: int  # conversions of one visitor within a minute
     min_shares: Mapping[str, float]  # the suites' parameters min_good_share, min_critical_share and min_photo_share
-    version: str  # of the code that reads rows
+    version: str  # of the code that reads rows and settles units
     forgotten: Sequence[str] = ()  # pseudonyms of visitors whose rows are left out
     known: Collection[str] = ()  # digests of the units that the last night had
     _fresh: dict[str, list[str]] = field(default_factory=dict, init=False)  # names of units read by this judge

@@ -163,7 +163,7 @@ class _Log:
                 key=self.key,
                 burst_limit=self.params.bot_conversions_per_minute,
                 min_shares=min_shares(self.params),
-                version=stage_version("jobs.ingest.kept_rows"),
+                version=stage_version("jobs.ingest.settled_units"),
                 forgotten=self.forgotten,
             )
             photos = engine.table(lake, self.validated, "photos")

@@ -81,7 +81,7 @@ def run(ctx: RunContext, params: ValidateLogsParams, inputs: Inputs, staged: Sta
             key=_key(ctx),
             burst_limit=params.bot_conversions_per_minute,
             min_shares=min_shares(params),
-            version=stage_version("jobs.ingest.kept_rows"),
+            version=stage_version("jobs.ingest.settled_units"),
             forgotten=found.left_out,
             known=found.known,
         )

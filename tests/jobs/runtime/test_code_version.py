@@ -250,7 +250,7 @@ def test_stages_reach_no_other_stage(files_of: dict[str, set[str]]) -> None:
 @pytest.mark.parametrize(
     ("stage", "module"),
     [
-        ("validate_logs", "jobs.ingest.kept_rows"),
+        ("validate_logs", "jobs.ingest.settled_units"),
         ("embed_photos", "jobs.embedding.worker_daemon"),
         ("embed_queries", "jobs.embedding.workers"),
         ("register_model", "models.serving"),
