@@ -120,7 +120,7 @@ def test_new_rows_have_a_verdict_of_their_own() -> None:
     assert verdict.new_row_count == 20
     assert verdict.broken == []
     page = render_page(verdict, [[] for _ in RULES])
-    assert "The table has 1,000 rows; 20 are new." in page
+    assert "The table has 1,000 readable rows; 20 of them are new." in page
     index = render_index([verdict], {"things": COUNTS}, "A night")
     line = next(line for line in index.split("<tr>") if "odd_word" in line)
     assert re.findall(r"<td[^>]*>([^<]*)</td>", line) == ["odd_word", "word", "100", "5", "critical", "yes", "no"]
@@ -152,7 +152,7 @@ def test_pages_are_whole_safe_and_the_same_every_time() -> None:
     for text in (
         "values must match this regular expression",
         "1,234",
-        "56,789 rows",
+        "56,789 readable rows",
         "A &amp; B",
         "odd_word",
         "2025-12-29",
