@@ -10,7 +10,7 @@ import polars as pl
 from jobs.adapters.expectations import Verdict
 from jobs.datasets.clean import RowCounts
 from jobs.ingest.kept_rows import UnitFacts
-from jobs.ingest.layout import Unit
+from jobs.ingest.source import Unit
 from jobs.lake.manifest import FileInfo
 
 

@@ -30,7 +30,7 @@ from jobs.ingest.kept_rows import (
     read_facts,
     rows_store,
 )
-from jobs.ingest.layout import PHOTO_ID_PATTERN, Source
+from jobs.ingest.layout import PHOTO_ID_PATTERN
 from jobs.ingest.log_end import data_end, last_plausible_day
 from jobs.ingest.nightly_rules import (
     count_failing,
@@ -43,6 +43,7 @@ from jobs.ingest.nightly_rules import (
 from jobs.ingest.rows import pseudonym
 from jobs.ingest.rules import failures
 from jobs.ingest.settled_units import Outcome, Unsettled, read_outcome, settle, settled_store
+from jobs.ingest.source import Source
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import fingerprint
 
@@ -163,7 +164,11 @@ class Judge:
         reading, store, units = self._reading(table), rows_store(self.lake, table), self.source.units(table)
         names = [reading.name(unit) for unit in units]
         there = set(store.names(".parquet"))
-        missing = {name: unit for name, unit in zip(names, units, strict=True) if f"{name}.parquet" not in there}
+        missing = {
+            name: unit
+            for name, unit in zip(names, units, strict=True)
+            if not there.issuperset((f"{name}.parquet", f"{name}{SAMPLE}"))
+        }
         if missing:
             log.info("%s: reading what is new, %d of %d stretches", table, len(missing), len(units))
         place = (self.lake.root_uri, self.lake.catalogue)
@@ -197,7 +202,7 @@ class Judge:
 
     def _settle(self, reading: Reading, units: Sequence[ReadUnit], exceptions: pl.DataFrame) -> list[Outcome]:
         store = settled_store(self.lake, reading.table)
-        there = frozenset(store.names())
+        there = store.sizes()
         by_unit: list[dict[int, list[int]]] = [{} for _ in units]
         for unit, place, numbers in exceptions.select("unit", "place", "numbers").iter_rows():
             if numbers:

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from jobs.datasets.clean import VALIDATED
 from jobs.ingest.columns import typed
-from jobs.ingest.layout import PHOTO_ID_PATTERN, Source, Unit
+from jobs.ingest.layout import PHOTO_ID_PATTERN
 from jobs.ingest.rows import UnitReader, pseudonym
 from jobs.ingest.rules import Rule, fails, load_rules
+from jobs.ingest.source import Source, Unit
 from jobs.lake.files import LakeFiles, Store
 from jobs.lake.manifest import fingerprint
 
@@ -159,14 +160,14 @@ def rows_store(lake: LakeFiles, table: str) -> Store:
 
 def read_facts(store: Store, name: str) -> UnitFacts:
     """Return what a kept unit says of itself."""
-    with store.lake.fs.open(f"{store.folder}/{name}.parquet", "rb") as file:
+    with store.reading(f"{name}.parquet") as file:
         return UnitFacts(**json.loads(pq.read_metadata(file).metadata[_FACTS]))
 
 
 def read_sample(store: Store, name: str) -> pl.DataFrame:
     """Return the sample of a kept unit: the columns that rules ask about, `place` and `line`."""
-    with store.lake.fs.open(f"{store.folder}/{name}{SAMPLE}", "rb") as file:
-        return pl.read_parquet(file.read())
+    with store.reading(f"{name}{SAMPLE}") as file:
+        return pl.DataFrame(pl.from_arrow(pq.read_table(file)))
 
 
 def keep_unit(root_uri: str, catalogue: str, reading: Reading, unit: Unit) -> UnitFacts:

@@ -9,8 +9,9 @@ from datetime import date, timedelta
 import numpy as np
 
 from jobs.errors import BadInput
-from jobs.ingest.layout import LAYOUT, UNIT_BYTES, PartFile, find_parts
+from jobs.ingest.layout import LAYOUT
 from jobs.ingest.parquet_files import groups, read_texts
+from jobs.ingest.source import UNIT_BYTES, PartFile, find_parts
 from jobs.ingest.text_files import open_text, skip
 from jobs.ingest.times import utc_time
 

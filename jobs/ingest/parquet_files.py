@@ -5,7 +5,9 @@ Columns of lists, maps and structs are left out: no table of the layout has one.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 import fsspec
@@ -66,6 +68,18 @@ def read_texts(uri: str, first: int, count: int, names: list[str] | None = None)
     return pl.DataFrame({name.lower(): _as_text(rows[name]) for name in wanted})
 
 
+def read_first_texts(uri: str, count: int, names: Collection[str]) -> pl.DataFrame:
+    """Return the texts of at most the first `count` rows in some of the columns, as `read_texts` does."""
+    with _opened(uri) as file:
+        wanted = [field.name for field in _read_fields(file.schema_arrow) if field.name.lower() in names]
+        rows = pa.Table.from_batches(islice(file.iter_batches(count, columns=wanted), 1), _only(file, wanted))
+    return pl.DataFrame({name.lower(): _as_text(rows[name]) for name in wanted})
+
+
+def _only(file: pq.ParquetFile, names: Collection[str]) -> pa.Schema:
+    return pa.schema([field for field in file.schema_arrow if field.name in names])
+
+
 def _read_fields(schema: pa.Schema) -> list[pa.Field]:
     return [field for field in schema if not pa.types.is_nested(field.type)]
 
@@ -103,14 +117,20 @@ def _as_text(column: pa.ChunkedArray) -> pl.Series:
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
     if pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == 16:
         return pl.Series([None if one is None else str(UUID(bytes=one)) for one in column.to_pylist()], dtype=pl.String)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_fixed_size_binary(column.type):
         column = column.cast(pa.binary())
+    elif pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        column = column.cast(pa.timestamp(column.type.unit, "UTC"))  # the same instants: a zone may be "+05:30"
+    elif pa.types.is_duration(column.type) or pa.types.is_decimal256(column.type):
+        column = column.cast(pa.string())  # Polars has no text for them
     values = pl.Series(pl.from_arrow(column))
     if values.dtype == pl.Binary:
         decoded = [None if one is None else one.decode(errors="replace") for one in values.to_list()]
         values = pl.Series(decoded, dtype=pl.String)
     elif isinstance(values.dtype, pl.Datetime):
-        if values.dtype.time_zone is not None:
-            values = values.dt.convert_time_zone("UTC")
         values = values.dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
+    elif values.dtype.is_float() and ((values % 1 == 0) | values.is_null()).all() and values.abs().lt(2**53).all():
+        values = values.cast(pl.Int64)  # whole numbers with gaps, as pandas writes them
     return values.cast(pl.String).replace("", None)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -98,8 +98,13 @@ def learn_form(data: bytes, delimiter: bytes, column_count: int, is_crlf: bool =
     form = Form(delimiter, column_count, None, is_crlf)
     records = islice(split_records(data, form), LEARNED_RECORDS)
     rows = [record.fields for record in records if record.fields is not None]
-    shapes = ((index, _shape(values)) for index, values in enumerate(zip(*rows, strict=True)))
-    return replace(form, shapes=tuple((index, shape) for index, shape in shapes if shape is not None))
+    return replace(form, shapes=learn_shapes(enumerate(zip(*rows, strict=True))))
+
+
+def learn_shapes(columns: Iterable[tuple[int, tuple[bytes, ...]]]) -> Shapes:
+    """Return the shapes of those columns, given by index and values, that have one (see `learn_form`)."""
+    shapes = ((index, _shape(values)) for index, values in columns)
+    return tuple((index, shape) for index, shape in shapes if shape is not None)
 
 
 def _shape(values: tuple[bytes, ...]) -> re.Pattern[bytes] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -20,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from jobs.ingest.layout import LAYOUT, Unit
+from jobs.ingest.layout import LAYOUT
 from jobs.ingest.records import MAX_LINES, Form, Record, mend_breaks, read_record
+from jobs.ingest.source import Unit
 from jobs.ingest.times import read_times, utc_time
 from models.text import normalise_query
 
@@ -328,8 +330,11 @@ class _RecordsOfLines:
         for wanted, quote in ((self._is_plain, None), (self._is_quoted, '"')):
             places = np.flatnonzero(wanted & ~self._is_taken)
             if len(places):
+                text = self._lines.joined(places)
+                if text.startswith(BOM_UTF8):  # the record's own: Polars takes one away
+                    text = BOM_UTF8 + text
                 fields = pl.read_csv(
-                    io.BytesIO(self._lines.joined(places)),
+                    io.BytesIO(text),
                     has_header=False,
                     separator=self._form.delimiter.decode(),
                     quote_char=quote,

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.datasets.clean import VALIDATED, RowCounts
 from jobs.ingest.kept_rows import Reading, rows_store
-from jobs.ingest.layout import Unit
 from jobs.ingest.rows import UnitReader
+from jobs.ingest.source import Unit
 from jobs.lake.files import LakeFiles, Store
 from jobs.lake.manifest import FileInfo
 
@@ -65,13 +65,14 @@ def settled_store(lake: LakeFiles, table: str) -> Store:
     return lake.store(STORE, table)
 
 
-def read_outcome(store: Store, name: str, there: frozenset[str]) -> Outcome | None:
-    """Return an outcome if it is there whole; `there` are the names that the store has."""
-    data = store.get(f"{name}.json") if f"{name}.json" in there else None
-    outcome = None if data is None else Outcome.model_validate_json(data)
-    if outcome is None or any(info.path.rsplit("/", 1)[1] not in there for info in outcome.files.values()):
+def read_outcome(store: Store, name: str, there: Mapping[str, int]) -> Outcome | None:
+    """Return an outcome if it is there whole; `there` are the sizes of what the store has."""
+    if f"{name}.json" not in there:
         return None
-    return outcome
+    with store.reading(f"{name}.json") as file:
+        outcome = Outcome.model_validate_json(file.read())
+    is_whole = all(there.get(info.path.rsplit("/", 1)[1]) == info.byte_count for info in outcome.files.values())
+    return outcome if is_whole else None
 
 
 def settle(root_uri: str, catalogue: str, reading: Reading, one: Unsettled) -> Outcome:
@@ -117,7 +118,7 @@ def settle(root_uri: str, catalogue: str, reading: Reading, one: Unsettled) -> O
 
 
 def _read(store: Store, name: str) -> pl.DataFrame:
-    with store.lake.fs.open(f"{store.folder}/{name}.parquet", "rb") as file:
+    with store.reading(f"{name}.parquet") as file:
         return pl.DataFrame(pl.from_arrow(pq.read_table(file, page_checksum_verification=True)))
 
 

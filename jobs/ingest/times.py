@@ -68,7 +68,7 @@ def utc_time(text: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-_COMMON_FORM = r"^[12]\d{3}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?$"
+_COMMON_FORM = r"^[12]\d{3}-\d\d-\d\d[ T]\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?$"  # Polars would read a second 60
 
 
 def read_times(texts: pl.Series) -> pl.Series:

@@ -6,9 +6,10 @@ from itertools import islice
 
 import fsspec
 
-from jobs.ingest.layout import LAYOUT, UNIT_BYTES, PartFile, find_parts
+from jobs.ingest.layout import LAYOUT
 from jobs.ingest.parquet_files import groups, read_texts
 from jobs.ingest.records import split_records
+from jobs.ingest.source import UNIT_BYTES, PartFile, find_parts
 from jobs.ingest.text_files import open_text, skip, stretches
 
 _OF_TABLE = {"photos": ("photo_description", "ai_description"), "keywords": ("keyword",)}

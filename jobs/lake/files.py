@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import fsspec
+import pyarrow as pa
 from pydantic import ValidationError
 
 from jobs.errors import BadInput, MissingInput
@@ -223,6 +224,23 @@ class Store:
         except FileNotFoundError:
             return None
 
+    @contextmanager
+    def reading(self, name: str) -> Iterator[IO[bytes]]:
+        """Open one part; what a damaged one does to its reader is `BadInput`."""
+        path = f"{self.folder}/{name}"
+        with self.lake.fs.open(path, "rb") as file:
+            try:
+                yield file
+            except (pa.ArrowException, ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # the disk's own, not Arrow's
+                    raise
+                raise BadInput(
+                    "stored_part_damaged",
+                    f"{path} is damaged: its checksum differs, or it is cut. Delete that file and run the same command "
+                    f"again, which computes its rows anew.",
+                    path=path,
+                ) from error
+
     def modified_at(self, name: str) -> datetime:
         """Return when one part was written, by the clock of the file system."""
         return _aware(self.lake.fs.modified(f"{self.folder}/{name}"))
@@ -238,6 +256,14 @@ class Store:
             return []
         names = (path.rsplit("/", 1)[1] for path in self.lake.fs.ls(self.folder, detail=False))
         return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of every committed part by its name."""
+        self.lake.fs.invalidate_cache(self.folder)  # others write here too
+        if not self.lake.fs.exists(self.folder):
+            return {}
+        found = {one["name"].rsplit("/", 1)[1]: int(one["size"]) for one in self.lake.fs.ls(self.folder, detail=True)}
+        return {name: size for name, size in found.items() if not name.startswith(".")}
 
     def uris(self, suffix: str = "") -> list[str]:
         """Return the committed parts as URIs."""
@@ -260,6 +286,11 @@ def _aware(at: datetime) -> datetime:
 def _mend(path: str) -> str:
     """Return what to do about a damaged file of a run."""
     run = re.sub(r"(/run_id=[^/]+)/.*", r"\1", path)
+    if run == path:
+        return (
+            "If nightlens forget was cut off, run it again. Else restore the file from a copy, or delete it and the "
+            "folder of each run that has it, and rerun the stage that made them."
+        )
     return (
         f"If nightlens forget was cut off, run it again. Else restore the file from a copy, or delete the folder {run} "
         f"and rerun the stage that made it."

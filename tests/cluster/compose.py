@@ -154,6 +154,7 @@ class Deployment:
         if "NIGHTLENS_SPARK_CONF" in service.environment:
             conf = json.loads(service.environment["NIGHTLENS_SPARK_CONF"]) | _SMALL_SPARK
             service.environment["NIGHTLENS_SPARK_CONF"] = json.dumps(conf)
+            service.environment["NIGHTLENS_SPARK_FROM_ROWS"] = "1"  # the workers read and cut a small log, too
         more = ["--skip-serve-logs"] if name in _NO_LOG_SERVER else []
         return replace(service, command=[*service.command, *more])
 

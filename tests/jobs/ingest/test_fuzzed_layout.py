@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest import find_source
 from jobs.ingest import rows as reading
-from jobs.ingest.layout import LAYOUT, Source
+from jobs.ingest.layout import LAYOUT
 from jobs.ingest.rows import UnitReader, rows_schema
+from jobs.ingest.source import Source
 from tests.fuzzing import CELLS, LONG, QUICK, VISITOR, VISITORS
 from tests.jobs.layout_files import COLUMNS, LayoutFiles
 

@@ -8,11 +8,13 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +28,10 @@ from jobs.ingest import (
     records,
     text_files,
 )
-from jobs.ingest.layout import LAYOUT, PartFile, Unit, find_parts, survey
+from jobs.ingest.layout import LAYOUT
 from jobs.ingest.records import MAX_LINES, Form, Record, is_whole, learn_form, split_records
 from jobs.ingest.rows import UnitReader, pseudonym
+from jobs.ingest.source import PartFile, Unit, find_parts, survey
 from tests.errors import raises
 from tests.jobs.layout_files import COLUMNS, LayoutFiles, visitor
 
@@ -435,6 +438,79 @@ def test_a_log_may_be_a_folder_of_files_by_day(folder: Path, write: Callable[[Pa
     (folder / "conversions.csv").write_text("converted_at\n")
     with raises(BadInput, "table_in_two_forms", files=["conversions.csv", "conversions/"]):
         find_source(str(folder))
+
+
+def test_a_mark_of_byte_order_within_a_file_is_the_records_own(folder: Path) -> None:
+    (folder / "colors.tsv000").write_text("photo_id\thex\n\ufeffphoto000001\tFFFFFF\n\ufeffphoto000002\t000000\n")
+    assert [row["photo_id"] for row in rows_of(folder, "colors")] == ["\ufeffphoto000001", "\ufeffphoto000002"]
+
+
+def test_a_minute_has_sixty_seconds_however_a_record_is_read(folder: Path) -> None:
+    texts = [f"2025-12-01 10:00:{second}{part}" for second in ("59", "60") for part in ("", ".5", "Z")]
+    rows = "".join(f"photo000001\tc{number}\t{text}\n" for number, text in enumerate(texts))
+    (folder / "collections.tsv000").write_text(f"photo_id\tcollection_id\tphoto_collected_at\n{rows}")
+    read = [row["photo_collected_at_read"] is not None for row in rows_of(folder, "collections")]
+    assert read == [True] * 3 + [False] * 3
+
+
+def test_a_parquet_file_may_hold_what_polars_has_no_text_for(folder: Path) -> None:
+    """Zones that are no names, as pandas writes them; and types of columns that nobody asks for."""
+    row = dict(zip(COLUMNS["conversions"], LayoutFiles(photo_count=1, days=0).row("conversions"), strict=True))
+    zoned = pa.array([1764670272_123456], pa.timestamp("us", "+05:30"))
+    columns = {name: pa.array([text]) for name, text in row.items()} | {
+        "converted_at": zoned,
+        "shown_at": pa.DictionaryArray.from_arrays(pa.array([0]), zoned),
+        "spent": pa.array([5], pa.duration("s")),
+        "price": pa.array([Decimal("1.50")], pa.decimal256(50, 2)),
+        "tags": pa.array([["a"]]),
+    }
+    (folder / "conversions.tsv000").unlink()
+    pq.write_table(pa.table(columns), folder / "conversions.parquet")
+    [read] = rows_of(folder, "conversions")
+    assert read["converted_at"] == "2025-12-02 10:11:12.123456"
+    [text] = [UnitReader(unit, b"key").describe(0)[0] for unit in find_source(str(folder)).units("conversions")]
+    assert text is not None
+    assert text.split("\t")[-3:] == ["2025-12-02 10:11:12.123456", "5", "1.50"]
+
+
+@pytest.mark.parametrize("has_uuids", [False, True], ids=["short ids", "UUIDs as ids"])
+def test_a_visitor_in_the_column_of_photos_is_hidden_in_parquet_as_in_text(folder: Path, has_uuids: bool) -> None:
+    def photo(number: int) -> str:
+        return str(uuid.UUID(int=number)) if has_uuids else f"photo{number:06}"
+
+    photos = [row | {"photo_id": photo(number)} for number, row in enumerate(good_rows("photos", 30))]
+    log = [row | {"photo_id": photo(number)} for number, row in enumerate(good_rows("conversions", 30))]
+    log[7] |= {"photo_id": visitor(7), "anonymous_user_id": "US"}
+    seen = []
+    for ending in ("tsv", "parquet"):
+        for table, rows in (("photos", photos), ("conversions", log)):
+            for old in folder.glob(f"{table}.*"):
+                old.unlink()
+            if ending == "tsv":
+                pl.DataFrame(rows).write_csv(folder / f"{table}.tsv", separator="\t")
+            else:
+                pl.DataFrame(rows).write_parquet(folder / f"{table}.parquet")
+        found = rows_of(folder, "conversions")
+        seen.append([(row["photo_id"], row["visitor_id"], row["has_stray_visitor_id"]) for row in found])
+        assert {part.has_long_ids for part in find_source(str(folder)).parts("conversions")} == {has_uuids}
+    assert seen[0] == seen[1]
+    assert seen[1][7] == (pseudonym(visitor(7), b"key"), pseudonym("US", b"key"), True)
+
+
+def good_rows(table: str, count: int) -> list[dict[str, str]]:
+    files, rows = LayoutFiles(photo_count=0, days=0), []
+    for _ in range(count):
+        rows.append(dict(zip(COLUMNS[table], files.row(table), strict=True)))
+        files.add(table)
+    return rows
+
+
+def test_whole_numbers_with_gaps_stay_whole_numbers_in_parquet(folder: Path) -> None:
+    good = dict(zip(COLUMNS["conversions"], LayoutFiles(photo_count=1, days=0).row("conversions"), strict=True))
+    (folder / "conversions.tsv000").unlink()
+    rows = pl.DataFrame([good] * 3).with_columns(position=pl.Series([1.0, None, 3.0]), score=pl.Series([0.5, 1.0, 2.0]))
+    rows.write_parquet(folder / "conversions.parquet")
+    assert [row["position"] for row in rows_of(folder, "conversions")] == ["1", None, "3"]
 
 
 def test_a_parquet_log_meets_the_rules_of_a_text(folder: Path) -> None:

@@ -260,6 +260,16 @@ def test_modules_that_are_loaded_by_name_count(files_of: dict[str, set[str]], st
     assert module.replace(".", "/") + ".py" in files_of[stage]
 
 
+def test_what_is_kept_of_a_log_is_of_the_code_that_reads_and_settles_it() -> None:
+    [named] = {
+        name
+        for module in ("jobs/stages/validate_logs.py", "jobs/releasing/refresh_counts.py")
+        for name in re.findall(r'stage_version\("(.+?)"\)', PROJECT_ROOT.joinpath(module).read_text())
+    }
+    parts = ("kept_rows", "settled_units", "rows", "columns", "records", "times", "parquet_files", "text_files")
+    assert {Path(f"jobs/ingest/{part}.py") for part in parts} <= set(stage_files(named))
+
+
 def test_names_of_modules_and_folders_are_written_out() -> None:
     paths = [path for folder in ("jobs", "models") for path in (PROJECT_ROOT / folder).rglob("*.py")]
     sources = {path: path.read_text() for path in paths}

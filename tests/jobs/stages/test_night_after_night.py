@@ -16,7 +16,7 @@ from jobs.adapters.expectations import Inspector
 from jobs.config.params.ingest import ValidateLogsParams
 from jobs.context import RunContext
 from jobs.datasets.clean import VALIDATED
-from jobs.errors import LostWork
+from jobs.errors import BadInput, LostWork
 from jobs.housekeeping.forget_visitor import forget
 from jobs.housekeeping.orphaned_files import remove_from_stores
 from jobs.ingest import find_source, judging, kept_rows, nightly_rules
@@ -251,6 +251,31 @@ def test_killed_anywhere_and_run_again_it_ends_in_the_same_run(
         with pytest.raises(KeyboardInterrupt):
             run_stage(nights.context(), "validate_logs", LOOSE)
     nights.run(files)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".sample.parquet", ".json"])
+def test_a_cut_file_of_the_store_is_named_and_made_anew_once_it_is_gone(nights: Nights, ending: str) -> None:
+    files = log_of(10)
+    files.write(nights.home / "data")
+    ctx = nights.context()
+    run_stage(ctx, "validate_logs", LOOSE)
+    folder = Path(ctx.lake.root, "store", "settled" if ending == ".json" else "rows", "conversions")
+    path = next(path for path in folder.iterdir() if path.name.partition(".")[2] == ending[1:])
+    path.write_bytes(path.read_bytes()[:-20])
+    with raises(BadInput, "stored_part_damaged", path=str(path)):
+        run_stage(nights.context(DAY + timedelta(days=1)), "validate_logs", LOOSE)
+    path.unlink()
+    nights.run(files, DAY + timedelta(days=1))
+
+
+def test_a_file_of_an_outcome_that_was_cut_is_made_anew(nights: Nights) -> None:
+    files = log_of(30)
+    nights.run(files)
+    path = next(Path(nights.context().lake.root, "store", "settled", "conversions").glob("*.conversions.parquet"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    nights.run(files, DAY + timedelta(days=1))
+    assert path.read_bytes() == whole
 
 
 def test_what_no_night_needs_is_removed(nights: Nights) -> None:
