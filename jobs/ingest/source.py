@@ -312,7 +312,13 @@ def _readable(folder: str, table: TableLayout, names: list[str], pattern: re.Pat
 
 
 def _read_header(uri: str, name: str, table: TableLayout) -> PartFile:
-    _, path = fsspec.url_to_fs(uri)
+    fs, path = fsspec.url_to_fs(uri)
+    if not fs.exists(path):
+        raise BadInput(
+            "unreadable_file",
+            f"{path} is a link that leads nowhere, or was removed just now: mend it, or move it away",
+            path=path,
+        )
     if parquet_files.is_parquet(name):
         names = parquet_files.read_names(uri)
         refuse_repeated(names, path)

@@ -545,6 +545,13 @@ def test_a_parquet_log_meets_the_rules_of_a_text(folder: Path) -> None:
         find_source(str(folder))
 
 
+def test_a_link_that_leads_nowhere_is_refused_by_name(folder: Path) -> None:
+    link = folder / "conversions.tsv001"
+    link.symlink_to(folder / "nowhere")
+    with raises(BadInput, "unreadable_file", path=str(link)):
+        find_source(str(folder))
+
+
 def test_names_of_parts_may_be_spelled_in_any_case(folder: Path) -> None:
     (folder / "keywords.tsv000").rename(folder / "Keywords.TSV000")
     rows = rows_of(folder, "keywords")
