@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 MAX_BYTES = 50_000
-"""What is longer is refused where the server's answers are asked for."""
+"""Clients of this server refuse a longer answer."""
 
 
 def picture(color: tuple[int, int, int] = (200, 30, 30), kind: str = "JPEG") -> bytes:

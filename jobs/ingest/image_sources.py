@@ -44,7 +44,7 @@ _FILE = schema(
 FOUND = pa.schema([*_FILE, *schema(image_url=STR, is_known=BOOL)])
 """What `sql/photos_with_files.sql` gives."""
 LOOKED = pa.schema([*_FILE, *schema(is_hashed=BOOL, address=STR, download_key=STR, error_status=STR, error_reason=STR)])
-"""The same after every file was looked at. A photo without a picture has an address, or an error instead."""
+"""The photos after the stage read every file. A photo without a picture has an address, or an error instead."""
 DOWNLOADS = schema(download_key=STR, download_uri=STR, download_byte_count=I64, download_sha256=STR)
 """What earlier nights have downloaded."""
 FETCHED = pa.schema([*LOOKED, *list(DOWNLOADS)[1:], *schema(is_downloaded=BOOL)])
@@ -143,7 +143,7 @@ def _read(job: FetchJob, row: Row) -> Row:
 
 
 def _with_address(rows: pl.DataFrame, width: int) -> pl.DataFrame:
-    """Add the address that each photo is to be asked for, and the key of its download, or why there is none.
+    """Add the address of each photo's picture and the key of its download, or why there is none.
 
     Most addresses are plain: for these the parameters of size are the whole query.
     """

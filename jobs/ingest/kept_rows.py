@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,10 @@ class Reading:
         """What a kept unit depends on besides its bytes and the form of its file."""
         return fingerprint({"rules": self.rules_digest, "key": pseudonym("", self.key), "code": self.version})
 
+    def open(self, unit: Unit) -> UnitReader:
+        """Return a reader of a unit."""
+        return UnitReader(unit, self.key, frozenset(self.forgotten))
+
     def name(self, unit: Unit) -> str:
         """Return the name under which a unit is kept."""
         part = unit.part
@@ -173,7 +177,7 @@ def read_sample(store: Store, name: str) -> pl.DataFrame:
 def keep_unit(root_uri: str, catalogue: str, reading: Reading, unit: Unit) -> UnitFacts:
     """Read a unit, judge its rows by the rules that look at a row alone, and keep it in a catalogue of the lake."""
     store = rows_store(LakeFiles(root_uri, catalogue), reading.table)
-    reader = UnitReader(unit, reading.key, frozenset(reading.forgotten))
+    reader = reading.open(unit)
     rows = typed(reading.table, reader.rows(), reading.weights).with_row_index("place")
     rows = rows.with_columns(pl.col("place").cast(pl.Int32), is_readable=pl.col("faults").list.len() == 0)
     failing = rows.select(
@@ -186,7 +190,7 @@ def keep_unit(root_uri: str, catalogue: str, reading: Reading, unit: Unit) -> Un
         failed=_numbers(failing),
         has_proper_photo_id=pl.col("photo_id").str.contains(PHOTO_ID_PATTERN).fill_null(value=False),
     )
-    rows = _with_records(rows, reader)
+    rows = with_records(rows, pl.col("is_refused"), lambda: reader)
     name = reading.name(unit)
     store.put(f"{name}{SAMPLE}", _sample(rows, failing, reading))
     facts = _facts(rows, failing, reading)
@@ -225,16 +229,16 @@ def _scattered(into: pl.Series, where: pl.Series, values: pl.Series) -> pl.Serie
     return pl.select(pl.when(where).then(values.gather(rank.clip(0))).otherwise(into).alias(into.name)).to_series()
 
 
-def _with_records(rows: pl.DataFrame, reader: UnitReader) -> pl.DataFrame:
-    """Give refused rows their text and digest, where they have none yet."""
-    is_bare = pl.col("is_refused") & pl.col("record_sha256").is_null() & ~pl.col("faults").list.contains("forgotten")
-    lines = rows.filter(is_bare)["line"].to_list()
+def with_records(rows: pl.DataFrame, wanted: pl.Expr, open_reader: Callable[[], UnitReader]) -> pl.DataFrame:
+    """Give the wanted rows their text and digest, where they have none yet; a forgotten visitor's get none."""
+    is_forgotten = pl.col("faults").list.contains("forgotten").fill_null(value=False)
+    lines = rows.filter(wanted & pl.col("record_sha256").is_null() & ~is_forgotten)["line"].to_list()
     if not lines:
         return rows
-    described = [(line, *reader.describe(line)) for line in lines]
+    reader = open_reader()
     schema = {"line": pl.Int64, "record_read": pl.String, "sha256_read": pl.String}
-    joined = rows.join(pl.DataFrame(described, schema, orient="row"), on="line", how="left", maintain_order="left")
-    return joined.with_columns(
+    described = pl.DataFrame([(line, *reader.describe(line)) for line in lines], schema, orient="row")
+    return rows.join(described, on="line", how="left", maintain_order="left").with_columns(
         record=pl.coalesce("record", "record_read"), record_sha256=pl.coalesce("record_sha256", "sha256_read")
     )
 

@@ -44,7 +44,7 @@ _WHERE: dict[str, Any] = {
     "is_duplicate_of_previous": pl.Boolean,
     "has_stray_visitor_id": pl.Boolean,
     "repairs": REPAIRS,
-    # null for plain rows: `RowMaker` makes them of the bytes when they are asked for
+    # null for plain rows: `UnitReader.describe` makes them of the bytes
     "record": pl.String,
     "record_sha256": pl.String,
 }

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from jobs.datasets.clean import VALIDATED, RowCounts
-from jobs.ingest.kept_rows import Reading, rows_store
-from jobs.ingest.rows import UnitReader
+from jobs.ingest.kept_rows import Reading, rows_store, with_records
 from jobs.ingest.source import Unit
 from jobs.lake.files import LakeFiles, Store
 from jobs.lake.manifest import FileInfo
@@ -92,7 +91,7 @@ def settle(root_uri: str, catalogue: str, reading: Reading, one: Unsettled) -> O
     repairs = _repairs(good)
     tables = {
         reading.table: good,
-        "quarantine": _with_records(bad, one.unit, reading),
+        "quarantine": with_records(bad, pl.lit(value=True), lambda: reading.open(one.unit)),
         "repairs": repairs,
     }
     store, stands = settled_store(lake, reading.table), {"table": reading.table, "source_file": one.unit.part.name}
@@ -120,20 +119,6 @@ def settle(root_uri: str, catalogue: str, reading: Reading, one: Unsettled) -> O
 def _read(store: Store, name: str) -> pl.DataFrame:
     with store.reading(f"{name}.parquet") as file:
         return pl.DataFrame(pl.from_arrow(pq.read_table(file, page_checksum_verification=True)))
-
-
-def _with_records(bad: pl.DataFrame, unit: Unit, reading: Reading) -> pl.DataFrame:
-    """Give bad rows their text and digest: those that only the night's rules refuse are read once more."""
-    is_bare = pl.col("record_sha256").is_null() & pl.col("faults").is_null()
-    lines = bad.filter(is_bare)["line"].to_list()
-    if not lines:
-        return bad
-    reader = UnitReader(unit, reading.key, frozenset(reading.forgotten))
-    schema = {"line": pl.Int64, "record_read": pl.String, "sha256_read": pl.String}
-    described = pl.DataFrame([(line, *reader.describe(line)) for line in lines], schema, orient="row")
-    return bad.join(described, on="line", how="left", maintain_order="left").with_columns(
-        record=pl.coalesce("record", "record_read"), record_sha256=pl.coalesce("record_sha256", "sha256_read")
-    )
 
 
 def _repairs(good: pl.DataFrame) -> pl.DataFrame:

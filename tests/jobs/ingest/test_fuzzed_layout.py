@@ -68,7 +68,7 @@ def read_record_by_record(source: Source, table: str) -> Rows:
 
 
 def without_records(rows: Rows) -> Rows:
-    """Leave out what plain rows get only when it is asked for."""
+    """Leave out the columns that plain rows do not fill."""
     return [{name: value for name, value in row.items() if not name.startswith("record")} for row in rows]
 
 
