@@ -6,18 +6,15 @@ Memory is bounded: what does not fit goes to temporary files below the state fol
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from functools import cache
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import duckdb
 import fsspec
@@ -27,15 +24,13 @@ from sqlglot.dialects import DuckDB, Spark
 
 from jobs.adapters.parquet_parts import SHARD, part_path, write_part, write_shards
 from jobs.adapters.sql_files import load_sql
+from jobs.adapters.task_pool import LocalPool, core_count
 from jobs.config.settings import Settings
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 _BATCH_ROWS = 131_072
-_WORTH_A_PROCESS = 2  # items: a process takes a second to start
 
 
 class _SparkSQL(Spark):
@@ -75,7 +70,7 @@ def _connect(settings: Settings, folder: Path) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
     }
     connection = duckdb.connect(config=options)
-    connection.execute(f"SET threads = {_core_count()}")
+    connection.execute(f"SET threads = {core_count()}")  # DuckDB looks at those of the machine
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
@@ -102,7 +97,7 @@ def _remove(lock: Path) -> None:
     lock.unlink(missing_ok=True)
 
 
-class DuckDBEngine:
+class DuckDBEngine(LocalPool):
     """A `QueryEngine` whose frames are names of views and tables of a database in memory."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -135,14 +130,6 @@ class DuckDBEngine:
     def where(self, frame: str, condition: str) -> str:
         """Return the rows that meet a condition."""
         return self._query(f"SELECT * FROM rows WHERE {condition}", {"rows": frame}, {})
-
-    def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return what a function makes of each item; of a few in this process."""
-        worker_count = min(_core_count(), len(items) // _WORTH_A_PROCESS)
-        if worker_count < 2:
-            return [function(item) for item in items]
-        with ProcessPoolExecutor(worker_count, get_context("spawn")) as pool:
-            return list(pool.map(function, items))
 
     def union(self, frames: Sequence[str]) -> str:
         """Return the rows of frames."""
@@ -189,11 +176,6 @@ class DuckDBEngine:
                 self._connection.register_filesystem(fs)
         paths = ", ".join(_literal(uri) for uri in uris)
         return f"READ_PARQUET([{paths}], hive_partitioning = FALSE)"  # run ids in paths are no columns
-
-
-def _core_count() -> int:
-    """Return how many cores this process may use; DuckDB looks at those of the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _translated(text: str, markers: Mapping[str, Any]) -> str:

@@ -5,24 +5,23 @@ Both run the same files and give the same rows, and what they write is the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import polars as pl
 
+from jobs.adapters.task_pool import TaskPool
 from jobs.config.settings import Settings
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Frame = Any
 """Rows of an engine, which only that engine can read. They are computed when they are collected, kept or written."""
 
 
-class QueryEngine(Protocol):
+class QueryEngine(TaskPool, Protocol):
     """Rows in, rows out. A column's type is as declared or computed; texts are ordered by their bytes, nulls first."""
 
     def table(self, lake: Lake, manifest: Manifest, table: str) -> Frame:
@@ -62,12 +61,6 @@ class QueryEngine(Protocol):
 
         The file of a row, and its number, depend on the text of the column `by` only. A file's rows are in the order
         of the columns `order`, which tell them apart.
-        """
-
-    def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return what a function makes of each item, in their order: in several processes, or in Spark's tasks.
-
-        A task may be tried again, so what the function writes must be the same each time.
         """
 
 

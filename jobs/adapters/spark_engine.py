@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import polars as pl
@@ -17,6 +17,7 @@ from jobs.adapters.parquet_parts import SHARD, part_path, write_part, write_shar
 from jobs.adapters.spark_session import spark_session
 from jobs.adapters.spark_tables import read_objects, read_spark
 from jobs.adapters.sql_files import run_sql
+from jobs.adapters.task_pool import SparkPool
 from jobs.config.settings import Settings
 from jobs.lake.catalogue import Lake
 from jobs.lake.files import LakeFiles
@@ -25,9 +26,6 @@ from jobs.lake.staged_run import StagedRun
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @contextmanager
@@ -41,11 +39,11 @@ def spark_engine(settings: Settings, name: str, row_count: int) -> Iterator[Spar
             engine.let_go()
 
 
-class SparkEngine:
+class SparkEngine(SparkPool):
     """A `QueryEngine` whose frames are Spark's."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._spark = spark
+        super().__init__(spark)
         self._kept: list[DataFrame] = []
 
     def table(self, lake: Lake, manifest: Manifest, table: str) -> DataFrame:
@@ -76,10 +74,6 @@ class SparkEngine:
     def where(self, frame: DataFrame, condition: str) -> DataFrame:
         """Return the rows that meet a condition."""
         return frame.where(condition)
-
-    def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return what a function makes of each item, each in a task of its own."""
-        return self._spark.sparkContext.parallelize(items, max(1, len(items))).map(function).collect()
 
     def union(self, frames: Sequence[DataFrame]) -> DataFrame:
         """Return the rows of frames."""

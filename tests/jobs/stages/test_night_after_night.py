@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from jobs.adapters import duckdb_engine
+from jobs.adapters import task_pool
 from jobs.adapters.expectations import Inspector
 from jobs.config.params.ingest import ValidateLogsParams
 from jobs.context import RunContext
@@ -44,7 +44,7 @@ class Nights:
     def __init__(self, home: Path, patch: pytest.MonkeyPatch) -> None:
         self.home, self.read = home, list[tuple[str, int]]()
         patch.setattr(validate_logs, "find_source", partial(find_source, unit_bytes=2000))
-        patch.setattr(duckdb_engine, "_WORTH_A_PROCESS", 10**6)
+        patch.setattr(task_pool, "_WORTH_A_PROCESS", 10**6)
         patch.setattr(judging, "keep_unit", self._keep)
 
     def _keep(self, *arguments: object) -> kept_rows.UnitFacts:
