@@ -55,9 +55,11 @@ def duckdb_engine(settings: Settings) -> Iterator[DuckDBEngine]:
     """Give an engine; its temporary files are removed at the end."""
     with _temporary_folder(settings.state_dir / "queries") as folder:
         connection = _connect(settings, folder)
+        engine = DuckDBEngine(connection)
         try:
-            yield DuckDBEngine(connection)
+            yield engine
         finally:
+            engine.close()
             connection.close()
 
 
@@ -101,6 +103,7 @@ class DuckDBEngine(LocalPool):
     """A `QueryEngine` whose frames are names of views and tables of a database in memory."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__()
         self._connection = connection
         self._names = (f"frame_{number}" for number in count())
 

@@ -34,13 +34,22 @@ class TaskPool(Protocol):
 class LocalPool:
     """A `TaskPool` of as many processes as this one may use cores, each with one thread for its matrix products."""
 
+    def __init__(self) -> None:
+        self._processes: ProcessPoolExecutor | None = None
+
     def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Return what a function makes of each item; of a few in this process."""
-        worker_count = min(core_count(), len(items) // _WORTH_A_PROCESS)
-        if worker_count < 2:
+        if min(core_count(), len(items) // _WORTH_A_PROCESS) < 2:
             return [function(item) for item in items]
-        with _one_thread_each(), ProcessPoolExecutor(worker_count, get_context("spawn")) as pool:
-            return list(pool.map(function, items))
+        if self._processes is None:
+            self._processes = ProcessPoolExecutor(core_count(), get_context("spawn"))
+        with _one_thread_each():  # processes are started as they are needed
+            return list(self._processes.map(function, items))
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._processes is not None:
+            self._processes.shutdown(cancel_futures=True)
 
 
 class SparkPool:
@@ -63,7 +72,11 @@ def task_pool(settings: Settings, name: str, row_count: int) -> Iterator[TaskPoo
         with spark_session(settings, name, row_count) as spark:
             yield SparkPool(spark)
     else:
-        yield LocalPool()
+        pool = LocalPool()
+        try:
+            yield pool
+        finally:
+            pool.close()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from jobs.datasets.embeddings import EmbeddedArm, PhotoEmbeddingsFacts, QueryEmb
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import ChampionFacts, LiveModel, LiveReranker, RerankerFacts, SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.scorers import _STAGE, BASELINES
+from jobs.evaluation.ranked_arm import BASELINES
+from jobs.evaluation.scorers import _STAGE
 from jobs.lake.manifest import Manifest
 
 

@@ -12,9 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.datasets.evaluation import ByQueryFacts
+from jobs.evaluation.ranked_arm import RankedArm, rank
 from jobs.evaluation.ranking_task import Task
 from models.evaluation.metrics import CUTOFFS, Floats, best_ranks, gains_at_ranks, list_metrics
-from models.evaluation.ranking import Availability, Ints, Scorer, rank_targets
+from models.evaluation.ranking import Availability, Ints
 from models.evaluation.scorecard import Scorecard
 from models.evaluation.statistics import Clusters
 
@@ -83,20 +84,20 @@ class Judgements:
 
 
 def rank_both_ways(
-    scorer: Scorer, task: Task, availability: Availability, judgements: Judgements
+    arm: RankedArm, task: Task, availability: Availability, judgements: Judgements
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the ranks of the photos converted, shape (Q,), and of the photos judged, shape (N,).
 
     They are ranked in one go, so that a text is scored once for both.
     """
-    rank = rank_targets(
-        scorer,
+    found = rank(
+        arm,
         np.concatenate([task.text_ids, judgements.text_ids]),
         np.concatenate([task.targets, judgements.targets]),
         np.concatenate([task.asked_at, judgements.asked_at]),
         availability,
     )
-    return rank[: len(task.targets)], rank[len(task.targets) :]
+    return found[: len(task.targets)], found[len(task.targets) :]
 
 
 def query_scorecard(ranks: dict[str, NDArray[np.int32]], judgements: Judgements) -> Scorecard:

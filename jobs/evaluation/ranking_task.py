@@ -60,12 +60,12 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
     photos = photos.filter(pl.col("available_at") < facts.windows[window][1])
     photos = photos[tie_order(photos["photo_id"].to_list())].with_row_index("place")
     order = ("query", "country", "converted_at", "visitor", "photo_id")
-    queries = lake.read_table(splits, window)
-    if window == "test":
-        queries = of_some_visitors(queries, facts.max_ranked_searches)
+    queries = _read_queries(lake, splits, window, facts.max_ranked_searches)
     queries = queries.with_columns(pl.col("country").fill_null("")).sort(order)
     texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
-    seen = lake.read_table(splits, "train", ["query"])["query"].unique()
+    is_asked = pl.col("query").is_in(texts["query"].unique().implode())
+    train = pl.scan_parquet(lake.table_uris(splits, "train"))
+    seen = train.select("query").filter(is_asked).unique().collect()["query"]
     queries = (
         queries.with_row_index("query_id")
         .join(texts, on=["query", "country"], how="left", maintain_order="left")
@@ -92,6 +92,15 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
         asked_at=integers(queries["converted_at"]),
         available_at=integers(photos["available_at"]),
     )
+
+
+def _read_queries(lake: Lake, splits: Manifest, window: str, limit: int) -> pl.DataFrame:
+    """Return the conversions of a window, of the test window at most `limit`; the others are never held whole."""
+    rows = pl.scan_parquet(lake.table_uris(splits, window))
+    if window != "test":
+        return rows.collect()
+    visitors = of_some_visitors(rows.select("visitor").collect(), limit)["visitor"].unique()
+    return rows.filter(pl.col("visitor").is_in(visitors.implode())).collect()
 
 
 def available_at(facts: SplitsFacts) -> pl.Expr:

@@ -1,62 +1,24 @@
-"""One scorer per arm: counts and keywords for the baselines, checked vectors for the models."""
+"""Checked vectors of an arm, and keyword match, as arrays in one process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs.datasets.features import SplitsFacts
 from jobs.errors import BadInput, MissingInput
-from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.baselines import most_converted_scorer, popularity_scorer
-from models.evaluation.ranking import Scorer, dense_scorer
 from models.keyword_match import KeywordMatch
-
-BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
-
 
 _STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
 
 
 _MAKER = _STAGE | {"variant": "train_variant"}
-
-
-def baseline_scorer(lake: Lake, splits: Manifest, task: Task, arm: str) -> Scorer:
-    """Return the scorer of a baseline.
-
-    Counts are of everything before the test window, training and validation; repeats of one search by one visitor
-    count once in each. Keywords have no dates: all that a photo has are used, whatever their confidence.
-    """
-    if arm == "keyword_bm25":
-        return keyword_match_scorer(lake, splits, task)
-    columns = ["query", "photo_id", "converted_at"]
-    past = pl.concat([lake.read_table(splits, name, columns) for name in ("train", "validation")])
-    past = past.join(task.photos.select("photo_id", "place"), on="photo_id")
-    if arm == "popularity":
-        start = SplitsFacts.of(splits).windows["test"][0]
-        age_days = past.select((start - pl.col("converted_at")) / timedelta(days=1)).to_series()
-        return popularity_scorer(integers(past["place"]), age_days.to_numpy(), len(task.photos))
-    # The scorer knows queries by number, and a query asked in several countries has several texts: each gets its own
-    # copy of the query's counts, without counting the query's conversions twice for popularity.
-    first = task.texts.group_by("query").agg(pl.col("text").min().alias("number"))
-    number_N = integers(past.join(first, on="query", how="left", maintain_order="left")["number"].fill_null(-1))
-    number_U = integers(task.texts.join(first, on="query", how="left", maintain_order="left")["number"])
-    scorer = most_converted_scorer(number_N, integers(past["place"]), len(task.texts), len(task.photos))
-    return lambda text_B: scorer(number_U[text_B])
-
-
-def keyword_match_scorer(lake: Lake, splits: Manifest, task: Task) -> Scorer:
-    """Return the scorer of keyword match for the task's texts, on keywords and descriptions of its photos."""
-    match = keyword_match(lake, splits, task.photos, SplitsFacts.of(splits).windows[task.window][0])
-    queries = task.texts["query"].to_list()
-    return lambda text_B: np.stack([match.scores(queries[text]) for text in text_B])
 
 
 def keyword_match(lake: Lake, splits: Manifest, photos: pl.DataFrame, as_of: datetime) -> KeywordMatch:
@@ -84,11 +46,6 @@ class ArmVectors:
     query_UD: NDArray[np.float32]
     photo_PD: NDArray[np.float32]
     has_vector_P: NDArray[np.bool_]
-
-    @property
-    def scorer(self) -> Scorer:
-        """The scorer by dot products."""
-        return dense_scorer(self.query_UD, self.photo_PD, self.has_vector_P)
 
     @property
     def missing_count(self) -> int:

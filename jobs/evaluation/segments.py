@@ -69,8 +69,9 @@ def _is_rising(lake: Lake, splits: Manifest, task: Task) -> NDArray[np.bool_]:
     The day ends with the last full hour before the search.
     """
     words = task.texts.select("query").unique().sort("query").with_row_index("words")
-    rows = pl.concat([lake.read_table(splits, name, ["query", "converted_at"]) for name in _WINDOWS])
-    rows = rows.join(words, on="query")
+    is_asked = pl.col("query").is_in(words["query"].implode())
+    scans = [_scan(lake, splits, name).select("query", "converted_at").filter(is_asked) for name in _WINDOWS]
+    rows = pl.concat(scans).collect().join(words, on="query")
     asked = Events(integers(rows["words"]), integers(rows["converted_at"]))
     words_U = integers(task.texts.join(words, on="query", how="left", maintain_order="left")["words"])
     words_Q, now_Q = words_U[task.text_ids], task.asked_at // _HOUR * _HOUR

@@ -15,6 +15,7 @@ import polars as pl
 from jobs.datasets.evaluation import AS_SHOWN, EVALUATION, OffPolicyFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.evaluation.integers import integers
+from jobs.evaluation.ranked_arm import RankedArm
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -27,7 +28,6 @@ from models.evaluation.off_policy import (
     order_values,
     ranks_in_lists,
 )
-from models.evaluation.ranking import CELLS_PER_BLOCK, Scorer
 
 TAKEN = ("click", "like", "download")
 """Interactions that show that a photo was wanted."""
@@ -112,17 +112,11 @@ class ShownLists:
             {AS_SHOWN: ranks_in_lists(integers(rows["list"]), -rows["position"].to_numpy(), integers(rows["place"]))},
         )
 
-    def add(self, arm: str, scorer: Scorer, photo_count: int) -> None:
+    def add(self, name: str, arm: RankedArm) -> None:
         """Rank the photos of each list by an arm; ties as everywhere."""
         text_N, place_N = integers(self.rows["text"]), integers(self.rows["place"])
-        texts, number_N = np.unique(text_N, return_inverse=True)
-        score_N = np.empty(len(text_N))
-        step = max(1, CELLS_PER_BLOCK // photo_count)
-        for first in range(0, len(texts), step):
-            is_in_N = (number_N >= first) & (number_N < first + step)
-            score_BP = scorer(texts[first : first + step])
-            score_N[is_in_N] = score_BP[number_N[is_in_N] - first, place_N[is_in_N]]
-        self.ranks[arm] = ranks_in_lists(integers(self.rows["list"]), score_N, place_N)
+        score_N = arm.of_pairs(text_N, place_N)
+        self.ranks[name] = ranks_in_lists(integers(self.rows["list"]), score_N.astype(np.float64), place_N)
 
     def values(self) -> tuple[pl.DataFrame, OffPolicyFacts]:
         """Return the table `off_policy`, empty where `note` of the facts says why."""

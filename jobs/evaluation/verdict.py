@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.config.params.arms import CHAMPION_ARM, HOURLY_COUNTS, NIGHTLY_COUNTS, RERANKED, TRENDING, ZERO_SHOT
 from jobs.datasets.evaluation import TrendingFacts, VerdictFacts
 from jobs.evaluation.arm_plan import Plan
-from jobs.evaluation.scorers import BASELINES
+from jobs.evaluation.ranked_arm import BASELINES
 from models.evaluation.metrics import columns
 from models.evaluation.scorecard import Scorecard
 from models.gates import Difference

@@ -14,11 +14,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.adapters.task_pool import TaskPool, task_pool
 from jobs.config.params.arms import RERANKED, TRENDING
 from jobs.config.params.evaluation import EvaluateParams
 from jobs.context import RunContext
@@ -27,8 +28,8 @@ from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.by_query import Judgements, query_scorecard, rank_both_ways
+from jobs.evaluation.ranked_arm import BASELINES, RankedArm, baseline
 from jobs.evaluation.ranking_task import Task, read_task
-from jobs.evaluation.scorers import BASELINES, baseline_scorer, read_vectors
 from jobs.evaluation.segments import Segments, read_segments
 from jobs.evaluation.shown_lists import ShownLists
 from jobs.evaluation.tables import (
@@ -40,19 +41,20 @@ from jobs.evaluation.tables import (
     ranks_table,
     whole_metrics_table,
 )
+from jobs.evaluation.vector_arm import Limits, VectorArm
 from jobs.evaluation.verdict import rates, rival, trending, verdict
 from jobs.lake.catalogue import Lake
+from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
 from jobs.reranking.reranked_arm import Reranked
 from jobs.reranking.trending import Trending
 from jobs.runtime.progress import timed
-from models.evaluation.ranking import TIE_RULE, Availability, Scorer, top_photos
+from models.evaluation.ranking import TIE_RULE, Availability
 from models.evaluation.scorecard import Scorecard
 
 log = logging.getLogger("nightlens.evaluate")
 
-_Load = Callable[[str, Task], tuple[Scorer, int]]
 INTERVALS = "95 %, paired, clustered by visitor and by query"
 
 
@@ -62,30 +64,32 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
     with timed(log, seconds, "read"):
         asked = _Asked.read(ctx.lake, inputs)
         shown = ShownLists.read(ctx.lake, inputs, asked.task)
-    load = partial(_load, ctx.lake, inputs, plan, params.max_missing_share)
     ranked, checks, recall = _Ranked(), list[EventsCheck](), dict[str, dict[str, float]]()
-    for arm in plan.arms:
-        with timed(log, seconds, arm):
-            if arm not in plan.whole_searches:
-                scorer, ranked.without_vector[arm] = load(arm, asked.task)
-                ranked.add(arm, rank_both_ways(scorer, asked.task, asked.availability, asked.judgements))
-                shown.add(arm, scorer, len(asked.task.photos))
-                continue
-            search = _whole_search(ctx.lake, inputs, plan, arm, asked.task)
-            rank_Q, recall[arm] = search.ranks()
-            ranked.add(arm, (rank_Q, search.judged_ranks(asked.judgements)))
-            checks.append(search.check)
-        if arm == RERANKED:
-            _rank_trending(ctx.lake, inputs["splits"], asked.task, search, ranked, seconds)
-    with timed(log, seconds, "intervals"):
-        card, query_card = _measure(staged, plan, asked, ranked)
-        off_policy, off_policy_facts = shown.values()
-        staged.write_table("off_policy", off_policy)
-    with timed(log, seconds, "contact_sheet"):
-        beside = rival(card, plan)
-        tops = {arm: _tops(ctx.lake, inputs, plan, arm, asked, load) for arm in (plan.challenger, beside)}
-        sheet = contact_sheet_table(ranked.converted, asked.task, tops, params.contact_sheet_queries)
-        staged.write_table("contact_sheet", sheet)
+    with task_pool(ctx.settings, "evaluate", sum(inputs["splits"].row_counts.values())) as pool:
+        arm_of = cache(partial(_arm, ctx.lake, inputs, plan, params, asked, pool, staged.checkpoints))
+        for name in plan.arms:
+            with timed(log, seconds, name):
+                if name not in plan.whole_searches:
+                    arm = arm_of(name)
+                    ranked.without_vector[name] = arm.missing_count
+                    ranked.add(name, rank_both_ways(arm, asked.task, asked.availability, asked.judgements))
+                    shown.add(name, arm)
+                    continue
+                search = _whole_search(ctx.lake, inputs, plan, name, asked.task)
+                rank_Q, recall[name] = search.ranks()
+                ranked.add(name, (rank_Q, search.judged_ranks(asked.judgements)))
+                checks.append(search.check)
+            if name == RERANKED:
+                _rank_trending(ctx.lake, inputs["splits"], asked.task, search, ranked, seconds)
+        with timed(log, seconds, "intervals"):
+            card, query_card = _measure(staged, plan, asked, ranked)
+            off_policy, off_policy_facts = shown.values()
+            staged.write_table("off_policy", off_policy)
+        with timed(log, seconds, "contact_sheet"):
+            beside = rival(card, plan)
+            tops = {name: _tops(ctx.lake, inputs, plan, name, asked, arm_of) for name in (plan.challenger, beside)}
+            sheet = contact_sheet_table(ranked.converted, asked.task, tops, params.contact_sheet_queries)
+            staged.write_table("contact_sheet", sheet)
     _write_ranks(staged, asked, ranked)
     cuts = asked.segments.frequency_cuts
     return EvaluationFacts(
@@ -145,14 +149,21 @@ class _Ranked:
         self.converted[arm], self.judged[arm] = both
 
 
-def _load(
-    lake: Lake, inputs: dict[str, Manifest], plan: Plan, max_missing_share: float, arm: str, task: Task
-) -> tuple[Scorer, int]:
-    """Return an arm's scorer and the number of photos it has no vector of."""
-    if arm in BASELINES:
-        return baseline_scorer(lake, inputs["splits"], task, arm), 0
-    vectors = read_vectors(lake, inputs, plan.uses_country[arm], task, arm, max_missing_share)
-    return vectors.scorer, vectors.missing_count
+def _arm(
+    lake: Lake,
+    inputs: dict[str, Manifest],
+    plan: Plan,
+    params: EvaluateParams,
+    asked: _Asked,
+    pool: TaskPool,
+    store: Store,
+    name: str,
+) -> RankedArm:
+    """Return an arm that scores every photo."""
+    if name in BASELINES:
+        return baseline(lake, inputs["splits"], asked.task, asked.availability, name)
+    limits = Limits(params.max_missing_share, params.max_memory_mb)
+    return VectorArm.laid_out(lake, inputs, asked.task, asked.availability, name, pool, store, limits)
 
 
 def _rank_trending(
@@ -172,12 +183,14 @@ def _whole_search(lake: Lake, inputs: dict[str, Manifest], plan: Plan, arm: str,
     return Reranked.read_champion(lake, inputs, task, plan.champion_reranker)
 
 
-def _tops(lake: Lake, inputs: dict[str, Manifest], plan: Plan, arm: str, asked: _Asked, load: _Load) -> Tops:
+def _tops(
+    lake: Lake, inputs: dict[str, Manifest], plan: Plan, name: str, asked: _Asked, arm_of: Callable[[str], RankedArm]
+) -> Tops:
     """Return how an arm lists its best photos."""
-    if arm in plan.whole_searches:
-        return _whole_search(lake, inputs, plan, arm, asked.task).tops
-    (scorer, _), task = load(arm, asked.task), asked.task
-    return lambda rows, k: top_photos(scorer, task.text_ids[rows], task.asked_at[rows], asked.availability, k)
+    if name in plan.whole_searches:
+        return _whole_search(lake, inputs, plan, name, asked.task).tops
+    arm, task = arm_of(name), asked.task
+    return lambda rows, k: arm.best(task.text_ids[rows], task.asked_at[rows], k)
 
 
 def _measure(staged: StagedRun, plan: Plan, asked: _Asked, ranked: _Ranked) -> tuple[Scorecard, Scorecard]:

@@ -19,7 +19,7 @@ from jobs.lake.manifest import Manifest
 from jobs.training.arm_inputs import read_pairs
 from jobs.training.arms import load_model, measure, starting_model, train_arm
 from jobs.training.inputs import curve_rows, keyword_lists, model_errors_of, open_pixels
-from models.evaluation.ranking import dense_scorer, rank_targets
+from models.evaluation.counting import rank_by_vectors
 from models.search.data import PhotoPixels
 from models.search.keywords import RaggedKeywords
 from models.search.model import SearchModel
@@ -51,9 +51,9 @@ def train_and_rank(
             facts = facts.model_copy(update=found)
         task = read_task(ctx.lake, inputs["splits"])
         photo_PD, has_vector_P = photo_matrix(model, task, pairs.photos, pixels)
-        scorer = dense_scorer(text_matrix(model, task), photo_PD, has_vector_P)
-    availability = read_availability(ctx.lake, inputs, task)
-    rank_Q = rank_targets(scorer, task.text_ids, task.targets, task.asked_at, availability)
+        text_UD = text_matrix(model, task)
+    searches = task.text_ids, task.targets, task.asked_at
+    rank_Q = rank_by_vectors(text_UD, photo_PD, has_vector_P, searches, read_availability(ctx.lake, inputs, task))
     query_ids = task.queries["query_id"].cast(pl.Int64)
     has_vector = pl.Series(has_vector_P)
     embeddings = task.photos.filter(has_vector).select(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 TIE_RULE = "photos with equal scores rank in the order of the SHA-256 of their photo_id, in every arm"
 NOT_FOUND = int(np.iinfo(np.int32).max)
@@ -102,6 +103,22 @@ class Availability:
         number_P[member_M] = np.repeat(member_M[start_E], np.diff(start_E, append=len(member_M)))
         return number_P
 
+    def same_picture(self, place_N: Ints) -> tuple[Ints, Ints]:
+        """Return the photos that show each photo's picture, itself among them, and how many these are, shape (N,)."""
+        member_M, start_E = self._equals
+        count_E = np.diff(start_E, append=len(member_M))
+        number_P = np.full(len(self.since), -1)
+        number_P[member_M] = np.repeat(np.arange(len(start_E)), count_E)
+        group_N = number_P[place_N]
+        count_N = np.ones(len(place_N), dtype=np.int64)
+        count_N[group_N >= 0] = count_E[group_N[group_N >= 0]]
+        found = np.repeat(place_N, count_N)
+        group = np.repeat(group_N, count_N)
+        within = np.arange(len(found)) - np.repeat(np.cumsum(count_N) - count_N, count_N)
+        is_shared = group >= 0
+        found[is_shared] = member_M[start_E[group[is_shared]] + within[is_shared]]
+        return found, count_N
+
     def shows(self, place_N: Ints, text_N: Ints, asked_at_N: Ints) -> NDArray[np.bool_]:
         """Tell of photos whether they are candidates for what was asked, shape (N,)."""
         is_shown_N: NDArray[np.bool_] = self.since[place_N] <= asked_at_N
@@ -110,6 +127,32 @@ class Availability:
             is_hidden_N = self.hidden_at[self.group[text_N], at_N] <= asked_at_N
             is_shown_N &= ~(is_hidden_N & (self.hidden[at_N] == place_N))
         return is_shown_N
+
+    def shown(self, text_B: Ints, asked_at_B: Ints) -> NDArray[np.bool_]:
+        """Tell which photos are candidates for what was asked, shape (B, P)."""
+        is_shown_BP: NDArray[np.bool_] = self.since <= asked_at_B[:, None]
+        if len(self.hidden):
+            is_shown_BP[:, self.hidden] &= self.hidden_at[self.group[text_B]] > asked_at_B[:, None]
+        return is_shown_BP
+
+    def special(self, first_asked_at: int) -> NDArray[np.bool_]:
+        """Tell of which photos a search since `first_asked_at` must ask more than their score, shape (P,).
+
+        They come or are hidden meanwhile, or share their picture: whether they are listed depends on the search.
+        """
+        is_special_P: NDArray[np.bool_] = self.since > first_asked_at
+        is_special_P[self.hidden] = True
+        is_special_P[self._equals[0]] = True
+        return is_special_P
+
+    def only(self, place_S: Ints) -> Availability:
+        """Return the same of some of the photos, renumbered; photos that share a picture are kept or left together."""
+        column_P = np.full(len(self.since), -1, dtype=np.int64)
+        column_P[place_S] = np.arange(len(place_S))
+        column_H = column_P[self.hidden]
+        order = np.argsort(column_H, kind="stable")[np.count_nonzero(column_H < 0) :]
+        picture = self.picture[place_S] if len(self.picture) else self.picture
+        return Availability(self.since[place_S], column_H[order], self.hidden_at[:, order], self.group, picture)
 
     def cover(self, score_BP: Floats, text_B: Ints, asked_at_B: Ints) -> None:
         """Set the scores, shape (B, P), of photos that are no candidates to NaN, which loses every comparison."""
@@ -177,14 +220,14 @@ def rank_targets(
     late = availability.since[target_Q] > asked_at_Q
     if late.any():
         raise ValueError(f"{late.sum()} of {len(late)} targets were not available when they were asked for")
-    alike_Q, first_D = _alike(text_Q, target_Q, availability.states(asked_at_Q))
+    alike_Q, first_D = alike(text_Q, target_Q, availability.states(asked_at_Q))
     rank_D, target_D = np.empty(len(first_D), dtype=np.int32), target_Q[first_D]
     for block, score_BP in score_blocks(scorer, text_Q[first_D], asked_at_Q[first_D], availability):
         rank_D[block] = availability.ranks(score_BP, target_D[block])
     return rank_D[alike_Q]
 
 
-def _alike(text_Q: Ints, target_Q: Ints, state_Q: Ints) -> tuple[Ints, Ints]:
+def alike(text_Q: Ints, target_Q: Ints, state_Q: Ints) -> tuple[Ints, Ints]:
     """Return the distinct query that each query is like, shape (Q,), and a query for each of these, shape (D,).
 
     Queries with the same text, target and candidates have the same rank; candidates are the same in the same state. The

@@ -58,7 +58,7 @@ def test_queries_alike_are_ranked_once(seed: int) -> None:
     random = np.random.default_rng(seed)
     query_count = int(random.integers(0, 40))
     text_Q, target_Q, count_Q = random.integers(0, 3, (3, query_count))
-    alike_Q, first_D = r._alike(text_Q, target_Q, count_Q)
+    alike_Q, first_D = r.alike(text_Q, target_Q, count_Q)
     keys = list(zip(text_Q.tolist(), target_Q.tolist(), count_Q.tolist(), strict=True))
     assert [keys[first_D[d]] for d in alike_Q] == keys
     assert [keys[q] for q in first_D] == sorted(set(keys))

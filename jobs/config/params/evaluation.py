@@ -15,6 +15,7 @@ class EvaluateParams(Params):
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if an arm has no vector of a larger share of the photos"
     )
+    max_memory_mb: int = Field(2048, ge=512, description="memory (MiB) of each process that ranks, at most")
 
 
 class MeasureLiveParams(Params):

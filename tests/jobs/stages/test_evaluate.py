@@ -170,9 +170,11 @@ class Night:
         return self.photos.select("photo_id", status=pl.lit("present"), sha256=pl.Series(digests))
 
     def embedded(self, kind: str) -> dict[str, Any]:
-        arms = getattr(self, f"{kind}_vectors")["arm"].unique()
+        vectors = getattr(self, f"{kind}_vectors")
+        arms = vectors["arm"].unique()
+        dim = {arm: rows["vector"].list.len().mode()[0] for (arm,), rows in vectors.group_by("arm")}
         country = {arm: {"uses_country": arm in WITH_COUNTRY} if kind == "query" else {} for arm in arms}
-        facts = {arm: {"model_digest": arm, **country[arm]} for arm in arms}
+        facts = {arm: {"model_digest": arm, "dim": dim[arm], **country[arm]} for arm in arms}
         return {"arms": facts | self.other_facts.get(kind, {})}
 
 
@@ -703,7 +705,7 @@ PHOTO_5, QUERY_1 = FINETUNED & (pl.col("photo_id") == "photo-05"), FINETUNED & (
 def forget_photos(night: Night) -> None:
     """Leave the facts of an arm without its vectors."""
     night.drop("photo_vectors", FINETUNED)
-    night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned"}})
+    night.other_facts.update(photo={"finetuned": {"model_digest": "finetuned", "dim": DIM}})
 
 
 def repeat_photos(night: Night) -> None:
