@@ -1,6 +1,7 @@
 """Keyword match: BM25 of a query's tokens in each photo's document, as an inverted index. Reads nothing.
 
-Shape letters: P photos, T distinct tokens, N postings (a token in a document), B queries of a block.
+Shape letters: P photos, T distinct tokens, N postings (a token in a document), U texts, W distinct ones, L tokens of
+all of these, M matches.
 """
 
 from __future__ import annotations
@@ -67,23 +68,95 @@ class KeywordMatch:
             photo_count=len(documents),
         )
 
-    def matches(self, query: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the photos in whose documents a token of the query is, ascending, and their scores."""
-        token_Q = token_ids(tokenise(query))
-        found_Q = np.searchsorted(self.token_T, token_Q).clip(max=max(0, len(self.token_T) - 1))
-        is_there_Q = self.token_T[found_Q] == token_Q if len(self.token_T) else np.zeros(len(token_Q), np.bool_)
-        parts = [slice(self.start_T[token], self.start_T[token + 1]) for token in found_Q[is_there_Q]]
-        place_M = np.concatenate([np.zeros(0, np.int64), *(self.place_N[part] for part in parts)])
-        weight_M = np.concatenate([np.zeros(0, np.float32), *(self.weight_N[part] for part in parts)])
-        place, number_M = np.unique(place_M, return_inverse=True)
-        return place, np.bincount(number_M, weight_M, minlength=len(place)).astype(np.float32)
+    def matches(self, tokens: Tokens) -> Matches:
+        """Return the photos in whose documents a token of each distinct text is."""
+        found_L, count_L = self._postings(tokens)
+        text_L = np.repeat(np.arange(len(tokens.start) - 1), np.diff(tokens.start))
+        at_M = spans(self.start_T[found_L], count_L)
+        key_M, number_M = np.unique(
+            np.repeat(text_L, count_L) * self.photo_count + self.place_N[at_M], return_inverse=True
+        )
+        score_M = np.bincount(number_M, self.weight_N[at_M], minlength=len(key_M))
+        return Matches(key_M, score_M.astype(np.float32), self.photo_count)
+
+    def match_counts(self, tokens: Tokens) -> NDArray[np.int64]:
+        """Return how many photos match each distinct text, at most, shape (W,)."""
+        _, count_L = self._postings(tokens)
+        before_L = np.append(0, np.cumsum(count_L))
+        counts: NDArray[np.int64] = np.diff(before_L[tokens.start])
+        return counts
 
     def scores(self, query: str) -> NDArray[np.float32]:
         """Return the score of every photo, shape (P,), 0 where no token of the query matches."""
         score_P = np.zeros(self.photo_count, dtype=np.float32)
-        place, score = self.matches(query)
-        score_P[place] = score
+        found = self.matches(Tokens.of([query]))
+        score_P[found.place] = found.score
         return score_P
+
+    def _postings(self, tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return each token's place among the known ones, shape (L,), and how many postings it has, 0 if unknown."""
+        if not len(self.token_T):
+            return (np.zeros(len(tokens.token), dtype=np.int64),) * 2
+        found_L = np.searchsorted(self.token_T, tokens.token).clip(max=len(self.token_T) - 1)
+        count_L = self.start_T[found_L + 1] - self.start_T[found_L]
+        return found_L, np.where(self.token_T[found_L] == tokens.token, count_L, 0)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of U texts, equal texts held once: those of text u are of the distinct text `number[u]`."""
+
+    number: NDArray[np.int64]  # (U,)
+    start: NDArray[np.int64]  # (W + 1,) where each distinct text's tokens begin
+    token: NDArray[np.uint64]  # (L,)
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Tokens:
+        """Cut texts into tokens."""
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        each = [tokenise(text) for text in numbers]
+        start = np.cumsum([0, *map(len, each)], dtype=np.int64)
+        number = np.array([numbers[text] for text in texts], dtype=np.int64)
+        return cls(number, start, token_ids(itertools.chain.from_iterable(each)))
+
+    def of_texts(self, text_U: NDArray[np.int64]) -> Tokens:
+        """Return the tokens of some of the texts."""
+        distinct, number_U = np.unique(self.number[text_U], return_inverse=True)
+        count_W = self.start[distinct + 1] - self.start[distinct]
+        start = np.concatenate([np.zeros(1, np.int64), np.cumsum(count_W)])
+        return Tokens(number_U, start, self.token[spans(self.start[distinct], count_W)])
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which photos match which distinct text: text * P + place, ascending, and the scores."""
+
+    key: NDArray[np.int64]  # (M,)
+    score: NDArray[np.float32]  # (M,)
+    photo_count: int
+
+    @property
+    def place(self) -> NDArray[np.int64]:
+        """The places of the photos, shape (M,)."""
+        return self.key % self.photo_count
+
+    def at(self, key_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the score of each pair of a text and a photo, shape (N,), 0 where the photo does not match."""
+        if not len(self.key):
+            return np.zeros(len(key_N), dtype=np.float32)
+        at_N = np.searchsorted(self.key, key_N).clip(max=len(self.key) - 1)
+        return np.where(self.key[at_N] == key_N, self.score[at_N], np.float32(0))
+
+
+def spans(start_S: NDArray[np.int64], count_S: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of several spans, one span after the other.
+
+    >>> spans(np.array([5, 1]), np.array([2, 3])).tolist()
+    [5, 6, 1, 2, 3]
+    """
+    before_S = np.cumsum(count_S) - count_S
+    numbers: NDArray[np.int64] = np.arange(count_S.sum()) + np.repeat(start_S - before_S, count_S)
+    return numbers
 
 
 def token_ids(tokens: Iterable[str]) -> NDArray[np.uint64]:

@@ -38,6 +38,7 @@ from jobs.stages.measure_drift import PHOTOS, SEARCHES
 from models.rerank.live import Asked
 from tests.conftest import Contexts, context_in
 from tests.errors import raises
+from tests.jobs.stages.test_train_reranker import answering_in
 from tests.released import NOW
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def test_the_release_answers_from_words_as_the_evaluation_does(nights: Nights) -
     (context, _), night = nights.contexts, nights.first
     inputs = {name: context.read(named(name)) for name in registry.STAGES["evaluate"].inputs}
     task = read_task(context.lake, inputs["splits"])
-    asked = Reranked.read(context.lake, inputs, task).asked
+    asked = Reranked.read(context.lake, inputs, task, answering_in(context)).asked
     release = night["make_release"]
     opened = open_release(context.lake, name_of(release, 1), release.digest, with_model=True)
     assert opened.live.catalogue.names.tolist() == [name.encode() for name in task.photos["photo_id"]]

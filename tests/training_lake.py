@@ -13,7 +13,7 @@ from jobs.config.params.arms import FINETUNED, FULL
 from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.features import SPLITS
+from jobs.datasets.features import IMPRESSIONS, SPLITS
 from jobs.datasets.models import CHAMPION, LiveModel, SearchModelsFacts
 from jobs.lake.manifest import Manifest
 from tests.made_up_facts import made_up
@@ -121,3 +121,14 @@ def commit_images(ctx: RunContext, folder: Path, *broken: str) -> Manifest:
         rows.append((photo_id, "present", str(path)))
     images = pl.DataFrame(rows, schema=["photo_id", "status", "uri"], orient="row")
     return commit_tables(ctx, IMAGES, {"images": images}, label=f"broken: {broken}")
+
+
+def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, str, str, int, int, int]]) -> None:
+    """Commit what was shown: how often places are looked at, and (query, country, photo, place, shown, taken)."""
+    examination = pl.DataFrame({"position": list(told), "examination": list(told.values())}).with_columns(
+        pl.col("position").cast(pl.Int32)
+    )
+    names = IMPRESSIONS.table("pairs").schema.names
+    pairs = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("position").cast(pl.Int32))
+    tables = {"examination": examination, "pairs": pairs}
+    commit_tables(ctx, IMPRESSIONS, tables, facts={"note": "nothing moved"})

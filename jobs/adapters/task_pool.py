@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -13,6 +18,8 @@ from jobs.config.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+log = logging.getLogger("nightlens")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,8 +66,35 @@ class SparkPool:
         self._spark = spark
 
     def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return what a function makes of each item, each in a task of its own."""
-        return self._spark.sparkContext.parallelize(items, max(1, len(items))).map(function).collect()
+        """Return what a function makes of each item, each in a task of its own; say in the log how they were spread."""
+        context = self._spark.sparkContext
+        done = context.parallelize(items, max(1, len(items))).map(partial(_timed, function)).collect()
+        if done:
+            log.info("%s: %s", context.appName, spread_line([(worker, seconds) for _, worker, seconds in done]))
+        return [result for result, *_ in done]
+
+
+def _timed(function: Callable[[Item], Result], item: Item) -> tuple[Result, str, float]:
+    """Return what a function makes of an item, in which executor, and the seconds it took."""
+    begun = time.perf_counter()
+    result = function(item)
+    executor = f"{socket.gethostname()} {os.getppid()}"  # an executor has one process that forks those of its tasks
+    return result, executor, time.perf_counter() - begun
+
+
+def spread_line(tasks: Sequence[tuple[str, float]]) -> str:
+    """Return how tasks (executor, seconds) were spread, and by how much the longest stands out.
+
+    >>> spread_line([("a 1", 2.0), ("a 2", 4.0), ("a 1", 3.0)])
+    '3 tasks on 2 executors (2, 1), 3.0 s in the mean, the longest 4.0 s: 1.3 times the mean'
+    """
+    counts = Counter(executor for executor, _ in tasks)
+    mean, longest = sum(seconds for _, seconds in tasks) / len(tasks), max(seconds for _, seconds in tasks)
+    shares = ", ".join(str(count) for _, count in counts.most_common())
+    return (
+        f"{len(tasks)} tasks on {len(counts)} executors ({shares}), {mean:.1f} s in the mean, the longest "
+        f"{longest:.1f} s: {longest / max(mean, 1e-9):.1f} times the mean"
+    )
 
 
 @contextmanager

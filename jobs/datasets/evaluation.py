@@ -483,12 +483,25 @@ class ProtocolFacts(Facts):
     log_count: int
 
 
+class SampleFacts(Facts):
+    """Whom methods learn from where the log is too large for it: how many visitors and conversions, of how many.
+
+    Counted are the conversions before the test window.
+    """
+
+    visitor_count: int
+    visitor_total: int
+    conversion_count: int
+    conversion_total: int
+
+
 class RecommendationFacts(Facts):
     """Which methods were evaluated, by which protocols. `note` says why all is left out; it is empty if it is not.
 
     `arm` is the one whose photo vectors are compared. `notes` say why a method is left out, by protocol/method.
     `countries` are in the order in which methods number them. `reach` is what methods could learn from by the night's
-    own protocol. `serves_new_visitors` are the methods that have an answer for visitors without a past.
+    own protocol; `sample` says of whom, None if of all. `serves_new_visitors` are the methods that have an answer for
+    visitors without a past.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
@@ -501,6 +514,7 @@ class RecommendationFacts(Facts):
     countries: tuple[str, ...] = ()
     photo_count: int = 0
     reach: Reach | None = None
+    sample: SampleFacts | None = None
     serves_new_visitors: tuple[str, ...] = ()
     seconds: float = 0.0
 

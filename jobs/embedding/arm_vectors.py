@@ -14,7 +14,7 @@ from jobs.errors import MissingInput
 
 if TYPE_CHECKING:
     from jobs.lake.catalogue import Lake
-    from jobs.lake.manifest import Manifest
+    from jobs.lake.manifest import FileInfo, Manifest
 
 A = TypeVar("A")
 
@@ -45,11 +45,31 @@ def batches_of_arm(
 ) -> Iterator[pa.RecordBatch]:
     """Yield some columns of an arm's vectors, at most `size` rows at a time, reading one file after the other."""
     for info in embeddings.tables["embeddings"].files:
+        yield from batches_of_file(lake, info, arm, columns, size)
+
+
+def batches_of_file(
+    lake: Lake, info: FileInfo, arm: str, columns: list[str], size: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of an arm's vectors in one file, at most `size` rows at a time."""
+    with lake.open_whole(info) as file:
+        for batch in pq.ParquetFile(file).iter_batches(size, columns=["arm", *columns]):
+            rows = batch.filter(pc.equal(batch["arm"], arm))
+            if len(rows):
+                yield rows.select(columns)
+
+
+def files_of_arm(lake: Lake, embeddings: Manifest, arm: str) -> list[FileInfo]:
+    """Return the files that may have vectors of an arm, as their footers say. Of many photos each is of one arm."""
+    files = []
+    for info in embeddings.tables["embeddings"].files:
         with lake.fs.open(f"{lake.root}/{info.path}", "rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(size, columns=["arm", *columns]):
-                rows = batch.filter(pc.equal(batch["arm"], arm))
-                if len(rows):
-                    yield rows.select(columns)
+            footer = pq.read_metadata(file)
+        column = footer.schema.names.index("arm")
+        ranges = [footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups)]
+        if any(found is None or not found.has_min_max or found.min <= arm <= found.max for found in ranges):
+            files.append(info)
+    return files
 
 
 def count_photos(lake: Lake, embeddings: Manifest, arm: str) -> int:

@@ -12,8 +12,9 @@ from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import ChampionFacts, LiveModel, LiveReranker, RerankerFacts, SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.ranked_arm import BASELINES
-from jobs.evaluation.scorers import _STAGE
 from jobs.lake.manifest import Manifest
+
+_STAGE = {"photo_embeddings": "embed_photos", "query_embeddings": "embed_queries"}
 
 
 @dataclass(frozen=True)

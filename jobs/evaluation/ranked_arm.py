@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jobs.adapters.task_pool import TaskPool
 from jobs.datasets.features import SplitsFacts
 from jobs.evaluation.integers import integers
+from jobs.evaluation.keywords import keyword_match
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.scorers import keyword_match
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.lake.shared_arrays import Scratch, Shared
 from models.evaluation.baselines import most_converted, popularity, popularity_weights
 from models.evaluation.counting import Lookups, Targets
 from models.evaluation.ranking import Availability, Bools, Floats, Ints
-from models.evaluation.sparse_scores import More, SparseScores
-from models.keyword_match import KeywordMatch
+from models.evaluation.sparse_scores import SparseScores
+from models.keyword_match import KeywordMatch, Tokens
 
 BASELINES = ("popularity", "most_converted_for_query", "keyword_bm25")
 Lists = list[tuple[Ints, NDArray[Any]]]
+_TEXTS_PER_TASK = 4096
 
 
 class RankedArm(Protocol):
@@ -52,21 +56,39 @@ def rank(arm: RankedArm, text_Q: Ints, target_Q: Ints, asked_at_Q: Ints, availab
 
 
 @dataclass(frozen=True)
+class _Common:
+    """What an arm by counts or words has beside what photos score for a text."""
+
+    base: Floats
+    is_special_P: Bools
+    availability: Availability
+
+
+@dataclass(frozen=True)
 class SparseArm:
-    """An arm by counts or words."""
+    """An arm by counts or words; tasks take some texts each."""
 
     scores: SparseScores
-    is_special_P: Bools
+    common: Shared[_Common]
+    more: Shared[Any]
+    pool: TaskPool
     availability: Availability
     missing_count: int = 0
 
     def of_pairs(self, text_N: Ints, place_N: Ints) -> Floats:
         """Return the scores of pairs."""
-        return self.scores.of_pairs(text_N, place_N)
+        score_N = np.empty(len(text_N), dtype=np.float64)
+        parts = _by_texts(text_N)
+        items = [(text_N[rows], place_N[rows]) for rows in parts]
+        for rows, score in zip(parts, self.pool.each(partial(_score, self.common, self.more), items), strict=True):
+            score_N[rows] = score
+        return score_N
 
     def count_ahead(self, targets: Targets) -> Ints:
         """Return how many photos are listed ahead of each target."""
-        return self.scores.count_ahead(targets, self.is_special_P, self.availability)
+        parts = _by_texts(targets.text)
+        found = self.pool.each(partial(_count, self.common, self.more), [targets.of(rows) for rows in parts])
+        return np.concatenate([np.zeros(0, dtype=np.int64), *found])
 
     def best(self, text_B: Ints, asked_at_B: Ints, k: int) -> Lists:
         """Return the best k photos of a few searches."""
@@ -74,14 +96,34 @@ class SparseArm:
         return [self.scores.best(text, at, self.availability, k) for text, at in asked]
 
 
-def baseline(lake: Lake, splits: Manifest, task: Task, availability: Availability, name: str) -> SparseArm:
+def _by_texts(text_N: Ints) -> list[Ints]:
+    """Return the rows of so many texts each, in the order of the texts."""
+    order = np.argsort(text_N, kind="stable")
+    starts = np.flatnonzero(np.diff(text_N[order], prepend=-1))
+    return np.split(order, starts[_TEXTS_PER_TASK::_TEXTS_PER_TASK])
+
+
+def _score(common: Shared[_Common], more: Shared[Any], item: tuple[Ints, Ints]) -> Floats:
+    return SparseScores(common.open().base, more.open()).of_pairs(*item)
+
+
+def _count(common: Shared[_Common], more: Shared[Any], targets: Targets) -> Ints:
+    kept = common.open()
+    return SparseScores(kept.base, more.open()).count_ahead(targets, kept.is_special_P, kept.availability)
+
+
+def baseline(
+    lake: Lake, splits: Manifest, task: Task, availability: Availability, name: str, pool: TaskPool, scratch: Scratch
+) -> SparseArm:
     """Return a baseline.
 
     Counts are of everything before the test window, training and validation; repeats of one search by one visitor
     count once in each. Keywords have no dates: all that a photo has are used, whatever their confidence.
     """
     make = {"popularity": _popularity, "most_converted_for_query": _most_converted, "keyword_bm25": _keywords}[name]
-    return SparseArm(make(lake, splits, task), availability.special(int(task.asked_at.min())), availability)
+    scores = make(lake, splits, task)
+    common = _Common(scores.base, availability.special(int(task.asked_at.min())), availability)
+    return SparseArm(scores, scratch.put(common), scratch.put(scores.more), pool, availability)
 
 
 def _popularity(lake: Lake, splits: Manifest, task: Task) -> SparseScores:
@@ -94,44 +136,36 @@ def _popularity(lake: Lake, splits: Manifest, task: Task) -> SparseScores:
 
 def _most_converted(lake: Lake, splits: Manifest, task: Task) -> SparseScores:
     """Return the scores by conversions for the query; texts of several countries share the query's counts."""
-    first = task.texts.group_by("query").agg(pl.col("text").min().cast(pl.Int64).alias("number"))
+    numbers = task.texts.select("query", number=pl.col("query").rank("dense").cast(pl.Int64))
     count_P, counts = np.zeros(len(task.photos), dtype=np.int64), list[pl.DataFrame]()
     for past in _past(lake, splits, task, ["query", "photo_id"]):
         count_P += np.bincount(integers(past["place"]), minlength=len(count_P))
-        counts.append(past.join(first, on="query").group_by("number", "place").len("count"))
+        counts.append(past.join(numbers.unique(), on="query").group_by("number", "place").len("count"))
     found = pl.concat(counts).group_by("number", "place").agg(pl.col("count").sum())
     number_N, place_N, count_N = (integers(found[name]) for name in ("number", "place", "count"))
-    scores = most_converted(number_N, place_N, count_N, count_P)
-    number_U = integers(task.texts.join(first, on="query", how="left", maintain_order="left")["number"])
-    return SparseScores(scores.base, _Renumbered(scores.more, number_U))
+    return most_converted(integers(numbers["number"]), number_N, place_N, count_N, count_P)
 
 
 def _keywords(lake: Lake, splits: Manifest, task: Task) -> SparseScores:
     match = keyword_match(lake, splits, task.photos, SplitsFacts.of(splits).windows[task.window][0])
-    return SparseScores(np.zeros(len(task.photos), dtype=np.float32), _Words(match, task.texts["query"].to_list()))
+    return SparseScores(
+        np.zeros(len(task.photos), dtype=np.float32), _Words(match, Tokens.of(task.texts["query"].to_list()))
+    )
 
 
 def _past(lake: Lake, splits: Manifest, task: Task, columns: list[str]) -> Iterator[pl.DataFrame]:
     """Yield the conversions before the test window with the place of the photo, a file at a time."""
     places = task.photos.select("photo_id", "place")
     for window in ("train", "validation"):
-        for uri in lake.table_uris(splits, window):
-            yield pl.scan_parquet(uri).select(columns).collect().join(places, on="photo_id", maintain_order="left")
-
-
-@dataclass(frozen=True)
-class _Renumbered:
-    more: More
-    number_U: Ints
-
-    def __call__(self, text: int) -> tuple[Ints, NDArray[Any]]:
-        return self.more(int(self.number_U[text]))
+        for rows in lake.table_files(splits, window, columns):
+            yield rows.join(places, on="photo_id", maintain_order="left")
 
 
 @dataclass(frozen=True)
 class _Words:
     match: KeywordMatch
-    words: list[str]
+    tokens: Tokens
 
     def __call__(self, text: int) -> tuple[Ints, NDArray[Any]]:
-        return self.match.matches(self.words[text])
+        found = self.match.matches(self.tokens.of_texts(np.array([text])))
+        return found.place, found.score

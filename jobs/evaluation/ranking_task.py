@@ -64,8 +64,7 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
     queries = queries.with_columns(pl.col("country").fill_null("")).sort(order)
     texts = queries.select("query", "country").unique(maintain_order=True).with_row_index("text")
     is_asked = pl.col("query").is_in(texts["query"].unique().implode())
-    train = pl.scan_parquet(lake.table_uris(splits, "train"))
-    seen = train.select("query").filter(is_asked).unique().collect()["query"]
+    seen = pl.concat(rows.filter(is_asked).unique() for rows in lake.table_files(splits, "train", ["query"]))["query"]
     queries = (
         queries.with_row_index("query_id")
         .join(texts, on=["query", "country"], how="left", maintain_order="left")
@@ -96,11 +95,11 @@ def read_task(lake: Lake, splits: Manifest, window: str = "test") -> Task:
 
 def _read_queries(lake: Lake, splits: Manifest, window: str, limit: int) -> pl.DataFrame:
     """Return the conversions of a window, of the test window at most `limit`; the others are never held whole."""
-    rows = pl.scan_parquet(lake.table_uris(splits, window))
     if window != "test":
-        return rows.collect()
-    visitors = of_some_visitors(rows.select("visitor").collect(), limit)["visitor"].unique()
-    return rows.filter(pl.col("visitor").is_in(visitors.implode())).collect()
+        return lake.read_table(splits, window)
+    visitors = of_some_visitors(lake.read_table(splits, window, ["visitor"]), limit)["visitor"].unique()
+    is_kept = pl.col("visitor").is_in(visitors.implode())
+    return pl.concat(rows.filter(is_kept) for rows in lake.table_files(splits, window))
 
 
 def available_at(facts: SplitsFacts) -> pl.Expr:

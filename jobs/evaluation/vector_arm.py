@@ -9,7 +9,7 @@ Shape letters: Q searches, N targets or pairs, U texts, D dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import pairwise
@@ -17,28 +17,18 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from jobs.adapters.task_pool import TaskPool
 from jobs.embedding.arm_vectors import batches_of_arm, photo_arm, query_arm
-from jobs.errors import BadInput, MissingInput
+from jobs.embedding.located_arm import Faults, LocatedArm, as_matrix, lengths_of, named_in_errors
+from jobs.errors import BadInput
 from jobs.evaluation.integers import integers
 from jobs.evaluation.products import task_product
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.vector_parts import (
-    PHOTOS_AT_ONCE,
-    Faults,
-    Part,
-    Shelf,
-    Source,
-    arm_ids,
-    cut,
-    read_block,
-    read_texts,
-)
+from jobs.evaluation.vector_parts import PHOTOS_AT_ONCE, Part, Texts, cut, read_block
 from jobs.lake.catalogue import Lake
-from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
+from jobs.lake.shared_arrays import Scratch, Shared
 from models.evaluation.counting import (
     Block,
     Matrix,
@@ -51,6 +41,7 @@ from models.evaluation.counting import (
 )
 from models.evaluation.ranking import Availability, Bools, Floats, Ints
 from models.evaluation.topk_merge import Top, block_top, merge, nothing
+from models.rerank.vectors import ListedVectors
 
 _WORK_OF_A_TASK = 1.5e11
 """Multiplications of a task: some seconds of one core."""
@@ -65,37 +56,21 @@ _ANY_COUNTRY = ""
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of an arm is told."""
+    """What every task of an arm is told: where its photos lie, part by part, and its texts, block by block."""
 
-    shelf: Shelf
     arm: str
     dim: int
-
-    def name(self, what: str, number: int) -> str:
-        """Return the name of what is kept of the arm: `part`, `texts` or `targets`."""
-        return f"{self.arm}-{what}-{number:05d}"
+    parts: tuple[Shared[Part], ...]
+    texts: tuple[Shared[Texts], ...]
 
     def photos(self, part: int) -> tuple[Block, Faults]:
         """Return a part with its vectors, and what is wrong with these."""
-        return read_block(self.shelf, self.arm, self.dim, self.name("part", part))
+        return read_block(self.parts[part], self.arm, self.dim)
 
-    def texts(self, number: int) -> tuple[Matrix, Ints]:
-        """Return the vectors of a block of texts and their groups."""
-        return read_texts(self.shelf, self.name("texts", number))
-
-
-@dataclass(frozen=True)
-class TextLists:
-    """The best photos of each text, best first, -1 where there are fewer, with their exact scores, shape (U, K).
-
-    `special` are photos that only some searches may be shown, by place, shape (X,), with their vectors.
-    """
-
-    place: NDArray[np.int32]
-    score: Matrix
-    text_vector: Matrix
-    special: Ints
-    special_vector: Matrix
+    def block(self, part: int, texts: Texts) -> Block:
+        """Return a part, for the texts of a block."""
+        found, _ = self.photos(part)
+        return replace(found, availability=replace(found.availability, group=texts.group))
 
 
 @dataclass(frozen=True)
@@ -104,11 +79,11 @@ class VectorArm:
 
     job: Job
     pool: TaskPool
+    scratch: Scratch
     edges: tuple[int, ...]
     part_P: Ints  # the part of each photo
     column_P: Ints  # and its column there
-    part_count: int
-    missing_count: int
+    located: LocatedArm
 
     @classmethod
     def laid_out(
@@ -119,7 +94,7 @@ class VectorArm:
         availability: Availability,
         arm: str,
         pool: TaskPool,
-        store: Store,
+        scratch: Scratch,
         limits: Limits,
     ) -> VectorArm:
         """Return the arm of a night.
@@ -136,28 +111,44 @@ class VectorArm:
                 arm=arm,
                 dimensions={"queries": queries.dim, "photos": photos.dim},
             )
-        job = Job(Shelf.of(store), arm, photos.dim)
-        parts, missing_count = _parts(lake, inputs["photo_embeddings"], task, availability, job, limits)
+        located = LocatedArm.of(lake, inputs["photo_embeddings"], arm, task.photos, limits.max_missing_share)
         part_P, column_P = (np.zeros(len(task.photos), dtype=np.int64) for _ in range(2))
-        for number, part in enumerate(parts):
-            part.put(job.shelf, job.name("part", number))
+        parts = []
+        for number, part in enumerate(_parts(located, task, availability, limits.photos_at_once(photos.dim))):
             part_P[part.place], column_P[part.place] = number, np.arange(len(part.place))
-        step = limits.texts_of(len(task.photos), job.dim)
+            parts.append(scratch.put(part))
+        step = limits.texts_of(len(task.photos), photos.dim)
         edges = (*range(0, len(task.texts), step), len(task.texts))
+        vector_UD = _text_vectors(lake, inputs["query_embeddings"], task, arm)
         group_U = availability.group if len(availability.group) else np.zeros(len(task.texts), dtype=np.int64)
-        _write_texts(lake, inputs["query_embeddings"], task, queries.uses_country, job, edges, group_U)
-        return cls(job, pool, edges, part_P, column_P, len(parts), missing_count)
+        texts = [scratch.put(Texts(start, vector_UD[start:end], group_U[start:end])) for start, end in pairwise(edges)]
+        job = Job(arm, photos.dim, tuple(parts), tuple(texts))
+        return cls(job, pool, scratch, edges, part_P, column_P, located)
+
+    @property
+    def missing_count(self) -> int:
+        """How many photos have no vector."""
+        return int((~self.located.has_vector_P).sum())
+
+    @property
+    def _part_count(self) -> int:
+        return len(self.job.parts)
+
+    def check_photos(self) -> None:
+        """Check the vectors of the photos, as `of_pairs` does; `BadInput` says what is wrong with them."""
+        self.of_pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
     def of_pairs(self, text_N: Ints, place_N: Ints) -> Floats:
         """Return the exact scores of pairs of a text and a photo, shape (N,); the vectors are checked on the way."""
         order = np.argsort(self.part_P[place_N], kind="stable")
-        bounds = np.searchsorted(self.part_P[place_N[order]], np.arange(self.part_count + 1))
+        bounds = np.searchsorted(self.part_P[place_N[order]], np.arange(self._part_count + 1))
         items = []
         for number, (start, end) in enumerate(pairwise(bounds.tolist())):
             rows = order[start:end]
             items.append((number, text_N[rows], self.column_P[place_N[rows]]))
-        found = self.pool.each(partial(_score, self.job, self.edges), items)
-        self._check(reduce(Faults.plus, [faults for _, faults in found], Faults()))
+        found = self.pool.each(partial(_score, self.job), items)
+        faults = reduce(Faults.plus, [faults for _, faults in found], Faults())
+        faults.refuse(self.located.manifest, self.job.arm)
         score_N = np.empty(len(text_N), dtype=np.float32)
         score_N[order] = np.concatenate([np.zeros(0, np.float32), *(score for score, _ in found)])
         return score_N
@@ -165,16 +156,11 @@ class VectorArm:
     def count_ahead(self, targets: Targets) -> Ints:
         """Return how many photos are listed ahead of each target, shape (N,); targets are in the order of texts."""
         bounds = np.searchsorted(targets.text, self.edges).tolist()
-        for number, (start, end) in enumerate(pairwise(bounds)):
+        kept = []
+        for first, (start, end) in zip(self.edges, pairwise(bounds), strict=False):
             here = targets.of(slice(start, end))
-            self.job.shelf.put(
-                self.job.name("targets", number),
-                text=here.text - self.edges[number],
-                asked_at=here.asked_at,
-                score=here.score,
-                place=here.place,
-            )
-        found = self.pool.each(partial(_count, self.job), self._items())
+            kept.append(self.scratch.put(replace(here, text=here.text - first)))
+        found = self.pool.each(partial(_count, self.job, kept), self._items())
         ahead_N = np.zeros(len(targets.text), dtype=np.int64)
         for (_, block), ahead in zip(self._items(), found, strict=True):
             ahead_N[bounds[block] : bounds[block + 1]] += ahead
@@ -182,10 +168,10 @@ class VectorArm:
 
     def best(self, text_B: Ints, asked_at_B: Ints, k: int) -> list[tuple[Ints, Matrix]]:
         """Return the places and scores of the best k photos that a few searches list, best first."""
-        found = self.pool.each(partial(_best, self.job, self.edges, text_B, asked_at_B, k), range(self.part_count))
+        found = self.pool.each(partial(_best, self.job, text_B, asked_at_B, k), range(self._part_count))
         return [merged(parts, k) for parts in zip(*found, strict=True)]
 
-    def lists(self, first: int, last: int, k: int) -> TextLists:
+    def lists(self, first: int, last: int, k: int) -> ListedVectors:
         """Return the best k photos of each text, for searches that are made from `first` until `last`.
 
         Listed are those that all of these may be shown; those that some may be shown are special.
@@ -196,10 +182,10 @@ class VectorArm:
         for (_, block), top in zip(items, self.pool.each(partial(_list, self.job, first, k), items), strict=True):
             rows = slice(self.edges[block], self.edges[block + 1])
             place_UK[rows], score_UK[rows] = merge((place_UK[rows], score_UK[rows]), top, k)
-        found = self.pool.each(partial(_special, self.job, first, last), range(self.part_count))
+        found = self.pool.each(partial(_special, self.job, first, last), range(self._part_count))
         special_X, special_XD = (np.concatenate(part) for part in zip(*found, strict=True))
-        text_UD = np.concatenate([self.job.texts(block)[0] for block in range(len(self.edges) - 1)])
-        return TextLists(place_UK.astype(np.int32), score_UK, text_UD, special_X, special_XD)
+        text_UD = np.concatenate([texts.open().vector for texts in self.job.texts])
+        return ListedVectors(place_UK.astype(np.int32), score_UK, text_UD, special_X, special_XD)
 
     def _items(self, most: int = _MOST_TASKS) -> list[tuple[range, int]]:
         """Return what each task takes: some parts and one block of texts; tasks with the same parts side by side.
@@ -209,13 +195,9 @@ class VectorArm:
         blocks = len(self.edges) - 1
         work = len(self.part_P) * self.edges[-1] * self.job.dim
         wanted = min(math.ceil(work / _WORK_OF_A_TASK), _MOST_TASKS) // blocks
-        runs = max(1, min(self.part_count, most, wanted))
-        edges = np.linspace(0, self.part_count, runs + 1).astype(int).tolist()
+        runs = max(1, min(self._part_count, most, wanted))
+        edges = np.linspace(0, self._part_count, runs + 1).astype(int).tolist()
         return [(range(*parts), block) for parts in pairwise(edges) for block in range(blocks)]
-
-    def _check(self, faults: Faults) -> None:
-        where, named = f"arm {self.job.arm!r}: photos", {"dataset": "photo_embeddings", "arm": self.job.arm}
-        _check(faults, where, named, len(self.part_P))
 
 
 @dataclass(frozen=True)
@@ -243,112 +225,68 @@ class Limits:
         return min(_MOST_TEXTS, max(_FEWEST_TEXTS, step))
 
 
-def _parts(
-    lake: Lake, embeddings: Manifest, task: Task, availability: Availability, job: Job, limits: Limits
-) -> tuple[list[Part], int]:
-    """Return the parts, of photos of one file or of photos that share pictures, and how many have no vector."""
-    places = task.photos.select("photo_id", "place")
-    located = _locate(lake, embeddings, places, job.arm)
-    _check_share(located, len(places), embeddings, job.arm, limits.max_missing_share)
+def _parts(arm: LocatedArm, task: Task, availability: Availability, most: int) -> Iterator[Part]:
+    """Yield the parts, of photos of one file or of photos that share pictures; first those that have no vector."""
+    located = [(f"{arm.lake.root}/{file.info.path}", file.place_R) for file in arm.files]
     is_special_P = availability.special(int(task.asked_at.min()))
-    is_shared_P = np.bincount(availability.pictures, minlength=len(places))[availability.pictures] > 1
-    most, file_P = limits.photos_at_once(job.dim), np.full(len(places), -1, dtype=np.int64)
+    is_shared_P = np.bincount(availability.pictures)[availability.pictures] > 1
+    file_P = np.full(len(is_shared_P), -1, dtype=np.int64)
     for number, (_, place_R) in enumerate(located):
         file_P[place_R[place_R >= 0]] = number
     own = np.flatnonzero(~is_shared_P)
     own = own[np.argsort(file_P[own], kind="stable")]
-    parts = []
     bounds = np.searchsorted(file_P[own], np.arange(-1, len(located) + 1)).tolist()
     for number, (start, end) in enumerate(pairwise(bounds), start=-1):
         files = located[number : number + 1] if number >= 0 else []
-        parts += [_part(some, files, is_special_P, availability) for some in cut(own[start:end], own[start:end], most)]
+        for some in cut(own[start:end], own[start:end], most):
+            yield _part(some, files, is_special_P, availability)
     shared = np.flatnonzero(is_shared_P)
-    of_pictures = cut(shared, availability.pictures[shared], most)
-    parts += [_part(some, located, is_special_P, availability) for some in of_pictures]
-    return parts, int((file_P < 0).sum())
-
-
-def _locate(lake: Lake, embeddings: Manifest, places: pl.DataFrame, arm: str) -> list[tuple[str, Ints]]:
-    """Return the files with photos of an arm, and the place of the photo of each row; -1 for one of no place."""
-    lake.table_uris(embeddings, "embeddings")  # which checks the files
-    located, seen_P = [], np.zeros(len(places), dtype=np.int64)
-    for info in embeddings.tables["embeddings"].files:
-        path = f"{lake.root}/{info.path}"
-        ids = pl.DataFrame({"photo_id": pl.Series(pl.from_arrow(arm_ids(lake, path, arm)), dtype=pl.String)})
-        place_R = integers(ids.join(places, on="photo_id", how="left", maintain_order="left")["place"].fill_null(-1))
-        if len(place_R):
-            located.append((path, place_R))
-            seen_P += np.bincount(place_R[place_R >= 0], minlength=len(places))
-    if not located:
-        raise MissingInput(
-            "arm_not_embedded",
-            f"{embeddings.reference} has no vectors of arm {arm!r}. Rerun embed_photos.",
-            dataset=embeddings.dataset,
-            run=embeddings.reference,
-            arm=arm,
-        )
-    if repeated := int((seen_P - 1).clip(min=0).sum()):
-        raise BadInput(
-            "vectors_repeated",
-            f"arm {arm!r}: {repeated} rows in {embeddings.reference} repeat a photo_id. Rerun embed_photos.",
-            dataset=embeddings.dataset,
-            run=embeddings.reference,
-            arm=arm,
-            repeated_count=repeated,
-        )
-    return located
-
-
-def _check_share(
-    located: Sequence[tuple[str, Ints]], photo_count: int, embeddings: Manifest, arm: str, max_missing_share: float
-) -> None:
-    missing = photo_count - sum(int((place_R >= 0).sum()) for _, place_R in located)
-    if missing > max_missing_share * photo_count:
-        raise BadInput(
-            "vectors_missing",
-            f"arm {arm!r}: {missing} of {photo_count} photos have no vector in {embeddings.reference}, more than the "
-            f"allowed share of {max_missing_share:g}. Find out why, then rerun embed_photos.",
-            dataset=embeddings.dataset,
-            run=embeddings.reference,
-            arm=arm,
-            missing_count=missing,
-        )
+    for some in cut(shared, availability.pictures[shared], most):
+        yield _part(some, located, is_special_P, availability)
 
 
 def _part(place_S: Ints, located: Sequence[tuple[str, Ints]], is_special_P: Bools, availability: Availability) -> Part:
     place_S, special, of_special = arranged(place_S, is_special_P, availability)
-    column_S, sources = np.argsort(place_S), []
+    column_S = np.argsort(place_S)
+    paths, rows, columns = list[str](), [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for path, place_R in located:
         at_R = np.searchsorted(place_S, place_R, sorter=column_S).clip(max=len(place_S) - 1)
-        column_R = column_S[at_R]
-        row = np.flatnonzero(place_S[column_R] == place_R)
+        row = np.flatnonzero(place_S[column_S[at_R]] == place_R)
         if len(row):
-            sources.append(Source(path, row, column_R[row]))
-    return Part(place_S, special, of_special, tuple(sources))
+            paths.append(path)
+            rows.append(row)
+            columns.append(column_S[at_R[row]])
+    return Part(
+        place=place_S,
+        special=special,
+        availability=of_special,
+        path=np.array(paths, dtype=np.str_),
+        count=np.array([len(row) for row in rows[1:]], dtype=np.int64),
+        row=np.concatenate(rows),
+        column=np.concatenate(columns),
+    )
 
 
-def _write_texts(
-    lake: Lake, embeddings: Manifest, task: Task, uses_country: bool, job: Job, edges: Sequence[int], group_U: Ints
-) -> None:
-    """Write the vectors of the texts in blocks; texts and vectors are in the same order, so a block is soon full."""
+def _text_vectors(lake: Lake, embeddings: Manifest, task: Task, arm: str) -> Matrix:
+    """Return the vectors of the distinct texts, shape (U, D); an arm that uses no country has them at country ""."""
+    uses_country, dim = query_arm(embeddings, arm).uses_country, query_arm(embeddings, arm).dim
     country = pl.col("country") if uses_country else pl.lit(_ANY_COUNTRY).alias("country")
     texts = task.texts.select("text", "query", country)
-    vector_UD = np.zeros((len(texts), job.dim), dtype=np.float32)
-    count_U, lengths = np.zeros(len(texts), dtype=np.int64), set[int]()
-    for batch in batches_of_arm(lake, embeddings, job.arm, ["query", "country", "vector"], 4096):
+    vector_UD = np.zeros((len(texts), dim), dtype=np.float32)
+    count_U, faults = np.zeros(len(texts), dtype=np.int64), Faults()
+    for batch in batches_of_arm(lake, embeddings, arm, ["query", "country", "vector"], 4096):
         rows = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(["query", "country"])])))
         found = rows.with_row_index("row").join(texts, on=["query", "country"])
         number, vectors = integers(found["text"]), batch["vector"].cast(pa.list_(pa.float32()))
-        lengths |= set(np.diff(vectors.offsets.to_numpy()).tolist())
-        if lengths == {job.dim}:
-            vector_RD = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, job.dim)
-            vector_UD[number] = vector_RD[integers(found["row"])]
+        faults = faults.plus(Faults(lengths_of(vectors)))
+        if faults.lengths == {dim}:
+            vector_UD[number] = as_matrix(vectors)[integers(found["row"])]
         count_U += np.bincount(number, minlength=len(texts))
-    named = {"dataset": embeddings.dataset, "run": embeddings.reference, "arm": job.arm}
+    named = named_in_errors(embeddings, arm)
     if missing := int((count_U == 0).sum()):
         raise BadInput(
             "vectors_missing",
-            f"arm {job.arm!r}: {missing} of {len(texts)} distinct {task.window} queries have no vector in "
+            f"arm {arm!r}: {missing} of {len(texts)} distinct {task.window} queries have no vector in "
             f"{embeddings.reference}. The arm is unfinished: rerun embed_queries.",
             **named,
             missing_count=missing,
@@ -356,84 +294,54 @@ def _write_texts(
     if repeated := int((count_U - 1).sum()):
         raise BadInput(
             "vectors_repeated",
-            f"arm {job.arm!r}: {repeated} rows in {embeddings.reference} repeat a query. Rerun embed_queries.",
+            f"arm {arm!r}: {repeated} rows in {embeddings.reference} repeat a query. Rerun embed_queries.",
             **named,
             repeated_count=repeated,
         )
-    faults = Faults(lengths=tuple(sorted(lengths))) if lengths != {job.dim} else Faults.of(vector_UD)
-    _check(faults, f"arm {job.arm!r}: queries in {embeddings.reference}", named, len(texts))
-    for block, (start, end) in enumerate(pairwise(edges)):
-        job.shelf.put(job.name("texts", block), vector=vector_UD[start:end], group=group_U[start:end])
-
-
-def _check(faults: Faults, where: str, named: dict[str, str], count: int) -> None:
-    if faults.lengths:
-        raise BadInput(
-            "vectors_differ_in_length",
-            f"{where}: vectors have different lengths or none: {list(faults.lengths)}",
-            **named,
-            lengths=list(faults.lengths),
-        )
-    if faults.not_finite:
-        raise BadInput(
-            "vectors_not_finite",
-            f"{where}: {faults.not_finite} of {count} vectors hold NaN or infinity. The model has diverged.",
-            **named,
-            bad_count=faults.not_finite,
-        )
-    if faults.not_unit:
-        raise BadInput(
-            "vectors_not_of_length_one",
-            f"{where}: {faults.not_unit} of {count} vectors are not of length 1, so they cannot be ranked",
-            **named,
-            bad_count=faults.not_unit,
-        )
+    faults.plus(Faults.of(vector_UD)).refuse(embeddings, arm)
+    return vector_UD
 
 
 # -- the tasks -------------------------------------------------------------------------------------------
 
 
-def _score(job: Job, edges: Sequence[int], item: tuple[int, Ints, Ints]) -> tuple[Matrix, Faults]:
+def _score(job: Job, item: tuple[int, Ints, Ints]) -> tuple[Matrix, Faults]:
     """Return the exact scores of pairs of a text and a photo of a part, and what is wrong with its vectors."""
     number, text_N, column_N = item
     block, faults = job.photos(number)
     score_N = np.empty(len(text_N), dtype=np.float32)
-    for texts, (start, end) in enumerate(pairwise(edges)):
-        here = np.flatnonzero((text_N >= start) & (text_N < end))
-        if len(here):
-            query_UD, _ = job.texts(texts)
-            score_N[here] = scores_of_pairs(query_UD, block.vector, text_N[here] - start, column_N[here])
+    for kept in job.texts:
+        texts = kept.open()
+        here = np.flatnonzero((text_N >= texts.start) & (text_N < texts.start + len(texts.vector)))
+        score_N[here] = scores_of_pairs(texts.vector, block.vector, text_N[here] - texts.start, column_N[here])
     return score_N, faults
 
 
-def _count(job: Job, item: tuple[range, int]) -> Ints:
+def _count(job: Job, kept: Sequence[Shared[Targets]], item: tuple[range, int]) -> Ints:
     """Return how many photos of some parts are ahead of the targets of a block of texts."""
     parts, number = item
-    targets = Targets(**job.shelf.get(job.name("targets", number)))
-    query_UD, _ = job.texts(number)
+    targets, texts = kept[number].open(), job.texts[number].open()
     ahead_N = np.zeros(len(targets.text), dtype=np.int64)
     for part in parts:
-        ahead_N += count_ahead(query_UD, _block(job, part, number), targets, task_product())
+        ahead_N += count_ahead(texts.vector, job.block(part, texts), targets, task_product())
     return ahead_N
 
 
-def _best(
-    job: Job, edges: Sequence[int], text_B: Ints, asked_at_B: Ints, k: int, part: int
-) -> list[tuple[Ints, Matrix]]:
+def _best(job: Job, text_B: Ints, asked_at_B: Ints, k: int, part: int) -> list[tuple[Ints, Matrix]]:
     """Return the best k photos of a part that each of a few searches lists."""
+    starts = np.array([kept.open().start for kept in job.texts])
     found: list[tuple[Ints, Matrix]] = []
     for row in range(len(text_B)):
-        number = int(np.searchsorted(edges, text_B[row], side="right")) - 1
-        query_UD, text = job.texts(number)[0], text_B[row : row + 1] - edges[number]
-        block = _block(job, part, number)
-        found += best_listed(query_UD[text], block, text, asked_at_B[row : row + 1], k, task_product())
+        texts = job.texts[int(np.searchsorted(starts, text_B[row], side="right")) - 1].open()
+        text, at = text_B[row : row + 1] - texts.start, asked_at_B[row : row + 1]
+        found += best_listed(texts.vector[text], job.block(part, texts), text, at, k, task_product())
     return found
 
 
 def _list(job: Job, first: int, k: int, item: tuple[range, int]) -> Top:
-    """Return the best k photos of some parts for the texts of a block, of those that no search may not be shown."""
+    """Return the best k photos of some parts for the texts of a block, of those that every search may be shown."""
     parts, number = item
-    query_UD, _ = job.texts(number)
+    query_UD = job.texts[number].open().vector
     top = nothing(len(query_UD), k)
     for part in parts:
         block, _ = job.photos(part)
@@ -461,10 +369,3 @@ def _stays(block: Block, first: int) -> Bools:
     stays_S[block.special :] = block.availability.since <= first
     stays_S[block.special + block.availability.hidden] = False
     return stays_S
-
-
-def _block(job: Job, part: int, texts: int) -> Block:
-    """Return a part, for the texts of a block."""
-    block, _ = job.photos(part)
-    _, group_U = job.texts(texts)
-    return replace(block, availability=replace(block.availability, group=group_U))

@@ -71,7 +71,8 @@ def compare_kinds(settings: Settings, catalogue: str, run_date: date | None, kin
             fewest=left_out,
         )
     tried = {kind: _try(kind, photos, queries, params.batch_size, seed) for kind in wanted if kind not in left_out}
-    found = recalls([one for one, _ in tried.values()], photos, queries)
+    measured = [one for one, _ in tried.values()]
+    found = recalls(settings, lake, inputs["photo_embeddings"], arm, measured, queries)
     title = (
         f"{catalogue}, night of {index.partition['run_date']}: {photo_count:,} photos, "
         f"{len(queries.vectors):,} {queries.window} queries, batches of {params.batch_size}. The night's index is "

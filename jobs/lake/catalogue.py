@@ -29,6 +29,8 @@ from jobs.lake.files import POINTER, LakeFiles
 from jobs.lake.manifest import MANIFEST, Manifest, TableInfo, partition_path
 from jobs.lake.staged_run import StagedRun
 
+_BATCH_ROWS = 1_000_000
+
 
 def _shard_number(path: str) -> int:
     """Return the number of a file among those of its table.
@@ -141,11 +143,26 @@ class Lake(LakeFiles):
 
     def read_table(self, manifest: Manifest, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Read a whole table into memory. For tables that may be large use `table_uris` and a lazy scan."""
-        parts = []
+        return pl.DataFrame(pl.from_arrow(pa.concat_tables(self._tables(manifest, table, columns))))
+
+    def table_files(self, manifest: Manifest, table: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Yield a table, or some columns of it, a file at a time."""
+        for rows in self._tables(manifest, table, columns):
+            yield pl.DataFrame(pl.from_arrow(rows))
+
+    def _tables(self, manifest: Manifest, table: str, columns: list[str] | None) -> Iterator[pa.Table]:
         for info in self._table(manifest, table).files:
-            with self._open(info) as file:
-                parts.append(_read(file, columns))
-        return pl.DataFrame(pl.from_arrow(pa.concat_tables(parts)))
+            with self.open_whole(info) as file:
+                yield _read(file, columns)
+
+    def table_batches(self, manifest: Manifest, table: str) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a table in their order, some at a time; of one without rows a frame without rows."""
+        for info in self._table(manifest, table).files:
+            with self.open_whole(info) as file:
+                parquet = pq.ParquetFile(file)
+                yield pl.DataFrame(pl.from_arrow(parquet.schema_arrow.empty_table()))
+                for batch in parquet.iter_batches(_BATCH_ROWS):
+                    yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
 
     def read_shards(
         self, manifest: Manifest, table: str, shards: Collection[int] | None = None, columns: list[str] | None = None
@@ -159,7 +176,7 @@ class Lake(LakeFiles):
         for info in self._table(manifest, table).files:
             shard = _shard_number(info.path)
             if shards is None or shard in shards:
-                with self._open(info) as file:
+                with self.open_whole(info) as file:
                     rows = _read(file, columns)
             else:  # its footer only, for the types
                 with self.fs.open(f"{self.root}/{info.path}", "rb") as file:

@@ -94,7 +94,7 @@ class LakeFiles:
         return f"{self.root}/{info.path}"
 
     @contextmanager
-    def _open(self, info: FileInfo) -> Iterator[IO[bytes]]:
+    def open_whole(self, info: FileInfo) -> Iterator[IO[bytes]]:
         """Open a file that is, byte for byte, the one that was committed."""
         with self.fs.open(self._whole(info), "rb") as file:
             yield file

@@ -29,7 +29,7 @@ _NOTHING_FOUND = Facts()
 
 @dataclass(frozen=True)
 class WorkerOutput:
-    """Where worker processes put files of a run being written; it can be sent to them."""
+    """Where worker processes put files of a run being written, or find what they share; it can be sent to them."""
 
     lake_uri: str
     catalogue: str
@@ -55,6 +55,22 @@ class WorkerOutput:
                     path.replace(target)
                 else:
                     lake.fs.put_file(str(path), target)
+
+    @contextmanager
+    def reading(self, prefix: str) -> Iterator[Path]:
+        """Give what `folder` put below `prefix/` as a local folder; files of an object store are copied to one."""
+        lake = LakeFiles(self.lake_uri, self.catalogue)
+        if lake.is_local:
+            yield Path(self.path(prefix))
+            return
+        with tempfile.TemporaryDirectory(prefix="nightlens-") as temporary:
+            for path in lake.fs.find(self.path(prefix)):
+                lake.fs.get_file(path, f"{temporary}/{path.rsplit('/', 1)[1]}")
+            yield Path(temporary)
+
+    def remove(self, prefix: str) -> None:
+        """Remove what is below `prefix/`."""
+        LakeFiles(self.lake_uri, self.catalogue).fs.rm(self.path(prefix), recursive=True)
 
     def path(self, name: str) -> str:
         """Return where a file of the run is."""
@@ -230,6 +246,12 @@ class StagedRun:
         if not self.lake.fs.exists(folder):
             return {}
         return {path[len(folder) + 1 :]: self.lake.measure(path, None) for path in sorted(self.lake.fs.find(folder))}
+
+    @property
+    def worker_input(self) -> WorkerOutput:
+        """Where worker processes find files that this stage has for them alone; they are no part of the run."""
+        own = self._attempt.rsplit("/", 1)[1]  # else two attempts at the same run would remove each other's
+        return WorkerOutput(self.lake.root_uri, self.lake.catalogue, f"{self.checkpoints.folder}/{own}")
 
     @cached_property
     def checkpoints(self) -> Store:

@@ -1,6 +1,7 @@
 """ALS by Spark's MLlib, for logs whose factorisation is beyond one machine. It learns; scoring is that of any ALS.
 
-The log itself is handed over from here, 20 bytes an interaction; what Spark spreads is the work.
+The log itself is handed over from here, 20 bytes an interaction, of a larger one a sample as to all methods; what Spark
+spreads is the work.
 
 MLlib regularises by count. Its objective is that of `models.recommend.als.Objective` but for the penalty, which is
 r * sum n_u |x_u|^2 + r * sum n_i |y_i|^2 with n_u the likes of a visitor and n_i those of an item. Scores stay if x is

@@ -12,11 +12,14 @@ import numpy as np
 import polars as pl
 
 from jobs.adapters.spark_session import spark_session
+from jobs.adapters.task_pool import task_pool
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.datasets.evaluation import RECOMMENDATION, ProtocolFacts
 from jobs.datasets.models import Reach
+from jobs.lake.staged_run import WorkerOutput
 from jobs.recommending.inputs import World, method
+from jobs.recommending.lists_in_tasks import Scoring
 from jobs.recommending.tables import measure, segments, sheet
 from jobs.runtime.resource_meter import Meter
 from jobs.training.reach import check_reach
@@ -24,7 +27,6 @@ from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import NONE, Ints
 from models.recommend.interface import Fitted, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
-from models.recommend.lists import best_lists
 from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial
 
 log = logging.getLogger("nightlens.recommending")
@@ -40,18 +42,29 @@ def drop(name: str, fitted: Fitted) -> None:
 
 
 def find(
-    world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings, keep: Keep = drop
+    world: World,
+    params: EvaluateRecommendersParams,
+    seed: int,
+    settings: Settings,
+    files: WorkerOutput,
+    keep: Keep = drop,
 ) -> Findings:
-    """Return what all protocols find, the night's own first; what methods learn by that is handed to `keep`."""
-    found = Findings(seed, params, world, settings, keep)
+    """Return what all protocols find, the night's own first; what methods learn by that is handed to `keep`.
+
+    Tasks that make lists find what they need among `files`.
+    """
     uses_spark = params.als_library == "spark" and "als" in params.methods
-    with spark_session(settings, "recommenders") if uses_spark else nullcontext():  # one for all that learns by it
+    with (
+        spark_session(settings, "recommenders") if uses_spark else nullcontext(),  # one for all that learns by it
+        task_pool(settings, "recommenders", len(world.log.item_N)) as pool,
+    ):
+        found = Findings(seed, params, world, settings, Scoring(pool, files, params.max_memory_mb), keep)
         trial = world.trial()
         found.reach = check_reach("evaluate_recommenders", world.reach(trial))
         found.add(TEMPORAL, [trial], params.methods)
         for name in params.protocols:
             methods = tuple(one for one in params.methods if one in params.protocol_methods)
-            found.add(name, PROTOCOLS[name](world.log, seed), methods)
+            found.add(name, PROTOCOLS[name](world.learned_log, seed), methods)
     return found
 
 
@@ -63,6 +76,7 @@ class Findings:
     params: EvaluateRecommendersParams
     world: World
     settings: Settings
+    scoring: Scoring
     keep: Keep
     protocols: dict[str, ProtocolFacts] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -102,17 +116,19 @@ class Findings:
             fitted = trial.learn(method(name, self.params, self.settings), self.world.items, self.seed)
         finally:
             fit_cpu, _ = meter.stop()
-        cpu = time.process_time()
-        item_VK, _ = best_lists(
-            fitted,
-            trial.histories,
-            DEPTH,
-            diversity=self.params.diversity,
-            pool_count=self.params.diversity_candidates,
-            vectors=lambda: self.world.items.image_ID,
-            excludes_seen=trial.excludes_seen,
-        )
-        list_cpu = time.process_time() - cpu
+        meter = Meter()
+        try:
+            item_VK = self.scoring.lists(
+                fitted,
+                trial.histories,
+                DEPTH,
+                diversity=self.params.diversity,
+                pool_count=self.params.diversity_candidates,
+                vectors=lambda: self.world.items.image_ID,
+                excludes_seen=trial.excludes_seen,
+            )
+        finally:
+            list_cpu, _ = meter.stop()
         log.info("%s, %s: %.1f s", protocol, name, time.perf_counter() - begun)
         row = {"protocol": protocol, "arm": name, "fit_cpu_seconds": fit_cpu, "list_cpu_seconds": list_cpu}
         self.frames["costs"].append(pl.DataFrame([row]))
@@ -137,8 +153,8 @@ class Findings:
             row["unserved_count"] = int(np.count_nonzero((head_VK == NONE).all(axis=1)))
             self.frames["lists"].append(pl.DataFrame([row]))
         if protocol == TEMPORAL:
-            ids = self.world.photo_ids, self.world.visitor_ids
-            self.frames["contact_sheet"].append(sheet(trial, item_by_arm, *ids, self.params.contact_sheet_visitors))
+            names = self.world.photo_ids, self.world.name_visitors
+            self.frames["contact_sheet"].append(sheet(trial, item_by_arm, *names, self.params.contact_sheet_visitors))
 
     def _measure(self, protocol: str, trials: list[Trial], lists: dict[str, list[Ints]]) -> None:
         """Measure the visitors of all trials together and, by the night's own protocol, in groups."""

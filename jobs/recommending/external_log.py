@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
 from jobs.ingest.text_files import find_separator
 from jobs.ingest.times import read_texts, since_1970
+from jobs.lake.staged_run import WorkerOutput
 from jobs.recommending.benchmark import Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
@@ -112,7 +114,8 @@ def read_log(path: Path, columns: Columns, test_share: float = 0.2) -> World:
         )
     available_at = np.full(len(items), np.inf)
     np.minimum.at(available_at, log.item_N, log.at_N)  # nothing is known of an item before somebody takes it
-    return World(items, ids["user"].unique().sort(), log, hashed_items(len(items)), start, available_at, log.country_V)
+    users = ids["user"].unique().sort()
+    return World(items, lambda places: users[places], log, hashed_items(len(items)), start, available_at, log.country_V)
 
 
 def hashed_items(count: int) -> ItemFeatures:
@@ -125,7 +128,8 @@ def hashed_items(count: int) -> ItemFeatures:
 
 def compare(world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings) -> tuple[str, str]:
     """Let all methods learn and recommend; return a table by protocol, and all figures as JSON."""
-    found = find(world, params, seed, settings)
+    with tempfile.TemporaryDirectory(prefix="nightlens-") as folder:
+        found = find(world, params, seed, settings, WorkerOutput(folder, "log", folder))
     names = ("metrics", "comparisons", "lists", "costs")
     tables = {name: filled(name, found.frames[name]).fill_nan(None).to_dicts() for name in names}
     protocols = {name: counts.as_json() for name, counts in found.protocols.items()}

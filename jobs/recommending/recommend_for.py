@@ -20,8 +20,9 @@ from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.integers import integers
 from jobs.lake.catalogue import Lake, open_catalogue
 from jobs.lake.manifest import Manifest
-from jobs.recommending.conversion_log import read_log
-from jobs.recommending.saved_methods import best_method, kept_methods, night_of, open_method, photo_vectors
+from jobs.recommending.conversion_log import read_visitor
+from jobs.recommending.photo_vectors import night_vectors
+from jobs.recommending.saved_methods import best_method, kept_methods, night_of, open_method
 from jobs.recommending.terminal_table import Recommendation, RecommendationRequest, Recommended
 from models.recommend.interactions import NONE, Interactions
 from models.recommend.lists import best_lists
@@ -75,7 +76,7 @@ def recommend(
         count,
         diversity=params.diversity,
         pool_count=params.diversity_candidates,
-        vectors=lambda: photo_vectors(lake, night, ids),
+        vectors=lambda: night_vectors(lake, night, ids),
         candidates=shown.astype(np.int64),
     )
     item_K, score_K = item_1K[item_1K != NONE], score_1K[item_1K != NONE]
@@ -115,12 +116,7 @@ def _history(lake: Lake, splits: Manifest, ids: pl.Series, asked: Recommendation
         at = [end.timestamp() - second for second in range(len(asked.photo_ids), 0, -1)]
         taken = pl.DataFrame({"photo_id": asked.photo_ids, "at": at})
         return taken.join(numbers, on="photo_id", how="left", maintain_order="left"), asked.country
-    rows = (
-        read_log(lake, splits)
-        .filter(visitor_id=asked.visitor_id)
-        .join(numbers, on="photo_id")
-        .sort("converted_at", "photo_id")
-    )
+    rows = read_visitor(lake, splits, asked.visitor_id).join(numbers, on="photo_id").sort("at", "photo_id")
     if rows.is_empty():
         raise MissingInput(
             "no_such_visitor",

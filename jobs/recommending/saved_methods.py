@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-import numpy as np
 import polars as pl
 
 from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.recommend.interactions import Floats
 from models.recommend.interface import Fitted
 from models.recommend.protocols import TEMPORAL
 from models.recommend.saving import load
@@ -104,15 +102,3 @@ def open_method(lake: Lake, night: Manifest, name: str) -> Fitted:
                 run=night.reference,
                 method=name,
             ) from error
-
-
-def photo_vectors(lake: Lake, night: Manifest, ids: pl.Series) -> Floats:
-    """Return the photos' vectors of the night's arm, float32 [I, D]; zero for one that has none."""
-    embedded = lake.read_table(lake.by_reference(night.input_runs["photo_embeddings"]), "embeddings")
-    rows = embedded.filter(arm=RecommendationFacts.of(night).arm).join(
-        ids.to_frame("photo_id").with_row_index("number"), on="photo_id"
-    )
-    found = rows["vector"].explode().to_numpy().reshape(len(rows), -1)
-    vector_ID = np.zeros((len(ids), found.shape[1]), np.float32)
-    vector_ID[rows["number"].to_numpy()] = found
-    return vector_ID

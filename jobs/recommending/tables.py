@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,13 +92,17 @@ def _rows(found: Estimates, about: dict[str, str], name: str) -> pl.DataFrame:
 
 
 def sheet(
-    trial: Trial, item_by_arm: Mapping[str, Ints], photo_ids: pl.Series, visitor_ids: pl.Series, count: int
+    trial: Trial,
+    item_by_arm: Mapping[str, Ints],
+    photo_ids: pl.Series,
+    name_visitors: Callable[[Ints], pl.Series],
+    count: int,
 ) -> pl.DataFrame:
     """Return the contact sheet of a few visitors, those with the longest of the usual histories."""
     shown, per_row = [], 6
     length_V = np.diff(trial.histories.start_V1)
     chosen = np.argsort(-np.where(length_V <= 4 * per_row, length_V, 0), kind="stable")[:count]
-    for visitor in chosen.tolist():
+    for visitor, visitor_id in zip(chosen.tolist(), name_visitors(trial.truth.visitor_V[chosen]), strict=True):
         own = trial.histories.history(visitor)
         taken = np.unique(trial.truth.item_N[trial.truth.history(visitor)])
         lists = {"history": trial.histories.item_N[own][::-1], "taken": taken}
@@ -106,7 +110,7 @@ def sheet(
         for arm, items in lists.items():
             some = items[items != NONE][:per_row]
             rows = {
-                "visitor_id": [visitor_ids[int(trial.truth.visitor_V[visitor])]] * len(some),
+                "visitor_id": [visitor_id] * len(some),
                 "arm": [arm] * len(some),
                 "position": range(1, len(some) + 1),
                 "photo_id": photo_ids[some],

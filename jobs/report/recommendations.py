@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from jobs.config.params.evaluation import RECOMMENDERS
-from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts
+from jobs.datasets.evaluation import RECOMMENDATION, RecommendationFacts, SampleFacts
 from jobs.datasets.releases import ReleasedRecommender, ReleaseFacts
 from jobs.report import formats
 from jobs.report.charts import LineChart, Series, line_chart, percent_tick, step_ticks, steps_of
@@ -67,6 +67,7 @@ def recommendations(night: Night) -> dict[str, Any]:
         "note": "",
         "released": released,
         "facts": facts,
+        "sample": _sample(facts.sample),
         "params": night.manifest(RECOMMENDATION).params,
         "methods": found.methods,
         "chart": _chart(found) if found.methods else None,
@@ -95,6 +96,16 @@ def _released(recommender: ReleasedRecommender) -> str:
         return f"The release holds {name}, which is clearly better than popularity: by {figures} of hit rate@10."
     return (
         f"The release holds {name}: {best}, the best by hit rate@10, leads by {figures}, which is not clearly better."
+    )
+
+
+def _sample(sample: SampleFacts | None) -> str:
+    """Say whom methods learned from, "" if from all."""
+    if sample is None:
+        return ""
+    return (
+        f"Methods learned from {formats.count(sample.conversion_count)} of {formats.count(sample.conversion_total)} "
+        f"conversions: all those of a sample of visitors."
     )
 
 

@@ -11,25 +11,37 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jobs.datasets.embeddings import QueryEmbeddingsFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import check_arm
 from jobs.evaluation.availability import read_availability
+from jobs.evaluation.integers import microseconds
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.scorers import ArmVectors, read_vectors
+from jobs.evaluation.vector_arm import Limits, VectorArm
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.reranking.answering import Answering
 from jobs.reranking.tables import read_tables
-from models.evaluation.ranking import Ints
+from models.evaluation.ranking import Availability, Bools, Ints
+from models.keyword_match import Tokens
 from models.rerank.features import Searches
 from models.rerank.search import Search
-from models.rerank.vectors import DenseVectors
+from models.rerank.vectors import ListedVectors, listed
 
 KNOWN = {"validation": ("train",), "test": ("train", "validation")}
 """The windows whose conversions are known when a window begins."""
 _NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class ArmVectors:
+    """An arm's vectors of the task's texts and photos; zero where a photo has none."""
+
+    query_UD: NDArray[np.float32]
+    photo_PD: NDArray[np.float32]
+    has_vector_P: Bools
 
 
 @dataclass(frozen=True)
@@ -43,17 +55,27 @@ class WindowSearch:
 
     @classmethod
     def read(
-        cls, lake: Lake, inputs: dict[str, Manifest], task: Task, arm: str, params: dict[str, Any], **parts: Any
+        cls,
+        lake: Lake,
+        inputs: dict[str, Manifest],
+        task: Task,
+        arm: str,
+        params: dict[str, Any],
+        where: Answering,
+        **parts: Any,
     ) -> WindowSearch:
-        """Return the task's searches and the search by an arm's vectors.
+        """Return the task's searches and the search by an arm's vectors, whose lists are made in tasks.
 
         `params` are those of `train_reranker`; `parts` are given to `Search`. `NightlensError` if the arm is
         unfinished, `GateFailed` if a conversion that features are made of is of the window itself.
         """
         check_arm(inputs, arm)
-        uses_country = QueryEmbeddingsFacts.of(inputs["query_embeddings"]).arms[arm].uses_country
-        vectors = read_vectors(lake, inputs, uses_country, task, arm, params["max_missing_share"])
-        return cls.by_vectors(lake, inputs, task, vectors, params, **parts)
+        available = read_availability(lake, inputs, task)
+        limits = Limits(params["max_missing_share"], where.max_memory_mb)
+        found = VectorArm.laid_out(lake, inputs, task, available, arm, where.pool, where.scratch, limits)
+        found.check_photos()
+        vectors = found.lists(*_times(inputs["splits"], task), params["candidate_count"])
+        return cls._of(lake, inputs, task, available, vectors, found.located.has_vector_P, params, **parts)
 
     @classmethod
     def by_vectors(
@@ -66,15 +88,34 @@ class WindowSearch:
         **parts: Any,
     ) -> WindowSearch:
         """Return the task's searches and the search by vectors that are at hand; parameters and errors as in `read`."""
-        start = SplitsFacts.of(inputs["splits"]).windows[task.window][0]
-        tables, check = read_tables(lake, inputs, task.photos, KNOWN[task.window], start, params["half_life_days"])
-        availability = read_availability(lake, inputs, task)
-        since_P = np.where(vectors.has_vector_P, availability.since, _NEVER)  # without a vector it is in no index
+        available = read_availability(lake, inputs, task)
+        since_P = np.where(vectors.has_vector_P, available.since, _NEVER)
+        listing = replace(available, since=since_P), *_times(inputs["splits"], task), params["candidate_count"]
+        found = listed(vectors.query_UD, vectors.photo_PD, *listing)
+        return cls._of(lake, inputs, task, available, found, vectors.has_vector_P, params, **parts)
+
+    @classmethod
+    def _of(
+        cls,
+        lake: Lake,
+        inputs: dict[str, Manifest],
+        task: Task,
+        availability: Availability,
+        vectors: ListedVectors,
+        has_vector_P: Bools,
+        params: dict[str, Any],
+        **parts: Any,
+    ) -> WindowSearch:
+        start, _ = SplitsFacts.of(inputs["splits"]).windows[task.window]
+        known, half_life = KNOWN[task.window], params["half_life_days"]
+        words = task.texts["query"].to_list()
+        tables, check = read_tables(lake, inputs, task.photos, known, start, half_life, asked=words)
+        since_P = np.where(has_vector_P, availability.since, _NEVER)  # without a vector it is in no index
         availability = replace(availability, since=since_P)
         search = Search(
             tables=tables,
-            words=task.texts["query"].to_list(),
-            vectors=DenseVectors(vectors.query_UD, vectors.photo_PD, availability),
+            tokens=Tokens.of(words),
+            vectors=vectors,
             availability=availability,
             pictures=availability.pictures,
             vector_count=params["candidate_count"],
@@ -82,10 +123,16 @@ class WindowSearch:
         )
         searches = tables.searches(
             task.text_ids,
-            search.words,
+            words,
             task.texts["country"].to_list(),
             task.asked_at,
             task.queries["device_type"].to_list(),
             task.queries["orientation_filter"].to_list(),
         )
         return cls(search, searches, task.targets, check)
+
+
+def _times(splits: Manifest, task: Task) -> tuple[int, int]:
+    """Return the first and the last instant of the searches; by the protocol 80/20 a search may be of any time."""
+    start, end = map(microseconds, SplitsFacts.of(splits).windows[task.window])
+    return int(task.asked_at.min(initial=start)), int(task.asked_at.max(initial=end))

@@ -5,19 +5,16 @@ Several models are trained, each held out from another part of the visitors, and
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jobs.config.params.training import TrainRerankerParams
 from jobs.evaluation.ranking_task import Task
+from jobs.reranking.answering import Answering
 from jobs.reranking.inputs import WindowSearch
-from jobs.runtime.progress import Progress
 from models.evaluation.ranking import Ints
 from models.rerank.learning import Options, Reranker, Rows, Trained, folds, train
-
-log = logging.getLogger("nightlens.train_reranker")
 
 
 def sampled(task: Task, limit: int, seed: int) -> Task:
@@ -35,17 +32,9 @@ def sampled(task: Task, limit: int, seed: int) -> Task:
     )
 
 
-def candidate_rows(asked: WindowSearch, task: Task) -> Rows:
-    """Return the candidates of all searches with their features."""
-    progress = Progress(log, "searches with features", len(task.targets))
-    parts = []
-    for block, searches in asked.search.blocks(asked.searches):
-        candidates = asked.search.candidates(searches)
-        is_converted_N = candidates.place == asked.target[block][candidates.row]
-        matrix = asked.search.features(searches, candidates)
-        parts.append(Rows(matrix, is_converted_N, candidates.count, task.visitors[block]))
-        progress.advance(len(block))
-    return Rows.joined(parts)
+def candidate_rows(asked: WindowSearch, task: Task, where: Answering) -> Rows:
+    """Return the candidates of the searches that teach an order, with their features (see `Rows.learnable`)."""
+    return where.rows(asked.search, asked.searches, asked.target, task.visitors)
 
 
 def too_few(learnable: Rows, search_count: int, params: TrainRerankerParams) -> str:
@@ -78,8 +67,8 @@ def grow(learnable: Rows, params: TrainRerankerParams, seed: int) -> Grown:
     fold_S = folds(learnable.visitor, seed)
     models, rank_S = [], np.empty(len(fold_S), dtype=np.int64)
     for fold in range(fold_S.max() + 1):
-        fit, held_out = learnable.of_searches(fold_S != fold), learnable.of_searches(fold_S == fold)
-        models.append(train(fit, held_out, _options(params, seed + fold)))
+        models.append(train(learnable, fold_S == fold, _options(params, seed + fold)))
+        held_out = learnable.of_searches(fold_S == fold)
         rank_S[fold_S == fold] = held_out.ranks(Reranker([models[-1].text]).scores(held_out.matrix))
     return Grown(tuple(models), rank_S)
 

@@ -30,8 +30,8 @@ from jobs.datasets.models import SearchModelsFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task, read_task
-from jobs.evaluation.scorers import ArmVectors
-from jobs.reranking.inputs import WindowSearch
+from jobs.reranking.answering import Answering
+from jobs.reranking.inputs import ArmVectors, WindowSearch
 from jobs.reranking.learned_order import candidate_rows, grow, sampled, too_few
 from jobs.reranking.reranked_arm import Reranked
 from jobs.training.arms import load_model
@@ -57,7 +57,7 @@ class Answers:
     reranker_seconds: dict[str, float] = field(default_factory=dict)
 
 
-def ask(ctx: RunContext, params: RankNextDayParams, nights: dict[str, Inputs]) -> Answers:
+def ask(ctx: RunContext, params: RankNextDayParams, nights: dict[str, Inputs], where: Answering) -> Answers:
     """Rank the photos of the day's searches by all arms.
 
     The day is the test window of the night `NEWER`. `MissingInput` if a window has too few searches to learn an order
@@ -78,11 +78,11 @@ def ask(ctx: RunContext, params: RankNextDayParams, nights: dict[str, Inputs]) -
         begun = time.perf_counter()
         vectors = embedded[tower, night][-1]
         asked = WindowSearch.by_vectors(ctx.lake, nights[night], learned_from[night], vectors, kept, reranker=None)
-        reranker = _learned(asked, learned_from[night], params, ctx.seed)
+        reranker = _learned(asked, learned_from[night], params, ctx.seed, where)
         answers.reranker_seconds[arm] = round(time.perf_counter() - begun, 2)
         vectors = embedded[tower, NEWER][0]
         search = WindowSearch.by_vectors(ctx.lake, nights[NEWER], answers.day, vectors, kept, reranker=reranker)
-        answers.ranks[arm], _ = Reranked(search).ranks()
+        answers.ranks[arm], _ = Reranked(search).ranks(where)
         trained = SearchModelsFacts.of(nights[tower]["search_models"])
         answers.fits[arm] = FitFacts(
             tower_trained_until=trained.trained_until,
@@ -118,10 +118,9 @@ def _embedded(
     return found
 
 
-def _learned(asked: WindowSearch, task: Task, params: RankNextDayParams, seed: int) -> Reranker:
-    rows = candidate_rows(asked, task)
-    learnable = rows.learnable()
-    if note := too_few(learnable, len(rows.count), params):
+def _learned(asked: WindowSearch, task: Task, params: RankNextDayParams, seed: int, where: Answering) -> Reranker:
+    learnable = candidate_rows(asked, task, where)
+    if note := too_few(learnable, len(task.targets), params):
         raise MissingInput(
             "too_few_searches",
             note,

@@ -17,9 +17,10 @@ from jobs.evaluation.by_query import Judgements
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.reranking.answering import Answering
 from jobs.reranking.inputs import WindowSearch
 from jobs.reranking.saved import read_reranker
-from models.evaluation.ranking import NOT_FOUND, Ints
+from models.evaluation.ranking import Ints
 from models.rerank.candidates import SOURCES
 from models.rerank.features import Searches
 
@@ -31,15 +32,17 @@ class Reranked:
     asked: WindowSearch
 
     @classmethod
-    def read_champion(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, live: LiveReranker) -> Reranked:
+    def read_champion(
+        cls, lake: Lake, inputs: dict[str, Manifest], task: Task, live: LiveReranker, where: Answering
+    ) -> Reranked:
         """Return the search that is live, by the tables that the candidate's has too; errors as in `read`."""
         params: dict[str, Any] = live.model_dump(include={"half_life_days", "candidate_count"})
         params |= {"max_missing_share": inputs["reranker"].params["max_missing_share"]}
         reranker = read_reranker(lake, inputs["champion"])
-        return cls(WindowSearch.read(lake, inputs, task, CHAMPION_ARM, params, reranker=reranker))
+        return cls(WindowSearch.read(lake, inputs, task, CHAMPION_ARM, params, where, reranker=reranker))
 
     @classmethod
-    def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task) -> Reranked:
+    def read(cls, lake: Lake, inputs: dict[str, Manifest], task: Task, where: Answering) -> Reranked:
         """Return the candidate's search.
 
         `BadInput` if the reranker fits neither features nor window, `GateFailed` on a leak.
@@ -56,31 +59,39 @@ class Reranked:
                 trained_until=facts.trained_until.isoformat(),
             )
         reranker = read_reranker(lake, manifest)
-        return cls(WindowSearch.read(lake, inputs, task, facts.base_arm, manifest.params, reranker=reranker))
+        asked = WindowSearch.read(lake, inputs, task, facts.base_arm, manifest.params, where, reranker=reranker)
+        return cls(asked)
 
     @property
     def check(self) -> EventsCheck:
         """What the check of the events found."""
         return self.asked.check
 
-    def ranks(self) -> tuple[NDArray[np.int32], dict[str, float]]:
+    def ranks(self, where: Answering) -> tuple[NDArray[np.int32], dict[str, float]]:
         """Return the rank of each search's converted photo, shape (Q,), and the shares of `candidate_recall`."""
-        return _ranks(self.asked, self.asked.searches, self.asked.target)
+        rank_Q, sources_Q = where.ranks(self.asked.search, self.asked.searches, self.asked.target)
+        return rank_Q, candidate_recall(sources_Q)
 
-    def judged_ranks(self, judgements: Judgements) -> NDArray[np.int32]:
-        """Return the ranks of the photos judged, shape (N,)."""
-        return self.ranks_of(judgements.text_ids, judgements.targets, judgements.asked_at)
+    def ranks_both_ways(
+        self, judgements: Judgements, where: Answering
+    ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32]], dict[str, float]]:
+        """Return the ranks of the photos converted, shape (Q,), and judged, shape (N,), and `candidate_recall`."""
+        asked, search_count = self.asked, len(self.asked.target)
+        judged = self.judged(judgements.text_ids, judgements.asked_at)
+        target = np.concatenate([asked.target, judgements.targets])
+        rank, sources = where.ranks(asked.search, asked.searches.joined(judged), target)
+        return (rank[:search_count], rank[search_count:]), candidate_recall(sources[:search_count])
 
     def tops(self, rows: Ints, k: int) -> list[tuple[Ints, NDArray[np.float64]]]:
-        """Return the places and scores of the best k photos of some searches, as `top_photos` does."""
+        """Return the places and scores of the best k photos of some searches, best first."""
         searches = self.asked.searches.of(rows)
         found = self.asked.search.results(searches)
         starts = np.searchsorted(found.row, np.arange(len(rows) + 1))
         lists = [slice(start, min(end, start + k)) for start, end in itertools.pairwise(starts)]
         return [(found.place[one], found.score[one]) for one in lists]
 
-    def ranks_of(self, text_N: Ints, target_N: Ints, asked_at_N: Ints) -> NDArray[np.int32]:
-        """Return the ranks of photos, shape (N,), in searches for texts at other times, of whatever device.
+    def judged(self, text_N: Ints, asked_at_N: Ints) -> Searches:
+        """Return searches for texts at other times, of whatever device.
 
         They stand for everybody who asked, so no device and no orientation is known of them.
         """
@@ -88,23 +99,7 @@ class Reranked:
         texts, first = np.unique(of_text.text, return_index=True)
         alike_N = first[np.searchsorted(texts, text_N)]
         unknown_N = np.full(len(text_N), -1, dtype=np.int64)
-        searches = Searches(text_N, of_text.query[alike_N], of_text.country[alike_N], unknown_N, unknown_N, asked_at_N)
-        return _ranks(self.asked, searches, target_N)[0]
-
-
-def _ranks(asked: WindowSearch, searches: Searches, target_Q: Ints) -> tuple[NDArray[np.int32], dict[str, float]]:
-    search = asked.search
-    pictures = search.pictures
-    rank_Q, sources_Q = np.full(len(target_Q), NOT_FOUND, dtype=np.int32), np.zeros(len(target_Q), dtype=np.uint8)
-    for block, of_block in search.blocks(searches):
-        target_B = target_Q[block]
-        candidates = search.candidates(of_block)
-        results = search.order(candidates, search.features(of_block, candidates))
-        is_shown_B = search.availability.shows(target_B, of_block.text, of_block.asked_at)
-        rank_Q[block] = np.where(is_shown_B, results.ranks(target_B, pictures), NOT_FOUND)
-        is_target_N = pictures[candidates.place] == pictures[target_B][candidates.row]
-        np.bitwise_or.at(sources_Q, block[candidates.row[is_target_N]], candidates.sources[is_target_N])
-    return rank_Q, candidate_recall(sources_Q)
+        return Searches(text_N, of_text.query[alike_N], of_text.country[alike_N], unknown_N, unknown_N, asked_at_N)
 
 
 def candidate_recall(sources_Q: NDArray[np.uint8]) -> dict[str, float]:

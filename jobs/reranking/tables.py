@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,8 @@ from jobs.datasets.models import EventsCheck
 from jobs.errors import GateFailed
 from jobs.evaluation.availability import picture_numbers
 from jobs.evaluation.integers import integers, microseconds
+from jobs.evaluation.keywords import keyword_match
 from jobs.evaluation.ranking_task import available_at
-from jobs.evaluation.scorers import keyword_match
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.evaluation.ranking import Availability, Ints, tie_order
@@ -37,36 +38,79 @@ def read_tables(
     windows: Sequence[str],
     as_of: datetime,
     half_life_days: float,
+    asked: Sequence[str] | None = None,
 ) -> tuple[SearchTables, EventsCheck]:
     """Return the tables of photos (photo_id, description, available_at, in the order that decides ties).
 
-    Conversions are those of some `windows` of the splits; `GateFailed` names the check if one is not before `as_of`.
+    Conversions are those of some `windows` of the splits, read a file at a time; those of queries that are not `asked`,
+    if these are given, count for photos alone. `GateFailed` names the check if one is not before `as_of`.
     """
-    splits = inputs["splits"]
-    columns = ["query", "country", "photo_id", "device_type", "converted_at"]
-    events = pl.concat([lake.read_table(splits, name, columns) for name in windows])
-    found = check_events(events, as_of)
     places = photos.select("photo_id").with_row_index("place")
-    events = events.with_columns(pl.col("country").fill_null("")).join(places, on="photo_id", maintain_order="left")
+    known = _Known.read(lake, inputs["splits"], windows, places, as_of, asked)
     available_at = integers(photos["available_at"])
-    texts, codes = (events[name].unique().to_list() for name in ("query", "country"))
-    query, queries = _numbered(events["query"], texts, token_ids(texts))
-    country, countries = _numbered(events["country"], codes, np.array(codes, dtype=np.str_))
-    past = Events(
-        photo=integers(events["place"]),
-        query=query,
-        country=country,
-        device=_devices(events["device_type"]),
-        at=integers(events["converted_at"]),
-    )
+    query, queries = _numbered(known.queries, token_ids(known.queries))
+    country, countries = _numbered(known.countries, np.array(known.countries, dtype=np.str_))
+    history: History | None = None
+    for rows in _conversions(lake, inputs["splits"], windows):
+        past = _events(rows.join(places, on="photo_id", maintain_order="left"), query, country)
+        found = History.of(past, microseconds(as_of), available_at, len(countries), half_life_days)
+        history = found if history is None else history.joined(found, available_at)
+    assert history is not None  # a table has a file at least
     tables = SearchTables(
         photos=Photos(available_at, _aspects(lake, inputs["validated"], photos)),
-        history=History.of(past, microseconds(as_of), available_at, len(countries), half_life_days),
-        keywords=keyword_match(lake, splits, photos, as_of),
+        history=history,
+        keywords=keyword_match(lake, inputs["splits"], photos, as_of),
         queries=queries,
         countries=countries,
     )
-    return tables, found
+    return tables, known.check
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The queries (those that are asked, if these are given) and countries of conversions, and that all are past."""
+
+    queries: list[str]
+    countries: list[str]
+    check: EventsCheck
+
+    @classmethod
+    def read(
+        cls,
+        lake: Lake,
+        splits: Manifest,
+        windows: Sequence[str],
+        places: pl.DataFrame,
+        as_of: datetime,
+        asked: Sequence[str] | None,
+    ) -> _Known:
+        queries, countries, checks = set[str](), set[str](), []
+        for rows in _conversions(lake, splits, windows):
+            checks.append(check_events(rows, as_of))
+            counted = rows.join(places, on="photo_id", how="semi")
+            queries |= set(counted["query"].unique())
+            countries |= set(counted["country"].unique())
+        kept = queries if asked is None else queries & set(asked)
+        count = sum(one.event_count for one in checks)
+        return cls(sorted(kept), sorted(countries), checks[0].model_copy(update={"event_count": count}))
+
+
+def _conversions(lake: Lake, splits: Manifest, windows: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Yield the conversions of windows, a file at a time."""
+    for name in windows:
+        for rows in lake.table_files(splits, name, ["query", "country", "photo_id", "device_type", "converted_at"]):
+            yield rows.with_columns(pl.col("country").fill_null(""))
+
+
+def _events(rows: pl.DataFrame, query: dict[str, int], country: dict[str, int]) -> Events:
+    """Return conversions by number."""
+    return Events(
+        photo=integers(rows["place"]),
+        query=integers(rows["query"].replace_strict(query, default=-1, return_dtype=pl.Int64)),
+        country=integers(rows["country"].replace_strict(country, return_dtype=pl.Int64)),
+        device=_devices(rows["device_type"]),
+        at=integers(rows["converted_at"]),
+    )
 
 
 def read_catalogue(
@@ -117,11 +161,10 @@ def check_events(events: pl.DataFrame, cutoff: datetime) -> EventsCheck:
     return EventsCheck(check=EVENTS_CHECK, status="passed", event_count=len(events), cutoff=cutoff)
 
 
-def _numbered(column: pl.Series, values: Sequence[str], ids: NDArray[Any]) -> tuple[Ints, NDArray[Any]]:
-    """Return the number of each row's value and the ascending ids that are so numbered; `ids` are those of `values`."""
+def _numbered(values: Sequence[str], ids: NDArray[Any]) -> tuple[dict[str, int], NDArray[Any]]:
+    """Return the number of each value and the ascending ids that are so numbered; `ids` are those of `values`."""
     order = np.argsort(ids)
-    number = {values[place]: number for number, place in enumerate(order)}
-    return integers(column.replace_strict(number, return_dtype=pl.Int64)), ids[order]
+    return {values[place]: number for number, place in enumerate(order)}, ids[order]
 
 
 def _devices(values: pl.Series) -> Ints:

@@ -7,7 +7,8 @@ those of the visitors that are ranked, and never its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,11 @@ from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.reranking.answering import Answering
 from jobs.reranking.reranked_arm import Reranked
 from jobs.reranking.tables import conversions_of
-from models.evaluation.ranking import NOT_FOUND
 from models.keyword_match import token_ids
-from models.rerank.replay import HOUR, Replay
+from models.rerank.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,7 @@ class Trending:
         )
         return cls(reranked, replay)
 
-    def ranks(self, refresh_hours: int) -> NDArray[np.int32]:
+    def ranks(self, every_hours: Sequence[int], where: Answering) -> list[NDArray[np.int32]]:
         """Return the rank of each search's converted photo, shape (Q,), where counts are refreshed so often."""
         asked = self.reranked.asked
-        rank_Q = np.full(len(asked.target), NOT_FOUND, dtype=np.int32)
-        for rows, searches, search in self.replay.refreshed(asked.searches, refresh_hours * HOUR):
-            then = Reranked(replace(asked, search=search, searches=searches, target=asked.target[rows]))
-            rank_Q[rows], _ = then.ranks()
-        return rank_Q
+        return where.replayed(self.replay, asked.searches, asked.target, every_hours)

@@ -30,10 +30,11 @@ Matrix = NDArray[np.float32]
 def picture_vectors(
     ctx: RunContext, inputs: dict[str, Manifest], task: Task, arm: str, query_Q: Ints, group_P: Ints
 ) -> Matrix:
-    """Return the unit vectors of some photos by an arm, as if their keywords were not known, shape (P, D).
+    """Return the unit vectors of some photos by an arm, as if their keywords were not known, shape (Q, D).
 
-    `group_P` says which photos are near duplicates. Zero are the rows of all other photos, and of those without a
-    picture that could be read. `MissingInput` for a picture that was embedded and is not in the store any more.
+    `query_Q` are their places, ascending; `group_P` says which photos are near duplicates. Zero are the rows of photos
+    without a picture that could be read. `MissingInput` for a picture that was embedded and is not in the store any
+    more.
     """
     source = arm_sources(ctx, inputs["search_models"], inputs["champion"])[arm]
     identity = source.identity()
@@ -59,16 +60,17 @@ def picture_vectors(
         )
     readable = {place: feature_of.get(key) for place, key in asked.select("place", "key").iter_rows()}
     found = {place: feature_D for place, feature_D in readable.items() if feature_D is not None}
-    # Of a matrix of zeros the system hands out only the pages that are written to: a row for each query.
-    picture_PD = np.zeros((len(task.photos), identity.dim), np.float32)
+    picture_QD = np.zeros((len(query_Q), identity.dim), np.float32)
     if found:
         place_B = np.array(list(found))
         exemplars = exemplar_rows(ctx.lake, embeddings, arm)
         rows = exemplars.join(task.photos.select("photo_id", "place"), on="photo_id").sort("place")
         of_query_BE = group_P[place_B][:, None] == group_P[rows["place"].to_numpy()][None]
         feature_BD = np.stack(list(found.values()))
-        picture_PD[place_B] = as_exemplars(rows, identity.dim).complete(feature_BD, of_query_BE)
-    return picture_PD
+        picture_QD[np.searchsorted(query_Q, place_B)] = as_exemplars(rows, identity.dim).complete(
+            feature_BD, of_query_BE
+        )
+    return picture_QD
 
 
 def _features(store: Store, keys: list[str]) -> dict[str, NDArray[np.float32] | None]:

@@ -16,21 +16,19 @@ from numpy.typing import NDArray
 
 from jobs.config.params.arms import ARMS, CHAMPION_ARM, ZERO_SHOT
 from jobs.config.params.evaluation import EvaluateSimilarParams, Truth
-from jobs.context import RunContext
 from jobs.datasets.clean import HIDDEN_TABLE
 from jobs.datasets.embeddings import PhotoEmbeddingsFacts
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import SearchModelsFacts
+from jobs.embedding.located_arm import LocatedArm
 from jobs.errors import BadInput, MissingInput
 from jobs.evaluation.arm_plan import Champion
 from jobs.evaluation.integers import integers
 from jobs.evaluation.ranking_task import Task
-from jobs.evaluation.scorers import photo_matrix
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
-from models.evaluation.ranking import Scorer, dense_scorer
 from models.similar import truths
-from models.similar.neighbours import co_conversion_scorer, keyword_scorer, random_scorer
+from models.similar.neighbours import Likeness, co_conversion, common_keywords
 
 RANDOM, CO_CONVERSION, KEYWORDS = "random", "co_conversion", "keyword_overlap"
 BASELINES = (RANDOM, CO_CONVERSION, KEYWORDS)
@@ -104,40 +102,21 @@ def variant_input(variant: str) -> str:
     return f"variant {variant}"
 
 
-def vectors_of(
-    lake: Lake, inputs: dict[str, Manifest], task: Task, arm: str, max_missing_share: float
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the photo vectors of a model or variant, shape (P, D), and of which photos there is one, shape (P,)."""
-    source = inputs.get(variant_input(arm), inputs["photo_embeddings"])
-    return photo_matrix(lake, source, task, arm, max_missing_share)
-
-
-def scorer_of(
-    ctx: RunContext,
-    inputs: dict[str, Manifest],
-    task: Task,
-    arm: str,
-    *,
-    challenger: str,
-    picture_PD: NDArray[np.float32] | None,
-    max_missing_share: float,
-) -> Scorer:
-    """Return the scorer of an arm; `picture_PD` are the pictures that the arm `BY_FILE` searches with."""
-    lake = ctx.lake
-    if arm == RANDOM:
-        return random_scorer(len(task.photos), ctx.seed)
+def likeness_of(lake: Lake, splits: Manifest, task: Task, arm: str) -> Likeness:
+    """Return what a baseline knows of photos that share something: all of it is counted before the test window."""
     if arm == CO_CONVERSION:
-        past = pl.concat([lake.read_table(inputs["splits"], name) for name in ("train", "validation")])
+        past = pl.concat([lake.read_table(splits, name) for name in ("train", "validation")])
         past = past.select("visitor_id", "query", "photo_id").unique().join(task.photos, on="photo_id")
-        return co_conversion_scorer(integers(past["place"]), _numbers(past["query"]), len(task.photos))
-    if arm == KEYWORDS:
-        rows = lake.read_table(inputs["splits"], "photo_keywords").join(task.photos, on="photo_id")
-        weights = rows["confidence"].cast(pl.Float64).to_numpy()
-        return keyword_scorer(integers(rows["place"]), _numbers(rows["keyword"]), weights, len(task.photos))
-    of_arm = challenger if arm == BY_FILE else arm
-    photo_PD, has_vector_P = vectors_of(lake, inputs, task, of_arm, max_missing_share)
-    asked_PD = picture_PD if arm == BY_FILE and picture_PD is not None else photo_PD
-    return dense_scorer(asked_PD, photo_PD, has_vector_P)
+        return co_conversion(integers(past["place"]), _numbers(past["query"]), len(task.photos))
+    rows = lake.read_table(splits, "photo_keywords").join(task.photos, on="photo_id")
+    weights = rows["confidence"].cast(pl.Float64).to_numpy()
+    return common_keywords(integers(rows["place"]), _numbers(rows["keyword"]), weights, len(task.photos))
+
+
+def blocks_of(lake: Lake, inputs: dict[str, Manifest], task: Task, arm: str, max_missing_share: float) -> LocatedArm:
+    """Return the photo vectors of a model or variant, by file."""
+    source = inputs.get(variant_input(arm), inputs["photo_embeddings"])
+    return LocatedArm.of(lake, source, arm, task.photos, max_missing_share)
 
 
 def hidden_photos(lake: Lake, validated: Manifest, task: Task) -> NDArray[np.bool_]:

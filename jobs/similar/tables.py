@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,15 +12,15 @@ from jobs.config.params.evaluation import Truth
 from jobs.datasets.evaluation import SIMILAR, TruthFacts
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.tables import comparisons_table, counts, estimate_rows
-from models.evaluation.ranking import Scorer
 from models.evaluation.scorecard import Scorecard
+from models.evaluation.topk_merge import Ints, Top
 from models.similar import truths
-from models.similar.duplicates import Shown, Units, arrange
+from models.similar.duplicates import Units, arrange
 from models.similar.neighbours import Judged
 
 SHEET_PHOTOS = 6
-_SPARE = 50
-"""Photos looked at beyond those shown, of which some are hidden or near duplicates."""
+SHEET_DEPTH = SHEET_PHOTOS + 51
+"""Photos looked at, of which one is the query's own and some are near duplicates."""
 
 
 @dataclass
@@ -80,32 +79,28 @@ def query_rows(asked: Sequence[Asked], task: Task) -> pl.DataFrame:
     return pl.concat([empty, *frames])
 
 
-def sheet_rows(
-    task: Task,
-    units: Units,
-    asked: Sequence[Asked],
-    shown: Asked | None,
-    arms: Sequence[str],
-    load: Callable[[str], Scorer],
-    count: int,
-    counting: Sequence[str],
-) -> pl.DataFrame:
-    """Return the table `contact_sheet`: what every arm finds for the first photos of a truth, of as many clusters."""
-    empty = pl.DataFrame(SIMILAR.table("contact_sheet").schema.empty_table())
+def sheet_queries(shown: Asked | None, count: int) -> Ints:
+    """Return the first photos of a truth, of as many clusters; none without a truth."""
     if shown is None:
-        return empty
+        return np.zeros(0, np.int64)
     _, first = np.unique(shown.judged.cluster_Q, return_index=True)
-    queries = shown.judged.query_Q[np.sort(first)[:count]]
-    answers = {one.name: one.truth.gains(queries) > 0 for one in asked}
-    photo_ids = task.photos["photo_id"].to_list()
+    return shown.judged.query_Q[np.sort(first)[:count]]
+
+
+def sheet_rows(
+    task: Task, units: Units, asked: Sequence[Asked], queries: Ints, found: Mapping[str, Top]
+) -> pl.DataFrame:
+    """Return the table `contact_sheet`: what every arm finds for some photos, from its best photos for each."""
+    answers = {one.name: _answers(one.truth, queries) for one in asked}
+    photo_ids = task.photos["photo_id"]
     rows = []
-    for arm in arms:
-        score_BP = load(arm)(queries)
-        if arm in counting:  # what has nothing in common with a photo is no find
-            score_BP = np.where(score_BP > 0, score_BP, -np.inf)
-        for number, (query, score_P) in enumerate(zip(queries, score_BP, strict=True)):
-            order, found = first_shown(units, int(query), score_P, SHEET_PHOTOS)
-            for position, (place, alike) in enumerate(zip(found.places, found.alike, strict=True), start=1):
+    for arm, (place_SK, score_SK) in found.items():
+        for number, (query, place_K, score_K) in enumerate(zip(queries.tolist(), place_SK, score_SK, strict=True)):
+            order = place_K[place_K >= 0]
+            shown = arrange(
+                units.group[order], order == query, units.is_hidden[order], int(units.group[query]), SHEET_PHOTOS
+            )
+            for position, (place, alike) in enumerate(zip(shown.places, shown.alike, strict=True), start=1):
                 photo = int(order[place])
                 rows.append(
                     {
@@ -113,17 +108,19 @@ def sheet_rows(
                         "arm": arm,
                         "position": position,
                         "photo_id": photo_ids[photo],
-                        "score": float(score_P[photo]),
-                        "truths": [name for name, is_answer in answers.items() if is_answer[number, photo]],
-                        "alike": [photo_ids[order[other]] for other in alike],
+                        "score": float(score_K[place]),
+                        "truths": [name for name, are in answers.items() if (number, photo) in are],
+                        "alike": [photo_ids[int(order[other])] for other in alike],
                     }
                 )
-    return pl.DataFrame(rows, schema=empty.schema)
+    return pl.DataFrame(rows, schema=pl.DataFrame(SIMILAR.table("contact_sheet").schema.empty_table()).schema)
 
 
-def first_shown(units: Units, query: int, score_P: Any, k: int) -> tuple[Any, Shown]:
-    """Return photos by falling score, and which of them the business filter shows of the best `k`."""
-    order = np.argsort(-score_P, kind="stable")
-    order = order[np.isfinite(score_P[order])][: k + 1 + _SPARE + int(units.is_hidden.sum())]
-    found = arrange(units.group[order], order == query, units.is_hidden[order], int(units.group[query]), k)
-    return order, found
+def _answers(truth: truths.Truth, queries: Ints) -> set[tuple[int, int]]:
+    """Return which photos are like which of the queries, given by their numbers."""
+    blocks = truth.gains(queries)
+    return {
+        (block.start + row, place)
+        for block, cells in blocks
+        for row, place in zip(cells.row_N.tolist(), cells.place_N.tolist(), strict=True)
+    }

@@ -19,7 +19,6 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.adapters.task_pool import TaskPool, task_pool
 from jobs.config.params.arms import RERANKED, TRENDING
 from jobs.config.params.evaluation import EvaluateParams
 from jobs.context import RunContext
@@ -44,9 +43,9 @@ from jobs.evaluation.tables import (
 from jobs.evaluation.vector_arm import Limits, VectorArm
 from jobs.evaluation.verdict import rates, rival, trending, verdict
 from jobs.lake.catalogue import Lake
-from jobs.lake.files import Store
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
+from jobs.reranking.answering import Answering, answering
 from jobs.reranking.reranked_arm import Reranked
 from jobs.reranking.trending import Trending
 from jobs.runtime.progress import timed
@@ -65,8 +64,9 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         asked = _Asked.read(ctx.lake, inputs)
         shown = ShownLists.read(ctx.lake, inputs, asked.task)
     ranked, checks, recall = _Ranked(), list[EventsCheck](), dict[str, dict[str, float]]()
-    with task_pool(ctx.settings, "evaluate", sum(inputs["splits"].row_counts.values())) as pool:
-        arm_of = cache(partial(_arm, ctx.lake, inputs, plan, params, asked, pool, staged.checkpoints))
+    with answering(ctx.settings, "evaluate", inputs["splits"], staged, params.max_memory_mb) as where:
+        arm_of = cache(partial(_arm, ctx.lake, inputs, params, asked, where))
+        whole_search = cache(partial(_whole_search, ctx.lake, inputs, plan, asked.task, where))
         for name in plan.arms:
             with timed(log, seconds, name):
                 if name not in plan.whole_searches:
@@ -75,19 +75,20 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
                     ranked.add(name, rank_both_ways(arm, asked.task, asked.availability, asked.judgements))
                     shown.add(name, arm)
                     continue
-                search = _whole_search(ctx.lake, inputs, plan, name, asked.task)
-                rank_Q, recall[name] = search.ranks()
-                ranked.add(name, (rank_Q, search.judged_ranks(asked.judgements)))
+                search = whole_search(name)
+                both, recall[name] = search.ranks_both_ways(asked.judgements, where)
+                ranked.add(name, both)
                 checks.append(search.check)
             if name == RERANKED:
-                _rank_trending(ctx.lake, inputs["splits"], asked.task, search, ranked, seconds)
+                with timed(log, seconds, "trending"):
+                    _rank_trending(ctx.lake, inputs["splits"], asked.task, search, ranked, where)
         with timed(log, seconds, "intervals"):
             card, query_card = _measure(staged, plan, asked, ranked)
             off_policy, off_policy_facts = shown.values()
             staged.write_table("off_policy", off_policy)
         with timed(log, seconds, "contact_sheet"):
             beside = rival(card, plan)
-            tops = {name: _tops(ctx.lake, inputs, plan, name, asked, arm_of) for name in (plan.challenger, beside)}
+            tops = {name: _tops(plan, name, asked.task, arm_of, whole_search) for name in (plan.challenger, beside)}
             sheet = contact_sheet_table(ranked.converted, asked.task, tops, params.contact_sheet_queries)
             staged.write_table("contact_sheet", sheet)
     _write_ranks(staged, asked, ranked)
@@ -150,46 +151,39 @@ class _Ranked:
 
 
 def _arm(
-    lake: Lake,
-    inputs: dict[str, Manifest],
-    plan: Plan,
-    params: EvaluateParams,
-    asked: _Asked,
-    pool: TaskPool,
-    store: Store,
-    name: str,
+    lake: Lake, inputs: dict[str, Manifest], params: EvaluateParams, asked: _Asked, where: Answering, name: str
 ) -> RankedArm:
     """Return an arm that scores every photo."""
     if name in BASELINES:
-        return baseline(lake, inputs["splits"], asked.task, asked.availability, name)
+        return baseline(lake, inputs["splits"], asked.task, asked.availability, name, where.pool, where.scratch)
     limits = Limits(params.max_missing_share, params.max_memory_mb)
-    return VectorArm.laid_out(lake, inputs, asked.task, asked.availability, name, pool, store, limits)
+    return VectorArm.laid_out(lake, inputs, asked.task, asked.availability, name, where.pool, where.scratch, limits)
 
 
 def _rank_trending(
-    lake: Lake, splits: Manifest, task: Task, reranked: Reranked, ranked: _Ranked, seconds: dict[str, float]
+    lake: Lake, splits: Manifest, task: Task, reranked: Reranked, ranked: _Ranked, where: Answering
 ) -> None:
     """Rank with counts refreshed within the window; the evaluation by query has no time of day and goes without."""
     trending = Trending.read(lake, splits, task, reranked)
-    for arm, hours in TRENDING.items():
-        with timed(log, seconds, arm):
-            ranked.converted[arm] = trending.ranks(hours)
+    ranked.converted.update(zip(TRENDING, trending.ranks(list(TRENDING.values()), where), strict=True))
 
 
-def _whole_search(lake: Lake, inputs: dict[str, Manifest], plan: Plan, arm: str, task: Task) -> Reranked:
+def _whole_search(
+    lake: Lake, inputs: dict[str, Manifest], plan: Plan, task: Task, where: Answering, name: str
+) -> Reranked:
     """Return the search of the candidate or of the champion."""
-    if arm == RERANKED or plan.champion_reranker is None:
-        return Reranked.read(lake, inputs, task)
-    return Reranked.read_champion(lake, inputs, task, plan.champion_reranker)
+    if name == RERANKED or plan.champion_reranker is None:
+        return Reranked.read(lake, inputs, task, where)
+    return Reranked.read_champion(lake, inputs, task, plan.champion_reranker, where)
 
 
 def _tops(
-    lake: Lake, inputs: dict[str, Manifest], plan: Plan, name: str, asked: _Asked, arm_of: Callable[[str], RankedArm]
+    plan: Plan, name: str, task: Task, arm_of: Callable[[str], RankedArm], whole_search: Callable[[str], Reranked]
 ) -> Tops:
     """Return how an arm lists its best photos."""
     if name in plan.whole_searches:
-        return _whole_search(lake, inputs, plan, name, asked.task).tops
-    arm, task = arm_of(name), asked.task
+        return whole_search(name).tops
+    arm = arm_of(name)
     return lambda rows, k: arm.best(task.text_ids[rows], task.asked_at[rows], k)
 
 

@@ -10,8 +10,10 @@ learn from is left out, with the reason. What the others learned by the night's 
 
 from __future__ import annotations
 
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.context import RunContext
@@ -38,13 +40,14 @@ def run(
         for table in RECOMMENDATION.tables:
             staged.write_table(table.name, empty(table.name))
         return facts(note="left out: max_visitor_count is 0")
-    world = read_world(ctx, inputs, arm, params.max_missing_share)
 
     def keep(name: str, fitted: Fitted) -> None:
         with staged.local_folder(learned_folder(name)) as folder:
             save(fitted, folder)
 
-    found = find(world, params, ctx.seed, ctx.settings, keep)
+    with tempfile.TemporaryDirectory(prefix="nightlens-") as folder:
+        world = read_world(ctx, inputs, arm, params, Path(folder))
+        found = find(world, params, ctx.seed, ctx.settings, staged.worker_input, keep)
     found.frames["photos"].append(world.photo_ids.to_frame("photo_id").with_row_index("number"))
     for table in RECOMMENDATION.tables:
         staged.write_table(table.name, filled(table.name, found.frames[table.name]))
@@ -54,6 +57,7 @@ def run(
         countries=world.countries,
         photo_count=world.items.item_count,
         reach=found.reach,
+        sample=world.sample,
         serves_new_visitors=found.serves_new_visitors,
         seconds=round(time.perf_counter() - begun, 2),
     )

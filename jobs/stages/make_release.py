@@ -46,7 +46,7 @@ def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest],
         catalogue.save(folder, params_of["candidate_count"])
     shown = ShownPhotos(catalogue.names, catalogue.ids, catalogue.pictures)
     visibility = read_visibility(ctx.lake, inputs["validated"])
-    recommender, described = write_recommender(ctx.lake, inputs, staged, shown, visibility, params.recommend_to)
+    recommender, described = write_recommender(ctx, inputs, staged, shown, visibility, params.recommend_to)
     if not RerankerFacts.of(inputs["reranker"]).note:
         staged.link_files(inputs["reranker"], RERANKER_FILES.rstrip("/"))
     staged.write_table(EXEMPLARS, exemplar_rows(ctx.lake, inputs["photo_embeddings"], arm))

@@ -47,10 +47,13 @@ def choose(ctx: RunContext, params: RankNextDayParams, inputs: Inputs) -> Chosen
 
 def run(ctx: RunContext, params: RankNextDayParams, inputs: Inputs, staged: StagedRun) -> NextDayFacts:
     """Write the rank of every search's photo by every arm, and which photos are new to the tower that held back."""
+    from jobs.reranking.answering import answering
     from jobs.reranking.next_day import NEWER, OLDER, ask
 
     newer = {name: inputs[name] for name in _NIGHT}
-    found = ask(ctx, params, {OLDER: {name: inputs[_OLDER + name] for name in _NIGHT}, NEWER: newer})
+    nights = {OLDER: {name: inputs[_OLDER + name] for name in _NIGHT}, NEWER: newer}
+    with answering(ctx.settings, "rank_next_day", inputs["splits"], staged, params.max_memory_mb) as where:
+        found = ask(ctx, params, nights, where)
     staged.write_table("ranks", ranks_table(found.ranks))
     day, seen_until = found.day, found.fits[HELD_BACK].tower_trained_until
     is_new_Q = day.available_at[day.targets] >= microseconds(seen_until)

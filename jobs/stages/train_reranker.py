@@ -22,6 +22,7 @@ from jobs.errors import MissingInput
 from jobs.evaluation.ranking_task import read_task
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
+from jobs.reranking.answering import answering
 from jobs.reranking.inputs import WindowSearch
 from jobs.reranking.learned_order import candidate_rows, grow, sampled, too_few
 from jobs.reranking.saved import RERANKER_FILES
@@ -49,13 +50,13 @@ def run(ctx: RunContext, params: TrainRerankerParams, inputs: dict[str, Manifest
     if not inputs["splits"].row_counts["validation"]:
         return _leave_out(staged, params, found(search_count=0, learnable_search_count=0, note=NO_WINDOW))
     task = sampled(read_task(ctx.lake, inputs["splits"], "validation"), params.max_search_count, ctx.seed)
-    asked = WindowSearch.read(ctx.lake, inputs, task, arm, params.model_dump(), reranker=None)
-    rows = candidate_rows(asked, task)
-    learnable = rows.learnable()
+    with answering(ctx.settings, "train_reranker", inputs["splits"], staged, params.max_memory_mb) as where:
+        asked = WindowSearch.read(ctx.lake, inputs, task, arm, params.model_dump(), where, reranker=None)
+        learnable = candidate_rows(asked, task, where)
     facts = found(
-        search_count=len(rows.count),
+        search_count=len(task.targets),
         learnable_search_count=len(learnable.count),
-        note=too_few(learnable, len(rows.count), params),
+        note=too_few(learnable, len(task.targets), params),
         feature_names=FEATURES,
         checks=(asked.check,),
     )

@@ -1,8 +1,8 @@
 """Stage `verify_index`: what the night's index finds of exact search, how quickly, and at what size; and its gates.
 
 Queries are real ones that no part of training saw, and never vectors of the index itself, which find themselves too
-easily. Exact search compares with the photos block by block. Other kinds of index are compared by
-`nightlens compare_indexes`.
+easily. Exact search compares with the photos file by file, in tasks, after latency is measured: nothing runs beside a
+measured search. Other kinds of index are compared by `nightlens compare_indexes`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jobs.config.params.index import VerifyIndexParams
 from jobs.context import Inputs, RunContext
 from jobs.datasets.indexes import IndexCheckFacts, PhotoIndexFacts
 from jobs.errors import GateFailed
-from jobs.indexing.held_out_queries import Queries, model_of, photo_blocks, read_queries
+from jobs.indexing.held_out_queries import Queries, model_of, read_queries
 from jobs.indexing.measured_index import CUTOFFS, Measured, measure, recalls
 from jobs.indexing.shard_workers import FOLDER
 from jobs.lake.manifest import Manifest
@@ -32,8 +32,7 @@ def run(ctx: RunContext, params: VerifyIndexParams, inputs: Inputs, staged: Stag
     model_digest = model_of(inputs, arm)
     queries = read_queries(ctx.lake, inputs, arm, params.query_count, ctx.seed)
     measured = _measured(ctx, index, model_digest, queries, params)
-    photos = photo_blocks(ctx.lake, inputs["photo_embeddings"], arm, queries.vectors.shape[1])
-    (found,) = recalls([measured], photos, queries)
+    (found,) = recalls(ctx.settings, ctx.lake, inputs["photo_embeddings"], arm, [measured], queries)
     columns = {"k": CUTOFFS, "recall": found.value, "low": found.low, "high": found.high}
     table = pl.DataFrame(columns | {"query_count": len(queries.vectors)})
     (at_10, low_10, high_10), (at_100, low_100, high_100) = table.select("recall", "low", "high").iter_rows()

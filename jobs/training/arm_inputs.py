@@ -46,7 +46,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class ArmInputs:
-    """Conversions by photo number, and the corpus validation searches in."""
+    """Conversions by photo number, and the corpus validation searches in.
+
+    Of the photos those that are held (`is_held`) are trained on; others are only there to validate.
+    """
 
     photos: pl.DataFrame
     keywords: list[list[tuple[str, float]]]  # of every photo
@@ -97,6 +100,8 @@ def read_pairs(
     if with_validation and is_validated:
         validation, corpus_ids = _read_validation(ctx, splits, images)
     photos = read_photos(ctx.lake, splits, images, shards, corpus_ids)
+    is_held = pl.lit(True) if shards is None else pl.col("shard").is_in(list(shards))
+    photos = photos.with_columns(is_held.alias("is_held"))
     numbers = photos.select("photo_id", "photo", "shard")
     rows = ctx.lake.read_shards(splits, "train", shards, _COLUMNS).drop("shard")
     # Sorted, so that training does not depend on how the table is cut into files.
@@ -120,11 +125,11 @@ def read_pairs(
     if with_validation:
         counts |= {"validation_query_count": len(validation), "validation_photo_count": len(corpus)}
     keywords = keyword_lists(photos)
-    shown = _read_shown(ctx, photos.filter("is_in_train")) if params.reads_impressions else None
+    pool = photos.filter("is_in_train", "is_held")
+    shown = _read_shown(ctx, pool) if params.reads_impressions else None
     counts |= {} if shown is None else {"passed_over_count": len(shown.passed_over)}
     windows = SplitsFacts.of(splits)
-    own = photos if shards is None else photos.filter(pl.col("shard").is_in(list(shards)))
-    reach = reach_of(own.filter("is_in_train"), log, windows.train_end)
+    reach = reach_of(pool, log, windows.train_end)
     shards_in_all = windows.shard_count
     return ArmInputs(
         photos, keywords, log, train, validation, corpus, counts, reach, shards_in_all, is_validated, shown
@@ -132,7 +137,7 @@ def read_pairs(
 
 
 def _read_shown(ctx: RunContext, pool: pl.DataFrame) -> Shown:
-    """Return what was shown in the training window, of the photos that were there by its end (`pool`).
+    """Return what was shown in the training window, of the photos held here that were there by its end (`pool`).
 
     `MissingInput` if it does not tell where people look.
     """
@@ -151,13 +156,12 @@ def _read_shown(ctx: RunContext, pool: pl.DataFrame) -> Shown:
     examination[told["position"].to_numpy() - 1] = told["examination"].to_numpy()
     last = float(told["examination"][-1])
     looks = pl.col("shown_count") * pl.col("examination").fill_null(last)
-    pairs = ctx.lake.read_table(impressions, "pairs").join(told, on="position", how="left")
-    by_photo = pairs.group_by("query", "country", "photo_id").agg(
-        looks.sum().alias("looks"), pl.col("taken_count").sum()
-    )
-    passed_over = by_photo.filter(pl.col("taken_count") == 0).join(pool.select("photo_id", "photo"), on="photo_id")
-    columns = ["query", "country", "photo", "looks"]
-    return Shown(examination, passed_over.select(columns).sort(columns))
+    numbers = pool.select("photo_id", "photo")
+    pairs = pl.concat([part.join(numbers, on="photo_id") for part in ctx.lake.table_batches(impressions, "pairs")])
+    columns = ["query", "country", "photo"]
+    of_photos = pairs.join(told, on="position", how="left").group_by(columns)
+    counted = of_photos.agg(looks.sum().alias("looks"), pl.col("taken_count").sum())
+    return Shown(examination, counted.filter(pl.col("taken_count") == 0).drop("taken_count").sort(columns))
 
 
 def read_vocabulary(ctx: RunContext, splits: Manifest, images: Manifest) -> KeywordVocabulary:

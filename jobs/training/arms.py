@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from models.search.augmentation import is_safe_to_flip
 from models.search.data import PhotoPixels, TrainingData
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel, extend_model, renew_vocabulary
-from models.search.negatives import NONE, HardNegatives, mine, passed_over
+from models.search.negatives import Candidates, HardNegatives, Shown, mine, passed_over
 from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import (
@@ -136,9 +136,9 @@ def train_arm(
     )
     config = training_config(options, seed, round(world.total([pairs.pairs_per_epoch])[0]))
     hard = None
-    if config.hard_share and world.size == 1:
+    if config.hard_share:
         is_mined = options["hard_from"] == "mined"
-        hard = _mine(model, data) if is_mined else _passed_over(model, pairs, data)
+        hard = _mine(model, data, world) if is_mined else _passed_over(model, pairs, data, options, world)
     return train(model, data, config, hooks, hard, world)
 
 
@@ -218,7 +218,7 @@ def _training_data(
 
     ids, photo_ids = text_ids(texts), text_ids(pairs.photos["photo_id"].to_list())
     query_of_text = dict(by_search.select("text", "query").iter_rows())
-    query_ids = text_ids([normalise_query(query_of_text[position]) for position in range(len(texts))])
+    query_ids = _query_ids([query_of_text[position] for position in range(len(texts))])
     queries = np.unique(query_ids, return_inverse=True)[1]
     group_ids = query_ids if options["mask_by"] == "query" else ids
     shards = pairs.photos["shard"].to_numpy()
@@ -238,6 +238,7 @@ def _training_data(
         text_ids=ids,
         group_ids=group_ids,
         is_in_pool=pairs.photos["is_in_train"].to_numpy(),
+        is_held=pairs.photos["is_held"].to_numpy(),
         is_flippable=np.array([is_safe_to_flip(name for name, _ in keywords) for keywords in pairs.keywords], np.bool_),
         queries=queries,
         co_converted=CoConverted.of(log_photos, queries[log_texts], shards, photo_ids),
@@ -272,47 +273,48 @@ def _weighted_pairs(
     return photos, texts, (weighted * (total / max(found, 1e-9))).astype(np.float32)
 
 
+def _query_ids(queries: Iterable[str]) -> Indices:
+    """Return a number for every query that is the same for all its spellings and in every process."""
+    return text_ids([normalise_query(query) for query in queries])
+
+
 @torch.inference_mode()
-def _mine(model: SearchModel, data: TrainingData) -> HardNegatives:
+def _mine(model: SearchModel, data: TrainingData, world: World) -> HardNegatives:
     """Mine with the model that training starts from: on an incremental night, that of the night before.
 
     Candidates are the photos of the training window: a later one could not have been passed over.
     """
     assert data.known is not None
     assert data.is_in_pool is not None
-    pool = np.flatnonzero(data.is_in_pool)
-    photo_ND = torch.full((len(data.pixels), model.dim), torch.nan, device=model.device)  # of no photo: no candidate
-    photo_ND[torch.from_numpy(pool).to(model.device)] = photo_vectors(model, pool, data.pixels, data.keywords)
-    found = mine(
+    assert data.is_held is not None
+    pool = np.flatnonzero(data.is_in_pool & data.is_held)
+    return mine(
         text_vectors(model, data.tokens),
-        photo_ND,
+        Candidates(
+            pool, data.ids_of_photos(pool), lambda photos: photo_vectors(model, photos, data.pixels, data.keywords)
+        ),
         data.texts,
         data.photos,
         data.known,
         data.ids_of_groups(np.arange(len(data.tokens))),
         k=HARD_CANDIDATES,
         max_share=HARD_MAX_SCORE,
+        world=world,
     )
-    return found
 
 
-def _passed_over(model: SearchModel, pairs: ArmInputs, data: TrainingData) -> HardNegatives:
+def _passed_over(
+    model: SearchModel, pairs: ArmInputs, data: TrainingData, options: dict[str, Any], world: World
+) -> HardNegatives:
     """Return as hard negatives what was shown for a query and never taken, the most looked at first."""
     assert pairs.shown is not None
     assert data.known is not None
     rows = pairs.shown.passed_over.with_columns(pl.col("country").fill_null(""))
-    number = {text: position for position, text in enumerate(data.ids_of_texts(np.arange(len(data.tokens))).tolist())}
-    text_R = np.array([number.get(text, NONE) for text in text_ids(_texts(model, rows)).tolist()], np.int64)
-    is_asked_R = text_R != NONE
-    return passed_over(
-        text_R[is_asked_R],
-        rows["photo"].to_numpy()[is_asked_R],
-        rows["looks"].to_numpy()[is_asked_R],
-        data.known,
-        data.ids_of_groups(np.arange(len(data.tokens))),
-        pair_count=len(data),
-        k=HARD_CANDIDATES,
-    )
+    ids, photos = text_ids(_texts(model, rows)), rows["photo"].to_numpy()
+    groups = _query_ids(rows["query"]) if options["mask_by"] == "query" else ids
+    shown = Shown(ids, groups, photos, data.ids_of_photos(photos), rows["looks"].to_numpy())
+    held = data.ids_of_texts(np.arange(len(data.tokens)))
+    return passed_over(shown, data.known, held, pair_count=len(data), k=HARD_CANDIDATES, world=world)
 
 
 def _describe(model: SearchModel, hit_rate: float | None, training: TrainingFacts | None = None) -> ArmFacts:

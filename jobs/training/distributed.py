@@ -202,7 +202,8 @@ def _train(share: Share, world: World) -> tuple[dict[str, int], Reach]:
         train_arm(share.params, share.arm, choices, model, pairs, pixels, share.ctx.seed, store, world)
         report_failures(pixels)
     own = Counter(pairs.counts)
-    names = ("log_pair_count", "train_pair_count", "train_pairs_without_image")
+    names = ["log_pair_count", "train_pair_count", "train_pairs_without_image"]
+    names += ["passed_over_count"] if share.params.reads_impressions else []
     totals = world.total([own[name] for name in names])
     return dict(zip(names, map(round, totals), strict=True)), _whole(pairs.reach, world)
 

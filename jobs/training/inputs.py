@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from jobs.adapters.task_pool import core_count
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import BASE_MODEL
 from jobs.errors import BadInput, MissingInput
@@ -23,6 +24,7 @@ from models.search.errors import ModelError
 from models.search.model import SearchModel
 
 PIXEL_CACHE_BYTES = 4_000_000_000
+_READERS_PER_CORE = 2  # threads: one waits for a picture's bytes while another decodes
 
 
 @contextmanager
@@ -90,7 +92,8 @@ def keyword_lists(photos: pl.DataFrame) -> list[list[tuple[str, float]]]:
 def open_pixels(photos: pl.DataFrame, model: SearchModel, scratch: Path) -> Iterator[PhotoPixels]:
     """Give the photos' pixels at the model's size; `scratch` is a folder on a disk with room for them."""
     scratch.mkdir(parents=True, exist_ok=True)
-    pixels = PhotoPixels(photos["uri"].to_list(), _read, model.preprocess, scratch, PIXEL_CACHE_BYTES)
+    threads = _READERS_PER_CORE * core_count()
+    pixels = PhotoPixels(photos["uri"].to_list(), _read, model.preprocess, scratch, PIXEL_CACHE_BYTES, threads)
     try:
         yield pixels
     finally:

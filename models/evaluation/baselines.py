@@ -30,35 +30,42 @@ def popularity_weights(age_days_N: Floats) -> NDArray[np.float64]:
 
 def popularity(weight_P: Floats) -> SparseScores:
     """Return the scores of the photos most converted of late, whatever the query; weights are summed by photo."""
-    return SparseScores(weight_P, _nothing)
+    return SparseScores(weight_P, Nothing())
 
 
-def _nothing(text: int) -> tuple[Ints, Ints]:
-    return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+@dataclass(frozen=True)
+class Nothing:
+    """No photo scores more for any text."""
+
+    def __call__(self, text: int) -> tuple[Ints, Ints]:
+        """Return no photo."""
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
 
 
-def most_converted(text_N: Ints, photo_N: Ints, count_N: Ints, count_P: Ints) -> SparseScores:
+def most_converted(query_U: Ints, query_N: Ints, photo_N: Ints, count_N: Ints, count_P: Ints) -> SparseScores:
     """Return the scores of the photos most converted for the same query, ties and unseen queries by popularity.
 
-    `count_N` are the past conversions of a photo for a query, of which each is there once, and `count_P` those of a
-    photo for any. One more conversion for the query outweighs any difference in popularity: the score is count * L +
-    the popularity's rank among its L distinct values.
+    `query_U` is the number of each text's query, which texts of several countries share. `count_N` are the past
+    conversions of a photo for a query, of which each is there once, and `count_P` those of a photo for any. One more
+    conversion for the query outweighs any difference in popularity: the score is count * L + the popularity's rank
+    among its L distinct values.
     """
     levels, level_P = np.unique(count_P, return_inverse=True)
-    order = np.lexsort((photo_N, text_N))
-    more = CountsByText(text_N[order], photo_N[order], count_N[order] * float(len(levels)))
+    order = np.lexsort((photo_N, query_N))
+    more = CountsByQuery(query_U, query_N[order], photo_N[order], count_N[order] * float(len(levels)))
     return SparseScores(level_P.astype(np.float64), more)
 
 
 @dataclass(frozen=True)
-class CountsByText:
-    """What photos score for texts, by text and then by photo."""
+class CountsByQuery:
+    """What photos score for queries, by query and then by photo; `query_U` is the query of each text."""
 
-    text_N: Ints
+    query_U: Ints
+    query_N: Ints
     photo_N: Ints
     score_N: Floats
 
     def __call__(self, text: int) -> tuple[Ints, Floats]:
         """Return the photos of a text and their scores."""
-        found = slice(*np.searchsorted(self.text_N, (text, text + 1)))
+        found = slice(*np.searchsorted(self.query_N, (self.query_U[text], self.query_U[text] + 1)))
         return self.photo_N[found], self.score_N[found]

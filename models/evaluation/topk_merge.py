@@ -63,7 +63,9 @@ def exact_scores(query_D: Vectors, photo_HD: Vectors) -> Vectors:
 
 
 def block_top(query_QD: Vectors, photo_SD: Vectors, place_S: Ints, k: int) -> Top:
-    """Return the best k photos of a block for each query. `place_S` are the places of the photos, each once.
+    """Return the best k photos of a block for each query, given by their places, `place_S`.
+
+    Photos that share a place are listed one after the other.
 
     At most 1,024 queries and 4,096 photos are multiplied at a time. A photo is scored exactly if its float32 product
     is so near to the best that rounding may hide its order.
@@ -136,9 +138,19 @@ def _at_least(product_BW: Vectors, floor_B1: Vectors) -> Top:
 
 def _scored(query_BD: Vectors, photo_SD: Vectors, place_S: Ints, open_BW: Ints, top: Top) -> Top:
     """Return the best of a list and of photos that are given by their rows in the block, by exact scores."""
-    place_BW, score_BW = nothing(*open_BW.shape)
+    k = top[0].shape[1]
+    place_BK, score_BK = nothing(len(query_BD), k)
     for row, (query_D, open_W) in enumerate(zip(query_BD, open_BW, strict=True)):
         open_H = open_W[open_W >= 0]
-        place_BW[row, : len(open_H)] = place_S[open_H]
-        score_BW[row, : len(open_H)] = exact_scores(query_D, photo_SD[open_H])
-    return merge(top, (place_BW, score_BW), top[0].shape[1])
+        place_H, score_H = place_S[open_H], exact_scores(query_D, photo_SD[open_H])
+        order = np.lexsort((place_H, -score_H))[:k]
+        place_BK[row, : len(order)], score_BK[row, : len(order)] = place_H[order], score_H[order]
+    is_first = bool((top[0] < 0).all())
+    return (place_BK, score_BK) if is_first else _merged(top, (place_BK, score_BK))
+
+
+def _merged(first: Top, second: Top) -> Top:
+    """Return as good a list of two; unlike `merge`, it leaves a place that is there twice there twice."""
+    place_QW, score_QW = np.concatenate([first[0], second[0]], axis=1), np.concatenate([first[1], second[1]], axis=1)
+    order = np.lexsort((place_QW, -score_QW), axis=1)[:, : first[0].shape[1]]
+    return np.take_along_axis(place_QW, order, axis=1), np.take_along_axis(score_QW, order, axis=1)

@@ -6,13 +6,14 @@ Shape letters: V visitors, K places, I items, H interactions of the histories, M
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from models.recommend.diversity import diversified
 from models.recommend.interactions import NONE, Bools, Floats, Interactions, Ints
 from models.recommend.interface import Fitted
-from models.recommend.topk import top_k
+from models.recommend.topk import CELLS_PER_BLOCK, TopK, top_k
 
 
 def best_lists(
@@ -26,6 +27,7 @@ def best_lists(
     candidates: Ints | None = None,
     excludes_seen: bool = True,
     picture_I: Ints | None = None,
+    cells_per_block: int = CELLS_PER_BLOCK,
 ) -> tuple[Ints, Floats]:
     """Return the `k` items for every visitor, best first, int64 [V, K], and their scores; -1 and -inf fill the rows up.
 
@@ -34,16 +36,17 @@ def best_lists(
     picture is listed, and none whose picture the visitor has.
     """
     depth = max(k, pool_count) if diversity else k
+    best = partial(top_k, fitted, candidates=candidates, excludes_seen=excludes_seen, cells_per_block=cells_per_block)
     if picture_I is None:
-        found = top_k(fitted, histories, depth, candidates=candidates, excludes_seen=excludes_seen)
+        found = best(histories, depth)
         pool_VP, score_VP = found.item_VK, found.score_VK
     else:
-        pool_VP, score_VP = _each_picture_once(fitted, histories, depth, picture_I, candidates, excludes_seen)
+        pool_VP, score_VP = _each_picture_once(best, histories, depth, picture_I, excludes_seen)
     return diversified(pool_VP, score_VP, vectors(), k, 1 - diversity) if diversity else (pool_VP, score_VP)
 
 
 def _each_picture_once(
-    fitted: Fitted, histories: Interactions, k: int, picture_I: Ints, candidates: Ints | None, excludes_seen: bool
+    best: Callable[[Interactions, int], TopK], histories: Interactions, k: int, picture_I: Ints, excludes_seen: bool
 ) -> tuple[Ints, Floats]:
     """Return items and scores; for visitors whose list lost some it is looked deeper, until it is full or all is in."""
     item_VK = np.full((histories.visitor_count, k), NONE, np.int64)
@@ -51,7 +54,7 @@ def _each_picture_once(
     left, depth = np.arange(histories.visitor_count), k
     while len(left):
         own = histories.take(left)
-        found = top_k(fitted, own, depth, candidates=candidates, excludes_seen=excludes_seen)
+        found = best(own, depth)
         seen = own if excludes_seen else own.where(np.zeros(len(own.item_N), np.bool_))
         is_first = _is_first(found.item_VK, seen, picture_I)
         order = np.argsort(~is_first, axis=1, kind="stable")[:, :k]

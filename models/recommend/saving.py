@@ -2,6 +2,7 @@
 
 The JSON tells the class, its plain settings and the names of its arrays, the version of this format, and the SHA-256 of
 the arrays' file. Only classes that are named here are ever made from it. What is saved scores as before to the bit.
+Arrays are mapped, so that processes which load the same folder share their memory.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
 from models.indexing.files import sha256_of
@@ -50,6 +50,8 @@ _NAMED: tuple[Any, ...] = (*_FITTED, *METHODS.values(), *_PARTS)
 _CLASSES: Mapping[str, Any] = {one.__name__: one for one in _NAMED}
 _PLAIN = (bool, int, float, str, type(None))
 _SPARSE = ("data", "indices", "indptr")
+_KINDS = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "BOOL": np.bool_}
+"""Kinds of numbers by what safetensors calls them."""
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -102,18 +104,29 @@ def load(folder: Path) -> Fitted:
         raise ModelError("recommender_damaged", said(arrays_path, text), path=arrays_path)
     try:
         with seeded(0):  # networks are filled with what is saved, and nobody's random numbers go on from there
-            fitted: Fitted = _made(learned, load_file(arrays_path))
+            fitted: Fitted = _made(learned, _mapped(arrays_path))
     except _NoArrayError as error:
         text = f"has no array {error.args[0]!r}, {DESCRIPTION} names it"
         raise ModelError(
             "recommender_incomplete", said(arrays_path, text), path=arrays_path, array=error.args[0]
         ) from error
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         text = f"does not describe a {name}: {error}"
         raise ModelError(
             "recommender_damaged", said(description_path, text), path=description_path, method=name
         ) from error
     return fitted
+
+
+def _mapped(path: Path) -> Arrays:
+    """Return the arrays of a safetensors file; what is written into one stays in this process."""
+    data = np.memmap(path, np.uint8, "c")
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    described: dict[str, Any] = json.loads(data[8:start].tobytes())
+    return {
+        name: np.ndarray(one["shape"], _KINDS[one["dtype"]], data, start + one["data_offsets"][0])
+        for name, one in described.items()
+    }
 
 
 class _NoArrayError(Exception):

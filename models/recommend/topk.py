@@ -20,9 +20,10 @@ from models.recommend.interface import Fitted, Scorer, check_histories
 
 Keys = npt.NDArray[np.uint64]
 
-CELLS_PER_BLOCK = 4_000_000
+CELLS_PER_BLOCK = 2**22
 """Scores held at a time. With what is made of them a cell costs about 10 bytes, and 60 where all scores are equal."""
-_VISITORS_PER_BLOCK = 1024
+VISITORS_PER_BLOCK = 1024
+"""Visitors cut at multiples of it, in several calls, have the scores that they have in one call, to the bit."""
 _SIGN = np.uint32(1 << 31)
 _LOW = np.uint64(0xFFFF_FFFF)
 _NOTHING = np.uint64(0)
@@ -60,7 +61,7 @@ def top_k(
         raise ValueError(f"{len(candidates) - len(candidate_C)} of {len(candidates)} candidates are there twice")
     if k < 1 or not len(candidate_C):
         raise ValueError(f"{k} of {len(candidate_C)} candidates cannot be asked for")
-    height = min(_VISITORS_PER_BLOCK, max(1, cells_per_block // min(k, len(candidate_C))))
+    height = min(VISITORS_PER_BLOCK, _power_of_two(cells_per_block // min(k, len(candidate_C))))
     keys, counts = [np.zeros((0, k), np.uint64)], [np.zeros(0, np.int64)]
     for start in range(0, histories.visitor_count, height):
         block = histories.take(np.arange(start, min(start + height, histories.visitor_count)))
@@ -70,6 +71,11 @@ def top_k(
         counts.append(scored_B)
     item_VK, score_VK = _decode(np.concatenate(keys))
     return TopK(item_VK, score_VK, np.concatenate(counts))
+
+
+def _power_of_two(count: int) -> int:
+    """Return the highest power of two that is no more than a count, at least 1: it divides `VISITORS_PER_BLOCK`."""
+    return 1 << (max(1, count).bit_length() - 1)
 
 
 def _best(scorer: Scorer, seen: Interactions, candidate_C: Ints, k: int, width: int) -> tuple[Keys, Ints]:

@@ -1,24 +1,31 @@
 """Candidate generation: the photos that several sources name for each search, united. Only the choice, no order.
 
-Shape letters: B searches, P photos, H hits of one source, N candidates of all searches.
+A source names a text's photos once, all that it may name at any time, best first: what a search is shown of them
+depends on when it was made.
+
+Shape letters: B searches, U texts, P photos, H hits of one source, N candidates of all searches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.ranking import Floats, Ints
-from models.rerank.history import History, Tally
+from models.keyword_match import spans
+from models.rerank.history import History
 
 VECTOR, CONVERTED, CONVERTED_IN_COUNTRY, KEYWORDS = "vector", "converted", "converted_in_country", "keywords"
 SOURCES = (VECTOR, CONVERTED, CONVERTED_IN_COUNTRY, KEYWORDS)
 """What names candidates: the vector index, the photos most converted for the query (and from the search's country), and
 keyword match."""
+
+
+Stays = Callable[[Ints], NDArray[np.bool_]]
+"""Tells of photos, by their places, whether every search may be shown them."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,32 @@ class Hits:
         >>> hits.best(1).place.tolist()
         [2, 4]
         """
+        return self.only(np.lexsort((self.place, -self.score, self.row))).first(k)
+
+    def first(self, k: int) -> Hits:
+        """Return the first k of each search; hits of a search lie together."""
+        return self.only(_number_within(self.row) <= k)
+
+    def nameable(self, stays_H: NDArray[np.bool_], k: int) -> Hits:
+        """Return those that may be among the best k at some time, best first: fewer than k that stay are ahead.
+
+        `stays_H` tells which photos every search may be shown.
+
+        >>> hits = Hits(np.zeros(3, np.int64), np.array([1, 2, 3]), np.float32([0.9, 0.8, 0.7]))
+        >>> hits.nameable(np.array([False, True, True]), 1).place.tolist()
+        [1, 2]
+        """
         order = np.lexsort((self.place, -self.score, self.row))
-        hits = self.only(order)
-        return hits.only(_number_within(hits.row) <= k)
+        hits, stays_H = self.only(order), stays_H[order]
+        ahead_H: Ints = np.cumsum(stays_H) - stays_H
+        is_near_H: NDArray[np.bool_] = ahead_H - ahead_H[_first_within(hits.row)] < k
+        return hits.only(is_near_H)
+
+    def of_rows(self, row_B: Ints) -> Hits:
+        """Return the hits of some rows, which are numbered anew and may repeat; hits are row by row."""
+        start_B, end_B = np.searchsorted(self.row, row_B), np.searchsorted(self.row, row_B, side="right")
+        hits = self.only(spans(start_B, end_B - start_B))
+        return Hits(np.repeat(np.arange(len(row_B)), end_B - start_B), hits.place, hits.score)
 
 
 @dataclass(frozen=True)
@@ -83,57 +113,65 @@ class Candidates:
         row, place = np.divmod(key_N, photo_count)
         return cls(row, place, score_N, rank_N, sources, np.bincount(row, minlength=search_count))
 
+    def sources_of(self, row_B: Ints, picture_B: Ints, pictures: Ints) -> NDArray[np.uint8]:
+        """Return which sources named a picture in a search, shape (B,), as bits; 0 where none did."""
+        key_N = self.row * len(pictures) + pictures[self.place]
+        order = np.argsort(key_N, kind="stable")
+        keys, start = np.unique(key_N[order], return_index=True)
+        if not len(keys):
+            return np.zeros(len(row_B), dtype=np.uint8)
+        sources = np.bitwise_or.reduceat(self.sources[order], start)
+        key_B = row_B * len(pictures) + picture_B
+        at_B = np.searchsorted(keys, key_B).clip(max=len(keys) - 1)
+        return np.where(keys[at_B] == key_B, sources[at_B], np.uint8(0))
 
-class Shown(Protocol):
-    """Tells which photos a search may be shown."""
+    def of_searches(self, is_kept_B: NDArray[np.bool_]) -> Candidates:
+        """Return the candidates of some searches, which keep their numbers."""
+        kept = is_kept_B[self.row]
+        return Candidates(
+            row=self.row[kept],
+            place=self.place[kept],
+            score=self.score[kept],
+            rank=self.rank[kept],
+            sources=self.sources[kept],
+            count=np.where(is_kept_B, self.count, 0),
+        )
 
-    def __call__(self, row_H: Ints, place_H: Ints) -> NDArray[np.bool_]:
-        """Tell it of pairs of a search's row and a photo's place."""
 
+def most_converted(history: History, query_U: Ints, country_U: Ints | None, k: int, stays: Stays) -> Hits:
+    """Return the photos most converted for each text's query, from its country where `country_U` is given.
 
-def top_hits(score_BP: Floats, k: int) -> Hits:
-    """Return at least the best k photos of each row by dense scores, and those tied with the last of them.
-
-    NaN and -inf (not available, no vector) are never hits.
-
-    >>> found = top_hits(np.array([[0.5, 0.9, 0.5], [np.nan, -np.inf, 0.1]]), 2)
-    >>> found.row.tolist(), found.place.tolist()
-    ([0, 0, 0, 1], [0, 1, 2, 2])
+    Those that may be among the best k, as `Hits.nameable` has it. Equal counts by decayed count where that is known,
+    then by place.
     """
-    cost_BP = np.where(np.isfinite(score_BP), -score_BP, np.inf)
-    k = min(k, cost_BP.shape[1])
-    bar_B1 = np.partition(cost_BP, k - 1, axis=1)[:, k - 1 : k]
-    row, place = np.nonzero((cost_BP <= bar_B1) & np.isfinite(cost_BP))
-    return Hits(row, place, -cost_BP[row, place].astype(np.float32))
+    tally, country_count = history.by_query_photo, 1
+    if country_U is not None:
+        tally, country_count = history.by_query_country_photo, history.country_count
+    queries, query_U = np.unique(query_U, return_inverse=True)
+    width = history.photo_count * country_count
+    start, end = (np.searchsorted(tally.keys, (queries + past) * width) for past in (0, 1))
+    count = np.where(queries >= 0, end - start, 0)
+    number_H, at_H = np.repeat(np.arange(len(queries)), count), spans(start, count)
+    photo_H, country_H = np.divmod(tally.keys[at_H], country_count)
+    asked_U = query_U if country_U is None else np.where(country_U < 0, -1, query_U * country_count + country_U)
+    asked, row_U = np.unique(asked_U, return_inverse=True)
+    row_H = np.searchsorted(asked, number_H * country_count + country_H).clip(max=len(asked) - 1)
+    is_asked_H = (asked[row_H] == number_H * country_count + country_H) & (tally.sums[at_H, 0] > 0)
+    hits = Hits(row_H, photo_H % history.photo_count, _decisive(tally.sums[at_H])).only(is_asked_H)
+    return hits.nameable(stays(hits.place), k).of_rows(row_U)
 
 
-def most_converted(history: History, query_B: Ints, country_B: Ints | None, k: int, is_shown: Shown) -> Hits:
-    """Return the k photos most converted for each search's query, from its country where `country_B` is given.
-
-    Equal counts by decayed count where that is known, then by place.
-    """
-    tally = history.by_query_photo if country_B is None else history.by_query_country_photo
-    width = history.photo_count * (1 if country_B is None else history.country_count)
-    start_B, end_B = (np.searchsorted(tally.keys, (query_B + past) * width) for past in (0, 1))
-    parts = []
-    for row in np.flatnonzero((query_B >= 0) & (start_B < end_B)):
-        part = slice(start_B[row], end_B[row])
-        place_H, score_H = tally.keys[part] % width, _decisive(tally, part)
-        if country_B is not None:
-            place_H, country_H = np.divmod(place_H, history.country_count)
-            place_H, score_H = place_H[country_H == country_B[row]], score_H[country_H == country_B[row]]
-        row_H = np.full(len(place_H), row)
-        is_kept_H = is_shown(row_H, place_H)
-        parts.append(Hits(row_H, place_H, score_H).only(is_kept_H).best(k))
-    return Hits.joined(parts)
-
-
-def _decisive(tally: Tally, part: slice) -> NDArray[np.float64]:
+def _decisive(sums_HW: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return counts, plus what of them has not decayed as a fraction, which decides between equal counts."""
-    sums = tally.sums[part]
-    return sums[:, 0] + (sums[:, 1] / (sums[:, 0] + 1) if sums.shape[1] > 1 else 0)
+    return sums_HW[:, 0] + (sums_HW[:, 1] / (sums_HW[:, 0] + 1) if sums_HW.shape[1] > 1 else 0)
+
+
+def _first_within(row_H: Ints) -> Ints:
+    """Return the place of the first hit of each hit's search; hits of a search lie together."""
+    starts = np.flatnonzero(np.diff(row_H, prepend=-1))
+    return np.repeat(starts, np.diff(starts, append=len(row_H)))
 
 
 def _number_within(row_H: Ints) -> Ints:
     """Return the number of each hit within its search, from 1; hits of a search lie together."""
-    return np.arange(len(row_H)) - np.searchsorted(row_H, row_H) + 1
+    return np.arange(len(row_H)) - _first_within(row_H) + 1

@@ -79,6 +79,11 @@ class Searches:
         """Return some of the searches."""
         return Searches(*(getattr(self, field.name)[kept] for field in fields(self)))
 
+    def joined(self, more: Searches) -> Searches:
+        """Return these searches and further ones."""
+        pairs = ((getattr(self, field.name), getattr(more, field.name)) for field in fields(self))
+        return Searches(*(np.concatenate(pair) for pair in pairs))
+
 
 FEATURES = (
     "vector_score",
@@ -102,7 +107,8 @@ def feature_matrix(
     """Return the features of every candidate, shape (N, F), columns as in `FEATURES`.
 
     `keyword_N` is the score of keyword match, 0 where no word matches. Counts are damped as log(1 + count). A gap is
-    the distance to the search's best candidate by the same score.
+    the distance to the search's best candidate by the same score. A photo's age is counted in days of the calendar
+    (UTC), so that searches of one day are alike.
     """
     place_N, row_N = candidates.place, candidates.row
     best_N = _best_of_search(candidates, keyword_N)
@@ -113,7 +119,7 @@ def feature_matrix(
         "vector_gap": _best_of_search(candidates, candidates.score) - candidates.score,
         "keyword_score": keyword_N,
         "keyword_share": np.divide(keyword_N, best_N, out=np.full(len(best_N), MISSING), where=best_N > 0),
-        "photo_age_days": (searches.asked_at[row_N] - photos.available_at[place_N]) / DAY,
+        "photo_age_days": (searches.asked_at // DAY)[row_N] - photos.available_at[place_N] // DAY,
         "photo_aspect": photos.aspect[place_N],
         "orientation_match": orientation_match(searches.orientation[row_N], photos.aspect[place_N]),
         "device": np.where(device_N >= 0, device_N, MISSING),
@@ -194,11 +200,9 @@ def _best_of_search(candidates: Candidates, value_N: NDArray[np.floating]) -> Fl
     return np.repeat(best, np.diff(np.append(starts, len(value_N))))
 
 
-def mask_history(matrix_NF: Matrix, share: float, seed: int) -> Matrix:
-    """Return a copy in which a random share of the rows has no history, as if the photo had just been submitted."""
+def mask_history(matrix_NF: Matrix, share: float, seed: int) -> None:
+    """Take the history from a random share of the rows, in place, as if the photo had just been submitted."""
     is_masked_N = np.random.default_rng(seed).random(len(matrix_NF)) < share
-    masked = matrix_NF.copy()
     for column, name in enumerate(FEATURES):
         if name in HISTORY:
-            masked[is_masked_N, column] = MISSING
-    return masked
+            matrix_NF[is_masked_N, column] = MISSING

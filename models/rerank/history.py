@@ -72,12 +72,31 @@ class Tally:
         sums[np.searchsorted(keys, more.keys)] += more.sums
         return Tally(keys, sums)
 
+    def joined(self, other: Tally) -> Tally:
+        """Return the sums of both."""
+        return Tally.of(np.concatenate([self.keys, other.keys]), np.concatenate([self.sums, other.sums]))
+
     def at(self, key_N: Ints) -> Float64s:
         """Return the sums of each key, shape (N, weights), 0 for a key never seen."""
         if len(self.keys) == 0:
             return np.zeros((len(key_N), self.sums.shape[1]))
         place = np.searchsorted(self.keys, key_N).clip(max=len(self.keys) - 1)
         return np.where((self.keys[place] == key_N)[:, None], self.sums[place], 0.0)
+
+
+@dataclass(frozen=True)
+class RaisedTally(Tally):
+    """A tally with more put on top, whose keys have a second part of more values: `part_counts` before and now."""
+
+    added: Tally
+    part_counts: tuple[int, int]
+
+    def at(self, key_N: Ints) -> Float64s:
+        """Return the sums of each key, of both."""
+        before, now = self.part_counts
+        first_N, second_N = np.divmod(key_N, now)
+        is_old_N = (key_N >= 0) & (second_N < before)
+        return super().at(np.where(is_old_N, first_N * before + second_N, -1)) + self.added.at(key_N)
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,7 @@ class History:
         last_at_P = np.full(photo_count, -np.inf)
         np.maximum.at(last_at_P, past.photo, past.at.astype(np.float64))
         countries = np.bincount(past.country, minlength=country_count + 1)
-        by_device = _count_devices(past, photo_count)
+        by_device = count_devices(past, photo_count)
         weights = np.column_stack([one, decayed])
         query_photo = np.where(past.query >= 0, past.query * photo_count + past.photo, -1)
         triple = np.where(query_photo >= 0, query_photo * country_count + past.country, -1)
@@ -122,14 +141,31 @@ class History:
             photo_count=photo_count,
             photo_sums=np.column_stack(sums).astype(np.float64),  # of no events numpy counts integers
             last_at=np.where(np.isfinite(last_at_P), last_at_P, np.nan),
-            country_share=_shares(countries),
+            country_share=shares(countries),
             photo_devices=by_device,
-            device_share=_shares(by_device.sum(axis=0)),
-            daily_rate=_daily_rate(float(windows[2].sum()), cutoff, available_at_P),
+            device_share=shares(by_device.sum(axis=0)),
+            daily_rate=daily_rate(float(windows[2].sum()), exposure_days(cutoff, available_at_P)),
             by_photo_country=Tally.of(past.photo * country_count + past.country, weights),
             by_query=Tally.of(past.query, weights[:, :1]),
             by_query_photo=Tally.of(query_photo, weights),
             by_query_country_photo=Tally.of(triple, weights[:, :1]),
+        )
+
+    def joined(self, other: History, available_at_P: Ints) -> History:
+        """Return what both count, of further events: with the same cutoff, half-life, photos and countries."""
+        photo_sums, by_device = self.photo_sums + other.photo_sums, self.photo_devices + other.photo_devices
+        return replace(
+            self,
+            photo_sums=photo_sums,
+            last_at=np.fmax(self.last_at, other.last_at),
+            country_share=shares(self.country_counts + other.country_counts),
+            photo_devices=by_device,
+            device_share=shares(by_device.sum(axis=0)),
+            daily_rate=daily_rate(float(photo_sums[:, 4].sum()), exposure_days(self.cutoff, available_at_P)),
+            by_photo_country=self.by_photo_country.joined(other.by_photo_country),
+            by_query=self.by_query.joined(other.by_query),
+            by_query_photo=self.by_query_photo.joined(other.by_query_photo),
+            by_query_country_photo=self.by_query_country_photo.joined(other.by_query_country_photo),
         )
 
     def plus(self, events: Events, available_at_P: Ints) -> History:
@@ -139,18 +175,18 @@ class History:
         """
         count_P = np.bincount(events.photo, minlength=self.photo_count)
         photo_sums = self.photo_sums + count_P[:, None]
-        by_device = self.photo_devices + _count_devices(events, self.photo_count)
+        by_device = self.photo_devices + count_devices(events, self.photo_count)
         query_photo = np.where(events.query >= 0, events.query * self.photo_count + events.photo, -1)
         triple = np.where(query_photo >= 0, query_photo * self.country_count + events.country, -1)
-        countries = self._country_counts + np.bincount(events.country, minlength=self.country_count + 1)
+        countries = self.country_counts + np.bincount(events.country, minlength=self.country_count + 1)
         return replace(
             self,
             photo_sums=photo_sums,
             last_at=np.where(count_P > 0, float(self.cutoff), self.last_at),
-            country_share=_shares(countries),
+            country_share=shares(countries),
             photo_devices=by_device,
-            device_share=_shares(by_device.sum(axis=0)),
-            daily_rate=_daily_rate(float(photo_sums[:, 4].sum()), self.cutoff, available_at_P),
+            device_share=shares(by_device.sum(axis=0)),
+            daily_rate=daily_rate(float(photo_sums[:, 4].sum()), exposure_days(self.cutoff, available_at_P)),
             by_photo_country=self.by_photo_country.plus(events.photo * self.country_count + events.country),
             by_query=self.by_query.plus(events.query),
             by_query_photo=self.by_query_photo.plus(query_photo),
@@ -172,12 +208,12 @@ class History:
             return query_Q[query] * self.photo_count + photo
 
         countries = np.zeros(country_count + 1)
-        countries[country_C] = self._country_counts[:-1]
+        countries[country_C] = self.country_counts[:-1]
         pairs, country = np.divmod(self.by_query_country_photo.keys, self.country_count)
         return replace(
             self,
             country_count=country_count,
-            country_share=_shares(countries),
+            country_share=shares(countries),
             by_photo_country=replace(self.by_photo_country, keys=of_country(self.by_photo_country.keys)),
             by_query=replace(self.by_query, keys=query_Q[self.by_query.keys]),
             by_query_photo=replace(self.by_query_photo, keys=of_query(self.by_query_photo.keys)),
@@ -187,25 +223,31 @@ class History:
         )
 
     @property
-    def _country_counts(self) -> Float64s:
+    def country_counts(self) -> Float64s:
         """The events by country, and of any other country, shape (C + 1,): what the shares were made of."""
         event_count = self.photo_sums[:, 0].sum()
         counts: Float64s = np.rint(self.country_share * (event_count + self.country_count + 1) - 1)
         return counts
 
 
-def _shares(counts: Float64s | Ints) -> Float64s:
+def shares(counts: Float64s | Ints) -> Float64s:
     """Return the smoothed shares of counts: never 0, 1 in all."""
-    shares: Float64s = (counts + 1.0) / (counts.sum() + len(counts))
-    return shares
+    found: Float64s = (counts + 1.0) / (counts.sum() + len(counts))
+    return found
 
 
-def _daily_rate(recent_count: float, cutoff: int, available_at_P: Ints) -> float:
-    exposure = np.clip((cutoff - available_at_P) / DAY, 0, 28).sum()
-    return float(recent_count / exposure) if exposure > 0 else 0.0
+def daily_rate(recent_count: float, exposure_days: float) -> float:
+    """Return the events of the last 28 days per photo and day."""
+    return float(recent_count / exposure_days) if exposure_days > 0 else 0.0
 
 
-def _count_devices(past: Events, photo_count: int) -> Float64s:
+def exposure_days(cutoff: int, available_at_P: Ints) -> float:
+    """Return on how many of the last 28 days photos were there, all together."""
+    return float(np.clip((cutoff - available_at_P) / DAY, 0, 28).sum())
+
+
+def count_devices(past: Events, photo_count: int) -> Float64s:
+    """Return the events by photo and device, shape (P, D), where the device is known."""
     is_known = past.device >= 0
     key = past.photo[is_known] * len(DEVICES) + past.device[is_known]
     counts = np.bincount(key, minlength=photo_count * len(DEVICES))

@@ -108,22 +108,27 @@ def folds(visitor_S: Ints, seed: int) -> Ints:
     return fold_S
 
 
-def train(fit: Rows, held_out: Rows, options: Options) -> Trained:
-    """Grow trees on `fit` until nDCG@10 on `held_out` has not risen for `patience` rounds; keep the best round.
+def train(rows: Rows, is_held_out_S: NDArray[np.bool_], options: Options) -> Trained:
+    """Grow trees until nDCG@10 on the searches held out has not risen for `patience` rounds; keep the best round.
 
     A share of the rows of both has its history masked (see `features.mask_history`), so that the model that is kept is
     one that can rank photos without history.
     """
     lgb = load_lightgbm()
     sets: list[Any] = []
-    for number, rows in enumerate((fit, held_out)):
-        masked = mask_history(rows.matrix, options.mask_share, options.seed + number)
-        label = rows.is_converted.astype(np.int8)
-        reference = sets[0] if sets else None
-        sets.append(lgb.Dataset(masked, label, group=rows.count, feature_name=list(FEATURES), reference=reference))
+    parameters = _parameters(options, int(rows.count[~is_held_out_S].sum()))
+    for number, is_in_S in enumerate((~is_held_out_S, is_held_out_S)):
+        part = rows.of_searches(is_in_S)  # a copy, which LightGBM turns into bytes at once
+        mask_history(part.matrix, options.mask_share, options.seed + number)
+        label, reference = part.is_converted.astype(np.int8), sets[0] if sets else None
+        made = lgb.Dataset(
+            part.matrix, label, reference, group=part.count, feature_name=list(FEATURES), params=dict(parameters)
+        )
+        sets.append(made.construct())
+        del part
     recorded: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
-        _parameters(options, len(fit.matrix)),
+        parameters,
         sets[0],
         num_boost_round=options.rounds,
         valid_sets=sets,
@@ -163,6 +168,7 @@ class Reranker:
     """Trained models, given by their texts: scores rows of features by the mean, and says what they look at."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = tuple(texts)
         self._boosters = [Booster(text) for text in texts]
         self.names = self._boosters[0].names
 

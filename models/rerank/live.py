@@ -18,6 +18,7 @@ from models.ann import ShardedIndex, Visibility
 from models.arrays import open_arrays, save_arrays
 from models.evaluation.ranking import NOT_FOUND, Availability, Ints
 from models.indexing.ids import hashed_ids
+from models.keyword_match import Tokens
 from models.rerank.candidates import SOURCES, VECTOR
 from models.rerank.features import FEATURES
 from models.rerank.learning import Reranker
@@ -141,15 +142,16 @@ class LiveSearch:
         found: list[list[FoundPhoto]] = [[] for _ in asked]
         searches = self.catalogue.tables.searches(
             numbers,
-            search.words,
+            [one.words for one in asked],
             [one.country for one in asked],
             np.broadcast_to(at, len(asked)),
             [one.device for one in asked],
             [one.orientation for one in asked],
         )
         for block, of_block in search.blocks(searches):
-            candidates = search.candidates(of_block)
-            matrix = search.features(of_block, candidates)
+            named = search.named(of_block)
+            candidates = search.candidates(of_block, named)
+            matrix = search.features(of_block, candidates, named)
             results = search.order(candidates, matrix)
             kept = np.arange(len(results.row)) - np.searchsorted(results.row, results.row) < k
             for row, place, score, number in zip(
@@ -167,7 +169,7 @@ class LiveSearch:
         vectors = IndexVectors(self.index, self.catalogue.ids, self.visibility, query_BD, countries)
         return Search(
             tables=self.catalogue.tables,
-            words=[one.words for one in asked],
+            tokens=Tokens.of([one.words for one in asked]),
             vectors=vectors,
             availability=replace(self._availability, group=group),
             pictures=self.catalogue.pictures,

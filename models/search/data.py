@@ -139,8 +139,8 @@ class TrainingData:
     `is_in_pool` are the photos that may be learned from: those of the training window. `pixels` may hold more, on which
     models are validated, and no batch has one of these.
 
-    Where several processes train together, each holds the photos of some shards and all that was taken of them; the
-    ids are what a photo and a text are called in all of them.
+    Where several processes train together, each holds the photos of some shards (`is_held`) and all that was taken of
+    them; the ids are what a photo and a text are called in all of them.
     """
 
     photos: Indices  # [P]
@@ -156,6 +156,7 @@ class TrainingData:
     text_ids: Indices | None = None  # [T]; their positions if None
     group_ids: Indices | None = None  # [T]; the text ids if None
     is_in_pool: npt.NDArray[np.bool_] | None = None  # [N]; all if None
+    is_held: npt.NDArray[np.bool_] | None = None  # [N]; all if None
     is_flippable: npt.NDArray[np.bool_] | None = None  # [N]; all if None
     queries: Indices | None = None  # [T]: the query of every text, by which `co_converted` knows it
     co_converted: CoConverted | None = None
@@ -173,6 +174,21 @@ class TrainingData:
     def ids_of_photos(self, photos: Indices) -> Indices:
         """Return the ids of photos."""
         return photos if self.photo_ids is None else self.photo_ids[photos]
+
+    def find_held(self, ids: Indices) -> Indices:
+        """Return the positions, ascending, of the photos of these ids that are held here."""
+        held_ids, held = self._held_by_id
+        place = np.searchsorted(held_ids, ids)
+        place[place == len(held_ids)] = 0
+        return np.sort(held[place[held_ids[place] == ids]]) if len(held) else held
+
+    @cached_property
+    def _held_by_id(self) -> tuple[Indices, Indices]:
+        """The photos held here by ascending id: their ids and positions."""
+        held = np.arange(len(self.pixels)) if self.is_held is None else np.flatnonzero(self.is_held)
+        ids = self.ids_of_photos(held)
+        order = np.argsort(ids)
+        return ids[order], held[order]
 
     def ids_of_texts(self, texts: Indices) -> Indices:
         """Return the ids of texts."""

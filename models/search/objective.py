@@ -17,7 +17,7 @@ from models.search.augmentation import KINDS, augment
 from models.search.data import Batch, TrainingData
 from models.search.gradient_cache import backward_in_chunks
 from models.search.losses import DISTRIBUTED_LOSSES, LOSSES, images
-from models.search.losses.distributed import RankPairs, gather_lists
+from models.search.losses.distributed import RankPairs
 from models.search.losses.pairs import Pairs
 from models.search.losses.sigmoid import calibrate
 from models.search.model import SearchModel
@@ -102,9 +102,8 @@ class Objective:
         text_ids, group_ids = data.ids_of_texts(batch.texts), data.ids_of_groups(batch.texts)
         known = None
         if self.config.mask_known_positives:
-            own = [torch.from_numpy(ids).to(device) for ids in (text_ids, group_ids)]
-            every = [torch.cat(of_ranks).cpu().numpy() for of_ranks in gather_lists(own)]
-            known = torch.from_numpy(data.known_ids(batch.photos, *every))
+            every = self.world.gather([torch.from_numpy(ids) for ids in (text_ids, group_ids)])
+            known = torch.from_numpy(data.known_ids(batch.photos, *(ids.cpu().numpy() for ids in every)))
         photo_ids = torch.from_numpy(data.ids_of_photos(batch.photos))
         return RankPairs(batch.pairs, photo_ids, torch.from_numpy(text_ids), known).to(device)
 

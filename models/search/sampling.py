@@ -137,11 +137,15 @@ class KnownPositives:
         row, starts = ragged_rows(edges[found_M], edges[found_M + 1])
         return np.stack([np.repeat(photo_M, np.diff(starts)), np.argsort(place_V, kind="stable")[row]])
 
+    def of_photos(self, photo_U: Indices) -> Indices:
+        """Return the known combinations of these photos, as positions in them and texts, [2, M]."""
+        position, starts = ragged_rows(self.starts[photo_U], self.starts[photo_U + 1])
+        return np.stack([np.repeat(np.arange(len(photo_U)), np.diff(starts)), self.texts[position]])
+
     def _among(self, photo_U: Indices, text_V: Indices) -> Indices:
         """Do the same for different texts in ascending order."""
-        position, starts = ragged_rows(self.starts[photo_U], self.starts[photo_U + 1])
-        texts = self.texts[position]
+        photos, texts = self.of_photos(photo_U)
         place = np.searchsorted(text_V, texts)
         place[place == len(text_V)] = 0
         is_there = text_V[place] == texts if len(text_V) else np.zeros(len(texts), np.bool_)
-        return np.stack([np.repeat(np.arange(len(photo_U)), np.diff(starts))[is_there], place[is_there]])
+        return np.stack([photos[is_there], place[is_there]])

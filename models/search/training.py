@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,7 +29,7 @@ from models.search.data import Batch, Indices, TrainingData
 from models.search.errors import ModelError
 from models.search.losses import LOSSES
 from models.search.model import SearchModel
-from models.search.negatives import HardNegatives, hard_share
+from models.search.negatives import HardNegatives, draw, hard_share
 from models.search.objective import Objective
 from models.search.optimizer import (
     AveragedWeights,
@@ -47,7 +47,7 @@ CALIBRATED_PAIRS = 1024
 HIT_RATE = "validation_hit_rate@10"
 WARMUP_SHARE = 0.05  # of the steps
 KEYWORD_DROPOUT = 0.15
-_TORCH, _HARD = 3, 4  # streams of random numbers
+_TORCH = 3  # stream of random numbers
 
 
 @dataclass
@@ -147,11 +147,6 @@ class _Trainer:
                 "loss_unknown", f"unknown loss {config.loss!r}; there are {', '.join(LOSSES)}", loss=config.loss
             )
         check_kinds(config.augment)
-        if config.hard_share and world.size > 1:
-            raise ModelError(
-                "hard_negatives_need_one_process",
-                "hard negatives are drawn from all photos: train in one process, or without them",
-            )
         if (hard is None) != (config.hard_share == 0):
             raise ModelError("hard_share_without_negatives", "hard negatives and a share of them above 0 go together")
         self.model, self.data, self.config, self.hooks, self.hard = model, data, config, hooks, hard
@@ -205,33 +200,41 @@ class _Trainer:
     def _batches(self) -> Iterator[Batch]:
         """Yield the batches from the current step on, each made while the one before is trained on."""
         with ThreadPoolExecutor(1) as maker:
-            upcoming = maker.submit(self._next_batch, self.result.steps)
+            upcoming = self._submit(maker, self.result.steps)
             for step in range(self.result.steps, self.step_count):
                 batch = upcoming.result()
                 if step + 1 < self.step_count:
-                    upcoming = maker.submit(self._next_batch, step + 1)
+                    upcoming = self._submit(maker, step + 1)
                 yield batch
 
-    def _next_batch(self, step: int) -> Batch:
-        return self._make_batch(step, self.stream.rows(step))
+    def _submit(self, maker: ThreadPoolExecutor, step: int) -> Future[Batch]:
+        """Have a batch made. Its hard photos are drawn here: processes speak to one another in this thread only."""
+        rows = self.stream.rows(step)
+        return maker.submit(self._make_batch, step, rows, self._hard_photos(step, rows))
 
-    def _make_batch(self, step: int, rows: Indices) -> Batch:
+    def _make_batch(self, step: int, rows: Indices, hard_photos: Indices | None) -> Batch:
         return self.data.batch(
             rows,
             key=(self.config.seed, step),
             keyword_dropout=KEYWORD_DROPOUT,
             keyword_free_share=self.config.keyword_free_share,
             mask_known_positives=self.config.mask_known_positives,
-            hard_photos=self._hard_photos(step, rows),
+            hard_photos=hard_photos,
             with_partners=self.config.partner_weight > 0,
         )
 
     def _hard_photos(self, step: int, rows: Indices) -> Indices | None:
+        """Return the photos held here of those that are drawn from what the pairs of all processes allow."""
         if self.hard is None:
             return None
-        count = round(hard_share(step, self.step_count, self.config.hard_share) * len(rows))
-        generator = np.random.default_rng([self.config.seed, _HARD, step])
-        return self.hard.draw(self.data.texts[rows], rows, count, generator)
+        config = self.config
+        count = round(hard_share(step, self.step_count, config.hard_share) * config.batch_size)
+        if not count:
+            return np.zeros(0, np.int64)
+        allowed = self.hard.allowed(self.data.texts[rows], rows)
+        drawn = draw(allowed, count, seed=config.seed, step=step)
+        (every,) = self.world.gather([torch.from_numpy(drawn)])
+        return self.data.find_held(draw(np.unique(every.cpu().numpy()), count, seed=config.seed, step=step))
 
     def _step(self, batch: Batch) -> None:
         step = self.result.steps
@@ -264,7 +267,9 @@ class _Trainer:
         """Fit scale and bias to the first shard's first pairs, which lie with the first process."""
         batch = None
         if self.world.is_first:
-            batch = self._make_batch(0, self.stream.first(min(CALIBRATED_PAIRS, self.config.batch_size)))
+            hard_photos = None if self.hard is None else np.zeros(0, np.int64)
+            rows = self.stream.first(min(CALIBRATED_PAIRS, self.config.batch_size))
+            batch = self._make_batch(0, rows, hard_photos)
         self.objective.calibrate(batch)
 
     # -- between steps ---------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from models.search.losses.distributed import gather_lists
+
 
 @dataclass(frozen=True)
 class World:
@@ -53,6 +55,13 @@ class World:
         numbers = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.broadcast(numbers, src=0)
         return [float(number) for number in numbers]
+
+    @torch.no_grad()
+    def gather(self, vectors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return, for each vector, those of all processes one after the other; the vectors have the same type."""
+        if self.size == 1:
+            return list(vectors)
+        return [torch.cat(of_ranks) for of_ranks in gather_lists([vector.to(self.device) for vector in vectors])]
 
     @torch.no_grad()
     def same_weights(self, tensors: Iterable[torch.Tensor]) -> None:

@@ -8,12 +8,15 @@ Shape letters: N memberships (a photo in a group), P photos, G groups, B queries
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from models.similar.overlaps import Cells, overlaps
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -35,15 +38,22 @@ class Truth:
     def _sizes(self) -> Ints:
         return np.bincount(self.member_PG.indices, minlength=self.member_PG.shape[1])
 
-    def gains(self, query_B: Ints) -> Ints:
-        """Return the number of groups that each photo shares with the query, shape (B, P), 0 where they are too few.
+    @cached_property
+    def _transposed(self) -> csr_array:
+        return csr_array(self.member_PG.T)
+
+    def gains(self, query_Q: Ints) -> Iterator[tuple[slice, Cells]]:
+        """Yield blocks of the queries with the number of groups that photos share with them, where they are enough.
 
         The query shares nothing with itself.
+
+        >>> [(block, cells)] = sharing(np.array([0, 0, 1, 1]), np.array([7, 8, 7, 8]), 2).gains(np.array([1]))
+        >>> [column.tolist() for column in cells]
+        [[0], [0], [2]]
         """
-        shared_BP: Ints = (self.member_PG[query_B] @ self.member_PG.T).toarray().astype(np.int64)
-        shared_BP[shared_BP < self.min_shared] = 0
-        shared_BP[np.arange(len(query_B)), query_B] = 0
-        return shared_BP
+        for block, cells in overlaps(self.member_PG, self._transposed, query_Q):
+            is_other_N = cells.place_N != query_Q[block][cells.row_N]
+            yield block, cells.where(is_other_N & (cells.value_N >= self.min_shared))
 
     def may_have_gains(self) -> Bools:
         """Tell which photos are in as many groups with others as photos must share to be alike, shape (P,)."""
@@ -76,10 +86,12 @@ def sharing(
     Photos 0 and 1 share two groups, 1 and 2 share one:
 
     >>> photo_N, group_N = np.array([0, 0, 1, 1, 1, 2]), np.array([7, 8, 7, 8, 9, 9])
-    >>> sharing(photo_N, group_N, 3).gains(np.array([1])).tolist()
-    [[2, 0, 1]]
-    >>> sharing(photo_N, group_N, 3, min_shared=2).gains(np.array([1])).tolist()
-    [[2, 0, 0]]
+    >>> [(_, cells)] = sharing(photo_N, group_N, 3).gains(np.array([1]))
+    >>> sorted(zip(cells.place_N.tolist(), cells.value_N.tolist()))
+    [(0, 2), (2, 1)]
+    >>> [(_, cells)] = sharing(photo_N, group_N, 3, min_shared=2).gains(np.array([1]))
+    >>> sorted(zip(cells.place_N.tolist(), cells.value_N.tolist()))
+    [(0, 2)]
     """
     _, number_N = np.unique(group_N, return_inverse=True)
     group_count = int(number_N.max(initial=-1)) + 1
@@ -108,8 +120,8 @@ def taken_for_same_query(
 
     >>> photo_N, visitor_N = np.array([0, 0, 1, 1, 2, 2]), np.array([1, 2, 1, 3, 1, 1])
     >>> truth = taken_for_same_query(photo_N, np.full(6, 5), visitor_N, 3)
-    >>> truth.gains(np.array([0, 2])).tolist()
-    [[0, 1, 0], [0, 0, 0]]
+    >>> [[column.tolist() for column in cells] for _, cells in truth.gains(np.array([0, 2]))]
+    [[[0], [1], [1]]]
     """
     once = np.unique(np.stack([query_N, photo_N, visitor_N], axis=1), axis=0)
     pairs, visitors = np.unique(once[:, :2], axis=0, return_counts=True)

@@ -38,20 +38,25 @@ class Units:
     spark: Reading = Reading(read=12.9, kept=8.1, split=25.8, audit=20.8, starting=20.0)
     starting: float = 40.0  # a stage that starts Spark and loads a model
     # test_scaling_benchmark.py
-    billion_scores: float = 36.1  # exact ranking, 768 numbers
-    refreshed_million: float = 0.207  # fresh conversions on top of a million different (photo, query, country)
+    billion_scores: float = 15.0  # exact ranking, 768 numbers
     picture_read: float = 0.00459
     picture_gflop: float = 35.4
     text_gflop: float = 7.2
     # test_index_benchmark.py, 256 numbers a vector; in proportion for more
     index_million_photos: float = 392.0
+    # `evaluate` of a night on 25,000 photos, 200,000 searches and a million conversions (`large_night.py`)
+    answered_search: float = 0.0007  # by a whole search, at the window's beginning or with fresher counts
+    # the tables of a search, made in one process: a million conversions, a million photos
+    tables_conversions: float = 1.0
+    tables_photos: float = 10.0
     # the emoji set's night
-    reranked_search: float = 0.0087  # by a whole search, the queries that are judged among them
     reranker_search: float = 0.0355
     # rows of the lake, bytes
     conversion_bytes: float = 34.0 + 30.0 + 23.0  # as it was read, validated, split
     photo_bytes: float = 500.0
     vector_numbers: int = 768
+    table_photo_bytes: float = 300.0  # id, times, nine sums, twelve words
+    table_pair_bytes: float = 48.0  # a (photo, query, country) and its (photo, query)
 
 
 @dataclass(frozen=True)
@@ -93,25 +98,26 @@ class Site:
 
 SITES = (
     Site("25 thousand photos, 1 million conversions", 25e3, 1e6, 50e3, 1, 8, 1),
-    Site("3 million photos, 250 million conversions", 3e6, 250e6, 10e3, 8, 16, 8),
-    Site("1 billion photos, 10 billion conversions", 1e9, 10e9, 200, 128, 32, 128),
+    Site("3 million photos, 250 million conversions", 3e6, 250e6, 200e3, 8, 16, 8),
+    Site("1 billion photos, 10 billion conversions", 1e9, 10e9, 50e3, 128, 32, 128),
 )
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage does in one night. A single process has one machine's cores at most, and often one core."""
+    """What a stage does in one night: in tasks, and what only one process does before or after them."""
 
     stage: str
     cpu_seconds: float
     gpu_seconds: float
-    where: str  # "Spark" | "one machine" | "one process" | "GPU"
+    where: str  # "Spark" | "one machine" | "GPU"
+    alone_seconds: float = 0.0
 
     def hours(self, site: Site) -> float:
         """Return how long it takes on the machines of the site, work shared out evenly."""
         all_cores = site.workers * site.cores
-        cores = {"Spark": all_cores, "GPU": all_cores, "one machine": site.cores, "one process": 1}[self.where]
-        return max(self.cpu_seconds / cores, self.gpu_seconds / site.gpus) / 3600
+        cores = {"Spark": all_cores, "GPU": all_cores, "one machine": site.cores}[self.where]
+        return (max(self.cpu_seconds / cores, self.gpu_seconds / site.gpus) + self.alone_seconds) / 3600
 
 
 def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work]:
@@ -132,7 +138,7 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
     rows = millions + photo_millions * a.rows_per_photo
     new = rows if is_first else daily / 1e6 + photo_millions * a.rows_per_photo * a.new_photo_share
     reading, where = (u.spark, "Spark") if rows >= SPARK_FROM_ROWS / 1e6 else (u.here, "one machine")
-    refreshes = (24 + 4 + 1) * 7  # in a test window of a week, every 1, 6 and 24 hours
+    tables = u.tables_conversions * millions + u.tables_photos * photo_millions
     index = u.index_million_photos * u.vector_numbers / 256
     return [
         Work("validate_logs", reading.starting + reading.read * new + reading.kept * (rows - new), 0, where),
@@ -144,20 +150,22 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
         Work("embed_photos", embedded * u.picture_read, embedded * u.picture_gflop * gflop_seconds, "GPU"),
         Work("embed_queries", u.starting, texts * u.text_gflop * gflop_seconds, "GPU"),
         Work("build_index", index * photo_millions * (1 if embeds_all else 0.1), 0, "Spark"),
-        Work("verify_index", u.billion_scores * site.photos * 1000 / 1e9, 0, "one process"),
+        Work("verify_index", u.billion_scores * site.photos * 1000 / 1e9, 0, where),
+        # the lists of texts, then the features and trees of at most 20,000 searches
         Work(
             "train_reranker",
-            learned_from * u.reranker_search + 2 * u.billion_scores * site.photos * min(learned_from, 200e3) / 1e9,
+            u.billion_scores * site.photos * learned_from / 1e9,
             0,
-            "one process",
+            where,
+            tables + learned_from * u.reranker_search,
         ),
+        # two arms and the lists of the candidate; of the champion an arm and lists
         Work(
             "evaluate",
-            (8 + 3) * u.billion_scores * scores
-            + refreshes * u.refreshed_million * millions * a.different_share
-            + 5 * u.reranked_search * site.ranked_searches,  # the candidate's, it with fresher counts, the champion's
+            5 * u.billion_scores * scores + 5 * u.answered_search * site.ranked_searches,
             0,
-            "one process",
+            where,
+            2 * tables,
         ),
     ]
 
@@ -168,9 +176,9 @@ def lake_bytes(site: Site) -> float:
     return site.conversions * UNITS.conversion_bytes + site.photos * (UNITS.photo_bytes + vectors)
 
 
-def ranking_bytes(site: Site) -> float:
-    """Return what exact ranking holds: an arm's vectors as rows and as a matrix."""
-    return 2 * 4 * UNITS.vector_numbers * site.photos
+def table_bytes(site: Site) -> float:
+    """Return what the tables of a search take in the process that makes them, if all queries are asked."""
+    return site.photos * UNITS.table_photo_bytes + site.conversions * ASSUMED.different_share * UNITS.table_pair_bytes
 
 
 def work_table(site: Site) -> str:
@@ -187,12 +195,12 @@ def work_table(site: Site) -> str:
 
 def sizes_table() -> str:
     """Return what has to fit where, for every size."""
-    lines = ["| | lake, a night | a month of it | memory of `evaluate`, `train_reranker` | pictures |"]
+    lines = ["| | lake, a night | a month of it | tables of a search, in one process | pictures |"]
     lines.append("|---|---|---|---|---|")
     for site in SITES:
         kept = lake_bytes(site)
         month = f"{kept / 1e9 * PRICES.gb_month_price:,.0f} {PRICES.currency}"
-        sizes = (_bytes(kept), month, _bytes(ranking_bytes(site)), _bytes(site.photos * 34e3))
+        sizes = (_bytes(kept), month, _bytes(table_bytes(site)), _bytes(site.photos * 34e3))
         lines.append(f"| {site.name} | {' | '.join(sizes)} |")
     return "\n".join(lines)
 
@@ -205,6 +213,8 @@ def _work(work: Work) -> str:
     parts = [_seconds(work.cpu_seconds, "CPU")]
     if work.gpu_seconds >= 1:
         parts.append(_seconds(work.gpu_seconds, "GPU"))
+    if work.alone_seconds >= 1:
+        parts.append(f"{work.alone_seconds:,.0f} s alone")
     return " + ".join(parts)
 
 
@@ -217,7 +227,7 @@ def _hours(hours: float) -> str:
 
 
 def _money(works: list[Work]) -> str:
-    cpu = sum(work.cpu_seconds for work in works) / 3600 * PRICES.cpu_hour_price
+    cpu = sum(work.cpu_seconds + work.alone_seconds for work in works) / 3600 * PRICES.cpu_hour_price
     gpu = sum(work.gpu_seconds for work in works) / 3600 * PRICES.gpu_hour_price
     return f"{cpu + gpu:,.2f} {PRICES.currency}" if cpu + gpu < 100 else f"{cpu + gpu:,.0f} {PRICES.currency}"
 

@@ -59,10 +59,10 @@ def rows_found(index: ann.ShardedIndex, query_QD: ann.Floats) -> Ints:
 
 
 def recall(found_QK: Ints, query_QD: ann.Floats) -> float:
-    exact = ExactSearch(query_QD, K, [found_QK])
-    for first, photo_ND in index_night.photo_blocks(PHOTO_COUNT, DIM):
-        exact.add(np.arange(first, first + len(photo_ND)), photo_ND)
-    return float(exact.recall(0, K).mean())
+    blocks = index_night.photo_blocks(PHOTO_COUNT, DIM)
+    numbered = ((np.arange(first, first + len(photo_ND)), photo_ND) for first, photo_ND in blocks)
+    exact = ExactSearch(query_QD, K, (found_QK,)).scores(numbered)
+    return float(exact.recall([found_QK], 0, K).mean())
 
 
 def test_the_index_against_autofaiss_at_equal_recall(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ each is compared with, in the same run:
 
 ALS: the library called by itself on the same matrix. Two towers: the same loss with every item of the batch encoded
 as often as it is there, instead of once. GraphSAGE: one step over the whole graph, forward and backward, as without
-sampling; it sees all nodes at once, so its memory is what is compared. Scoring: the same products in the same blocks
-and nothing done with them.
+sampling; it sees all nodes at once, so its memory is what is compared. Lists, of 100,000 visitors and as many photos in
+tasks: matrix products in the same blocks and as many processes, and nothing done with them.
 
 Run with `pytest -m benchmark tests/benchmarks/test_recommend_benchmark.py -s`.
 """
@@ -16,30 +16,42 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from jobs.adapters.task_pool import LocalPool, core_count
+from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.lake.staged_run import WorkerOutput
+from jobs.recommending.conversion_log import count_visitors, read_log
+from jobs.recommending.inputs import choose_visitors
+from jobs.recommending.lists_in_tasks import Scoring, cuts
 from models.ragged import unit_rows
 from models.recommend import graphsage, two_tower
 from models.recommend.als import Als
 from models.recommend.graph import Graph, Neighbours
 from models.recommend.graphsage import DEPTH, SOURCES, GraphSage
 from models.recommend.interactions import Interactions, ItemFeatures
-from models.recommend.interface import FittedVectors
-from models.recommend.topk import CELLS_PER_BLOCK, top_k
+from models.recommend.interface import Fitted
+from models.recommend.item_knn import ItemKnn
+from models.recommend.topk import CELLS_PER_BLOCK, VISITORS_PER_BLOCK
 from models.recommend.training import Training, sampled_cross_entropy, seeded, train
-from models.recommend.two_tower import TwoTower
+from models.recommend.two_tower import FittedTwoTower, TwoTower
 from models.search.keywords import RaggedKeywords
 from tests.benchmarks.measuring import READS_PEAKS, alone, forget_peak, memory_mib
 
 INTERACTIONS, VISITORS, ITEMS = 1_000_000, 100_000, 50_000
 SCORED = 100_000  # visitors, and as many photos
 FEATURES, KEYWORDS, FACTORS, K = 128, 2000, 64, 100
+READ, READ_FILES = 20_000_000, 10  # conversions
+WIDTH = 128  # numbers of the vectors that are scored
 TOWER_EXAMPLES, GRAPH_EXAMPLES = 200_000, 40_000  # of a pass, which has 1,000,000
 Cost = dict[str, float]
 
@@ -145,7 +157,7 @@ def tower_training(kind: type[two_tower.Examples]) -> Callable[[], Any]:
 
     def fit() -> float:
         with seeded(0):
-            towers = two_tower.Towers.of(features, training, method.hidden_dim, method.dim)
+            towers = two_tower.Towers.of(features, training, hidden_dim=method.hidden_dim, dim=method.dim)
             examples = kind(method, towers, training, features)
             return float(train(towers, examples.loss, TOWER_EXAMPLES, method.training, 0)[0])
 
@@ -174,7 +186,7 @@ def sampled_graph() -> Callable[[], Any]:
 
     def fit() -> float:
         with seeded(0):
-            network = graphsage.GraphNetwork.of(features, training, method.dim)
+            network = graphsage.GraphNetwork.of(features, training, dim=method.dim)
             examples = graphsage.Examples(method, network, training, features)
             return float(train(network, examples.loss, GRAPH_EXAMPLES, method.training, 0)[0])
 
@@ -192,7 +204,7 @@ def whole_graph() -> Callable[[], Any]:
 
     def step() -> float:
         with seeded(0):
-            network = graphsage.GraphNetwork.of(features, training, GraphSage().dim)
+            network = graphsage.GraphNetwork.of(features, training, dim=GraphSage().dim)
         nodes = {
             "visitor": network.countries(training.country_V),
             "photo": network.photo(torch.from_numpy(features.content())),
@@ -229,34 +241,85 @@ def test_sampled_neighbours_need_less_memory_than_the_whole_graph() -> None:
     assert cost["mib"] < 0.5 * found["whole graph, one step"][1]["mib"]
 
 
-class Given(FittedVectors):
-    """Visitors and items whose vectors are there already."""
+class LogFiles:
+    """Conversions in the files of a lake's splits."""
 
-    covers_new_items = False
-    covers_empty_histories = True
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
 
-    def __init__(self, visitor_VD: np.ndarray, item_ID: np.ndarray) -> None:
-        self._visitor_VD, self.item_ID = visitor_VD, item_ID
-
-    def _over(self, items: ItemFeatures, number_I: np.ndarray) -> Given:
-        raise NotImplementedError  # what is measured here never grows
-
-    def represent(self, histories: Interactions) -> np.ndarray:
-        return self._visitor_VD[histories.visitor_V][:, None]
+    def table_uris(self, splits: object, window: str) -> list[str]:
+        return [str(path) for path in sorted(Path(self._folder).glob(f"{window}-*"))]
 
 
-def vectors() -> tuple[np.ndarray, np.ndarray]:
+def write_log(folder: str) -> None:
+    random = np.random.default_rng(6)
+    visitor_ids, photo_ids = (
+        pl.int_range(count, eager=True).cast(pl.String).str.zfill(width)
+        for count, width in ((READ // 10, 32), (SCORED, 11))
+    )
+    for number in range(READ_FILES):
+        visitor_N = random.integers(0, len(visitor_ids), READ // READ_FILES)
+        rows = pl.DataFrame(
+            {
+                "visitor": visitor_N,
+                "visitor_id": visitor_ids[visitor_N],
+                "photo_id": photo_ids[random.integers(0, SCORED, len(visitor_N))],
+                "country": pl.Series(["GB", "US", "JP"])[random.integers(0, 3, len(visitor_N))],
+                "converted_at": pl.Series(random.integers(0, 10**15, len(visitor_N))).cast(pl.Datetime("us", "UTC")),
+            }
+        )
+        rows.write_parquet(f"{folder}/{'test' if number == READ_FILES - 1 else 'train'}-{number}.parquet")
+
+
+def by_file(folder: str, most: int) -> Callable[[], int]:
+    lake, ids = LogFiles(folder), pl.int_range(SCORED, eager=True).cast(pl.String).str.zfill(11)
+
+    def read() -> int:
+        params = EvaluateRecommendersParams(max_learning_conversions=most)
+        visitors, _ = choose_visitors(count_visitors(lake, None), params)
+        return len(read_log(lake, None, ids, visitors)[0])
+
+    return read
+
+
+def as_one_frame(folder: str) -> Callable[[], int]:
+    return lambda: len(pl.read_parquet(f"{folder}/*.parquet"))
+
+
+def test_a_log_read_by_file_takes_less_than_its_names(tmp_path: Path) -> None:
+    write_log(str(tmp_path))
+    jobs = {
+        "by file": partial(by_file, str(tmp_path), 2 * READ),
+        "by file, a sample": partial(by_file, str(tmp_path), READ // 10),
+        "one frame with names": partial(as_one_frame, str(tmp_path)),
+    }
+    found = compare(f"reading: {READ:,} conversions in {READ_FILES} files, a sample of a tenth", jobs, READ)
+    assert found["by file"][0] == found["one frame with names"][0] == READ
+    assert READ // 12 < found["by file, a sample"][0] < READ // 4
+    mib = {name: cost["mib"] for name, (_, cost) in found.items()}
+    assert mib["by file, a sample"] < mib["by file"] < mib["one frame with names"]
+
+
+def fitted_towers() -> tuple[Fitted, Interactions]:
     random = np.random.default_rng(2)
-    visitor_VD, item_ID = (random.normal(size=(SCORED, FACTORS)).astype(np.float32) for _ in range(2))
-    return visitor_VD, item_ID
+    features = ItemFeatures(unit_rows(random.normal(size=(SCORED, FEATURES)).astype(np.float32)))
+    method, asked = TwoTower(dim=WIDTH), likes()
+    with seeded(0):
+        towers = two_tower.Towers.of(features, asked, hidden_dim=method.hidden_dim, dim=WIDTH)
+    return FittedTwoTower.of(method, towers, features, np.zeros(1)), asked
 
 
-def our_scoring() -> Callable[[], Any]:
-    visitor_VD, item_ID = vectors()
+def fitted_neighbours() -> tuple[Fitted, Interactions]:
+    asked = likes()
+    return ItemKnn().fit(asked, ItemFeatures(np.zeros((SCORED, 1), np.float32)), seed=0), asked
+
+
+def likes() -> Interactions:
     random = np.random.default_rng(3)
-    seen = Interactions.of(
+    chance = 1 / np.arange(1, SCORED + 1) ** 0.8
+    return Interactions.of(
         np.repeat(np.arange(SCORED), 10),
-        random.integers(0, SCORED, 10 * SCORED),
+        random.choice(SCORED, 10 * SCORED, p=chance / chance.sum()),
         np.zeros(10 * SCORED),
         np.ones(10 * SCORED, np.float32),
         np.zeros(SCORED, np.int32),
@@ -264,35 +327,58 @@ def our_scoring() -> Callable[[], Any]:
         as_of=1.0,
     )
 
-    def score() -> Any:
-        best = top_k(Given(visitor_VD, item_ID), seen, K)
-        return best.item_VK[:50], seen.item_N[: seen.start_V1[50]], best.score_VK[:50]
 
-    return score
+class MeasuredPool:
+    """The pool of this machine, and the memory of its processes."""
 
+    def __init__(self) -> None:
+        self.mib: list[tuple[float, float]] = []
 
-def plain_products() -> Callable[[], Any]:
-    visitor_VD, item_ID = vectors()
-    height, width = 1024, CELLS_PER_BLOCK // 1024
-
-    def score() -> Any:
-        for visitor in range(0, SCORED, height):
-            for item in range(0, SCORED, width):
-                visitor_VD[visitor : visitor + height] @ item_ID[item : item + width].T
-        return visitor_VD[:50] @ item_ID.T
-
-    return score
+    def each(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        results, self.mib = zip(*LocalPool().each(partial(with_memory, function), items), strict=True)
+        return list(results)
 
 
-def test_the_best_of_all_cost_little_more_than_their_products() -> None:
-    title = f"scoring: {SCORED:,} visitors x {SCORED:,} photos, {FACTORS} factors, the best {K} of each; scores"
-    found = compare(title, {"ours": our_scoring, "plain products": plain_products}, SCORED**2)
-    (found_items, seen, found_scores), cost = found["ours"]
-    score_VI, plain_cost = found["plain products"]
-    for visitor, score_I in enumerate(score_VI):
-        score_I[seen[10 * visitor : 10 * visitor + 10]] = -np.inf
-        np.testing.assert_allclose(found_scores[visitor], np.sort(score_I)[::-1][:K], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(score_I[found_items[visitor]], found_scores[visitor], rtol=1e-4, atol=1e-4)
-    assert cost["cpu"] < 3 * plain_cost["cpu"]
-    kept_mib = SCORED * K * 36 / 2**20  # keys, items and scores of the result, and their copies
-    assert cost["mib"] < kept_mib + 400
+def with_memory(function: Callable[[Any], Any], item: Any) -> tuple[Any, tuple[float, float]]:
+    return function(item), (memory_mib("VmHWM"), memory_mib("RssAnon"))
+
+
+def plain_products(folder: str, cut: tuple[int, int]) -> None:
+    """Score a cut by the bare matrix products."""
+    visitor_VD, item_ID = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("visitors", "items"))
+    for visitor in range(*cut, VISITORS_PER_BLOCK):
+        for item in range(0, SCORED, CELLS_PER_BLOCK // VISITORS_PER_BLOCK):
+            block_VD = visitor_VD[visitor : min(visitor + VISITORS_PER_BLOCK, cut[1])]
+            block_VD @ item_ID[item : item + CELLS_PER_BLOCK // VISITORS_PER_BLOCK].T
+
+
+@pytest.mark.parametrize(("prepare", "most"), [(fitted_towers, 4.0), (fitted_neighbours, 12.0)])
+def test_lists_in_tasks_cost_little_more_than_matrix_products(
+    prepare: Callable[[], tuple[Fitted, Interactions]], most: float, tmp_path: Path
+) -> None:
+    fitted, asked = prepare()
+    pool = MeasuredPool()
+    scoring = Scoring(pool, WorkerOutput(str(tmp_path), "log", str(tmp_path / "own")), max_memory_mb=2048)
+    options = {"diversity": 0.0, "pool_count": K, "excludes_seen": True}
+    begun = time.perf_counter()
+    item_VK = scoring.lists(fitted, asked, K, vectors=lambda: np.zeros((0, 0), np.float32), **options)
+    seconds = time.perf_counter() - begun
+    for name in ("visitors", "items"):
+        np.save(tmp_path / name, np.random.default_rng(4).normal(size=(SCORED, WIDTH)).astype(np.float32))
+    begun = time.perf_counter()
+    LocalPool().each(partial(plain_products, str(tmp_path)), cuts(SCORED, SCORED))
+    plain_seconds = time.perf_counter() - begun
+    peak, own = (max(mib) for mib in zip(*pool.mib, strict=True))
+    print(
+        f"\n{type(fitted).__name__}: the best {K} of {SCORED:,} photos for {SCORED:,} visitors, {len(pool.mib)} tasks "
+        f"on {core_count()} cores: {seconds:.0f} s; the bare products of {WIDTH} numbers: {plain_seconds:.0f} s. "
+        f"A process: at most {peak:.0f} MiB, of which {own:.0f} MiB are its own."
+    )
+    some = np.sort(np.random.default_rng(5).choice(SCORED, 50, replace=False))
+    score_VI = fitted.scores(asked.take(some), np.arange(SCORED))
+    for visitor, score_I in zip(some.tolist(), score_VI, strict=True):
+        score_I[asked.item_N[asked.history(visitor)]] = -np.inf
+        found_K = score_I[item_VK[visitor]]
+        np.testing.assert_allclose(found_K, np.sort(score_I)[::-1][:K], rtol=1e-4, atol=1e-5)
+    assert seconds < most * plain_seconds
+    assert peak < 2048

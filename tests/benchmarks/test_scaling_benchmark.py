@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.evaluation.ranking import Availability, dense_scorer, rank_targets
+from models.evaluation.counting import rank_by_vectors
+from models.evaluation.ranking import Availability
 from models.images import decode_image
 from models.rerank.history import Events, History
 from models.rerank.tables import Conversions, Counts
@@ -57,13 +58,13 @@ def test_exact_ranking() -> None:
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         for vectors in (random.normal(size=(n, DIM)).astype(np.float32) for n in (RANKED_PHOTOS, RANKED_SEARCHES))
     )
-    scorer = dense_scorer(query_QD, photo_PD, np.ones(RANKED_PHOTOS, np.bool_))
     texts, targets = np.arange(RANKED_SEARCHES), random.integers(0, RANKED_PHOTOS, RANKED_SEARCHES)
     asked_at, availability = np.ones(RANKED_SEARCHES, np.int64), Availability(np.zeros(RANKED_PHOTOS, np.int64))
     cells = RANKED_PHOTOS * RANKED_SEARCHES
 
     def ranked() -> np.ndarray:
-        return rank_targets(scorer, texts, targets, asked_at, availability)
+        has_vector = np.ones(RANKED_PHOTOS, np.bool_)
+        return rank_by_vectors(query_QD, photo_PD, has_vector, (texts, targets, asked_at), availability)
 
     def plain() -> np.ndarray:
         return np.concatenate([np.argsort(-(query_QD[i : i + 100] @ photo_PD.T), axis=1) for i in range(0, 300, 100)])
@@ -72,7 +73,9 @@ def test_exact_ranking() -> None:
     print(
         f"\nexact ranking at {DIM} numbers: {1e9 * ours:.1f} CPU s a billion scores; sorting all: {1e9 * sorting:.1f}"
     )
-    assert ranked()[:300].tolist() == (1 + np.argmax(plain() == targets[:300, None], axis=1)).tolist()
+    exact_QP = (query_QD[:20].astype(np.float64) @ photo_PD.T.astype(np.float64)).astype(np.float32)
+    bar_Q1 = np.take_along_axis(exact_QP, targets[:20, None], axis=1)
+    assert ranked()[:20].tolist() == (1 + (exact_QP > bar_Q1).sum(axis=1)).tolist()
     assert ours < sorting
 
 

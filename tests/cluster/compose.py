@@ -38,7 +38,13 @@ _SMALL = {
     "airflow-api-server": {"AIRFLOW__API__WORKERS": "1"},
 }
 """All on one small machine: what compose leaves to each container."""
-_SMALL_SPARK = {"spark.sql.shuffle.partitions": "4", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+_SMALL_SPARK = {
+    "spark.sql.shuffle.partitions": "4",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    # short tasks: the first executor would have done them all before the second is there
+    "spark.cores.max": "2",
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+}
 _NO_LOG_SERVER = ("airflow-scheduler", "airflow-triggerer")  # its port would be the same for both
 
 
@@ -84,6 +90,11 @@ class Deployment:
             if self.services[name].check:
                 self._await(name, "service_healthy")
 
+    def start_again(self, replica: str) -> None:
+        """Start a replica that was killed."""
+        [service] = [service for service in self.services.values() if replica in service.replicas]
+        self._start_replica(replica, service)
+
     def stop(self) -> None:
         """End everything and remove the database."""
         self.processes.stop()
@@ -93,12 +104,15 @@ class Deployment:
         service = self.services[name]
         if name != "postgres":
             for replica in service.replicas:
-                self.processes.start(replica, service.command, service.environment, cwd=self._folder / "state")
+                self._start_replica(replica, service)
             return
         assert self._postgres is not None, "the folder of PostgreSQL's programs is not given"
         start_postgres(self.processes, self._postgres, self._database, service.environment)
         self._await(name, "service_healthy")
         make_databases(service.environment, (DOCKER / "databases.sql").read_text())
+
+    def _start_replica(self, replica: str, service: Service) -> None:
+        self.processes.start(replica, service.command, service.environment, cwd=self._folder / "state")
 
     def _await(self, name: str, condition: str) -> None:
         for replica in self.services[name].replicas:

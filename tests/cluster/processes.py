@@ -77,13 +77,22 @@ class Processes:
         status = self._started[name].wait(limit_seconds)
         assert status == 0, f"{name} ended with status {status}:\n{self.log(name).read_text(errors='replace')[-5000:]}"
 
-    def kill(self, name: str) -> list[list[str]]:
+    def commands(self, name: str) -> list[str]:
+        """Return the command lines of a process and of everything it has started."""
+        found = []
+        for member in self._members(name):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):  # ended by itself
+                found.append(" ".join(member.cmdline()))
+        return found
+
+    def _members(self, name: str) -> list[psutil.Process]:
+        return [self._started[name], *self._started[name].children(recursive=True)]
+
+    def kill(self, name: str) -> list[str]:
         """Kill a process and everything it has started, at once; return their command lines."""
-        members = [self._started[name], *self._started[name].children(recursive=True)]
-        commands = []
+        members, commands = self._members(name), self.commands(name)
         for member in members:
-            with contextlib.suppress(psutil.NoSuchProcess):  # ended by itself
-                commands.append(member.cmdline())
+            with contextlib.suppress(psutil.NoSuchProcess):
                 member.send_signal(signal.SIGSTOP)  # none notices the end of another
         for member in members:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The small night on every part of the deployment, with a Spark worker killed in the middle of embedding.
+"""The small night on every part of the deployment, with a Spark worker killed while it embeds, another while it ranks.
 
 Airflow and MLflow on PostgreSQL, lake and models in an object store, Spark's master and two workers: as
 docker/compose.yaml says, see `compose.py`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -39,7 +39,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 RUN_DATE = LAST_COMPLETE_DAY - timedelta(days=1)
 PARTITION = {"run_date": RUN_DATE.isoformat()}
 CATALOGUE = "cluster"
-VICTIM = "spark-worker-1"
+WORKERS = ("spark-worker-1", "spark-worker-2")
+IN_TASKS = ("validate_logs", "train_reranker", "verify_index", "evaluate")
+"""Stages whose work is cut into tasks of the workers, which their logs tell of."""
 
 # What a night of one machine gives on this sample (jobs.sample makes the same bytes everywhere).
 ROWS = {
@@ -49,24 +51,24 @@ ROWS = {
     PHOTO_INDEX: {"ids": 398},
 }
 HIT_RATES_AT_10 = {
-    "popularity": 0.076,
-    "most_converted_for_query": 0.422,
+    "popularity": 0.082,
+    "most_converted_for_query": 0.420,
     "keyword_bm25": 0.482,
-    "zero_shot": 0.034,
-    "finetuned": 0.034,
-    "finetuned_country_keywords": 0.238,
-    "reranked": 0.416,
+    "zero_shot": 0.045,
+    "finetuned": 0.045,
+    "finetuned_country_keywords": 0.085,
+    "reranked": 0.676,
 }
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What was so when a worker was lost."""
+    """What was so when a worker was lost: below it, of the stage, of the workers, and of what was stored."""
 
-    parts: int
     killed: list[str]
     state: str
     workers: Counter[str]
+    parts: int
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +81,9 @@ def settings(deployment: Deployment) -> Iterator[Settings]:
         yield Settings.from_environment(deployment.environment)
 
 
-def test_a_night_that_loses_a_worker_while_it_embeds_ends_right(deployment: Deployment, settings: Settings) -> None:
+def test_a_night_that_loses_two_workers_ends_right(deployment: Deployment, settings: Settings) -> None:
     lake = Lake(settings.lake_uri, CATALOGUE)
-    losses: list[Loss] = []
+    losses: dict[str, Loss] = {}
     with local_services.airflow_client(
         deployment.ports["airflow"], deployment.secrets["AIRFLOW_ADMIN_PASSWORD"]
     ) as client:
@@ -93,16 +95,21 @@ def test_a_night_that_loses_a_worker_while_it_embeds_ends_right(deployment: Depl
         for change in local_services.follow_run(client, local_services.NIGHTLY, run_id):
             print(*change, flush=True)
             states.append(change)
-            if change == ("embed_photos", "running"):
-                losses.append(lose_worker(deployment, client, f"{url}/embed_photos", lake))
+            stage, state = change
+            if state == "running" and stage in STRIKES:
+                losses[stage] = lose_worker(deployment, client, f"{url}/{stage}", lake, STRIKES[stage])
         tasks = client.get(f"{url}?limit=100").raise_for_status().json()["task_instances"]
-        log = client.get(f"{url}/embed_photos/logs/1?full_content=true").raise_for_status().text
+        logs = {
+            stage: client.get(f"{url}/{stage}/logs/1?full_content=true").raise_for_status().text
+            for stage in {*IN_TASKS, *STRIKES}
+        }
     assert states[-1] == ("", "success")
     assert {task["task_id"] for task in tasks} == {"plan_night", *registry.STAGES}
     assert {task["state"] for task in tasks} == {"success"}
     assert {task["try_number"] for task in tasks} == {1}
 
-    check_loss(deployment, losses, log, lake)
+    check_losses(deployment, losses, logs, lake)
+    check_division(logs)
     check_lake(lake)
     check_embeddings(lake)
     check_registry(settings, lake)
@@ -117,20 +124,47 @@ def wait_for_dag(client: httpx.Client) -> None:
         time.sleep(1)
 
 
-# -- the loss ----------------------------------------------------------------------------------------------
+# -- the losses --------------------------------------------------------------------------------------------
+
+Strike = Callable[[Deployment, Lake], str | None]  # which worker to kill now
 
 
-def lose_worker(deployment: Deployment, client: httpx.Client, task_url: str, lake: Lake) -> Loss:
-    """Kill a worker with all it has started when the first vectors are there; return what was so at that moment."""
-    deadline = time.monotonic() + 300
-    while not stored_parts(lake):
-        assert time.monotonic() < deadline, "embed_photos has stored nothing"
-        time.sleep(0.2)
-    killed = deployment.processes.kill(VICTIM)
+def while_it_embeds(_: Deployment, lake: Lake) -> str | None:
+    """Choose the first worker when the first vectors are there."""
+    return WORKERS[0] if stored_parts(lake) else None
+
+
+def while_it_ranks(deployment: Deployment, _: Lake) -> str | None:
+    """Choose a worker with an executor of this stage whose tasks have begun: these are Python's."""
+    apps = [app["id"] for app in master_page(deployment)["activeapps"] if app["name"] == "nightlens evaluate"]
+    for worker in WORKERS:
+        commands = deployment.processes.commands(worker)
+        has_executor = any(app in command for app in apps for command in commands)
+        if has_executor and any(TASKS in command for command in commands):
+            return worker
+    return None
+
+
+STRIKES: dict[str, Strike] = {"embed_photos": while_it_embeds, "evaluate": while_it_ranks}
+EXECUTOR, TASKS = "CoarseGrainedExecutorBackend", "daemon"
+
+
+def lose_worker(deployment: Deployment, client: httpx.Client, task_url: str, lake: Lake, strike: Strike) -> Loss:
+    """Kill a worker with all it has started; start it again when the master knows. Return what was so meanwhile."""
+    deadline = time.monotonic() + 600
+    while (victim := strike(deployment, lake)) is None:
+        assert time.monotonic() < deadline, f"no worker to kill: {task_url}"
+        assert client.get(task_url).raise_for_status().json()["state"] == "running"
+        time.sleep(0.1)
+    before = worker_states(deployment)
+    killed = deployment.processes.kill(victim)
     parts = len(stored_parts(lake))
-    assert not list(lake.manifests(PHOTO_EMBEDDINGS))
     state = client.get(task_url).raise_for_status().json()["state"]
-    return Loss(parts, [" ".join(command) for command in killed], state, worker_states(deployment))
+    wait_for_workers(deployment, before - Counter(ALIVE=1) + Counter(DEAD=1))
+    workers = worker_states(deployment)
+    deployment.start_again(victim)
+    wait_for_workers(deployment, before + Counter(DEAD=1))
+    return Loss(killed, state, workers - before, parts)
 
 
 def stored_parts(lake: Lake) -> list[str]:
@@ -138,27 +172,50 @@ def stored_parts(lake: Lake) -> list[str]:
     return list(lake.fs.glob(f"{lake.root}/store/photo_vectors/*/*.parquet"))
 
 
+def master_page(deployment: Deployment) -> dict[str, Any]:
+    """Return what Spark's master says of workers and applications."""
+    page = httpx.get(f"http://127.0.0.1:{deployment.ports['spark-ui']}/json/").raise_for_status().json()
+    return dict(page)
+
+
 def worker_states(deployment: Deployment) -> Counter[str]:
-    """Return what Spark's master says of its workers, once it has noticed that one is gone."""
+    """Return how many workers are in which state."""
+    return Counter(worker["state"] for worker in master_page(deployment)["workers"])
+
+
+def wait_for_workers(deployment: Deployment, states: Counter[str]) -> None:
+    """Wait until Spark's master knows its workers to be in these states."""
     deadline = time.monotonic() + 120
-    while True:
-        page = httpx.get(f"http://127.0.0.1:{deployment.ports['spark-ui']}/json/").raise_for_status().json()
-        states = Counter(worker["state"] for worker in page["workers"])
-        if states["DEAD"] or time.monotonic() > deadline:
-            return states
+    while worker_states(deployment) != states:
+        assert time.monotonic() < deadline, worker_states(deployment)
         time.sleep(0.5)
 
 
-def check_loss(deployment: Deployment, losses: list[Loss], log: str, lake: Lake) -> None:
-    """The worker died with an executor that was embedding, and the stage, tried once, went on without it."""
-    [loss] = losses
-    assert any("CoarseGrainedExecutorBackend" in command for command in loss.killed), loss.killed
-    assert any("jobs.embedding.worker_daemon" in command for command in loss.killed), loss.killed
-    assert "Lost executor" in log
-    assert loss.state == "running"
-    assert 0 < loss.parts < len(stored_parts(lake)), "nothing was left to embed when the worker was killed"
-    assert loss.workers == {"ALIVE": 1, "DEAD": 1}
-    assert worker_states(deployment) == {"ALIVE": 1, "DEAD": 1}
+def check_losses(deployment: Deployment, losses: dict[str, Loss], logs: dict[str, str], lake: Lake) -> None:
+    """Each worker died with an executor that had a task of the stage, which went on without it, tried once."""
+    assert set(losses) == set(STRIKES)
+    for stage, loss in losses.items():
+        assert any(EXECUTOR in command for command in loss.killed), loss.killed
+        assert any(TASKS in command for command in loss.killed), loss.killed
+        assert "Lost executor" in logs[stage], stage
+        assert loss.state == "running"
+        assert loss.workers == {"DEAD": 1}
+    embedding = losses["embed_photos"]
+    assert any("jobs.embedding.worker_daemon" in command for command in embedding.killed), embedding.killed
+    assert 0 < embedding.parts < len(stored_parts(lake)), "nothing was left to embed when the worker was killed"
+    assert worker_states(deployment)["ALIVE"] == len(WORKERS)
+
+
+def check_division(logs: dict[str, str]) -> None:
+    """The stages' tasks ran on the workers; where both were free and none was lost, on both."""
+    executors = {}
+    for stage in IN_TASKS:
+        lines = re.findall(rf"nightlens {stage}: (\d+ tasks on (\d+) executors [^\n\"]*)", logs[stage])
+        for line, _ in lines:
+            print(f"{stage}: {line}", flush=True)
+        assert lines, f"{stage} had no task on the workers"
+        executors[stage] = max(int(count) for _, count in lines)
+    assert executors["validate_logs"] == len(WORKERS)
 
 
 # -- the night ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -86,6 +87,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill(disk: Path, leave_bytes: int = 0) -> Path:
     """Fill a disk up to so many bytes; return the file to remove."""
+    gc.collect()  # removed files that garbage still maps would make room later
     filler = disk / "filler"
     free = os.statvfs(disk)
     with filler.open("wb") as file:

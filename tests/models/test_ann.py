@@ -59,9 +59,8 @@ def test_an_inverted_file_scanned_whole_is_exact_and_scanned_in_part_is_nearly_s
 
 def recall_at_10(index: ann.ShardedIndex, query_QD: ann.Floats, photo_ND: ann.Floats) -> float:
     ids_QK, _ = index.search_ids(query_QD, 10)
-    exact = ExactSearch(query_QD, 10, [ids_QK])
-    exact.add(stable_ids(names(len(photo_ND))), photo_ND)
-    return float(exact.recall(0, 10).mean())
+    exact = ExactSearch(query_QD, 10, (ids_QK,)).scores([(stable_ids(names(len(photo_ND))), photo_ND)])
+    return float(exact.recall([ids_QK], 0, 10).mean())
 
 
 @pytest.mark.parametrize(

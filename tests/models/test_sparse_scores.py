@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.baselines import CountsByText
+from models.evaluation.baselines import CountsByQuery
 from models.evaluation.counting import Lookups
 from models.evaluation.sparse_scores import SparseScores
 from tests.models.test_counting import corpus
@@ -18,7 +18,7 @@ def test_ranks_and_lists_are_those_of_all_scores_sorted(seed: int) -> None:
     random = np.random.default_rng(seed)
     query_UD, photo_PD, _, availability, searches = corpus(random)
     score_UP = np.tile(random.integers(0, 3, len(photo_PD)).astype(np.float64), (len(query_UD), 1))
-    sparse = SparseScores(score_UP[0].copy(), CountsByText(*of_texts(random, score_UP)))
+    sparse = SparseScores(score_UP[0].copy(), CountsByQuery(np.arange(len(score_UP)), *of_texts(random, score_UP)))
     plain_Q = rank_targets(score_UP, *searches, availability)
     lookups = Lookups.of(*searches, availability)
     targets = lookups.targets(sparse.of_pairs(lookups.text, lookups.place))

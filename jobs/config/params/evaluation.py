@@ -52,11 +52,6 @@ class EvaluateSimilarParams(Params):
         0.97, gt=-1, le=1, description="near duplicates: least cosine of their vectors by the zero-shot base"
     )
     max_bits: int = Field(10, ge=0, le=128, description="near duplicates: most different bits of their hashes, of 128")
-    duplicate_photo_count: int = Field(
-        100_000,
-        ge=0,
-        description="near duplicates are not looked for in a corpus of more photos: all pairs are compared",
-    )
     variants: tuple[str, ...] = Field(
         (), description="further arms: variants of the full arm that train_variant has trained this night"
     )
@@ -113,6 +108,12 @@ class EvaluateRecommendersParams(Params):
     max_visitor_count: int = Field(
         5000, ge=0, description="visitors asked about, at most, by each protocol; 0 leaves all of it out"
     )
+    max_learning_conversions: int = Field(
+        20_000_000,
+        ge=1,
+        description="conversions before the test window that methods learn from, at most: of a larger log all those of "
+        "a sample of visitors",
+    )
     als_library: Literal["implicit", "spark"] = Field(
         "implicit", description="'spark': MLlib, for logs whose factorisation is beyond one machine"
     )
@@ -132,6 +133,9 @@ class EvaluateRecommendersParams(Params):
     contact_sheet_visitors: int = Field(4, ge=0, description="visitors shown with what every arm recommends")
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if the arm has no vector of a larger share of the photos"
+    )
+    max_memory_mb: int = Field(
+        2048, ge=1024, description="memory that a process may take to recommend, beside the files that processes share"
     )
 
     @field_validator("methods", "protocols", "protocol_methods")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from jobs.config.params.arms import ARMS, FULL
 from jobs.config.params.base import Params
@@ -115,12 +115,6 @@ class TrainSearchParams(Params):
         """Whether training needs the log of what was shown."""
         return self.position_weights == "estimated" or (self.hard_share > 0 and self.hard_from == "shown")
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> TrainSearchParams:
-        if self.processes > 1 and self.hard_share:
-            raise ValueError("hard negatives are drawn from all photos: hard_share needs processes=1")
-        return self
-
 
 class SnapshotChampionParams(Params):
     pass
@@ -138,6 +132,9 @@ class RegisterModelParams(Params):
 class TrainRerankerParams(Params):
     candidate_count: int = Field(200, ge=10, description="best photos of the challenger that are reordered")
     max_search_count: int = Field(20_000, ge=1, description="validation searches learned from, at most")
+    max_memory_mb: int = Field(
+        2048, ge=512, description="what a process that answers searches may take, MiB: more searches at a time"
+    )
     min_search_count: int = Field(
         200, ge=2, description="fewer validation searches whose photo is a candidate are too few to learn from"
     )

@@ -17,6 +17,7 @@ from jobs.evaluation.products import device_product
 from jobs.evaluation.ranked_arm import rank
 from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.vector_arm import Limits, VectorArm
+from jobs.lake.shared_arrays import Scratch
 from models.evaluation import counting
 from models.evaluation.ranking import Availability
 from tests.conftest import Contexts
@@ -58,8 +59,9 @@ class Corpus:
         facts = made_up(QUERY_EMBEDDINGS.facts, arms=arms)
         commit_tables(self.ctx, QUERY_EMBEDDINGS, {"embeddings": queries}, facts=facts)
         inputs = {dataset.name: self.ctx.read(dataset) for dataset in (PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS)}
-        store, limits = self.ctx.lake.store("checkpoints", "evaluation", "1"), Limits(0.1, max_memory_mb)
-        return VectorArm.laid_out(self.ctx.lake, inputs, self.task, self.availability, ARM, LocalPool(), store, limits)
+        folder = Scratch(self.ctx.lake.root_uri, self.ctx.lake.catalogue, f"{self.ctx.lake.root}/scratch")
+        limits = Limits(0.1, max_memory_mb)
+        return VectorArm.laid_out(self.ctx.lake, inputs, self.task, self.availability, ARM, LocalPool(), folder, limits)
 
     @property
     def scores(self) -> np.ndarray:
@@ -133,14 +135,14 @@ def test_listed_are_the_best_of_what_all_searches_may_be_shown(corpus: Corpus) -
     stays_P[:WITHOUT] = False
     for text in range(TEXTS):
         best = sorted(np.flatnonzero(stays_P), key=lambda place: (-score_UP[text, place], place))[:8]
-        assert found.place[text].tolist() == best
-        assert found.score[text].tolist() == score_UP[text, best].tolist()
+        assert found.place_UK[text].tolist() == best
+        assert found.score_UK[text].tolist() == score_UP[text, best].tolist()
     hidden_at_P = np.full(PHOTOS, np.iinfo(np.int64).max)
     hidden_at_P[available.hidden] = available.hidden_at.max(axis=0)
     is_special_P = ~stays_P & (available.since <= last) & (hidden_at_P > first)
-    assert sorted(found.special) == [place for place in np.flatnonzero(is_special_P) if place >= WITHOUT]
-    np.testing.assert_array_equal(found.special_vector, corpus.photo_PD[found.special])
-    np.testing.assert_array_equal(found.text_vector, corpus.query_UD)
+    assert sorted(found.special_X) == [place for place in np.flatnonzero(is_special_P) if place >= WITHOUT]
+    np.testing.assert_array_equal(found.special_XD, corpus.photo_PD[found.special_X])
+    np.testing.assert_array_equal(found.query_UD, corpus.query_UD)
 
 
 def test_too_little_memory_says_what_would_do(corpus: Corpus) -> None:

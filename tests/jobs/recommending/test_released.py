@@ -21,8 +21,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.housekeeping.forget_visitor import forget
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
-from jobs.recommending import released
-from jobs.recommending.conversion_log import read_log
+from jobs.recommending import released, released_lists
 from jobs.recommending.released import choose, chosen
 from jobs.releasing.published_pointer import POINTER, Pointer, published
 from jobs.releasing.reader import OpenRelease, ReleaseReader, open_release
@@ -117,7 +116,8 @@ def opened(context: RunContext, made: Manifest) -> OpenRelease:
 
 def taken(context: RunContext) -> dict[str, tuple[list[str], list[datetime], str]]:
     """Return what visitors took and when, oldest first, and the country that they come from."""
-    rows = read_log(context.lake, context.read(SPLITS)).sort("converted_at", "photo_id")
+    windows = [context.lake.read_table(context.read(SPLITS), name) for name in ("train", "validation", "test")]
+    rows = pl.concat(windows).sort("converted_at", "photo_id")
     return {
         visitor: (own["photo_id"].to_list(), own["converted_at"].to_list(), own["country"][-1])
         for (visitor,), own in rows.partition_by("visitor_id", as_dict=True, maintain_order=True).items()
@@ -129,7 +129,7 @@ def test_the_lists_of_the_night_are_what_the_reader_recommends_to_the_same_histo
     night: Night, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     prefer(monkeypatch, method)
-    monkeypatch.setattr(released, "_VISITORS_AT_ONCE", 5)
+    monkeypatch.setattr(released_lists, "_VISITORS_AT_ONCE", 5)
     context, made = release(night)
     recommender = ReleaseFacts.of(made).recommender
     assert (recommender.method, recommender.visitor_count) == (method, VISITORS)

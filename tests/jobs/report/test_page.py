@@ -23,14 +23,14 @@ from jobs.config.params.arms import CHAMPION_ARM, FULL, HOURLY_COUNTS, RERANKED,
 from jobs.config.params.release import PublishReportParams
 from jobs.context import RunContext
 from jobs.datasets.all import named
-from jobs.datasets.evaluation import PHOTO_MAP
+from jobs.datasets.evaluation import PHOTO_MAP, SampleFacts
 from jobs.datasets.releases import Lead, ReleasedRecommender
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.report import formats
 from jobs.report.names import ARMS, METHODS, METRICS, VARIANTS
 from jobs.report.ranking import segment_name
-from jobs.report.recommendations import _SEGMENTS, _released
+from jobs.report.recommendations import _SEGMENTS, _released, _sample
 from jobs.report.render import build_report, render
 from tests.errors import raises
 from tests.jobs.report.page import Page, normalised
@@ -197,6 +197,12 @@ def test_which_recommender_the_release_holds_is_said_with_its_lead(whole: Page) 
     }
     for recommender, words in told.items():
         assert [word for word in words if word not in _released(recommender)] == []
+
+
+def test_whom_methods_learned_from_is_said_where_it_is_a_sample() -> None:
+    assert _sample(None) == ""
+    counts = {"visitor_count": 2, "visitor_total": 25, "conversion_count": 20_000, "conversion_total": 250_000}
+    assert [figure for figure in ("20,000", "250,000") if figure not in _sample(SampleFacts(**counts))] == []
 
 
 @pytest.mark.parametrize(

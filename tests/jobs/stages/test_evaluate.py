@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.adapters import task_pool
 from jobs.config.params.evaluation import EvaluateParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
@@ -20,6 +21,7 @@ from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
 from jobs.datasets.features import IMPRESSIONS, SPLITS
 from jobs.datasets.models import CHAMPION, RERANKER, SEARCH_MODELS
 from jobs.errors import BadInput, MissingInput
+from jobs.evaluation import ranked_arm, vector_arm
 from jobs.evaluation.ranking_task import of_some_visitors
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -286,6 +288,19 @@ def test_degenerate_weights_give_a_reason_and_no_figure(
     manifest, tables = run(night)
     assert tables["off_policy"].is_empty()
     assert EvaluationFacts.of(manifest).off_policy.note.startswith(note)
+
+
+def test_ranks_do_not_depend_on_how_the_work_is_cut(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    night.equal_pictures = {f"photo-{i:02}": "same" for i in range(5)}
+    context = night.commit()
+    whole = run_stage(context, "evaluate", PARAMS)
+    monkeypatch.setattr(task_pool, "_WORTH_A_PROCESS", 10**6)
+    monkeypatch.setattr(ranked_arm, "_TEXTS_PER_TASK", 2)
+    for name, value in (("PHOTOS_AT_ONCE", 7), ("_FEWEST_TEXTS", 2), ("_WORK_OF_A_TASK", 10.0)):
+        monkeypatch.setattr(vector_arm, name, value)
+    cut = run_stage(context, "evaluate", PARAMS.model_copy(update={"max_memory_mb": 1024}))
+    for table in ("ranks", "judgement_ranks", "contact_sheet"):
+        assert context.lake.read_table(cut, table).equals(context.lake.read_table(whole, table))
 
 
 def test_comparisons_are_with_every_other_arm(night: Night) -> None:

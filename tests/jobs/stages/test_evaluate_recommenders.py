@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from models.recommend.protocols import Trial, temporal
 from models.recommend.random_order import FittedRandomOrder
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.night_of_tastes import BEFORE, IDS, NEW, PHOTOS, TEST_START, VISITORS, Night
+from tests.jobs.night_of_tastes import BEFORE, HAD, IDS, NEW, PHOTOS, TEST_START, VISITORS, Night
 
 PARAMS = EvaluateRecommendersParams(
     methods=("random", "popularity", "mean_embedding", "item_knn", "als", "two_tower"),
@@ -102,12 +102,9 @@ def test_photos_of_the_test_window_in_reach_of_a_method_stop_the_night(
 
 
 def test_a_country_that_is_known_in_the_test_window_alone_is_none_in_training() -> None:
-    start = datetime(2025, 1, 2, tzinfo=UTC)
-    told = [(0, 1, "ZW"), (0, 3, "AT"), (1, 1, None), (1, 3, "AD"), (2, 1, "AT"), (3, 3, "BE"), (4, 1, "")]
-    rows = pl.DataFrame(told, schema=["visitor", "day", "country"], orient="row").with_columns(
-        pl.lit("photo").alias("photo_id"), converted_at=pl.datetime(2025, 1, "day", time_zone="UTC")
-    )
-    country_V, before_V, names = _countries(rows, start)
+    told = [(0, 1, 3), (0, 3, 0), (1, 1, -1), (1, 3, 1), (2, 1, 0), (3, 3, 2), (4, 1, -1)]
+    rows = pl.DataFrame(told, schema=["place", "at", "country"], orient="row").with_columns(item=0)
+    country_V, before_V, names = _countries(rows, ["AT", "AD", "BE", "ZW"], 2, 5)
     assert names == ("AT", "ZW", "AD", "BE")  # those that are new have the highest codes
     assert [names[code] if code >= 0 else "" for code in country_V] == ["ZW", "AD", "AT", "BE", ""]
     assert [names[code] if code >= 0 else "" for code in before_V] == ["ZW", "", "AT", "", ""]
@@ -193,6 +190,22 @@ def test_als_is_learned_by_the_library_that_is_named(night: Night, monkeypatch: 
 def test_visitors_beyond_the_limit_are_not_asked_about(night: Night) -> None:
     manifest, _ = run(night, PARAMS.model_copy(update={"max_visitor_count": 5}))
     assert RecommendationFacts.of(manifest).protocols["temporal"].visitor_count == 5
+
+
+def test_of_a_log_too_large_to_learn_from_a_sample_is_and_all_are_asked_with_their_histories(night: Night) -> None:
+    params = PARAMS.model_copy(update={"methods": ("random", "popularity", "mean_embedding")})
+    _, whole = run(night, params)
+    manifest, tables = run(night, params.model_copy(update={"max_learning_conversions": 3 * HAD}))
+    facts = RecommendationFacts.of(manifest)
+    assert facts.sample is not None
+    assert (facts.sample.conversion_count, facts.sample.conversion_total) == (3 * HAD, len(night.past))
+    assert facts.sample.visitor_total == VISITORS
+    assert facts.protocols["temporal"].log_count == 3 * HAD
+    assert facts.protocols["temporal"].visitor_count == VISITORS
+    assert facts.protocols["no_split"].visitor_count == facts.sample.visitor_count
+    for name in ("random", "mean_embedding"):  # what learns from nobody finds the same
+        assert figures(tables, "precision")[name] == figures(whole, "precision")[name]
+    assert figures(tables, "ndcg")["popularity"] != figures(whole, "ndcg")["popularity"]
 
 
 def test_a_method_with_too_little_to_learn_from_is_left_out_with_its_reason(night: Night) -> None:

@@ -14,12 +14,14 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from jobs.adapters import task_pool
 from jobs.config.params.arms import CHAMPION_ARM, FULL, ZERO_SHOT
 from jobs.config.params.evaluation import TRUTHS, EvaluateSimilarParams
+from jobs.config.settings import Settings
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES, VALIDATED
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS
-from jobs.datasets.evaluation import SimilarFacts
+from jobs.datasets.evaluation import SIMILAR, SimilarFacts
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import CHAMPION, SEARCH_MODELS, VARIANT
 from jobs.datasets.schema import Dataset
@@ -27,7 +29,7 @@ from jobs.errors import BadInput, MissingInput
 from jobs.lake.manifest import Manifest
 from jobs.lake.vector_store import part_bytes, part_name, text_key
 from jobs.nights.stage_runner import run_stage
-from jobs.similar import pictures
+from jobs.similar import arm_blocks, arm_lists, pictures
 from jobs.similar.inputs import BY_FILE
 from models.evaluation.ranking import tie_order
 from models.images import DECODER_VERSION
@@ -86,6 +88,7 @@ class Night:
         self.embedded = dict(self.arms)
         self.reads_keywords = True
         self.exemplars = pl.DataFrame()
+        self.file_count = 1
 
     def commit(self) -> RunContext:
         commit = self._commit
@@ -118,7 +121,8 @@ class Night:
         found = pl.concat([self.vectors(arm, noise) for arm, noise in self.embedded.items()])
         digests = {arm: {"model_digest": f"model of {arm}"} for arm in self.embedded}
         tables = {"embeddings": found, "exemplars": self.exemplars}
-        commit(PHOTO_EMBEDDINGS, tables, {"arms": digests, "precision": "float32"})
+        facts = {"arms": digests, "precision": "float32"}
+        commit_tables(self.context, PHOTO_EMBEDDINGS, tables, facts=facts, shard_count=self.file_count)
         keys = [text_key(sha256, f"tower:float32:{DECODER_VERSION}") for sha256 in images["sha256"]]
         features = PICTURES.astype(np.float32)
         store = self.context.lake.store("photo_vectors", f"tower-float32-{DECODER_VERSION}")
@@ -284,6 +288,33 @@ def test_a_picture_that_is_not_in_the_store_any_more_stops_the_stage(night: Nigh
         run_stage(context, "evaluate_similar", PARAMS)
 
 
+@pytest.mark.parametrize(
+    "spark_from_rows",
+    [pytest.param(10**9, id="here"), pytest.param(1, id="Spark", marks=[pytest.mark.spark, pytest.mark.integration])],
+)
+def test_every_table_is_the_same_however_the_work_is_cut(
+    night: Night,
+    make_context: Contexts,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    spark_from_rows: int,
+) -> None:
+    night.hidden = [(IDS[2], None)]
+    context = night.commit()
+    whole = run_stage(context, "evaluate_similar", PARAMS)
+    assert SimilarFacts.of(whole).duplicate_count == 1
+    monkeypatch.setattr(task_pool, "_WORTH_A_PROCESS", 10**6)  # the sizes here are this process's alone
+    for module, name, size in ((arm_blocks, "_PHOTOS", 2), (arm_lists, "_PLACES", 5), (pictures, "_PICTURES", 4)):
+        monkeypatch.setattr(module, name, size)
+    night.file_count = 4
+    changed = settings.model_copy(update={"spark_from_rows": spark_from_rows})
+    night.context = make_context(catalogue="cut", settings=changed)
+    cut = run_stage(night.commit(), "evaluate_similar", PARAMS)
+    for table in SIMILAR.tables:
+        found = night.context.lake.read_table(cut, table.name)
+        assert found.equals(context.lake.read_table(whole, table.name)), table.name
+
+
 def test_what_one_visitor_took_is_noise_unless_one_is_asked_to_be_enough(night: Night) -> None:
     context = night.commit()
     assert IDS[1] not in queries(context, run_stage(context, "evaluate_similar", PARAMS), "co_conversion")
@@ -325,9 +356,8 @@ def test_a_truth_without_answers_says_so_and_nothing_left_out_is_measured(night:
     context, manifest = run(night)
     assert SimilarFacts.of(manifest).truths["collections"].note.startswith("0 photos have an answer")
     assert set(context.lake.read_table(manifest, "metrics")["truth"]) == {"co_conversion", "keywords"}
-    every_photo = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"duplicate_photo_count": COUNT - 1}))
-    facts = SimilarFacts.of(every_photo)
-    assert (facts.duplicate_count, facts.hashed_count) == (0, 0)
+    alone = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"truths": ("collections",)}))
+    assert [alone.row_counts[name] for name in ("queries", "metrics", "contact_sheet")] == [0, 0, 0]
     without = run_stage(context, "evaluate_similar", PARAMS.model_copy(update={"query_count": 0}))
     assert SimilarFacts.of(without).note == "left out: query_count is 0"
     assert set(without.row_counts.values()) == {0}

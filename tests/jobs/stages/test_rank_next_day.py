@@ -27,6 +27,7 @@ from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.reranking import next_day
+from jobs.reranking.answering import Answering
 from jobs.reranking.inputs import WindowSearch
 from jobs.reranking.learned_order import candidate_rows
 from jobs.reranking.next_day import NEWER, OLDER, ask
@@ -37,6 +38,7 @@ from jobs.training.variants import photo_matrix, text_matrix
 from models.rerank.learning import Rows
 from tests.conftest import Contexts
 from tests.errors import raises
+from tests.jobs.stages.test_train_reranker import answering_in
 from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
 from tests.validated_lake import commit_tables
 
@@ -152,7 +154,7 @@ def embed(ctx: RunContext, inputs: dict[str, Manifest], tasks: list[Task]) -> No
         return pl.Series("vector", matrix.tolist(), dtype=pl.List(pl.Float32))
 
     texts = [task.texts.select("query", "country").with_columns(column(text_matrix(model, task))) for task in tasks]
-    own = {"model_digest": SearchModelsFacts.of(models).arms[FULL].model_digest}
+    own = {"model_digest": SearchModelsFacts.of(models).arms[FULL].model_digest, "dim": photo_PD.shape[1]}
     rows = {
         PHOTO_EMBEDDINGS: tasks[-1].photos.select("photo_id").with_columns(column(photo_PD), arm),
         QUERY_EMBEDDINGS: pl.concat(texts).unique(["query", "country"]).with_columns(arm),
@@ -169,8 +171,9 @@ def test_the_refitted_arm_is_what_the_stages_of_a_night_make(series: Series) -> 
     embed(ctx, inputs, tasks)
     run_stage(ctx, "train_reranker", TrainRerankerParams(**LEARNING))
     whole = inputs | {name: ctx.read(named(name)) for name in ("reranker", "photo_embeddings", "query_embeddings")}
-    expected, _ = Reranked.read(ctx.lake, whole, tasks[1]).ranks()
-    found = ask(ctx, PARAMS, {OLDER: series.inputs(series.older), NEWER: inputs})
+    where = answering_in(ctx)
+    expected, _ = Reranked.read(ctx.lake, whole, tasks[1], where).ranks(where)
+    found = ask(ctx, PARAMS, {OLDER: series.inputs(series.older), NEWER: inputs}, where)
     np.testing.assert_array_equal(found.ranks[REFITTED], expected)
     assert all((found.ranks[arm] != expected).any() for arm in (HELD_BACK, RERANKER_REFITTED))
 
@@ -178,9 +181,9 @@ def test_the_refitted_arm_is_what_the_stages_of_a_night_make(series: Series) -> 
 def test_each_reranker_learns_from_its_own_window(series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, handed = series.commit(), []
 
-    def spy(search: WindowSearch, task: Task) -> Rows:
+    def spy(search: WindowSearch, task: Task, where: Answering) -> Rows:
         handed.append((search.check.cutoff, task.asked_at.min(), task.asked_at.max()))
-        return candidate_rows(search, task)
+        return candidate_rows(search, task, where)
 
     monkeypatch.setattr(next_day, "candidate_rows", spy)
     run_stage(ctx, "rank_next_day", PARAMS)

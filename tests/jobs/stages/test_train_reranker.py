@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from jobs.adapters.task_pool import LocalPool
 from jobs.config.params.arms import FULL, TRENDING
 from jobs.config.params.training import TrainRerankerParams
 from jobs.context import RunContext
@@ -19,9 +20,10 @@ from jobs.datasets.models import RERANKER, EventsCheck, RerankerFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.ranking_task import Task, read_task
-from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.lake.shared_arrays import Scratch
 from jobs.nights.stage_runner import run_stage
+from jobs.reranking.answering import Answering
 from jobs.reranking.inputs import WindowSearch
 from jobs.reranking.reranked_arm import Reranked
 from jobs.reranking.saved import RERANKER_FILES
@@ -29,8 +31,10 @@ from jobs.reranking.tables import check_events
 from jobs.stages import train_reranker
 from jobs.stages.registry import STAGES
 from models.evaluation.ranking import NOT_FOUND
-from models.rerank.features import FEATURES
+from models.rerank.candidates import Candidates
+from models.rerank.features import FEATURES, Searches
 from models.rerank.learning import FOLD_COUNT, Reranker
+from models.rerank.search import Search
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.stages.test_evaluate import (
@@ -158,14 +162,28 @@ def test_too_few_searches_fail_the_night_where_that_is_asked_for(night: Night) -
         run_stage(night.commit(), "train_reranker", params)
 
 
-def window_search(lake: Lake, inputs: dict[str, Manifest], task: Task) -> WindowSearch:
-    return WindowSearch.read(lake, inputs, task, FULL, PARAMS.model_dump(), reranker=None)
+def answering_in(context: RunContext) -> Answering:
+    """Tasks of this process."""
+    lake = context.lake
+    return Answering(LocalPool(), Scratch(lake.root_uri, lake.catalogue, f"{lake.root}/scratch"), PARAMS.max_memory_mb)
+
+
+def window_search(context: RunContext, inputs: dict[str, Manifest], task: Task) -> WindowSearch:
+    where = answering_in(context)
+    return WindowSearch.read(context.lake, inputs, task, FULL, PARAMS.model_dump(), where, reranker=None)
 
 
 def matrix_of(asked: WindowSearch) -> np.ndarray:
     """The features of all candidates of all searches."""
     blocks = [searches for _, searches in asked.search.blocks(asked.searches)]
-    return np.concatenate([asked.search.features(one, asked.search.candidates(one)) for one in blocks])
+    return np.concatenate([candidates_of(asked.search, one)[1] for one in blocks])
+
+
+def candidates_of(search: Search, searches: Searches) -> tuple[Candidates, np.ndarray]:
+    """The candidates of searches and their features."""
+    named = search.named(searches)
+    candidates = search.candidates(searches, named)
+    return candidates, search.features(searches, candidates, named)
 
 
 def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
@@ -288,14 +306,14 @@ def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
     night.train = night.train.with_columns(device_type=pl.lit("mobile"))
     context = night.commit()
     inputs, task = task_of(context)
-    asked_for = window_search(context.lake, inputs, task)
+    asked_for = window_search(context, inputs, task)
     code = {"mobile": 0.0, "desktop": 2.0, "fridge": np.nan}
     match = {"landscape": 1.0, "portrait": 0.0, "all": np.nan}  # every photo is wider than high
     asked = task.queries.select("device_type", "orientation_filter").rows()
     seen = set()
     for block, searches in asked_for.search.blocks(asked_for.searches):
-        candidates = asked_for.search.candidates(searches)
-        found = dict(zip(FEATURES, asked_for.search.features(searches, candidates).T, strict=True))
+        candidates, matrix = candidates_of(asked_for.search, searches)
+        found = dict(zip(FEATURES, matrix.T, strict=True))
         rows = [asked[search] for search in block[candidates.row]]
         seen |= set(rows)
         np.testing.assert_array_equal(found["device"], [code[device] for device, _ in rows])
@@ -308,12 +326,14 @@ def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
 def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:
     context, _ = trained(night)
     inputs, task = task_of(context)
-    arm = Reranked.read(context.lake, inputs | {"reranker": context.read(RERANKER)}, task)
+    reranked = inputs | {"reranker": context.read(RERANKER)}
+    arm = Reranked.read(context.lake, reranked, task, answering_in(context))
     own = arm.asked.searches
     assert min(own.device.max(), own.orientation.max()) > -1
     unknown = np.full(len(task.targets), -1)
-    alike = replace(arm, asked=replace(arm.asked, searches=replace(own, device=unknown, orientation=unknown)))
-    assert arm.ranks_of(task.text_ids, task.targets, task.asked_at).tolist() == alike.ranks()[0].tolist()
+    alike, judged = replace(own, device=unknown, orientation=unknown), arm.judged(task.text_ids, task.asked_at)
+    search = arm.asked.search
+    assert search.ranks(judged, task.targets)[0].tolist() == search.ranks(alike, task.targets)[0].tolist()
 
 
 @pytest.mark.parametrize(("window", "start"), [("validation", TRAIN_END), ("test", TEST_START)])
@@ -323,7 +343,7 @@ def test_what_happens_inside_a_window_changes_no_feature_of_it(night: Night, win
     task = read_task(context.lake, inputs["splits"], window)
 
     def matrix() -> np.ndarray:
-        return matrix_of(window_search(context.lake, inputs_of(context), task))
+        return matrix_of(window_search(context, inputs_of(context), task))
 
     before = matrix()
     planted = night.conversions(np.random.default_rng(1), 200, start, PHOTO_COUNT - 4)
@@ -413,11 +433,11 @@ def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: 
     assert RerankerFacts.of(run_stage(context, "train_reranker", PARAMS)).note == ""
     assert "reranked" in EvaluationFacts.of(run_stage(context, "evaluate", EVALUATE)).hit_rate_at_10
     inputs, task = task_of(context)
-    asked = window_search(context.lake, inputs, task)
+    asked = window_search(context, inputs, task)
     assert (asked.search.availability.since == asked.search.availability.since[0]).all()
     found = dict(zip(FEATURES, matrix_of(asked).T, strict=True))
     assert len(np.unique(found["photo_observed_days"])) == 1
     for _, searches in asked.search.blocks(asked.searches):
-        candidates = asked.search.candidates(searches)
-        age = asked.search.features(searches, candidates)[:, FEATURES.index("photo_age_days")]
+        candidates, matrix = candidates_of(asked.search, searches)
+        age = matrix[:, FEATURES.index("photo_age_days")]
         assert (np.diff(age)[np.diff(candidates.row) == 0] == 0).all()

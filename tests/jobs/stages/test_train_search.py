@@ -14,7 +14,7 @@ import pytest
 from jobs.config.params.arms import FINETUNED, FULL, ZERO_SHOT
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.features import IMPRESSIONS, SPLITS, SplitsFacts
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.models import BASE_MODEL, SEARCH_MODELS, ArmFacts, Reach, SearchModelsFacts
 from jobs.errors import GateFailed, MissingInput
 from jobs.lake.catalogue import Lake
@@ -23,6 +23,7 @@ from jobs.nights.stage_runner import run_stage
 from jobs.training import arm_inputs
 from jobs.training.arm_inputs import _recent, read_pairs
 from jobs.training.arms import _weighted_pairs
+from jobs.training.inputs import text_ids
 from models.evaluation.impressions import examination_weights
 from models.search.model import SearchModel
 from models.search.negatives import NONE, HardNegatives, mine
@@ -37,11 +38,11 @@ from tests.training_lake import (
     SEARCH_PARAMS,
     commit_champion,
     commit_images,
+    commit_shown,
     commit_splits,
     conversions,
     photos,
 )
-from tests.validated_lake import commit_tables
 
 pytestmark = pytest.mark.integration
 
@@ -85,7 +86,7 @@ def test_only_photos_of_the_training_window_are_hard_negatives(
     manifest = run_stage(ctx, "train_search", params)
     corpus = photos(ctx).sort("photo_id")
     candidates = np.unique(found[0].photos[found[0].photos != NONE])
-    assert candidates.tolist() == corpus["is_in_train"].arg_true().to_list()
+    assert candidates.tolist() == sorted(text_ids(corpus.filter("is_in_train")["photo_id"].to_list()).tolist())
     windows = SplitsFacts.of(ctx.read(SPLITS))
     assert SearchModelsFacts.of(manifest).reach == Reach(
         until=windows.train_end,
@@ -396,17 +397,6 @@ def test_processes_that_train_together_scale_weights_by_position_alike() -> None
     halves = [photo_R < 5, photo_R >= 5] * 2  # what the first time each tells is known the second time
     parts = [_weighted_pairs(photo_R[h], text_R[h], rarity_R[h], options, Together())[2] for h in halves]
     assert np.concatenate(parts[2:]) == pytest.approx(whole, rel=1e-6)
-
-
-def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, str, str, int, int, int]]) -> None:
-    """Commit what was shown: how often places are looked at, and (query, country, photo, place, shown, taken)."""
-    examination = pl.DataFrame({"position": list(told), "examination": list(told.values())}).with_columns(
-        pl.col("position").cast(pl.Int32)
-    )
-    names = IMPRESSIONS.table("pairs").schema.names
-    pairs = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("position").cast(pl.Int32))
-    tables = {"examination": examination, "pairs": pairs}
-    commit_tables(ctx, IMPRESSIONS, tables, facts={"note": "nothing moved"})
 
 
 def test_what_was_shown_and_not_taken_is_a_negative_where_that_is_wanted(make_night: Contexts) -> None:

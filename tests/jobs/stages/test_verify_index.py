@@ -10,12 +10,18 @@ import pytest
 from jobs.config.params.arms import FULL
 from jobs.config.params.index import BuildIndexParams, VerifyIndexParams
 from jobs.context import RunContext
-from jobs.datasets.embeddings import QUERY_EMBEDDINGS
+from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
+from jobs.datasets.features import SPLITS
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX, IndexCheckFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
+from jobs.indexing import measured_index
+from jobs.indexing.held_out_queries import read_queries
+from jobs.indexing.measured_index import CUTOFFS, Measured, recalls
 from jobs.nights.stage_runner import run_stage
 from jobs.stages import verify_index
 from models import ann
+from models.indexing.ids import hashed_ids
+from models.indexing.measuring import Latency
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.jobs.index_lake import commit_inputs, commit_photos, photos_of, unit_vectors
@@ -142,3 +148,29 @@ def test_a_damaged_index_is_refused(make_context: Contexts) -> None:
         run_stage(context, "verify_index", PARAMS)
     with pytest.raises(MissingInput):
         context.read(INDEX_CHECK)
+
+
+@pytest.mark.spark
+def test_recall_is_the_same_in_this_process_and_in_tasks_of_spark(
+    make_context: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = night(make_context)
+    inputs = {one.name: context.read(one) for one in (SPLITS, PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS)}
+    queries = read_queries(context.lake, inputs, FULL, 1000, context.seed)
+    rng, ids_N = np.random.default_rng(3), hashed_ids([f"p{number}" for number in range(250)])
+    found = tuple(np.stack([rng.permutation(ids_N)[:k] for _ in queries.vectors]) for k in CUTOFFS)
+    measured = Measured(found, Latency(1, 1, 1), Latency(1, 1, 1), 1.0)
+
+    def recall(spark_from_rows: int) -> list[list[float]]:
+        settings = context.settings.model_copy(update={"spark_from_rows": spark_from_rows})
+        (one,) = recalls(settings, context.lake, inputs["photo_embeddings"], FULL, [measured], queries)
+        return [one.value.tolist(), one.low.tolist(), one.high.tolist()]
+
+    plain = recall(10**9)
+    scores_QP = queries.vectors @ photos_of(250)[FULL].T
+    for k, value, found_QK in zip(CUTOFFS, plain[0], found, strict=True):
+        best_QK = ids_N[np.argsort(-scores_QP, axis=1)[:, :k]]
+        assert value == np.mean([len({*b} & {*f}) / k for b, f in zip(best_QK, found_QK, strict=True)])
+    monkeypatch.setattr(measured_index, "_PHOTOS", 7)
+    assert recall(10**9) == plain
+    assert recall(1) == plain

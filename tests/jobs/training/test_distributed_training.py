@@ -16,7 +16,6 @@ import pytest
 
 from jobs.config.params.ablation import TrainVariantParams
 from jobs.config.params.arms import FULL
-from jobs.config.params.training import TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import ArmFacts, SearchModelsFacts
@@ -27,7 +26,8 @@ from jobs.training.distributed import Share
 from models.search.checkpoint import unpack
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_splits, conversions
+from tests.models.search.conftest import COLOURS
+from tests.training_lake import BASE_PARAMS, SEARCH_PARAMS, commit_images, commit_shown, commit_splits, conversions
 
 ALONE = SEARCH_PARAMS.model_copy(update={"arms": (FULL,), "epochs": 6, "batch_size": 24})
 TOGETHER = ALONE.model_copy(update={"processes": 2})
@@ -51,14 +51,20 @@ def own_arm(manifest: Manifest) -> ArmFacts:
     return SearchModelsFacts.of(manifest).arms[FULL]
 
 
-def test_two_processes_train_the_arm_that_one_trains(make_night: Contexts) -> None:
+@pytest.mark.parametrize("hard_from", ["mined", "shown"])
+def test_two_processes_train_the_arm_that_one_trains(make_night: Contexts, hard_from: str) -> None:
     ctx = make_night("red-0", "blue-2")
-    together, alone = (run_stage(ctx, "train_search", params) for params in (TOGETHER, ALONE))
+    colours = list(COLOURS)
+    shown = [(word, "GB", f"{other}-1", 1, 5, 0) for word in colours for other in colours[:5]]
+    commit_shown(ctx, {1: 1.0}, shown)
+    hard = {"hard_share": 0.5, "hard_from": hard_from}
+    together, alone = (run_stage(ctx, "train_search", params.model_copy(update=hard)) for params in (TOGETHER, ALONE))
     names = (
         "train_pair_count",
         "log_pair_count",
         "validation_query_count",
         "train_pairs_without_image",
+        "passed_over_count",
         "challenger",
         "reach",
     )
@@ -181,8 +187,6 @@ def test_a_cluster_without_room_for_all_processes_is_told(
 def test_what_cannot_be_is_refused_before_anything_starts(make_night: Contexts) -> None:
     with raises(BadInput, "too_few_shards", processes=4, shards=3):
         run_stage(make_night(), "train_search", TOGETHER.model_copy(update={"processes": 4}))
-    with pytest.raises(ValueError, match="hard_share"):
-        TrainSearchParams(processes=2, hard_share=0.5)
     with pytest.raises(ValueError, match="processes"):
         TrainVariantParams(processes=2)
 

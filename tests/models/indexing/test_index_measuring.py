@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
@@ -10,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import ann
+from models.indexing.ids import Ints
 from models.indexing.measuring import ExactSearch, latency
 from tests.models.indexing.vectors import unit_vectors
 
 
 def recall(query_QD: ann.Floats, photo_ND: ann.Floats, found: list[list[int]], block: int = 1000) -> float:
-    exact = ExactSearch(query_QD, len(found[0]), [np.array(found)])
-    for start in range(0, len(photo_ND), block):
-        exact.add(np.arange(len(photo_ND))[start : start + block], photo_ND[start : start + block])
-    return float(exact.recall(0, len(found[0])).mean())
+    search = ExactSearch(query_QD, len(found[0]), (np.array(found),))
+    exact = search.scores(blocks(np.arange(len(photo_ND)), photo_ND, block))
+    return float(exact.recall(search.found, 0, len(found[0])).mean())
+
+
+def blocks(ids_N: Ints, photo_ND: ann.Floats, size: int) -> list[tuple[Ints, ann.Floats]]:
+    return [(ids_N[start : start + size], photo_ND[start : start + size]) for start in range(0, len(ids_N), size)]
 
 
 def test_recall_counts_found_of_the_best() -> None:
@@ -45,13 +51,33 @@ def test_recall_in_blocks_is_that_of_sorting_everything(photo_count: int, k: int
     random = np.random.default_rng(seed)
     rows = [random.permutation(photo_count)[:k].tolist() for _ in query_QD]
     found_QK = np.array([row + [-1] * (k - len(row)) for row in rows])
-    exact = ExactSearch(query_QD, k, [found_QK, found_QK[::-1].copy()])
-    for start in range(0, photo_count, block):
-        exact.add(np.arange(photo_count)[start : start + block], photo_ND[start : start + block])
+    search = ExactSearch(query_QD, k, (found_QK, found_QK[::-1].copy()))
+    exact = search.scores(blocks(np.arange(photo_count), photo_ND, block))
     for cutoff in {1, k}:
         of = min(cutoff, photo_count)
         expected = [len(set(b[:of].tolist()) & set(f[:cutoff])) / of for b, f in zip(best, rows, strict=True)]
-        np.testing.assert_allclose(exact.recall(0, cutoff), expected)
+        np.testing.assert_allclose(exact.recall(search.found, 0, cutoff), expected)
+
+
+@given(st.integers(2, 40), st.integers(1, 15), st.integers(0, 100), st.integers(1, 5))
+def test_scores_summed_in_tasks_are_those_of_one_block_whatever_the_cut(
+    photo_count: int, k: int, seed: int, tasks: int
+) -> None:
+    random = np.random.default_rng(seed)
+    photo_ND, query_QD = unit_vectors(photo_count, seed), unit_vectors(4, seed + 1)
+    found_QK = np.argsort(random.random((4, photo_count + 2)), axis=1)[:, :k] - 1  # -1 and an id that no photo has
+    search, ids_N = ExactSearch(query_QD, k, (found_QK,)), np.arange(photo_count)
+    whole = search.scores([(ids_N, photo_ND)])
+    parts = np.array_split(random.permutation(photo_count), tasks)
+    cut = reduce(add, (search.scores(blocks(ids_N[part], photo_ND[part], 7)) for part in parts))
+    assert cut.photo_count == whole.photo_count == photo_count
+    assert np.array_equal(cut.best_QK, whole.best_QK)
+    assert np.array_equal(cut.of_found[0], whole.of_found[0])
+    for query, row in enumerate(found_QK):  # one by one, in double precision
+        expected = [
+            np.float32((photo_ND[i] * query_QD[query].astype(float)).sum()) for i in row if 0 <= i < photo_count
+        ]
+        assert whole.of_found[0][query][(row >= 0) & (row < photo_count)].tolist() == expected
 
 
 def test_latency_is_of_calls_of_the_size_asked_for_without_the_first() -> None:

@@ -75,7 +75,7 @@ def test_it_tells_how_many_could_be_scored() -> None:
 def test_a_score_that_is_not_a_number_is_refused() -> None:
     score_VI = np.zeros((2, 9))
     score_VI[1, 7] = np.nan
-    with pytest.raises(ValueError, match=r"NaN .*6 to 7"):
+    with pytest.raises(ValueError, match=r"NaN .*6 to 8"):
         top_k(Table(score_VI), histories([], 2, 9), 2, cells_per_block=6)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,7 +20,8 @@ def test_the_best_of_dense_scores_equal_a_plain_sort(seed: int, k: int) -> None:
     score_BP = random.integers(0, 4, random.integers(1, 9, 2)).astype(np.float32)  # few values: many ties
     score_BP[random.random(score_BP.shape) < 0.2] = np.nan
     score_BP[random.random(score_BP.shape) < 0.1] = -np.inf
-    found = c.top_hits(score_BP, k).best(k)
+    row, place = np.nonzero(np.isfinite(score_BP))
+    found = c.Hits(row, place, score_BP[row, place]).best(k)
     for row, score_P in enumerate(score_BP):
         expected = sorted(np.flatnonzero(np.isfinite(score_P)), key=lambda place: (-score_P[place], place))[:k]
         own = found.row == row
@@ -42,7 +41,7 @@ def test_each_source_names_what_a_plain_count_names_and_a_photo_is_a_candidate_o
             text, country, at = searches.query[row], searches.country[row], searches.asked_at[row]
             is_there = world.available_at <= at
             of_query = log.query == text
-            vector = asked.search.vectors.query_UD[text] @ asked.search.vectors.photo_PD.T
+            vector = asked.query_UD[searches.text[row]] @ asked.photo_PD.T
             match = tables.keywords.scores(f"word{text}")
             in_country = np.bincount(log.photo[of_query & (log.country == country)], minlength=120)
             expected = {c.VECTOR: (vector, 15), c.CONVERTED_IN_COUNTRY: (in_country, OTHER_COUNT)}
@@ -72,11 +71,9 @@ def test_nothing_hidden_is_a_candidate_of_any_source() -> None:
     hidden = np.arange(0, 150, 2)
     never, always = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     at_GH = np.where(hidden % 4 == 0, [[always] * 75, [always] * 75], [[never] * 75, [always] * 75])
-    group = np.arange(len(world.text)) % 2
+    group = np.arange(len(asked.query_UD)) % 2
     availability = Availability(world.available_at, hidden, at_GH, group)
-    vectors = replace(asked.search.vectors, availability=availability)
-    search = replace(asked.search, availability=availability, vectors=vectors)
-    for _, searches, found, _ in replace(asked, search=search).blocks():
+    for _, searches, found, _ in asked.shown_by(availability).blocks():
         group_N = group[searches.text[found.row]]
         assert not (found.place % 4 == 0).any()
         assert not ((found.place % 2 == 0) & (group_N == 1)).any()

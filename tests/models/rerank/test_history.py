@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,6 +52,22 @@ def test_counts_equal_a_plain_count(seed: int) -> None:
                 assert found.tolist() == pytest.approx([asked.sum(), weight[asked].sum()])
                 assert history.by_query_country_photo.at(key * COUNTRIES + country)[0, 0] == (asked & there).sum()
     assert history.by_query.at(np.arange(QUERIES))[:, 0].tolist() == [(log.query == q).sum() for q in range(QUERIES)]
+
+
+@given(st.integers(0, 10_000))
+def test_counts_of_parts_of_the_log_join_to_those_of_the_whole(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    parts = [events(random, int(random.integers(0, 40)), 0, 2 * CUTOFF) for _ in range(2)]
+    whole, first, second = (
+        History.of(log, CUTOFF, AVAILABLE, COUNTRIES, half_life_days=7.0) for log in (joined(*parts), *parts)
+    )
+    found = first.joined(second, AVAILABLE)
+    for field in dataclasses.fields(History):
+        mine, expected = getattr(found, field.name), getattr(whole, field.name)
+        if isinstance(expected, Tally):
+            np.testing.assert_array_equal(mine.keys, expected.keys)
+            mine, expected = mine.sums, expected.sums
+        np.testing.assert_allclose(mine, expected, rtol=1e-12)
 
 
 @given(st.integers(0, 10_000))

@@ -31,8 +31,7 @@ def rows_of(asked: Asked) -> Rows:
 
 def trained_on(asked: Asked, options: Options = OPTIONS) -> Trained:
     rows = rows_of(asked)
-    held_out = folds(rows.visitor, 0) == 0
-    return train(rows.of_searches(~held_out), rows.of_searches(held_out), options)
+    return train(rows, folds(rows.visitor, 0) == 0, options)
 
 
 class ByColumns:
@@ -52,7 +51,9 @@ def ranks(asked: Asked, reranker: object) -> np.ndarray:
     search = replace(asked.search, reranker=reranker)
     rank = np.empty(len(asked.target), dtype=int)
     for block, _, candidates, matrix in asked.blocks():
-        rank[block] = search.order(candidates, matrix).ranks(asked.target[block], search.pictures)
+        rank[block] = search.order(candidates, matrix).ranks(
+            np.arange(len(block)), asked.target[block], search.pictures
+        )
     return rank
 
 
@@ -166,7 +167,7 @@ def test_the_mean_of_the_folds_moves_less_with_the_seed_than_one_model(
     for seed in range(3):
         fold = folds(few.visitor, seed)
         options = Options(rounds=30, patience=10, seed=seed)
-        texts = [train(few.of_searches(fold != f), few.of_searches(fold == f), options).text for f in range(FOLD_COUNT)]
+        texts = [train(few, fold == f, options).text for f in range(FOLD_COUNT)]
         alone.append(ranks(test, Reranker(texts[:1])))
         together.append(ranks(test, Reranker(texts)))
     moved_alone, moved = (np.abs(np.diff(np.minimum(rank, 100), axis=0)).mean() for rank in (alone, together))

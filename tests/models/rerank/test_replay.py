@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.ranking import Availability
-from models.keyword_match import KeywordMatch
-from models.rerank.features import Photos, Searches
+from models.keyword_match import KeywordMatch, Tokens
+from models.rerank.features import FEATURES, Photos, Searches
 from models.rerank.history import DAY, Events, History
 from models.rerank.replay import HOUR, Replay
 from models.rerank.search import Search
-from models.rerank.tables import Conversions, SearchTables
-from models.rerank.vectors import DenseVectors
+from models.rerank.tables import Conversions, SearchTables, numbers_of
+from models.rerank.vectors import listed
 
 PHOTOS, TEXTS, START = 6, 4, 100 * DAY
 QUERIES, COUNTRIES = np.array([10, 20, 30, 40], np.uint64), np.array(["DE", "FR", "FR", "US"])
@@ -32,8 +34,9 @@ def replay_of(random: np.random.Generator, count: int) -> Replay:
         countries=COUNTRIES[:1],
     )
     availability, unit = Availability(available), np.ones((TEXTS, 1), np.float32)
-    vectors = DenseVectors(unit, np.ones((PHOTOS, 1), np.float32), availability)
-    search = Search(tables, ["w"] * TEXTS, vectors, availability, availability.pictures, reranker=None)
+    vectors = listed(unit, np.ones((PHOTOS, 1), np.float32), availability, START, START + 3 * DAY, PHOTOS)
+    tokens = Tokens.of(["w"] * TEXTS)
+    search = Search(tables, tokens, vectors, availability, availability.pictures, reranker=None)
     text = random.integers(0, TEXTS, count)
     photo, device = random.integers(0, PHOTOS, count), random.integers(-1, 3, count)
     at = START + random.integers(0, 3 * 24, count) * HOUR + random.choice([0, 1, HOUR // 2, HOUR - 1], count)
@@ -62,10 +65,42 @@ def test_a_search_knows_what_was_converted_before_the_last_refresh(seed: int, ho
         for text, query, country in zip(asked.text, asked.query, asked.country, strict=True):
             times = (is_known & (replay.fresh.query == QUERIES[text])).sum() + (5 if text == 0 else 0)
             assert history.by_query.at(np.array([query]))[0, 0] == times
-            assert (query >= 0) == (times > 0)
-            assert country < 0 or search.tables.countries[country] == COUNTRIES[text]
+            own_country = is_known & (replay.fresh.country == COUNTRIES[text])
+            total = 5 + is_known.sum()
+            known_count = len({"DE", *replay.fresh.country[is_known]})
+            from_there = own_country.sum() + (5 if COUNTRIES[text] == "DE" else 0)
+            assert history.country_share[country] == (from_there + 1) / (total + known_count + 1)
         assert history.cutoff == START
     assert sorted(seen) == list(range(20))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([1, 6, 24]))
+def test_every_feature_is_that_of_counts_made_anew(seed: int, hours: int) -> None:
+    random = np.random.default_rng(seed)
+    replay, searches = replay_of(random, int(random.integers(0, 60))), searches_of(random, 15)
+    base = replay.search.tables
+    for rows, asked, search in replay.refreshed(searches, hours * HOUR):
+        known = replay.at < searches.asked_at[rows[0]] // (hours * HOUR) * (hours * HOUR)
+        new = Conversions(*(getattr(replay.fresh, one.name)[known] for one in fields(Conversions)))
+        tables = base.counting(base.counts.plus(new, base.photos.available_at))
+        plainly = replace(
+            asked,
+            query=numbers_of(tables.queries, replay.query[asked.text]),
+            country=numbers_of(tables.countries, replay.country[asked.text]),
+        )
+        found, expected = looked_at(search, asked), looked_at(replace(search, tables=tables), plainly)
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def looked_at(search: Search, searches: Searches) -> dict[str, np.ndarray]:
+    """Return the candidates and their features by column."""
+    named = search.named(searches)
+    candidates = search.candidates(searches, named)
+    columns = dict(zip(FEATURES, search.features(searches, candidates, named).T, strict=True))
+    return columns | {one.name: getattr(candidates, one.name) for one in fields(candidates)}
 
 
 @pytest.mark.parametrize(("offset", "is_known"), [(-1, True), (0, False), (1, False)])

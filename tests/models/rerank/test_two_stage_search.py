@@ -13,7 +13,7 @@ from models.evaluation.ranking import NOT_FOUND, Availability, tie_order
 from models.indexing.ids import hashed_ids
 from models.rerank.candidates import VECTOR
 from models.rerank.learning import Reranker
-from models.rerank.vectors import DenseVectors, IndexVectors
+from models.rerank.vectors import IndexVectors
 from tests.models.indexing.vectors import build, names
 from tests.models.rerank.test_learning import ByColumns, trained_on
 from tests.models.rerank.world import Asked, World
@@ -44,13 +44,14 @@ def test_order_and_ranks_equal_a_plain_loop(seed: int) -> None:
     picture = random.integers(-1, 40, 150)
     coarse = ByColumns(lambda column: np.round(column["photo_age_days"] / 20))  # many equal scores
     availability = replace(asked.search.availability, picture=picture)
-    search = replace(asked.search, availability=availability, pictures=availability.pictures, reranker=coarse)
+    asked = asked.shown_by(availability)
+    search = replace(asked.search, reranker=coarse)
     asked = replace(asked, search=search)
     lists = plain_lists(asked)
     for block, searches in search.blocks(asked.searches):
         results = search.results(searches)
         target = random.integers(0, 150, len(block))
-        rank = results.ranks(target, search.pictures)
+        rank = results.ranks(np.arange(len(block)), target, search.pictures)
         for row, number in enumerate(block):
             assert results.place[results.row == row].tolist() == lists[number]
             own = [p for p in lists[number] if p == target[row] or picture[p] == picture[target[row]] >= 0]
@@ -75,7 +76,7 @@ def test_without_a_reranker_the_vectors_decide() -> None:
     for block, searches in asked.search.blocks(asked.searches):
         results = asked.search.results(searches)
         assert np.bincount(results.row).tolist() == [10] * len(block)
-        score_BP = asked.search.vectors.query_UD[searches.text] @ asked.search.vectors.photo_PD.T
+        score_BP = asked.query_UD[searches.text] @ asked.photo_PD.T
         score = score_BP[results.row, results.place]
         np.testing.assert_allclose(results.score, score, rtol=1e-5)
         assert all(np.all(np.diff(results.score[results.row == row]) <= 0) for row in range(len(block)))
@@ -85,26 +86,20 @@ def test_without_a_reranker_the_vectors_decide() -> None:
 def test_a_release_answers_as_the_evaluation_does(tmp_path: Path, kind: str, shard_size: int) -> None:
     world = World.of(5, new_count=0)
     asked = world.asked(300)
-    given = asked.search.vectors
-    photo_PD = given.photo_PD / np.linalg.norm(given.photo_PD, axis=1, keepdims=True)
+    photo_PD = asked.photo_PD / np.linalg.norm(asked.photo_PD, axis=1, keepdims=True)
     order = tie_order(names(150))  # of names by place
     id_P = hashed_ids([names(150)[number] for number in order])
     assert (np.diff(id_P) > 0).all()  # the index's order is the one that decides ties
     build(tmp_path, photo_PD[np.argsort(order)], kind, shard_size=shard_size)
     hidden = np.arange(3, 150, 7)
     always = np.full((1, len(hidden)), np.iinfo(np.int64).min)
-    availability = Availability(world.available_at, hidden, always, np.zeros(len(world.text), dtype=np.int64))
+    availability = Availability(world.available_at, hidden, always, np.zeros(len(asked.query_UD), dtype=np.int64))
     reranker = Reranker([trained_on(asked).text])
-    dense = replace(
-        asked.search,
-        availability=availability,
-        vectors=DenseVectors(given.query_UD, photo_PD, availability),
-        reranker=reranker,
-        vector_count=20,
-    )
+    asked = replace(asked, search=replace(asked.search, reranker=reranker, vector_count=20), photo_PD=photo_PD)
+    dense = asked.shown_by(availability).search
     with ShardedIndex.open(tmp_path, "m1") as index:
         rules = Visibility.of([names(150)[order[place]] for place in hidden])
-        vectors = IndexVectors(index, id_P, rules, given.query_UD, [""] * len(world.text))
+        vectors = IndexVectors(index, id_P, rules, asked.query_UD, [""] * len(asked.query_UD))
         live = replace(dense, vectors=vectors)
         blocks = [searches for _, searches in dense.blocks(asked.searches)]
         pairs = [(dense.results(searches), live.results(searches)) for searches in blocks]

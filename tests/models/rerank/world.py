@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from models.evaluation.ranking import Availability
-from models.keyword_match import KeywordMatch
+from models.keyword_match import KeywordMatch, Tokens
 from models.rerank.candidates import Candidates
 from models.rerank.features import Photos, Searches
 from models.rerank.history import DAY, DEVICES, Events, History
 from models.rerank.search import Search
 from models.rerank.tables import SearchTables
-from models.rerank.vectors import DenseVectors
+from models.rerank.vectors import listed
 
 COUNTRIES = 3
 DIM = 8
@@ -72,29 +72,45 @@ class World:
             queries=np.zeros(0, np.uint64),
             countries=np.array([], np.str_),
         )
-        vectors = DenseVectors(self.text.astype(np.float32), seen_PD.astype(np.float32), availability)
-        words = [f"word{text}" for text in range(len(self.text))]
-        search = Search(
-            **({"tables": tables, "words": words, "vectors": vectors, "reranker": None} | parts),
-            availability=availability,
-            pictures=availability.pictures,
-        )
-        return Asked(search, Searches(text_Q, text_Q, country_Q, device_Q, orientation_Q, at_Q), photo_Q)
+        query_UD = np.repeat(self.text, COUNTRIES, axis=0).astype(np.float32)
+        words = np.repeat([f"word{query}" for query in range(len(self.text))], COUNTRIES).tolist()
+        made = {
+            "tables": tables,
+            "tokens": Tokens.of(words),
+            "vectors": None,
+            "availability": availability,
+            "pictures": availability.pictures,
+            "reranker": None,
+        }
+        search = Search(**(made | parts))
+        searches = Searches(text_Q * COUNTRIES + country_Q, text_Q, country_Q, device_Q, orientation_Q, at_Q)
+        asked = Asked(search, searches, photo_Q, query_UD, seen_PD.astype(np.float32))
+        return asked.shown_by(search.availability)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A search, searches and what was converted by them."""
+    """A search, searches and what was converted by them; a text is a query and a country. And the vectors."""
 
     search: Search
     searches: Searches
     target: np.ndarray
+    query_UD: np.ndarray
+    photo_PD: np.ndarray
+
+    def shown_by(self, availability: Availability) -> Asked:
+        """Return the same where other photos may be shown, or are one picture."""
+        first, last = int(self.searches.asked_at.min()), int(self.searches.asked_at.max())
+        vectors = listed(self.query_UD, self.photo_PD, availability, first, last, self.search.vector_count + 20)
+        search = replace(self.search, vectors=vectors, availability=availability, pictures=availability.pictures)
+        return replace(self, search=search)
 
     def blocks(self) -> Iterator[tuple[np.ndarray, Searches, Candidates, np.ndarray]]:
         """Give the numbers of searches, these, their candidates and the features."""
         for block, searches in self.search.blocks(self.searches):
-            candidates = self.search.candidates(searches)
-            yield block, searches, candidates, self.search.features(searches, candidates)
+            named = self.search.named(searches)
+            candidates = self.search.candidates(searches, named)
+            yield block, searches, candidates, self.search.features(searches, candidates, named)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -16,11 +16,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from models.search.counter_random import uniforms
 from models.search.data import PhotoPixels, TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary, RaggedKeywords
 from models.search.model import SearchModel
-from models.search.negatives import HardNegatives
+from models.search.negatives import NONE, Candidates, HardNegatives, Shown, mine, passed_over
 from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives, merge_pairs
@@ -48,6 +49,7 @@ CONFIG = TrainingConfig(
 CASES: dict[str, dict[str, Any]] = {
     "sigmoid": {},
     "softmax": {"loss": "softmax", "mask_known_positives": False},
+    "hard": {"hard_share": 1.0},
     "images": {"augment": ("crop", "flip", "colour"), "two_views_weight": 0.3, "partner_weight": 0.4},
     "in pieces": {
         "encode_chunk": 5,
@@ -101,6 +103,44 @@ def data_of(shards: set[int], model: SearchModel, folder: Path) -> TrainingData:
     )
 
 
+def vector(ids: np.ndarray) -> torch.Tensor:
+    """Return small whole numbers for ids: many are equally near, and products are exact."""
+    return torch.from_numpy((uniforms(0, 0, 0, ids, 4) * 3).round().astype(np.float32))
+
+
+def mined(data: TrainingData, world: World, **sizes: int) -> HardNegatives:
+    held = np.arange(len(data.pixels))
+    ids = data.ids_of_photos(held)
+    photos = Candidates(held, ids, lambda some: vector(ids[some]))
+    texts = np.arange(len(data.tokens))
+    assert data.known is not None
+    return mine(
+        vector(data.ids_of_texts(texts)),
+        photos,
+        data.texts,
+        data.photos,
+        data.known,
+        data.ids_of_groups(texts),
+        k=5,
+        max_share=0.9,
+        world=world,
+        **sizes,
+    )
+
+
+def seen(data: TrainingData, world: World) -> HardNegatives:
+    """Return what was passed over: for every text every third photo, also for texts that another process holds."""
+    held, texts = np.arange(len(data.pixels)), (np.arange(len(WORDS)) * 7919 + 5) * 10**9
+    photos, text_ids = (cells.reshape(-1) for cells in np.meshgrid(held, texts))
+    ids = data.ids_of_photos(photos)
+    is_shown = (ids // 10**10 + text_ids // 10**9) % 3 == 0
+    photos, text_ids, ids = photos[is_shown], text_ids[is_shown], ids[is_shown]
+    assert data.known is not None
+    shown = Shown(text_ids, text_ids, photos, ids, 1.0 + ids // 10**10 % 4)
+    own = data.ids_of_texts(np.arange(len(data.tokens)))
+    return passed_over(shown, data.known, own, pair_count=len(data), k=3, world=world)
+
+
 def train_case(
     name: str, shards: set[int], world: World, folder: Path, hooks: Hooks | None = None
 ) -> tuple[SearchModel, TrainingResult]:
@@ -109,7 +149,8 @@ def train_case(
     data = replace(data, popularity_sums=tuple(world.total(data.own_popularity_sums())))
     rates = iter([0.1, 0.3, 0.2, 0.4, 0.35])
     hooks = Hooks(validate=lambda _: next(rates)) if hooks is None else hooks
-    return model, train(model, data, replace(CONFIG, **CASES[name]), hooks, world=world)
+    hard = mined(data, world) if "hard_share" in CASES[name] else None
+    return model, train(model, data, replace(CONFIG, **CASES[name]), hooks, hard, world)
 
 
 def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
@@ -117,17 +158,13 @@ def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     for name in CASES:
         model, result = train_case(name, shards, world, folder)
         found[name] = model.state_dict(), vars(result)
-    model = small_model(vocabulary=VOCABULARY)
-    hard = HardNegatives(np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), np.ones(1, np.float32))
-    try:
-        train(model, data_of(shards, model, folder), replace(CONFIG, hard_share=0.5), Hooks(), hard, world)
-    except ModelError as error:
-        found["hard"] = error.code
+    data = data_of({3} if rank else {0, 1, 2}, small_model(), folder)  # one has more blocks of photos
+    found["negatives"] = data.text_ids, limits_of(data, mined(data, world)), negatives(data, world)
+    data = data_of(shards, small_model(vocabulary=VOCABULARY), folder)
     store: dict[str, bytes] = {}
     # only the first saves, then everybody dies; all go on from what it saved
     dying = dying_hooks(store, validate=lambda _: 0.5)
     config = replace(CONFIG, checkpoint_seconds=0.0)
-    data = data_of(shards, model, folder)
     with suppress(Interrupted):
         train(small_model(SEED, VOCABULARY), data, config, dying, world=Dying(rank, RANKS))
     blobs: list[Any] = [store.get("last")]
@@ -139,6 +176,17 @@ def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     result = train(unbroken, data, config, Hooks(lambda _: 0.5), world=world)
     found["unbroken"] = unbroken.state_dict(), vars(result)
     return found
+
+
+def negatives(data: TrainingData, world: World) -> list[HardNegatives]:
+    """Return what is mined, in small blocks, and what was passed over."""
+    return [mined(data, world, photo_block=5, text_block=3), seen(data, world)]
+
+
+def limits_of(data: TrainingData, hard: HardNegatives) -> dict[tuple[int, int], float]:
+    """Return the limit of every pair by the ids of its photo and text."""
+    ids = data.ids_of_photos(data.photos).tolist(), data.ids_of_texts(data.texts).tolist()
+    return dict(zip(zip(*ids, strict=True), hard.limits.tolist(), strict=True))
 
 
 def vectors(model: SearchModel, data: TrainingData) -> torch.Tensor:
@@ -188,8 +236,20 @@ def test_a_broken_off_training_goes_on_in_all_processes(ranks: list[dict[str, An
     assert result["curves"] == expected["curves"]
 
 
-def test_hard_negatives_need_one_process(ranks: list[dict[str, Any]]) -> None:
-    assert all(rank["hard"] == "hard_negatives_need_one_process" for rank in ranks)
+def test_two_processes_find_the_hard_negatives_that_one_finds(ranks: list[dict[str, Any]], tmp_path: Path) -> None:
+    data = data_of(set(range(SHARDS)), small_model(), tmp_path)
+    assert data.text_ids is not None
+    whole = mined(data, World()), seen(data, World())
+    limits: dict[tuple[int, int], float] = {}
+    for rank in ranks:
+        text_ids, own_limits, found = rank["negatives"]
+        limits |= own_limits
+        own = np.searchsorted(data.text_ids, text_ids)
+        for one, other in zip(found, whole, strict=True):
+            assert one.photos.tolist() == other.photos[own].tolist()
+            assert one.scores.tolist() == other.scores[own].tolist()
+            assert (one.photos != NONE).any(axis=1).all()
+    assert limits == limits_of(data, whole[0])
 
 
 @pytest.mark.quick
