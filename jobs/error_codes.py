@@ -200,6 +200,7 @@ CODES: dict[str, str] = {
     "table_came_out_empty": "Look at the rows of the stage's inputs.",
     "table_in_two_forms": "Keep the files of one form, and move the others away.",
     "table_not_written": "The stage is at fault: it must write every table that its dataset declares.",
+    "task_process_lost": "Free memory, or lower --max-memory-mb where the stage takes it, and run the stage again.",
     "tokenizer_not_loaded": "Put the tokenizer's files into the model's folder, or make the hub reachable.",
     "too_few_photos_for_kind": "Name other kinds by --kinds, or none to compare all that suit.",
     "too_few_rows": "Give a longer log.",

@@ -9,12 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from jobs.config.settings import Settings
+from jobs.errors import LostWork
+from models.errors import CodedError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,8 +53,15 @@ class LocalPool:
             return [function(item) for item in items]
         if self._processes is None:
             self._processes = ProcessPoolExecutor(core_count(), get_context("spawn"))
-        with _one_thread_each():  # processes are started as they are needed
-            return list(self._processes.map(function, items))
+        try:
+            with _one_thread_each():  # processes are started as they are needed
+                return list(self._processes.map(function, items))
+        except BrokenProcessPool as error:
+            raise LostWork(
+                "task_process_lost",
+                "A process that did a part of the work was killed, most often because memory ran out. Free memory, or "
+                "lower --max-memory-mb where the stage takes it, and run the stage again.",
+            ) from error
 
     def close(self) -> None:
         """End the processes."""
@@ -69,15 +79,27 @@ class SparkPool:
         """Return what a function makes of each item, each in a task of its own; say in the log how they were spread."""
         context = self._spark.sparkContext
         done = context.parallelize(items, max(1, len(items))).map(partial(_timed, function)).collect()
-        if done:
-            log.info("%s: %s", context.appName, spread_line([(worker, seconds) for _, worker, seconds in done]))
-        return [result for result, *_ in done]
+        results, tasks = list[Result](), list[tuple[str, float]]()
+        for one in done:
+            if isinstance(one, CodedError):
+                raise one
+            results.append(one[0])
+            tasks.append(one[1:])
+        if tasks:
+            log.info("%s: %s", context.appName, spread_line(tasks))
+        return results
 
 
-def _timed(function: Callable[[Item], Result], item: Item) -> tuple[Result, str, float]:
-    """Return what a function makes of an item, in which executor, and the seconds it took."""
+def _timed(function: Callable[[Item], Result], item: Item) -> tuple[Result, str, float] | CodedError:
+    """Return what a function makes of an item, in which executor, and the seconds it took.
+
+    What a user can act on is returned instead, for Spark would try again and then make a text of it.
+    """
     begun = time.perf_counter()
-    result = function(item)
+    try:
+        result = function(item)
+    except CodedError as error:
+        return error
     executor = f"{socket.gethostname()} {os.getppid()}"  # an executor has one process that forks those of its tasks
     return result, executor, time.perf_counter() - begun
 

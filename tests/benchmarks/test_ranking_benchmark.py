@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import time
@@ -17,7 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs.adapters.task_pool import LocalPool
+from jobs.adapters.task_pool import LocalPool, task_pool
 from jobs.context import RunContext
 from jobs.datasets.embeddings import PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.evaluation.ranked_arm import rank
@@ -150,3 +151,22 @@ def test_a_pair_costs_the_same_in_a_larger_corpus(tmp_path: Path) -> None:
         for photo_count in (100_000, 1_000_000, 3_000_000)
     ]
     assert max(seconds) < 1.3 * min(seconds)
+
+
+def test_two_workers_of_spark_divide_the_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Standalone workers with a core each, as `local-cluster` starts them; the ranks are those of one machine."""
+    ctx, limits = context(tmp_path), Limits(0.1, 2048)
+    inputs, (task, availability) = embedded(ctx, 250_000, 8_000, DIM), searches(250_000, 8_000)
+    settings = ctx.settings.model_copy(update={"spark_master": "local-cluster[2,1,2048]", "spark_from_rows": 1})
+    ranks = []
+    for pool_settings in (ctx.settings, settings):
+        shared = Scratch(ctx.lake.root_uri, ctx.lake.catalogue, str(tmp_path / "scratch"))
+        with task_pool(pool_settings, "evaluate", 1) as pool, caplog.at_level(logging.INFO, "nightlens"):
+            arm = VectorArm.laid_out(ctx.lake, inputs, task, availability, ARM, pool, shared, limits)
+            begun = time.perf_counter()
+            ranks.append(rank(arm, task.text_ids, task.targets, task.asked_at, availability))
+            print(f"\n{pool_settings.spark_master}: {time.perf_counter() - begun:.1f} s")
+    spread = [line for line in caplog.messages if "tasks on" in line]
+    print("\n".join(spread))
+    np.testing.assert_array_equal(*ranks)
+    assert any("tasks on 2 executors" in line for line in spread)
