@@ -124,7 +124,7 @@ def commit_images(ctx: RunContext, folder: Path, *broken: str) -> Manifest:
 
 
 def commit_shown(ctx: RunContext, told: dict[int, float], rows: list[tuple[str, str, str, int, int, int]]) -> None:
-    """Commit what was shown: how often places are looked at, and (query, country, photo, place, shown, taken)."""
+    """Commit how often visitors examine each place, and rows (query, country, photo, place, shown, taken)."""
     examination = pl.DataFrame({"position": list(told), "examination": list(told.values())}).with_columns(
         pl.col("position").cast(pl.Int32)
     )

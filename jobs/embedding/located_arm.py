@@ -24,7 +24,7 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class ArmFile:
-    """An arm's rows of one file: the places of their photos, shape (R,), -1 for photos that were not asked for."""
+    """An arm's rows of one file: the places of their photos, shape (R,), -1 for photos that the caller did not name."""
 
     info: FileInfo
     place_R: NDArray[np.int64]

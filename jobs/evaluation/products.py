@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from models.evaluation.counting import Matrix, Product, float_product
+from models.evaluation.counting import Product, float_product
+from models.evaluation.exact_scores import Matrix
 
 
 def task_product() -> Product:

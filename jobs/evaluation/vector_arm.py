@@ -31,7 +31,6 @@ from jobs.lake.manifest import Manifest
 from jobs.lake.shared_arrays import Scratch, Shared
 from models.evaluation.counting import (
     Block,
-    Matrix,
     Targets,
     arranged,
     best_listed,
@@ -39,6 +38,7 @@ from models.evaluation.counting import (
     merged,
     scores_of_pairs,
 )
+from models.evaluation.exact_scores import Matrix
 from models.evaluation.ranking import Availability, Bools, Floats, Ints
 from models.evaluation.topk_merge import Top, block_top, merge, nothing
 from models.rerank.vectors import ListedVectors

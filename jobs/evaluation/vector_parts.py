@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from jobs.embedding.located_arm import Faults, as_matrix, lengths_of
 from jobs.lake.files import LakeFiles
 from jobs.lake.shared_arrays import Shared
-from models.evaluation.counting import Block, Matrix
+from models.evaluation.counting import Block
+from models.evaluation.exact_scores import Matrix
 from models.evaluation.ranking import Availability, Ints
 
 PHOTOS_AT_ONCE = 65_536

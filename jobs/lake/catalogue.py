@@ -29,8 +29,6 @@ from jobs.lake.files import POINTER, LakeFiles
 from jobs.lake.manifest import MANIFEST, Manifest, TableInfo, partition_path
 from jobs.lake.staged_run import StagedRun
 
-_BATCH_ROWS = 1_000_000
-
 
 def _shard_number(path: str) -> int:
     """Return the number of a file among those of its table.
@@ -154,15 +152,6 @@ class Lake(LakeFiles):
         for info in self._table(manifest, table).files:
             with self.open_whole(info) as file:
                 yield _read(file, columns)
-
-    def table_batches(self, manifest: Manifest, table: str) -> Iterator[pl.DataFrame]:
-        """Yield the rows of a table in their order, some at a time; of one without rows a frame without rows."""
-        for info in self._table(manifest, table).files:
-            with self.open_whole(info) as file:
-                parquet = pq.ParquetFile(file)
-                yield pl.DataFrame(pl.from_arrow(parquet.schema_arrow.empty_table()))
-                for batch in parquet.iter_batches(_BATCH_ROWS):
-                    yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
 
     def read_shards(
         self, manifest: Manifest, table: str, shards: Collection[int] | None = None, columns: list[str] | None = None

@@ -1,4 +1,4 @@
-"""What every arm finds for the photos that are searched with, in tasks that each rank a part of the corpus."""
+"""What every arm finds for each query photo, in tasks that rank a part of the corpus each."""
 
 from __future__ import annotations
 

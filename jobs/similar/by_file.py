@@ -1,4 +1,4 @@
-"""Photos that are searched with as if somebody had uploaded them: known by their picture, without their keywords.
+"""Query photos as if somebody had uploaded them: known by their picture, without their keywords.
 
 The store of vectors has what the challenger's image tower makes of a picture, before any keywords: the numbers that
 `embed_photos` composes photo vectors from, and that a search with a file computes. So no model is loaded. As such a

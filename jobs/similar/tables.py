@@ -20,7 +20,7 @@ from models.similar.neighbours import Judged
 
 SHEET_PHOTOS = 6
 SHEET_DEPTH = SHEET_PHOTOS + 51
-"""Photos looked at, of which one is the query's own and some are near duplicates."""
+"""The best photos of a query that the contact sheet draws from: its own and near duplicates are among them."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Asked:
 
     @property
     def count(self) -> int:
-        """How many photos are searched with."""
+        """How many query photos there are."""
         return len(self.judged.query_Q)
 
     def facts(self, fewest: int) -> TruthFacts:

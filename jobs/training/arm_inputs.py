@@ -157,7 +157,7 @@ def _read_shown(ctx: RunContext, pool: pl.DataFrame) -> Shown:
     last = float(told["examination"][-1])
     looks = pl.col("shown_count") * pl.col("examination").fill_null(last)
     numbers = pool.select("photo_id", "photo")
-    pairs = pl.concat([part.join(numbers, on="photo_id") for part in ctx.lake.table_batches(impressions, "pairs")])
+    pairs = pl.concat([part.join(numbers, on="photo_id") for part in ctx.lake.table_files(impressions, "pairs")])
     columns = ["query", "country", "photo"]
     of_photos = pairs.join(told, on="position", how="left").group_by(columns)
     counted = of_photos.agg(looks.sum().alias("looks"), pl.col("taken_count").sum())

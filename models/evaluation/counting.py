@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.exact_scores import Matrix, exact_scores, product_error
 from models.evaluation.ranking import NOT_FOUND, Availability, Bools, Ints, alike
 
-Matrix = NDArray[np.float32]
 Product = Callable[[Matrix, Matrix], Matrix]
 """The dot products of texts and photos in single precision, shape (R, C) from (R, D) and (C, D)."""
 
@@ -37,7 +37,7 @@ _PAIRS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Targets:
-    """Photos that are looked for: the text of the search, when it was made, and the photo's score and place.
+    """The photos that searches look for: the text of the search, its instant, and the photo's score and place.
 
     A photo with the same score and an earlier place is ahead. Searches for one text lie side by side.
     """
@@ -144,15 +144,6 @@ def rank_by_vectors(
     return lookups.ranks(count_ahead(query_UD, block, targets))
 
 
-def exact_scores(query_ND: Matrix, photo_ND: Matrix) -> Matrix:
-    """Return dot products of pairs, shape (N,), summed in double precision: they do not depend on what is beside."""
-    score_N = np.empty(len(query_ND), dtype=np.float32)
-    for start in range(0, len(query_ND), _PAIRS_AT_ONCE):
-        pairs = slice(start, start + _PAIRS_AT_ONCE)
-        score_N[pairs] = (query_ND[pairs].astype(np.float64) * photo_ND[pairs]).sum(axis=1)
-    return score_N
-
-
 def scores_of_pairs(query_UD: Matrix, photo_SD: Matrix, text_N: Ints, column_N: Ints) -> Matrix:
     """Return the exact scores of pairs of a text and a photo, shape (N,); -inf for a photo without a vector."""
     score_N = np.empty(len(text_N), dtype=np.float32)
@@ -160,17 +151,6 @@ def scores_of_pairs(query_UD: Matrix, photo_SD: Matrix, text_N: Ints, column_N: 
         pairs = slice(start, start + _PAIRS_AT_ONCE)
         score_N[pairs] = exact_scores(query_UD[text_N[pairs]], photo_SD[column_N[pairs]])
     return np.where(np.isnan(score_N), np.float32(-np.inf), score_N)
-
-
-def product_error(query_UD: Matrix, photo_SD: Matrix) -> float:
-    """Return by how much a product in single precision may differ from the exact score.
-
-    n * u * |x| * |y| for n terms in any order (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
-    3.1), and u for the rounding of the exact score.
-    """
-    rounded = (query_UD.shape[1] + 2) * 2.0**-24
-    longest = [float(np.nan_to_num(np.linalg.norm(part, axis=1)).max(initial=0)) for part in (query_UD, photo_SD)]
-    return float(rounded / (1 - rounded) * longest[0] * longest[1])
 
 
 def count_ahead(query_UD: Matrix, block: Block, targets: Targets, product: Product = float_product) -> Ints:
@@ -202,7 +182,7 @@ def _tiles(
     if not len(targets.text) or not len(place_S):
         return
     has_vector_S = ~np.isnan(photo_SD[:, 0])
-    error = product_error(query_UD, photo_SD)
+    error = float(product_error(query_UD, photo_SD).max(initial=0))
     texts, start_T = np.unique(targets.text, return_index=True)
     end_T = np.append(start_T[1:], len(targets.text))
     tile_count = max(1, TILE_TEXTS * TILE_PHOTOS // max(width, TILE_PHOTOS))
@@ -270,13 +250,14 @@ def best_listed(
     score_BS[:, np.isnan(block.vector[:, 0])] = -np.inf
     score_BS[:, block.special :][~block.availability.shown(text_B, asked_at_B)] = -np.inf
     picture_S = np.concatenate([np.arange(block.special), block.special + block.availability.pictures])
-    starts, error = np.flatnonzero(np.diff(picture_S, prepend=-1)), product_error(query_BD, block.vector)
+    starts = np.flatnonzero(np.diff(picture_S, prepend=-1))
+    error = float(product_error(query_BD, block.vector).max(initial=0))
     found = []
     for query_D, score_S in zip(query_BD, score_BS, strict=True):
         of_picture_E = np.maximum.reduceat(score_S, starts)
         bar = np.partition(of_picture_E, -k)[-k] - 2 * error if k < len(starts) else -np.inf
         column = np.flatnonzero((score_S >= bar) & (score_S > -np.inf))
-        score = exact_scores(np.broadcast_to(query_D, (len(column), len(query_D))), block.vector[column])
+        score = exact_scores(query_D, block.vector[column])
         order = np.lexsort((block.place[column], -score))
         _, first = np.unique(picture_S[column[order]], return_index=True)
         order = order[np.sort(first)[:k]]

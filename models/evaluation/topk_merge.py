@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.exact_scores import exact_scores, product_error
+
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Top = tuple[Ints, Vectors]
@@ -22,7 +24,6 @@ NOWHERE = -1
 _QUERIES, _PHOTOS = 1024, 4096  # of a product held at a time, 16 MB
 _FIRST = 2048  # of them, from which a first floor is taken
 _MOST_OPEN = 4096  # photos of a query whose order is left open, before their scores are taken
-_ROUNDING = 2.0**-24  # of a float32
 _LEAST = np.finfo(np.float32).min
 
 
@@ -57,11 +58,6 @@ def best(place_QW: Ints, score_QW: Vectors, k: int) -> Top:
     return np.pad(place_QK, short, constant_values=NOWHERE), np.pad(score_QK, short, constant_values=-np.inf)
 
 
-def exact_scores(query_D: Vectors, photo_HD: Vectors) -> Vectors:
-    """Return the scores of photos for a query, shape (H,): dot products summed in double precision, as float32."""
-    return np.asarray((photo_HD * query_D.astype(np.float64)).sum(axis=1), dtype=np.float32)
-
-
 def block_top(query_QD: Vectors, photo_SD: Vectors, place_S: Ints, k: int) -> Top:
     """Return the best k photos of a block for each query, given by their places, `place_S`.
 
@@ -74,22 +70,12 @@ def block_top(query_QD: Vectors, photo_SD: Vectors, place_S: Ints, k: int) -> To
     >>> block_top(query_QD, photo_SD, np.array([9, 5, 4]), 2)[0].tolist()
     [[4, 9], [5, 4]]
     """
-    error_Q = _product_error(query_QD, photo_SD)
+    error_Q = product_error(query_QD, photo_SD)
     tops = [nothing(0, k)]
     for start in range(0, len(query_QD), _QUERIES):
         rows = slice(start, start + _QUERIES)
         tops.append(_top(query_QD[rows], photo_SD, place_S, k, error_Q[rows, None]))
     return np.concatenate([places for places, _ in tops]), np.concatenate([scores for _, scores in tops])
-
-
-def _product_error(query_QD: Vectors, photo_SD: Vectors) -> Vectors:
-    """Return by how much float32 products may differ from scores, shape (Q,), in whatever order they are summed.
-
-    Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1: D * 2^-24 times the lengths of both.
-    """
-    longest = np.sqrt(np.einsum("sd,sd->s", photo_SD, photo_SD).max(initial=0))
-    length_Q = np.sqrt(np.einsum("qd,qd->q", query_QD, query_QD))
-    return np.asarray((query_QD.shape[1] + 8) * _ROUNDING * longest * length_Q, dtype=np.float32)
 
 
 def _top(query_BD: Vectors, photo_SD: Vectors, place_S: Ints, k: int, error_B1: Vectors) -> Top:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.topk_merge import block_top, exact_scores
+from models.evaluation.exact_scores import exact_scores
+from models.evaluation.topk_merge import block_top
 from models.indexing.filling import Floats
 from models.indexing.ids import Ints
 

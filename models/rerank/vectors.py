@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.ann import ShardedIndex, Visibility
+from models.evaluation.exact_scores import exact_scores
 from models.evaluation.ranking import Availability, Ints
 from models.rerank.candidates import Hits
 
@@ -135,6 +136,5 @@ def exact(hits: Hits, query_UD: Vectors, photo_XD: Vectors, number_H: Ints) -> H
     step = max(1, _NUMBERS_EXACT // query_UD.shape[1])
     for start in range(0, len(hits.row), step):
         part = slice(start, start + step)
-        product_HD = query_UD[hits.row[part]].astype(np.float64) * photo_XD[number_H[part]]
-        score_H[part] = product_HD.sum(axis=1)
+        score_H[part] = exact_scores(query_UD[hits.row[part]], photo_XD[number_H[part]])
     return Hits(hits.row, hits.place, score_H)

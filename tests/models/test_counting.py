@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.evaluation import counting as c
+from models.evaluation.exact_scores import exact_scores, product_error
 from models.evaluation.ranking import NOT_FOUND, Availability
 from tests.plain_ranking import plain_list, rank_targets
 
@@ -92,7 +93,7 @@ def test_nearly_equal_scores_are_told_apart_by_exact_ones() -> None:
     query_UD = random.normal(size=(3, 300)).astype(np.float32)
     photo_PD = np.repeat(random.normal(size=(1, 300)).astype(np.float32), 200, axis=0)
     photo_PD[np.arange(200), random.integers(0, 300, 200)] *= 1 + random.choice([-1, 0, 1], 200) * np.float32(1e-6)
-    exact_UP = np.stack([c.exact_scores(np.tile(query, (200, 1)), photo_PD) for query in query_UD])
+    exact_UP = np.stack([exact_scores(query, photo_PD) for query in query_UD])
     always, text_Q = Availability(np.zeros(200, np.int64)), np.repeat(np.arange(3), 200)
     searches = text_Q, np.tile(np.arange(200), 3), np.ones(600, np.int64)
     plain_Q = rank_targets(exact_UP, *searches, always)
@@ -111,7 +112,7 @@ def test_a_product_that_is_off_by_what_single_precision_allows_changes_no_rank()
     place_P, availability = np.arange(500), Availability(np.zeros(500, np.int64))
     lookups = c.Lookups.of(np.arange(20), random.integers(0, 500, 20), np.ones(20, np.int64), availability)
     targets = lookups.targets(c.scores_of_pairs(query_UD, photo_PD, lookups.text, lookups.place))
-    error = np.float32(0.9 * c.product_error(query_UD, photo_PD))
+    error = np.float32(0.9 * product_error(query_UD, photo_PD).min())
 
     def worst(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         return one @ other.T + random.choice([-error, error], (len(one), len(other)))

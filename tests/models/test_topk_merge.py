@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation import topk_merge
-from models.evaluation.topk_merge import Top, best, block_top, exact_scores, merge, nothing
+from models.evaluation.exact_scores import exact_scores
+from models.evaluation.topk_merge import Top, best, block_top, merge, nothing
 from tests.growth import peak_bytes
 
 

@@ -32,7 +32,7 @@ TRUTHS: tuple[Truth, ...] = get_args(Truth)
 
 class EvaluateSimilarParams(Params):
     query_count: int = Field(
-        1000, ge=0, description="photos that are searched with, at most, by each ground truth; 0 leaves all of it out"
+        1000, ge=0, description="query photos of each ground truth, at most; 0 leaves all of it out"
     )
     truths: tuple[Truth, ...] = Field(
         TRUTHS, min_length=1, description="what counts as alike: taken for the same query, same keywords, collection"

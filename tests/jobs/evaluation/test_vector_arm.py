@@ -19,6 +19,7 @@ from jobs.evaluation.ranking_task import Task
 from jobs.evaluation.vector_arm import Limits, VectorArm
 from jobs.lake.shared_arrays import Scratch
 from models.evaluation import counting
+from models.evaluation.exact_scores import exact_scores
 from models.evaluation.ranking import Availability
 from tests.conftest import Contexts
 from tests.errors import raises
@@ -65,7 +66,7 @@ class Corpus:
 
     @property
     def scores(self) -> np.ndarray:
-        found = np.stack([counting.exact_scores(np.tile(query, (PHOTOS, 1)), self.photo_PD) for query in self.query_UD])
+        found = np.stack([exact_scores(query, self.photo_PD) for query in self.query_UD])
         found[:, :WITHOUT] = -np.inf
         return found
 

@@ -1,4 +1,4 @@
-"""The log read file by file: all rows of whom is asked for, as numbers, and whom methods learn from."""
+"""Reading the log file by file: all rows of the visitors in question, as numbers, and which visitors teach methods."""
 
 from __future__ import annotations
 
