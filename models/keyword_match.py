@@ -77,7 +77,8 @@ class KeywordMatch:
             np.repeat(text_L, count_L) * self.photo_count + self.place_N[at_M], return_inverse=True
         )
         score_M = np.bincount(number_M, self.weight_N[at_M], minlength=len(key_M))
-        return Matches(key_M, score_M.astype(np.float32), self.photo_count)
+        covered_M = np.bincount(number_M, minlength=len(key_M)) / np.diff(tokens.start)[key_M // self.photo_count]
+        return Matches(key_M, score_M.astype(np.float32), covered_M.astype(np.float32), self.photo_count)
 
     def match_counts(self, tokens: Tokens) -> NDArray[np.int64]:
         """Return how many photos match each distinct text, at most, shape (W,)."""
@@ -129,10 +130,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which photos match which distinct text: text * P + place, ascending, and the scores."""
+    """Which photos match which distinct text: text * P + place, ascending; scores, and the share of tokens covered."""
 
     key: NDArray[np.int64]  # (M,)
     score: NDArray[np.float32]  # (M,)
+    covered: NDArray[np.float32]  # (M,) of the text's tokens those in the photo's document, 0..1
     photo_count: int
 
     @property
@@ -140,12 +142,14 @@ class Matches:
         """The places of the photos, shape (M,)."""
         return self.key % self.photo_count
 
-    def at(self, key_N: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the score of each pair of a text and a photo, shape (N,), 0 where the photo does not match."""
+    def at(self, key_N: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return score and share covered of each pair of a text and a photo, shapes (N,), 0 where there is no match."""
         if not len(self.key):
-            return np.zeros(len(key_N), dtype=np.float32)
+            return np.zeros(len(key_N), dtype=np.float32), np.zeros(len(key_N), dtype=np.float32)
         at_N = np.searchsorted(self.key, key_N).clip(max=len(self.key) - 1)
-        return np.where(self.key[at_N] == key_N, self.score[at_N], np.float32(0))
+        is_match_N = self.key[at_N] == key_N
+        nothing = np.float32(0)
+        return np.where(is_match_N, self.score[at_N], nothing), np.where(is_match_N, self.covered[at_N], nothing)
 
 
 def spans(start_S: NDArray[np.int64], count_S: NDArray[np.int64]) -> NDArray[np.int64]:

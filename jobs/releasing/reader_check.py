@@ -15,6 +15,7 @@ import polars as pl
 
 from jobs.datasets.evaluation import EvaluationFacts
 from jobs.datasets.features import SplitsFacts
+from jobs.datasets.models import RerankerFacts
 from jobs.evaluation.ranking_task import read_task
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -47,7 +48,8 @@ def read_through(lake: Lake, inputs: dict[str, Manifest], release: OpenRelease, 
     searches = [Asked(*one) for one in asked.iter_rows()]
 
     start, half_life = splits.windows["test"][0], inputs["reranker"].params["half_life_days"]
-    catalogue = read_catalogue(lake, inputs, half_life, KNOWN["test"], start)
+    arm = RerankerFacts.of(inputs["reranker"]).base_arm
+    catalogue = read_catalogue(lake, inputs, arm, half_life, KNOWN["test"], start)
     live = replace(release.live, catalogue=catalogue)
     assert release.model is not None, "open the release with its model"
     vectors = embed_queries(release.model, [(one.words, one.country) for one in searches])

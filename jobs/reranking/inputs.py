@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import EventsCheck
+from jobs.embedding.short_vectors import short_vectors
 from jobs.evaluation.arm_plan import check_arm
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.integers import microseconds
@@ -27,6 +28,7 @@ from jobs.reranking.tables import read_tables
 from models.evaluation.ranking import Availability, Bools, Ints
 from models.keyword_match import Tokens
 from models.rerank.features import Searches
+from models.rerank.likeness import short_basis, shortened
 from models.rerank.search import Search
 from models.rerank.vectors import ListedVectors, listed
 
@@ -75,7 +77,8 @@ class WindowSearch:
         found = VectorArm.laid_out(lake, inputs, task, available, arm, where.pool, where.scratch, limits)
         found.check_photos()
         vectors = found.lists(*_times(inputs["splits"], task), params["candidate_count"])
-        return cls._of(lake, inputs, task, available, vectors, found.located.has_vector_P, params, **parts)
+        short_PK, has_vector_P = short_vectors(found.located), found.located.has_vector_P
+        return cls._of(lake, inputs, task, available, vectors, short_PK, has_vector_P, params, **parts)
 
     @classmethod
     def by_vectors(
@@ -92,7 +95,9 @@ class WindowSearch:
         since_P = np.where(vectors.has_vector_P, available.since, _NEVER)
         listing = replace(available, since=since_P), *_times(inputs["splits"], task), params["candidate_count"]
         found = listed(vectors.query_UD, vectors.photo_PD, *listing)
-        return cls._of(lake, inputs, task, available, found, vectors.has_vector_P, params, **parts)
+        basis_DK = short_basis(np.asarray(vectors.photo_PD.T @ vectors.photo_PD, dtype=np.float64))
+        short_PK = shortened(vectors.photo_PD, basis_DK)
+        return cls._of(lake, inputs, task, available, found, short_PK, vectors.has_vector_P, params, **parts)
 
     @classmethod
     def _of(
@@ -102,6 +107,7 @@ class WindowSearch:
         task: Task,
         availability: Availability,
         vectors: ListedVectors,
+        short_PK: NDArray[np.float16],
         has_vector_P: Bools,
         params: dict[str, Any],
         **parts: Any,
@@ -109,7 +115,7 @@ class WindowSearch:
         start, _ = SplitsFacts.of(inputs["splits"]).windows[task.window]
         known, half_life = KNOWN[task.window], params["half_life_days"]
         words = task.texts["query"].to_list()
-        tables, check = read_tables(lake, inputs, task.photos, known, start, half_life, asked=words)
+        tables, check = read_tables(lake, inputs, task.photos, short_PK, known, start, half_life, asked=words)
         since_P = np.where(has_vector_P, availability.since, _NEVER)  # without a vector it is in no index
         availability = replace(availability, since=since_P)
         search = Search(

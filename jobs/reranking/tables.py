@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from jobs.datasets.features import SplitsFacts
 from jobs.datasets.models import EventsCheck
+from jobs.embedding.located_arm import LocatedArm
+from jobs.embedding.short_vectors import short_vectors
 from jobs.errors import GateFailed
 from jobs.evaluation.availability import picture_numbers
 from jobs.evaluation.integers import integers, microseconds
@@ -24,6 +26,7 @@ from models.evaluation.ranking import Availability, Ints, tie_order
 from models.keyword_match import token_ids
 from models.rerank.features import Photos
 from models.rerank.history import DEVICES, Events, History
+from models.rerank.likeness import country_tastes
 from models.rerank.live import Catalogue
 from models.rerank.tables import Conversions, SearchTables
 
@@ -35,6 +38,7 @@ def read_tables(
     lake: Lake,
     inputs: dict[str, Manifest],
     photos: pl.DataFrame,
+    short_PK: NDArray[np.float16],
     windows: Sequence[str],
     as_of: datetime,
     half_life_days: float,
@@ -42,6 +46,7 @@ def read_tables(
 ) -> tuple[SearchTables, EventsCheck]:
     """Return the tables of photos (photo_id, description, available_at, in the order that decides ties).
 
+    `short_PK` are their short vectors.
     Conversions are those of some `windows` of the splits, read a file at a time; those of queries that are not `asked`,
     if these are given, count for photos alone. `GateFailed` names the check if one is not before `as_of`.
     """
@@ -56,12 +61,15 @@ def read_tables(
         found = History.of(past, microseconds(as_of), available_at, len(countries), half_life_days)
         history = found if history is None else history.joined(found, available_at)
     assert history is not None  # a table has a file at least
+    pairs = history.by_photo_country
+    is_dated = not SplitsFacts.of(inputs["splits"]).takes_all_photos
     tables = SearchTables(
-        photos=Photos(available_at, _aspects(lake, inputs["validated"], photos)),
+        photos=Photos(available_at, _aspects(lake, inputs["validated"], photos), short_PK, is_dated),
         history=history,
         keywords=keyword_match(lake, inputs["splits"], photos, as_of),
         queries=queries,
         countries=countries,
+        tastes=country_tastes(pairs.keys, pairs.sums[:, 0], short_PK, len(countries)),
     )
     return tables, known.check
 
@@ -116,11 +124,12 @@ def _events(rows: pl.DataFrame, query: dict[str, int], country: dict[str, int]) 
 def read_catalogue(
     lake: Lake,
     inputs: dict[str, Manifest],
+    arm: str,
     half_life_days: float,
     windows: Sequence[str] = ALL_WINDOWS,
     as_of: datetime | None = None,
 ) -> Catalogue:
-    """Return the photos of the night's index with all that some windows tell of them `as_of` an instant.
+    """Return the photos of the night's index, which is of `arm`, with all that windows tell of them `as_of` an instant.
 
     By default that is all that was known when the night ended.
     """
@@ -129,7 +138,9 @@ def read_catalogue(
     photos = lake.read_table(inputs["splits"], "photos", ["photo_id", "submitted_at", "description"])
     photos = photos.join(indexed, on="photo_id", how="semi").with_columns(available_at=available_at(facts))
     photos = photos[tie_order(photos["photo_id"].to_list())]
-    tables, _ = read_tables(lake, inputs, photos, windows, as_of or facts.test_end, half_life_days)
+    located = LocatedArm.of(lake, inputs["photo_embeddings"], arm, photos.with_row_index("place"), 1.0)
+    short_PK, end = short_vectors(located), as_of or facts.test_end
+    tables, _ = read_tables(lake, inputs, photos, short_PK, windows, end, half_life_days)
     numbers = picture_numbers(lake, inputs["images"], photos)
     shown = Availability(tables.photos.available_at, picture=numbers)
     return Catalogue.of(photos["photo_id"].to_list(), shown.pictures, tables)

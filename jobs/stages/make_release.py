@@ -41,7 +41,7 @@ def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest],
     staged.link_table(inputs["validated"], HIDDEN_TABLE.name)
     with staged.local_folder(SEARCH) as folder:
         params_of = inputs["reranker"].params
-        catalogue = read_catalogue(ctx.lake, inputs, params_of["half_life_days"])
+        catalogue = read_catalogue(ctx.lake, inputs, arm, params_of["half_life_days"])
         _check_photos(inputs["photo_index"], len(catalogue.ids))
         catalogue.save(folder, params_of["candidate_count"])
     shown = ShownPhotos(catalogue.names, catalogue.ids, catalogue.pictures)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models.evaluation.ranking import Ints
 from models.rerank.candidates import Candidates
 from models.rerank.history import DAY, Float64s, History
+from models.rerank.likeness import likeness, taste_match
 
 Matrix = NDArray[np.float32]
 MISSING = np.nan
@@ -54,10 +55,25 @@ _SQUARISH = 1.1
 
 @dataclass(frozen=True)
 class Photos:
-    """What is known of the P photos from the start."""
+    """What is known of the P photos from the start.
+
+    Where they are not dated, all count as there from the beginning. Then a photo without a past may be new or unwanted,
+    nobody can tell: it has no history, and no photo an age.
+    """
 
     available_at: Ints
     aspect: Float64s  # width / height, NaN where it is not known
+    vector: NDArray[np.float16]  # (P, K) see `models.rerank.likeness`, zero where there is none
+    is_dated: bool = True
+
+
+@dataclass(frozen=True)
+class Words:
+    """How the words of each candidate's search match the photo's document (see `models.keyword_match`), shapes (N,)."""
+
+    count: Ints  # tokens of the search
+    score: NDArray[np.float32]  # of keyword match, 0 where no token matches
+    covered: NDArray[np.float32]  # share of the tokens that the document has
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,11 @@ FEATURES = (
     "vector_gap",
     "keyword_score",
     "keyword_share",
+    "words",
+    "words_covered",
+    "query_likeness",
+    "query_country_likeness",
+    "country_taste",
     "photo_age_days",
     "photo_aspect",
     "orientation_match",
@@ -102,14 +123,15 @@ FEATURES = (
 
 
 def feature_matrix(
-    searches: Searches, candidates: Candidates, history: History, photos: Photos, keyword_N: NDArray[np.float32]
+    searches: Searches, candidates: Candidates, history: History, photos: Photos, words: Words, taste_CK: Matrix
 ) -> Matrix:
     """Return the features of every candidate, shape (N, F), columns as in `FEATURES`.
 
-    `keyword_N` is the score of keyword match, 0 where no word matches. Counts are damped as log(1 + count). A gap is
-    the distance to the search's best candidate by the same score. A photo's age is counted in days of the calendar
-    (UTC), so that searches of one day are alike.
+    `taste_CK` is of the countries (see `models.rerank.likeness`); one without a row is unknown.
+    Counts are damped as log(1 + count). A gap is the distance to the search's best candidate by the same score. A
+    photo's age is counted in days of the calendar (UTC), so that searches of one day are alike.
     """
+    keyword_N = words.score
     place_N, row_N = candidates.place, candidates.row
     best_N = _best_of_search(candidates, keyword_N)
     query_N, device_N = history.by_query.at(searches.query)[row_N, 0], searches.device[row_N]
@@ -119,13 +141,16 @@ def feature_matrix(
         "vector_gap": _best_of_search(candidates, candidates.score) - candidates.score,
         "keyword_score": keyword_N,
         "keyword_share": np.divide(keyword_N, best_N, out=np.full(len(best_N), MISSING), where=best_N > 0),
-        "photo_age_days": (searches.asked_at // DAY)[row_N] - photos.available_at[place_N] // DAY,
+        "words": words.count,
+        "words_covered": words.covered,
+        "photo_age_days": _where_dated(photos, (searches.asked_at // DAY)[row_N] - photos.available_at[place_N] // DAY),
         "photo_aspect": photos.aspect[place_N],
         "orientation_match": orientation_match(searches.orientation[row_N], photos.aspect[place_N]),
         "device": np.where(device_N >= 0, device_N, MISSING),
         "query_conversions": np.log1p(query_N),
     }
     columns |= _history_columns(searches, candidates, history, photos, query_N)
+    columns["country_taste"] = taste_match(photos.vector[place_N].astype(np.float32), searches.country[row_N], taste_CK)
     return np.column_stack([np.asarray(columns[name], dtype=np.float32) for name in FEATURES])
 
 
@@ -154,14 +179,17 @@ def _history_columns(
     both_N = np.where(is_known_N & (key_N >= 0), key_N * history.country_count + country_N, -1)
     of_both_N = history.by_query_country_photo.at(both_N)
     recent_N, days_N = photo_N[:, 4], np.minimum(observed_N, 28)
+    has_history_N = observed_N > 0 if photos.is_dated else photo_N[:, 0] > 0
+    daily_rate_N = (recent_N + history.daily_rate * _RATE_DAYS) / (np.maximum(days_N, 0) + _RATE_DAYS)
+    vector_NK = photos.vector[place_N].astype(np.float32)
     values = {
         "photo_conversions": np.log1p(photo_N[:, 0]),
         "photo_conversions_decayed": np.log1p(photo_N[:, 1]),
         "photo_conversions_1_day": np.log1p(photo_N[:, 2]),
         "photo_conversions_7_days": np.log1p(photo_N[:, 3]),
         "photo_conversions_28_days": np.log1p(recent_N),
-        "photo_daily_rate": (recent_N + history.daily_rate * _RATE_DAYS) / (np.maximum(days_N, 0) + _RATE_DAYS),
-        "photo_observed_days": observed_N,
+        "photo_daily_rate": _where_dated(photos, daily_rate_N),
+        "photo_observed_days": _where_dated(photos, observed_N),
         "photo_last_conversion_days": (history.cutoff - history.last_at[place_N]) / DAY,
         "country_conversions": np.log1p(in_country_N[:, 0]),
         "country_conversions_decayed": np.log1p(in_country_N[:, 1]),
@@ -175,7 +203,14 @@ def _history_columns(
         "query_country_conversions": np.log1p(of_both_N[:, 0]),
     }
     values |= {name: np.where(query_N > 0, value, MISSING) for name, value in of_query.items()}
-    return {name: np.where(observed_N > 0, value, MISSING) for name, value in values.items()}
+    return {name: np.where(has_history_N, value, MISSING) for name, value in values.items()} | {
+        "query_likeness": likeness(vector_NK, of_query_N[:, 0], row_N),
+        "query_country_likeness": likeness(vector_NK, of_both_N[:, 0], row_N),
+    }
+
+
+def _where_dated(photos: Photos, value_N: Float64s | Ints) -> Float64s:
+    return np.where(photos.is_dated, value_N, MISSING)
 
 
 def _affinity(own_N: Float64s, all_N: Float64s, share_N: Float64s) -> Float64s:

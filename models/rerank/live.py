@@ -28,7 +28,7 @@ from models.rerank.vectors import IndexVectors, Vectors
 from models.text import normalise_country, normalise_query
 
 DESCRIPTION_FILE = "search.json"
-FORMAT = 1
+FORMAT = 2
 """Of the files: those of another format are refused."""
 _ALWAYS, _NEVER = (int(bound) for bound in (np.iinfo(np.int64).min, np.iinfo(np.int64).max))
 

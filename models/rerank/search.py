@@ -31,7 +31,7 @@ from models.rerank.candidates import (
     Stays,
     most_converted,
 )
-from models.rerank.features import Matrix, Searches, feature_matrix
+from models.rerank.features import Matrix, Searches, Words, feature_matrix
 from models.rerank.history import DAY
 from models.rerank.learning import Reranker
 from models.rerank.tables import SearchTables
@@ -42,7 +42,7 @@ OTHER_COUNT = 50
 """How many candidates each other source names, at most."""
 BLOCK_BYTES = 1 << 28
 """What a block of searches takes, about, unless told otherwise."""
-_BYTES_PER_CANDIDATE, _BYTES_PER_MATCH = 800, 64
+_BYTES_PER_CANDIDATE, _BYTES_PER_MATCH = 2_000, 72
 
 
 class VectorSource(Protocol):
@@ -222,8 +222,11 @@ class Search:
     def features(self, searches: Searches, candidates: Candidates, named: Named) -> Matrix:
         """Return the features of every candidate, shape (N, F)."""
         words_B = named.tokens.number[np.searchsorted(named.text, searches.text)]
-        keyword_N = named.matches.at(words_B[candidates.row] * named.matches.photo_count + candidates.place)
-        return feature_matrix(searches, candidates, self.tables.history, self.tables.photos, keyword_N)
+        words_N = words_B[candidates.row]
+        score_N, covered_N = named.matches.at(words_N * named.matches.photo_count + candidates.place)
+        words = Words(np.diff(named.tokens.start)[words_N], score_N, covered_N)
+        tables = self.tables
+        return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes)
 
     def order(self, candidates: Candidates, matrix_NF: Matrix) -> Results:
         """Return the candidates in their final order: by score, equal scores by place, each picture once."""

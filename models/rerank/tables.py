@@ -64,6 +64,7 @@ class SearchTables:
     keywords: KeywordMatch
     queries: NDArray[np.uint64]
     countries: NDArray[np.str_]
+    tastes: NDArray[np.float32]  # (C, K) of the countries: see `models.rerank.likeness`
 
     @property
     def counts(self) -> Counts:
@@ -71,8 +72,11 @@ class SearchTables:
         return Counts(self.history, self.queries, self.countries)
 
     def counting(self, counts: Counts) -> SearchTables:
-        """Return the same tables with other counts."""
-        return replace(self, history=counts.history, queries=counts.queries, countries=counts.countries)
+        """Return the same tables with other counts. Countries keep their tastes; new ones have none."""
+        tastes = np.zeros((len(counts.countries), self.tastes.shape[1]), dtype=np.float32)
+        tastes[np.searchsorted(counts.countries, self.countries)] = self.tastes
+        counted = replace(self, history=counts.history, queries=counts.queries, countries=counts.countries)
+        return replace(counted, tastes=tastes)
 
     def searches(
         self,

@@ -65,11 +65,12 @@ def make_catalogue(random: np.random.Generator, words: list[str]) -> Catalogue:
         at=random.integers(0, NOW, CONVERSIONS),
     )
     tables = SearchTables(
-        photos=Photos(available_at, np.full(PHOTOS, 1.5)),
+        photos=Photos(available_at, np.full(PHOTOS, 1.5), np.zeros((PHOTOS, 64), np.float16)),
         history=History.of(events, NOW, available_at, COUNTRIES, 7.0),
         keywords=KeywordMatch.of(documents, np.ones(PHOTOS, np.bool_)),
         queries=queries,
         countries=np.array([f"{number:02}" for number in range(COUNTRIES)]),
+        tastes=np.zeros((COUNTRIES, 64), np.float32),
     )
     return Catalogue.of(names, np.arange(PHOTOS), tables)
 

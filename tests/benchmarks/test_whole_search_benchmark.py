@@ -72,11 +72,12 @@ def make_tables(random: np.random.Generator, words: list[str], available_at: np.
         at=random.integers(0, NOW, CONVERSIONS),
     )
     return SearchTables(
-        photos=Photos(available_at, random.choice([0.66, 1.0, 1.5], PHOTOS)),
+        photos=Photos(available_at, random.choice([0.66, 1.0, 1.5], PHOTOS), np.zeros((PHOTOS, 64), np.float16)),
         history=History.of(events, NOW, available_at, COUNTRIES, 7.0),
         keywords=KeywordMatch.of(documents, available_at < NOW),
         queries=queries,
         countries=np.array([f"{number:02}" for number in range(COUNTRIES)]),
+        tastes=np.zeros((COUNTRIES, 64), np.float32),
     )
 
 

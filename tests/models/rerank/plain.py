@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.evaluation.ranking import NOT_FOUND
-from models.keyword_match import Tokens
+from models.keyword_match import Tokens, tokenise
 from models.rerank.candidates import CONVERTED, CONVERTED_IN_COUNTRY, KEYWORDS, VECTOR, Candidates, Hits
-from models.rerank.features import Searches, feature_matrix
+from models.rerank.features import Searches, Words, feature_matrix
 from models.rerank.search import OTHER_COUNT, Search
 from models.rerank.vectors import SPARE, exact
 
@@ -78,12 +78,16 @@ class PlainSearch:
 
     def features(self, searches: Searches, candidates: Candidates) -> np.ndarray:
         """Return the features of every candidate."""
-        keyword_N = np.zeros(len(candidates.row), np.float32)
+        score_N, covered_N = (np.zeros(len(candidates.row), np.float32) for _ in range(2))
+        count_N = np.zeros(len(candidates.row), np.int64)
         for row, text in enumerate(searches.text):
             found = self.search.tables.keywords.matches(Tokens.of([self.words[text]]))
             own = slice(*np.searchsorted(candidates.row, (row, row + 1)))
-            keyword_N[own] = found.at(candidates.place[own])
-        return feature_matrix(searches, candidates, self.search.tables.history, self.search.tables.photos, keyword_N)
+            score_N[own], covered_N[own] = found.at(candidates.place[own])
+            count_N[own] = len(tokenise(self.words[text]))
+        words = Words(count_N, score_N, covered_N)
+        tables = self.search.tables
+        return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes)
 
     def _converted(self, searches: Searches, by_country: bool) -> Hits:
         history = self.search.tables.history

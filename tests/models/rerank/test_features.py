@@ -64,6 +64,8 @@ def test_every_feature_equals_a_plain_count() -> None:
             text, country = searches.query[row], searches.country[row]
             match = asked_for.search.tables.keywords.scores(f"word{text}")
             assert found["keyword_score"] == pytest.approx(match[place])
+            assert found["words"] == 1
+            assert found["words_covered"] == (match[place] > 0)
             age = searches.asked_at[row] // DAY - world.available_at[place] // DAY
             assert age >= 0
             assert found["photo_age_days"] == age
@@ -162,3 +164,15 @@ def test_masked_rows_have_no_history_and_keep_the_rest() -> None:
     assert np.isnan(masked[lost][:, is_history]).all()
     assert (masked[:, ~is_history] == 1).all()
     assert np.array_equal(masked, again, equal_nan=True)
+
+
+def test_photos_without_dates_have_no_age_and_those_without_a_past_no_history() -> None:
+    asked = World.of(5).asked(40, vector_count=30)
+    undated = replace(asked.search.tables, photos=replace(asked.search.tables.photos, is_dated=False))
+    found, dated = columns(replace(asked, search=replace(asked.search, tables=undated))), columns(asked)
+    for name in ("photo_age_days", "photo_observed_days", "photo_daily_rate"):
+        assert np.isnan(found[name]).all(), name
+    is_known = dated["photo_conversions"] > 0
+    np.testing.assert_array_equal(~np.isnan(found["photo_conversions"]), is_known)
+    assert 0 < is_known.mean() < 1
+    np.testing.assert_array_equal(found["vector_score"], dated["vector_score"])

@@ -116,9 +116,9 @@ def test_a_model_that_is_read_back_says_what_it_looks_at(stages: tuple[Asked, As
     assert max(importances, key=lambda name: importances[name][0]).startswith(("vector_", "query_", "photo_"))
     assert importances["photo_aspect"] == (0.0, 0)  # the same for all photos here
     assert sum(split for _, split in importances.values()) > 0
-    with pytest.raises(ValueError, match="26 features"):
+    with pytest.raises(ValueError, match=f"{len(FEATURES)} features"):
         reranker.scores(np.zeros((3, 2), dtype=np.float32))
-    assert reranker.scores(np.zeros((0, 26), dtype=np.float32)).shape == (0,)
+    assert reranker.scores(np.zeros((0, len(FEATURES)), dtype=np.float32)).shape == (0,)
 
 
 def test_a_booster_gives_what_the_librarys_own_package_gives(stages: tuple[Asked, Asked], model: Trained) -> None:

@@ -27,11 +27,12 @@ def replay_of(random: np.random.Generator, count: int) -> Replay:
     zeros, available = np.zeros(5, np.int64), np.zeros(PHOTOS, np.int64)
     past = Events(random.integers(0, PHOTOS, 5), zeros, zeros, zeros, random.integers(0, START, 5))
     tables = SearchTables(
-        photos=Photos(available, np.ones(PHOTOS)),
+        photos=Photos(available, np.ones(PHOTOS), np.zeros((PHOTOS, 2), np.float16)),
         history=History.of(past, START, available, 1, 7.0),
         keywords=KeywordMatch.of([["w"]] * PHOTOS, np.ones(PHOTOS, np.bool_)),
         queries=QUERIES[:1],
         countries=COUNTRIES[:1],
+        tastes=np.zeros((1, 2), np.float32),
     )
     availability, unit = Availability(available), np.ones((TEXTS, 1), np.float32)
     vectors = listed(unit, np.ones((PHOTOS, 1), np.float32), availability, START, START + 3 * DAY, PHOTOS)

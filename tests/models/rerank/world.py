@@ -13,6 +13,7 @@ from models.keyword_match import KeywordMatch, Tokens
 from models.rerank.candidates import Candidates
 from models.rerank.features import Photos, Searches
 from models.rerank.history import DAY, DEVICES, Events, History
+from models.rerank.likeness import country_tastes
 from models.rerank.search import Search
 from models.rerank.tables import SearchTables
 from models.rerank.vectors import listed
@@ -65,12 +66,16 @@ class World:
         liked_PT = np.argsort(-self.photo @ self.text.T, axis=1)[:, :5]
         documents = [[f"word{text}" for text in liked_T] for liked_T in liked_PT]
         availability = Availability(self.available_at)
+        short_PK = seen_PD.astype(np.float16)
+        history = History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0)
+        pairs = history.by_photo_country
         tables = SearchTables(
-            photos=Photos(self.available_at, np.full(len(self.photo), 1.5)),
-            history=History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0),
+            photos=Photos(self.available_at, np.full(len(self.photo), 1.5), short_PK),
+            history=history,
             keywords=KeywordMatch.of(documents, self.available_at < self.cutoff),
             queries=np.zeros(0, np.uint64),
             countries=np.array([], np.str_),
+            tastes=country_tastes(pairs.keys, pairs.sums[:, 0], short_PK, COUNTRIES),
         )
         query_UD = np.repeat(self.text, COUNTRIES, axis=0).astype(np.float32)
         words = np.repeat([f"word{query}" for query in range(len(self.text))], COUNTRIES).tolist()
