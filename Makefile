@@ -14,6 +14,7 @@ PRESET ?=
 CATALOGUE ?=
 RETRAIN ?=
 PROTOCOL ?=
+ARMS ?=
 LIMITS ?=
 VARIANTS ?=
 NIGHTS ?=
@@ -23,7 +24,8 @@ AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 WHICH_NIGHT = $(if $(DATASET),--dataset "$(DATASET)") $(if $(DATE),--run-date "$(DATE)") \
 	$(if $(PRESET),--preset "$(PRESET)") $(if $(CATALOGUE),--catalogue "$(CATALOGUE)")
-NIGHT_FLAGS = $(WHICH_NIGHT) $(if $(RETRAIN),--retrain "$(RETRAIN)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(LIMITS)
+NIGHT_FLAGS = $(WHICH_NIGHT) $(if $(RETRAIN),--retrain "$(RETRAIN)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") \
+	$(if $(ARMS),--arms "$(ARMS)") $(LIMITS)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12

@@ -23,7 +23,7 @@ then published again, with the table in it.
 
 | parameter | meaning |
 |---|---|
-| `run_date`, `dataset`, `catalogue`, `preset` | the night, which must have run |
+| `run_date`, `dataset`, `catalogue`, `preset` | the night, which must have run, by whatever protocol |
 | `variants` | what is compared; `reranked` is taken from the night as it is |
 | `repeats` | trainings of each variant, with other seeds |
 | `epochs` | passes each variant is trained for; empty: what the preset says |

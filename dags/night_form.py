@@ -23,7 +23,7 @@ PRICES = {
 """What the report reckons with: Airflow's variables nightlens_cpu_hour_price and so on."""
 
 
-def night_param(name: str, default: str | None, **schema: object) -> Param:
+def night_param(name: str, default: str | list[str] | None, **schema: object) -> Param:
     """Return a field of the form, described as the command line describes it."""
     return Param(default, description=NightParams.model_fields[name].description, **schema)
 

@@ -9,6 +9,7 @@ from night_form import OPTIONS, PRICES, night_fields, night_param, plan_task
 from stage_operator import StageOperator
 
 from jobs.adapters.airflow_callbacks import gate_judged, task_failed
+from jobs.config.params.arms import ARMS
 from jobs.config.params.night import LIMITS, NIGHT_BEGINS, NightParams, limit_schema
 from jobs.stages.registry import GROUPS, STAGES, command, edges
 
@@ -22,7 +23,7 @@ OVERRIDES = {
     for stage, params in LIMITS.items()
 } | {
     "split_temporal": {"protocol": "{{ params.protocol or '' }}"},
-    "train_search": {"retrain": "{{ params.retrain }}"},
+    "train_search": {"arms": "{{ params.arms | join(',') }}", "retrain": "{{ params.retrain }}"},
     "publish_report": PRICES,
 }
 PUBLISHED = {
@@ -46,6 +47,7 @@ with the same inputs, parameters and code commits nothing new, so clearing a tas
 | `preset` | sizes of model and training; `auto`: the variable `nightlens_preset`, else by data set |
 | `retrain` | `incremental` goes on from the champion or the latest earlier night; `always`: in full, `never`: not |
 | `protocol` | `windows` by days; `80/20` tests on the log's last fifth, among all photos; empty: what the preset says |
+| `arms` | trained arms, measured beside the zero-shot base; none: those of the preset |
 | `max_...` | limits of bad rows, missing pictures and changed sizes, at which the night stops; empty: as usual |
 
 The champion is never changed here: `nightlens promote` is the explicit act.
@@ -75,6 +77,7 @@ The champion is never changed here: `nightlens promote` is the explicit act.
         "protocol": night_param(
             "protocol", None, title="Protocol", type=["null", "string"], enum=[None, "windows", "80/20"]
         ),
+        "arms": night_param("arms", [], title="Arms", type="array", items={"type": "string", "enum": list(ARMS)}),
         **{
             name: night_param(
                 name,

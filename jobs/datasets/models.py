@@ -28,8 +28,9 @@ class BaseModelFacts(Facts):
     """Where the base comes from; `base_key` is the same for bases that are made alike.
 
     `trained_until` is None for an imported model: it learned elsewhere, before any night. `reused_from` is the run of
-    another night whose base this is. `reach` and what follows are of a tiny base, which is trained here: on the photos
-    of `photo_count`, those in reach that have a text.
+    another night whose base this is. `reach` and what follows are of a tiny base, which is trained here on
+    `photo_count` of the photos in reach that have a text. The others of these are held out: the weights kept are those
+    with the best `held_out_hit_rate`, at 10, of their texts among their photos. It is None where none are held out.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"reused_from", "pairs_per_second", "seconds"})
@@ -42,6 +43,9 @@ class BaseModelFacts(Facts):
     reused_from: str | None
     reach: Reach | None = None
     photo_count: int | None = None
+    held_out_photo_count: int = 0
+    held_out_hit_rate: float | None = None
+    stopped_because: str = ""
     pairs_seen: int | None = None
     pairs_per_second: float | None = None
     seconds: float | None = None
@@ -85,9 +89,10 @@ class SearchModelsFacts(Facts):
     in choosing which of their weights were kept: early stopping looks at the validation window. It is None in runs that
     were committed before it was kept. `log_pair_count` are the conversions of the training window,
     `train_pair_count` those that were trained on: fewer if training went on from the run `warm_started_from`.
-    `passed_over_count` is None where the log of what was shown is not read. `reach` is what the training could draw,
-    count and list from. `reused_from` is the run of another night
-    whose models these are.
+    Of the `validation_query_count` searches that early stopping goes by, `validation_unseen_count` were for photos that
+    nobody took in the training window. `passed_over_count` is None where the log of what was shown is not read. `reach`
+    is what the training could draw, count and list from. `reused_from` is the run of another night whose models these
+    are.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"reused_from"})
@@ -99,6 +104,7 @@ class SearchModelsFacts(Facts):
     train_pairs_without_image: int
     validation_query_count: int
     validation_photo_count: int
+    validation_unseen_count: int | None = None
     passed_over_count: int | None = None
     trained_until: Instant
     selected_until: Instant | None = None

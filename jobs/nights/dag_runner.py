@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from jobs.adapters import local_services
 from jobs.config.params.night import NightParams
 from jobs.config.settings import Settings
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.reports import ABLATION, REPORT
 from jobs.errors import MissingInput, NightlensError
 from jobs.lake.catalogue import Lake
@@ -65,7 +66,10 @@ def run_ablation(
             run_date=plan.run_date.isoformat(),
             catalogue=plan.catalogue,
         )
-    print(f"ablation of the night of {_describe(plan)}: {', '.join(variants)}; {repeats} repetitions")
+    protocol = SplitsFacts.of(lake.current(SPLITS, partition)).protocol
+    print(
+        f"ablation of the night of {_describe(plan)}, protocol {protocol}: {', '.join(variants)}; {repeats} repetitions"
+    )
     conf = {**plan.model_dump(mode="json"), "variants": list(variants), "repeats": repeats, "epochs": epochs}
     took = _run(settings, local_services.ABLATION, conf)
     text = lake.read_file(lake.current(ABLATION, partition), "ablation.md").decode()

@@ -1,8 +1,9 @@
 """Stage `train_base`: the checkpoint all arms start from, which is also the arm `zero_shot`.
 
-A tiny SigLIP is trained on the photos and descriptions of the training window; any other source is imported as
-it is. The base stays the same over the nights, so that photo embeddings can be used again: a night takes over
-the base of another if that was made with the same parameters and saw nothing past this night's training window.
+A tiny SigLIP is trained on the photos and descriptions of the training window, until photos held out are found no
+better by their descriptions; any other source is imported as it is. The base stays the same over the nights, so that
+photo embeddings can be used again: a night takes over the base of another if that was made with the same parameters
+and saw nothing past this night's training window.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class ArmInputs:
     keywords: list[list[tuple[str, float]]]  # of every photo
     log: pl.DataFrame  # query, country, photo: of the whole training window
     train: pl.DataFrame  # what is trained on: all of the log, or what an incremental night needs
-    validation: pl.DataFrame
+    validation: pl.DataFrame  # with is_unseen: nobody took the photo in the training window
     corpus: Indices
     counts: dict[str, int]
     reach: Reach  # what is trained on can be drawn, counted and listed from
@@ -118,12 +118,13 @@ def read_pairs(
     }
     corpus = np.zeros(0, np.int64)
     if validation is None or corpus_ids is None:
-        validation = log.clear()
+        validation = log.clear().with_columns(is_unseen=pl.lit(False))
     else:
         validation = validation.join(numbers, on="photo_id", maintain_order="left")
         corpus = photos.filter(pl.col("photo_id").is_in(corpus_ids.implode()))["photo"].to_numpy()
     if with_validation:
         counts |= {"validation_query_count": len(validation), "validation_photo_count": len(corpus)}
+        counts |= {"validation_unseen_count": int(validation["is_unseen"].sum())}
     keywords = keyword_lists(photos)
     pool = photos.filter("is_in_train", "is_held")
     shown = _read_shown(ctx, pool) if params.reads_impressions else None
@@ -180,6 +181,9 @@ def _read_validation(ctx: RunContext, splits: Manifest, images: Manifest) -> tup
     if rows.is_empty():
         raise _no_conversion(splits, "validation")
     chosen = rows.sample(min(VALIDATION_QUERIES, len(rows)), seed=ctx.seed)
+    wanted = pl.col("photo_id").is_in(chosen["photo_id"].unique().implode())
+    taken = pl.concat([part.filter(wanted).unique() for part in ctx.lake.table_files(splits, "train", ["photo_id"])])
+    chosen = chosen.with_columns(is_unseen=~pl.col("photo_id").is_in(taken["photo_id"].implode()))
     there = ctx.lake.read_table(splits, "photos", ["photo_id", "submitted_at"])
     windows = SplitsFacts.of(splits)
     if not windows.takes_all_photos:

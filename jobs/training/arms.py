@@ -45,8 +45,8 @@ from models.search.sampling import (
     count_pairs,
     merge_pairs,
 )
-from models.search.training import HIT_RATE, Hooks, TrainingResult, train
-from models.search.validation import ValidationSet, hit_rate, photo_vectors, text_vectors
+from models.search.training import Hooks, TrainingResult, train
+from models.search.validation import HIT_RATE, ValidationSet, hit_rates, photo_vectors, text_vectors
 from models.search.world import ALONE, World
 from models.text import normalise_query
 
@@ -63,10 +63,13 @@ HARD_MAX_SCORE = 0.95
 class ArmsWritten:
     """The models of a run as they are written one by one, the base first; `finish` writes their curves."""
 
-    def __init__(self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rate: float | None) -> None:
+    def __init__(
+        self, staged: StagedRun, base_model: Manifest, base: SearchModel, base_hit_rates: dict[str, float]
+    ) -> None:
         self._staged = staged
-        self._arms = {ZERO_SHOT: _describe(base, base_hit_rate)}
-        self._curves = [] if base_hit_rate is None else [curve_rows(ZERO_SHOT, [(0, HIT_RATE, base_hit_rate)])]
+        self._arms = {ZERO_SHOT: _describe(base, base_hit_rates.get(HIT_RATE))}
+        measured = [(0, name, rate) for name, rate in base_hit_rates.items()]
+        self._curves = [curve_rows(ZERO_SHOT, measured)] if measured else []
         staged.link_files(base_model, ZERO_SHOT)
 
     def add(self, arm: str, model: SearchModel, result: TrainingResult) -> None:
@@ -153,10 +156,10 @@ def training_config(options: dict[str, Any], seed: int, pairs_per_epoch: int) ->
     return TrainingConfig(seed=seed, pairs_per_epoch=pairs_per_epoch, **fields)
 
 
-def base_validation(base: SearchModel, pairs: ArmInputs, pixels: PhotoPixels) -> float | None:
-    """Return the base's validation hit rate, which training starts from; None where nothing is validated."""
+def base_validation(base: SearchModel, pairs: ArmInputs, pixels: PhotoPixels) -> dict[str, float]:
+    """Return the base's validation hit rates, from which training starts; none where nothing is validated."""
     validate = _validation(base, pairs, pixels, None, ALONE)
-    return None if validate is None else validate(base)
+    return {} if validate is None else validate(base)
 
 
 def load_model(ctx: RunContext, models: Manifest, arm: str) -> SearchModel:
@@ -180,12 +183,13 @@ def _validation_set(
 ) -> ValidationSet:
     tokens, texts = index_texts(model, _texts(model, pairs.validation))
     targets = np.searchsorted(pairs.corpus, pairs.validation["photo"].to_numpy())
-    return ValidationSet(pairs.corpus, tokens, texts, targets, pixels, keywords)
+    is_unseen = pairs.validation["is_unseen"].to_numpy()
+    return ValidationSet(pairs.corpus, tokens, texts, targets, pixels, keywords, is_unseen)
 
 
 def _validation(
     model: SearchModel, pairs: ArmInputs, pixels: PhotoPixels, keywords: RaggedKeywords | None, world: World
-) -> Callable[[SearchModel], float] | None:
+) -> Callable[[SearchModel], dict[str, float]] | None:
     """Return what measures models of this kind on the validation window: None where nothing is validated.
 
     Of several processes the first measures, and all have to agree on whether it does.
@@ -193,7 +197,7 @@ def _validation(
     if not pairs.is_validated:
         return None
     validation = _validation_set(model, pairs, pixels, keywords) if world.is_first else None
-    return lambda current: 0.0 if validation is None else hit_rate(current, validation)
+    return lambda current: {} if validation is None else hit_rates(current, validation)
 
 
 def _training_data(

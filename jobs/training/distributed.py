@@ -1,8 +1,9 @@
 """Training an arm in several processes: Spark's TorchDistributor starts them, each reads the shards it holds.
 
 On a cluster every process is a task of a barrier stage, with a GPU of its own if Spark has any to give; with a local
-master they are processes of this machine. The driver reads no conversion of the training window. What comes of the
-training is its last checkpoint in the lake, so a night that lost a process goes on from there when it is run again.
+master they are processes of this machine. Of the training window's conversions the driver reads no more than which
+photos they are of. What comes of the training is its last checkpoint in the lake, so a night that lost a process goes
+on from there when it is run again.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def train_arms_together(
         )
     base = load_model(ctx, base_model, ZERO_SHOT)
     pairs = read_pairs(ctx, params, splits, images, shards=())  # the validation window only
-    written = ArmsWritten(staged, base_model, base, _base_hit_rate(ctx, base, pairs))
+    written = ArmsWritten(staged, base_model, base, _base_hit_rates(ctx, base, pairs))
     vocabulary = read_vocabulary(ctx, splits, images)
     settings = ctx.settings.model_copy(update={"pseudonym_key": SecretStr("")})  # no process has a use for it
     told = ctx.model_copy(update={"settings": settings})
@@ -105,9 +106,9 @@ def train_arms_together(
     return written.finish(counts, reach, splits, earlier)
 
 
-def _base_hit_rate(ctx: RunContext, base: SearchModel, pairs: ArmInputs) -> float | None:
+def _base_hit_rates(ctx: RunContext, base: SearchModel, pairs: ArmInputs) -> dict[str, float]:
     if not pairs.is_validated:
-        return None
+        return {}
     with model_errors_of("train_search"), open_pixels(pairs.photos, base, ctx.settings.state_dir) as pixels:
         return base_validation(base, pairs, pixels)
 

@@ -41,10 +41,10 @@ from models.search.optimizer import (
 )
 from models.search.options import TrainingConfig
 from models.search.sampling import PairStream
+from models.search.validation import HIT_RATE
 from models.search.world import ALONE, World
 
 CALIBRATED_PAIRS = 1024
-HIT_RATE = "validation_hit_rate@10"
 WARMUP_SHARE = 0.05  # of the steps
 KEYWORD_DROPOUT = 0.15
 _TORCH = 3  # stream of random numbers
@@ -72,10 +72,11 @@ class TrainingResult:
 class Hooks:
     """The loop's links to the outside. A checkpoint is one blob; `load` returns the last one saved or None.
 
-    Of several processes, all load; only the first validates, saves and reports.
+    `validate` returns figures by the names of their curves; training keeps the weights with the best `HIT_RATE`. Of
+    several processes, all load; only the first validates, saves and reports.
     """
 
-    validate: Callable[[SearchModel], float] | None = None
+    validate: Callable[[SearchModel], dict[str, float]] | None = None
     load_checkpoint: Callable[[], bytes | None] = lambda: None
     save_checkpoint: Callable[[bytes], None] = lambda blob: None
     report: Callable[[str], None] = lambda line: None
@@ -308,10 +309,10 @@ class _Trainer:
             return
         self.model.eval()
         with nullcontext() if self.average is None else self.average.in_place(self.model):
-            own = self.hooks.validate(self.model) if self.world.is_first else 0.0
-            value = self.world.from_first([own])[0]
+            found = self.hooks.validate(self.model) if self.world.is_first else {HIT_RATE: 0.0}
+            value = self.world.from_first([found[HIT_RATE]])[0]
             weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
-        self.result.curves.append((self.result.steps, HIT_RATE, value))
+        self.result.curves += [(self.result.steps, name, rate) for name, rate in (found | {HIT_RATE: value}).items()]
         if self.result.best_hit_rate is None or value > self.result.best_hit_rate:
             self.result.best_hit_rate, self.result.best_step = value, self.result.steps
             self.best_weights = weights

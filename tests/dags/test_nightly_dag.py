@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
+from jobs.config.params.arms import ARMS
 from jobs.config.params.ingest import Protocol
 from jobs.config.params.night import NightParams
 from jobs.config.params.presets import PRESETS
@@ -134,6 +135,14 @@ def test_the_protocol_of_the_form_is_that_of_the_split(dag: Any, stand_in: Path)
     assert [call.split()[0] for call in made if call.endswith("--protocol 80/20")] == ["split_temporal"]
     with pytest.raises(ValueError, match="protocol"):
         dag.test(run_conf={"protocol": "70/30"})
+
+
+def test_the_arms_of_the_form_are_those_that_are_trained(dag: Any, stand_in: Path) -> None:
+    assert dag.test(run_conf={"arms": list(ARMS)}).state == "success"
+    trained = [call for call in calls(stand_in) if call.startswith("train_search")]
+    assert [parse_stage(call.replace(PLAN["dataset"], "d").split())[2].arms for call in trained] == [tuple(ARMS)]
+    with pytest.raises(ValueError, match="arms"):
+        dag.test(run_conf={"arms": ["no_such_arm"]})
 
 
 def test_a_crash_is_retried_and_an_error_of_the_user_is_not(dag: Any, stand_in: Path) -> None:

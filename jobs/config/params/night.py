@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
+from jobs.config.params.arms import ARMS
 from jobs.config.params.base import Params
 from jobs.config.params.ingest import AuditLeaksParams, FetchImagesParams, Protocol, ValidateLogsParams
-from jobs.config.params.training import Retrain
+from jobs.config.params.training import Retrain, TrainedArms
 
 NIGHT_BEGINS, NIGHT_ENDS = time(2), time(6)
 """UTC: when the scheduled night starts, and by when its report is to be there."""
@@ -59,6 +60,11 @@ class NightParams(WhichNightParams):
         None,
         description="'windows' cuts the log by days, '80/20' tests on its last fifth, among all photos; "
         "empty: what the preset says",
+    )
+    arms: TrainedArms = Field(
+        (),
+        description=f"trained arms, measured beside the zero-shot base; of {', '.join(ARMS)}; empty: what the preset "
+        "says",
     )
     max_bad_share: float | None = _limit("max_bad_share")
     max_critical_share: float | None = _limit("max_critical_share")

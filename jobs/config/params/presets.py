@@ -57,7 +57,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "sample": {
         # small batches: the catalogue is small, and what it lacks is steps
-        "train_base": {"vision_layers": 2, "text_layers": 1, "epochs": 10, "batch_size": 64},
+        "train_base": {"vision_layers": 2, "text_layers": 1, "epochs": 15, "batch_size": 64},
         "train_search": {
             "arms": (FINETUNED, FULL),
             "epochs": 4,

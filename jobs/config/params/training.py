@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from jobs.config.params.arms import ARMS, FULL
 from jobs.config.params.base import Params
 
 Retrain = Literal["incremental", "always", "never"]
+
+
+def _known_once(arms: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [arm for arm in arms if arm not in ARMS]:
+        raise ValueError(f"unknown arm {', '.join(unknown)}; there are {', '.join(ARMS)}")
+    if len(set(arms)) < len(arms):
+        raise ValueError("name each arm once")
+    return arms
+
+
+TrainedArms = Annotated[tuple[str, ...], AfterValidator(_known_once)]
 
 
 class TrainBaseParams(Params):
@@ -26,14 +37,15 @@ class TrainBaseParams(Params):
     embed_dim: int = Field(128, ge=8)
     context_length: int = Field(16, ge=4)
     vocab_size: int = Field(8192, ge=512, description="tokens learned from descriptions and queries, at most")
-    epochs: int = Field(60, ge=1, description="passes over the photos and their descriptions")
+    epochs: int = Field(60, ge=1, description="passes over the photos and their descriptions, at most")
+    patience: int = Field(5, ge=1, description="passes without a better result on held-out photos before it stops")
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
 
 
 class TrainSearchParams(Params):
-    arms: tuple[str, ...] = Field((FULL,), description=f"beside the zero-shot base; of {', '.join(ARMS)}")
+    arms: TrainedArms = Field((FULL,), min_length=1, description=f"beside the zero-shot base; of {', '.join(ARMS)}")
     retrain: Retrain = Field(
         "incremental",
         description="'incremental' goes on from the champion, else from the latest earlier night; 'never' takes the "
@@ -100,15 +112,6 @@ class TrainSearchParams(Params):
     keyword_rate_factor: float = Field(100.0, gt=0, description="learning rate of the keyword table, in learning rates")
     token_rate_factor: float = Field(5.0, gt=0, description="learning rate of the token table, in learning rates")
     checkpoint_seconds: float = Field(60.0, ge=0, description="training between two checkpoints, at most")
-
-    @field_validator("arms")
-    @classmethod
-    def _are_known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [arm for arm in arms if arm not in ARMS]:
-            raise ValueError(f"unknown arm {', '.join(unknown)}; there are {', '.join(ARMS)}")
-        if not arms or len(set(arms)) < len(arms):
-            raise ValueError("name at least one arm, each once")
-        return arms
 
     @property
     def reads_impressions(self) -> bool:

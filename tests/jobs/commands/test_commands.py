@@ -24,6 +24,8 @@ from jobs.stages.registry import ALL, STAGES, command, stage_params
 from tests.command_line import parse_stage
 from tests.errors import raises
 
+LADDER = "finetuned,finetuned_country,finetuned_country_keywords"
+
 
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +93,17 @@ def test_a_protocol_that_is_given_goes_before_the_presets(preset: str, given: st
     assert parse_stage([*line, "--validation-share", "0"])[2].validation_share == 0
 
 
-def test_a_night_hands_its_protocol_and_limits_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("", (FINETUNED, FULL)), (LADDER, tuple(LADDER.split(",")))],
+)
+def test_arms_that_are_given_go_before_the_presets(given: str, expected: tuple[str, ...]) -> None:
+    line = command("train_search", {"dataset": "d", "run_date": "2025-12-28", "preset": "tiny"}, {"arms": given})
+    params = parse_stage(line)[2]
+    assert (params.arms, params.epochs) == (expected, 1)  # all else is the preset's
+
+
+def test_a_night_hands_its_choices_and_limits_to_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     confs: list[dict[str, str | None]] = []
     monkeypatch.setattr(dag_runner, "_run_in_process", lambda settings, dag_id, conf: confs.append(conf))
     monkeypatch.setattr(dag_runner.local_services, "running_services", lambda settings: None)
@@ -99,12 +111,24 @@ def test_a_night_hands_its_protocol_and_limits_to_airflow(monkeypatch: pytest.Mo
     monkeypatch.setattr(local_services, "prepare_airflow", lambda settings, environment: None)
     plan = NightPlan(dataset="d", catalogue="c", preset="tiny", run_date=date(2025, 12, 28))
     monkeypatch.setattr(night_plan, "plan_night", lambda settings, **given: plan)
-    for more in ([], ["--protocol", "80/20", "--retrain", "never", "--max-bad-share", "0.1"]):
+    for more in ([], ["--protocol", "80/20", "--retrain", "never", "--arms", LADDER, "--max-bad-share", "0.1"]):
         assert main.main(["nightly", *more]) == 0
     assert [(conf["retrain"], conf["protocol"]) for conf in confs] == [("incremental", None), ("never", "80/20")]
+    assert [conf["arms"] for conf in confs] == [[], LADDER.split(",")]
     assert [conf["max_bad_share"] for conf in confs] == [None, 0.1]
     assert main.main(["nightly", "--protocol", "70/30"]) == 2
     assert main.main(["nightly", "--max-missing-share", "20"]) == 2
+    assert len(confs) == 2
+
+
+@pytest.mark.parametrize("arms", ["finetuned,no_such_arm", "finetuned,finetuned", "zero_shot"])
+def test_arms_that_cannot_be_trained_are_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arms: str
+) -> None:
+    monkeypatch.setattr(local_services, "prepare_airflow", lambda *_: pytest.fail("the night began"))
+    assert main.main(["nightly", "--arms", arms]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "BadInput [bad_parameters]: parameters of nightly: arms: " in said
 
 
 def test_an_ablation_that_cannot_be_compared_is_refused_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:

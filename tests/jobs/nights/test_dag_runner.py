@@ -155,7 +155,7 @@ def test_an_ablation_runs_its_dag_and_prints_its_table(
     assert conf == PLAN.model_dump(mode="json") | {"variants": [FULL, RERANKED], "repeats": 2, "epochs": None}
     assert "| finetuned country keywords |" in text
     assert f"Report  {night.settings.report_dir / 'test' / '2025-12-28.html'}" in text
-    assert f"{FULL}, reranked; 2 repetitions" in capsys.readouterr().out
+    assert f", protocol windows: {FULL}, reranked; 2 repetitions" in capsys.readouterr().out
 
 
 def test_an_ablation_without_a_night_says_what_to_run(night: RunContext) -> None:

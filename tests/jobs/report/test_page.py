@@ -291,6 +291,14 @@ def test_a_night_of_the_published_protocol_has_no_validation(make_context: Make)
     assert len(page.tables["history: Nights"]) == 2  # nights of another protocol are not in it
 
 
+def test_what_training_and_base_find_of_photos_they_never_had(make_context: Make) -> None:
+    page = page_of(make_context(), BETTER)
+    assert "of 3,000 such searches 112" in page.text("training").lower()
+    assert "1,565 photos" in page.text("training")
+    assert "On 174 held-out photos" in page.text("training")
+    assert "40.0%" in page.text("training")
+
+
 def test_stages_taken_over_from_an_earlier_run_are_told_apart(make_context: Make) -> None:
     commit_night(make_context())
     page = Page(rendered(make_context(run_id="again")))

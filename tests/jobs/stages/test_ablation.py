@@ -62,6 +62,23 @@ def test_every_variant_ranks_every_test_query(night: RunContext, variant: str) -
     assert train(night, variant).started_at == manifest.started_at
 
 
+@pytest.mark.quick
+def test_a_night_cut_by_number_is_ablated_on_its_own_splits(night: RunContext) -> None:
+    by_days = night.read(SPLITS)
+    later = night.lake.read_table(by_days, "photos").with_columns(
+        submitted_at=pl.when(pl.col("photo_id") == "red-2").then(night.as_of).otherwise("submitted_at")
+    )
+    tables = {"photos": later, "test": night.lake.read_table(by_days, "test")}
+    validation = night.lake.read_table(by_days, "validation").clear()
+    splits = commit_splits(night, facts={"protocol": "80/20"}, validation=validation, **tables)
+    runs = train_twice(night, FULL)
+    assert {run.input_runs["splits"] for run in runs} == {splits.reference}
+    assert night.lake.read_table(runs[0], "ranks")["rank"].max() == 24  # all photos, later ones too
+    commit_evaluation(night, {FULL: [1] * 96}, note="nothing to learn from.")
+    manifest = run_stage(night, "compare_variants", WITH_RERANKED)
+    assert manifest.input_runs["splits"] == splits.reference
+
+
 def test_variants_are_compared_with_the_full_arm(night: RunContext) -> None:
     runs = {
         (v, n): train(night, v, n) for v in (ZERO_SHOT, FULL, "softmax") for n in (0, 1) if n == 0 or v != ZERO_SHOT

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -12,12 +14,15 @@ import torch
 from jobs.config.params.training import TrainBaseParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
-from jobs.datasets.models import BASE_MODEL
+from jobs.datasets.models import BASE_MODEL, BaseModelFacts
 from jobs.errors import BadInput, MissingInput
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
+from jobs.training import base
+from models.search.data import TrainingData
 from models.search.model import SearchModel, build_tiny_model
+from models.search.training import train
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.training_lake import BASE_PARAMS, EVERY_STEP, commit_images, commit_splits, conversions, photos
@@ -59,6 +64,39 @@ def test_a_base_is_trained_on_descriptions_known_in_the_training_window(make_nig
     assert set(curves["arm"]) == {"zero_shot"}
     assert {"loss", "logit_scale", "logit_bias"} <= set(curves["name"])
     assert ctx.lake.store("checkpoints", "base_model", manifest.run_id).names() == []
+
+
+@pytest.mark.quick
+def test_some_photos_are_held_out_if_there_are_enough(make_night: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "FEWEST_DESCRIBED", 16)
+    monkeypatch.setattr(base, "HELD_OUT_LEAST", 4)
+    trained: list[TrainingData] = []
+
+    def watched(model: SearchModel, data: TrainingData, *rest: Any) -> Any:
+        trained.append(data)
+        return train(model, data, *rest)
+
+    monkeypatch.setattr(base, "train", watched)
+    ctx = make_night()
+    manifest = run_stage(ctx, "train_base", BASE_PARAMS)
+    facts = BaseModelFacts.of(manifest)
+    assert (facts.photo_count, facts.held_out_photo_count) == (12, 4)
+    assert len(np.unique(trained[0].photos)) == 12
+    curve = ctx.lake.read_table(manifest, "curves").filter(name="validation_hit_rate@10")
+    assert curve["step"].to_list() == [0, 1, 2]  # once a pass
+    assert facts.held_out_hit_rate == curve["value"].max() > 0
+    assert facts.stopped_because
+
+
+@pytest.mark.quick
+def test_a_photo_is_held_out_by_its_id(make_context: Contexts) -> None:
+    some = pl.DataFrame({"photo_id": [f"photo-{number}" for number in range(2000)]})
+    fitted, held_out = base._hold_out(some)
+    assert (len(fitted), len(held_out)) == (1900, 100)
+    assert set(fitted["photo_id"]) | set(held_out["photo_id"]) == set(some["photo_id"])
+    again = base._hold_out(some.reverse())[1]
+    assert set(again["photo_id"]) == set(held_out["photo_id"])
+    assert [len(base._hold_out(some.head(count))[1]) for count in (499, 500)] == [0, 50]
 
 
 def test_its_tokens_are_learned_from_descriptions_and_from_searches_of_the_training_window(

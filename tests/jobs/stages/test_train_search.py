@@ -28,6 +28,7 @@ from models.evaluation.impressions import examination_weights
 from models.search.model import SearchModel
 from models.search.negatives import NONE, HardNegatives, mine
 from models.search.sampling import merge_pairs
+from models.search.validation import HIT_RATE, UNSEEN_HIT_RATE
 from models.search.world import ALONE, World
 from tests.conftest import Contexts
 from tests.errors import raises
@@ -132,6 +133,7 @@ def test_every_arm_is_committed_with_what_it_is_and_how_it_was_made(make_night: 
     assert manifest.facts["trained_until"] == "2025-05-31T00:00:00+00:00"
     assert manifest.facts["selected_until"] == "2025-06-01T00:00:00+00:00"  # early stopping looked at a day more
     assert manifest.facts["train_pair_count"] == 64
+    assert manifest.facts["validation_unseen_count"] == 16  # the third shade of each colour, from two countries
     assert ctx.lake.store("checkpoints", "search_models", manifest.run_id).names() == []
 
 
@@ -144,6 +146,17 @@ def test_the_base_is_linked_and_its_arm_comes_first_in_the_curves(make_night: Co
     assert curves["arm"].unique(maintain_order=True).to_list() == [ZERO_SHOT, FINETUNED, FULL]
     starts = curves.filter((pl.col("step") == 0) & (pl.col("name") == "validation_hit_rate@10"))
     assert starts["value"].to_list()[0] == starts["value"].to_list()[1]  # untrained, it is the base
+
+
+def test_photos_that_nobody_had_taken_have_a_curve_of_their_own(make_night: Contexts) -> None:
+    ctx = make_night()
+    commit_splits(ctx, validation=conversions((0, 1, 2), repeats=2))
+    manifest = run_stage(ctx, "train_search", SEARCH_PARAMS)
+    assert manifest.facts["validation_unseen_count"] == 32
+    curves = ctx.lake.read_table(manifest, "curves")
+    found = {name: set(curves.filter(name=name).select("arm", "step").rows()) for name in (HIT_RATE, UNSEEN_HIT_RATE)}
+    assert found[HIT_RATE] == found[UNSEEN_HIT_RATE]
+    assert {arm for arm, _ in found[HIT_RATE]} == {ZERO_SHOT, FINETUNED, FULL}
 
 
 def test_the_vocabulary_is_of_photos_known_in_the_training_window(make_night: Contexts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from models.images import decode_image
 from models.search.data import PhotoPixels, TrainingData
 from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
-from models.search.validation import ValidationSet, hit_rate
+from models.search.validation import FEWEST_UNSEEN, HIT_RATE, UNSEEN_HIT_RATE, ValidationSet, hit_rates, hits
 from tests.errors import raises
 from tests.models.search.conftest import COLOURS, URIS, WORDS, colour_png, png, small_model
 
@@ -119,7 +120,22 @@ def test_the_hit_rate_is_that_of_a_plain_ranking(make_validation: Callable[..., 
     expected = np.mean(
         [photo in ranked[word, :k] for word, photo in zip(validation.texts, validation.targets, strict=True)]
     )
-    assert hit_rate(model, validation, k, batch_size=5) == pytest.approx(expected)
+    assert hits(model, validation, k, batch_size=5).mean() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("unseen_count", [0, FEWEST_UNSEEN - 1, FEWEST_UNSEEN])
+def test_unseen_photos_have_a_hit_rate_of_their_own_if_they_are_enough(
+    make_validation: Callable[..., ValidationSet], unseen_count: int
+) -> None:
+    model = small_model(seed=2)
+    validation = make_validation(model)
+    found = hits(model, validation)
+    expected = {HIT_RATE: found.mean()}
+    if unseen_count == FEWEST_UNSEEN:
+        expected[UNSEEN_HIT_RATE] = found[-unseen_count:].mean()
+    is_unseen = np.arange(len(found)) >= len(found) - unseen_count
+    assert hit_rates(model, replace(validation, is_unseen=is_unseen)) == pytest.approx(expected)
+    assert hit_rates(model, validation).keys() == {HIT_RATE}
 
 
 def test_a_constant_scorer_hits_nothing(
@@ -127,7 +143,7 @@ def test_a_constant_scorer_hits_nothing(
 ) -> None:
     model = small_model()
     same = make_pixels(read=lambda uri: png((9, 9, 9)))
-    assert hit_rate(model, make_validation(model, same)) == 0
+    assert not hits(model, make_validation(model, same)).any()
 
 
 def test_a_target_that_cannot_be_decoded_is_a_miss(
@@ -135,4 +151,4 @@ def test_a_target_that_cannot_be_decoded_is_a_miss(
 ) -> None:
     model = small_model()
     half = make_pixels(read=lambda uri: b"" if uri.endswith("/0") else colour_png(uri))
-    assert hit_rate(model, make_validation(model, half), k=len(URIS)) == pytest.approx(2 / 3)
+    assert hits(model, make_validation(model, half), k=len(URIS)).mean() == pytest.approx(2 / 3)

@@ -17,8 +17,8 @@ from models.search.errors import ModelError
 from models.search.keywords import KeywordVocabulary
 from models.search.model import SearchModel
 from models.search.options import TrainingConfig
-from models.search.training import HIT_RATE, Hooks, TrainingResult, finished_training, train
-from models.search.validation import ValidationSet, hit_rate
+from models.search.training import Hooks, TrainingResult, finished_training, train
+from models.search.validation import HIT_RATE, UNSEEN_HIT_RATE, ValidationSet, hit_rates, hits
 from tests.errors import raises
 from tests.models.search.conftest import (
     PHOTOS_PER_COLOUR,
@@ -47,11 +47,11 @@ def facts(result: TrainingResult) -> dict[str, Any]:
 def test_it_learns_what_can_be_learned(make_data: MakeData, make_validation: Callable[..., ValidationSet]) -> None:
     model = small_model()
     validation = make_validation(model)
-    before = hit_rate(model, validation, k=PHOTOS_PER_COLOUR)
+    before = hits(model, validation, k=PHOTOS_PER_COLOUR).mean()
     result = train(model, make_data(model), replace(CONFIG, epochs=30, learning_rate=1e-3), Hooks())
     losses = [value for _, name, value in result.curves if name == "loss"]
     assert losses[-1] < losses[0] / 2
-    assert hit_rate(model, validation, k=PHOTOS_PER_COLOUR) > max(0.85, before)
+    assert hits(model, validation, k=PHOTOS_PER_COLOUR).mean() > max(0.85, before)
     assert not model.training
 
 
@@ -74,7 +74,7 @@ def test_an_interrupted_training_goes_on_to_the_very_same_model(
     def run(hooks: Hooks) -> tuple[SearchModel, TrainingResult]:
         model = small_model(vocabulary=VOCABULARY)
         torch.manual_seed(interrupted_after)  # the outside's random state plays no part
-        hooks = replace(hooks, validate=lambda current: hit_rate(current, validation))
+        hooks = replace(hooks, validate=lambda current: hit_rates(current, validation))
         return model, train(model, make_data(model), config, hooks)
 
     unbroken, expected = run(Hooks())
@@ -92,12 +92,12 @@ def test_a_finished_training_is_not_repeated(make_data: MakeData, validates: boo
     store: dict[str, bytes] = {}
     hooks = keep_last(store)
     if validates:
-        hooks = replace(hooks, validate=lambda model: 0.5)
+        hooks = replace(hooks, validate=lambda model: {HIT_RATE: 0.5})
     first = small_model()
     expected = train(first, make_data(first), CONFIG, hooks)
     again = small_model()
 
-    def fail(model: SearchModel) -> float:
+    def fail(model: SearchModel) -> dict[str, float]:
         raise AssertionError("validated again")
 
     result = train(again, make_data(again), CONFIG, replace(hooks, validate=fail))
@@ -107,7 +107,7 @@ def test_a_finished_training_is_not_repeated(make_data: MakeData, validates: boo
 
 @pytest.mark.parametrize("options", [{}, {"average_decay": 0.5}])
 def test_what_a_training_came_to_is_in_its_last_checkpoint(make_data: MakeData, options: dict[str, Any]) -> None:
-    for validate in (None, lambda model: 0.5):
+    for validate in (None, lambda model: {HIT_RATE: 0.5}):
         store: dict[str, bytes] = {}
         first, again = small_model(), small_model(seed=1)
         result = train(
@@ -140,15 +140,18 @@ def test_it_stops_when_validation_gets_no_better_and_keeps_the_best_weights(make
     rates = iter([0.1, 0.5, 0.4, 0.5, 0.3, 0.9])
     digests: list[str] = []
 
-    def validate(model: SearchModel) -> float:
+    def validate(model: SearchModel) -> dict[str, float]:
         assert not model.training
         digests.append(model.digest)
-        return next(rates)
+        rate = next(rates)
+        return {HIT_RATE: rate, UNSEEN_HIT_RATE: 1 - rate}  # what is found of unseen photos stops nothing
 
     model = small_model()
     config = replace(CONFIG, epochs=9, patience=3)
     result = train(model, make_data(model), config, Hooks(validate=validate))
     assert [value for _, name, value in result.curves if name == HIT_RATE] == [0.1, 0.5, 0.4, 0.5, 0.3]
+    unseen = [value for _, name, value in result.curves if name == UNSEEN_HIT_RATE]
+    assert unseen == pytest.approx([0.9, 0.5, 0.6, 0.5, 0.7])
     assert (result.best_hit_rate, result.best_step, result.steps) == (0.5, 3, 12)  # 6 steps per pass, 2 validations
     assert result.stopped_because == "no better validation in 3"
     assert model.digest == digests[1]

@@ -26,7 +26,7 @@ from models.search.options import TrainingConfig
 from models.search.partners import CoConverted
 from models.search.sampling import KnownPositives, merge_pairs
 from models.search.training import Hooks, TrainingResult, train
-from models.search.validation import photo_vectors, text_vectors
+from models.search.validation import HIT_RATE, photo_vectors, text_vectors
 from models.search.world import World
 from tests.errors import raises
 from tests.models.search.conftest import (
@@ -148,7 +148,7 @@ def train_case(
     data = data_of(shards, model, folder)
     data = replace(data, popularity_sums=tuple(world.total(data.own_popularity_sums())))
     rates = iter([0.1, 0.3, 0.2, 0.4, 0.35])
-    hooks = Hooks(validate=lambda _: next(rates)) if hooks is None else hooks
+    hooks = Hooks(validate=lambda _: {HIT_RATE: next(rates)}) if hooks is None else hooks
     hard = mined(data, world) if "hard_share" in CASES[name] else None
     return model, train(model, data, replace(CONFIG, **CASES[name]), hooks, hard, world)
 
@@ -163,17 +163,17 @@ def run_rank(rank: int, folder: Path) -> dict[Any, Any]:
     data = data_of(shards, small_model(vocabulary=VOCABULARY), folder)
     store: dict[str, bytes] = {}
     # only the first saves, then everybody dies; all go on from what it saved
-    dying = dying_hooks(store, validate=lambda _: 0.5)
+    dying = dying_hooks(store, validate=lambda _: {HIT_RATE: 0.5})
     config = replace(CONFIG, checkpoint_seconds=0.0)
     with suppress(Interrupted):
         train(small_model(SEED, VOCABULARY), data, config, dying, world=Dying(rank, RANKS))
     blobs: list[Any] = [store.get("last")]
     dist.broadcast_object_list(blobs, src=0)
     again = small_model(SEED + 5, VOCABULARY)
-    result = train(again, data, config, Hooks(lambda _: 0.5, load_checkpoint=lambda: blobs[0]), world=world)
+    result = train(again, data, config, Hooks(lambda _: {HIT_RATE: 0.5}, load_checkpoint=lambda: blobs[0]), world=world)
     found["resumed"] = again.state_dict(), vars(result)
     unbroken = small_model(SEED, VOCABULARY)
-    result = train(unbroken, data, config, Hooks(lambda _: 0.5), world=world)
+    result = train(unbroken, data, config, Hooks(lambda _: {HIT_RATE: 0.5}), world=world)
     found["unbroken"] = unbroken.state_dict(), vars(result)
     return found
 
