@@ -101,6 +101,7 @@ CODES: dict[str, str] = {
     "no_conversion_with_image": "Lengthen the window, or run fetch_images again to get the images that are missing.",
     "no_cutoff": "Name the metric with its cutoff, such as hit_rate@10.",
     "no_described_photo": "Take a preset that begins with a pretrained model, such as PRESET=vit-b-16-siglip.",
+    "no_header_line": "Write the names of the columns into the first line, or give their numbers by the flags.",
     "no_words_for_photos": "Describe the photos, or take a preset that begins with a pretrained model.",
     "no_earlier_models": "Run this night with --retrain always.",
     "no_java": "Run `make setup`, or install Java 17 or newer.",

@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from jobs.commands.options import Catalogue, Environment, RunDate, command, parse_run_date
-from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.config.params.evaluation import RECOMMENDER_PROTOCOLS, EvaluateRecommendersParams
 from jobs.errors import BadInput, MissingInput, NightlensError
 from models.text import normalise_country
 
@@ -99,12 +99,21 @@ def recommend(
 @command("Run")
 def compare_recommenders(
     environment: Environment,
-    log: Annotated[Path, Option(help="CSV (also compressed), TSV or Parquet file, a row per interaction")],
-    user_column: Annotated[str, Option(help="as in MovieLens")] = "userId",
-    item_column: Annotated[str, Option(help="as in MovieLens")] = "movieId",
-    at_column: Annotated[str, Option(help="ISO 8601, or a number since 1970 in s, ms, us or ns")] = "timestamp",
-    rating_column: Annotated[str | None, Option(help="default: none, everything in the log was liked")] = None,
-    liked_from: Annotated[float, Option(help="rating from which something was liked")] = 4.0,
+    log: Annotated[Path, Option(help="text with , ; tab | or ::, also compressed, or Parquet; a row per interaction")],
+    user_column: Annotated[str, Option(help="its name, or its number from 1 in a file without a header")] = "userId",
+    item_column: Annotated[str, Option(help="likewise")] = "movieId",
+    at_column: Annotated[
+        str, Option(help="likewise; ISO 8601, or a number since 1970 in s, ms, us or ns. A log may have no times")
+    ] = "timestamp",
+    rating_column: Annotated[
+        str | None,
+        Option(
+            help="likewise; a rating from --liked-from on was liked, a lower one was not: methods may learn from it, "
+            "and it is never right. Default: that of MovieLens' u.data, ratings.dat and ratings.csv, else none, and "
+            "everything in the log was liked"
+        ),
+    ] = None,
+    liked_from: Annotated[float, Option(help="the lowest rating that is a like, where there are ratings")] = 4.0,
     methods: Annotated[str, Option(help="comma-separated; default: all that need no pictures")] = "",
     als_library: Annotated[str, Option(help=ALS_LIBRARY.description)] = ALS_LIBRARY.default,
     protocols: Annotated[str, Option(help="comma-separated, beside the temporal one; default: all")] = "",
@@ -123,7 +132,7 @@ def compare_recommenders(
             methods=unknown,
         )
     given: dict[str, Any] = {"methods": names, "max_visitor_count": max_users, "als_library": als_library}
-    given |= {"protocols": protocols.split(",")} if protocols else {}
+    given["protocols"] = protocols.split(",") if protocols else RECOMMENDER_PROTOCOLS
     given |= {"protocol_methods": names} if methods else {}  # by default those that learn in seconds
     params = EvaluateRecommendersParams.checked("compare_recommenders", given)
     if out is not None and not out.absolute().parent.is_dir():

@@ -51,6 +51,7 @@ def find(
 ) -> Findings:
     """Return what all protocols find, the night's own first; what methods learn by that is handed to `keep`.
 
+    A log that cannot be cut at an instant is asked by the other protocols only.
     Tasks that make lists find what they need among `files`.
     """
     uses_spark = params.als_library == "spark" and "als" in params.methods
@@ -59,9 +60,12 @@ def find(
         task_pool(settings, "recommenders", len(world.log.item_N)) as pool,
     ):
         found = Findings(seed, params, world, settings, Scoring(pool, files, params.max_memory_mb), keep)
-        trial = world.trial()
-        found.reach = check_reach("evaluate_recommenders", world.reach(trial))
-        found.add(TEMPORAL, [trial], params.methods)
+        if world.untimed:
+            found.notes[TEMPORAL] = world.untimed
+        else:
+            trial = world.trial()
+            found.reach = check_reach("evaluate_recommenders", world.reach(trial))
+            found.add(TEMPORAL, [trial], params.methods)
         for name in params.protocols:
             methods = tuple(one for one in params.methods if one in params.protocol_methods)
             found.add(name, PROTOCOLS[name](world.learned_log, seed), methods)
@@ -102,7 +106,7 @@ class Findings:
                 lists[name] = [self._recommend(protocol, name, trial) for trial in trials]
             except TooLittleToLearn as error:
                 self.notes[f"{protocol}/{name}"] = str(error)
-        self._describe(protocol, trials[0], {name: several[0] for name, several in lists.items()})
+        self._describe(protocol, trials[0], lists)
         self._measure(protocol, trials, lists)
 
     def _asked(self, trial: Trial, trial_count: int) -> Trial:
@@ -144,15 +148,19 @@ class Findings:
             steps = {"step": range(1, len(curve) + 1), "value": curve}
             self.frames["curves"].append(pl.DataFrame(steps).with_columns(arm=pl.lit(name), name=pl.lit("loss")))
 
-    def _describe(self, protocol: str, trial: Trial, item_by_arm: dict[str, Ints]) -> None:
-        """Say what lists are like; of several trials of the first, since coverage of parts does not add up."""
-        for name, item_VK in item_by_arm.items():
-            head_VK = item_VK[:, :SHORT]
+    def _describe(self, protocol: str, trial: Trial, lists: dict[str, list[Ints]]) -> None:
+        """Say whom a method serves and what its lists are like: those of the first trial, as coverage does not add up.
+
+        `lists` are those of all trials by method.
+        """
+        for name, several in lists.items():
+            head_VK = several[0][:, :SHORT]
             like = beyond_accuracy(head_VK, self.world.items.image_ID, trial.log, self.world.items.item_count)
             row = {"protocol": protocol, "arm": name, **like}
-            row["unserved_count"] = int(np.count_nonzero((head_VK == NONE).all(axis=1)))
+            row["unserved_count"] = sum(int(np.count_nonzero((one[:, :SHORT] == NONE).all(axis=1))) for one in several)
             self.frames["lists"].append(pl.DataFrame([row]))
         if protocol == TEMPORAL:
+            item_by_arm = {name: several[0] for name, several in lists.items()}
             names = self.world.photo_ids, self.world.name_visitors
             self.frames["contact_sheet"].append(sheet(trial, item_by_arm, *names, self.params.contact_sheet_visitors))
 

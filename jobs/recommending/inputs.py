@@ -50,7 +50,7 @@ class World:
     Where the log is larger than what methods may learn from, `sample` says whom they learn from: the first so many
     visitors. The log then holds these, and those who are asked about. Instants are seconds UTC. A visitor's country in
     the log is the last known before the test window, else the first known in it; `country_before` knows nothing of the
-    window.
+    window. `untimed` says why the log cannot be cut at an instant, "" if it can.
     """
 
     photo_ids: pl.Series
@@ -62,6 +62,7 @@ class World:
     country_before: Countries  # (V,)
     countries: tuple[str, ...] = ()  # by their codes, those known before the test window first
     sample: SampleFacts | None = None
+    untimed: str = ""
 
     def trial(self) -> Trial:
         """Return the night's own trial: learn before the test window, ask in it."""

@@ -38,9 +38,13 @@ class Segment:
 
 
 def segments(trial: Trial) -> Iterator[Segment]:
-    """Give the groups by length of history, visitors from other countries, and new photos, as far as there are any."""
+    """Give the groups by length of history, visitors from other countries, and new photos, as far as there are any.
+
+    Of all with a past ("1+") the others are a part.
+    """
     group_V = np.array(history_group(trial.histories))
     parts: list[tuple[str, str, Bools]] = [("history", name, group_V == name) for name, _, _ in HISTORY_GROUPS]
+    parts.append(("history", "1+", np.diff(trial.histories.start_V1) > 0))
     parts.append(("country", "elsewhere", is_elsewhere(trial.log, trial.histories.country_V)))
     for kind, name, is_in_V in parts:
         if np.count_nonzero(is_in_V) >= FEWEST:

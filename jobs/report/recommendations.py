@@ -21,8 +21,9 @@ from jobs.report.tables import PRIMARY, PRIMARY_K, Row, arms_chart, by_key, colu
 OWN = "temporal"
 _METRICS = ("hit_rate", "recall", "precision", "f1", "ndcg", "map")
 _SEGMENTS = (
-    ("history", "0", "No photo before"),
-    ("history", "1", "1 before"),
+    ("history", "1+", "With a past"),
+    ("history", "0", "Without a past"),
+    ("history", "1", "1 photo before"),
     ("history", "2-4", "2 to 4"),
     ("history", "5+", "5 and more"),
     ("all", "all", "All"),
@@ -72,7 +73,8 @@ def recommendations(night: Night) -> dict[str, Any]:
         "methods": found.methods,
         "chart": _chart(found) if found.methods else None,
         "headings": [f"{QUERY_METRICS[metric][0]}@{PRIMARY_K}" for metric in _METRICS],
-        "lines": _lines(night, found),
+        "lines": (lines := _lines(night, found)),
+        "served": [_served(line["like"], facts) for line in lines],
         "groups": _groups(found),
         "no_candidates": {one.key for one in found.methods} - set(facts.serves_new_visitors),
         "protocols": {key: column(found.rows(key)) for key in facts.protocols},
@@ -131,6 +133,12 @@ def _lines(night: Night, found: _Figures) -> list[dict[str, Any]]:
         }
         for one, own in zip(found.methods, cells, strict=False)
     ]
+
+
+def _served(like: Row, facts: RecommendationFacts) -> str:
+    """Say of how many visitors a method knows enough to serve them."""
+    count = facts.protocols[OWN].visitor_count
+    return f"{formats.count(count - like['unserved_count'])} of {formats.count(count)}"
 
 
 def _groups(found: _Figures) -> list[dict[str, Any]]:

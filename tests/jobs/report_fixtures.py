@@ -417,9 +417,10 @@ def _similar(story: Story) -> dict[str, pl.DataFrame]:
 
 
 def _recommendation(story: Story) -> dict[str, pl.DataFrame]:
-    """Return the figures of two protocols, two groups of the night's own, and one visitor with a method's list."""
+    """Return the figures of two protocols, three groups of the night's own, and one visitor with a method's list."""
     metrics, comparisons = [], []
-    for place in (("temporal", "all", "all"), ("temporal", "photos", "new"), ("no_split", "all", "all")):
+    groups = (("all", "all"), ("history", "1+"), ("photos", "new"))
+    for place in (*(("temporal", *group) for group in groups), ("no_split", "all", "all")):
         for arm, rate in RECOMMENDED_RATES.items():
             for k, factor in {10: 1.0, 100: 2.0}.items():
                 for metric, share in METRIC_FACTORS.items():

@@ -47,7 +47,7 @@ def test_methods_are_compared_and_all_figures_written(tmp_path: Path, capsys: py
     flags = ["--rating-column", "rating", "--methods", "random,item_knn,als", "--protocols", "fifth_held_out"]
     assert main(["compare_recommenders", "--log", str(path), *flags, "--out", str(out)]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("temporal: ")
+    assert "\ntemporal: " in text
     assert "fifth_held_out: 30 users" in text
     found = json.loads(out.read_text())
     rates = {
@@ -78,6 +78,108 @@ def test_the_same_log_is_the_same_in_every_format(tmp_path: Path) -> None:
         assert np.array_equal(other.log.item_N, first.log.item_N)
         assert np.array_equal(other.log.at_N, first.log.at_N)
         assert other.test_start == first.test_start
+
+
+def movielens(folder: Path, name: str, separator: str, header: bool = False) -> Path:
+    """The log as MovieLens writes it."""
+    rows = ratings().select("userId", "movieId", pl.col("rating").cast(pl.Int64), "timestamp")
+    lines = [separator.join(map(str, row)) for row in [*([tuple(rows.columns)] if header else []), *rows.rows()]]
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "header", "columns"),
+    [
+        ("u.data", "\t", False, Columns()),
+        ("ratings.dat", "::", False, Columns()),
+        ("ratings.csv", ",", True, Columns()),
+        ("other.dat", "::", False, Columns("1", "2", "4", "3")),
+        ("other.txt", "::", True, Columns(rating="rating")),
+        ("other.csv", ",", False, Columns("1", "2", "4", "3")),
+        ("u.data", "|", True, Columns("userId", "movieId", "timestamp", "rating")),
+    ],
+)
+def test_files_of_movielens_are_read_as_they_come(
+    tmp_path: Path, name: str, separator: str, header: bool, columns: Columns
+) -> None:
+    known = read_log(write(tmp_path, ratings(), "known.csv"), Columns(rating="rating"))
+    found = read_log(movielens(tmp_path, name, separator, header), columns)
+    assert found.photo_ids.equals(known.photo_ids)
+    for array in ("item_N", "at_N", "weight_N", "start_V1"):
+        assert np.array_equal(getattr(found.log, array), getattr(known.log, array))
+
+
+def test_a_file_without_a_header_that_is_not_known_is_shown(tmp_path: Path) -> None:
+    path = movielens(tmp_path, "other.csv", ",")
+    with raises(BadInput, "no_header_line", path=path) as caught:
+        read_log(path, Columns())
+    assert path.read_text().splitlines()[0] in str(caught.value)
+
+
+def test_ids_that_are_numbers_of_columns_make_no_header(tmp_path: Path) -> None:
+    path = movielens(tmp_path, "u.data", "\t")
+    path.write_text("2\t1\t4\t1000000000\n" + path.read_text())
+    assert len(read_log(path, Columns()).log.at_N) == len(ratings()) + 1
+
+
+def test_a_line_of_more_columns_is_refused(tmp_path: Path) -> None:
+    path = movielens(tmp_path, "ratings.dat", "::")
+    path.write_text(path.read_text() + "1::2::5::1000000000::7\n")
+    with raises(BadInput, "unreadable_file", path=path):
+        read_log(path, Columns())
+
+
+def test_a_known_file_of_which_a_column_is_named_is_read_by_the_flags(tmp_path: Path) -> None:
+    assert (read_log(movielens(tmp_path, "u.data", "\t"), Columns("1", "2", "4")).log.weight_N == 1).all()
+
+
+@pytest.mark.parametrize("has_times", [True, False])
+def test_a_log_without_different_times_is_compared_without_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], has_times: bool
+) -> None:
+    same = ratings().with_columns(timestamp=pl.lit(1_000_000_000))
+    path, out = write(tmp_path, same if has_times else same.drop("timestamp")), tmp_path / "found.json"
+    flags = ["--methods", "random,item_knn", "--protocols", "fifth_held_out", "--out", str(out)]
+    assert main(["compare_recommenders", "--log", str(path), *flags]) == 0
+    found = json.loads(out.read_text())
+    assert set(found["protocols"]) == {"fifth_held_out"}
+    assert "temporal is left out" in capsys.readouterr().out
+    assert "temporal" in found["notes"]
+    rates = {row["arm"]: row["value"] for row in found["metrics"] if (row["metric"], row["k"]) == ("precision", 10)}
+    assert rates["item_knn"] > rates["random"]  # a fifth drawn at random is of the user's own parity, as the rest is
+
+
+@pytest.mark.parametrize(("alike", "window"), [(0.9, None), (0.25, 135), (0.02, 108)])
+def test_the_window_begins_at_an_instant_that_parts_about_a_fifth(
+    tmp_path: Path, alike: float, window: int | None
+) -> None:
+    rows = len(ratings())
+    last = pl.col("timestamp").sort().get(int(rows * (1 - alike)))
+    frame = ratings().with_columns(timestamp=pl.min_horizontal("timestamp", last))
+    world = read_log(write(tmp_path, frame), Columns())
+    assert bool(world.untimed) == (window is None)
+    assert (world.log.at_N >= world.test_start).sum() == (window or 0)
+
+
+def test_visitors_with_and_without_a_past_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = pl.col("timestamp") + pl.when(pl.col("userId") < 5).then(10**6).otherwise(0)
+    path, out = write(tmp_path, ratings().with_columns(late)), tmp_path / "found.json"
+    flags = ["--methods", "popularity,item_knn", "--protocols", "no_split", "--out", str(out)]
+    assert main(["compare_recommenders", "--log", str(path), *flags]) == 0
+    found = json.loads(out.read_text())
+    counts = {
+        (row["arm"], row["segment"]): row["visitor_count"]
+        for row in found["metrics"]
+        if (row["protocol"], row["metric"], row["k"]) == ("temporal", "hit_rate", 10)
+    }
+    everybody = counts["item_knn", "all"]
+    assert counts["item_knn", "0"] == 5
+    assert counts["item_knn", "1+"] == everybody - 5
+    unserved = {row["arm"]: row["unserved_count"] for row in found["lists"] if row["protocol"] == "temporal"}
+    assert unserved == {"popularity": 0, "item_knn": 5}
+    assert f"{everybody - 5} of {everybody}" in capsys.readouterr().out
 
 
 def test_without_ratings_everything_was_liked(tmp_path: Path) -> None:

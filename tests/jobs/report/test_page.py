@@ -175,7 +175,8 @@ def test_recommendations_and_history_are_those_of_the_tables(whole: Page) -> Non
     tables = [name for name in whole.tables if name.startswith("recommendations: ")]
     assert tables[0] == "recommendations: Recommendations by group of visitors"
     groups = whole.tables[tables[0]][1:]
-    assert [kind for kind, *_ in _SEGMENTS].index("all") == 4  # behind the groups by past photos
+    assert [kind for kind, *_ in _SEGMENTS].index("all") == 5  # behind the groups by past photos
+    assert {row[1] for row in groups[:-1]} == {"836 of 840"}  # whom a method served itself
     marked = {row[0] for row in groups if "no candidate" in row[0]}
     silent = set(RECOMMENDED_RATES) - {"random", "popularity", "two_tower", "graphsage"}
     assert marked == {f"{METHODS[key].name} no candidate" for key in silent}

@@ -116,6 +116,7 @@ def test_who_wins_is_told_by_group_and_against_every_other(night: Night) -> None
     assert {row[:2]: row[2] for row in counts.iter_rows()} == {
         ("all", "all"): VISITORS,
         ("history", "5+"): VISITORS - 1,
+        ("history", "1+"): VISITORS - 1,
         ("country", "elsewhere"): 3,
         ("photos", "new"): VISITORS,
     }
