@@ -162,6 +162,7 @@ CODES: dict[str, str] = {
     "out_of_memory": "Run the same command again when less else runs on this machine.",
     "params_differ": "Run train_variant again, with the same parameters for all variants.",
     "partners_unknown": "Give the training data what was taken for the same query, or train without partners.",
+    "past_not_usable": "Leave the visitor and the photos taken out of a search by a picture, and give one of both.",
     "photo_outside_pool": "Run split_temporal and audit_leaks again; if it goes on, the training's code is at fault.",
     "photo_without_picture": "Name another photo, or give a file: `--image`.",
     "photos_outside_corpus": "Run split_temporal again.",

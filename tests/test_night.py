@@ -18,7 +18,7 @@ from jobs.context import RunContext
 from jobs.datasets.all import named
 from jobs.datasets.clean import VALIDATED
 from jobs.datasets.evaluation import EVALUATION, EvaluationFacts
-from jobs.datasets.features import SPLITS
+from jobs.datasets.features import SPLITS, SplitsFacts
 from jobs.datasets.models import ChampionFacts
 from jobs.datasets.releases import LISTS, GateFacts, LiveDayFacts, ReleaseFacts
 from jobs.errors import BadInput, MissingInput
@@ -30,8 +30,10 @@ from jobs.nights.stage_runner import run_stage
 from jobs.releasing.promotion import promote
 from jobs.releasing.published_pointer import name_of
 from jobs.releasing.reader import open_release
+from jobs.reranking.inputs import KNOWN
 from jobs.reranking.reranked_arm import Reranked
 from jobs.reranking.saved import reranker_digest
+from jobs.reranking.tables import read_taken
 from jobs.sample import TINY, make_sample
 from jobs.stages import registry
 from jobs.stages.measure_drift import PHOTOS, SEARCHES
@@ -145,7 +147,12 @@ def test_the_release_answers_from_words_as_the_evaluation_does(nights: Nights) -
     known = replace(opened.live.catalogue, tables=asked.search.tables, pictures=asked.search.pictures)
     released = replace(opened, live=replace(opened.live, catalogue=known))
     columns = ("query", "country", "device_type", "orientation_filter")
-    found = released.search([Asked(*row) for row in task.queries.select(columns).iter_rows()], 25, at=context.as_of)
+    test_start, visitor_ids = SplitsFacts.of(inputs["splits"]).windows["test"][0], task.queries["visitor_id"].to_list()
+    taken = read_taken(context.lake, inputs["splits"], KNOWN["test"], test_start, visitor_ids)
+    rows = zip(task.queries.select(columns).iter_rows(), visitor_ids, strict=True)
+    asked_live = [Asked(*row, taken=taken.get(visitor_id, ())) for row, visitor_id in rows]
+    assert any(one.taken for one in asked_live)
+    found = released.search(asked_live, 25, at=context.as_of)
     end = np.full(len(task.targets), microseconds(context.as_of))
     for block, searches in asked.search.blocks(replace(asked.searches, asked_at=end)):
         results = asked.search.results(searches)

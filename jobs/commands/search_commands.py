@@ -29,6 +29,8 @@ def search(
         Literal["group", "drop", "show"], Option(help="with a picture or photo: what is done with near duplicates")
     ] = "group",
     country: Annotated[str, Option(help="where it is searched from: two letters, such as GB")] = "",
+    visitor: Annotated[str | None, Option(help="who searches by words: the id as it stands in the log")] = None,
+    taken: Annotated[list[str] | None, Option(help="instead of --visitor: id of a photo taken before; several")] = None,
     k: Annotated[int, Option("-k", help="how many photos")] = 10,
     run_date: RunDate = "",
     with_reasons: Annotated[bool, Option("--why", help="say of each photo who named it and what moved it")] = False,
@@ -40,7 +42,8 @@ def search(
     from jobs.lake.catalogue import open_catalogue
     from jobs.searching.query import make_query
 
-    asked = make_query(query, country, image, photo)
+    visitor_id = None if visitor is None else environment.pseudonym(visitor)
+    asked = make_query(query, country, image, photo, visitor_id, tuple(taken or ()))
     if with_reasons and not asked.is_words:
         raise BadInput("why_of_words_only", "--why says why words find a photo: leave it out, or search by words")
     settings, day = environment.settings, parse_run_date(run_date)

@@ -273,6 +273,20 @@ class TrendingFacts(Facts):
     sentence: str = ""
 
 
+class PastFacts(Facts):
+    """What it is worth to the reranked search to know what visitors took before the test window.
+
+    Asked are the `search_count` searches of visitors who took something by then; `gains` are by metric, those of the
+    search that knows it less those of the same search that does not.
+    """
+
+    search_count: int
+    hit_rate_at_10: float
+    hit_rate_at_10_without: float
+    gains: dict[str, Difference]
+    sentence: str
+
+
 AS_SHOWN = "as_shown"
 """Stands for an arm in the table `off_policy`: the order in which the site showed its lists."""
 
@@ -299,7 +313,7 @@ class EvaluationFacts(Facts):
     `test_query_count` of the window's `test_window_query_count` searches are ranked. `photos_without_vector` and
     `hit_rate_at_10` are by arm. `base_arm` is the one whose vectors the challenger finds by, `rival` the arm shown
     beside the challenger. `champion_version` is None where the live search is left out, and `champion_note` says why;
-    `reranker_note` says so of the reranked arm.
+    `reranker_note` says so of the reranked arm. `past` is None without a reranker, and where no visitor has a past.
     `candidate_recall` is the share of searches whose photo any source of candidates names, and each of them; empty
     without a reranker. `seconds` are by step.
     """
@@ -322,6 +336,7 @@ class EvaluationFacts(Facts):
     champion_note: str
     reranker_note: str
     trending: TrendingFacts
+    past: PastFacts | None = None
     off_policy: OffPolicyFacts = OffPolicyFacts()
     checks: tuple[EventsCheck, ...]
     candidate_recall: dict[str, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobs.config.params.arms import CHAMPION_ARM, HOURLY_COUNTS, NIGHTLY_COUNTS, RERANKED, TRENDING, ZERO_SHOT
-from jobs.datasets.evaluation import TrendingFacts, VerdictFacts
+from jobs.datasets.evaluation import PastFacts, TrendingFacts, VerdictFacts
 from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.ranked_arm import BASELINES
 from models.evaluation.metrics import columns
@@ -12,6 +12,8 @@ from models.gates import Difference
 
 METRIC, CUTOFF = "hit_rate", 10
 """What the verdict is about."""
+KNOWN_PAST, UNKNOWN_PAST = "known_past", "unknown_past"
+"""The same search of somebody who took photos before: knowing these, and not."""
 
 
 def rates(card: Scorecard) -> dict[str, float]:
@@ -71,13 +73,32 @@ def trending(card: Scorecard, plan: Plan) -> TrendingFacts:
     )
 
 
+def worth_of_past(card: Scorecard) -> PastFacts:
+    """Return what it is worth to know what visitors took before, by a scorecard of the searches of those who did."""
+    known, unknown = (card.value(arm, METRIC, CUTOFF) for arm in (KNOWN_PAST, UNKNOWN_PAST))
+    gain = _difference(card, KNOWN_PAST, UNKNOWN_PAST)
+    return PastFacts(
+        search_count=card.query_count,
+        hit_rate_at_10=known,
+        hit_rate_at_10_without=unknown,
+        gains={
+            f"{METRIC}@{CUTOFF}": gain,
+            f"mrr@{CUTOFF}": _difference(card, KNOWN_PAST, UNKNOWN_PAST, "mrr"),
+        },
+        sentence=(
+            f"For {card.query_count} searches of visitors who took something before, the hit rate@{CUTOFF} is "
+            f"{known:.3f}. It changes by {_spell(gain)} because the search knows what they took."
+        ),
+    )
+
+
 def _spell(less: Difference) -> str:
     value, low, high = (100 * one for one in (less.value, less.low, less.high))
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-def _difference(card: Scorecard, arm: str, baseline: str) -> Difference:
-    found, column = card.difference(arm, baseline), columns().index((METRIC, CUTOFF))
+def _difference(card: Scorecard, arm: str, baseline: str, metric: str = METRIC) -> Difference:
+    found, column = card.difference(arm, baseline), columns().index((metric, CUTOFF))
     value, low, high, detectable = (
         float(one[column]) for one in (found.value, found.low, found.high, found.detectable)
     )

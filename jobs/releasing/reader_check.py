@@ -21,7 +21,7 @@ from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.releasing.reader import OpenRelease
 from jobs.reranking.inputs import KNOWN
-from jobs.reranking.tables import read_catalogue
+from jobs.reranking.tables import read_catalogue, read_taken
 from models.rerank.live import Asked
 from models.serving import embed_queries
 
@@ -44,11 +44,14 @@ def read_through(lake: Lake, inputs: dict[str, Manifest], release: OpenRelease, 
     is_hidden_Q = release.live.visibility.hides(task.queries["photo_id"].to_list(), task.queries["country"].to_list())
     shown = np.flatnonzero(~is_hidden_Q)
     rows = np.sort(np.random.default_rng(seed).choice(shown, min(len(shown), MOST_SEARCHES), replace=False))
-    asked = task.queries[rows].select("query", "country", "device_type", "orientation_filter")
-    searches = [Asked(*one) for one in asked.iter_rows()]
-
+    asked = task.queries[rows].select("query", "country", "device_type", "orientation_filter", "visitor_id")
     start, half_life = splits.windows["test"][0], inputs["reranker"].params["half_life_days"]
     arm = RerankerFacts.of(inputs["reranker"]).base_arm
+    taken = read_taken(lake, inputs["splits"], KNOWN["test"], start, asked["visitor_id"].to_list())
+    searches = [
+        Asked(words, country, device, orientation, taken.get(visitor_id, ()))
+        for words, country, device, orientation, visitor_id in asked.iter_rows()
+    ]
     catalogue = read_catalogue(lake, inputs, arm, half_life, KNOWN["test"], start)
     live = replace(release.live, catalogue=catalogue)
     assert release.model is not None, "open the release with its model"

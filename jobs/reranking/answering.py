@@ -67,7 +67,7 @@ class Answering:
     def rows(self, search: Search, searches: Searches, target_Q: Ints, visitor_Q: Ints) -> Rows:
         """Return the rows of the searches whose target is a candidate, those with one text side by side.
 
-        This process holds them all, 124 bytes a row.
+        This process holds them all, 4 bytes for each feature of a row.
         """
         with self.scratch.lent(SavedSearch.of(search, self._block_bytes)) as files:
             items = [

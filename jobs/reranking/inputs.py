@@ -24,7 +24,7 @@ from jobs.evaluation.vector_arm import Limits, VectorArm
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.reranking.answering import Answering
-from jobs.reranking.tables import read_tables
+from jobs.reranking.tables import read_pasts, read_tables
 from models.evaluation.ranking import Availability, Bools, Ints
 from models.keyword_match import Tokens
 from models.rerank.features import Searches
@@ -125,6 +125,7 @@ class WindowSearch:
             availability=availability,
             pictures=availability.pictures,
             vector_count=params["candidate_count"],
+            pasts=read_pasts(lake, inputs["splits"], task.photos, known, start, task.visitors),
             **parts,
         )
         searches = tables.searches(
@@ -134,6 +135,7 @@ class WindowSearch:
             task.asked_at,
             task.queries["device_type"].to_list(),
             task.queries["orientation_filter"].to_list(),
+            task.visitors,
         )
         return cls(search, searches, task.targets, check)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from jobs.reranking.saved import read_reranker
 from models.evaluation.ranking import Ints
 from models.rerank.candidates import SOURCES
 from models.rerank.features import Searches
+from models.rerank.pasts import NOBODYS
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Reranked:
         rank_Q, sources_Q = where.ranks(self.asked.search, self.asked.searches, self.asked.target)
         return rank_Q, candidate_recall(sources_Q)
 
+    def without_past(self, where: Answering) -> tuple[Ints, NDArray[np.int32]]:
+        """Return the searches of visitors who took something before the window, and their ranks without that."""
+        asked = self.asked
+        with_past, _ = asked.search.pasts.of_visitors(asked.searches.visitor)
+        rows = np.unique(with_past)
+        rank, _ = where.ranks(replace(asked.search, pasts=NOBODYS), asked.searches.of(rows), asked.target[rows])
+        return rows, rank
+
     def ranks_both_ways(
         self, judgements: Judgements, where: Answering
     ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32]], dict[str, float]]:
@@ -93,13 +102,14 @@ class Reranked:
     def judged(self, text_N: Ints, asked_at_N: Ints) -> Searches:
         """Return searches for texts at other times, of whatever device.
 
-        They stand for everybody who asked, so no device and no orientation is known of them.
+        They stand for everybody who asked, so no device, no orientation and no visitor is known of them.
         """
         of_text = self.asked.searches
         texts, first = np.unique(of_text.text, return_index=True)
         alike_N = first[np.searchsorted(texts, text_N)]
         unknown_N = np.full(len(text_N), -1, dtype=np.int64)
-        return Searches(text_N, of_text.query[alike_N], of_text.country[alike_N], unknown_N, unknown_N, asked_at_N)
+        query_N, country_N = of_text.query[alike_N], of_text.country[alike_N]
+        return Searches(text_N, query_N, country_N, unknown_N, unknown_N, asked_at_N, unknown_N)
 
 
 def candidate_recall(sources_Q: NDArray[np.uint8]) -> dict[str, float]:

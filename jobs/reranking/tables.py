@@ -27,7 +27,8 @@ from models.keyword_match import token_ids
 from models.rerank.features import Photos
 from models.rerank.history import DEVICES, Events, History
 from models.rerank.likeness import country_tastes
-from models.rerank.live import Catalogue
+from models.rerank.live import Catalogue, Taken
+from models.rerank.pasts import Pasts
 from models.rerank.tables import Conversions, SearchTables
 
 EVENTS_CHECK = "events_before_cutoff"
@@ -101,6 +102,39 @@ class _Known:
         kept = queries if asked is None else queries & set(asked)
         count = sum(one.event_count for one in checks)
         return cls(sorted(kept), sorted(countries), checks[0].model_copy(update={"event_count": count}))
+
+
+def read_pasts(
+    lake: Lake, splits: Manifest, photos: pl.DataFrame, windows: Sequence[str], as_of: datetime, visitor_Q: Ints
+) -> Pasts:
+    """Return what some visitors, by their numbers in the log, took of the photos in some windows, before `as_of`."""
+    places = photos.select("photo_id").with_row_index("place")
+    rows = _taken(lake, splits, windows, as_of, pl.Series("visitor", np.unique(visitor_Q))).join(places, on="photo_id")
+    visitor, place, at = (integers(rows[name]) for name in ("visitor", "place", "converted_at"))
+    return Pasts.of(visitor, place, token_ids(rows["query"].to_list()), at, microseconds(as_of), len(photos))
+
+
+def read_taken(
+    lake: Lake, splits: Manifest, windows: Sequence[str], as_of: datetime, visitor_ids: Sequence[str]
+) -> dict[str, tuple[Taken, ...]]:
+    """Return what some visitors, by their pseudonyms, took in some windows before `as_of`, oldest first."""
+    rows = _taken(lake, splits, windows, as_of, pl.Series("visitor_id", list(set(visitor_ids))))
+    rows = rows.sort("converted_at", "photo_id", "query")
+    return {
+        str(visitor_id): tuple(Taken(*row) for row in own.select("photo_id", "query").iter_rows())
+        for (visitor_id,), own in rows.partition_by("visitor_id", as_dict=True).items()
+    }
+
+
+def _taken(lake: Lake, splits: Manifest, windows: Sequence[str], as_of: datetime, visitors: pl.Series) -> pl.DataFrame:
+    """Return the conversions before `as_of` of visitors, who are named or numbered in the column of this name."""
+    columns, asked = [visitors.name, "query", "photo_id", "converted_at"], visitors.to_frame()
+    parts = (
+        rows.join(asked, on=visitors.name, how="semi").filter(pl.col("converted_at") < as_of)
+        for name in windows
+        for rows in lake.table_files(splits, name, columns)
+    )
+    return pl.concat(parts)
 
 
 def _conversions(lake: Lake, splits: Manifest, windows: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -1,4 +1,4 @@
-"""What is asked: words, a picture, or a photo of the corpus, each perhaps from a country."""
+"""What is asked: words, a picture, or a photo of the corpus, perhaps from a country, and words perhaps by a visitor."""
 
 from __future__ import annotations
 
@@ -21,13 +21,21 @@ class Query:
     """A search as it is shown. `title` is the words in their normal form, the picture's file name, or the photo's id.
 
     `image` is the bytes of that file and `photo_id` that id, None where the search is by something else; `country` is
-    "" if it is not known. A picture means the same everywhere, but not everything is shown everywhere.
+    "" if it is not known. A picture means the same everywhere, but not everything is shown everywhere. Who searches may
+    be known: `visitor_id` is the pseudonym, or `taken` are photos that were taken before, oldest first.
     """
 
     title: str
     country: str = ""
     image: bytes | None = None
     photo_id: str | None = None
+    visitor_id: str | None = None
+    taken: tuple[str, ...] = ()
+
+    @property
+    def has_past(self) -> bool:
+        """Whether the search is one of somebody who took photos before."""
+        return self.visitor_id is not None or bool(self.taken)
 
     @property
     def is_words(self) -> bool:
@@ -41,15 +49,31 @@ class Query:
         >>> Query("café noir", "FR").slug, Query("../猫").slug
         ('cafe-noir-fr-f05b40a6', 'efd03b7b')
         """
-        digest = hashlib.sha256(f"{self.title}\0{self.country}\0".encode() + (self.image or b"")).hexdigest()[:8]
+        asked = f"{self.title}\0{self.country}\0".encode() + (self.image or b"")
+        if self.has_past:
+            asked += "\0".join(("", self.visitor_id or "", *self.taken)).encode()
+        digest = hashlib.sha256(asked).hexdigest()[:8]
         ascii_only = unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode().lower()
         words = re.sub(r"[^a-z0-9]+", "-", ascii_only)[:_SLUG_LENGTH].strip("-")
         kind = "" if self.is_words else "image" if self.photo_id is None else "photo"
         return "-".join(part for part in (kind, words, self.country.lower(), digest) if part)
 
 
-def make_query(text: str | None, country: str = "", image: Path | None = None, photo_id: str | None = None) -> Query:
+def make_query(
+    text: str | None,
+    country: str = "",
+    image: Path | None = None,
+    photo_id: str | None = None,
+    visitor_id: str | None = None,
+    taken: tuple[str, ...] = (),
+) -> Query:
     """Return what is to be searched; `BadInput` or `MissingInput` says what is wrong with it."""
+    if (visitor_id is not None or taken) and (text is None or (visitor_id is not None and taken)):
+        raise BadInput(
+            "past_not_usable",
+            "a search by words may say who searches, by a visitor's id or by photos taken before: nightlens search "
+            '"cat" --visitor ID, or nightlens search "cat" --taken PHOTO_ID. Leave the other out.',
+        )
     if sum(given is not None for given in (text, image, photo_id)) != 1:
         raise BadInput(
             "one_query_needed",
@@ -74,7 +98,7 @@ def make_query(text: str | None, country: str = "", image: Path | None = None, p
             f'the query {text!r} is empty: say what is looked for, as in nightlens search "cat"',
             query=text,
         )
-    return Query(words, normalise_country(country))
+    return Query(words, normalise_country(country), visitor_id=visitor_id, taken=taken)
 
 
 def _read_picture(path: Path) -> bytes:

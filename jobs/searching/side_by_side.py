@@ -21,12 +21,13 @@ from jobs.releasing.published_pointer import read_pointer
 from jobs.releasing.reader import OpenRelease
 from jobs.report.html_page import render_page, write_whole
 from jobs.report.photos import Photo, read_photos, thumbnail
+from jobs.searching.past import past_notes, read_pasts
 from jobs.searching.query import Query
 from jobs.searching.reasons import sentence
 from jobs.searching.releases import CANDIDATE, CHAMPION, open_releases
 from jobs.searching.results import Found, Results, Side, Similar, rank
 from models.images import decode_image
-from models.rerank.live import Asked
+from models.rerank.live import Asked, Taken
 
 if TYPE_CHECKING:
     from models.similar.duplicates import NearDuplicates
@@ -57,9 +58,12 @@ def search(
     opened = open_releases(lake, run_date, with_pictures=not query.is_words)
     is_published = read_pointer(lake) is not None
     sides = _distinct(opened)
+    pasts = read_pasts(lake, sides, query)
     rows = {role: _row(lake, release, query) for role, release in sides.items()}
     similar = {
-        role: _find(lake, sides[role], row, query, k, near_duplicates) for role, row in rows.items() if row is not None
+        role: _find(lake, sides[role], row, query, pasts[role], k, near_duplicates)
+        for role, row in rows.items()
+        if row is not None
     }
     if not similar:
         raise MissingInput(
@@ -77,6 +81,7 @@ def search(
         picture=None if query.is_words else _thumbnail(rows.values()),
         notes=(
             *_notes(opened, query, is_published),
+            *past_notes(sides, pasts, query),
             *(f"The {role} does not have the photo." for role in sides if role not in found),
         ),
         sides=tuple(Side(role, _label(sides[role]), hits[role], one.same) for role, (one, _) in similar.items()),
@@ -103,11 +108,17 @@ def _thumbnail(rows: Iterable[dict[str, Any] | None]) -> str:
 
 
 def _find(
-    lake: Lake, release: OpenRelease, row: dict[str, Any], query: Query, k: int, near_duplicates: NearDuplicates
+    lake: Lake,
+    release: OpenRelease,
+    row: dict[str, Any],
+    query: Query,
+    taken: tuple[Taken, ...],
+    k: int,
+    near_duplicates: NearDuplicates,
 ) -> tuple[Similar, dict[str, str]]:
     """Return what a release finds, and of a search by words why, by photo."""
     if query.is_words:
-        (found,) = release.search([Asked(query.title, query.country)], k, with_reasons=True)
+        (found,) = release.search([Asked(query.title, query.country, taken=taken)], k, with_reasons=True)
         why = {one.photo_id: sentence(one.reason) for one in found if one.reason}
         return Similar([(one.photo_id, one.score) for one in found], {}, ()), why
     from jobs.searching.similar import find_similar

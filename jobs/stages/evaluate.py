@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from jobs.config.params.arms import RERANKED, TRENDING
 from jobs.config.params.evaluation import EvaluateParams
 from jobs.context import RunContext
-from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts
+from jobs.datasets.evaluation import EvaluationFacts, FrequencyCutsFacts, PastFacts
 from jobs.datasets.models import EventsCheck
 from jobs.evaluation.arm_plan import Plan
 from jobs.evaluation.availability import read_availability
@@ -41,7 +41,7 @@ from jobs.evaluation.tables import (
     whole_metrics_table,
 )
 from jobs.evaluation.vector_arm import Limits, VectorArm
-from jobs.evaluation.verdict import rates, rival, trending, verdict
+from jobs.evaluation.verdict import KNOWN_PAST, UNKNOWN_PAST, rates, rival, trending, verdict, worth_of_past
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.lake.staged_run import StagedRun
@@ -64,6 +64,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         asked = _Asked.read(ctx.lake, inputs)
         shown = ShownLists.read(ctx.lake, inputs, asked.task)
     ranked, checks, recall = _Ranked(), list[EventsCheck](), dict[str, dict[str, float]]()
+    past: PastFacts | None = None
     with answering(ctx.settings, "evaluate", inputs["splits"], staged, params.max_memory_mb) as where:
         arm_of = cache(partial(_arm, ctx.lake, inputs, params, asked, where))
         whole_search = cache(partial(_whole_search, ctx.lake, inputs, plan, asked.task, where))
@@ -82,6 +83,8 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
             if name == RERANKED:
                 with timed(log, seconds, "trending"):
                     _rank_trending(ctx.lake, inputs["splits"], asked.task, search, ranked, where)
+                with timed(log, seconds, "without_past"):
+                    past = _past(asked.task, search, ranked.converted[name], where)
         with timed(log, seconds, "intervals"):
             card, query_card = _measure(staged, plan, asked, ranked)
             off_policy, off_policy_facts = shown.values()
@@ -110,6 +113,7 @@ def run(ctx: RunContext, params: EvaluateParams, inputs: dict[str, Manifest], st
         champion_note=plan.champion_note,
         reranker_note=plan.reranker_note,
         trending=trending(card, plan),
+        past=past,
         off_policy=off_policy_facts,
         checks=tuple(checks),
         candidate_recall=recall.get(RERANKED, {}),
@@ -166,6 +170,16 @@ def _rank_trending(
     """Rank with counts refreshed within the window; the evaluation by query has no time of day and goes without."""
     trending = Trending.read(lake, splits, task, reranked)
     ranked.converted.update(zip(TRENDING, trending.ranks(list(TRENDING.values()), where), strict=True))
+
+
+def _past(task: Task, reranked: Reranked, rank_Q: NDArray[np.int32], where: Answering) -> PastFacts | None:
+    """Return what it is worth to know what visitors took before; None if nobody took anything."""
+    rows, unknown = reranked.without_past(where)
+    if not len(rows):
+        return None
+    is_asked_Q = np.isin(np.arange(len(rank_Q)), rows)
+    ranks = {KNOWN_PAST: rank_Q[rows], UNKNOWN_PAST: unknown}
+    return worth_of_past(Scorecard.of(ranks, task.clusters(is_asked_Q)))
 
 
 def _whole_search(

@@ -29,6 +29,7 @@ from jobs.releasing.reader import INDEX, MODEL, RELEASE_FILE, SEARCH, read_visib
 from jobs.reranking.saved import RERANKER_FILES
 from jobs.reranking.tables import read_catalogue
 from models.recommend.live import ShownPhotos
+from models.rerank.features import VISITOR
 
 
 def run(ctx: RunContext, params: MakeReleaseParams, inputs: dict[str, Manifest], staged: StagedRun) -> ReleaseFacts:
@@ -144,6 +145,7 @@ def _describe_reranker(reranker: Manifest) -> dict[str, Any] | None:
     return {
         "trained_until": facts.trained_until.isoformat(),
         "search_count": facts.learnable_search_count,
+        "reads_past": set(VISITOR) <= set(facts.feature_names),  # what the visitor took before
         **{name: reranker.params[name] for name in ("half_life_days", "candidate_count")},
     }
 

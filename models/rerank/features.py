@@ -44,6 +44,9 @@ HISTORY = (
     "query_country_conversions",
 )
 """Features that come from conversions of the photo; missing for a photo that was not there before the cutoff."""
+VISITOR = ("visitor_taken",)
+"""Features that come from what the visitor took before; missing for a photo that the visitor did not take, as far as
+that is known."""
 _SMOOTHING = 5.0
 """Events that the mean of all photos counts for in a share."""
 _RATE_DAYS = 3.0
@@ -81,7 +84,8 @@ class Searches:
     """B searches: `text` is the number of what was asked, query and country are numbers as in `History`.
 
     Query -1 has no history, country -1 is one that no conversion came from, device -1 is unknown. Orientation is a
-    place in `ORIENTATIONS`, -1 where none was asked for or it is not known.
+    place in `ORIENTATIONS`, -1 where none was asked for or it is not known. Visitor is a number as in `Pasts`, -1 where
+    it is not known who searches.
     """
 
     text: Ints
@@ -90,6 +94,7 @@ class Searches:
     device: Ints
     orientation: Ints
     asked_at: Ints
+    visitor: Ints
 
     def of(self, kept: Ints) -> Searches:
         """Return some of the searches."""
@@ -118,18 +123,25 @@ FEATURES = (
     "device",
     "query_conversions",
     *HISTORY,
+    *VISITOR,
 )
 """The columns of `feature_matrix`, in order."""
 
 
 def feature_matrix(
-    searches: Searches, candidates: Candidates, history: History, photos: Photos, words: Words, taste_CK: Matrix
+    searches: Searches,
+    candidates: Candidates,
+    history: History,
+    photos: Photos,
+    words: Words,
+    taste_CK: Matrix,
+    taken_N: Float64s,
 ) -> Matrix:
     """Return the features of every candidate, shape (N, F), columns as in `FEATURES`.
 
-    `taste_CK` is of the countries (see `models.rerank.likeness`); one without a row is unknown.
-    Counts are damped as log(1 + count). A gap is the distance to the search's best candidate by the same score. A
-    photo's age is counted in days of the calendar (UTC), so that searches of one day are alike.
+    `taste_CK` is of the countries (see `models.rerank.likeness`); one without a row is unknown. `taken_N` is as
+    `Pasts.taken` has it. Counts are damped as log(1 + count). A gap is the distance to the search's best candidate by
+    the same score. A photo's age is counted in days of the calendar (UTC), so that searches of one day are alike.
     """
     keyword_N = words.score
     place_N, row_N = candidates.place, candidates.row
@@ -151,6 +163,7 @@ def feature_matrix(
     }
     columns |= _history_columns(searches, candidates, history, photos, query_N)
     columns["country_taste"] = taste_match(photos.vector[place_N].astype(np.float32), searches.country[row_N], taste_CK)
+    columns["visitor_taken"] = taken_N
     return np.column_stack([np.asarray(columns[name], dtype=np.float32) for name in FEATURES])
 
 

@@ -18,10 +18,11 @@ from models.ann import ShardedIndex, Visibility
 from models.arrays import open_arrays, save_arrays
 from models.evaluation.ranking import NOT_FOUND, Availability, Ints
 from models.indexing.ids import hashed_ids
-from models.keyword_match import Tokens
+from models.keyword_match import Tokens, token_ids
 from models.rerank.candidates import SOURCES, VECTOR
 from models.rerank.features import FEATURES
 from models.rerank.learning import Reranker
+from models.rerank.pasts import UNKNOWN, Pasts
 from models.rerank.search import Search
 from models.rerank.tables import SearchTables
 from models.rerank.vectors import IndexVectors, Vectors
@@ -34,13 +35,29 @@ _ALWAYS, _NEVER = (int(bound) for bound in (np.iinfo(np.int64).min, np.iinfo(np.
 
 
 @dataclass(frozen=True)
+class Taken:
+    """A photo that a visitor took before, and the words it was taken for, kept in their normal form; "" if unknown."""
+
+    photo_id: str
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        """Spell the words as searches do."""
+        object.__setattr__(self, "words", normalise_query(self.words))
+
+
+@dataclass(frozen=True)
 class Asked:
-    """One search by words, which are kept in their normal form, as is the country; what is not known is "" or None."""
+    """One search by words, which are kept in their normal form, as is the country; what is not known is "" or None.
+
+    `taken` is what the visitor took before, oldest first.
+    """
 
     words: str
     country: str = ""
     device: str | None = None
     orientation: str | None = None
+    taken: tuple[Taken, ...] = ()
 
     def __post_init__(self) -> None:
         """Spell words and country as tables, index and rules about hidden photos do."""
@@ -147,6 +164,7 @@ class LiveSearch:
             np.broadcast_to(at, len(asked)),
             [one.device for one in asked],
             [one.orientation for one in asked],
+            numbers,
         )
         for block, of_block in search.blocks(searches):
             named = search.named(of_block)
@@ -176,7 +194,18 @@ class LiveSearch:
             reranker=self.reranker,
             sources=(VECTOR,) if self.reranker is None else SOURCES,
             vector_count=self.vector_count,
+            pasts=self._pasts(asked),
         )
+
+    def _pasts(self, asked: Sequence[Asked]) -> Pasts:
+        """Return what the visitors took of this release's photos; each search has a visitor of its own."""
+        all_taken = [(number, taken) for number, one in enumerate(asked) for taken in one.taken]
+        visitor = np.array([number for number, _ in all_taken], dtype=np.int64)
+        place = self.catalogue.places([taken.photo_id for _, taken in all_taken])
+        query = token_ids(taken.words for _, taken in all_taken)
+        query[[not taken.words for _, taken in all_taken]] = UNKNOWN
+        kept, at = place >= 0, np.arange(len(place))
+        return Pasts.of(visitor[kept], place[kept], query[kept], at[kept], len(place), len(self.catalogue.ids))
 
     @cached_property
     def _availability(self) -> Availability:

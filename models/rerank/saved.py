@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.evaluation.ranking import Availability, Ints
 from models.keyword_match import Tokens
 from models.rerank.learning import Reranker
+from models.rerank.pasts import Pasts
 from models.rerank.replay import Replay
 from models.rerank.search import Search
 from models.rerank.tables import Conversions, SearchTables
@@ -29,6 +30,7 @@ class SavedSearch:
     reranker: NDArray[np.uint8]
     vector_count: int
     block_bytes: int
+    pasts: Pasts
 
     @classmethod
     def of(cls, search: Search, block_bytes: int) -> SavedSearch:
@@ -44,6 +46,7 @@ class SavedSearch:
             reranker=np.frombuffer(texts, dtype=np.uint8),
             vector_count=search.vector_count,
             block_bytes=block_bytes,
+            pasts=search.pasts,
         )
 
     def search(self) -> Search:
@@ -57,6 +60,7 @@ class SavedSearch:
             reranker=Reranker(json.loads(self.reranker.tobytes())) if len(self.reranker) else None,
             vector_count=self.vector_count,
             block_bytes=self.block_bytes,
+            pasts=self.pasts,
         )
 
 

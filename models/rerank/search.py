@@ -34,6 +34,7 @@ from models.rerank.candidates import (
 from models.rerank.features import Matrix, Searches, Words, feature_matrix
 from models.rerank.history import DAY
 from models.rerank.learning import Reranker
+from models.rerank.pasts import NOBODYS, UNKNOWN, Pasts
 from models.rerank.tables import SearchTables
 
 VECTOR_COUNT = 200
@@ -111,6 +112,7 @@ class Search:
     sources: Collection[str] = SOURCES
     vector_count: int = VECTOR_COUNT
     block_bytes: int = BLOCK_BYTES
+    pasts: Pasts = NOBODYS
 
     def results(self, searches: Searches) -> Results:
         """Return the whole list of every search."""
@@ -179,11 +181,13 @@ class Search:
     def alike(self, searches: Searches, named: Named) -> tuple[Ints, Ints]:
         """Return which distinct search each search is like, shape (B,), and one search for each of these, shape (D,).
 
-        Searches are alike if they ask for the same on the same day and may be shown the same of what is named.
+        Searches are alike if they ask for the same on the same day, may be shown the same of what is named, and no
+        visitor but the same took a photo of it before.
         """
         keys = (
             searches.asked_at // DAY,
             self._states(searches, named),
+            self._knowing_visitors(searches, named),
             searches.orientation,
             searches.device,
             searches.text,
@@ -193,6 +197,15 @@ class Search:
         alike_B = np.empty(len(order), dtype=np.int64)
         alike_B[order] = np.cumsum(is_new) - 1
         return alike_B, order[is_new]
+
+    def _knowing_visitors(self, searches: Searches, named: Named) -> Ints:
+        """Return the visitor of each search, shape (B,), -1 where nothing that is named was taken by the visitor."""
+        photo_count = self.tables.history.photo_count
+        row_N, place_N = self.pasts.of_visitors(searches.visitor)
+        named_E = np.concatenate([named.text[hits.row] * photo_count + hits.place for hits in named.hits.values()])
+        knows_B = np.zeros(len(searches.visitor), dtype=np.bool_)
+        knows_B[row_N[np.isin(searches.text[row_N] * photo_count + place_N, named_E)]] = True
+        return np.where(knows_B, searches.visitor, -1)
 
     def _states(self, searches: Searches, named: Named) -> Ints:
         """Return a number for each search, shape (B,), equal for those of a text that may be shown the same."""
@@ -225,8 +238,18 @@ class Search:
         words_N = words_B[candidates.row]
         score_N, covered_N = named.matches.at(words_N * named.matches.photo_count + candidates.place)
         words = Words(np.diff(named.tokens.start)[words_N], score_N, covered_N)
-        tables = self.tables
-        return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes)
+        taken_N, tables = self._taken(searches, candidates), self.tables
+        return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes, taken_N)
+
+    def _taken(self, searches: Searches, candidates: Candidates) -> NDArray[np.float64]:
+        """Return what of the candidates the visitors took before (see `Pasts.taken`), shape (N,).
+
+        Who took a photo for a query before is among those who asked it, so the tables know the query.
+        """
+        is_known_B, row_N = searches.query >= 0, candidates.row
+        query_B = np.full(len(searches.query), UNKNOWN)
+        query_B[is_known_B] = self.tables.queries[searches.query[is_known_B]]
+        return self.pasts.taken(searches.visitor[row_N], candidates.place, query_B[row_N])
 
     def order(self, candidates: Candidates, matrix_NF: Matrix) -> Results:
         """Return the candidates in their final order: by score, equal scores by place, each picture once."""

@@ -86,10 +86,11 @@ class SearchTables:
         asked_at_B: Ints,
         devices: Sequence[str | None] | None = None,
         orientations: Sequence[str | None] | None = None,
+        visitor_B: Ints | None = None,
     ) -> Searches:
         """Return searches by number: what they ask, `text_B`, is told by U `words` and `countries`.
 
-        Devices and orientations are of each search; unknown ones, and None, say nothing.
+        Devices, orientations and visitors (by number) are of each search; unknown ones, and None, say nothing.
         """
         query_U = numbers_of(self.queries, token_ids(words))
         country_U = numbers_of(self.countries, np.array(countries, dtype=np.str_))
@@ -101,6 +102,7 @@ class SearchTables:
             device=_places(DEVICES, devices or unknown),
             orientation=_places(ORIENTATIONS, orientations or unknown),
             asked_at=asked_at_B,
+            visitor=np.full(len(text_B), -1, dtype=np.int64) if visitor_B is None else visitor_B,
         )
 
 

@@ -120,6 +120,7 @@ def make_site(search_count: int = SEARCHES) -> Site:
         device=random.integers(-1, 3, search_count),
         orientation=orientation,
         asked_at=NOW + random.integers(0, DAYS * DAY, search_count),
+        visitor=np.full(search_count, -1),
     )
     near = search.vectors.place_UK[text, np.minimum(zipf(random, search_count, 200), 199)]  # type: ignore[attr-defined]
     anywhere = random.integers(0, PHOTOS, search_count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +21,8 @@ from jobs.housekeeping.forget_visitor import forget
 from jobs.ingest.forgotten import forgotten
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.reranking.tables import ALL_WINDOWS, read_taken
+from models.rerank.live import Taken
 from tests.conftest import Contexts
 from tests.errors import raises
 from tests.validated_lake import commit_tables
@@ -50,7 +53,8 @@ def fill(ctx: RunContext) -> dict[str, Manifest]:
     }
     found = {"validated": commit_tables(ctx, VALIDATED, validated)}
     inputs = {"validated": found["validated"]}
-    splits = {"photos": PHOTOS} | {name: CONVERSIONS.head(3) for name in ("train", "validation", "test")}
+    rows = CONVERSIONS.head(3).with_columns(photo_id=pl.lit("p"), converted_at=ctx.as_of - timedelta(days=1))
+    splits = {"photos": PHOTOS} | dict.fromkeys(("train", "validation", "test"), rows)
     splits["photo_keywords"] = PHOTOS.with_columns(keyword=pl.lit("cat"))
     found["splits"] = commit_tables(ctx, SPLITS, splits, inputs=inputs)
     staged = ctx.begin(REPORT, Params(), inputs)
@@ -79,9 +83,15 @@ def traces(lake: Lake, *names: str) -> list[Path]:
     return found
 
 
+def pasts(ctx: RunContext, splits: Manifest) -> dict[str, tuple[Taken, ...]]:
+    """What a search by these visitors is told of what they took."""
+    return read_taken(ctx.lake, splits, ALL_WINDOWS, ctx.as_of, [WHO, OTHER])
+
+
 def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
     before = fill(ctx)
     assert len(traces(ctx.lake, WHO)) == 8
+    assert {who: len(past) for who, past in pasts(ctx, before["splits"]).items()} == {WHO: 6, OTHER: 3}
     vectors = ctx.lake.store("photo_vectors", "model").get("part.parquet")
     receipt = forget(ctx.lake, RAW, hide, ctx.started_at)
     assert traces(ctx.lake, WHO, RAW) == []
@@ -94,6 +104,7 @@ def test_every_trace_goes_and_all_else_stays(ctx: RunContext) -> None:
     assert ctx.lake.read_file(after["report"], "report.html") == f"<p>{OTHER}</p><p>[forgotten]</p>".encode()
     assert ctx.lake.store("photo_vectors", "model").get("part.parquet") == vectors
     assert after["splits"].row_counts["train"] == 1
+    assert {who: len(past) for who, past in pasts(ctx, after["splits"]).items()} == {OTHER: 3}
     assert after["splits"].digest != before["splits"].digest
     assert "none holds the visitor" in receipt.text()
 

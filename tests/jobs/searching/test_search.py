@@ -45,7 +45,8 @@ from jobs.stages import make_release
 from models import ann
 from models.images import decode_image
 from models.indexing.ids import hashed_ids
-from models.rerank.live import Asked
+from models.rerank.features import FEATURES
+from models.rerank.live import Asked, Taken
 from models.serving import Embedder
 from tests.conftest import Contexts
 from tests.errors import raises
@@ -195,6 +196,40 @@ def test_the_order_is_the_rerankers_and_it_is_said_why_each_photo_is_there(
     assert write_page(context.settings, results).read_text().count("<summary>Why</summary>") == 10
     status, modules = loaded_by(context.settings.state_dir, "cat", "--catalogue", "test")
     assert (status, modules & (ELSEWHERE | OF_PICTURES)) == (0, set())
+
+
+def test_who_searches_is_known_by_what_was_taken_before(make_context: Contexts, registry: Registry) -> None:
+    context = make_context(run_date=night(1))
+    facts, files = (
+        {"note": "", "base_arm": FULL, "feature_names": FEATURES},
+        {"reranker/0.txt": tiny_reranker().encode()},
+    )
+    commit_tables(context, RERANKER, params=TrainRerankerParams(), facts=facts, files=files)
+    commit_candidate(context, 1, 0, range(10))
+    opened = open_releases(context.lake, None)["candidate"]
+    assert opened.description["reranker"]["reads_past"]
+
+    def taken_of(*taken: Taken, words: str = "cat") -> dict[str, float]:
+        (found,) = opened.search([Asked(words, taken=taken)], 10, with_reasons=True)
+        values = {one.photo_id: one.reason.features["visitor_taken"][0] for one in found if one.reason}
+        return {photo_id: value for photo_id, value in values.items() if not np.isnan(value)}
+
+    assert taken_of() == {}
+    assert taken_of(Taken("p3"), Taken("p0", " CAT "), Taken("gone", "cat")) == {"p3": 1, "p0": 2}
+    assert taken_of(Taken("p0", "sea")) == {"p0": 1}
+    assert taken_of(Taken("p0", "zebra"), words="zebra") == {"p0": 1}  # nobody else asked for it
+    nobody = search(context.settings, "test", make_query("cat"), 10)
+    visitor = search(context.settings, "test", make_query("cat", visitor_id="v"), 10)  # of the splits
+    several = search(context.settings, "test", make_query("cat", taken=("p1", "p2")), 10)
+    assert [len(one.notes) for one in (nobody, visitor, several)] == [2, 3, 3]
+    assert ["3 conversions" in visitor.notes[-1], "2 conversions" in several.notes[-1]] == [True, True]
+    assert len({one.query.slug for one in (nobody, visitor, several)}) == 3
+    page = write_page(context.settings, visitor).read_text()
+    assert "3 conversions" in page
+    with raises(MissingInput, "no_such_visitor"):
+        search(context.settings, "test", make_query("cat", visitor_id="w"), 10)
+    with raises(MissingInput, "no_such_photo", photo_ids=["gone"]):
+        search(context.settings, "test", make_query("cat", taken=("p1", "gone")), 10)
 
 
 def test_a_published_release_of_an_earlier_version_keeps_no_candidate_from_being_tried(
@@ -480,6 +515,9 @@ def test_no_query_leaves_the_folder_and_no_two_share_a_page(both: RunContext) ->
         ({"text": None, "image": Path("x.png"), "country": "England"}, BadInput, "unknown_country", {}),
         ({"text": None, "image": Path("x.png"), "photo_id": "p1"}, BadInput, "one_query_needed", {}),
         ({"text": "cat", "photo_id": "p1"}, BadInput, "one_query_needed", {}),
+        ({"text": None, "photo_id": "p1", "visitor_id": "v"}, BadInput, "past_not_usable", {}),
+        ({"text": None, "photo_id": "p1", "taken": ("p2",)}, BadInput, "past_not_usable", {}),
+        ({"text": "cat", "visitor_id": "v", "taken": ("p2",)}, BadInput, "past_not_usable", {}),
         ({"text": None, "image": Path("no/x.png")}, MissingInput, "unreadable_file", {"path": Path("no/x.png")}),
         ({"text": None, "image": Path("/")}, MissingInput, "unreadable_file", {"path": Path("/")}),
     ],

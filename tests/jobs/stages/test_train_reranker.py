@@ -197,6 +197,12 @@ def test_the_arm_is_ranked_and_measured_beside_the_others(night: Night) -> None:
     assert facts.rival not in ("reranked", *TRENDING)
     assert facts.reranker_note == ""
     assert facts.checks[0].event_count == 700  # training and validation are known, the test is not
+    assert facts.past is not None
+    known = pl.concat([night.train, night.validation])["visitor_id"].unique()
+    assert facts.past.search_count == night.test["visitor_id"].is_in(known.implode()).sum()
+    gain = facts.past.gains["hit_rate@10"]
+    assert gain.value == pytest.approx(facts.past.hit_rate_at_10 - facts.past.hit_rate_at_10_without)
+    assert gain.low <= gain.value <= gain.high
     ranks = context.lake.read_table(manifest, "ranks").pivot("arm", index="query_id", values="rank")
     assert (ranks["reranked"] == 1).mean() > (ranks["finetuned_country_keywords"] == 1).mean() + 0.1
     assert facts.candidate_recall["vector"] == (ranks["finetuned_country_keywords"] <= 10).mean()
@@ -321,6 +327,28 @@ def test_device_and_orientation_are_those_of_each_search(night: Night) -> None:
     assert len(seen) == 9
     share = asked_for.search.tables.history.device_share
     assert share[2] < share[0]  # most of what is known of devices is of the training window
+
+
+@pytest.mark.parametrize(("window", "known"), [("validation", ["train"]), ("test", ["train", "validation"])])
+def test_what_a_visitor_took_is_known_from_before_the_window(night: Night, window: str, known: list[str]) -> None:
+    context = night.commit()
+    inputs = inputs_of(context)
+    task = read_task(context.lake, inputs["splits"], window)
+    asked_for, seen = window_search(context, inputs, task), set()
+    columns = ["visitor", "photo_id", "query"]
+    rows = [row for name in known for row in context.lake.read_table(inputs["splits"], name, columns).rows()]
+    taken, for_query = {row[:2] for row in rows}, set(rows)
+    asked = task.queries.select("visitor", "query").rows()
+    for block, searches in asked_for.search.blocks(asked_for.searches):
+        candidates, matrix = candidates_of(asked_for.search, searches)
+        photo_ids = task.photos["photo_id"][candidates.place]
+        expected = [
+            2.0 if (who, photo_id, query) in for_query else 1.0 if (who, photo_id) in taken else np.nan
+            for (who, query), photo_id in zip((asked[row] for row in block[candidates.row]), photo_ids, strict=True)
+        ]
+        seen |= {one for one in expected if one == one}
+        np.testing.assert_array_equal(matrix[:, FEATURES.index("visitor_taken")], expected)
+    assert seen == {1.0, 2.0}
 
 
 def test_judged_by_query_no_device_or_orientation_is_known(night: Night) -> None:

@@ -85,9 +85,18 @@ class PlainSearch:
             own = slice(*np.searchsorted(candidates.row, (row, row + 1)))
             score_N[own], covered_N[own] = found.at(candidates.place[own])
             count_N[own] = len(tokenise(self.words[text]))
-        words = Words(count_N, score_N, covered_N)
-        tables = self.search.tables
-        return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes)
+        words, tables = Words(count_N, score_N, covered_N), self.search.tables
+        taken_N = np.full(len(candidates.row), np.nan)
+        for number, (row, place) in enumerate(zip(candidates.row, candidates.place, strict=True)):
+            taken_N[number] = self._taken(searches.visitor[row], searches.query[row], place)
+        return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes, taken_N)
+
+    def _taken(self, visitor: int, query: int, place: int) -> float:
+        pasts = self.search.pasts
+        own = pasts.query[pasts.key == visitor * pasts.photo_count + place] if visitor >= 0 else ()
+        if not len(own):
+            return np.nan
+        return 2.0 if query >= 0 and self.search.tables.queries[query] in own else 1.0
 
     def _converted(self, searches: Searches, by_country: bool) -> Hits:
         history = self.search.tables.history

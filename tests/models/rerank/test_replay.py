@@ -47,7 +47,7 @@ def replay_of(random: np.random.Generator, count: int) -> Replay:
 def searches_of(random: np.random.Generator, count: int) -> Searches:
     text, unknown = random.integers(0, TEXTS, count), np.full(count, -1)
     at = START + random.integers(0, 3 * 24, count) * HOUR + random.choice([0, 1, HOUR - 1], count)
-    return Searches(text, unknown, unknown, unknown, unknown, at)
+    return Searches(text, unknown, unknown, unknown, unknown, at, unknown)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1, 6, 24]))
@@ -110,6 +110,6 @@ def test_a_conversion_at_the_refresh_or_after_it_is_not_known(offset: int, is_kn
     replay, refresh = replay_of(random, 1), START + 5 * HOUR
     replay.at[0] = refresh + offset
     one = np.array([2])
-    searches = Searches(one, -one, -one, -one, -one, np.array([refresh + HOUR - 1]))
+    searches = Searches(one, -one, -one, -one, -one, np.array([refresh + HOUR - 1]), -one)
     ((_, _, search),) = replay.refreshed(searches, HOUR)
     assert search.tables.history.photo_sums[:, 0].sum() == 5 + is_known

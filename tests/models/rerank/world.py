@@ -73,7 +73,7 @@ class World:
             photos=Photos(self.available_at, np.full(len(self.photo), 1.5), short_PK),
             history=history,
             keywords=KeywordMatch.of(documents, self.available_at < self.cutoff),
-            queries=np.zeros(0, np.uint64),
+            queries=np.arange(1, len(self.text) + 1, dtype=np.uint64),
             countries=np.array([], np.str_),
             tastes=country_tastes(pairs.keys, pairs.sums[:, 0], short_PK, COUNTRIES),
         )
@@ -88,7 +88,9 @@ class World:
             "reranker": None,
         }
         search = Search(**(made | parts))
-        searches = Searches(text_Q * COUNTRIES + country_Q, text_Q, country_Q, device_Q, orientation_Q, at_Q)
+        searches = Searches(
+            text_Q * COUNTRIES + country_Q, text_Q, country_Q, device_Q, orientation_Q, at_Q, np.full(len(at_Q), -1)
+        )
         asked = Asked(search, searches, photo_Q, query_UD, seen_PD.astype(np.float32))
         return asked.shown_by(search.availability)
 
