@@ -25,7 +25,7 @@ from models.ragged import unit_rows
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.protocols import TEMPORAL
 
-METHODS = ("random", "popularity", "item_knn", "als", "sasrec", "two_tower", "graphsage")
+METHODS = ("random", "popularity", "item_knn", "als", "ease", "sasrec", "two_tower", "graphsage")
 """Those that need to know nothing of an item but who took it; see `hashed_items`."""
 HASHED_DIM = 128
 FEWEST = 10

@@ -31,6 +31,7 @@ from models.recommend.als import Als
 from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures
 from models.recommend.interface import Recommender
+from models.recommend.item_knn import ItemKnn
 from models.recommend.methods import METHODS
 from models.recommend.protocols import Trial, temporal
 from models.recommend.sasrec import SasRec
@@ -239,6 +240,10 @@ def method(name: str, params: EvaluateRecommendersParams, settings: Settings) ->
         "graphsage": params.graphsage_passes,
     }
     made = METHODS[name]()
+    if isinstance(made, ItemKnn):
+        return replace(made, dislike_weight=params.dislike_weight)
+    if isinstance(made, Als):
+        made = replace(made, objective=replace(made.objective, dislike_weight=params.dislike_weight))
     if isinstance(made, Als) and params.als_library == "spark":
         return SparkAls(settings, made)
     if isinstance(made, SasRec | TwoTower | GraphSage):

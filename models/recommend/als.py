@@ -25,15 +25,18 @@ class Objective:
     """sum c (p - x y)^2 + regularization * (|x|^2 + |y|^2) over all visitors and items.
 
     The preference p is 1 for what is liked, else 0. The confidence c is 1 + alpha * |weight|, with the weights of a
-    visitor's interactions with an item summed: 1 for what was never met, more for what was liked or disliked.
+    visitor's interactions with an item summed: 1 for what was never met, more for what was liked. A dislike weighs
+    `dislike_weight` times as much as a like: at 0 a photo that was seen and not liked is as one never met, since a
+    rating under a limit says more for a taste than against it.
     """
 
     regularization: float = 0.05
     alpha: float = 10.0
+    dislike_weight: float = 0.0
 
     def weights(self, log: Interactions) -> csr_array:
         """Return the summed weights where they are not 0, [V, I]."""
-        weight_VI: csr_array = log.matrix(log.weight_N)
+        weight_VI: csr_array = log.matrix(log.weights(self.dislike_weight))
         weight_VI.eliminate_zeros()
         return weight_VI
 

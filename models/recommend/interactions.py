@@ -152,6 +152,10 @@ class Interactions:
         """Return the interactions with a positive weight."""
         return self.where(self.weight_N > 0)
 
+    def weights(self, dislike_weight: float) -> Floats:
+        """Return the weights, those of what is disliked times a number, float32 [N]; 0 lets it say nothing."""
+        return np.where(self.weight_N < 0, np.float32(dislike_weight) * self.weight_N, self.weight_N)
+
     def recent(self, count: int) -> Interactions:
         """Return the latest `count` interactions of every visitor."""
         first_N = np.repeat(self.start_V1[1:] - count, np.diff(self.start_V1))

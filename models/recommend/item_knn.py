@@ -27,10 +27,12 @@ class ItemKnn(Recommender):
     `history_count` count (an interaction cut of 500, by which hardly anything is lost: Schelter, Boden and Markl, 2012,
     https://doi.org/10.1145/2365952.2365984), and a history weighs as a vector of length 1, whatever its length, so that
     who likes everything says little of any two (Deshpande and Karypis, 2004, https://doi.org/10.1145/963770.963776).
+    A visitor's own dislikes count `dislike_weight` times as much as likes, against their neighbours.
     """
 
     neighbour_count: int = 100
     history_count: int = 500
+    dislike_weight: float = 0.0
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedItemKnn:
         liked = log.liked().recent(self.history_count)
@@ -38,7 +40,9 @@ class ItemKnn(Recommender):
         count_V = np.diff(taken_VI.indptr)
         taken_VI.data = np.repeat(count_V[count_V > 0] ** -0.5, count_V[count_V > 0])
         return FittedItemKnn(
-            cosines(taken_VI, self.neighbour_count), np.bincount(liked.item_N, minlength=log.item_count) > 0
+            cosines(taken_VI, self.neighbour_count),
+            np.bincount(liked.item_N, minlength=log.item_count) > 0,
+            self.dislike_weight,
         )
 
 
@@ -88,6 +92,7 @@ class FittedItemKnn(Fitted):
 
     cosine_II: csr_array
     is_known_I: Bools
+    dislike_weight: float = 0.0
 
     @property
     def item_count(self) -> int:
@@ -103,14 +108,14 @@ class FittedItemKnn(Fitted):
         place_2E = tuple(number_I[end_E] for end_E in pairs.coords)
         is_known_I = np.zeros(count, np.bool_)
         is_known_I[number_I] = self.is_known_I
-        return FittedItemKnn(csr_array((pairs.data, place_2E), shape=(count, count)), is_known_I)
+        return FittedItemKnn(csr_array((pairs.data, place_2E), shape=(count, count)), is_known_I, self.dislike_weight)
 
     def scorer(self, histories: Interactions) -> Scorer:
-        """Return the scorer: the cosines of what a visitor took, by weight, disliked ones taken off.
+        """Return the scorer: the cosines of what a visitor took, by weight, those of disliked items taken off.
 
-        A visitor of whose items none was liked by anybody in training is not served.
+        A visitor is not served if nothing that counts in the history was liked by anybody in training.
         """
-        weight_VI = histories.matrix(histories.weight_N)
+        weight_VI = histories.matrix(histories.weights(self.dislike_weight))
         weight_VI.resize((histories.visitor_count, self.item_count))
         knows_V = (abs(weight_VI) @ self.is_known_I.astype(np.float32)) > 0
 

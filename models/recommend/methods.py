@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from models.recommend.als import Als
 from models.recommend.content import Content
+from models.recommend.ease import Ease
 from models.recommend.graphsage import GraphSage
 from models.recommend.interests import Interests
 from models.recommend.interface import Recommender
@@ -26,6 +27,7 @@ METHODS: Mapping[str, Callable[..., Recommender]] = {
     "interests": Interests,
     "content": Content,
     "als": Als,
+    "ease": Ease,
     "sasrec": SasRec,
     "two_tower": TwoTower,
     "graphsage": GraphSage,

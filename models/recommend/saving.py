@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 
 from models.indexing.files import sha256_of
 from models.recommend.als import FittedAls, Objective
+from models.recommend.ease import FittedEase
 from models.recommend.graphsage import FittedGraphSage, GraphNetwork, VisitorMeans
 from models.recommend.interface import Fitted
 from models.recommend.item_knn import FittedItemKnn
@@ -41,6 +42,7 @@ _FITTED = (
     FittedItemKnn,
     FittedUntrained,
     FittedAls,
+    FittedEase,
     FittedSasRec,
     FittedTwoTower,
     FittedGraphSage,

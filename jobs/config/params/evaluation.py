@@ -80,6 +80,7 @@ RECOMMENDERS = (
     "interests",
     "content",
     "als",
+    "ease",
     "sasrec",
     "two_tower",
     "graphsage",
@@ -116,6 +117,12 @@ class EvaluateRecommendersParams(Params):
     )
     als_library: Literal["implicit", "spark"] = Field(
         "implicit", description="'spark': MLlib, for logs whose factorisation is beyond one machine"
+    )
+    dislike_weight: float = Field(
+        0.0,
+        ge=0,
+        description="what a dislike, or a rating under the limit, counts against a photo in item_knn and als, as a "
+        "share of a like; what was seen is never recommended, whatever it weighs",
     )
     diversity: float = Field(
         0.0,

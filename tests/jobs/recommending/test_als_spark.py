@@ -64,7 +64,7 @@ def value(model: FittedAls, log: Interactions) -> float:
     """The objective written out, with visitors that are best for these items."""
     objective = model.objective
     user_VD, item_ID = (one.astype(np.float64) for one in (model.represent(log)[:, 0], model.item_ID))
-    weight_VI = log.matrix(log.weight_N).toarray()
+    weight_VI = objective.weights(log).toarray()
     error_VI = (1 + objective.alpha * np.abs(weight_VI)) * ((weight_VI > 0) - user_VD @ item_ID.T) ** 2
     return float(error_VI.sum() + objective.regularization * ((user_VD**2).sum() + (item_ID**2).sum()))
 
@@ -79,7 +79,9 @@ def test_where_all_have_equally_many_likes_the_minimum_is_the_same(make_context:
     log = regular_log()
     counts = np.bincount(log.item_N), np.diff(log.start_V1)
     assert [set(count.tolist()) for count in counts] == [{20}, {10}]
-    ours, theirs = both(make_context(), log, factor_count=8, pass_count=30, objective=Objective(20.0, alpha=5.0))
+    ours, theirs = both(
+        make_context(), log, factor_count=8, pass_count=30, objective=Objective(20.0, alpha=5.0, dislike_weight=1.0)
+    )
     assert value(theirs, log) == pytest.approx(value(ours, log), rel=0.005)
     lengths = [np.linalg.norm(model.item_ID, axis=1).mean() for model in (ours, theirs)]
     assert lengths[1] == pytest.approx(lengths[0], rel=0.02)

@@ -12,8 +12,13 @@ import polars as pl
 import pytest
 
 from jobs.commands.main import main
+from jobs.config.params.evaluation import EvaluateRecommendersParams
+from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
 from jobs.recommending.external_log import Columns, read_log
+from jobs.recommending.inputs import method
+from models.recommend.als import Als, Objective
+from models.recommend.item_knn import ItemKnn
 from tests.errors import raises
 
 USERS, ITEMS = 30, 80
@@ -278,3 +283,9 @@ def test_a_missing_log_and_a_method_that_needs_pictures_are_refused(
     said = capsys.readouterr().err
     assert "BadInput [no_such_method]: " in said
     assert "mean_embedding" in said
+
+
+def test_what_a_dislike_weighs_reaches_the_methods_that_can_leave_it_out(settings: Settings) -> None:
+    params = EvaluateRecommendersParams(dislike_weight=0.5)
+    assert method("item_knn", params, settings) == ItemKnn(dislike_weight=0.5)
+    assert method("als", params, settings) == Als(objective=Objective(dislike_weight=0.5))

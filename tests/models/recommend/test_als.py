@@ -30,12 +30,14 @@ def normal_equations(factor_ID: np.ndarray, weight_I: np.ndarray, objective: Obj
     return np.linalg.solve(left_DD, factor_ID.T @ (confidence_I * preference_I))
 
 
-@pytest.mark.parametrize("objective", [Objective(), Objective(regularization=1.0, alpha=0.5)])
+@pytest.mark.parametrize(
+    "objective", [Objective(dislike_weight=1.0), Objective(regularization=1.0, alpha=0.5, dislike_weight=0.5)]
+)
 def test_folding_in_equals_the_normal_equations(objective: Objective) -> None:
     factor_ID = np.random.default_rng(0).normal(size=(ITEMS, FACTORS)).astype(np.float32)
     probes = log(1, visitors=8, per_visitor=6)
     found_VD = FittedAls(factor_ID, objective).represent(probes)[:, 0]
-    weight_VI = probes.matrix(probes.weight_N).toarray()
+    weight_VI = probes.matrix(probes.weights(objective.dislike_weight)).toarray()
     for found_D, weight_I in zip(found_VD, weight_VI, strict=True):
         np.testing.assert_allclose(found_D, normal_equations(factor_ID, weight_I, objective), rtol=1e-3, atol=1e-4)
 
@@ -50,7 +52,7 @@ def test_items_without_factors_have_no_part_in_folding_in() -> None:
 
 def test_a_like_and_a_dislike_of_one_item_cancel() -> None:
     factor_ID = np.random.default_rng(0).normal(size=(ITEMS, FACTORS)).astype(np.float32)
-    model = FittedAls(factor_ID, Objective())
+    model = FittedAls(factor_ID, Objective(dislike_weight=1.0))
     both, neither = [(0, 3, 1.0), (0, 4, 1.0), (0, 3, -1.0)], [(0, 4, 1.0)]
     np.testing.assert_array_equal(
         model.represent(histories(both, 1, ITEMS)), model.represent(histories(neither, 1, ITEMS))
@@ -58,7 +60,10 @@ def test_a_like_and_a_dislike_of_one_item_cancel() -> None:
 
 
 def test_the_fitted_items_are_the_minimum_for_their_visitors() -> None:
-    training, objective = log(2, visitors=60, per_visitor=7), Objective(regularization=0.5, alpha=2.0)
+    training, objective = (
+        log(2, visitors=60, per_visitor=7),
+        Objective(regularization=0.5, alpha=2.0, dislike_weight=1.0),
+    )
     items = ItemFeatures(np.zeros((ITEMS, 2), np.float32))
     model = Als(factor_count=FACTORS, pass_count=200, objective=objective).fit(training, items, seed=0)
     visitor_VD = model.represent(training)[:, 0].astype(np.float64)
@@ -66,3 +71,11 @@ def test_the_fitted_items_are_the_minimum_for_their_visitors() -> None:
     for item in range(ITEMS):
         right_D = normal_equations(visitor_VD, weight_VI[:, item], objective)
         np.testing.assert_allclose(model.item_ID[item], right_D, rtol=0.02, atol=0.02)
+
+
+def test_dislikes_say_nothing_unless_they_are_weighed() -> None:
+    factor_ID = np.random.default_rng(0).normal(size=(ITEMS, FACTORS)).astype(np.float32)
+    both, like = (histories(rows, 1, ITEMS) for rows in ([(0, 4, 1.0), (0, 3, -1.0)], [(0, 4, 1.0)]))
+    for dislike_weight, is_same in ((0.0, True), (0.5, False)):
+        model = FittedAls(factor_ID, Objective(dislike_weight=dislike_weight))
+        assert np.array_equal(model.represent(both), model.represent(like)) == is_same

@@ -25,7 +25,7 @@ from tests.errors import raises
 from tests.models.recommend.tastes import ITEMS, NEW, Tastes, histories, permuted, world
 
 SMALL: dict[str, Callable[[], Recommender]] = METHODS | {
-    "als": lambda: Als(factor_count=4),
+    "als": lambda: Als(factor_count=2),
     "sasrec": lambda: SasRec(dim=16, dropout=0.0, training=Training(30, 8, 0.01, negative_count=2)),
     "two_tower": lambda: TwoTower(dim=16, hidden_dim=16, training=Training(15, 32, 0.01)),
     "two_tower in batch": lambda: TwoTower(dim=16, hidden_dim=16, loss="in_batch", training=Training(15, 32, 0.01)),
@@ -222,7 +222,7 @@ def test_training_gets_better_and_says_how(name: str, fitted: Fitted) -> None:
     assert curve[-1] < 0.7 * curve[0]
 
 
-@pytest.mark.parametrize("name", ["als", *TRAINED], indirect=True)
+@pytest.mark.parametrize("name", ["als", "ease", *TRAINED], indirect=True)
 def test_a_log_without_likes_teaches_nothing(name: str, tastes: Tastes) -> None:
     with raises(TooLittleToLearn, "nothing_to_learn_from"):
         SMALL[name]().fit(tastes.log.where(tastes.log.weight_N < 0), tastes.items, seed=0)

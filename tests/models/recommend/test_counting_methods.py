@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.recommend.interactions import Interactions, ItemFeatures
+from models.recommend.item_knn import ItemKnn
 from models.recommend.popularity import Popularity
 from models.recommend.random_order import RandomOrder
 from tests.models.recommend.tastes import AS_OF, DAY, histories, log_of
@@ -56,3 +57,13 @@ def test_a_random_order_is_fair_and_each_visitors_own() -> None:
     assert best.max() < 25  # 8 expected, standard deviation 2.8
     assert len(np.unique(score_VC[:, 0])) > 390
     assert abs(np.corrcoef(score_VC[0], score_VC[1])[0, 1]) < 0.5
+
+
+def test_neighbours_of_what_is_disliked_are_taken_off_only_where_that_is_weighed() -> None:
+    log = histories([(0, 0, 1.0), (0, 1, 1.0), (1, 1, 1.0), (1, 2, 1.0)], 2, 3)
+    probe, like = histories([(0, 0, 1.0), (0, 2, -1.0)], 1, 3), histories([(0, 0, 1.0)], 1, 3)
+    for dislike_weight, is_same in ((0.0, True), (1.0, False)):
+        model = ItemKnn(dislike_weight=dislike_weight).fit(log, ITEMS, seed=0)
+        assert (model.scores(probe, np.array([1])) == model.scores(like, np.array([1]))).all() == is_same
+    only_dislikes = histories([(0, 2, -1.0)], 1, 3)
+    assert np.isinf(ItemKnn().fit(log, ITEMS, seed=0).scores(only_dislikes, np.arange(3))).all()

@@ -9,6 +9,7 @@ import pytest
 
 from models.ragged import unit_rows
 from models.recommend.als import Als
+from models.recommend.ease import Ease
 from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import Interactions, ItemFeatures
 from models.recommend.item_knn import ItemKnn
@@ -26,6 +27,7 @@ SMALL = METHODS | {
     "two_tower": lambda: TwoTower(dim=8, hidden_dim=8, training=Training(1, 128)),
     "graphsage": lambda: GraphSage(dim=8, training=Training(1, 1024)),
     "item_knn": lambda: ItemKnn(history_count=100),
+    "ease": lambda: Ease(item_limit=100),
 }
 FEW, MANY = 250, 1000
 

@@ -37,7 +37,7 @@ def change(folder: Path, how: Callable[[Description], object]) -> None:
 
 def test_plain_settings_are_in_the_json_for_everybody_to_read(folder: Path) -> None:
     made_of = json.loads((folder / DESCRIPTION).read_text())["learned"]["made_of"]
-    assert made_of["objective"]["made_of"] == {"regularization": 0.05, "alpha": 3.0}
+    assert made_of["objective"]["made_of"] == {"regularization": 0.05, "alpha": 3.0, "dislike_weight": 0.0}
     assert set(load_file(folder / ARRAYS)) == {"item_ID"}
 
 
