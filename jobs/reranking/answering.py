@@ -113,5 +113,5 @@ def _rows(files: Shared[SavedSearch], item: tuple[Searches, Ints, Ints]) -> Rows
         candidates = search.candidates(of_block, named)
         is_converted_N = candidates.place == target_Q[block][candidates.row]
         matrix = search.features(of_block, candidates, named)
-        parts.append(Rows(matrix, is_converted_N, candidates.count, visitor_Q[block]).learnable())
+        parts.append(Rows(matrix, is_converted_N, candidates.count, visitor_Q[block], target_Q[block]).learnable())
     return Rows.joined(parts)

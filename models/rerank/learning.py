@@ -24,18 +24,24 @@ CUTOFF = 10
 FOLD_COUNT = 5
 """Models whose mean score is taken, each held out from another part of the visitors. One model moves with its seed,
 since who is held out decides when training ends; the mean of 5 moves less than half as much, of 10 hardly less."""
+_WEIGHT_OF_NEW, _SEARCHES_OF_NEW = 4.0, 3
+"""What a search for a photo that nobody took before counts, and how many searches for one such photo count."""
 ROWS_WORTH_THREADS = 1_000_000
 """With fewer rows, threads wait for one another longer than they work, above all on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Training rows: the candidates of S searches one after another, and which of them was converted."""
+    """Training rows: the candidates of S searches one after another, which of them was converted, and by whom.
+
+    `photo` names the photo that a search converted.
+    """
 
     matrix: Matrix
     is_converted: NDArray[np.bool_]
     count: Ints
     visitor: Ints
+    photo: Ints
 
     def __post_init__(self) -> None:
         """Check that rows and groups add up."""
@@ -45,9 +51,8 @@ class Rows:
     def of_searches(self, is_kept_S: NDArray[np.bool_]) -> Rows:
         """Return the rows of some of the searches."""
         is_kept_N = np.repeat(is_kept_S, self.count)
-        return Rows(
-            self.matrix[is_kept_N], self.is_converted[is_kept_N], self.count[is_kept_S], self.visitor[is_kept_S]
-        )
+        of_searches = (values[is_kept_S] for values in (self.count, self.visitor, self.photo))
+        return Rows(self.matrix[is_kept_N], self.is_converted[is_kept_N], *of_searches)
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
@@ -62,6 +67,18 @@ class Rows:
         search_N = np.repeat(np.arange(len(self.count)), self.count)
         bar_S = score_N[self.is_converted]
         return np.bincount(search_N[score_N >= bar_S[search_N]], minlength=len(self.count))
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return how much each search counts in training, shape (S,): 1, but more if nobody had taken its photo before.
+
+        Such searches are few, and the longer after the cutoff the more there are: the test has a larger share of them
+        than the window that is learned from. A photo that many take at once must not stand for all new photos, so the
+        searches of one count as `_SEARCHES_OF_NEW` at most.
+        """
+        past_S = np.nan_to_num(self.matrix[self.is_converted, FEATURES.index("photo_conversions")])
+        _, number_S, count = np.unique(self.photo, return_inverse=True, return_counts=True)
+        new_S = _WEIGHT_OF_NEW * np.minimum(1, _SEARCHES_OF_NEW / count[number_S])
+        return np.where(past_S > 0, 1.0, new_S)
 
     def learnable(self) -> Rows:
         """Return the rows of the searches whose converted photo is among the candidates: others teach no order."""
@@ -78,7 +95,7 @@ class Options:
     learning_rate: float = 0.05
     leaves: int = 15
     min_rows_per_leaf: int = 50
-    mask_share: float = 0.1
+    mask_share: float = 0.05
     seed: int = 0
 
 
@@ -116,13 +133,20 @@ def train(rows: Rows, is_held_out_S: NDArray[np.bool_], options: Options) -> Tra
     """
     lgb = load_lightgbm()
     sets: list[Any] = []
+    weight_S = rows.weights()
     parameters = _parameters(options, int(rows.count[~is_held_out_S].sum()))
     for number, is_in_S in enumerate((~is_held_out_S, is_held_out_S)):
         part = rows.of_searches(is_in_S)  # a copy, which LightGBM turns into bytes at once
         mask_history(part.matrix, options.mask_share, options.seed + number)
         label, reference = part.is_converted.astype(np.int8), sets[0] if sets else None
         made = lgb.Dataset(
-            part.matrix, label, reference, group=part.count, feature_name=list(FEATURES), params=dict(parameters)
+            part.matrix,
+            label,
+            reference,
+            weight=np.repeat(weight_S[is_in_S], part.count),
+            group=part.count,
+            feature_name=list(FEATURES),
+            params=dict(parameters),
         )
         sets.append(made.construct())
         del part

@@ -79,7 +79,13 @@ def make_reranker(random: np.random.Generator) -> list[str]:
     """Five models of as many trees as an order is learned with, at most."""
     matrix = random.normal(size=(20_000, len(FEATURES))).astype(np.float32)
     score_SC = (matrix[:, :12].sum(axis=1) + 2 * random.normal(size=20_000)).reshape(400, 50)
-    rows = Rows(matrix, (score_SC == score_SC.max(axis=1, keepdims=True)).ravel(), np.full(400, 50), np.arange(400))
+    rows = Rows(
+        matrix,
+        (score_SC == score_SC.max(axis=1, keepdims=True)).ravel(),
+        np.full(400, 50),
+        np.arange(400),
+        np.arange(400),
+    )
     twice, is_held_out = Rows.joined([rows, rows]), np.arange(800) >= 400
     return [train(twice, is_held_out, Options(rounds=100, patience=100, seed=seed)).text for seed in range(5)]
 

@@ -146,7 +146,7 @@ class TrainRerankerParams(Params):
     )
     half_life_days: float = Field(7.0, gt=0, description="after this many days a conversion counts half")
     mask_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
+        0.05, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
     )
     rounds: int = Field(300, ge=1, description="trees, at most")
     patience: int = Field(40, ge=1, description="rounds without a better result before training stops")

@@ -91,7 +91,13 @@ def test_rows_do_not_depend_on_the_parts_and_are_of_searches_that_teach(asked: A
     found = where.rows(asked.search, asked.searches, asked.target, visitor)
     expected = Rows.joined(
         [
-            Rows(matrix, candidates.place == asked.target[block][candidates.row], candidates.count, visitor[block])
+            Rows(
+                matrix,
+                candidates.place == asked.target[block][candidates.row],
+                candidates.count,
+                visitor[block],
+                asked.target[block],
+            )
             for block, _, candidates, matrix in asked.blocks()
         ]
     ).learnable()
