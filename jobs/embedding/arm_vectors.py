@@ -14,6 +14,7 @@ from jobs.errors import MissingInput
 
 if TYPE_CHECKING:
     from jobs.lake.catalogue import Lake
+    from jobs.lake.files import LakeFiles
     from jobs.lake.manifest import FileInfo, Manifest
 
 A = TypeVar("A")
@@ -49,7 +50,7 @@ def batches_of_arm(
 
 
 def batches_of_file(
-    lake: Lake, info: FileInfo, arm: str, columns: list[str], size: int = 65_536
+    lake: LakeFiles, info: FileInfo, arm: str, columns: list[str], size: int = 65_536
 ) -> Iterator[pa.RecordBatch]:
     """Yield some columns of an arm's vectors in one file, at most `size` rows at a time."""
     with lake.open_whole(info) as file:

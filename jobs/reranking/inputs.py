@@ -77,7 +77,7 @@ class WindowSearch:
         found = VectorArm.laid_out(lake, inputs, task, available, arm, where.pool, where.scratch, limits)
         found.check_photos()
         vectors = found.lists(*_times(inputs["splits"], task), params["candidate_count"])
-        short_PK, has_vector_P = short_vectors(found.located), found.located.has_vector_P
+        short_PK, has_vector_P = short_vectors(found.located, where.pool.each), found.located.has_vector_P
         return cls._of(lake, inputs, task, available, vectors, short_PK, has_vector_P, params, **parts)
 
     @classmethod

@@ -91,8 +91,8 @@ class Options:
     """How the trees are grown."""
 
     rounds: int = 300
-    patience: int = 40
-    learning_rate: float = 0.05
+    patience: int = 25
+    learning_rate: float = 0.1
     leaves: int = 15
     min_rows_per_leaf: int = 50
     mask_share: float = 0.05
@@ -174,7 +174,7 @@ def _parameters(options: Options, row_count: int) -> dict[str, Any]:
         "objective": "lambdarank",
         "metric": "ndcg",
         "eval_at": [CUTOFF],
-        "lambdarank_truncation_level": 100,
+        "lambdarank_truncation_level": 30,
         "learning_rate": options.learning_rate,
         "num_leaves": options.leaves,
         "min_data_in_leaf": options.min_rows_per_leaf,

@@ -49,13 +49,15 @@ class Units:
     # the tables of a search, made in one process: a million conversions, a million photos
     tables_conversions: float = 1.0
     tables_photos: float = 10.0
+    # short vectors of 25,000 photos, 768 numbers each, in tasks
+    short_photos: float = 40.0
     # the emoji set's night
     reranker_search: float = 0.0355
     # rows of the lake, bytes
     conversion_bytes: float = 34.0 + 30.0 + 23.0  # as it was read, validated, split
     photo_bytes: float = 500.0
     vector_numbers: int = 768
-    table_photo_bytes: float = 300.0  # id, times, nine sums, twelve words
+    table_photo_bytes: float = 428.0  # id, times, nine sums, twelve words, a short vector
     table_pair_bytes: float = 48.0  # a (photo, query, country) and its (photo, query)
 
 
@@ -154,7 +156,7 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
         # the lists of texts, then the features and trees of at most 20,000 searches
         Work(
             "train_reranker",
-            u.billion_scores * site.photos * learned_from / 1e9,
+            u.billion_scores * site.photos * learned_from / 1e9 + u.short_photos * photo_millions,
             0,
             where,
             tables + learned_from * u.reranker_search,
@@ -162,7 +164,9 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
         # two arms and the lists of the candidate; of the champion an arm and lists
         Work(
             "evaluate",
-            5 * u.billion_scores * scores + 5 * u.answered_search * site.ranked_searches,
+            5 * u.billion_scores * scores
+            + 5 * u.answered_search * site.ranked_searches
+            + 2 * u.short_photos * photo_millions,
             0,
             where,
             2 * tables,

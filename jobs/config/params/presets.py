@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "batch_size": 64,
             "evaluations_per_epoch": 1,
         },
-        "train_reranker": {"candidate_count": 100},
+        "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
     "small": {},
     # every arm beside the others, in half the passes each; every recommender by every protocol

@@ -149,8 +149,8 @@ class TrainRerankerParams(Params):
         0.05, ge=0, lt=1, description="share of the training rows without history, as new photos have none"
     )
     rounds: int = Field(300, ge=1, description="trees, at most")
-    patience: int = Field(40, ge=1, description="rounds without a better result before training stops")
-    learning_rate: float = Field(0.05, gt=0)
+    patience: int = Field(25, ge=1, description="rounds without a better result before training stops")
+    learning_rate: float = Field(0.1, gt=0)
     leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_rows_per_leaf: int = Field(50, ge=1)
     max_missing_share: float = Field(

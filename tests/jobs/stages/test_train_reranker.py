@@ -17,6 +17,9 @@ from jobs.context import RunContext
 from jobs.datasets.all import named
 from jobs.datasets.evaluation import EvaluationFacts
 from jobs.datasets.models import RERANKER, EventsCheck, RerankerFacts
+from jobs.embedding.arm_vectors import batches_of_file, photo_arm
+from jobs.embedding.located_arm import LocatedArm, as_matrix
+from jobs.embedding.short_vectors import short_vectors
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.ranking_task import Task, read_task
@@ -467,3 +470,19 @@ def test_by_the_protocol_of_all_photos_no_feature_tells_which_came_later(night: 
     assert np.isnan(found["photo_observed_days"]).all()
     assert np.isnan(found["photo_age_days"]).all()
     assert not (found["photo_conversions"] == 0).any()
+
+
+def test_short_vectors_keep_the_products_of_the_arms_vectors(night: Night) -> None:
+    context = night.commit()
+    embeddings = context.read(named("photo_embeddings"))
+    _, task = task_of(context)
+    located = LocatedArm.of(context.lake, embeddings, FULL, task.photos, 0.5)
+    short_PK = short_vectors(located).astype(np.float32)
+    np.testing.assert_array_equal(short_PK, short_vectors(located, LocalPool().each))
+    whole_PD = np.zeros((len(task.photos), photo_arm(embeddings, FULL).dim), np.float32)
+    for file in located.files:
+        for batch in batches_of_file(context.lake, file.info, FULL, ["vector"]):
+            whole_PD[file.place_R[file.place_R >= 0]] = as_matrix(batch["vector"])[file.place_R >= 0]
+    assert whole_PD.any(axis=1).mean() > 0.8
+    np.testing.assert_array_equal(short_PK.any(axis=1), whole_PD.any(axis=1))
+    np.testing.assert_allclose(short_PK @ short_PK.T, whole_PD @ whole_PD.T, atol=2e-3)
