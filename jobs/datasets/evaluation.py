@@ -515,8 +515,7 @@ class RecommendationFacts(Facts):
 
     `arm` is the one whose photo vectors are compared. `notes` say why a method is left out, by protocol/method.
     `countries` are in the order in which methods number them. `reach` is what methods could learn from by the night's
-    own protocol; `sample` says of whom, None if of all. `serves_new_visitors` are the methods that have an answer for
-    visitors without a past.
+    own protocol; `sample` says of whom, None if of all.
     """
 
     MEASURED: ClassVar[frozenset[str]] = frozenset({"seconds"})
@@ -530,7 +529,6 @@ class RecommendationFacts(Facts):
     photo_count: int = 0
     reach: Reach | None = None
     sample: SampleFacts | None = None
-    serves_new_visitors: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -572,7 +570,7 @@ RECOMMENDATION = Dataset(
             may_be_empty=True,
         ),
         Table(
-            "lists",  # what the first ten are like, whether they are right or not
+            "lists",  # what the first ten are like, right or not; unserved are those whom popularity alone serves
             schema(protocol=STR, arm=STR, coverage=F64, diversity=F64, novelty=F64, unserved_count=I64),
             may_be_empty=True,
         ),

@@ -24,9 +24,10 @@ from jobs.recommending.tables import measure, segments, sheet
 from jobs.runtime.resource_meter import Meter
 from jobs.training.reach import check_reach
 from models.evaluation.metrics import Floats as Doubles
-from models.recommend.interactions import NONE, Ints
+from models.recommend.interactions import Ints
 from models.recommend.interface import Fitted, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
+from models.recommend.popularity import Popularity
 from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial
 
 log = logging.getLogger("nightlens.recommending")
@@ -85,7 +86,6 @@ class Findings:
     protocols: dict[str, ProtocolFacts] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     reach: Reach | None = None
-    serves_new_visitors: tuple[str, ...] = ()
     frames: dict[str, list[pl.DataFrame]] = field(
         default_factory=lambda: {table.name: [] for table in RECOMMENDATION.tables}
     )
@@ -100,13 +100,22 @@ class Findings:
         if not trials or not methods:
             self.notes[protocol] = "nobody to ask about" if methods else "no method is named for it"
             return
+        try:
+            popular = [trial.learn(Popularity(), self.world.items, self.seed) for trial in trials]
+        except TooLittleToLearn as error:  # as every method would say
+            self.notes[protocol] = str(error)
+            return
         lists: dict[str, list[Ints]] = {}
+        unserved: dict[str, int] = {}
         for name in methods:
             try:
-                lists[name] = [self._recommend(protocol, name, trial) for trial in trials]
+                found = [self._recommend(protocol, name, *one) for one in zip(trials, popular, strict=True)]
             except TooLittleToLearn as error:
                 self.notes[f"{protocol}/{name}"] = str(error)
-        self._describe(protocol, trials[0], lists)
+                continue
+            lists[name] = [item_VK for item_VK, _ in found]
+            unserved[name] = sum(int(np.count_nonzero(own_V == 0)) for _, own_V in found)
+        self._describe(protocol, trials[0], lists, unserved)
         self._measure(protocol, trials, lists)
 
     def _asked(self, trial: Trial, trial_count: int) -> Trial:
@@ -114,7 +123,8 @@ class Findings:
         some = np.arange(min(trial.truth.visitor_count, -(-self.params.max_visitor_count // trial_count)))
         return replace(trial, histories=trial.histories.take(some), truth=trial.truth.take(some))
 
-    def _recommend(self, protocol: str, name: str, trial: Trial) -> Ints:
+    def _recommend(self, protocol: str, name: str, trial: Trial, popularity: Fitted) -> tuple[Ints, Ints]:
+        """Return the lists as they are shown, and how many places of each the method filled itself."""
         begun, meter = time.perf_counter(), Meter()
         try:
             fitted = trial.learn(method(name, self.params, self.settings), self.world.items, self.seed)
@@ -122,8 +132,9 @@ class Findings:
             fit_cpu, _ = meter.stop()
         meter = Meter()
         try:
-            item_VK = self.scoring.lists(
+            found = self.scoring.lists(
                 fitted,
+                popularity,
                 trial.histories,
                 DEPTH,
                 diversity=self.params.diversity,
@@ -138,9 +149,8 @@ class Findings:
         self.frames["costs"].append(pl.DataFrame([row]))
         if protocol == TEMPORAL:
             self.keep(name, fitted)
-            self.serves_new_visitors += (name,) if fitted.covers_empty_histories else ()
             self._draw_curve(name, fitted)
-        return item_VK
+        return found
 
     def _draw_curve(self, name: str, fitted: Fitted) -> None:
         curve = getattr(fitted, "loss_curve", None)
@@ -148,16 +158,15 @@ class Findings:
             steps = {"step": range(1, len(curve) + 1), "value": curve}
             self.frames["curves"].append(pl.DataFrame(steps).with_columns(arm=pl.lit(name), name=pl.lit("loss")))
 
-    def _describe(self, protocol: str, trial: Trial, lists: dict[str, list[Ints]]) -> None:
-        """Say whom a method serves and what its lists are like: those of the first trial, as coverage does not add up.
+    def _describe(self, protocol: str, trial: Trial, lists: dict[str, list[Ints]], unserved: dict[str, int]) -> None:
+        """Say what a method's lists are like: those of the first trial, as coverage does not add up.
 
-        `lists` are those of all trials by method.
+        `lists` are those of all trials by method, as they are shown. `unserved` counts whom it does not serve itself.
         """
         for name, several in lists.items():
             head_VK = several[0][:, :SHORT]
             like = beyond_accuracy(head_VK, self.world.items.image_ID, trial.log, self.world.items.item_count)
-            row = {"protocol": protocol, "arm": name, **like}
-            row["unserved_count"] = sum(int(np.count_nonzero((one[:, :SHORT] == NONE).all(axis=1))) for one in several)
+            row = {"protocol": protocol, "arm": name, **like, "unserved_count": unserved[name]}
             self.frames["lists"].append(pl.DataFrame([row]))
         if protocol == TEMPORAL:
             item_by_arm = {name: several[0] for name, several in lists.items()}

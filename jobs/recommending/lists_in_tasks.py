@@ -18,7 +18,7 @@ from jobs.lake.staged_run import WorkerOutput
 from models.arrays import open_arrays, save_arrays
 from models.recommend.interactions import Floats, Interactions, Ints
 from models.recommend.interface import Fitted
-from models.recommend.lists import best_lists
+from models.recommend.lists import filled_lists
 from models.recommend.saving import load, save
 from models.recommend.topk import VISITORS_PER_BLOCK
 
@@ -30,7 +30,7 @@ _BYTES_PER_CELL = 512
 
 @dataclass(frozen=True)
 class ListTask:
-    """What is wanted of every visitor, see `best_lists`, and where what it takes is, in folders `method` and so on."""
+    """What is wanted of every visitor, see `filled_lists`, and where what it takes is: folders `method` and so on."""
 
     files: WorkerOutput
     k: int
@@ -57,6 +57,7 @@ class Scoring:
     def lists(
         self,
         fitted: Fitted,
+        popularity: Fitted,
         histories: Interactions,
         k: int,
         *,
@@ -64,10 +65,11 @@ class Scoring:
         pool_count: int,
         vectors: Callable[[], Floats],
         excludes_seen: bool,
-    ) -> Ints:
-        """Return the items of `best_lists` for every visitor, int64 [V, K]."""
-        with self.files.folder("method") as folder:
-            save(fitted, folder)
+    ) -> tuple[Ints, Ints]:
+        """Return the items of `filled_lists` for every visitor, int64 [V, K], and how many are its own, [V]."""
+        for name, one in (("method", fitted), ("popularity", popularity)):
+            with self.files.folder(name) as folder:
+                save(one, folder)
         with self.files.folder("shared") as folder:
             save_arrays(_Shared(histories, vectors() if diversity else np.zeros((0, 0), np.float32)), folder)
         cells = self.max_memory_mb * 2**20 // _BYTES_PER_CELL
@@ -77,7 +79,8 @@ class Scoring:
         finally:
             _opened.cache_clear()
             self.files.remove("")
-        return np.concatenate(parts).astype(np.int64)
+        item_parts, own_parts = zip(*parts, strict=True)
+        return np.concatenate(item_parts).astype(np.int64), np.concatenate(own_parts)
 
 
 def cuts(visitor_count: int, item_count: int) -> list[tuple[int, int]]:
@@ -91,12 +94,13 @@ def cuts(visitor_count: int, item_count: int) -> list[tuple[int, int]]:
     return [(start, min(start + height, visitor_count)) for start in starts]
 
 
-def _lists_of(task: ListTask, cut: tuple[int, int]) -> np.ndarray:
-    """Return the items for the visitors of a cut, int32 [V, K]."""
-    fitted, shared = _opened(task.files)
+def _lists_of(task: ListTask, cut: tuple[int, int]) -> tuple[np.ndarray, Ints]:
+    """Return the items for the visitors of a cut, int32 [V, K], and how many are the method's own, [V]."""
+    fitted, popularity, shared = _opened(task.files)
     with threadpool_limits(1):
-        item_VK, _ = best_lists(
+        item_VK, _, own_V = filled_lists(
             fitted,
+            popularity,
             shared.histories.take(np.arange(*cut)),
             task.k,
             diversity=task.diversity,
@@ -105,13 +109,13 @@ def _lists_of(task: ListTask, cut: tuple[int, int]) -> np.ndarray:
             excludes_seen=task.excludes_seen,
             cells_per_block=task.cells_per_block,
         )
-    return item_VK.astype(np.int32)
+    return item_VK.astype(np.int32), own_V
 
 
 @lru_cache(maxsize=1)
-def _opened(files: WorkerOutput) -> tuple[Fitted, _Shared]:
+def _opened(files: WorkerOutput) -> tuple[Fitted, Fitted, _Shared]:
     """Return what the tasks of a call share; a process opens it once."""
-    with files.reading("method") as folder:
-        fitted = load(folder)
+    with files.reading("method") as method, files.reading("popularity") as popularity:
+        fitted = load(method), load(popularity)
     with files.reading("shared") as folder:
-        return fitted, open_arrays(_Shared, folder)
+        return *fitted, open_arrays(_Shared, folder)

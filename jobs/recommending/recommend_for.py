@@ -22,10 +22,11 @@ from jobs.lake.catalogue import Lake, open_catalogue
 from jobs.lake.manifest import Manifest
 from jobs.recommending.conversion_log import read_visitor
 from jobs.recommending.photo_vectors import night_vectors
+from jobs.recommending.released_lists import POPULARITY
 from jobs.recommending.saved_methods import best_method, kept_methods, night_of, open_method
 from jobs.recommending.terminal_table import Recommendation, RecommendationRequest, Recommended
 from models.recommend.interactions import NONE, Interactions
-from models.recommend.lists import best_lists
+from models.recommend.lists import filled_lists
 
 MAX_PHOTOS = 100
 
@@ -41,9 +42,9 @@ def recommend(
     """Return the next `count` photos by what a method of a night (default: the latest) learned before its test window.
 
     A visitor's history goes until that night's end. Hidden photos, and those taken before, are left out. By default the
-    method is the one with the highest hit rate@10 of that night. Raises `MissingInput` for a catalogue, night, method,
-    visitor or photo that is not there, `BadInput` for a count out of range, a country that is none, a damaged model, or
-    a method that has nothing to go by.
+    method is the one with the highest hit rate@10 of that night. Its list is filled up by popularity if that was kept.
+    Raises `MissingInput` for a catalogue, night, method, visitor or photo that is not there, `BadInput` for a count out
+    of range, a country that is none, a damaged model, or where nothing is listed.
     """
     if not 1 <= count <= MAX_PHOTOS:
         raise BadInput(
@@ -63,6 +64,7 @@ def recommend(
     splits = lake.by_reference(night.input_runs["splits"])
     best, why = (method, "") if method else best_method(lake, night)
     fitted = open_method(lake, night, best)
+    popularity = open_method(lake, night, POPULARITY) if POPULARITY in kept_methods(night) else None
     ids = lake.read_table(night, "photos").sort("number")["photo_id"]
     params = EvaluateRecommendersParams.model_validate(night.params)
     history, country = _history(lake, splits, ids, asked)
@@ -70,8 +72,9 @@ def recommend(
     end = SplitsFacts.of(splits).test_end
     histories = _interactions(history, codes.get(country, NONE), len(ids), end.timestamp())
     shown = np.flatnonzero(~ids.is_in(_hidden(lake, night, country).implode()).to_numpy())
-    item_1K, score_1K = best_lists(
+    item_1K, score_1K, own_1 = filled_lists(
         fitted,
+        popularity,
         histories,
         count,
         diversity=params.diversity,
@@ -93,7 +96,7 @@ def recommend(
         run_date=night.partition["run_date"],
         asked=asked,
         method=best,
-        notes=(*((why,) if why else ()), *_notes(params)),
+        notes=(*((why,) if why else ()), *_notes(params, len(item_K) - int(own_1[0]))),
         history=tuple(history["photo_id"].reverse()),
         photos=tuple(
             Recommendation(photo_id, float(score), words.get(photo_id) or "")
@@ -146,7 +149,7 @@ def _hidden(lake: Lake, night: Manifest, country: str) -> pl.Series:
     return hidden.filter(pl.col("country").is_null() | (pl.col("country") == country))["photo_id"]
 
 
-def _notes(params: EvaluateRecommendersParams) -> tuple[str, ...]:
-    if not params.diversity:
-        return ()
-    return (f"Chosen by marginal relevance (diversity {params.diversity:g}): scores need not fall.",)
+def _notes(params: EvaluateRecommendersParams, filled_count: int) -> tuple[str, ...]:
+    filled = f"The last {filled_count} are what is popular: the method has nothing more to go by."
+    diverse = f"Chosen by marginal relevance (diversity {params.diversity:g}): scores need not fall."
+    return (*((filled,) if filled_count else ()), *((diverse,) if params.diversity else ()))

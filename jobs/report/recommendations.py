@@ -1,6 +1,6 @@
 """What a visitor would want next: every method by groups of visitors first, by every protocol, and what people see.
 
-Groups lead, since a method that has nothing for visitors without a past is no candidate for publication.
+Groups lead, since visitors without a past get the same list from every method.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ def recommendations(night: Night) -> dict[str, Any]:
         "lines": (lines := _lines(night, found)),
         "served": [_served(line["like"], facts) for line in lines],
         "groups": _groups(found),
-        "no_candidates": {one.key for one in found.methods} - set(facts.serves_new_visitors),
         "protocols": {key: column(found.rows(key)) for key in facts.protocols},
         "cutoffs": cutoffs,
         "deep_tables": [_deep_table(metric, cutoffs, found) for metric in _METRICS],
@@ -136,7 +135,7 @@ def _lines(night: Night, found: _Figures) -> list[dict[str, Any]]:
 
 
 def _served(like: Row, facts: RecommendationFacts) -> str:
-    """Say of how many visitors a method knows enough to serve them."""
+    """Say of how many visitors a method knows enough to serve them itself."""
     count = facts.protocols[OWN].visitor_count
     return f"{formats.count(count - like['unserved_count'])} of {formats.count(count)}"
 

@@ -3,8 +3,9 @@
 By the night's own protocol, `temporal`, methods learn from everything before the test window and are asked, at its
 beginning, about all who came in it. Beside it stand the protocols by which such methods are often published
 (`models.recommend.protocols`), on the whole log. Recommended is from all photos that were there when the window ended,
-without those that the visitor has, but by the protocol `no_split`, which asks for them. A method that has too little to
-learn from is left out, with the reason. What the others learned by the night's own protocol is kept, for
+without those that the visitor has, but by the protocol `no_split`, which asks for them. Lists are measured as they are
+shown: what a method leaves empty is filled up by popularity. A method that has too little to learn from is left out,
+with the reason. What the others learned by the night's own protocol is kept, for
 `nightlens recommend`.
 """
 
@@ -58,6 +59,5 @@ def run(
         photo_count=world.items.item_count,
         reach=found.reach,
         sample=world.sample,
-        serves_new_visitors=found.serves_new_visitors,
         seconds=round(time.perf_counter() - begun, 2),
     )

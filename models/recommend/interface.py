@@ -53,7 +53,9 @@ class Fitted(ABC):
     covers_new_items: ClassVar[bool]
     """Whether an item without any interaction in training is scored."""
     covers_empty_histories: ClassVar[bool]
-    """Whether a visitor without any interaction is served."""
+    """Whether a visitor without any interaction can be scored."""
+    reads_histories: ClassVar[bool] = True
+    """Whether scores depend on what a visitor took."""
 
     @property
     @abstractmethod

@@ -1,12 +1,15 @@
 """The list of every visitor: the best by a method, equal pictures once, or chosen again so that they are less alike.
 
-Shape letters: V visitors, K places, I items, H interactions of the histories, M items of the lists.
+What a method leaves empty is filled up by what is popular in the visitor's country (`filled_lists`).
+
+Shape letters: V visitors, S visitors with a short list, K places, I items, M items of the lists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,62 @@ from models.recommend.diversity import diversified
 from models.recommend.interactions import NONE, Bools, Floats, Interactions, Ints
 from models.recommend.interface import Fitted
 from models.recommend.topk import CELLS_PER_BLOCK, TopK, top_k
+
+
+def filled_lists(
+    fitted: Fitted,
+    popularity: Fitted | None,
+    histories: Interactions,
+    k: int,
+    *,
+    excludes_seen: bool = True,
+    **how: Any,
+) -> tuple[Ints, Floats, Ints]:
+    """Return the lists and scores of `best_lists`, filled up by `popularity`, and how many are `fitted`'s own, [V].
+
+    Without `popularity` nothing is filled up. Whoever has no past gets the list of `popularity` alone, unless `fitted`
+    reads no histories. Elsewhere own places come first and are what they would be without filling. Scores of filled
+    places go on from the last own one.
+    """
+    item_VK = np.full((histories.visitor_count, k), NONE, np.int64)
+    score_VK = np.full(item_VK.shape, -np.inf, np.float32)
+    asked = np.flatnonzero((np.diff(histories.start_V1) > 0) | (not fitted.reads_histories))
+    item_VK[asked], score_VK[asked] = best_lists(fitted, histories.take(asked), k, excludes_seen=excludes_seen, **how)
+    own_V = np.count_nonzero(item_VK != NONE, axis=1)
+    short = np.flatnonzero(own_V < k)
+    if popularity is not None and len(short):
+        known = _and_listed(histories.take(short), item_VK[short], excludes_seen)
+        more = best_lists(popularity, known, k, **how)
+        item_VK[short], score_VK[short] = _joined(item_VK[short], score_VK[short], *more)
+    return item_VK, score_VK, own_V
+
+
+def _and_listed(histories: Interactions, item_SK: Ints, excludes_seen: bool) -> Interactions:
+    """Return what must not be listed again: what is listed, and what visitors have where that is left out."""
+    row_M, column_M = np.nonzero(item_SK != NONE)
+    had = histories if excludes_seen else histories.where(np.zeros(len(histories.item_N), np.bool_))
+    count = len(had.item_N) + len(row_M)
+    return Interactions.of(
+        np.concatenate([had.row_visitors(), row_M]),
+        np.concatenate([had.item_N, item_SK[row_M, column_M]]),
+        np.zeros(count),
+        np.ones(count, np.float32),
+        histories.country_V,
+        item_count=histories.item_count,
+        as_of=histories.as_of,
+    )
+
+
+def _joined(item_SK: Ints, score_SK: Floats, more_SK: Ints, more_score_SK: Floats) -> tuple[Ints, Floats]:
+    """Return lists that go on with others, as far as there are places."""
+    last_S1 = np.where(score_SK > -np.inf, score_SK, np.inf).min(axis=1, keepdims=True)
+    first_S1 = more_score_SK[:, :1]
+    goes_on_S1 = (last_S1 < np.inf) & (first_S1 > -np.inf)
+    shift_S1 = np.where(goes_on_S1, last_S1, 0) - np.where(goes_on_S1, first_S1, 0)
+    both = np.concatenate([item_SK, more_SK], axis=1)
+    scores = np.concatenate([score_SK, more_score_SK + shift_S1], axis=1)
+    order = np.argsort(both == NONE, axis=1, kind="stable")[:, : item_SK.shape[1]]
+    return np.take_along_axis(both, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def best_lists(

@@ -16,7 +16,7 @@ from models.ann import Visibility
 from models.indexing.ids import hashed_ids
 from models.recommend.interactions import NONE, Bools, Floats, Interactions, Ints
 from models.recommend.interface import Fitted
-from models.recommend.lists import best_lists
+from models.recommend.lists import filled_lists
 from models.text import normalise_country
 
 
@@ -49,7 +49,7 @@ class ShownPhotos:
 class LiveRecommender:
     """What recommends in one release. Threads may share it.
 
-    `popularity` serves visitors without a past, and those for whom `method` finds nothing; it may be the method itself.
+    `popularity` serves visitors without a past, and fills up what `method` leaves empty; it may be the method itself.
     `codes` number the countries. Lists are made less alike by `diversity` from the `pool_count` best.
     """
 
@@ -101,19 +101,17 @@ class LiveRecommender:
             if not len(candidates):
                 continue
             rows = np.flatnonzero(group_V == country)
-            rows_with_past = rows[np.diff(histories.start_V1)[rows] > 0]
-            for fitted, several in ((self.method, rows_with_past), (self.popularity, rows)):
-                left = several[(item_VK[several] == NONE).all(axis=1)]
-                item_VK[left], score_VK[left] = best_lists(
-                    fitted,
-                    histories.take(left),
-                    k,
-                    diversity=self.diversity,
-                    pool_count=self.pool_count,
-                    vectors=lambda: self.numbered.vector_ID,
-                    candidates=candidates,
-                    picture_I=self._pictures,
-                )
+            item_VK[rows], score_VK[rows], _ = filled_lists(
+                self.method,
+                self.popularity,
+                histories.take(rows),
+                k,
+                diversity=self.diversity,
+                pool_count=self.pool_count,
+                vectors=lambda: self.numbered.vector_ID,
+                candidates=candidates,
+                picture_I=self._pictures,
+            )
         return item_VK, score_VK
 
     @cached_property

@@ -72,6 +72,7 @@ class FittedPopularity(Fitted):
 
     covers_new_items = True
     covers_empty_histories = True
+    reads_histories = False
 
     share_IY: Floats
 

@@ -27,6 +27,7 @@ class FittedRandomOrder(Fitted):
 
     covers_new_items = True
     covers_empty_histories = True
+    reads_histories = False
 
     item_count: int = 0
     seed: int = 0

@@ -361,7 +361,7 @@ def test_lists_in_tasks_cost_little_more_than_matrix_products(
     scoring = Scoring(pool, WorkerOutput(str(tmp_path), "log", str(tmp_path / "own")), max_memory_mb=2048)
     options = {"diversity": 0.0, "pool_count": K, "excludes_seen": True}
     begun = time.perf_counter()
-    item_VK = scoring.lists(fitted, asked, K, vectors=lambda: np.zeros((0, 0), np.float32), **options)
+    item_VK, _ = scoring.lists(fitted, fitted, asked, K, vectors=lambda: np.zeros((0, 0), np.float32), **options)
     seconds = time.perf_counter() - begun
     for name in ("visitors", "items"):
         np.save(tmp_path / name, np.random.default_rng(4).normal(size=(SCORED, WIDTH)).astype(np.float32))

@@ -656,7 +656,6 @@ def _facts(ctx: RunContext, story: Story) -> dict[str, dict[str, Any]]:
                 "temporal": {"visitor_count": 840, "log_count": 95_527},
                 "no_split": {"visitor_count": 900},
             },
-            "serves_new_visitors": ["random", "popularity", "two_tower", "graphsage"],
             "notes": {"leave_cold": f"nobody to ask about{text}", "temporal/sasrec": "nothing to learn from"},
             "photo_count": CORPUS_SIZE,
         },

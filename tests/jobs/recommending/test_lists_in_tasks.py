@@ -15,7 +15,7 @@ from jobs.recommending import lists_in_tasks
 from jobs.recommending.lists_in_tasks import Scoring, cuts
 from models.recommend.interactions import Interactions, Ints
 from models.recommend.interface import Fitted
-from models.recommend.lists import best_lists
+from models.recommend.lists import filled_lists
 from models.recommend.methods import METHODS
 from models.recommend.topk import VISITORS_PER_BLOCK, top_k
 from models.recommend.training import Training
@@ -71,7 +71,8 @@ class OneByOne:
 def lists(pool: TaskPool, folder: Path, fitted: Fitted, log: Interactions, diversity: float = 0.0) -> Ints:
     files = WorkerOutput(str(folder), "log", str(folder / "own"))
     options = {"diversity": diversity, "pool_count": 30, "excludes_seen": True}
-    found = Scoring(pool, files, 1024).lists(fitted, log, K, vectors=lambda: features(ITEMS).image_ID, **options)
+    vectors = lambda: features(ITEMS).image_ID  # noqa: E731
+    found, _ = Scoring(pool, files, 1024).lists(fitted, learned("popularity", log), log, K, vectors=vectors, **options)
     assert not [path for path in folder.rglob("*") if path.is_file()]  # nothing is left behind
     return found
 
@@ -80,7 +81,7 @@ def test_lists_are_the_same_however_the_visitors_are_cut(
     fitted: Fitted, log: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"diversity": 0.0, "pool_count": 30, "vectors": lambda: features(ITEMS).image_ID}
-    whole, _ = best_lists(fitted, log, K, **options)
+    whole, *_ = filled_lists(fitted, learned("popularity", log), log, K, **options)
     for cells, count in ((1, 3), (2 * ONE_BLOCK, 2), (10 * ONE_BLOCK, 1)):
         monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", cells)
         pool = OneByOne()
@@ -93,8 +94,24 @@ def test_lists_less_alike_are_the_same_however_the_visitors_are_cut(
 ) -> None:
     log = log.take(np.arange(VISITORS_PER_BLOCK + 20))
     fitted = learned("mean_embedding", log)
-    whole, _ = best_lists(fitted, log, K, diversity=0.5, pool_count=30, vectors=lambda: features(ITEMS).image_ID)
-    plain, _ = best_lists(fitted, log, K, diversity=0.0, pool_count=30, vectors=lambda: features(ITEMS).image_ID)
+    whole, *_ = filled_lists(
+        fitted,
+        learned("popularity", log),
+        log,
+        K,
+        diversity=0.5,
+        pool_count=30,
+        vectors=lambda: features(ITEMS).image_ID,
+    )
+    plain, *_ = filled_lists(
+        fitted,
+        learned("popularity", log),
+        log,
+        K,
+        diversity=0.0,
+        pool_count=30,
+        vectors=lambda: features(ITEMS).image_ID,
+    )
     monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", 1)
     found = lists(OneByOne(), tmp_path, fitted, log, diversity=0.5)
     np.testing.assert_array_equal(found, whole)
@@ -126,7 +143,15 @@ def test_processes_make_the_lists_of_one_call(
     random = np.random.default_rng(1)
     log = log.take(random.integers(0, VISITORS, 4 * VISITORS_PER_BLOCK))
     fitted = learned(TWO_TOWER, log)
-    whole, _ = best_lists(fitted, log, K, diversity=0.0, pool_count=30, vectors=lambda: features(ITEMS).image_ID)
+    whole, *_ = filled_lists(
+        fitted,
+        learned("popularity", log),
+        log,
+        K,
+        diversity=0.0,
+        pool_count=30,
+        vectors=lambda: features(ITEMS).image_ID,
+    )
     monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", 1)
     np.testing.assert_array_equal(lists(LocalPool(), tmp_path, fitted, log), whole)
 
@@ -137,7 +162,15 @@ def test_tasks_of_spark_make_the_lists_of_one_call(
     log: Interactions, make_context: Contexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = learned("item_knn", log)
-    whole, _ = best_lists(fitted, log, K, diversity=0.0, pool_count=30, vectors=lambda: features(ITEMS).image_ID)
+    whole, *_ = filled_lists(
+        fitted,
+        learned("popularity", log),
+        log,
+        K,
+        diversity=0.0,
+        pool_count=30,
+        vectors=lambda: features(ITEMS).image_ID,
+    )
     monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", 1)
     settings = make_context().settings.model_copy(update={"spark_from_rows": 1})
     with task_pool(settings, "lists", 1) as pool:

@@ -97,6 +97,18 @@ def test_a_night_of_lists_less_alike_recommends_such(night: Night) -> None:
     assert found.notes[-1] == "Chosen by marginal relevance (diversity 0.7): scores need not fall."
 
 
+def test_what_a_method_leaves_empty_is_filled_up_by_popularity_where_that_is_kept(night: Night) -> None:
+    night.past = [(v, v % 2) for v in range(11)]  # one each: nothing goes with anything
+    run(night)
+    by_method, popular = (ask(night, 7, method=name) for name in ("item_knn", "popularity"))
+    assert by_method.photos == popular.photos
+    assert by_method.notes == ("The last 10 are what is popular: the method has nothing more to go by.",)
+    run(night, PARAMS.model_copy(update={"methods": ("item_knn", "mean_embedding")}))
+    with raises(BadInput, "nothing_to_go_by", method="item_knn") as caught:
+        ask(night, 7, method="item_knn")
+    assert "mean_embedding" in str(caught.value)
+
+
 def test_what_is_not_there_or_makes_no_sense_is_said(night: Night) -> None:
     with raises(MissingInput, "no_such_catalogue", catalogue="other", catalogues=["test"]):
         recommend(night.context.settings, "other", RecommendationRequest("", None, (IDS[1],)))
@@ -119,9 +131,6 @@ def test_what_is_not_there_or_makes_no_sense_is_said(night: Night) -> None:
         recommend(night.context.settings, "test", RecommendationRequest("", None, ("nowhere",)))
     with raises(MissingInput, "no_such_visitor", visitor="nobody"):
         recommend(night.context.settings, "test", RecommendationRequest("nobody", "f" * 32, ()))
-    with raises(BadInput, "nothing_to_go_by", method="item_knn") as caught:
-        ask(night, 7, method="item_knn")
-    assert "mean_embedding, popularity" in str(caught.value)
     with raises(BadInput, "count_out_of_range", count=101, most=100):
         ask(night, 7, count=101)
     with raises(BadInput, "unknown_country", country="England"):
