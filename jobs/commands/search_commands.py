@@ -125,7 +125,7 @@ def compare_recommenders(
     seed: int = 20251006,
 ) -> None:
     """Compare recommenders on a plain log, without pictures."""
-    from jobs.recommending.external_log import METHODS, Columns, compare, read_log
+    from jobs.recommending.external_log import METHODS, PASSES, Columns, compare, read_log
 
     names = methods.split(",") if methods else METHODS
     if unknown := [name for name in names if name not in METHODS]:
@@ -134,7 +134,7 @@ def compare_recommenders(
             f"unknown without pictures: {', '.join(unknown)}; there are {', '.join(METHODS)}",
             methods=unknown,
         )
-    given: dict[str, Any] = {"methods": names, "max_visitor_count": max_users, "als_library": als_library}
+    given: dict[str, Any] = PASSES | {"methods": names, "max_visitor_count": max_users, "als_library": als_library}
     given["protocols"] = protocols.split(",") if protocols else RECOMMENDER_PROTOCOLS
     given |= {"protocol_methods": names} if methods else {}  # by default those that learn in seconds
     params = EvaluateRecommendersParams.checked("compare_recommenders", given)

@@ -127,7 +127,9 @@ class Findings:
         """Return the lists as they are shown, and how many places of each the method filled itself."""
         begun, meter = time.perf_counter(), Meter()
         try:
-            fitted = trial.learn(method(name, self.params, self.settings), self.world.items, self.seed)
+            fitted = trial.learn(
+                method(name, self.params, self.settings, self.world.items), self.world.items, self.seed
+            )
         finally:
             fit_cpu, _ = meter.stop()
         meter = Meter()

@@ -21,13 +21,13 @@ from jobs.recommending.benchmark import Findings, find
 from jobs.recommending.inputs import World
 from jobs.recommending.tables import filled
 from jobs.runtime.terminal import printable
-from models.ragged import unit_rows
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
 from models.recommend.protocols import TEMPORAL
 
 METHODS = ("random", "popularity", "item_knn", "als", "ease", "sasrec", "two_tower", "graphsage")
-"""Those that need to know nothing of an item but who took it; see `hashed_items`."""
-HASHED_DIM = 128
+"""Those that need to know nothing of an item but who took it; see `bare_items`."""
+PASSES = {"sasrec_passes": 100, "two_tower_passes": 40, "graphsage_passes": 40}
+"""At most: vectors of items that are learned from nothing need more than a projection of pictures."""
 FEWEST = 10
 _MOST_TOLD = 200
 PAST_SEGMENTS = (("1+", 13), ("0", 9))
@@ -128,7 +128,7 @@ def _world(rows: pl.DataFrame, columns: Columns, path: Path, test_share: float) 
         items,
         lambda places: users[places],
         log,
-        hashed_items(len(items)),
+        bare_items(len(items)),
         cut.start,
         available_at,
         log.country_V,
@@ -158,12 +158,9 @@ def _cut(rows: pl.DataFrame, test_share: float) -> _Cut:
     return _Cut(place_N, np.inf, f"{share:.0%} of the log have one time, so no instant parts its last {test_share:.0%}")
 
 
-def hashed_items(count: int) -> ItemFeatures:
-    """Return items told apart by random unit vectors, which trained methods project: hash embeddings.
-
-    Nothing is known of an item that nobody took: its vector says nothing, and no method is to be asked for it.
-    """
-    return ItemFeatures(unit_rows(np.random.default_rng(0).normal(size=(count, HASHED_DIM))))
+def bare_items(count: int) -> ItemFeatures:
+    """Return items of which nothing is known but who took them: trained methods learn a vector of each."""
+    return ItemFeatures(np.zeros((count, 0), np.float32))
 
 
 def compare(world: World, params: EvaluateRecommendersParams, seed: int, settings: Settings) -> tuple[str, str]:

@@ -35,6 +35,7 @@ from models.recommend.item_knn import ItemKnn
 from models.recommend.methods import METHODS
 from models.recommend.protocols import Trial, temporal
 from models.recommend.sasrec import SasRec
+from models.recommend.training import ROW_TRAINING
 from models.recommend.two_tower import TwoTower
 from models.search.keywords import RaggedKeywords
 from models.search.model import SearchModel
@@ -232,8 +233,8 @@ def _keywords(
     )
 
 
-def method(name: str, params: EvaluateRecommendersParams, settings: Settings) -> Recommender:
-    """Return a method, ready to be fitted; a trained one makes as many passes as `params` say."""
+def method(name: str, params: EvaluateRecommendersParams, settings: Settings, items: ItemFeatures) -> Recommender:
+    """Return a method, ready to be fitted to items; a trained one makes at most as many passes as `params` say."""
     passes = {
         "sasrec": params.sasrec_passes,
         "two_tower": params.two_tower_passes,
@@ -247,5 +248,7 @@ def method(name: str, params: EvaluateRecommendersParams, settings: Settings) ->
     if isinstance(made, Als) and params.als_library == "spark":
         return SparkAls(settings, made)
     if isinstance(made, SasRec | TwoTower | GraphSage):
-        return replace(made, training=replace(made.training, pass_count=passes[name]))
+        of_rows = not items.content_dim and not isinstance(made, SasRec)
+        training = ROW_TRAINING if of_rows else made.training
+        return replace(made, training=replace(training, pass_count=passes[name]))
     return made

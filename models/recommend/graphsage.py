@@ -19,15 +19,23 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from models.recommend.graph import Edges, Graph, Neighbours, keyword_neighbours, sample_slices, without
-from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures
+from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures, has_vector
 from models.recommend.interface import FittedVectors, Recommender, with_zero_rows
 from models.recommend.training import (
+    NO_CURVE,
     KnownPairs,
     LossCurve,
     Network,
     Training,
+    drawn_candidates,
+    gain_by,
+    hold_out,
+    item_inputs,
+    item_layer,
+    learned_items,
     sampled_cross_entropy,
     seeded,
+    softmax_among,
     take_rows,
     train,
 )
@@ -47,6 +55,7 @@ class GraphSage(Recommender):
     The objective is the sum of y log s(f(u, i)) + (1 - y) log(1 - s(f(u, i))), with f a scaled cosine: y is 1 for a
     photo that the visitor liked next, 0 for sampled ones. Examples are the first `cold_count` likes of each visitor,
     the visitor being the likes before, so that what is trained is what a visitor with hardly a history needs.
+    Items without features are learned rows, and their objective is a softmax over all items, or over many.
     `fanouts` are the neighbours sampled of each node, nearest first.
     """
 
@@ -57,23 +66,34 @@ class GraphSage(Recommender):
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedGraphSage:
         liked = log.liked()
+        learned, held = hold_out(liked, self.training)
+
+        def fitted(graph: Graph, curve: LossCurve = NO_CURVE) -> FittedGraphSage:
+            photo_ID = network.photos(items)
+            means = VisitorMeans.of(network, graph, liked.country_V, photo_ID)
+            return FittedGraphSage.of(network, means, items, photo_ID, curve)
+
         with seeded(seed):
             network = GraphNetwork.of(items, log, dim=self.dim)
-            examples = Examples(self, network, liked, items)
-            curve = train(network, examples.loss, len(examples.row_E), self.training, seed)
-        means = VisitorMeans.of(network, examples.graph, liked.country_V, items)
-        return FittedGraphSage.of(network, means, items, curve)
+            examples = Examples(self, network, learned, items)
+            gain_of = gain_by(held, lambda: fitted(examples.graph))
+            curve = train(network, examples.loss, len(examples.row_E), self.training, seed, gain_of)
+        return fitted(Graph.of(Neighbours.of_visitors(liked), items), curve)
 
 
 class GraphNetwork(Network):
     """What nodes are by themselves, and the layers that bring in their neighbours."""
 
-    def __init__(self, *, feature_count: int, keyword_count: int, country_count: int, dim: int) -> None:
+    def __init__(
+        self, *, feature_count: int, keyword_count: int, country_count: int, dim: int, item_count: int = 0
+    ) -> None:
         from torch_geometric.nn import SAGEConv  # slow to import
 
-        super().__init__(feature_count=feature_count, keyword_count=keyword_count, country_count=country_count, dim=dim)
+        arguments = {"feature_count": feature_count, "keyword_count": keyword_count, "country_count": country_count}
+        super().__init__(**arguments, dim=dim, item_count=item_count)
         self.keyword_count = keyword_count
-        self.photo = nn.Linear(feature_count, dim)
+        self.has_features = feature_count > 0
+        self.photo = item_layer(feature_count, item_count, dim)
         self.country = nn.Embedding(country_count + 1, dim, padding_idx=0)  # 0, always zero: not known
         self.keyword = nn.Embedding(max(1, keyword_count), dim)
         self.layers = nn.ModuleDict(
@@ -86,6 +106,14 @@ class GraphNetwork(Network):
         )
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
+
+    @torch.inference_mode()
+    def photos(self, items: ItemFeatures) -> torch.Tensor:
+        """Return what photos are by themselves, [I, D]."""
+        by_itself: torch.Tensor = self.photo(
+            item_inputs(np.arange(items.item_count), torch.from_numpy(items.content()))
+        )
+        return by_itself
 
     def countries(self, country_B: npt.NDArray[np.int32]) -> torch.Tensor:
         """Return what visitors are by themselves, [B, D]."""
@@ -100,7 +128,9 @@ class GraphNetwork(Network):
             for source, (source_XD, edges) in messages.items()
         ]
         total = torch.stack(parts).sum(dim=0)
-        return torch.relu(total) if depth < DEPTH else normalize(total, dim=1)
+        if depth < DEPTH:
+            return torch.relu(total)
+        return normalize(total, dim=1) if self.has_features else total  # a learned item is popular by its length
 
 
 def _layer_name(depth: int, source: str, kind: str) -> str:
@@ -116,22 +146,47 @@ class Examples:
         self.graph = Graph.of(Neighbours.of_visitors(liked), items)
         self.feature_IF = torch.from_numpy(items.content())
         self._visitor_N, self._known = liked.row_visitors(), KnownPairs(liked)
+        self._item_K = np.flatnonzero(learned_items(liked, items))
         self.row_E = np.flatnonzero(np.arange(len(liked.item_N)) - liked.start_V1[self._visitor_N] < method.cold_count)
 
     def loss(self, example_B: Ints, random: np.random.Generator) -> torch.Tensor:
         """Return the loss of a batch of examples."""
         row_B = self.row_E[example_B]
         visitor_B, item_B = self._visitor_N[row_B], self.liked.item_N[row_B]
+        if not self.network.has_features:
+            return self._plain_loss(row_B, random)
         negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._negative_count, random)
         item_BM = np.column_stack([item_B, negative_BN])
         item_U, place = np.unique(item_BM, return_inverse=True)
-        # what is to be told must not be read off the graph
-        sample = Sample(self, random, np.unique(self.pair(visitor_B, item_B)))
-        user_BD = sample.visitors(self.liked.start_V1[visitor_B], row_B, self.liked.country_V[visitor_B], DEPTH)
-        item_BMD = take_rows(sample.photos(item_U, DEPTH), place.reshape(item_BM.shape))
+        user_BD, item_UD = self._vectors(row_B, item_U, random)
+        item_BMD = take_rows(item_UD, place.reshape(item_BM.shape))
         cosine_BM = torch.einsum("bd,bmd->bm", user_BD, item_BMD)
         logit_BM = self.network.log_scale.exp() * cosine_BM + self.network.bias
         return sampled_cross_entropy(logit_BM[:, 0], logit_BM[:, 1:], torch.from_numpy(is_negative_BN))
+
+    def _plain_loss(self, row_B: Ints, random: np.random.Generator) -> torch.Tensor:
+        """Return the loss of items that are learned rows: what was liked is told from all, or from many."""
+        item_B = self.liked.item_N[row_B]
+        candidate_C, share = drawn_candidates(self._item_K, random)
+        item_U, place = np.unique(np.concatenate([item_B, candidate_C]), return_inverse=True)
+        user_BD, item_UD = self._vectors(row_B, item_U, random)
+        target_BD, candidate_CD = (take_rows(item_UD, one) for one in np.split(place, [len(item_B)]))
+        is_target_BC = torch.from_numpy(item_B[:, None] == candidate_C)
+        return softmax_among(user_BD, target_BD, candidate_CD, is_target_BC, share)
+
+    def _vectors(self, row_B: Ints, item_U: Ints, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the visitors as of some rows and the items, [B, D] and [U, D].
+
+        What is to be told must not be read off the graph. So a visitor is hidden from the photo that is to be told. Of
+        any other photo one visitor is hidden too: else who has lost a visitor would give itself away.
+        """
+        visitor_B, item_B = self._visitor_N[row_B], self.liked.item_N[row_B]
+        other = np.setdiff1d(item_U, item_B)
+        fan_E, place_E = self.graph.visitors_of_photo.sample(other, 1, random)
+        hidden = np.concatenate([self.pair(visitor_B, item_B), self.pair(fan_E, other[place_E])])
+        sample = Sample(self, random, np.unique(hidden))
+        user_BD = sample.visitors(self.liked.start_V1[visitor_B], row_B, self.liked.country_V[visitor_B], DEPTH)
+        return user_BD, sample.photos(item_U, DEPTH)
 
     def pair(self, visitor: Ints, item: Ints) -> Ints:
         """Return one number for every visitor and item."""
@@ -157,7 +212,7 @@ class Sample:
     def photos(self, photo_B: Ints, depth: int) -> torch.Tensor:
         """Return photos, visitors of hidden pairs left out."""
         if depth == 0:
-            raw: torch.Tensor = self._network.photo(self._examples.feature_IF[photo_B])
+            raw: torch.Tensor = self._network.photo(item_inputs(photo_B, self._examples.feature_IF))
             return raw
         fans = self._graph.visitors_of_photo.sample(photo_B, self._fanout(depth), self._random)
         pair_E = self._examples.pair(fans[0], photo_B[fans[1]])
@@ -210,11 +265,11 @@ class VisitorMeans:
     @classmethod
     @torch.inference_mode()
     def of(
-        cls, network: GraphNetwork, graph: Graph, country_V: npt.NDArray[np.int32], items: ItemFeatures
+        cls, network: GraphNetwork, graph: Graph, country_V: npt.NDArray[np.int32], photo_ID: torch.Tensor
     ) -> VisitorMeans:
-        """Return the means over all visitors of each photo."""
+        """Return the means over all visitors of each photo, from what photos are by themselves."""
         fans = graph.visitors_of_photo
-        nodes = {"visitor": network.countries(country_V), "photo": network.photo(torch.from_numpy(items.content()))}
+        nodes = {"visitor": network.countries(country_V), "photo": photo_ID}
         after_one_VD = _layer(network, 1, "visitor", nodes, {"photo": graph.photos_of_visitor})
         return cls([_means(nodes["visitor"], fans), _means(after_one_VD, fans)], np.diff(fans.start_X1) > 0)
 
@@ -246,7 +301,7 @@ class FittedGraphSage(FittedVectors):
     photos after each of them.
     """
 
-    covers_new_items = True
+    covers_new_items = True  # if items have features
     covers_empty_histories = True
 
     network: GraphNetwork
@@ -259,10 +314,15 @@ class FittedGraphSage(FittedVectors):
 
     @classmethod
     def of(
-        cls, network: GraphNetwork, visitor_means: VisitorMeans, items: ItemFeatures, loss_curve: LossCurve
+        cls,
+        network: GraphNetwork,
+        visitor_means: VisitorMeans,
+        items: ItemFeatures,
+        photo_ID: torch.Tensor,
+        loss_curve: LossCurve,
     ) -> FittedGraphSage:
         """Return the layers over items."""
-        layers = [layer_ID.numpy() for layer_ID in photo_layers(network, visitor_means, items)]
+        layers = [layer_ID.numpy() for layer_ID in photo_layers(network, visitor_means, items, photo_ID)]
         return cls(network, visitor_means, layers, loss_curve)
 
     @property
@@ -271,12 +331,19 @@ class FittedGraphSage(FittedVectors):
         return self.network.keyword_count
 
     def _over(self, items: ItemFeatures, number_I: Ints) -> FittedGraphSage:
-        return FittedGraphSage.of(self.network, self.visitor_means.over(items, number_I), items, self.loss_curve)
+        means = self.visitor_means.over(items, number_I)
+        if self.network.has_features:
+            photo_ID = self.network.photos(items)
+        else:
+            photo_ID = torch.from_numpy(with_zero_rows(self.layers[0], items, number_I))
+        return FittedGraphSage.of(self.network, means, items, photo_ID, self.loss_curve)
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
         """Return the vectors of the visitors, float32 [V, 1, D], who need not be in the graph."""
         liked = histories.liked()
+        if not self.network.has_features:
+            liked = liked.where(has_vector(self.item_ID)[liked.item_N])
         edges = liked.item_N, liked.row_visitors()
         visitor_VD = self.network.countries(liked.country_V)
         for depth in range(1, DEPTH + 1):
@@ -286,8 +353,10 @@ class FittedGraphSage(FittedVectors):
 
 
 @torch.inference_mode()
-def photo_layers(network: GraphNetwork, visitor_means: VisitorMeans, items: ItemFeatures) -> list[torch.Tensor]:
-    """Return the photos after each layer, float32 [I, D] each, from none to all.
+def photo_layers(
+    network: GraphNetwork, visitor_means: VisitorMeans, items: ItemFeatures, photo_ID: torch.Tensor
+) -> list[torch.Tensor]:
+    """Return the photos after each layer, float32 [I, D] each, from none, `photo_ID`, to all.
 
     A photo without features, keywords and visitors ends as zero: nothing is known of it.
     """
@@ -295,8 +364,7 @@ def photo_layers(network: GraphNetwork, visitor_means: VisitorMeans, items: Item
     of_visitors = Neighbours(
         np.append(0, np.cumsum(visitor_means.is_liked_I)), np.flatnonzero(visitor_means.is_liked_I)
     )
-    feature_IF = items.content()
-    photo_ID, keyword_XD = network.photo(torch.from_numpy(feature_IF)), network.keyword.weight[: items.keyword_count]
+    keyword_XD = network.keyword.weight[: items.keyword_count]
     layers = [photo_ID]
     for depth in range(1, DEPTH + 1):
         nodes = {"photo": photo_ID, "keyword": keyword_XD, "visitor": torch.from_numpy(visitor_means.means[depth - 1])}
@@ -305,7 +373,7 @@ def photo_layers(network: GraphNetwork, visitor_means: VisitorMeans, items: Item
             keyword_XD = _layer(network, depth, "keyword", nodes, {"photo": photos_of_keyword})
         layers.append(photo_ID)
     is_alone_I = ~visitor_means.is_liked_I & (np.diff(keywords_of_photo.start_X1) == 0)
-    layers[DEPTH][torch.from_numpy(is_alone_I & ~feature_IF.any(axis=1))] = 0
+    layers[DEPTH][torch.from_numpy(is_alone_I & ~items.content().any(axis=1))] = 0
     return layers
 
 

@@ -1,11 +1,14 @@
 """Self-attention over a visitor's items in their order: what comes next.
 
-SASRec (Kang and McAuley, 2018, https://arxiv.org/abs/1808.09781), with one change: an item enters as a learned
-projection of its image and text vector, not as a row of a table, so that photos of tonight are scored as all others.
+SASRec (Kang and McAuley, 2018, https://arxiv.org/abs/1808.09781), with these changes. An item that has an image or text
+vector enters as a learned projection of it, so that photos of tonight are scored as all others; where no item has any,
+it is a row of a table, as in the paper. The loss of rows is a softmax over all items, or over many of them: binary
+cross-entropy with one negative makes scores too sure of themselves (Petrov and Macdonald, 2023,
+https://arxiv.org/abs/2308.07192).
 
-Shape letters: B visitors of a batch, L places, P places that are filled, N negatives per place, M = 1 + N, I items,
-U different items of a batch, V visitors, F features of an item (image and text vector), D dimensions, A heads of
-attention; in a batch's loss A also all items of the batch, as often as they are there.
+Shape letters: B visitors of a batch, L places, P places that are filled, N negatives per place, C candidates, I items,
+U different items of a batch, K items that can be learned, V visitors, F features of an item (image and text vector),
+D dimensions, A heads of attention; in a batch's loss A also all items of the batch, as often as they are there.
 """
 
 from __future__ import annotations
@@ -18,14 +21,22 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures, has_vector
-from models.recommend.interface import FittedVectors, Recommender
+from models.recommend.interface import FittedVectors, Recommender, with_zero_rows
 from models.recommend.training import (
+    NO_CURVE,
     KnownPairs,
     LossCurve,
     Network,
     Training,
+    drawn_candidates,
+    gain_by,
+    hold_out,
+    item_inputs,
+    item_layer,
+    learned_items,
     sampled_cross_entropy,
     seeded,
+    softmax_among,
     take_rows,
     train,
 )
@@ -35,7 +46,7 @@ from models.recommend.training import (
 class SasRec(Recommender):
     """Every visitor with two likes or more is an example: of the last `length` + 1, each but the first is predicted.
 
-    The loss is binary cross-entropy with sampled negatives, as in the paper.
+    Training leaves out the likes by which it is stopped, see `hold_out`.
     """
 
     dim: int = 64
@@ -43,24 +54,31 @@ class SasRec(Recommender):
     head_count: int = 2
     length: int = 50
     dropout: float = 0.2
-    training: Training = field(default_factory=lambda: Training(pass_count=20, batch_size=128, negative_count=1))
+    training: Training = field(
+        default_factory=lambda: Training(pass_count=100, batch_size=128, negative_count=1, patience=10)
+    )
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedSasRec:
-        feature_IF = items.content()
-        liked = log.where((log.weight_N > 0) & has_vector(feature_IF)[log.item_N])
+        liked = log.liked()
+        is_learned_I = learned_items(liked, items)
+        learned, held = hold_out(liked.where(is_learned_I[liked.item_N]), self.training)
+
+        def fitted(curve: LossCurve = NO_CURVE) -> FittedSasRec:
+            return FittedSasRec(self, network, network.vectors(items) * is_learned_I[:, None], curve)
+
         with seeded(seed):
-            network = SasRecNetwork(self, feature_IF.shape[1])
-            examples = _Examples(self, network, liked, feature_IF)
-            curve = train(network, examples.loss, len(examples.visitor_E), self.training, seed)
-        return FittedSasRec(self, network, network.vectors(items), curve)
+            network = SasRecNetwork(self, items.content_dim, 0 if items.content_dim else items.item_count)
+            examples = _Examples(self, network, learned, items)
+            gain_of = gain_by(held, fitted)
+            return fitted(train(network, examples.loss, len(examples.visitor_E), self.training, seed, gain_of))
 
 
 class SasRecNetwork(Network):
     """Projection of items, places, and blocks of attention."""
 
-    def __init__(self, method: SasRec, feature_count: int) -> None:
-        super().__init__(method=method, feature_count=feature_count)
-        self.item = nn.Linear(feature_count, method.dim, bias=False)
+    def __init__(self, method: SasRec, feature_count: int, item_count: int = 0) -> None:
+        super().__init__(method=method, feature_count=feature_count, item_count=item_count)
+        self.item = item_layer(feature_count, item_count, method.dim, bias=False)
         self.place = nn.Embedding(method.length, method.dim)
         self.dropout = nn.Dropout(method.dropout)
         self.blocks = nn.Sequential(
@@ -71,7 +89,8 @@ class SasRecNetwork(Network):
     @torch.inference_mode()
     def vectors(self, items: ItemFeatures) -> Floats:
         """Return the vectors of items, float32 [I, D]."""
-        item_ID: Floats = self.item(torch.from_numpy(items.content())).numpy()
+        feature_IF = torch.from_numpy(items.content())
+        item_ID: Floats = self.item(item_inputs(np.arange(items.item_count), feature_IF)).numpy()
         return item_ID
 
     def forward(self, item_BLD: torch.Tensor) -> torch.Tensor:
@@ -106,38 +125,45 @@ class Block(nn.Module):
 class _Examples:
     """The visitors as examples, and the loss of a batch of them."""
 
-    def __init__(self, method: SasRec, network: SasRecNetwork, liked: Interactions, feature_IF: Floats) -> None:
-        self._method, self._network, self._liked = method, network, liked
-        self._feature_IF = torch.from_numpy(feature_IF)
-        self._known = KnownPairs(liked)
+    def __init__(self, method: SasRec, network: SasRecNetwork, liked: Interactions, items: ItemFeatures) -> None:
+        self._network, self._liked, self._known = network, liked, KnownPairs(liked)
+        self._item_K = np.flatnonzero(learned_items(liked, items))
+        self._feature_IF = torch.from_numpy(items.content())
+        self._length, self._negative_count = method.length, method.training.negative_count
         self.visitor_E = np.flatnonzero(np.diff(liked.start_V1) > 1)
 
     def loss(self, example_B: Ints, random: np.random.Generator) -> torch.Tensor:
         visitor_B = self.visitor_E[example_B]
         first_B, end_B = self._liked.start_V1[visitor_B], self._liked.start_V1[visitor_B + 1]
-        item_BL1 = self._liked.latest(first_B, end_B, self._method.length + 1)
+        item_BL1 = self._liked.latest(first_B, end_B, self._length + 1)
         item_BL1 = item_BL1[:, : (end_B - first_B).max()]  # no place that nobody fills
         is_there_BL = item_BL1[:, 1:] != NONE
-        row_P = np.nonzero(is_there_BL)[0]
-        negative_PN, is_negative_PN = self._known.negatives(
-            visitor_B[row_P], self._method.training.negative_count, random
+        seen_BL, target_P = item_BL1[:, :-1].clip(min=0), item_BL1[:, 1:][is_there_BL]
+        has_features, share = self._feature_IF.shape[1] > 0, 1.0
+        if has_features:
+            visitor_P = visitor_B[np.nonzero(is_there_BL)[0]]
+            other, is_negative_PN = self._known.negatives(visitor_P, self._negative_count, random)
+        else:
+            other, share = drawn_candidates(self._item_K, random)
+        parts = [seen_BL.ravel(), target_P, other.ravel()]
+        item_U, place_A = np.unique(np.concatenate(parts), return_inverse=True)
+        vector_UD = self._network.item(item_inputs(item_U, self._feature_IF))
+        seen_AD, target_PD, other_AD = (
+            take_rows(vector_UD, place) for place in np.split(place_A, np.cumsum([len(one) for one in parts[:2]]))
         )
-        target_PM = np.column_stack([item_BL1[:, 1:][is_there_BL], negative_PN])
-        seen_BL = item_BL1[:, :-1].clip(min=0)
-        item_U, place = np.unique(np.concatenate([seen_BL.ravel(), target_PM.ravel()]), return_inverse=True)
-        vector_AD = take_rows(self._network.item(self._feature_IF[item_U]), place)
-        item_BLD = vector_AD[: seen_BL.size].unflatten(0, seen_BL.shape)
-        target_PMD = vector_AD[seen_BL.size :].unflatten(0, target_PM.shape)
-        expected_PD = self._network(item_BLD)[torch.from_numpy(is_there_BL)]
-        logit_PM = torch.einsum("pd,pmd->pm", expected_PD, target_PMD)
-        return sampled_cross_entropy(logit_PM[:, 0], logit_PM[:, 1:], torch.from_numpy(is_negative_PN))
+        expected_PD = self._network(seen_AD.unflatten(0, seen_BL.shape))[torch.from_numpy(is_there_BL)]
+        if has_features:
+            logit_PN = torch.einsum("pd,pnd->pn", expected_PD, other_AD.unflatten(0, other.shape))
+            own_P = (expected_PD * target_PD).sum(dim=1)
+            return sampled_cross_entropy(own_P, logit_PN, torch.from_numpy(is_negative_PN))
+        return softmax_among(expected_PD, target_PD, other_AD, torch.from_numpy(target_P[:, None] == other), share)
 
 
 @dataclass(eq=False)
 class FittedSasRec(FittedVectors):
     """A trained network over the items of a catalogue; `loss_curve` tells how training went."""
 
-    covers_new_items = True
+    covers_new_items = True  # if items have features
     covers_empty_histories = False
 
     method: SasRec
@@ -146,6 +172,8 @@ class FittedSasRec(FittedVectors):
     loss_curve: LossCurve
 
     def _over(self, items: ItemFeatures, number_I: Ints) -> FittedSasRec:
+        if not items.content_dim:
+            return replace(self, item_ID=with_zero_rows(self.item_ID, items, number_I))
         return replace(self, item_ID=self.network.vectors(items))
 
     @torch.inference_mode()

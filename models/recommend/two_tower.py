@@ -9,7 +9,7 @@ V visitors, F features of an item (image and text vector), H hidden width, D dim
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -18,16 +18,24 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding_bag, normalize
 
-from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures
-from models.recommend.interface import FittedVectors, Recommender
+from models.recommend.interactions import NONE, Floats, Interactions, Ints, ItemFeatures, has_vector
+from models.recommend.interface import FittedVectors, Recommender, with_zero_rows
 from models.recommend.training import (
+    NO_CURVE,
     KnownPairs,
     LossCurve,
     Network,
     Training,
+    drawn_candidates,
+    gain_by,
+    hold_out,
     in_batch_softmax,
+    item_inputs,
+    item_layer,
+    learned_items,
     sampled_cross_entropy,
     seeded,
+    softmax_among,
     take_rows,
     train,
 )
@@ -40,7 +48,8 @@ _ITEMS_AT_ONCE = 16_384
 class TwoTower(Recommender):
     """Every like is an example, with what the visitor liked before as its history, the last `length` of it.
 
-    The loss is binary cross-entropy with sampled negatives, or a softmax over the batch's items.
+    The loss is binary cross-entropy with sampled negatives, or a softmax over the batch's items. Items without features
+    are learned rows, and theirs is a softmax over all items, or over many.
     """
 
     dim: int = 64
@@ -51,26 +60,44 @@ class TwoTower(Recommender):
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedTwoTower:
         liked = log.liked()
+        is_learned_I = learned_items(liked, items)
+        learned, held = hold_out(liked, self.training)
+
+        def fitted(curve: LossCurve = NO_CURVE) -> FittedTwoTower:
+            if items.content_dim:
+                return FittedTwoTower.of(self, towers, items, curve)
+            item_ID = towers.vectors(items.content(), items.keyword_rows())
+            rows_IH = towers.rows.numpy(force=True)
+            return FittedTwoTower(self, towers, rows_IH * is_learned_I[:, None], item_ID * is_learned_I[:, None], curve)
+
         with seeded(seed):
             towers = Towers.of(items, log, hidden_dim=self.hidden_dim, dim=self.dim)
-            examples = Examples(self, towers, liked, items)
-            curve = train(towers, examples.loss, len(liked.item_N), self.training, seed)
-        return FittedTwoTower.of(self, towers, items, curve)
+            examples = Examples(self, towers, learned, items)
+            gain_of = gain_by(held, fitted)
+            return fitted(train(towers, examples.loss, len(learned.item_N), self.training, seed, gain_of))
 
 
 class Towers(Network):
     """Both towers, their vectors at unit length, and what makes a logit of their cosine."""
 
     def __init__(
-        self, *, feature_count: int, keyword_count: int, country_count: int, hidden_dim: int, dim: int
+        self,
+        *,
+        feature_count: int,
+        keyword_count: int,
+        country_count: int,
+        hidden_dim: int,
+        dim: int,
+        item_count: int = 0,
     ) -> None:
         arguments = {"feature_count": feature_count, "keyword_count": keyword_count, "country_count": country_count}
-        super().__init__(**arguments, hidden_dim=hidden_dim, dim=dim)
+        super().__init__(**arguments, hidden_dim=hidden_dim, dim=dim, item_count=item_count)
         self.keyword_count = keyword_count
-        self.photo = nn.Linear(feature_count, hidden_dim)
+        self.has_features = feature_count > 0
+        self.photo = item_layer(feature_count, item_count, hidden_dim)
         self.keywords = KeywordEncoder(max(1, keyword_count), hidden_dim)
         self.item_top = nn.Linear(hidden_dim, dim)
-        self.history = nn.Linear(feature_count, hidden_dim)
+        self.history = item_layer(feature_count, item_count, hidden_dim)
         self.country = nn.Embedding(country_count + 1, hidden_dim, padding_idx=0)  # 0, always zero: not known
         self.user_top = nn.Linear(hidden_dim, dim)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
@@ -81,21 +108,35 @@ class Towers(Network):
         """Return the vectors of all items, block by block; zero for one of which nothing is known, float32 [I, D]."""
         blocks = np.array_split(np.arange(len(feature_IF)), -(-len(feature_IF) // _ITEMS_AT_ONCE))
         item_ID = np.concatenate(
-            [self.items(torch.from_numpy(feature_IF[item_U]), keywords.take(item_U)).numpy() for item_U in blocks]
+            [
+                self.items(item_inputs(item_U, torch.from_numpy(feature_IF)), keywords.take(item_U)).numpy()
+                for item_U in blocks
+            ]
         )
-        item_ID[~feature_IF.any(axis=1) & (np.diff(keywords.starts) == 0)] = 0
+        if self.has_features:
+            item_ID[~feature_IF.any(axis=1) & (np.diff(keywords.starts) == 0)] = 0
         return item_ID
 
-    def items(self, feature_UF: torch.Tensor, keywords: RaggedKeywords) -> torch.Tensor:
-        """Return the vectors of items, float32 [U, D]."""
-        hidden_UH = torch.relu(self.photo(feature_UF) + self.keywords(keywords))
-        return normalize(self.item_top(hidden_UH), dim=1)
+    def items(self, input_U: torch.Tensor, keywords: RaggedKeywords) -> torch.Tensor:
+        """Return the vectors of items, float32 [U, D], from their `item_inputs`."""
+        return self._ended(self.item_top(torch.relu(self.photo(input_U) + self.keywords(keywords))))
 
     def users(self, mean_BF: torch.Tensor, country_B: npt.NDArray[np.int32]) -> torch.Tensor:
-        """Return the vectors of visitors, float32 [B, D], from the mean of their history's features."""
+        """Return the vectors of visitors, float32 [B, D], from the mean of their history's features, or of its rows."""
         code_B = torch.from_numpy(country_B.astype(np.int64) + 1)
         code_B = code_B.masked_fill(code_B >= self.country.num_embeddings, 0)
-        return normalize(self.user_top(torch.relu(self.history(mean_BF) + self.country(code_B))), dim=1)
+        history_BH = self.history(mean_BF) if self.has_features else mean_BF
+        return self._ended(self.user_top(torch.relu(history_BH + self.country(code_B))))
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """What items without features bring into a history, [I, H]."""
+        assert isinstance(self.history, nn.Embedding)
+        return self.history.weight
+
+    def _ended(self, top_BD: torch.Tensor) -> torch.Tensor:
+        """Return vectors as they are compared: a learned item is popular by its length, one of features is not."""
+        return normalize(top_BD, dim=1) if self.has_features else top_BD
 
     def logits(self, cosine: torch.Tensor) -> torch.Tensor:
         """Return the logits of cosines."""
@@ -122,12 +163,18 @@ class Examples:
         self._visitor_N = liked.row_visitors()
         self._known = KnownPairs(liked)
         self.feature_IF, self.keywords = torch.from_numpy(items.content()), items.keyword_rows()
+        self._item_K = np.flatnonzero(learned_items(liked, items))
 
     def loss(self, row_B: Ints, random: np.random.Generator) -> torch.Tensor:
         """Return the loss of a batch of interactions."""
         visitor_B, item_B = self._visitor_N[row_B], self._liked.item_N[row_B]
         history_BL = self._liked.latest(self._liked.start_V1[visitor_B], row_B, self._method.length)
-        user_BD = self.towers.users(mean_features(history_BL, self.feature_IF), self._liked.country_V[visitor_B])
+        row_IF = self.feature_IF if self.towers.has_features else self.towers.rows
+        user_BD = self.towers.users(mean_features(history_BL, row_IF), self._liked.country_V[visitor_B])
+        if not self.towers.has_features:
+            candidate_C, share = drawn_candidates(self._item_K, random)
+            is_target_BC = torch.from_numpy(item_B[:, None] == candidate_C)
+            return softmax_among(user_BD, self.items(item_B), self.items(candidate_C), is_target_BC, share)
         if self._method.loss == "in_batch":
             logits_BB = self.towers.logits(user_BD @ self.items(item_B).T)
             is_known_BB = self._known.has(visitor_B[:, None], item_B)
@@ -140,7 +187,7 @@ class Examples:
     def items(self, item: Ints) -> torch.Tensor:
         """Return the vectors of items of any shape, each different one encoded once."""
         item_U, place = np.unique(item, return_inverse=True)
-        item_UD = self.towers.items(self.feature_IF[item_U], self.keywords.take(item_U))
+        item_UD = self.towers.items(item_inputs(item_U, self.feature_IF), self.keywords.take(item_U))
         return take_rows(item_UD, place.reshape(item.shape))
 
 
@@ -148,7 +195,7 @@ class Examples:
 class FittedTwoTower(FittedVectors):
     """Trained towers over the items of a catalogue; `loss_curve` tells how training went."""
 
-    covers_new_items = True
+    covers_new_items = True  # if items have features
     covers_empty_histories = True
 
     method: TwoTower
@@ -169,11 +216,17 @@ class FittedTwoTower(FittedVectors):
         return self.towers.keyword_count
 
     def _over(self, items: ItemFeatures, number_I: Ints) -> FittedTwoTower:
-        return FittedTwoTower.of(self.method, self.towers, items, self.loss_curve)
+        if self.towers.has_features:
+            return FittedTwoTower.of(self.method, self.towers, items, self.loss_curve)
+        row_IF, item_ID = (with_zero_rows(one, items, number_I) for one in (self.feature_IF, self.item_ID))
+        return replace(self, feature_IF=row_IF, item_ID=item_ID)
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
         """Return the vectors of the visitors, float32 [V, 1, D]."""
-        item_VL = histories.liked().last(self.method.length)
+        liked = histories.liked()
+        if not self.towers.has_features:
+            liked = liked.where(has_vector(self.item_ID)[liked.item_N])
+        item_VL = liked.last(self.method.length)
         mean_VF = mean_features(item_VL, torch.from_numpy(self.feature_IF))
         return self.towers.users(mean_VF, histories.country_V).numpy()[:, None]

@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
-from jobs.recommending.external_log import METHODS, Columns, hashed_items, read_log
+from jobs.recommending.external_log import METHODS, PASSES, Columns, bare_items, read_log
 from jobs.recommending.inputs import method
 from models.recommend.interactions import NONE, Interactions
 from models.recommend.protocols import Trial, held_out, temporal
@@ -94,7 +94,8 @@ def ours(trial: Trial, name: str, seed: int, threads: int) -> tuple[np.ndarray, 
 def learned_and_listed(trial: Trial, name: str, seed: int, threads: int) -> tuple[np.ndarray, dict[str, float]]:
     torch.set_num_threads(threads)
     threadpool_limits(threads)
-    prepared, items = method(name, EvaluateRecommendersParams(), Settings()), hashed_items(trial.log.item_count)
+    items = bare_items(trial.log.item_count)
+    prepared = method(name, EvaluateRecommendersParams.checked("compare_recommenders", PASSES), Settings(), items)
     before, begun = forget_peak(), time.process_time()
     fitted = trial.learn(prepared, items, seed)
     learned = time.process_time()

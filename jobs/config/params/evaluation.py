@@ -134,9 +134,11 @@ class EvaluateRecommendersParams(Params):
     diversity_candidates: int = Field(
         300, ge=100, le=10_000, description="the best photos from which such a list is chosen"
     )
-    sasrec_passes: int = Field(5, ge=1)
-    two_tower_passes: int = Field(5, ge=1)
-    graphsage_passes: int = Field(1, ge=1)
+    sasrec_passes: int = Field(
+        5, ge=1, description="at most; beyond 10 (other methods: beyond 5) likes held out say when to stop"
+    )
+    two_tower_passes: int = Field(5, ge=1, description="at most")
+    graphsage_passes: int = Field(1, ge=1, description="at most")
     contact_sheet_visitors: int = Field(4, ge=0, description="visitors shown with what every arm recommends")
     max_missing_share: float = Field(
         0.1, ge=0, le=1, description="stop if the arm has no vector of a larger share of the photos"

@@ -15,7 +15,7 @@ from jobs.commands.main import main
 from jobs.config.params.evaluation import EvaluateRecommendersParams
 from jobs.config.settings import Settings
 from jobs.errors import BadInput, MissingInput
-from jobs.recommending.external_log import Columns, read_log
+from jobs.recommending.external_log import Columns, bare_items, read_log
 from jobs.recommending.inputs import method
 from models.recommend.als import Als, Objective
 from models.recommend.item_knn import ItemKnn
@@ -287,5 +287,5 @@ def test_a_missing_log_and_a_method_that_needs_pictures_are_refused(
 
 def test_what_a_dislike_weighs_reaches_the_methods_that_can_leave_it_out(settings: Settings) -> None:
     params = EvaluateRecommendersParams(dislike_weight=0.5)
-    assert method("item_knn", params, settings) == ItemKnn(dislike_weight=0.5)
-    assert method("als", params, settings) == Als(objective=Objective(dislike_weight=0.5))
+    assert method("item_knn", params, settings, bare_items(1)) == ItemKnn(dislike_weight=0.5)
+    assert method("als", params, settings, bare_items(1)) == Als(objective=Objective(dislike_weight=0.5))

@@ -23,6 +23,7 @@ from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.recommending import benchmark
 from jobs.recommending.als_spark import SparkAls
+from jobs.recommending.external_log import bare_items
 from jobs.recommending.inputs import _countries, method
 from models.recommend.als import Als, FittedAls
 from models.recommend.interactions import Interactions, ItemFeatures
@@ -183,7 +184,7 @@ def test_als_is_learned_by_the_library_that_is_named(night: Night, monkeypatch: 
     monkeypatch.setattr(benchmark, "spark_session", session)
     monkeypatch.setattr(SparkAls, "fit", fit)
     params = PARAMS.model_copy(update={"methods": ("als",), "protocols": ()})
-    assert method("als", params, settings) == Als()
+    assert method("als", params, settings, bare_items(1)) == Als()
     run(night, params)
     assert not sessions
     _, tables = run(night, params.model_copy(update={"als_library": "spark"}))

@@ -34,7 +34,8 @@ def nothing_hidden(examples: Examples) -> Sample:
 
 def layers_of(network: GraphNetwork, liked: Interactions, items: ItemFeatures) -> list[torch.Tensor]:
     graph = Graph.of(Neighbours.of_visitors(liked), items)
-    return photo_layers(network, VisitorMeans.of(network, graph, liked.country_V, items), items)
+    photo_ID = network.photos(items)
+    return photo_layers(network, VisitorMeans.of(network, graph, liked.country_V, photo_ID), items, photo_ID)
 
 
 def test_the_graph_is_the_log_and_the_keywords_from_both_ends(tastes: Tastes) -> None:
@@ -129,8 +130,15 @@ def test_a_loss_hides_what_it_asks_for_and_takes_each_visitor_as_of_then(
     liked, row_B = tastes.log.liked(), np.array([2, 9, 30])
     assert np.isfinite(examples.loss(row_B, np.random.default_rng(0)).item())
     visitor_B = liked.row_visitors()[row_B]
-    pairs = sorted((visitor_B * ITEMS + liked.item_N[row_B]).tolist())
-    assert asked == [(liked.start_V1[visitor_B].tolist(), row_B.tolist(), pairs)]
+    [(first_B, end_B, hidden)] = asked
+    assert (first_B, end_B) == (liked.start_V1[visitor_B].tolist(), row_B.tolist())
+    told = set((visitor_B * ITEMS + liked.item_N[row_B]).tolist())
+    others = [pair % ITEMS for pair in set(hidden) - told]
+    assert told <= set(hidden)
+    # one visitor of each other photo of the batch, so that who has lost one tells nothing
+    assert len(set(others)) == len(others) > 0
+    assert not set(others) & set(liked.item_N[row_B].tolist())
+    assert set(hidden) <= set((liked.row_visitors() * ITEMS + liked.item_N).tolist())
 
 
 def test_a_visitor_as_of_then_is_one_who_did_nothing_since(tastes: Tastes) -> None:

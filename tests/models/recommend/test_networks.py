@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from models.recommend.graphsage import GraphSage
 from models.recommend.interactions import NONE, ItemFeatures
 from models.recommend.interface import Recommender
 from models.recommend.sasrec import FittedSasRec, SasRec, SasRecNetwork
+from models.recommend.saving import load, save
 from models.recommend.training import Training
 from models.recommend.two_tower import TwoTower, mean_features
 from tests.models.recommend.tastes import ITEMS, Tastes, histories
@@ -101,3 +103,29 @@ def test_longer_histories_than_the_model_has_places_for_are_cut(tastes: Tastes) 
     long = histories([(0, item, 1.0) for item in (7, 1, 3, 5)], 1)
     short = histories([(0, item, 1.0) for item in (1, 3, 5)], 1)
     np.testing.assert_allclose(model.represent(long), model.represent(short), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        SasRec(dim=16, dropout=0.0, training=Training(30, 8, 0.01)),
+        TwoTower(dim=16, hidden_dim=16, training=Training(15, 32, 0.01)),
+        GraphSage(dim=16, training=Training(60, 32, 0.02, patience=60)),
+    ],
+)
+def test_items_without_features_are_learned_rows(tastes: Tastes, method: Recommender, tmp_path: Path) -> None:
+    untaken = tastes.log.where(tastes.log.item_N != 5)
+    model = method.fit(untaken, ItemFeatures(np.zeros((ITEMS, 0), np.float32)), seed=0)
+    number_I = np.arange(ITEMS)[::-1] + 1  # the new item comes first, the others are turned round
+    grown = model.with_items(ItemFeatures(np.zeros((ITEMS + 1, 0), np.float32)), number_I)
+    save(grown, tmp_path)
+    probes = replace(tastes.probes, item_N=number_I[tastes.probes.item_N], item_count=ITEMS + 1)
+    score_VC = load(tmp_path).scores(probes, number_I)
+    known = np.delete(np.arange(ITEMS), 5)
+    np.testing.assert_allclose(score_VC, model.scores(tastes.probes, np.arange(ITEMS)), atol=1e-4)
+    assert np.isfinite(score_VC[:, known]).all()
+    assert (score_VC[:, 5] == -np.inf).all()  # nobody took it
+    assert (grown.scores(probes, np.array([0])) == -np.inf).all()
+    for visitor, score_C in enumerate(score_VC[:, known]):
+        own = known % 2 == visitor % 2
+        assert score_C[own].mean() > score_C[~own].mean()

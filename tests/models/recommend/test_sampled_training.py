@@ -10,9 +10,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 from models.recommend.training import (
     KnownPairs,
     Training,
+    hold_out,
     in_batch_softmax,
     sampled_cross_entropy,
     seeded,
+    softmax_among,
     train,
 )
 from tests.models.recommend.tastes import histories
@@ -97,3 +99,42 @@ def test_a_seed_does_not_reach_outside() -> None:
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
     with seeded(0):
         torch.testing.assert_close(torch.rand(3), first, rtol=0, atol=0)
+
+
+def test_softmax_among_all_is_torchs() -> None:
+    torch.manual_seed(0)
+    expected_BD, item_ID, target = torch.randn(4, 3), torch.randn(6, 3), torch.tensor([2, 0, 5, 2])
+    found = softmax_among(expected_BD, item_ID[target], item_ID, target[:, None] == torch.arange(6), 1.0)
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(expected_BD @ item_ID.T, target))
+
+
+def test_what_is_held_out_comes_last_and_leaves_every_item_a_like() -> None:
+    # 40 visitors take items 0 to 9 in turn; the last like of visitor 39 is the only one of item 10
+    rows = [(visitor, (visitor + step) % 10, 1.0) for visitor in range(40) for step in range(9)] + [(39, 10, 1.0)]
+    liked = histories(rows, 40, 11)
+    learned, held = hold_out(liked, Training(pass_count=6, patience=5))
+    assert held is not None
+    assert len(held.item_H) == 35  # a tenth of 361, less the one of item 10
+    assert len(learned.item_N) + len(held.item_H) == len(liked.item_N)
+    assert set(learned.item_N.tolist()) == set(range(11))
+    for place, visitor in enumerate(held.histories.visitor_V):
+        whole = liked.item_N[liked.history(visitor)]
+        own = held.histories.item_N[held.histories.history(place)]
+        assert [*own, held.item_H[place]] == whole.tolist()
+    assert hold_out(liked, Training(pass_count=5, patience=5)) == (liked, None)
+
+
+def test_training_stops_after_patience_and_keeps_its_best_pass() -> None:
+    network, gains = torch.nn.Linear(1, 1), iter([0.1, 0.3, 0.2, 0.2, 0.9])
+    states = []
+
+    def gain() -> float:
+        states.append(network.weight.item())
+        return next(gains)
+
+    def loss(example_B: np.ndarray, random: np.random.Generator) -> torch.Tensor:
+        return network(torch.ones(1, 1)).square().mean()
+
+    curve = train(network, loss, 4, Training(pass_count=9, patience=2), 0, gain)
+    assert len(curve) == 4
+    assert network.weight.item() == states[1] != states[3]
