@@ -17,6 +17,7 @@ from jobs.report.names import in_order
 
 LOSS = "loss"
 HIT_RATE, UNSEEN_HIT_RATE = "validation_hit_rate@10", "unseen_photos_hit_rate@10"
+HELD_OUT_HIT_RATE = "held_out_hit_rate@10"
 
 
 def training(night: Night) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def training(night: Night) -> dict[str, Any]:
     """
     curves, models = night.table(SEARCH_MODELS, "curves"), night.facts(SearchModelsFacts)
     base_curves = night.table(BASE_MODEL, "curves")
-    kept_base = {ZERO_SHOT: _kept(base_curves)}
+    kept_base = {ZERO_SHOT: _kept(base_curves, HELD_OUT_HIT_RATE)}
     kept = {arm: _kept(curves.filter(arm=arm)) for arm in models.arms if arm != ZERO_SHOT}
     return {
         "is_validated": bool(night.manifest(SPLITS).row_counts["validation"]),
@@ -37,7 +38,9 @@ def training(night: Night) -> dict[str, Any]:
             _chart("validation", "Validation hit rate@10", curves, HIT_RATE, kept),
             _chart("unseen", "The same, photos nobody had taken", curves, UNSEEN_HIT_RATE, kept),
             _chart("loss", "Training loss", curves, LOSS),
-            _chart("base-held-out", "Base model, hit rate@10 on held-out photos", base_curves, HIT_RATE, kept_base),
+            _chart(
+                "base-held-out", "Base model, hit rate@10 on held-out photos", base_curves, HELD_OUT_HIT_RATE, kept_base
+            ),
             _chart("base-loss", "Training loss of the base model", base_curves, LOSS),
         ],
     }
@@ -68,7 +71,7 @@ def _chart(
     )
 
 
-def _kept(curves: pl.DataFrame) -> int | None:
+def _kept(curves: pl.DataFrame, name: str = HIT_RATE) -> int | None:
     """Return which validation of an arm was kept: the first of the highest; None without any."""
-    points = steps_of(curves.filter(name=HIT_RATE))
+    points = steps_of(curves.filter(name=name))
     return max(range(len(points)), key=lambda i: (points[i][1], -i), default=None)

@@ -35,11 +35,12 @@ from models.search.model import SearchModel, build_tiny_model, parameter_count
 from models.search.options import TrainingConfig
 from models.search.sources import import_model
 from models.search.training import Hooks, TrainingResult, train
-from models.search.validation import ValidationSet, hit_rates
+from models.search.validation import HIT_RATE, ValidationSet, hit_rates
 from models.text import normalise_query
 
 log = logging.getLogger("nightlens")
 
+HELD_OUT_HIT_RATE = "held_out_hit_rate@10"
 TEXT_COUNT, REPEATED = 500_000, 100  # texts that tokens are learned from, and how often one counts at most
 KEYWORD_COUNT = 16  # of a photo that has no description
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 50, 2000
@@ -105,7 +106,9 @@ def train_tiny_base(
         "pairs_per_second": round(result.pairs_per_second, 1),
         "seconds": round(result.seconds, 1),
     }
-    return _write(staged, model, result.curves) | facts
+    # named apart: the arms' curves have the base's hit rate on validation searches
+    renamed = [(step, HELD_OUT_HIT_RATE if name == HIT_RATE else name, value) for step, name, value in result.curves]
+    return _write(staged, model, renamed) | facts
 
 
 def _searched(train: pl.DataFrame) -> Iterator[str]:

@@ -221,7 +221,7 @@ def _tables(ctx: RunContext, story: Story) -> dict[str, dict[str, pl.DataFrame]]
         "base_model": _curves(
             "base_model",
             (ZERO_SHOT, "loss", {step: 4.2 / step for step in (1, 2, 4)}),
-            (ZERO_SHOT, "validation_hit_rate@10", {0: 0.05, 2: 0.4, 4: 0.38}),
+            (ZERO_SHOT, "held_out_hit_rate@10", {0: 0.05, 2: 0.4, 4: 0.38}),
         ),
         "search_models": _curves("search_models", *_training(story)),
         "photo_embeddings": {

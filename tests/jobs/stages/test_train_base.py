@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import torch
 
-from jobs.config.params.training import TrainBaseParams
+from jobs.config.params.training import TrainBaseParams, TrainSearchParams
 from jobs.context import RunContext
 from jobs.datasets.features import SPLITS
 from jobs.datasets.models import BASE_MODEL, BaseModelFacts
@@ -82,10 +82,16 @@ def test_some_photos_are_held_out_if_there_are_enough(make_night: Contexts, monk
     facts = BaseModelFacts.of(manifest)
     assert (facts.photo_count, facts.held_out_photo_count) == (12, 4)
     assert len(np.unique(trained[0].photos)) == 12
-    curve = ctx.lake.read_table(manifest, "curves").filter(name="validation_hit_rate@10")
+    curve = ctx.lake.read_table(manifest, "curves").filter(name="held_out_hit_rate@10")
     assert curve["step"].to_list() == [0, 1, 2]  # once a pass
     assert facts.held_out_hit_rate == curve["value"].max() > 0
     assert facts.stopped_because
+    search_models = run_stage(
+        ctx, "train_search", TrainSearchParams(arms=("finetuned",), epochs=1, batch_size=8, retrain="always")
+    )
+    parts = [ctx.lake.read_table(one, "curves") for one in (manifest, search_models)]
+    keys = pl.concat(parts).select("arm", "step", "name")
+    assert keys.is_unique().all()  # MLflow takes one value of a curve at a step
 
 
 @pytest.mark.quick

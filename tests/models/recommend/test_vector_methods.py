@@ -139,6 +139,8 @@ def test_a_score_is_the_sum_of_cosines_by_weight() -> None:
     log = histories([(0, 0, 1.0), (0, 1, 1.0), (1, 0, 1.0), (1, 2, 1.0), (2, 1, -1.0)], 3, 4)
     probe = histories([(0, 1, 2.0), (0, 2, -1.0)], 1, 4)
     items = ItemFeatures(np.zeros((4, 1), np.float32))
-    score_C = ItemKnn().fit(log, items, seed=0).scores(probe, np.arange(4))[0]
-    # items 1 and 2 were each liked by one of the two who liked item 0; the dislike of item 1 counts for nothing
-    np.testing.assert_allclose(score_C, [2 / np.sqrt(2) - 1 / np.sqrt(2), 0, 0, -np.inf], atol=1e-6)
+    # items 1 and 2 were each liked by one of the two who liked item 0; the dislike of item 1 in the log counts nothing
+    for dislike_weight in (0.0, 1.0):
+        fitted = ItemKnn(dislike_weight=dislike_weight).fit(log, items, seed=0)
+        expected = (2 - dislike_weight) / np.sqrt(2)
+        np.testing.assert_allclose(fitted.scores(probe, np.arange(4))[0], [expected, 0, 0, -np.inf], atol=1e-6)
