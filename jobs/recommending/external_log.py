@@ -69,7 +69,7 @@ NO_TIMES = "the log has no times, so a fifth of a history is drawn at random, an
 
 @dataclass(frozen=True)
 class _Cut:
-    """When each row was, the instant from which on rows are asked for, and why there is none."""
+    """When each row was, the instant from which on rows are part of the question, and why there is none."""
 
     at_N: np.ndarray
     start: float
