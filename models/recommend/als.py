@@ -72,7 +72,6 @@ class FittedAls(FittedVectors):
     """Factors of items, zero for those without interactions, and the objective that they are of."""
 
     covers_new_items = False
-    covers_empty_histories = False
 
     item_ID: Floats
     objective: Objective

@@ -54,7 +54,6 @@ class FittedEase(Fitted):
     """Weights between items, and which items they are of, ascending in the log that was learned."""
 
     covers_new_items = False
-    covers_empty_histories = False
 
     weight_KK: Floats
     item_K: Ints

@@ -302,7 +302,6 @@ class FittedGraphSage(FittedVectors):
     """
 
     covers_new_items = True  # if items have features
-    covers_empty_histories = True
 
     network: GraphNetwork
     visitor_means: VisitorMeans

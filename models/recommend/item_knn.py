@@ -88,7 +88,6 @@ class FittedItemKnn(Fitted):
     """Neighbours of items, and which items anybody liked."""
 
     covers_new_items = False
-    covers_empty_histories = False
 
     cosine_II: csr_array
     is_known_I: Bools

@@ -71,7 +71,6 @@ class FittedPopularity(Fitted):
     """Shares by item and country."""
 
     covers_new_items = True
-    covers_empty_histories = True
     reads_histories = False
 
     share_IY: Floats

@@ -26,7 +26,6 @@ class FittedRandomOrder(Fitted):
     """A seed; new items come anywhere in the order."""
 
     covers_new_items = True
-    covers_empty_histories = True
     reads_histories = False
 
     item_count: int = 0

@@ -164,7 +164,6 @@ class FittedSasRec(FittedVectors):
     """A trained network over the items of a catalogue; `loss_curve` tells how training went."""
 
     covers_new_items = True  # if items have features
-    covers_empty_histories = False
 
     method: SasRec
     network: SasRecNetwork

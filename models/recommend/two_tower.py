@@ -196,7 +196,6 @@ class FittedTwoTower(FittedVectors):
     """Trained towers over the items of a catalogue; `loss_curve` tells how training went."""
 
     covers_new_items = True  # if items have features
-    covers_empty_histories = True
 
     method: TwoTower
     towers: Towers

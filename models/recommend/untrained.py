@@ -32,7 +32,6 @@ class FittedUntrained(FittedVectors):
     """The method over the items of a catalogue."""
 
     covers_new_items = True
-    covers_empty_histories = False
 
     method: VectorRecommender
     item_ID: Floats

@@ -57,6 +57,12 @@ def learned(name: str, log: Interactions) -> Fitted:
     return made.fit(log.take(np.arange(200)), features(ITEMS), seed=0)
 
 
+def in_one_call(fitted: Fitted, log: Interactions, diversity: float) -> np.ndarray:
+    """The lists of all visitors, made at once."""
+    how = {"diversity": diversity, "pool_count": 30, "vectors": lambda: features(ITEMS).image_ID}
+    return filled_lists(fitted, learned("popularity", log), log, K, **how)[0]
+
+
 class OneByOne:
     """A pool that counts its tasks, and runs them here."""
 
@@ -80,8 +86,7 @@ def lists(pool: TaskPool, folder: Path, fitted: Fitted, log: Interactions, diver
 def test_lists_are_the_same_however_the_visitors_are_cut(
     fitted: Fitted, log: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"diversity": 0.0, "pool_count": 30, "vectors": lambda: features(ITEMS).image_ID}
-    whole, *_ = filled_lists(fitted, learned("popularity", log), log, K, **options)
+    whole = in_one_call(fitted, log, diversity=0.0)
     for cells, count in ((1, 3), (2 * ONE_BLOCK, 2), (10 * ONE_BLOCK, 1)):
         monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", cells)
         pool = OneByOne()
@@ -94,24 +99,8 @@ def test_lists_less_alike_are_the_same_however_the_visitors_are_cut(
 ) -> None:
     log = log.take(np.arange(VISITORS_PER_BLOCK + 20))
     fitted = learned("mean_embedding", log)
-    whole, *_ = filled_lists(
-        fitted,
-        learned("popularity", log),
-        log,
-        K,
-        diversity=0.5,
-        pool_count=30,
-        vectors=lambda: features(ITEMS).image_ID,
-    )
-    plain, *_ = filled_lists(
-        fitted,
-        learned("popularity", log),
-        log,
-        K,
-        diversity=0.0,
-        pool_count=30,
-        vectors=lambda: features(ITEMS).image_ID,
-    )
+    whole = in_one_call(fitted, log, diversity=0.5)
+    plain = in_one_call(fitted, log, diversity=0.0)
     monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", 1)
     found = lists(OneByOne(), tmp_path, fitted, log, diversity=0.5)
     np.testing.assert_array_equal(found, whole)
@@ -143,15 +132,7 @@ def test_processes_make_the_lists_of_one_call(
     random = np.random.default_rng(1)
     log = log.take(random.integers(0, VISITORS, 4 * VISITORS_PER_BLOCK))
     fitted = learned(TWO_TOWER, log)
-    whole, *_ = filled_lists(
-        fitted,
-        learned("popularity", log),
-        log,
-        K,
-        diversity=0.0,
-        pool_count=30,
-        vectors=lambda: features(ITEMS).image_ID,
-    )
+    whole = in_one_call(fitted, log, diversity=0.0)
     monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", 1)
     np.testing.assert_array_equal(lists(LocalPool(), tmp_path, fitted, log), whole)
 
@@ -162,15 +143,7 @@ def test_tasks_of_spark_make_the_lists_of_one_call(
     log: Interactions, make_context: Contexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = learned("item_knn", log)
-    whole, *_ = filled_lists(
-        fitted,
-        learned("popularity", log),
-        log,
-        K,
-        diversity=0.0,
-        pool_count=30,
-        vectors=lambda: features(ITEMS).image_ID,
-    )
+    whole = in_one_call(fitted, log, diversity=0.0)
     monkeypatch.setattr(lists_in_tasks, "_CELLS_PER_TASK", 1)
     settings = make_context().settings.model_copy(update={"spark_from_rows": 1})
     with task_pool(settings, "lists", 1) as pool:
