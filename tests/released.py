@@ -22,7 +22,7 @@ from jobs.config.params.release import MakeReleaseParams
 from jobs.config.params.training import RegisterModelParams, TrainRerankerParams
 from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
-from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS
+from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.datasets.evaluation import RECOMMENDATION
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.datasets.models import CHAMPION, REGISTRATION, RERANKER, RegistrationFacts
@@ -108,6 +108,10 @@ def _commit_embeddings(
     tables |= {} if exemplars is None else {EXEMPLARS: exemplars}
     facts = facts | {"arms": facts["arms"] | {FULL: of_model}}
     commit_tables(context, PHOTO_EMBEDDINGS, tables, label=f"{model_digest} {exemplars is None}", facts=facts)
+    keyword = {"arm": [FULL], "query": ["cat"], "country": [""], "vector": unit_vectors(1, 0).tolist()}
+    of_model = {"model_digest": model_digest, "dim": DIM, "uses_country": True}
+    facts = {"arms": {FULL: of_model}}
+    commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": pl.DataFrame(keyword)}, label=model_digest, facts=facts)
 
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:

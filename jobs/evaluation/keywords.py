@@ -1,4 +1,4 @@
-"""Keyword match on the photos of a night."""
+"""The keywords of a night's photos: as documents for keyword match, and as texts that are embedded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import polars as pl
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from models.keyword_match import KeywordMatch
+from models.text import normalise_query
 
 
 def keyword_match(lake: Lake, splits: Manifest, photos: pl.DataFrame, as_of: datetime) -> KeywordMatch:
@@ -18,6 +19,14 @@ def keyword_match(lake: Lake, splits: Manifest, photos: pl.DataFrame, as_of: dat
     """
     is_counted = photos.select(pl.col("available_at") < as_of).to_series().to_numpy()
     return KeywordMatch.of(_documents(lake, splits, photos), is_counted)
+
+
+def keyword_texts(keywords: pl.Series) -> pl.DataFrame:
+    """Return each distinct keyword and how it is embedded: query (its normal form) and country, which is ""."""
+    distinct = keywords.unique().sort()
+    return pl.DataFrame(
+        {"keyword": distinct, "query": pl.Series(map(normalise_query, distinct), dtype=pl.String)}
+    ).with_columns(country=pl.lit(""))
 
 
 def _documents(lake: Lake, splits: Manifest, photos: pl.DataFrame) -> list[list[str]]:

@@ -15,16 +15,14 @@ from functools import partial, reduce
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
 from jobs.adapters.task_pool import TaskPool
-from jobs.embedding.arm_vectors import batches_of_arm, photo_arm, query_arm
-from jobs.embedding.located_arm import Faults, LocatedArm, as_matrix, lengths_of, named_in_errors
+from jobs.embedding.arm_vectors import photo_arm, query_arm
+from jobs.embedding.located_arm import Faults, LocatedArm
 from jobs.errors import BadInput
-from jobs.evaluation.integers import integers
 from jobs.evaluation.products import task_product
 from jobs.evaluation.ranking_task import Task
+from jobs.evaluation.text_vectors import texts_of_arm
 from jobs.evaluation.vector_parts import PHOTOS_AT_ONCE, Part, Texts, cut, read_block
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
@@ -51,7 +49,6 @@ _BASE_MB = 500
 """Memory of a process besides photos and texts."""
 _BYTES_OF_LISTS = 2**29
 """Of all texts by all tasks, which the parent merges."""
-_ANY_COUNTRY = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,7 @@ class VectorArm:
             parts.append(scratch.put(part))
         step = limits.texts_of(len(task.photos), photos.dim)
         edges = (*range(0, len(task.texts), step), len(task.texts))
-        vector_UD = _text_vectors(lake, inputs["query_embeddings"], task, arm)
+        vector_UD = texts_of_arm(lake, inputs["query_embeddings"], arm, task.texts)
         group_U = availability.group if len(availability.group) else np.zeros(len(task.texts), dtype=np.int64)
         texts = [scratch.put(Texts(start, vector_UD[start:end], group_U[start:end])) for start, end in pairwise(edges)]
         job = Job(arm, photos.dim, tuple(parts), tuple(texts))
@@ -265,41 +262,6 @@ def _part(place_S: Ints, located: Sequence[tuple[str, Ints]], is_special_P: Bool
         row=np.concatenate(rows),
         column=np.concatenate(columns),
     )
-
-
-def _text_vectors(lake: Lake, embeddings: Manifest, task: Task, arm: str) -> Matrix:
-    """Return the vectors of the distinct texts, shape (U, D); an arm that uses no country has them at country ""."""
-    uses_country, dim = query_arm(embeddings, arm).uses_country, query_arm(embeddings, arm).dim
-    country = pl.col("country") if uses_country else pl.lit(_ANY_COUNTRY).alias("country")
-    texts = task.texts.select("text", "query", country)
-    vector_UD = np.zeros((len(texts), dim), dtype=np.float32)
-    count_U, faults = np.zeros(len(texts), dtype=np.int64), Faults()
-    for batch in batches_of_arm(lake, embeddings, arm, ["query", "country", "vector"], 4096):
-        rows = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(["query", "country"])])))
-        found = rows.with_row_index("row").join(texts, on=["query", "country"])
-        number, vectors = integers(found["text"]), batch["vector"].cast(pa.list_(pa.float32()))
-        faults = faults.plus(Faults(lengths_of(vectors)))
-        if faults.lengths == {dim}:
-            vector_UD[number] = as_matrix(vectors)[integers(found["row"])]
-        count_U += np.bincount(number, minlength=len(texts))
-    named = named_in_errors(embeddings, arm)
-    if missing := int((count_U == 0).sum()):
-        raise BadInput(
-            "vectors_missing",
-            f"arm {arm!r}: {missing} of {len(texts)} distinct {task.window} queries have no vector in "
-            f"{embeddings.reference}. The arm is unfinished: rerun embed_queries.",
-            **named,
-            missing_count=missing,
-        )
-    if repeated := int((count_U - 1).sum()):
-        raise BadInput(
-            "vectors_repeated",
-            f"arm {arm!r}: {repeated} rows in {embeddings.reference} repeat a query. Rerun embed_queries.",
-            **named,
-            repeated_count=repeated,
-        )
-    faults.plus(Faults.of(vector_UD)).refuse(embeddings, arm)
-    return vector_UD
 
 
 # -- the tasks -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ feature of that window's searches.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,18 @@ from jobs.evaluation.arm_plan import check_arm
 from jobs.evaluation.availability import read_availability
 from jobs.evaluation.integers import microseconds
 from jobs.evaluation.ranking_task import Task
+from jobs.evaluation.text_vectors import texts_of_arm
 from jobs.evaluation.vector_arm import Limits, VectorArm
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
 from jobs.reranking.answering import Answering
+from jobs.reranking.photo_keywords import read_photo_keywords
 from jobs.reranking.tables import read_pasts, read_tables
 from models.evaluation.ranking import Availability, Bools, Ints
 from models.keyword_match import Tokens
 from models.rerank.features import Searches
 from models.rerank.likeness import short_basis, shortened
+from models.rerank.photo_keywords import PhotoKeywords
 from models.rerank.search import Search
 from models.rerank.vectors import ListedVectors, listed
 
@@ -39,10 +43,20 @@ _NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class ArmVectors:
-    """An arm's vectors of the task's texts and photos; zero where a photo has none."""
+    """An arm's vectors of the task's texts, photos and their keywords; zero where a photo has none."""
 
     query_UD: NDArray[np.float32]
     photo_PD: NDArray[np.float32]
+    has_vector_P: Bools
+    keywords: PhotoKeywords
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an arm makes of the task's photos."""
+
+    short_PK: NDArray[np.float16]
+    keywords: PhotoKeywords
     has_vector_P: Bools
 
 
@@ -78,7 +92,10 @@ class WindowSearch:
         found.check_photos()
         vectors = found.lists(*_times(inputs["splits"], task), params["candidate_count"])
         short_PK, has_vector_P = short_vectors(found.located, where.pool.each), found.located.has_vector_P
-        return cls._of(lake, inputs, task, available, vectors, short_PK, has_vector_P, params, **parts)
+        embedded = partial(texts_of_arm, lake, inputs["query_embeddings"], arm)
+        keywords = read_photo_keywords(lake, inputs["splits"], task.photos, embedded)
+        photos = _Seen(short_PK, keywords, has_vector_P)
+        return cls._of(lake, inputs, task, available, vectors, photos, params, **parts)
 
     @classmethod
     def by_vectors(
@@ -96,8 +113,8 @@ class WindowSearch:
         listing = replace(available, since=since_P), *_times(inputs["splits"], task), params["candidate_count"]
         found = listed(vectors.query_UD, vectors.photo_PD, *listing)
         basis_DK = short_basis(np.asarray(vectors.photo_PD.T @ vectors.photo_PD, dtype=np.float64))
-        short_PK = shortened(vectors.photo_PD, basis_DK)
-        return cls._of(lake, inputs, task, available, found, short_PK, vectors.has_vector_P, params, **parts)
+        photos = _Seen(shortened(vectors.photo_PD, basis_DK), vectors.keywords, vectors.has_vector_P)
+        return cls._of(lake, inputs, task, available, found, photos, params, **parts)
 
     @classmethod
     def _of(
@@ -107,16 +124,16 @@ class WindowSearch:
         task: Task,
         availability: Availability,
         vectors: ListedVectors,
-        short_PK: NDArray[np.float16],
-        has_vector_P: Bools,
+        photos: _Seen,
         params: dict[str, Any],
         **parts: Any,
     ) -> WindowSearch:
         start, _ = SplitsFacts.of(inputs["splits"]).windows[task.window]
         known, half_life = KNOWN[task.window], params["half_life_days"]
         words = task.texts["query"].to_list()
-        tables, check = read_tables(lake, inputs, task.photos, short_PK, known, start, half_life, asked=words)
-        since_P = np.where(has_vector_P, availability.since, _NEVER)  # without a vector it is in no index
+        seen = photos.short_PK, photos.keywords
+        tables, check = read_tables(lake, inputs, task.photos, *seen, known, start, half_life, asked=words)
+        since_P = np.where(photos.has_vector_P, availability.since, _NEVER)  # without a vector it is in no index
         availability = replace(availability, since=since_P)
         search = Search(
             tables=tables,

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from jobs.evaluation.ranking_task import Task, read_task
 from jobs.reranking.answering import Answering
 from jobs.reranking.inputs import ArmVectors, WindowSearch
 from jobs.reranking.learned_order import candidate_rows, grow, sampled, too_few
+from jobs.reranking.photo_keywords import read_photo_keywords
 from jobs.reranking.reranked_arm import Reranked
 from jobs.training.arms import load_model
 from jobs.training.inputs import model_errors_of, open_pixels, read_photos
@@ -101,7 +103,10 @@ def _embedded(
     model = load_model(ctx, models, SearchModelsFacts.of(models).challenger)
     with model_errors_of("rank_next_day"), open_pixels(photos, model, ctx.settings.state_dir) as pixels:
         photo_PD, has_vector_P = photo_matrix(model, tasks[0], photos, pixels)
-        texts = [text_matrix(model, task) for task in tasks]
+        texts = [text_matrix(model, task.texts) for task in tasks]
+        keywords = [
+            read_photo_keywords(ctx.lake, night["splits"], task.photos, partial(text_matrix, model)) for task in tasks
+        ]
     if (missing := int((~has_vector_P).sum())) > params.max_missing_share * len(has_vector_P):
         raise BadInput(
             "vectors_missing",
@@ -112,9 +117,9 @@ def _embedded(
         )
     place_of = tasks[0].photos.select("photo_id", first="place")
     found = []
-    for task, query_UD in zip(tasks, texts, strict=True):
+    for task, query_UD, keywords_of in zip(tasks, texts, keywords, strict=True):
         kept = integers(task.photos.join(place_of, on="photo_id", how="left", maintain_order="left")["first"])
-        found.append(ArmVectors(query_UD, photo_PD[kept], has_vector_P[kept]))
+        found.append(ArmVectors(query_UD, photo_PD[kept], has_vector_P[kept], keywords_of))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from jobs.evaluation.availability import picture_numbers
 from jobs.evaluation.integers import integers, microseconds
 from jobs.evaluation.keywords import keyword_match
 from jobs.evaluation.ranking_task import available_at
+from jobs.evaluation.text_vectors import texts_of_arm
 from jobs.lake.catalogue import Lake
 from jobs.lake.manifest import Manifest
+from jobs.reranking.photo_keywords import read_photo_keywords
 from models.evaluation.ranking import Availability, Ints, tie_order
 from models.keyword_match import token_ids
 from models.rerank.features import Photos
@@ -29,6 +32,7 @@ from models.rerank.history import DEVICES, Events, History
 from models.rerank.likeness import country_tastes
 from models.rerank.live import Catalogue, Taken
 from models.rerank.pasts import Pasts
+from models.rerank.photo_keywords import PhotoKeywords
 from models.rerank.tables import Conversions, SearchTables
 
 EVENTS_CHECK = "events_before_cutoff"
@@ -40,6 +44,7 @@ def read_tables(
     inputs: dict[str, Manifest],
     photos: pl.DataFrame,
     short_PK: NDArray[np.float16],
+    keywords: PhotoKeywords,
     windows: Sequence[str],
     as_of: datetime,
     half_life_days: float,
@@ -47,7 +52,7 @@ def read_tables(
 ) -> tuple[SearchTables, EventsCheck]:
     """Return the tables of photos (photo_id, description, available_at, in the order that decides ties).
 
-    `short_PK` are their short vectors.
+    `short_PK` are their short vectors and `keywords` their keywords.
     Conversions are those of some `windows` of the splits, read a file at a time; those of queries that are not `asked`,
     if these are given, count for photos alone. `GateFailed` names the check if one is not before `as_of`.
     """
@@ -65,7 +70,7 @@ def read_tables(
     pairs = history.by_photo_country
     is_dated = not SplitsFacts.of(inputs["splits"]).takes_all_photos
     tables = SearchTables(
-        photos=Photos(available_at, _aspects(lake, inputs["validated"], photos), short_PK, is_dated),
+        photos=Photos(available_at, _aspects(lake, inputs["validated"], photos), short_PK, keywords, is_dated),
         history=history,
         keywords=keyword_match(lake, inputs["splits"], photos, as_of),
         queries=queries,
@@ -173,8 +178,10 @@ def read_catalogue(
     photos = photos.join(indexed, on="photo_id", how="semi").with_columns(available_at=available_at(facts))
     photos = photos[tie_order(photos["photo_id"].to_list())]
     located = LocatedArm.of(lake, inputs["photo_embeddings"], arm, photos.with_row_index("place"), 1.0)
-    short_PK, end = short_vectors(located), as_of or facts.test_end
-    tables, _ = read_tables(lake, inputs, photos, short_PK, windows, end, half_life_days)
+    embedded = partial(texts_of_arm, lake, inputs["query_embeddings"], arm)
+    keywords = read_photo_keywords(lake, inputs["splits"], photos, embedded)
+    end = as_of or facts.test_end
+    tables, _ = read_tables(lake, inputs, photos, short_vectors(located), keywords, windows, end, half_life_days)
     numbers = picture_numbers(lake, inputs["images"], photos)
     shown = Availability(tables.photos.available_at, picture=numbers)
     return Catalogue.of(photos["photo_id"].to_list(), shown.pictures, tables)

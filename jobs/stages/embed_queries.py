@@ -1,5 +1,7 @@
 """Stage `embed_queries`: unit vectors of the validation and test queries for every arm, computing only new texts.
 
+The challenger embeds the keywords of photos as well, which its reranker compares with queries.
+
 Which texts are known is settled here (one row per distinct query is little); Spark's workers embed the others.
 """
 
@@ -14,10 +16,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from jobs.datasets.embeddings import QueryArmFacts, QueryEmbeddingsFacts
+from jobs.datasets.models import SearchModelsFacts
 from jobs.embedding.encode_job import EncodeJob, ModelSource
 from jobs.embedding.spark_jobs import MissingCounts, arm_sources, effective_precision, embed_missing, embed_queries
 from jobs.embedding.worker_daemon import embedding_session
 from jobs.errors import BadInput
+from jobs.evaluation.keywords import keyword_texts
 from jobs.lake.vector_store import read_part, text_key
 from jobs.runtime.progress import Progress
 
@@ -52,8 +56,11 @@ def run(
     """Write unit vectors by arm, query and country ("" where the arm does not use it)."""
     precision = effective_precision(params.precision, ctx.settings.spark_conf)
     queries = read_queries(ctx.lake, inputs["splits"])
+    keywords = read_keywords(ctx.lake, inputs["splits"])
     sources = arm_sources(ctx, inputs["search_models"], inputs["champion"])
-    arms = [plan_arm(arm, source, queries, precision) for arm, source in sources.items()]
+    texts = dict.fromkeys(sources, queries)
+    texts[SearchModelsFacts.of(inputs["search_models"]).challenger] = pl.concat([queries, keywords]).unique()
+    arms = [plan_arm(arm, source, texts[arm], precision) for arm, source in sources.items()]
     embedded = embed_new_texts(ctx, params, arms, precision)
     frames: list[pl.DataFrame] = []
     facts: dict[str, QueryArmFacts] = {}
@@ -86,12 +93,18 @@ def read_queries(lake: Lake, splits: Manifest) -> pl.DataFrame:
     return pl.concat(windows).with_columns(pl.col("country").fill_null("")).unique().sort("query", "country")
 
 
+def read_keywords(lake: Lake, splits: Manifest) -> pl.DataFrame:
+    """Return the distinct keywords as queries from nowhere: the reranker compares searches with them."""
+    return keyword_texts(lake.read_table(splits, "photo_keywords", ["keyword"])["keyword"]).select("query", "country")
+
+
 def plan_arm(arm: str, source: ModelSource, queries: pl.DataFrame, precision: str) -> ArmQueries:
     """Return the texts an arm reads for `queries`, with their keys in its store."""
     model = source.identity()
     encoder = f"{model.text_digest}:{precision}"
     if not model.uses_country:
-        queries = queries.select("query").unique().sort("query").with_columns(country=pl.lit(""))
+        queries = queries.select("query").unique().with_columns(country=pl.lit(""))
+    queries = queries.sort("query", "country")
     texts = [model.query_text(query, country) for query, country in queries.iter_rows()]
     wanted = queries.with_columns(
         text=pl.Series(texts, dtype=pl.String),

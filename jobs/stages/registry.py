@@ -251,7 +251,7 @@ STAGES: dict[str, StageSpec] = {
             MakeReleaseParams,
             (
                 *("validated", "images", "splits", "search_models"),
-                *("photo_embeddings", "photo_index", "reranker", "recommendation"),
+                *("photo_embeddings", "query_embeddings", "photo_index", "reranker", "recommendation"),
             ),
             "release",
             "release",
@@ -270,7 +270,7 @@ STAGES: dict[str, StageSpec] = {
             GateReleaseParams,
             (
                 *("validated", "images", "splits", "champion", "photo_embeddings", "registration", "photo_index"),
-                *("index_check", "reranker", "evaluation", "drift", "release"),
+                *("query_embeddings", "index_check", "reranker", "evaluation", "drift", "release"),
             ),
             "gate",
             "release",

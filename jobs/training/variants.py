@@ -51,7 +51,7 @@ def train_and_rank(
             facts = facts.model_copy(update=found)
         task = read_task(ctx.lake, inputs["splits"])
         photo_PD, has_vector_P = photo_matrix(model, task, pairs.photos, pixels)
-        text_UD = text_matrix(model, task)
+        text_UD = text_matrix(model, task.texts)
     searches = task.text_ids, task.targets, task.asked_at
     rank_Q = rank_by_vectors(text_UD, photo_PD, has_vector_P, searches, read_availability(ctx.lake, inputs, task))
     query_ids = task.queries["query_id"].cast(pl.Int64)
@@ -109,8 +109,8 @@ def photo_matrix(
 
 
 @torch.inference_mode()
-def text_matrix(model: SearchModel, task: Task) -> NDArray[np.float32]:
-    """Return the vectors of the task's texts, shape (U, D)."""
-    texts = [model.query_text(query, country) for query, country in task.texts.select("query", "country").iter_rows()]
-    matrix: NDArray[np.float32] = text_vectors(model, model.tokenize(texts)).cpu().numpy()
+def text_matrix(model: SearchModel, texts: pl.DataFrame) -> NDArray[np.float32]:
+    """Return the vectors of texts (query, country), shape (U, D)."""
+    read = [model.query_text(query, country) for query, country in texts.select("query", "country").iter_rows()]
+    matrix: NDArray[np.float32] = text_vectors(model, model.tokenize(read)).cpu().numpy()
     return matrix

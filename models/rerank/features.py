@@ -21,6 +21,7 @@ from models.evaluation.ranking import Ints
 from models.rerank.candidates import Candidates
 from models.rerank.history import DAY, Float64s, History
 from models.rerank.likeness import likeness, taste_match
+from models.rerank.photo_keywords import PhotoKeywords
 
 Matrix = NDArray[np.float32]
 MISSING = np.nan
@@ -67,16 +68,21 @@ class Photos:
     available_at: Ints
     aspect: Float64s  # width / height, NaN where it is not known
     vector: NDArray[np.float16]  # (P, K) see `models.rerank.likeness`, zero where there is none
+    keywords: PhotoKeywords
     is_dated: bool = True
 
 
 @dataclass(frozen=True)
 class Words:
-    """How the words of each candidate's search match the photo's document (see `models.keyword_match`), shapes (N,)."""
+    """How the words of each candidate's search match the photo's document (see `models.keyword_match`), shapes (N,).
+
+    `closest` compares meanings (see `PhotoKeywords.likeness`).
+    """
 
     count: Ints  # tokens of the search
     score: NDArray[np.float32]  # of keyword match, 0 where no token matches
     covered: NDArray[np.float32]  # share of the tokens that the document has
+    closest: Float64s
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ FEATURES = (
     "keyword_share",
     "words",
     "words_covered",
+    "keyword_likeness",
     "query_likeness",
     "query_country_likeness",
     "country_taste",
@@ -155,6 +162,7 @@ def feature_matrix(
         "keyword_share": np.divide(keyword_N, best_N, out=np.full(len(best_N), MISSING), where=best_N > 0),
         "words": words.count,
         "words_covered": words.covered,
+        "keyword_likeness": words.closest,
         "photo_age_days": _where_dated(photos, (searches.asked_at // DAY)[row_N] - photos.available_at[place_N] // DAY),
         "photo_aspect": photos.aspect[place_N],
         "orientation_match": orientation_match(searches.orientation[row_N], photos.aspect[place_N]),

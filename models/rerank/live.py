@@ -29,7 +29,7 @@ from models.rerank.vectors import IndexVectors, Vectors
 from models.text import normalise_country, normalise_query
 
 DESCRIPTION_FILE = "search.json"
-FORMAT = 2
+FORMAT = 3
 """Of the files: those of another format are refused."""
 _ALWAYS, _NEVER = (int(bound) for bound in (np.iinfo(np.int64).min, np.iinfo(np.int64).max))
 

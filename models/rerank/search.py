@@ -49,6 +49,10 @@ _BYTES_PER_CANDIDATE, _BYTES_PER_MATCH = 2_000, 72
 class VectorSource(Protocol):
     """Nearest neighbours of the texts by vector: exact in an evaluation, an index in a release."""
 
+    @property
+    def query_UD(self) -> Matrix:  # noqa: N802
+        """The unit vectors of the texts."""
+
     def named(self, text_U: Ints, k: int) -> Hits:
         """Return at least what may be among the best k photos of each text at some time; rows are places in `text_U`.
 
@@ -237,8 +241,10 @@ class Search:
         words_B = named.tokens.number[np.searchsorted(named.text, searches.text)]
         words_N = words_B[candidates.row]
         score_N, covered_N = named.matches.at(words_N * named.matches.photo_count + candidates.place)
-        words = Words(np.diff(named.tokens.start)[words_N], score_N, covered_N)
         taken_N, tables = self._taken(searches, candidates), self.tables
+        text_N, place_N = searches.text[candidates.row], candidates.place
+        closest_N = tables.photos.keywords.likeness(self.vectors.query_UD, text_N, place_N)
+        words = Words(np.diff(named.tokens.start)[words_N], score_N, covered_N, closest_N)
         return feature_matrix(searches, candidates, tables.history, tables.photos, words, tables.tastes, taken_N)
 
     def _taken(self, searches: Searches, candidates: Candidates) -> NDArray[np.float64]:

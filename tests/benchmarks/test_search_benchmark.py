@@ -31,6 +31,7 @@ from models.rerank.features import FEATURES, Photos
 from models.rerank.history import DAY, Events, History
 from models.rerank.learning import Options, Reranker, Rows, train
 from models.rerank.live import Asked, Catalogue, LiveSearch
+from models.rerank.photo_keywords import PhotoKeywords
 from models.rerank.tables import SearchTables
 from models.search.identity import ModelIdentity
 from models.search.model import build_tiny_model
@@ -49,12 +50,15 @@ def zipf(random: np.random.Generator, count: int, size: int) -> np.ndarray:
     return np.minimum((size ** random.random(count)).astype(np.int64), size - 1)
 
 
-def make_catalogue(random: np.random.Generator, words: list[str]) -> Catalogue:
+def make_catalogue(random: np.random.Generator, words: list[str], dim: int) -> Catalogue:
     names = [f"photo-{number}" for number in range(PHOTOS)]
     names = [names[number] for number in tie_order(names)]
     available_at = random.integers(0, NOW, PHOTOS)
     pieces = [f"word{number}" for number in range(5_000)]
-    documents = [[pieces[number] for number in row] for row in zipf(random, PHOTOS * 8, 5_000).reshape(PHOTOS, 8)]
+    keyword_PK = zipf(random, PHOTOS * 8, 5_000).reshape(PHOTOS, 8)
+    documents = [[pieces[number] for number in row] for row in keyword_PK]
+    meaning_WD = random.normal(size=(5_000, dim)).astype(np.float32)
+    keywords = PhotoKeywords.of(np.repeat(np.arange(PHOTOS), 8), keyword_PK.ravel(), meaning_WD, PHOTOS)
     queries = np.sort(token_ids(words))
     number_of = np.searchsorted(queries, token_ids(words))
     events = Events(
@@ -65,7 +69,7 @@ def make_catalogue(random: np.random.Generator, words: list[str]) -> Catalogue:
         at=random.integers(0, NOW, CONVERSIONS),
     )
     tables = SearchTables(
-        photos=Photos(available_at, np.full(PHOTOS, 1.5), np.zeros((PHOTOS, 64), np.float16)),
+        photos=Photos(available_at, np.full(PHOTOS, 1.5), np.zeros((PHOTOS, 64), np.float16), keywords),
         history=History.of(events, NOW, available_at, COUNTRIES, 7.0),
         keywords=KeywordMatch.of(documents, np.ones(PHOTOS, np.bool_)),
         queries=queries,
@@ -105,7 +109,7 @@ def make_release(folder: Path) -> tuple[list[str], list[str]]:
     random = np.random.default_rng(0)
     words = [f"word{a} word{b}" for a, b in zip(zipf(random, QUERIES, 5_000), range(QUERIES), strict=True)]
     model = build_tiny_model(uses_country=True, texts=words[:2_000])
-    catalogue = make_catalogue(random, words)
+    catalogue = make_catalogue(random, words, model.dim)
     vector_PD = random.normal(size=(PHOTOS, model.dim)).astype(np.float32)
     vector_PD /= np.linalg.norm(vector_PD, axis=1, keepdims=True)
     for name in ("index", "search", "model"):

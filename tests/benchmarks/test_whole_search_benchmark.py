@@ -25,6 +25,7 @@ from models.keyword_match import KeywordMatch, Tokens, token_ids
 from models.rerank.features import Photos, Searches
 from models.rerank.history import DAY, Events, History
 from models.rerank.learning import Reranker
+from models.rerank.photo_keywords import PhotoKeywords
 from models.rerank.replay import HOUR, Replay
 from models.rerank.saved import SavedSearch
 from models.rerank.search import VECTOR_COUNT, Search
@@ -62,7 +63,9 @@ def unit(random: np.random.Generator, count: int) -> np.ndarray:
 
 def make_tables(random: np.random.Generator, words: list[str], available_at: np.ndarray) -> SearchTables:
     pieces = [f"word{number}" for number in range(5_000)]
-    documents = [[pieces[number] for number in row] for row in zipf(random, PHOTOS * 8, 5_000).reshape(PHOTOS, 8)]
+    keyword_PK = zipf(random, PHOTOS * 8, 5_000).reshape(PHOTOS, 8)
+    documents = [[pieces[number] for number in row] for row in keyword_PK]
+    keywords = PhotoKeywords.of(np.repeat(np.arange(PHOTOS), 8), keyword_PK.ravel(), unit(random, 5_000), PHOTOS)
     queries = np.sort(token_ids(words))
     events = Events(
         photo=random.permutation(PHOTOS)[zipf(random, CONVERSIONS, PHOTOS)],
@@ -71,8 +74,9 @@ def make_tables(random: np.random.Generator, words: list[str], available_at: np.
         device=random.integers(-1, 3, CONVERSIONS),
         at=random.integers(0, NOW, CONVERSIONS),
     )
+    aspect = random.choice([0.66, 1.0, 1.5], PHOTOS)
     return SearchTables(
-        photos=Photos(available_at, random.choice([0.66, 1.0, 1.5], PHOTOS), np.zeros((PHOTOS, 64), np.float16)),
+        photos=Photos(available_at, aspect, np.zeros((PHOTOS, 64), np.float16), keywords),
         history=History.of(events, NOW, available_at, COUNTRIES, 7.0),
         keywords=KeywordMatch.of(documents, available_at < NOW),
         queries=queries,

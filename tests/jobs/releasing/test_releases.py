@@ -76,7 +76,7 @@ def test_a_release_links_to_what_it_is_made_of_and_says_which_runs(make_context:
     assert described["runs"]["photo_index"] == {"reference": index.reference, "digest": index.digest}
     assert set(described["runs"]) == {
         *("validated", "images", "splits", "search_models"),
-        *("photo_embeddings", "photo_index", "reranker", "recommendation"),
+        *("photo_embeddings", "query_embeddings", "photo_index", "reranker", "recommendation"),
     }
     assert release.facts == {
         "model_digest": make_model(FULL).digest,

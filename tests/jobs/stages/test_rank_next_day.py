@@ -23,6 +23,7 @@ from jobs.datasets.features import SPLITS
 from jobs.datasets.models import SEARCH_MODELS, SearchModelsFacts
 from jobs.errors import BadInput, GateFailed, MissingInput
 from jobs.evaluation.integers import microseconds
+from jobs.evaluation.keywords import keyword_texts
 from jobs.evaluation.ranking_task import Task, read_task
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
@@ -153,11 +154,14 @@ def embed(ctx: RunContext, inputs: dict[str, Manifest], tasks: list[Task]) -> No
     def column(matrix: np.ndarray) -> pl.Series:
         return pl.Series("vector", matrix.tolist(), dtype=pl.List(pl.Float32))
 
-    texts = [task.texts.select("query", "country").with_columns(column(text_matrix(model, task))) for task in tasks]
+    keywords = keyword_texts(ctx.lake.read_table(inputs["splits"], "photo_keywords")["keyword"])
+    texts = pl.concat(
+        [texts.select("query", "country") for texts in (*(task.texts for task in tasks), keywords)]
+    ).unique()
     own = {"model_digest": SearchModelsFacts.of(models).arms[FULL].model_digest, "dim": photo_PD.shape[1]}
     rows = {
         PHOTO_EMBEDDINGS: tasks[-1].photos.select("photo_id").with_columns(column(photo_PD), arm),
-        QUERY_EMBEDDINGS: pl.concat(texts).unique(["query", "country"]).with_columns(arm),
+        QUERY_EMBEDDINGS: texts.with_columns(column(text_matrix(model, texts)), arm),
     }
     for (dataset, table), more in zip(rows.items(), ({}, {"uses_country": True}), strict=True):
         commit_tables(ctx, dataset, {"embeddings": table}, facts={"arms": {FULL: own | more}})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.evaluation.exact_scores import exact_scores
 from models.evaluation.ranking import NOT_FOUND
 from models.keyword_match import Tokens, tokenise
 from models.rerank.candidates import CONVERTED, CONVERTED_IN_COUNTRY, KEYWORDS, VECTOR, Candidates, Hits
@@ -76,6 +77,13 @@ class PlainSearch:
         }
         return Candidates.of(hits, len(searches.text), self.search.tables.history.photo_count)
 
+    def closest(self, text: int, place: int) -> float:
+        """Return the highest score among a photo's keywords, NaN if it has none."""
+        known = self.search.tables.photos.keywords
+        own = known.keyword_K[known.start_P[place] : known.start_P[place + 1]]
+        vectors = known.vector_WD[own].astype(np.float32)
+        return float(exact_scores(self.query_UD[text], vectors).max()) if len(own) else np.nan
+
     def features(self, searches: Searches, candidates: Candidates) -> np.ndarray:
         """Return the features of every candidate."""
         score_N, covered_N = (np.zeros(len(candidates.row), np.float32) for _ in range(2))
@@ -85,7 +93,10 @@ class PlainSearch:
             own = slice(*np.searchsorted(candidates.row, (row, row + 1)))
             score_N[own], covered_N[own] = found.at(candidates.place[own])
             count_N[own] = len(tokenise(self.words[text]))
-        words, tables = Words(count_N, score_N, covered_N), self.search.tables
+        closest_N = np.array(
+            [self.closest(*pair) for pair in zip(searches.text[candidates.row], candidates.place, strict=True)]
+        )
+        words, tables = Words(count_N, score_N, covered_N, closest_N), self.search.tables
         taken_N = np.full(len(candidates.row), np.nan)
         for number, (row, place) in enumerate(zip(candidates.row, candidates.place, strict=True)):
             taken_N[number] = self._taken(searches.visitor[row], searches.query[row], place)

@@ -192,13 +192,25 @@ def test_searches_without_their_photo_teach_nothing() -> None:
         Rows(rows.matrix, rows.is_converted[:4], rows.count, rows.visitor, rows.photo)
 
 
-def test_searches_for_photos_without_a_past_count_more_and_one_such_photo_not_for_all() -> None:
-    matrix = np.ones((8, len(FEATURES)), dtype=np.float32)
-    matrix[[0, 2, 4, 6], FEATURES.index("photo_conversions")] = [np.nan, 0, 0, 2]
-    converted = np.tile([True, False], 4)
-    rows = Rows(matrix, converted, np.full(4, 2), np.arange(4), np.array([5, 6, 6, 7]))
-    assert rows.weights().tolist() == [4, 4, 4, 1]
-    crowd = Rows(
-        np.tile(matrix[:2], (12, 1)), np.tile([True, False], 12), np.full(12, 2), np.arange(12), np.full(12, 5)
-    )
-    assert crowd.weights().sum() == pytest.approx(4 * 3)
+def rows_for(photo_S: list[int], taken_before_S: list[float]) -> Rows:
+    """Searches with two candidates each, of which the first is converted."""
+    count = len(photo_S)
+    matrix = np.ones((2 * count, len(FEATURES)), dtype=np.float32)
+    matrix[::2, FEATURES.index("photo_conversions")] = taken_before_S
+    return Rows(matrix, np.tile([True, False], count), np.full(count, 2), np.arange(count), np.array(photo_S))
+
+
+def test_searches_for_photos_without_a_past_are_three_tenths_in_training() -> None:
+    rows = rows_for([*range(70), 100, 100, 101], [2.0] * 70 + [np.nan, 0, 0])
+    weight_S = rows.weights()
+    assert weight_S[:70].tolist() == [1] * 70
+    np.testing.assert_allclose(weight_S[70:], 10)
+
+
+def test_a_photo_without_a_past_counts_as_three_searches_at_most_and_never_as_less_than_it_is() -> None:
+    crowd = rows_for([*range(84), *[100] * 12, *range(101, 110)], [2.0] * 84 + [0.0] * 21)
+    weight_S = crowd.weights()
+    np.testing.assert_allclose(weight_S[84:96].sum(), 3 * weight_S[-1])
+    np.testing.assert_allclose(weight_S[84:].sum(), 0.3 * weight_S.sum())
+    assert rows_for([1, 2, 3], [0, 0, 0]).weights().tolist() == [1, 1, 1]
+    assert rows_for([*range(1000), 2000], [1.0] * 1000 + [0.0]).weights().max() == 20

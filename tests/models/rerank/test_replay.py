@@ -13,6 +13,7 @@ from models.evaluation.ranking import Availability
 from models.keyword_match import KeywordMatch, Tokens
 from models.rerank.features import FEATURES, Photos, Searches
 from models.rerank.history import DAY, Events, History
+from models.rerank.photo_keywords import PhotoKeywords
 from models.rerank.replay import HOUR, Replay
 from models.rerank.search import Search
 from models.rerank.tables import Conversions, SearchTables, numbers_of
@@ -27,7 +28,7 @@ def replay_of(random: np.random.Generator, count: int) -> Replay:
     zeros, available = np.zeros(5, np.int64), np.zeros(PHOTOS, np.int64)
     past = Events(random.integers(0, PHOTOS, 5), zeros, zeros, zeros, random.integers(0, START, 5))
     tables = SearchTables(
-        photos=Photos(available, np.ones(PHOTOS), np.zeros((PHOTOS, 2), np.float16)),
+        photos=Photos(available, np.ones(PHOTOS), np.zeros((PHOTOS, 2), np.float16), PhotoKeywords.none(PHOTOS)),
         history=History.of(past, START, available, 1, 7.0),
         keywords=KeywordMatch.of([["w"]] * PHOTOS, np.ones(PHOTOS, np.bool_)),
         queries=QUERIES[:1],

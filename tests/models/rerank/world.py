@@ -14,6 +14,7 @@ from models.rerank.candidates import Candidates
 from models.rerank.features import Photos, Searches
 from models.rerank.history import DAY, DEVICES, Events, History
 from models.rerank.likeness import country_tastes
+from models.rerank.photo_keywords import PhotoKeywords
 from models.rerank.search import Search
 from models.rerank.tables import SearchTables
 from models.rerank.vectors import listed
@@ -67,10 +68,12 @@ class World:
         documents = [[f"word{text}" for text in liked_T] for liked_T in liked_PT]
         availability = Availability(self.available_at)
         short_PK = seen_PD.astype(np.float16)
+        place_K = np.repeat(np.arange(len(liked_PT)), liked_PT.shape[1])
+        keywords = PhotoKeywords.of(place_K, liked_PT.ravel(), self.text, len(liked_PT))
         history = History.of(events or self.events, self.cutoff, self.available_at, COUNTRIES, 7.0)
         pairs = history.by_photo_country
         tables = SearchTables(
-            photos=Photos(self.available_at, np.full(len(self.photo), 1.5), short_PK),
+            photos=Photos(self.available_at, np.full(len(self.photo), 1.5), short_PK, keywords),
             history=history,
             keywords=KeywordMatch.of(documents, self.available_at < self.cutoff),
             queries=np.arange(1, len(self.text) + 1, dtype=np.uint64),
