@@ -41,9 +41,13 @@ class Photos:
 
 
 def search(ctx: RunContext, groups: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Matrix:
+    """Return the vectors by place, zero where a photo is not asked with."""
     names = ("splits", "images", "search_models", "champion", "photo_embeddings")
     inputs: dict[str, Manifest] = {name: ctx.read(named(name)) for name in names}
-    return picture_vectors(ctx, inputs, cast("Task", Photos()), FULL, QUERIES, np.array(groups))
+    found_QD = picture_vectors(ctx, inputs, cast("Task", Photos()), FULL, QUERIES, np.array(groups))
+    vector_PD = np.zeros((len(groups), found_QD.shape[1]), np.float32)
+    vector_PD[QUERIES] = found_QD
+    return vector_PD
 
 
 def commit(ctx: RunContext, *queries: tuple[str, str]) -> dict[Any, np.ndarray[Any, Any]]:
