@@ -19,6 +19,7 @@ FOLDERS = {
     "cluster": "cluster",
     "benchmarks": "benchmark",
     "test_night.py": "night",
+    "test_sample_night.py": "night",
     "test_kill.py": "night",
 }
 """Folders and files of tests that all have one marker."""

@@ -57,7 +57,7 @@ class Units:
     conversion_bytes: float = 34.0 + 30.0 + 23.0  # as it was read, validated, split
     photo_bytes: float = 500.0
     vector_numbers: int = 768
-    table_photo_bytes: float = 428.0  # id, times, nine sums, twelve words, a short vector
+    table_photo_bytes: float = 468.0  # id, times, nine sums, twelve words, a short vector, eight keywords
     table_pair_bytes: float = 48.0  # a (photo, query, country) and its (photo, query)
 
 
@@ -74,6 +74,8 @@ class Assumed:
     """Different (photo, query, country) among conversions."""
     texts_share: float = 0.25
     """Different (query, country) among the searches of ten days."""
+    most_keywords: float = 1e6
+    """Different ones of all photos: as many as there are photos, and at most so many."""
     new_photo_share: float = 0.001
     """A night."""
     replay: float = 4.0
@@ -133,7 +135,7 @@ def night(site: Site, *, is_first: bool, moves_images: bool = True) -> list[Work
     pairs = (site.conversions if is_first else daily * a.replay) * a.different_share
     embeds_all = is_first or moves_images
     embedded = site.photos * (1 if embeds_all else a.new_photo_share) * (a.arms if is_first else 1)
-    texts = 10 * daily * a.texts_share * a.arms
+    texts = 10 * daily * a.texts_share * a.arms + min(site.photos, a.most_keywords)
     scores = site.photos * site.ranked_searches / 1e9
     learned_from = min(20e3, 3 * daily)
     gflop_seconds = 1e-3 / a.tflops  # a GPU's seconds per GFLOP
@@ -182,7 +184,9 @@ def lake_bytes(site: Site) -> float:
 
 def table_bytes(site: Site) -> float:
     """Return what the tables of a search take in the process that makes them, if all queries are asked."""
-    return site.photos * UNITS.table_photo_bytes + site.conversions * ASSUMED.different_share * UNITS.table_pair_bytes
+    pairs, keywords = site.conversions * ASSUMED.different_share, min(site.photos, ASSUMED.most_keywords)
+    per_keyword = 2 * UNITS.vector_numbers
+    return site.photos * UNITS.table_photo_bytes + pairs * UNITS.table_pair_bytes + keywords * per_keyword
 
 
 def work_table(site: Site) -> str:
