@@ -25,7 +25,7 @@ from jobs.runtime.resource_meter import Meter
 from jobs.training.reach import check_reach
 from models.evaluation.metrics import Floats as Doubles
 from models.recommend.interactions import Ints
-from models.recommend.interface import Fitted, TooLittleToLearn
+from models.recommend.interface import Fitted, Recommender, TooLittleToLearn
 from models.recommend.judging import DEPTH, beyond_accuracy, visitor_metrics
 from models.recommend.popularity import Popularity
 from models.recommend.protocols import PROTOCOLS, TEMPORAL, Trial
@@ -101,7 +101,7 @@ class Findings:
             self.notes[protocol] = "nobody to ask about" if methods else "no method is named for it"
             return
         try:
-            popular = [trial.learn(Popularity(), self.world.items, self.seed) for trial in trials]
+            popular = [self._learn(Popularity(), trial) for trial in trials]
         except TooLittleToLearn as error:  # as every method would say
             self.notes[protocol] = str(error)
             return
@@ -123,15 +123,24 @@ class Findings:
         some = np.arange(min(trial.truth.visitor_count, -(-self.params.max_visitor_count // trial_count)))
         return replace(trial, histories=trial.histories.take(some), truth=trial.truth.take(some))
 
-    def _recommend(self, protocol: str, name: str, trial: Trial, popularity: Fitted) -> tuple[Ints, Ints]:
-        """Return the lists as they are shown, and how many places of each the method filled itself."""
-        begun, meter = time.perf_counter(), Meter()
+    def _learn(self, one: Recommender, trial: Trial) -> tuple[Fitted, float]:
+        """Return what a method has learned, and the CPU-seconds that it took."""
+        meter = Meter()
         try:
-            fitted = trial.learn(
-                method(name, self.params, self.settings, self.world.items), self.world.items, self.seed
-            )
+            fitted = trial.learn(one, self.world.items, self.seed)
         finally:
-            fit_cpu, _ = meter.stop()
+            cpu_seconds, _ = meter.stop()
+        return fitted, cpu_seconds
+
+    def _recommend(self, protocol: str, name: str, trial: Trial, popular: tuple[Fitted, float]) -> tuple[Ints, Ints]:
+        """Return the lists as they are shown, and how many places of each the method filled itself.
+
+        Popularity fills up the lists of what reads histories, so its cost is part of theirs.
+        """
+        begun = time.perf_counter()
+        fitted, fit_cpu = self._learn(method(name, self.params, self.settings, self.world.items), trial)
+        popularity, popular_cpu = popular
+        fit_cpu += popular_cpu if fitted.reads_histories else 0.0
         meter = Meter()
         try:
             found = self.scoring.lists(

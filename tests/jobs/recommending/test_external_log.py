@@ -67,6 +67,17 @@ def test_methods_are_compared_and_all_figures_written(tmp_path: Path, capsys: py
     assert {row["protocol"] for row in found["metrics"]} == {"temporal", "fifth_held_out"}
 
 
+def test_popularity_counts_in_the_cost_of_those_whose_lists_it_fills_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.runtime.resource_meter.Meter.stop", lambda self: (1.0, 0.0))
+    path, out = write(tmp_path, ratings()), tmp_path / "found.json"
+    flags = ["--methods", "random,popularity,item_knn", "--protocols", "fifth_held_out", "--out", str(out)]
+    assert main(["compare_recommenders", "--log", str(path), *flags]) == 0
+    costs = [row for row in json.loads(out.read_text())["costs"] if row["protocol"] == "fifth_held_out"]
+    assert {row["arm"]: row["fit_cpu_seconds"] for row in costs} == {"random": 1.0, "popularity": 1.0, "item_knn": 2.0}
+
+
 def test_the_same_log_is_the_same_in_every_format(tmp_path: Path) -> None:
     numbers, columns = ratings(), Columns(rating="rating")
     spelled = numbers.with_columns(pl.from_epoch("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S"))
