@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from jobs.recommending.external_log import Columns, read_log
+from models.evaluation.statistics import Estimates
 from models.recommend.interactions import Interactions
 from models.recommend.judging import COLUMNS, visitor_metrics
 from tests.benchmarks.measuring import READS_PEAKS
-from tests.benchmarks.recommender_parity import MEASURES, K, judged, parity
+from tests.benchmarks.recommender_parity import MEASURES, K, judged, parity, verdicts
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200), READS_PEAKS]
 LOG = os.environ.get("NIGHTLENS_RECOMMENDER_LOG", "")
@@ -28,6 +29,12 @@ def test_the_judge_of_both_sides_agrees_with_the_metrics_of_a_night() -> None:
     truths = [set(truth.item_N[truth.history(visitor)].tolist()) for visitor in range(visitors)]
     columns = [COLUMNS.index((measure, K)) for measure in MEASURES]
     np.testing.assert_allclose(judged(lists, truths), visitor_metrics(lists, truth)[:, columns])
+
+
+def test_a_method_is_behind_if_its_whole_interval_is() -> None:
+    end = np.ones(4)
+    found = Estimates(np.array([-0.1, -0.02, -0.005, 0.1]), 0.005 * end, 1000 * end, -end, end)
+    assert verdicts(found) == ["behind", "undecided", "level", "ahead"]
 
 
 @pytest.mark.skipif(not LOG, reason="NIGHTLENS_RECOMMENDER_LOG names no log, such as MovieLens' u.data")
