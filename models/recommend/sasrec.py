@@ -2,13 +2,13 @@
 
 SASRec (Kang and McAuley, 2018, https://arxiv.org/abs/1808.09781), with these changes. An item that has an image or text
 vector enters as a learned projection of it, so that photos of tonight are scored as all others; where no item has any,
-it is a row of a table, as in the paper. The loss of rows is a softmax over all items, or over many of them: binary
+it is a row of a table, as in the paper. The loss is a softmax over all items, or over many of them: binary
 cross-entropy with one negative makes scores too sure of themselves (Petrov and Macdonald, 2023,
 https://arxiv.org/abs/2308.07192).
 
-Shape letters: B visitors of a batch, L places, P places that are filled, N negatives per place, C candidates, I items,
-U different items of a batch, K items that can be learned, V visitors, F features of an item (image and text vector),
-D dimensions, A heads of attention; in a batch's loss A also all items of the batch, as often as they are there.
+Shape letters: B visitors of a batch, L places, P places that are filled, C candidates, I items, U different
+items of a batch, K items that can be learned, V visitors, F features of an item (image and text vector), D dimensions,
+A heads of attention; in a batch's loss A also all items of the batch, as often as they are there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from models.recommend.interactions import NONE, Floats, Interactions, Ints, Item
 from models.recommend.interface import FittedVectors, Recommender, with_zero_rows
 from models.recommend.training import (
     NO_CURVE,
-    KnownPairs,
     LossCurve,
     Network,
     Training,
@@ -34,7 +33,6 @@ from models.recommend.training import (
     item_inputs,
     item_layer,
     learned_items,
-    sampled_cross_entropy,
     seeded,
     softmax_among,
     take_rows,
@@ -54,9 +52,7 @@ class SasRec(Recommender):
     head_count: int = 2
     length: int = 50
     dropout: float = 0.2
-    training: Training = field(
-        default_factory=lambda: Training(pass_count=100, batch_size=128, negative_count=1, patience=10)
-    )
+    training: Training = field(default_factory=lambda: Training(pass_count=100, batch_size=128, patience=10))
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedSasRec:
         liked = log.liked()
@@ -126,10 +122,9 @@ class _Examples:
     """The visitors as examples, and the loss of a batch of them."""
 
     def __init__(self, method: SasRec, network: SasRecNetwork, liked: Interactions, items: ItemFeatures) -> None:
-        self._network, self._liked, self._known = network, liked, KnownPairs(liked)
+        self._network, self._liked, self._length = network, liked, method.length
         self._item_K = np.flatnonzero(learned_items(liked, items))
         self._feature_IF = torch.from_numpy(items.content())
-        self._length, self._negative_count = method.length, method.training.negative_count
         self.visitor_E = np.flatnonzero(np.diff(liked.start_V1) > 1)
 
     def loss(self, example_B: Ints, random: np.random.Generator) -> torch.Tensor:
@@ -139,24 +134,16 @@ class _Examples:
         item_BL1 = item_BL1[:, : (end_B - first_B).max()]  # no place that nobody fills
         is_there_BL = item_BL1[:, 1:] != NONE
         seen_BL, target_P = item_BL1[:, :-1].clip(min=0), item_BL1[:, 1:][is_there_BL]
-        has_features, share = self._feature_IF.shape[1] > 0, 1.0
-        if has_features:
-            visitor_P = visitor_B[np.nonzero(is_there_BL)[0]]
-            other, is_negative_PN = self._known.negatives(visitor_P, self._negative_count, random)
-        else:
-            other, share = drawn_candidates(self._item_K, random)
-        parts = [seen_BL.ravel(), target_P, other.ravel()]
+        candidate_C, share = drawn_candidates(self._item_K, random)
+        parts = [seen_BL.ravel(), target_P, candidate_C]
         item_U, place_A = np.unique(np.concatenate(parts), return_inverse=True)
         vector_UD = self._network.item(item_inputs(item_U, self._feature_IF))
-        seen_AD, target_PD, other_AD = (
+        seen_AD, target_PD, candidate_CD = (
             take_rows(vector_UD, place) for place in np.split(place_A, np.cumsum([len(one) for one in parts[:2]]))
         )
         expected_PD = self._network(seen_AD.unflatten(0, seen_BL.shape))[torch.from_numpy(is_there_BL)]
-        if has_features:
-            logit_PN = torch.einsum("pd,pnd->pn", expected_PD, other_AD.unflatten(0, other.shape))
-            own_P = (expected_PD * target_PD).sum(dim=1)
-            return sampled_cross_entropy(own_P, logit_PN, torch.from_numpy(is_negative_PN))
-        return softmax_among(expected_PD, target_PD, other_AD, torch.from_numpy(target_P[:, None] == other), share)
+        is_target_PC = torch.from_numpy(target_P[:, None] == candidate_C)
+        return softmax_among(expected_PD, target_PD, candidate_CD, is_target_PC, share)
 
 
 @dataclass(eq=False)

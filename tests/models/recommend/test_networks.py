@@ -44,7 +44,7 @@ def test_the_sequence_model_predicts_each_item_from_those_before() -> None:
     # photos follow one another round a ring; only the order tells which comes next
     rows = [(visitor, (visitor + step) % ITEMS, 1.0) for visitor in range(ITEMS) for step in range(8)]
     items = ItemFeatures(np.eye(ITEMS, dtype=np.float32))
-    method = SasRec(dim=24, dropout=0.0, training=Training(150, 12, 0.01, negative_count=4))
+    method = SasRec(dim=24, dropout=0.0, training=Training(150, 12, 0.01))
     model = method.fit(histories(rows, ITEMS), items, seed=0)
     probe = histories([(0, 4, 1.0), (0, 5, 1.0), (0, 6, 1.0)], 1)
     score_C = model.scores(probe, np.arange(ITEMS))[0]
