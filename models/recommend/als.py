@@ -71,8 +71,6 @@ class Als(Recommender):
 class FittedAls(FittedVectors):
     """Factors of items, zero for those without interactions, and the objective that they are of."""
 
-    covers_new_items = False
-
     item_ID: Floats
     objective: Objective
 

@@ -53,8 +53,6 @@ def _weights(liked: Interactions, item_K: Ints, regularization: float) -> Floats
 class FittedEase(Fitted):
     """Weights between items, and which items they are of, ascending in the log that was learned."""
 
-    covers_new_items = False
-
     weight_KK: Floats
     item_K: Ints
     catalogue_size: int

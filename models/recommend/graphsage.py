@@ -301,8 +301,6 @@ class FittedGraphSage(FittedVectors):
     photos after each of them.
     """
 
-    covers_new_items = True  # if items have features
-
     network: GraphNetwork
     visitor_means: VisitorMeans
     layers: list[Floats]

@@ -4,7 +4,7 @@ Shape letters: V visitors, C candidates, I items, R interests of a visitor, D di
 
 Histories are handed over when scores are asked for, so that a visitor who was never seen in training is served as any
 other. What a method cannot score is -inf, never a guess: an item it knows nothing of, every item for a visitor it
-knows nothing of. Whether it knows new items, a method declares: `covers_new_items`.
+knows nothing of.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ class Recommender(ABC):
 class Fitted(ABC):
     """What a method has learned, over a catalogue of items: a data class with fields that `saving` knows."""
 
-    covers_new_items: ClassVar[bool]
-    """Whether an item without any interaction in training is scored."""
     reads_histories: ClassVar[bool] = True
     """Whether scores depend on what a visitor took."""
 

@@ -87,8 +87,6 @@ def _highest(cosine_BI: csr_array, start: int, count: int) -> csr_array:
 class FittedItemKnn(Fitted):
     """Neighbours of items, and which items anybody liked."""
 
-    covers_new_items = False
-
     cosine_II: csr_array
     is_known_I: Bools
     dislike_weight: float = 0.0

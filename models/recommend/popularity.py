@@ -70,7 +70,6 @@ def smoothed_shares(
 class FittedPopularity(Fitted):
     """Shares by item and country."""
 
-    covers_new_items = True
     reads_histories = False
 
     share_IY: Floats

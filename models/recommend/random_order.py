@@ -25,7 +25,6 @@ class RandomOrder(Recommender):
 class FittedRandomOrder(Fitted):
     """A seed; new items come anywhere in the order."""
 
-    covers_new_items = True
     reads_histories = False
 
     item_count: int = 0

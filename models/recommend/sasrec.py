@@ -150,8 +150,6 @@ class _Examples:
 class FittedSasRec(FittedVectors):
     """A trained network over the items of a catalogue; `loss_curve` tells how training went."""
 
-    covers_new_items = True  # if items have features
-
     method: SasRec
     network: SasRecNetwork
     item_ID: Floats

@@ -195,8 +195,6 @@ class Examples:
 class FittedTwoTower(FittedVectors):
     """Trained towers over the items of a catalogue; `loss_curve` tells how training went."""
 
-    covers_new_items = True  # if items have features
-
     method: TwoTower
     towers: Towers
     feature_IF: Floats

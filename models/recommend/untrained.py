@@ -31,8 +31,6 @@ class VectorRecommender(Recommender):
 class FittedUntrained(FittedVectors):
     """The method over the items of a catalogue."""
 
-    covers_new_items = True
-
     method: VectorRecommender
     item_ID: Floats
 
