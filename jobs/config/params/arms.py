@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "each_repetition": ARMS[FULL] | {"pair_weighting": "each"},
     "without_average": ARMS[FULL] | {"average_decay": 0.0},
     "softmax": ARMS[FULL] | {"loss": "softmax"},
+    "sigmoid": ARMS[FULL] | {"loss": "sigmoid"},
     "batch_64": ARMS[FULL] | {"batch_size": 64},
     "batch_1024": ARMS[FULL] | {"batch_size": 1024},
     "augmented": ARMS[FULL] | {"augment": ("crop", "flip", "colour")},

@@ -62,14 +62,15 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "arms": (FINETUNED, FULL),
             "epochs": 4,
             "batch_size": 64,
+            "loss": "softmax",
             "evaluations_per_epoch": 1,
         },
         "train_reranker": {"candidate_count": 100, "rounds": 150},
     },
-    "small": {},
+    "small": {"train_search": {"loss": "softmax"}},
     # every arm beside the others, in half the passes each; every recommender by every protocol
     "all-arms": {
-        "train_search": {"arms": tuple(ARMS), "epochs": 3},
+        "train_search": {"arms": tuple(ARMS), "epochs": 3, "loss": "softmax"},
         "evaluate_recommenders": {"methods": RECOMMENDERS, "protocols": RECOMMENDER_PROTOCOLS},
     },
     "thorough": {"train_search": {"epochs": 12, "patience": 8, "average_decay": 0.999, "pair_weighting": "each"}},

@@ -197,6 +197,13 @@ def test_a_preset_of_a_pretrained_model_names_one_that_open_clip_has(preset: str
     assert (architecture, tag) in list_pretrained()
 
 
+@pytest.mark.parametrize("preset", [p for p in PRESETS if p not in ("tiny", "thorough")])
+def test_a_base_trained_here_is_fine_tuned_with_the_softmax_and_a_pretrained_one_as_it_was_made(preset: str) -> None:
+    is_trained_here = stage_params("train_base", preset).source == "tiny"
+    for stage in ("train_search", "train_variant"):
+        assert stage_params(stage, preset).loss == ("softmax" if is_trained_here else "sigmoid")
+
+
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_preset_fills_every_stage(preset: str) -> None:
     assert set(PRESETS[preset]) <= set(STAGES)
