@@ -78,7 +78,7 @@ class FittedAls(FittedVectors):
         return FittedAls(with_zero_rows(self.item_ID, items, number_I), self.objective)
 
     def represent(self, histories: Interactions) -> Floats:
-        """Return the factors of the visitors, float32 [V, 1, D]: what makes the objective smallest for these items.
+        """Return the factors of the visitors, float32 [V, D]: what makes the objective smallest for these items.
 
         (sum over all items of y y' + sum over the history of (c - 1) y y' + regularization) x = sum of the liked c y.
         """
@@ -87,7 +87,7 @@ class FittedAls(FittedVectors):
         model.item_factors = self.item_ID
         with threadpool_limits(1, "blas"):
             factor_VD = model.recalculate_user(np.arange(known.visitor_count), self.objective.confidences(known))
-        return np.asarray(factor_VD, dtype=np.float32)[:, None]
+        return np.asarray(factor_VD, dtype=np.float32)
 
 
 def _model(factor_count: int, objective: Objective, **options: Any) -> Any:

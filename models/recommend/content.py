@@ -24,5 +24,5 @@ class Content(VectorRecommender):
         return items.content()
 
     def represent(self, histories: Interactions, item_ID: Floats) -> Floats:
-        """Return the direction of the mean of what each visitor liked, by weight, float32 [V, 1, D + E]."""
-        return unit_rows(weighted_means(histories, np.maximum(histories.weight_N, 0), item_ID))[:, None]
+        """Return the direction of the mean of what each visitor liked, by weight, float32 [V, D + E]."""
+        return unit_rows(weighted_means(histories, np.maximum(histories.weight_N, 0), item_ID))

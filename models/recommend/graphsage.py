@@ -337,7 +337,7 @@ class FittedGraphSage(FittedVectors):
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
-        """Return the vectors of the visitors, float32 [V, 1, D], who need not be in the graph."""
+        """Return the vectors of the visitors, float32 [V, D], who need not be in the graph."""
         liked = histories.liked()
         if not self.network.has_features:
             liked = liked.where(has_vector(self.item_ID)[liked.item_N])
@@ -346,7 +346,7 @@ class FittedGraphSage(FittedVectors):
         for depth in range(1, DEPTH + 1):
             messages = {"photo": (torch.from_numpy(self.layers[depth - 1]), edges)}
             visitor_VD = self.network.step(depth, "visitor", visitor_VD, messages)
-        return visitor_VD.numpy()[:, None]
+        return visitor_VD.numpy()
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """What every method of recommendation is: something that fits a log, and then scores items for histories.
 
-Shape letters: V visitors, C candidates, I items, R interests of a visitor, D dimensions.
+Shape letters: V visitors, C candidates, I items, D dimensions.
 
 Histories are handed over when scores are asked for, so that a visitor who was never seen in training is served as any
 other. What a method cannot score is -inf, never a guess: an item it knows nothing of, every item for a visitor it
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import CodedError
-from models.recommend.interactions import Bools, Floats, Interactions, Ints, ItemFeatures, check_range, has_vector
+from models.recommend.interactions import Floats, Interactions, Ints, ItemFeatures, check_range, has_vector
 
 Scorer = Callable[[Ints], Floats]
 """Scores of candidates, given by their numbers [C], for the visitors that it was made for, float32 [V, C]. Not NaN."""
@@ -96,9 +96,9 @@ class Fitted(ABC):
 
 
 class FittedVectors(Fitted):
-    """A method whose score is the highest dot product of an item's vector with one of the visitor's interests.
+    """A method whose score is the dot product of an item's vector with the visitor's.
 
-    An item, or an interest, whose vector is zero is one that nothing is known of.
+    An item, or a visitor, whose vector is zero is one that nothing is known of.
     """
 
     item_ID: Floats
@@ -110,37 +110,23 @@ class FittedVectors(Fitted):
 
     @abstractmethod
     def represent(self, histories: Interactions) -> Floats:
-        """Return the interests of the visitors, float32 [V, R, D], filled up with zeros."""
+        """Return the vectors of the visitors, float32 [V, D]; zeros where there is none."""
 
     def scorer(self, histories: Interactions) -> Scorer:
-        """Return the scorer by dot products."""
+        """Return the scorer by dot products, -inf where one of the two vectors is zero."""
         blocks = range(0, max(1, histories.visitor_count), VISITORS_AT_ONCE)
         ends = [min(start + VISITORS_AT_ONCE, histories.visitor_count) for start in blocks]
         parts = [self.represent(histories.take(np.arange(start, end))) for start, end in zip(blocks, ends, strict=True)]
-        return vector_scorer(np.concatenate(parts), self.item_ID)
+        visitor_VD, item_ID = np.concatenate(parts), self.item_ID
+        has_vector_V, has_vector_I = has_vector(visitor_VD), has_vector(item_ID)
 
+        def scores(candidate_C: Ints) -> Floats:
+            score_VC: Floats = visitor_VD @ item_ID[candidate_C].T
+            score_VC[~has_vector_V] = -np.inf
+            score_VC[:, ~has_vector_I[candidate_C]] = -np.inf
+            return score_VC
 
-def vector_scorer(interest_VRD: Floats, item_ID: Floats) -> Scorer:
-    """Return the scorer of the nearest interest, -inf where it or the item is zero."""
-    has_interest_VR = np.asarray(interest_VRD.any(axis=2))
-    has_vector_I = has_vector(item_ID)
-
-    def scores(candidate_C: Ints) -> Floats:
-        item_CD = item_ID[candidate_C]
-        best_VC = _dot_products(interest_VRD[:, 0], has_interest_VR[:, 0], item_CD)
-        for number in range(1, interest_VRD.shape[1]):
-            further_VC = _dot_products(interest_VRD[:, number], has_interest_VR[:, number], item_CD)
-            np.maximum(best_VC, further_VC, out=best_VC)
-        best_VC[:, ~has_vector_I[candidate_C]] = -np.inf
-        return best_VC
-
-    return scores
-
-
-def _dot_products(interest_VD: Floats, has_interest_V: Bools, item_CD: Floats) -> Floats:
-    score_VC: Floats = interest_VD @ item_CD.T
-    score_VC[~has_interest_V] = -np.inf
-    return score_VC
+        return scores
 
 
 def check_histories(histories: Interactions, item_count: int) -> None:

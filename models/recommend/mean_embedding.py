@@ -25,11 +25,11 @@ class MeanEmbedding(VectorRecommender):
     half_life_days: float = 30.0
 
     def represent(self, histories: Interactions, item_ID: Floats) -> Floats:
-        """Return one interest for every visitor, float32 [V, 1, D]."""
+        """Return the vectors of the visitors, float32 [V, D]."""
         weight_N = histories.weight_N * histories.decayed(self.half_life_days)
         liked_VD = weighted_means(histories, np.maximum(weight_N, 0), item_ID)
         disliked_VD = weighted_means(histories, np.maximum(-weight_N, 0), item_ID)
-        return (self.liked_weight * liked_VD - self.disliked_weight * disliked_VD)[:, None]
+        return self.liked_weight * liked_VD - self.disliked_weight * disliked_VD
 
 
 def weighted_means(histories: Interactions, weight_N: Floats, item_ID: Floats) -> Floats:

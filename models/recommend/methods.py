@@ -8,7 +8,6 @@ from models.recommend.als import Als
 from models.recommend.content import Content
 from models.recommend.ease import Ease
 from models.recommend.graphsage import GraphSage
-from models.recommend.interests import Interests
 from models.recommend.interface import Recommender
 from models.recommend.item_knn import ItemKnn
 from models.recommend.mean_embedding import MeanEmbedding
@@ -24,7 +23,6 @@ METHODS: Mapping[str, Callable[..., Recommender]] = {
     "item_knn": ItemKnn,
     "mean_embedding": MeanEmbedding,
     "session_embedding": SessionEmbedding,
-    "interests": Interests,
     "content": Content,
     "als": Als,
     "ease": Ease,

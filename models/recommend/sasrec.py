@@ -162,7 +162,7 @@ class FittedSasRec(FittedVectors):
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
-        """Return what is expected after each visitor's last item, float32 [V, 1, D]."""
+        """Return what is expected after each visitor's last item, float32 [V, D]."""
         known = histories.where((histories.weight_N > 0) & has_vector(self.item_ID)[histories.item_N])
         item_VL = known.last(self.method.length)
         count_V = np.count_nonzero(item_VL != NONE, axis=1)
@@ -170,4 +170,4 @@ class FittedSasRec(FittedVectors):
         expected_VLD = self.network(item_VLD).numpy()
         last_VD: Floats = expected_VLD[np.arange(len(count_V)), np.maximum(count_V, 1) - 1]
         last_VD[count_V == 0] = 0
-        return last_VD[:, None]
+        return last_VD

@@ -20,9 +20,9 @@ class SessionEmbedding(VectorRecommender):
     length: int = 50
 
     def represent(self, histories: Interactions, item_ID: Floats) -> Floats:
-        """Return one interest for every visitor, float32 [V, 1, D]; items without a vector are skipped."""
+        """Return the vectors of the visitors, float32 [V, D]; items without a vector are skipped."""
         liked = histories.where((histories.weight_N > 0) & has_vector(item_ID)[histories.item_N])
-        return follow(liked.last(self.length), item_ID)[:, None]
+        return follow(liked.last(self.length), item_ID)
 
 
 def follow(item_VL: Ints, item_ID: Floats) -> Floats:

@@ -220,10 +220,10 @@ class FittedTwoTower(FittedVectors):
 
     @torch.inference_mode()
     def represent(self, histories: Interactions) -> Floats:
-        """Return the vectors of the visitors, float32 [V, 1, D]."""
+        """Return the vectors of the visitors, float32 [V, D]."""
         liked = histories.liked()
         if not self.towers.has_features:
             liked = liked.where(has_vector(self.item_ID)[liked.item_N])
         item_VL = liked.last(self.method.length)
         mean_VF = mean_features(item_VL, torch.from_numpy(self.feature_IF))
-        return self.towers.users(mean_VF, histories.country_V).numpy()[:, None]
+        return self.towers.users(mean_VF, histories.country_V).numpy()

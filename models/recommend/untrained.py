@@ -1,6 +1,6 @@
 """What the methods share that only compare vectors which are there already: nothing of them is trained.
 
-Shape letters: V visitors, I items, R interests of a visitor, D dimensions.
+Shape letters: V visitors, I items, D dimensions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from models.recommend.interface import FittedVectors, Recommender
 
 
 class VectorRecommender(Recommender):
-    """A method that makes a visitor's interests from the vectors of the visitor's items."""
+    """A method that makes a visitor's vector from the vectors of the visitor's items."""
 
     def vectors(self, items: ItemFeatures) -> Floats:
         """Return the vectors of the items, unit rows or zero, float32 [I, D]: those of the images."""
@@ -21,7 +21,7 @@ class VectorRecommender(Recommender):
 
     @abstractmethod
     def represent(self, histories: Interactions, item_ID: Floats) -> Floats:
-        """Return the interests of the visitors, float32 [V, R, D]; zeros where there is none."""
+        """Return the vectors of the visitors, float32 [V, D]; zeros where there is none."""
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedUntrained:
         return FittedUntrained(self, self.vectors(items))

@@ -77,7 +77,6 @@ RECOMMENDERS = (
     "item_knn",
     "mean_embedding",
     "session_embedding",
-    "interests",
     "content",
     "als",
     "ease",

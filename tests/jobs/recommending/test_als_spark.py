@@ -63,7 +63,7 @@ def uneven_log() -> Interactions:
 def value(model: FittedAls, log: Interactions) -> float:
     """The objective written out, with visitors that are best for these items."""
     objective = model.objective
-    user_VD, item_ID = (one.astype(np.float64) for one in (model.represent(log)[:, 0], model.item_ID))
+    user_VD, item_ID = (one.astype(np.float64) for one in (model.represent(log), model.item_ID))
     weight_VI = objective.weights(log).toarray()
     error_VI = (1 + objective.alpha * np.abs(weight_VI)) * ((weight_VI > 0) - user_VD @ item_ID.T) ** 2
     return float(error_VI.sum() + objective.regularization * ((user_VD**2).sum() + (item_ID**2).sum()))

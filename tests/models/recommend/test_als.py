@@ -36,7 +36,7 @@ def normal_equations(factor_ID: np.ndarray, weight_I: np.ndarray, objective: Obj
 def test_folding_in_equals_the_normal_equations(objective: Objective) -> None:
     factor_ID = np.random.default_rng(0).normal(size=(ITEMS, FACTORS)).astype(np.float32)
     probes = log(1, visitors=8, per_visitor=6)
-    found_VD = FittedAls(factor_ID, objective).represent(probes)[:, 0]
+    found_VD = FittedAls(factor_ID, objective).represent(probes)
     weight_VI = probes.matrix(probes.weights(objective.dislike_weight)).toarray()
     for found_D, weight_I in zip(found_VD, weight_VI, strict=True):
         np.testing.assert_allclose(found_D, normal_equations(factor_ID, weight_I, objective), rtol=1e-3, atol=1e-4)
@@ -66,7 +66,7 @@ def test_the_fitted_items_are_the_minimum_for_their_visitors() -> None:
     )
     items = ItemFeatures(np.zeros((ITEMS, 2), np.float32))
     model = Als(factor_count=FACTORS, pass_count=200, objective=objective).fit(training, items, seed=0)
-    visitor_VD = model.represent(training)[:, 0].astype(np.float64)
+    visitor_VD = model.represent(training).astype(np.float64)
     weight_VI = training.matrix(training.weight_N).toarray()
     for item in range(ITEMS):
         right_D = normal_equations(visitor_VD, weight_VI[:, item], objective)

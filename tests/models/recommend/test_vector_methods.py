@@ -1,9 +1,8 @@
-"""Methods without training against their formulas written out: means, the session's recurrence, medoids, neighbours."""
+"""Methods without training against their formulas written out: means, the session's recurrence, neighbours."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -11,7 +10,6 @@ from scipy.sparse import csr_array
 from models.ragged import unit_rows
 from models.recommend.content import Content
 from models.recommend.interactions import NONE, Interactions, ItemFeatures
-from models.recommend.interests import Interests, medoids
 from models.recommend.item_knn import ItemKnn, cosines
 from models.recommend.mean_embedding import MeanEmbedding
 from models.recommend.session_embedding import SessionEmbedding, follow
@@ -35,9 +33,9 @@ def test_the_mean_embedding_written_out() -> None:
     axes = np.eye(4, dtype=np.float32)
     log = one_visitor([(0, 31.0, 2.0), (1, 1.0, 1.0), (2, 1.0, -3.0), (3, 1.0, -3.0)])
     method = MeanEmbedding(liked_weight=1.0, disliked_weight=0.5, half_life_days=30.0)
-    interest_VRD = method.represent(log, np.vstack([axes, np.zeros((ITEMS - 4, 4), np.float32)]))
-    assert interest_VRD.shape == (1, 1, 4)
-    np.testing.assert_allclose(interest_VRD[0, 0], [0.5, 0.5, -0.25, -0.25], rtol=1e-6)
+    visitor_VD = method.represent(log, np.vstack([axes, np.zeros((ITEMS - 4, 4), np.float32)]))
+    assert visitor_VD.shape == (1, 4)
+    np.testing.assert_allclose(visitor_VD[0], [0.5, 0.5, -0.25, -0.25], rtol=1e-6)
 
 
 @given(st.integers(0, 1000))
@@ -47,7 +45,7 @@ def test_the_mean_embedding_equals_its_formula(seed: int) -> None:
     rows = [(int(random.integers(0, ITEMS)), float(random.integers(1, 90)), w) for w in (1.0, 0.5, -1.0, 2.0, -0.5)]
     found_D = MeanEmbedding(liked_weight=0.8, disliked_weight=0.3, half_life_days=7.0).represent(
         one_visitor(rows), item_ID
-    )[0, 0]
+    )[0]
     expected_D = np.zeros(DIM)
     for sign, factor in ((1, 0.8), (-1, -0.3)):
         part = [(item, abs(w) * 0.5 ** (days / 7)) for item, days, w in rows if w * sign > 0 and item != 0]
@@ -77,39 +75,8 @@ def test_a_session_is_the_last_likes_that_have_a_vector() -> None:
     item_ID = vectors()
     item_ID[7] = 0
     log = one_visitor([(1, 9.0, 1.0), (2, 8.0, 1.0), (3, 7.0, -1.0), (7, 6.0, 1.0), (4, 5.0, 1.0)])
-    found_VRD = SessionEmbedding(length=2).represent(log, item_ID)
-    np.testing.assert_array_equal(found_VRD[:, 0], follow(np.array([[2, 4]]), item_ID))
-
-
-def test_two_interests_are_two_medoids_and_not_their_mean() -> None:
-    item_ID = unit_rows(
-        np.array([[1, 0, 0, 0], [9, 1, 0, 0], [9, -1, 0, 0], [0, 0, 1, 0], [0, 0, 9, 1], [0, 0, 9, -1]])
-    )
-    item_ID = np.vstack([item_ID, np.zeros((ITEMS - 6, 4), np.float32)])
-    rows = [(item, 1.0, 1.0) for item in range(6)]
-    found_VRD = Interests(interest_count=3).represent(one_visitor(rows), item_ID)
-    np.testing.assert_array_equal(found_VRD[0], [item_ID[0], item_ID[3], np.zeros(4)])
-    heavier = Interests(interest_count=1).represent(one_visitor([*rows, (4, 1.5, 0.5)]), item_ID)
-    np.testing.assert_array_equal(heavier[0], [item_ID[3]])
-    older = Interests(interest_count=1, half_life_days=5.0).represent(
-        one_visitor([(item, days, 1.0) for item, days in zip(range(6), [9, 9, 9, 1, 1, 1], strict=True)]), item_ID
-    )
-    np.testing.assert_array_equal(older[0], [item_ID[3]])
-
-
-@given(st.integers(0, 1000))
-def test_a_medoid_has_the_smallest_weighted_distances(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    vector_MD, weight_M = vectors(seed, 7), random.random(7) + 0.1
-    (found,) = medoids(vector_MD, weight_M, max_distance=100.0)  # all in one cluster
-    cost = [sum(w * ((a - b) ** 2).sum() for b, w in zip(vector_MD, weight_M, strict=True)) for a in vector_MD]
-    assert cost[found] == pytest.approx(min(cost), rel=1e-5)
-
-
-def test_each_distance_decides_how_many_clusters_there_are() -> None:
-    vector_MD = np.array([[1, 0], [0, 1]], np.float32)  # sqrt(2) apart
-    assert len(medoids(vector_MD, np.ones(2), 1.41)) == 2
-    assert len(medoids(vector_MD, np.ones(2), 1.42)) == 1
+    found_VD = SessionEmbedding(length=2).represent(log, item_ID)
+    np.testing.assert_array_equal(found_VD, follow(np.array([[2, 4]]), item_ID))
 
 
 def test_content_is_the_cosine_of_both_vectors_to_the_mean_of_the_liked() -> None:
