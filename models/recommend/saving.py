@@ -34,7 +34,7 @@ from models.recommend.two_tower import FittedTwoTower, Towers
 from models.recommend.untrained import FittedUntrained
 from models.search.errors import ModelError
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION, ARRAYS = "method.json", "arrays.safetensors"
 _FITTED = (
     FittedRandomOrder,

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import softplus
 
 from models.recommend.interactions import Bools, Interactions, Ints, ItemFeatures, has_vector
 from models.recommend.interface import Fitted, TooLittleToLearn
@@ -284,16 +284,3 @@ def softmax_among(
     own_B1 = (expected_BD * target_BD).sum(dim=1, keepdim=True)
     logit_BC = (expected_BD @ candidate_CD.T - math.log(share)).masked_fill(is_target_BC, -torch.inf)
     return (torch.cat([own_B1, logit_BC], dim=1).logsumexp(dim=1) - own_B1[:, 0]).mean()
-
-
-def in_batch_softmax(logits_BB: torch.Tensor, is_known_BB: torch.Tensor) -> torch.Tensor:
-    """Return the mean of -log of the share that a row's own column has among those that are candidates.
-
-    The own column is on the diagonal; any other that the row's visitor is known to have taken is no candidate.
-
-    >>> known = torch.tensor([[True, False], [True, True]])
-    >>> round(in_batch_softmax(torch.zeros(2, 2), known).item(), 4)  # of two, and of one
-    0.3466
-    """
-    own = torch.eye(len(logits_BB), dtype=torch.bool)
-    return cross_entropy(logits_BB.masked_fill(is_known_BB & ~own, -torch.inf), torch.arange(len(logits_BB)))

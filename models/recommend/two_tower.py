@@ -1,7 +1,7 @@
 """Two towers that meet in a dot product: one over a visitor's history and country, one over a photo and its keywords.
 
 Covington, Adams and Sargin, 2016, https://doi.org/10.1145/2959100.2959190 (history and country as a mean and an
-embedding); Yi et al., 2019, https://doi.org/10.1145/3298689.3346996 (two towers, softmax in the batch).
+embedding); Yi et al., 2019, https://doi.org/10.1145/3298689.3346996 (two towers).
 
 Shape letters: B rows of a batch, U different items of a batch, N negatives per row, L places of a history, I items,
 V visitors, F features of an item (image and text vector), H hidden width, D dimensions.
@@ -10,7 +10,6 @@ V visitors, F features of an item (image and text vector), H hidden width, D dim
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,6 @@ from models.recommend.training import (
     drawn_candidates,
     gain_by,
     hold_out,
-    in_batch_softmax,
     item_inputs,
     item_layer,
     learned_items,
@@ -48,14 +46,13 @@ _ITEMS_AT_ONCE = 16_384
 class TwoTower(Recommender):
     """Every like is an example, with what the visitor liked before as its history, the last `length` of it.
 
-    The loss is binary cross-entropy with sampled negatives, or a softmax over the batch's items. Items without features
-    are learned rows, and theirs is a softmax over all items, or over many.
+    The loss is binary cross-entropy with sampled negatives. Items without features are learned rows, and theirs is a
+    softmax over all items, or over many.
     """
 
     dim: int = 64
     hidden_dim: int = 128
     length: int = 50
-    loss: Literal["sampled", "in_batch"] = "sampled"
     training: Training = field(default_factory=Training)
 
     def _learned(self, log: Interactions, items: ItemFeatures, seed: int) -> FittedTwoTower:
@@ -175,10 +172,6 @@ class Examples:
             candidate_C, share = drawn_candidates(self._item_K, random)
             is_target_BC = torch.from_numpy(item_B[:, None] == candidate_C)
             return softmax_among(user_BD, self.items(item_B), self.items(candidate_C), is_target_BC, share)
-        if self._method.loss == "in_batch":
-            logits_BB = self.towers.logits(user_BD @ self.items(item_B).T)
-            is_known_BB = self._known.has(visitor_B[:, None], item_B)
-            return in_batch_softmax(logits_BB, torch.from_numpy(is_known_BB))
         negative_BN, is_negative_BN = self._known.negatives(visitor_B, self._method.training.negative_count, random)
         item_BMD = self.items(np.column_stack([item_B, negative_BN]))
         logit_BM = self.towers.logits(torch.einsum("bd,bmd->bm", user_BD, item_BMD))

@@ -28,15 +28,14 @@ SMALL: dict[str, Callable[[], Recommender]] = METHODS | {
     "als": lambda: Als(factor_count=2),
     "sasrec": lambda: SasRec(dim=16, dropout=0.0, training=Training(15, 8, 0.01)),
     "two_tower": lambda: TwoTower(dim=16, hidden_dim=16, training=Training(15, 32, 0.01)),
-    "two_tower in batch": lambda: TwoTower(dim=16, hidden_dim=16, loss="in_batch", training=Training(15, 32, 0.01)),
     "graphsage": lambda: GraphSage(dim=16, training=Training(10, 32, 0.01)),
 }
 TASTELESS = {"random", "popularity"}
-DRAWN = {"random", "als", "sasrec", "two_tower", "two_tower in batch", "graphsage"}
+DRAWN = {"random", "als", "sasrec", "two_tower", "graphsage"}
 """Methods that draw random numbers, so that the numbers of items are more than names to them."""
 ALL = np.arange(ITEMS)
-TRAINED = ["sasrec", "two_tower", "two_tower in batch", "graphsage"]
-SCORES_EMPTY_HISTORIES = {"random", "popularity", "two_tower", "two_tower in batch", "graphsage"}
+TRAINED = ["sasrec", "two_tower", "graphsage"]
+SCORES_EMPTY_HISTORIES = {"random", "popularity", "two_tower", "graphsage"}
 
 
 KNOW_NO_NEW_ITEMS = {"item_knn", "als", "ease"}

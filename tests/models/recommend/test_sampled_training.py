@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.recommend.training import (
     KnownPairs,
     Training,
     hold_out,
-    in_batch_softmax,
     sampled_cross_entropy,
     seeded,
     softmax_among,
@@ -35,17 +34,6 @@ def test_sampled_cross_entropy_is_the_formula_with_numbers() -> None:
     logit = torch.log(torch.tensor([3.0]))
     loss = sampled_cross_entropy(logit, logit[None], torch.ones(1, 1, dtype=torch.bool))
     assert loss.item() == pytest.approx((np.log(4 / 3) + np.log(4)) / 2)
-
-
-def test_in_batch_softmax_is_torchs_over_the_candidates() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(5, 5, dtype=torch.float64)
-    known = torch.rand(5, 5) < 0.3
-    expected = 0.0
-    for row in range(5):
-        columns = [column for column in range(5) if column == row or not known[row, column]]
-        expected -= log_softmax(logits[row, columns], dim=0)[columns.index(row)].item() / 5
-    assert in_batch_softmax(logits, known).item() == pytest.approx(expected)
 
 
 def test_negatives_are_items_that_the_visitor_did_not_take() -> None:

@@ -50,7 +50,7 @@ def test_plain_settings_are_in_the_json_for_everybody_to_read(folder: Path) -> N
             "recommender_of_other_code",
             {"method": "Objective"},
         ),
-        (lambda one: one.update(format=2), "recommender_of_other_code", {"format": 2}),
+        (lambda one: one.update(format=1), "recommender_of_other_code", {"format": 1}),
         (lambda one: one.pop("learned"), "recommender_damaged", {"method": None}),
         (
             lambda one: one["learned"]["made_of"].update(item_ID={"array": "other"}),
