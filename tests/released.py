@@ -24,10 +24,12 @@ from jobs.context import RunContext
 from jobs.datasets.clean import IMAGES
 from jobs.datasets.embeddings import EXEMPLARS, PHOTO_EMBEDDINGS, QUERY_EMBEDDINGS
 from jobs.datasets.evaluation import RECOMMENDATION
+from jobs.datasets.features import SPLITS
 from jobs.datasets.indexes import INDEX_CHECK, PHOTO_INDEX
 from jobs.datasets.models import CHAMPION, REGISTRATION, RERANKER, RegistrationFacts
 from jobs.datasets.releases import RELEASE, ReleaseName
 from jobs.errors import MissingInput
+from jobs.evaluation.keywords import keyword_texts
 from jobs.lake.manifest import Manifest
 from jobs.nights.stage_runner import run_stage
 from jobs.releasing import published_pointer
@@ -108,10 +110,12 @@ def _commit_embeddings(
     tables |= {} if exemplars is None else {EXEMPLARS: exemplars}
     facts = facts | {"arms": facts["arms"] | {FULL: of_model}}
     commit_tables(context, PHOTO_EMBEDDINGS, tables, label=f"{model_digest} {exemplars is None}", facts=facts)
-    keyword = {"arm": [FULL], "query": ["cat"], "country": [""], "vector": unit_vectors(1, 0).tolist()}
+    keywords = keyword_texts(context.lake.read_table(context.read(SPLITS), "photo_keywords")["keyword"])
+    vector = pl.Series(unit_vectors(len(keywords), 0).tolist(), dtype=pl.List(pl.Float32))
+    rows = keywords.select(pl.lit(FULL).alias("arm"), "query", "country", vector=vector)
     of_model = {"model_digest": model_digest, "dim": DIM, "uses_country": True}
     facts = {"arms": {FULL: of_model}}
-    commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": pl.DataFrame(keyword)}, label=model_digest, facts=facts)
+    commit_tables(context, QUERY_EMBEDDINGS, {"embeddings": rows}, label=model_digest, facts=facts)
 
 
 def commit_registration(context: RunContext, version: int, seed: int) -> Manifest:

@@ -1,6 +1,6 @@
 """Stage `embed_queries`: unit vectors of the validation and test queries for every arm, computing only new texts.
 
-The challenger embeds the keywords of photos as well, which its reranker compares with queries.
+Challenger and champion embed the keywords of photos as well, which their rerankers compare with queries.
 
 Which texts are known is settled here (one row per distinct query is little); Spark's workers embed the others.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from jobs.config.params.arms import CHAMPION_ARM
 from jobs.datasets.embeddings import QueryArmFacts, QueryEmbeddingsFacts
 from jobs.datasets.models import SearchModelsFacts
 from jobs.embedding.encode_job import EncodeJob, ModelSource
@@ -58,8 +59,8 @@ def run(
     queries = read_queries(ctx.lake, inputs["splits"])
     keywords = read_keywords(ctx.lake, inputs["splits"])
     sources = arm_sources(ctx, inputs["search_models"], inputs["champion"])
-    texts = dict.fromkeys(sources, queries)
-    texts[SearchModelsFacts.of(inputs["search_models"]).challenger] = pl.concat([queries, keywords]).unique()
+    reranked = {SearchModelsFacts.of(inputs["search_models"]).challenger, CHAMPION_ARM}
+    texts = {arm: pl.concat([queries, keywords]).unique() if arm in reranked else queries for arm in sources}
     arms = [plan_arm(arm, source, texts[arm], precision) for arm, source in sources.items()]
     embedded = embed_new_texts(ctx, params, arms, precision)
     frames: list[pl.DataFrame] = []

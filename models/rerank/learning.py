@@ -24,9 +24,9 @@ CUTOFF = 10
 FOLD_COUNT = 5
 """Models whose mean score is taken, each held out from another part of the visitors. One model moves with its seed,
 since who is held out decides when training ends; the mean of 5 moves less than half as much, of 10 hardly less."""
-_SHARE_OF_NEW, _MOST_OF_NEW, _SEARCHES_OF_NEW = 0.3, 20.0, 3
-"""What searches for photos that nobody took before count together, what one of them counts at most, and how many
-searches for one such photo count."""
+_SHARE_OF_NEW, _LEAST_OF_NEW, _MOST_OF_NEW, _SEARCHES_OF_NEW = 0.2, 4.0, 20.0, 3
+"""What searches for photos that nobody took before count together, what one of them counts at least and at most, and
+how many searches for one such photo count."""
 ROWS_WORTH_THREADS = 1_000_000
 """With fewer rows, threads wait for one another longer than they work, above all on a busy machine."""
 
@@ -73,14 +73,15 @@ class Rows:
         """Return how much each search counts in training, shape (S,): 1, but more if nobody had taken its photo before.
 
         Such searches are few, and the longer after the cutoff the more there are: the test has a larger share of them
-        than the window that is learned from. They count as `_SHARE_OF_NEW` of all, or more if they are more. A photo
-        that many take at once must not stand for all new photos, so the searches of one count as `_SEARCHES_OF_NEW`.
+        than the window that is learned from. They count `_LEAST_OF_NEW` times, and more until they are `_SHARE_OF_NEW`
+        of all. A photo that many take at once must not stand for all new photos: its searches count as
+        `_SEARCHES_OF_NEW`.
         """
         past_S = np.nan_to_num(self.matrix[self.is_converted, FEATURES.index("photo_conversions")])
         _, number_S, count = np.unique(self.photo, return_inverse=True, return_counts=True)
         is_new_S, each_S = past_S <= 0, np.minimum(1, _SEARCHES_OF_NEW / count[number_S])
         wanted = _SHARE_OF_NEW / (1 - _SHARE_OF_NEW) * (~is_new_S).sum()
-        factor = np.clip(wanted / max(1.0, each_S[is_new_S].sum()), 1, _MOST_OF_NEW)
+        factor = np.clip(wanted / max(1.0, each_S[is_new_S].sum()), _LEAST_OF_NEW, _MOST_OF_NEW)
         return np.where(is_new_S, factor * each_S, 1.0)
 
     def learnable(self) -> Rows:

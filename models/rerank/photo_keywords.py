@@ -18,7 +18,7 @@ from models.evaluation.exact_scores import Matrix, exact_scores
 from models.evaluation.ranking import Ints
 from models.keyword_match import spans
 
-_NUMBERS_AT_ONCE = 1 << 23
+_NUMBERS_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def commit_models(ctx: RunContext, models: dict[str, SearchModel]) -> None:
     folders = {arm: model.save for arm, model in models.items()}
     champion = {CHAMPION_ARM: folders.pop(CHAMPION_ARM)} if CHAMPION_ARM in models else {}
     arms = {arm: {"model_digest": models[arm].digest, "uses_keywords": models[arm].uses_keywords} for arm in folders}
-    commit_tables(ctx, SEARCH_MODELS, facts={"arms": arms}, folders=folders)
+    commit_tables(ctx, SEARCH_MODELS, facts={"arms": arms, "challenger": FULL}, folders=folders)
     live = {"version": 1, "model_digest": models[CHAMPION_ARM].digest} if champion else None
     commit_tables(ctx, CHAMPION, facts={"live": live}, files={"champion.json": b"{}"}, folders=champion)
 

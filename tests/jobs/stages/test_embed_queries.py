@@ -19,9 +19,10 @@ from jobs.context import RunContext
 from jobs.errors import BadInput, MissingInput
 from jobs.nights.stage_runner import run_stage
 from models.search.model import SearchModel
+from models.text import normalise_query
 from tests.conftest import Contexts
 from tests.errors import raises
-from tests.jobs.embedding_fixtures import commit_models, commit_splits, make_models, vectors
+from tests.jobs.embedding_fixtures import KEYWORDS, commit_models, commit_splits, make_models, vectors
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,10 +56,11 @@ def test_a_night_and_the_next(spark: SparkSession, make_context: Contexts, monke
     ctx = make_context()
     prepare(ctx)
     manifest = run_stage(ctx, "embed_queries", PARAMS)
+    keywords = {(normalise_query(keyword), "") for keyword, _ in KEYWORDS["p000"]}
     expected = {
-        FULL: {(query, country or "") for query, country in QUERIES},
+        FULL: {(query, country or "") for query, country in QUERIES} | keywords,
         ZERO_SHOT: {(query, "") for query, _ in QUERIES},
-        CHAMPION_ARM: {(query, "") for query, _ in QUERIES},
+        CHAMPION_ARM: {(query, "") for query, _ in QUERIES} | keywords,
     }
     for arm, keys in expected.items():
         found = vectors(ctx, manifest, arm, "query", "country")
@@ -73,8 +75,8 @@ def test_a_night_and_the_next(spark: SparkSession, make_context: Contexts, monke
         arm: (f["embedded_count"], f["reused_count"], f["uses_country"], f["dim"], f["model_digest"])
         for arm, f in manifest.facts["arms"].items()
     } == {
-        CHAMPION_ARM: (4, 0, False, 32, MODELS[ZERO_SHOT].digest),
-        FULL: (6, 0, True, 32, MODELS[FULL].digest),
+        CHAMPION_ARM: (6, 0, False, 32, MODELS[ZERO_SHOT].digest),
+        FULL: (8, 0, True, 32, MODELS[FULL].digest),
         ZERO_SHOT: (0, 4, False, 32, MODELS[ZERO_SHOT].digest),
     }
 
@@ -90,7 +92,7 @@ def test_a_night_and_the_next(spark: SparkSession, make_context: Contexts, monke
     prepare(tomorrow, (*QUERIES[:3], ("rain", "GB")))
     later = run_stage(tomorrow, "embed_queries", PARAMS)
     counts = {arm: (f["embedded_count"], f["reused_count"]) for arm, f in later.facts["arms"].items()}
-    assert counts == {CHAMPION_ARM: (1, 1), FULL: (1, 2), ZERO_SHOT: (0, 2)}
+    assert counts == {CHAMPION_ARM: (1, 3), FULL: (1, 4), ZERO_SHOT: (0, 2)}
 
 
 @pytest.mark.slow

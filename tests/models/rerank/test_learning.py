@@ -200,17 +200,16 @@ def rows_for(photo_S: list[int], taken_before_S: list[float]) -> Rows:
     return Rows(matrix, np.tile([True, False], count), np.full(count, 2), np.arange(count), np.array(photo_S))
 
 
-def test_searches_for_photos_without_a_past_are_three_tenths_in_training() -> None:
-    rows = rows_for([*range(70), 100, 100, 101], [2.0] * 70 + [np.nan, 0, 0])
-    weight_S = rows.weights()
-    assert weight_S[:70].tolist() == [1] * 70
-    np.testing.assert_allclose(weight_S[70:], 10)
-
-
-def test_a_photo_without_a_past_counts_as_three_searches_at_most_and_never_as_less_than_it_is() -> None:
-    crowd = rows_for([*range(84), *[100] * 12, *range(101, 110)], [2.0] * 84 + [0.0] * 21)
-    weight_S = crowd.weights()
-    np.testing.assert_allclose(weight_S[84:96].sum(), 3 * weight_S[-1])
-    np.testing.assert_allclose(weight_S[84:].sum(), 0.3 * weight_S.sum())
-    assert rows_for([1, 2, 3], [0, 0, 0]).weights().tolist() == [1, 1, 1]
+def test_searches_for_photos_without_a_past_are_a_fifth_in_training_or_count_four_times() -> None:
+    weight_S = rows_for([*range(80), 100, 100, 101], [2.0] * 80 + [np.nan, 0, 0]).weights()
+    assert weight_S[:80].tolist() == [1] * 80
+    np.testing.assert_allclose(weight_S[80:], 20 / 3)
+    assert rows_for([1, 2, 3], [1, 0, 0]).weights().tolist() == [1, 4, 4]
     assert rows_for([*range(1000), 2000], [1.0] * 1000 + [0.0]).weights().max() == 20
+
+
+def test_a_photo_without_a_past_counts_as_three_searches_at_most() -> None:
+    crowd = rows_for([*range(800), *[1000] * 12, *range(1001, 1010)], [2.0] * 800 + [0.0] * 21)
+    weight_S = crowd.weights()
+    np.testing.assert_allclose(weight_S[800:812].sum(), 3 * weight_S[-1])
+    np.testing.assert_allclose(weight_S[800:].sum(), 0.2 * weight_S.sum())
