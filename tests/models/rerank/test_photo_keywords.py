@@ -30,6 +30,7 @@ def test_photos_without_keywords_can_be_asked() -> None:
 def test_what_is_computed_at_once_changes_nothing(seed: int, at_once: int) -> None:
     random = np.random.default_rng(seed)
     vector_WD = random.normal(size=(6, 3)).astype(np.float32)
+    vector_WD /= np.linalg.norm(vector_WD, axis=1, keepdims=True)
     keywords = PhotoKeywords.of(random.integers(0, 5, 12), random.integers(0, 6, 12), vector_WD, 5)
     text_N, place_N = random.integers(0, 3, 20), random.integers(0, 5, 20)
     whole = keywords.likeness(AXES, text_N, place_N)
